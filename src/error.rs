@@ -1,0 +1,122 @@
+//! The error that travels through `anyhow`: what kind of failure it is and what the reader can do about it.
+//!
+//! Names no other module. A function that knows *why* something failed attaches a [`Failure`]; callers add what they
+//! were doing with `anyhow::Context`. `cli::report` turns the chain into one line and an exit code, and is the only
+//! place that does.
+
+use std::fmt;
+
+/// What sort of failure this is; decides the exit code and whether a retry can help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The command line or a file's content is malformed.
+    Invalid,
+    /// A named object does not exist.
+    NotFound,
+    /// A name is taken already.
+    Conflict,
+    /// An object is in use by something else.
+    InUse,
+    /// The kernel, the file system or a registry refused on grounds of permission.
+    Denied,
+    /// This machine, kernel or version of dhow cannot do what was asked.
+    Unsupported,
+    /// A remote side did not answer, or answered nonsense.
+    Network,
+    /// Content does not match its digest, or a record cannot be read.
+    Corrupt,
+    /// The disk, a quota or a limit is exhausted.
+    Full,
+    /// The container's command does not exist inside the container (exit code 127).
+    CommandNotFound,
+    /// The container's command exists and cannot be executed (exit code 126).
+    CommandNotExecutable,
+    /// Interrupted by the user.
+    Interrupted,
+    /// Anything else.
+    Other,
+}
+
+/// A failure with its kind, one sentence on what went wrong, and optionally what to do.
+#[derive(Debug)]
+pub struct Failure {
+    kind: Kind,
+    message: String,
+    hint: Option<String>,
+}
+
+impl Failure {
+    /// A failure of `kind` described by `message`, which has no final full stop.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), hint: None }
+    }
+
+    /// Adds what the reader can do: a command, a setting, another spelling.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The kind given at creation.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// What the reader can do, where there is something.
+    pub fn hint_text(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// The kind of the first [`Failure`] in `error`'s chain, or what an I/O error in it amounts to.
+pub fn kind_of(error: &anyhow::Error) -> Kind {
+    for cause in error.chain() {
+        if let Some(failure) = cause.downcast_ref::<Failure>() {
+            return failure.kind;
+        }
+        if let Some(io) = cause.downcast_ref::<std::io::Error>() {
+            return kind_of_io(io);
+        }
+    }
+    Kind::Other
+}
+
+fn kind_of_io(error: &std::io::Error) -> Kind {
+    use std::io::ErrorKind as E;
+    match error.kind() {
+        E::NotFound => Kind::NotFound,
+        E::PermissionDenied => Kind::Denied,
+        E::StorageFull | E::QuotaExceeded => Kind::Full,
+        E::Interrupted => Kind::Interrupted,
+        _ => Kind::Other,
+    }
+}
+
+/// A malformed input.
+pub fn invalid(message: impl Into<String>) -> Failure {
+    Failure::new(Kind::Invalid, message)
+}
+
+/// A missing object.
+pub fn not_found(message: impl Into<String>) -> Failure {
+    Failure::new(Kind::NotFound, message)
+}
+
+/// Something this machine or version cannot do.
+pub fn unsupported(message: impl Into<String>) -> Failure {
+    Failure::new(Kind::Unsupported, message)
+}
+
+/// Content that is not what its digest or format promises.
+pub fn corrupt(message: impl Into<String>) -> Failure {
+    Failure::new(Kind::Corrupt, message)
+}

@@ -1,0 +1,1 @@
+//! OCI content in and out: registries, archives, unpacking and packing of layers.

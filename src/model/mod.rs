@@ -1,0 +1,7 @@
+//! Plain values that several layers share: they parse, print and serialise, and do no input or output.
+
+pub mod container;
+pub mod digest;
+pub mod image;
+pub mod platform;
+pub mod reference;

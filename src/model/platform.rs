@@ -1,0 +1,158 @@
+//! Platforms (`os/architecture[/variant]`) and the choice among those an index offers.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::error::{Failure, invalid, unsupported};
+
+/// An operating system, an architecture in Go's names, and a variant that may be empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Platform {
+    /// `linux`, mostly.
+    pub os: String,
+    /// `amd64`, `arm64`, …
+    pub architecture: String,
+    /// `v7`, `v8`, … or empty.
+    pub variant: String,
+}
+
+impl Platform {
+    /// The platform this executable was built for.
+    pub fn host() -> Self {
+        let (architecture, variant) = match std::env::consts::ARCH {
+            "x86_64" => ("amd64", ""),
+            "aarch64" => ("arm64", "v8"),
+            "x86" => ("386", ""),
+            "powerpc64" => ("ppc64le", ""),
+            "arm" => ("arm", "v7"),
+            other => (other, ""),
+        };
+        Self { os: "linux".into(), architecture: architecture.into(), variant: variant.into() }
+    }
+
+    /// How well an image for `offered` serves a wish for `self`: larger is better, `None` not at all.
+    /// A 32-bit arm image of a lower variant runs on a higher one; everything else must be equal.
+    pub fn rank(&self, offered: &Platform) -> Option<u32> {
+        if self.os != offered.os || self.architecture != offered.architecture {
+            return None;
+        }
+        if self.default_variant() == offered.default_variant() {
+            return Some(100);
+        }
+        if self.variant.is_empty() {
+            return Some(50);
+        }
+        if self.architecture != "arm" {
+            return None;
+        }
+        match (arm_version(self.default_variant()), arm_version(offered.default_variant())) {
+            (Some(wanted), Some(given)) if given < wanted => Some(given),
+            _ => None,
+        }
+    }
+
+    fn default_variant(&self) -> &str {
+        match (self.architecture.as_str(), self.variant.as_str()) {
+            ("arm64", "") => "v8",
+            ("arm", "") => "v7",
+            ("amd64", "v1") => "",
+            (_, variant) => variant,
+        }
+    }
+}
+
+fn arm_version(variant: &str) -> Option<u32> {
+    variant.strip_prefix('v')?.parse().ok()
+}
+
+impl FromStr for Platform {
+    type Err = Failure;
+
+    /// Reads `os/arch[/variant]`, `arch[/variant]` or `os`; machine names (`x86_64`, `aarch64`) are understood.
+    fn from_str(text: &str) -> Result<Self, Failure> {
+        let malformed = || {
+            invalid(format!(
+                "`{}` is not a platform (os/architecture[/variant], as in linux/arm64)",
+                text.escape_debug()
+            ))
+        };
+        let lower = text.to_ascii_lowercase();
+        let parts: Vec<&str> = lower.split('/').collect();
+        if parts.iter().any(|part| {
+            part.is_empty() || !part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+        }) {
+            return Err(malformed());
+        }
+        let (os, architecture, variant) = match parts.as_slice() {
+            ["linux"] => return Ok(Self::host()),
+            [one] => ("linux", *one, ""),
+            [os, architecture] if is_os(os) => (*os, *architecture, ""),
+            [architecture, variant] => ("linux", *architecture, *variant),
+            [os, architecture, variant] => (*os, *architecture, *variant),
+            _ => return Err(malformed()),
+        };
+        if os != "linux" {
+            return Err(unsupported(format!(
+                "platform `{text}` is not one of Linux, the only system whose images dhow runs"
+            )));
+        }
+        let (architecture, implied) = normal_architecture(architecture);
+        let variant = if variant.is_empty() { implied } else { variant };
+        Ok(Self { os: os.into(), architecture: architecture.into(), variant: variant.into() })
+    }
+}
+
+fn is_os(text: &str) -> bool {
+    ["linux", "windows", "darwin", "freebsd", "wasi", "solaris", "aix", "netbsd", "openbsd", "android"]
+        .contains(&text)
+}
+
+fn normal_architecture(text: &str) -> (&str, &str) {
+    match text {
+        "x86_64" | "x86-64" => ("amd64", ""),
+        "aarch64" => ("arm64", ""),
+        "i386" | "i486" | "i586" | "i686" => ("386", ""),
+        "armhf" => ("arm", "v7"),
+        "armel" => ("arm", "v6"),
+        other => (other, ""),
+    }
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.os, self.architecture)?;
+        if !self.variant.is_empty() {
+            write!(f, "/{}", self.variant)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn platform(text: &str) -> Platform {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn reads_short_and_machine_names() {
+        assert_eq!(platform("linux/x86_64").to_string(), "linux/amd64");
+        assert_eq!(platform("aarch64").to_string(), "linux/arm64");
+        assert_eq!(platform("arm/v6").to_string(), "linux/arm/v6");
+        assert_eq!(platform("armhf").to_string(), "linux/arm/v7");
+        for bad in ["", "/", "linux/", "a/b/c/d", "linux/am d64", "windows/amd64"] {
+            assert!(bad.parse::<Platform>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn prefers_the_exact_variant() {
+        let wanted = platform("linux/arm/v7");
+        assert!(wanted.rank(&platform("linux/arm/v7")) > wanted.rank(&platform("linux/arm/v6")));
+        assert_eq!(wanted.rank(&platform("linux/arm64")), None);
+        assert_eq!(platform("linux/arm/v6").rank(&platform("linux/arm/v7")), None);
+        assert_eq!(platform("linux/arm64").rank(&platform("linux/arm64/v8")), Some(100));
+    }
+}

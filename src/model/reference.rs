@@ -1,0 +1,307 @@
+//! Image references: `[registry[:port]/]repository[:tag][@digest]`, read and normalised as docker does.
+//!
+//! The grammar is that of the distribution project's reference package: a first component with a dot, a colon or the
+//! name `localhost` is a registry; everything else is on docker.io, one-component names in its `library/`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::digest::Digest;
+use crate::error::{Failure, invalid};
+
+/// The registry that names without one belong to.
+pub const DEFAULT_REGISTRY: &str = "docker.io";
+/// The tag that is meant where neither a tag nor a digest is given.
+pub const DEFAULT_TAG: &str = "latest";
+
+/// A normalised reference. Without tag and digest it names a whole repository; [`Reference::or_latest`] adds the tag.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Reference {
+    registry: String,
+    repository: String,
+    tag: Option<String>,
+    digest: Option<Digest>,
+}
+
+impl Reference {
+    /// Host and optional port of the registry, `docker.io` for Docker Hub.
+    pub fn registry(&self) -> &str {
+        &self.registry
+    }
+
+    /// The path on the registry, with `library/` where Docker Hub has it.
+    pub fn repository(&self) -> &str {
+        &self.repository
+    }
+
+    /// The tag, if one was given.
+    pub fn tag(&self) -> Option<&str> {
+        self.tag.as_deref()
+    }
+
+    /// The digest, if one was given.
+    pub fn digest(&self) -> Option<&Digest> {
+        self.digest.as_ref()
+    }
+
+    /// Adds `latest` where there is neither tag nor digest.
+    #[must_use]
+    pub fn or_latest(mut self) -> Self {
+        if self.tag.is_none() && self.digest.is_none() {
+            self.tag = Some(DEFAULT_TAG.into());
+        }
+        self
+    }
+
+    /// The same repository with this tag and no digest. Fails on a malformed tag.
+    pub fn with_tag(&self, tag: &str) -> Result<Self, Failure> {
+        check_tag(tag)?;
+        Ok(Self { tag: Some(tag.into()), digest: None, ..self.clone() })
+    }
+
+    /// The same repository with this digest and no tag.
+    #[must_use]
+    pub fn with_digest(&self, digest: Digest) -> Self {
+        Self { tag: None, digest: Some(digest), ..self.clone() }
+    }
+
+    /// The repository as a person writes it: without docker.io and `library/`.
+    pub fn familiar_name(&self) -> String {
+        if self.registry != DEFAULT_REGISTRY {
+            return format!("{}/{}", self.registry, self.repository);
+        }
+        match self.repository.strip_prefix("library/") {
+            Some(short) if !short.contains('/') => short.to_owned(),
+            _ => self.repository.clone(),
+        }
+    }
+
+    /// The whole reference as a person writes it.
+    pub fn familiar(&self) -> String {
+        self.familiar_name() + &self.suffix()
+    }
+
+    fn suffix(&self) -> String {
+        let mut text = String::new();
+        if let Some(tag) = &self.tag {
+            text = text + ":" + tag;
+        }
+        if let Some(digest) = &self.digest {
+            text = text + "@" + digest.as_str();
+        }
+        text
+    }
+}
+
+impl FromStr for Reference {
+    type Err = Failure;
+
+    fn from_str(text: &str) -> Result<Self, Failure> {
+        parse(text)
+            .map_err(|why| invalid(format!("invalid reference format: `{}`: {why}", text.escape_debug())))
+    }
+}
+
+fn parse(text: &str) -> Result<Reference, String> {
+    if text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err("64 hexadecimal digits are an image ID, not a name".into());
+    }
+    let (rest, digest) = match text.split_once('@') {
+        Some((rest, digest)) => (rest, Some(digest.parse::<Digest>().map_err(|e| e.to_string())?)),
+        None => (text, None),
+    };
+    let (name, tag) = match rest.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
+        _ => (rest, None),
+    };
+    if let Some(tag) = tag {
+        check_tag(tag).map_err(|e| e.to_string())?;
+    }
+    let (registry, repository) = split_registry(name)?;
+    check_repository(&repository)?;
+    if registry.len() + 1 + repository.len() > 255 {
+        return Err("the name is longer than 255 characters".into());
+    }
+    Ok(Reference { registry, repository, tag: tag.map(str::to_owned), digest })
+}
+
+fn split_registry(name: &str) -> Result<(String, String), String> {
+    let (registry, path) = match name.split_once('/') {
+        Some((first, path))
+            if first.contains(['.', ':'])
+                || first == "localhost"
+                || first.bytes().any(|b| b.is_ascii_uppercase()) =>
+        {
+            (first, path)
+        }
+        _ => (DEFAULT_REGISTRY, name),
+    };
+    check_registry(registry)?;
+    if registry != DEFAULT_REGISTRY && registry != "index.docker.io" {
+        return Ok((registry.into(), path.into()));
+    }
+    let path = if path.contains('/') || path.is_empty() { path.into() } else { format!("library/{path}") };
+    Ok((DEFAULT_REGISTRY.into(), path))
+}
+
+fn check_registry(registry: &str) -> Result<(), String> {
+    let bad = || format!("`{}` is not a registry's host name", registry.escape_debug());
+    let (host, port) = split_port(registry);
+    if let Some(port) = port
+        && (port.is_empty() || port.len() > 5 || port.parse::<u16>().is_err())
+    {
+        return Err(bad());
+    }
+    if let Some(v6) = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
+        return v6.parse::<std::net::Ipv6Addr>().map(drop).map_err(|_| bad());
+    }
+    let component = |c: &str| {
+        !c.is_empty()
+            && c.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !c.starts_with('-')
+            && !c.ends_with('-')
+    };
+    if host.split('.').all(component) { Ok(()) } else { Err(bad()) }
+}
+
+fn split_port(registry: &str) -> (&str, Option<&str>) {
+    match registry.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        _ => (registry, None),
+    }
+}
+
+fn check_repository(repository: &str) -> Result<(), String> {
+    if repository.is_empty() {
+        return Err("the repository's name is missing".into());
+    }
+    if repository.bytes().any(|b| b.is_ascii_uppercase()) {
+        return Err("a repository's name is in lower case".into());
+    }
+    for component in repository.split('/') {
+        if !is_component(component.as_bytes()) {
+            return Err(format!(
+                "`{}` cannot be part of a repository's name (lower-case letters, digits, and between them `.`, `_`, `__` or dashes)",
+                component.escape_debug()
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Alphanumeric runs with one separator between two of them: a dot, one or two underscores, any number of dashes.
+fn is_component(text: &[u8]) -> bool {
+    let alphanumeric = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let ends_well = text.first().is_some_and(alphanumeric) && text.last().is_some_and(alphanumeric);
+    ends_well
+        && text.split(alphanumeric).all(|separator| {
+            separator.iter().all(|b| *b == b'-')
+                || separator == b"."
+                || separator == b"_"
+                || separator == b"__"
+        })
+}
+
+fn check_tag(tag: &str) -> Result<(), Failure> {
+    let first = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    let rest = |b: u8| first(b) || b == b'.' || b == b'-';
+    if tag.len() <= 128 && tag.bytes().next().is_some_and(first) && tag.bytes().all(rest) {
+        return Ok(());
+    }
+    Err(invalid(format!(
+        "`{}` is not a tag (letters, digits, `_`, `.`, `-`; at most 128)",
+        tag.escape_debug()
+    )))
+}
+
+impl fmt::Display for Reference {
+    /// The full form, registry included.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}{}", self.registry, self.repository, self.suffix())
+    }
+}
+
+impl TryFrom<String> for Reference {
+    type Error = Failure;
+
+    fn try_from(text: String) -> Result<Self, Failure> {
+        text.parse()
+    }
+}
+
+impl From<Reference> for String {
+    fn from(reference: Reference) -> Self {
+        reference.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn full(text: &str) -> String {
+        text.parse::<Reference>().unwrap().or_latest().to_string()
+    }
+
+    #[test]
+    fn normalises_as_docker_does() {
+        assert_eq!(full("debian"), "docker.io/library/debian:latest");
+        assert_eq!(full("debian:12"), "docker.io/library/debian:12");
+        assert_eq!(full("index.docker.io/debian"), "docker.io/library/debian:latest");
+        assert_eq!(full("grafana/grafana"), "docker.io/grafana/grafana:latest");
+        assert_eq!(full("localhost/x"), "localhost/x:latest");
+        assert_eq!(full("localhost:5000/x:y"), "localhost:5000/x:y");
+        assert_eq!(full("[::1]:5000/x"), "[::1]:5000/x:latest");
+        assert_eq!(full("127.0.0.1:5000/a/b__c/d--e.f"), "127.0.0.1:5000/a/b__c/d--e.f:latest");
+        let hash = "a".repeat(64);
+        assert_eq!(full(&format!("r.example/x:t@sha256:{hash}")), format!("r.example/x:t@sha256:{hash}"));
+        assert_eq!(full(&format!("x@sha256:{hash}")), format!("docker.io/library/x@sha256:{hash}"));
+    }
+
+    #[test]
+    fn familiar_form_drops_the_defaults() {
+        for text in ["debian", "debian:12", "grafana/grafana:1", "localhost:5000/x", "dhow.local/demo"] {
+            assert_eq!(text.parse::<Reference>().unwrap().familiar(), text);
+        }
+        assert_eq!("docker.io/library/a/b".parse::<Reference>().unwrap().familiar(), "library/a/b");
+    }
+
+    #[test]
+    fn refuses_the_malformed() {
+        let long = format!("{}/x", "a".repeat(260));
+        for bad in [
+            "",
+            ":",
+            "@",
+            "Debian",
+            "a//b",
+            "/a",
+            "a/",
+            "-a",
+            "a-",
+            "a..b",
+            "a___b",
+            "a:",
+            "a:-x",
+            "a b",
+            "a:b c",
+            "x@sha256:12",
+            "a.b.:1/x",
+            "host:99999/x",
+            "host:/x",
+            "a/../b",
+            "a\n",
+            "ä",
+            "a:ü",
+            &"a".repeat(64),
+            &long,
+            "[::g]/x",
+            "x@",
+        ] {
+            assert!(bad.parse::<Reference>().is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! A resolved plan into isolated processes.
