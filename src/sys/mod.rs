@@ -1,2 +1,4 @@
 //! Kernel facilities, one file each: safe wrappers with I/O errors and no types of dhow. The only `unsafe`.
 #![allow(unsafe_code)]
+
+pub mod caps;

@@ -1,0 +1,372 @@
+//! Capabilities: names, sets, docker's default set, and the rules of `--cap-add`, `--cap-drop` and `--privileged`.
+//!
+//! What a process may have inside is decided by the **bounding set** alone. A new user namespace starts with full
+//! bounding, permitted and effective sets and empty inheritable and ambient ones; execve(2) then gives a root process
+//! exactly the bounding set and any other user nothing, which is docker's rule for both. So [`limit`] before the exec
+//! is all that the start of a container needs, and [`settle`] only matters to code that runs between it and the exec.
+//!
+//! The order that works for every combination of user, filter and `no-new-privileges`:
+//!
+//! 1. [`limit`] (needs CAP_SETPCAP, so before the identity changes);
+//! 2. without `no-new-privileges`: load the seccomp filters, which needs CAP_SYS_ADMIN, so before it is given up;
+//! 3. groups and user;
+//! 4. [`settle`] (not where root emulation is loaded: it answers capset(2) itself, and the exec does the same);
+//! 5. with `no-new-privileges`: [`forbid_new`], then the filters;
+//! 6. exec.
+
+use std::fmt;
+use std::io;
+use std::str::FromStr;
+
+use anyhow::{Context, Result};
+
+use crate::error::{Failure, invalid, unsupported};
+use crate::sys;
+
+/// Names by number, without `CAP_`: `linux/capability.h` as of 6.18.
+const NAMES: [&str; 41] = [
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "DAC_READ_SEARCH",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "SETGID",
+    "SETUID",
+    "SETPCAP",
+    "LINUX_IMMUTABLE",
+    "NET_BIND_SERVICE",
+    "NET_BROADCAST",
+    "NET_ADMIN",
+    "NET_RAW",
+    "IPC_LOCK",
+    "IPC_OWNER",
+    "SYS_MODULE",
+    "SYS_RAWIO",
+    "SYS_CHROOT",
+    "SYS_PTRACE",
+    "SYS_PACCT",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_NICE",
+    "SYS_RESOURCE",
+    "SYS_TIME",
+    "SYS_TTY_CONFIG",
+    "MKNOD",
+    "LEASE",
+    "AUDIT_WRITE",
+    "AUDIT_CONTROL",
+    "SETFCAP",
+    "MAC_OVERRIDE",
+    "MAC_ADMIN",
+    "SYSLOG",
+    "WAKE_ALARM",
+    "BLOCK_SUSPEND",
+    "AUDIT_READ",
+    "PERFMON",
+    "BPF",
+    "CHECKPOINT_RESTORE",
+];
+
+/// One capability, known by name.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Capability(u8);
+
+impl Capability {
+    /// The kernel's number.
+    pub fn number(self) -> u8 {
+        self.0
+    }
+}
+
+impl FromStr for Capability {
+    type Err = Failure;
+
+    /// Takes any spelling that docker does: upper or lower case, with or without `CAP_`.
+    fn from_str(text: &str) -> Result<Self, Failure> {
+        let upper = text.trim().to_ascii_uppercase();
+        let bare = upper.strip_prefix("CAP_").unwrap_or(&upper);
+        match (0..).zip(NAMES).find(|(_, name)| *name == bare) {
+            Some((number, _)) => Ok(Self(number)),
+            None => Err(invalid(format!("unknown capability: \"CAP_{bare}\""))
+                .hint("capabilities(7) lists the names; `ALL` stands for all of them")),
+        }
+    }
+}
+
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CAP_{}", NAMES.get(usize::from(self.0)).copied().unwrap_or("?"))
+    }
+}
+
+impl fmt::Debug for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A set of capabilities; bit *n* is capability number *n*.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct CapSet(u64);
+
+impl CapSet {
+    /// None.
+    pub const EMPTY: Self = Self(0);
+    /// All that have a name here.
+    pub const ALL: Self = Self((1 << NAMES.len()) - 1);
+    /// Docker's default: CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID, SETPCAP, NET_BIND_SERVICE,
+    /// NET_RAW, SYS_CHROOT, MKNOD, AUDIT_WRITE and SETFCAP.
+    pub const DOCKER: Self = Self(0xa804_25fb);
+
+    /// The set with these bits.
+    pub const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    /// The bits.
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// Whether `capability` is in it.
+    pub const fn contains(self, capability: Capability) -> bool {
+        self.0 & (1 << capability.0) != 0
+    }
+
+    /// Adds `capability`.
+    pub fn insert(&mut self, capability: Capability) {
+        self.0 |= 1 << capability.0;
+    }
+
+    /// What is in this set or in `other`.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// What is in this set and in `other`.
+    #[must_use]
+    pub const fn intersection(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// What is in this set and not in `other`.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Whether there is none.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The members that have a name, in order of their numbers.
+    pub fn iter(self) -> impl Iterator<Item = Capability> {
+        (0..).take(NAMES.len()).map(Capability).filter(move |capability| self.contains(*capability))
+    }
+}
+
+impl FromIterator<Capability> for CapSet {
+    fn from_iter<I: IntoIterator<Item = Capability>>(members: I) -> Self {
+        let mut set = Self::EMPTY;
+        members.into_iter().for_each(|member| set.insert(member));
+        set
+    }
+}
+
+impl fmt::Debug for CapSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
+    }
+}
+
+/// What one of the two options asks for.
+struct Asked {
+    all: bool,
+    named: CapSet,
+}
+
+impl Asked {
+    fn parse(option: &str, names: &[String]) -> Result<Self> {
+        let mut asked = Self { all: false, named: CapSet::EMPTY };
+        for name in names {
+            if name.trim().eq_ignore_ascii_case("all") {
+                asked.all = true;
+            } else {
+                asked.named.insert(name.parse().with_context(|| format!("invalid {option}"))?);
+            }
+        }
+        Ok(asked)
+    }
+}
+
+/// The set that docker's rules make of [`CapSet::DOCKER`]: with `privileged` all; with `ALL` added all but those
+/// dropped; with `ALL` dropped only those added; otherwise the default less those dropped plus those added.
+///
+/// # Errors
+/// A name that is no capability, also where `privileged` makes it irrelevant.
+pub fn tweak(add: &[String], drop: &[String], privileged: bool) -> Result<CapSet> {
+    let add = Asked::parse("CapAdd", add)?;
+    let drop = Asked::parse("CapDrop", drop)?;
+    Ok(match (privileged, add.all, drop.all) {
+        (true, ..) => CapSet::ALL,
+        (_, true, _) => CapSet::ALL.without(drop.named),
+        (_, _, true) => add.named,
+        _ => CapSet::DOCKER.without(drop.named).union(add.named),
+    })
+}
+
+/// Splits `set` into what the running kernel knows and what it does not, which the caller drops with a word.
+///
+/// Costs a prctl(2) for each capability, so it is for `--cap-add` and not for every start: [`limit`] and [`settle`]
+/// ignore what the kernel does not know.
+pub fn known_to_kernel(set: CapSet) -> Result<(CapSet, CapSet)> {
+    if set.without(CapSet::DOCKER).is_empty() {
+        return Ok((set, CapSet::EMPTY));
+    }
+    let bounding =
+        sys::caps::bounding().map_err(|error| refused("ask for the capability bounding set", &error))?;
+    let highest = u64::MAX.checked_shr(bounding.leading_zeros()).unwrap_or(0);
+    let known = CapSet(highest);
+    Ok((set.intersection(known), set.without(known)))
+}
+
+/// Limits the bounding set to `keep`. No allocation and only system calls, so it may run between fork and exec.
+pub fn limit(keep: CapSet) -> io::Result<()> {
+    sys::caps::limit_bounding(keep.bits())
+}
+
+/// Makes the process's own sets what docker gives: `set` permitted and effective for root, nothing for other users;
+/// inheritable and ambient empty. May run between fork and exec.
+pub fn settle(set: CapSet, root: bool) -> io::Result<()> {
+    sys::caps::set_process(if root { set.bits() } else { 0 })
+}
+
+/// Sets `no_new_privs`, irrevocably. May run between fork and exec.
+pub fn forbid_new() -> io::Result<()> {
+    sys::caps::no_new_privs()
+}
+
+fn refused(doing: &str, error: &io::Error) -> Failure {
+    unsupported(format!("cannot {doing}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn names(list: &[&str]) -> Vec<String> {
+        list.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn set(list: &[&str]) -> CapSet {
+        list.iter().map(|name| name.parse::<Capability>().unwrap()).collect()
+    }
+
+    #[test]
+    fn spellings_mean_the_same() {
+        for text in ["CAP_NET_RAW", "cap_net_raw", "NET_RAW", "net_raw", " Net_Raw "] {
+            let capability: Capability = text.parse().unwrap();
+            assert_eq!((capability.number(), capability.to_string().as_str()), (13, "CAP_NET_RAW"));
+        }
+        for text in ["", "CAP_", "NET-RAW", "CAP_CAP_NET_RAW", "all"] {
+            let error = text.parse::<Capability>().unwrap_err();
+            assert!(error.to_string().starts_with("unknown capability: \"CAP_"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_default_set_is_dockers() {
+        let expected = set(&[
+            "CHOWN",
+            "DAC_OVERRIDE",
+            "FSETID",
+            "FOWNER",
+            "MKNOD",
+            "NET_RAW",
+            "SETGID",
+            "SETUID",
+            "SETFCAP",
+            "SETPCAP",
+            "NET_BIND_SERVICE",
+            "SYS_CHROOT",
+            "KILL",
+            "AUDIT_WRITE",
+        ]);
+        assert_eq!(CapSet::DOCKER, expected);
+        assert_eq!(CapSet::DOCKER.iter().count(), 14);
+    }
+
+    #[test]
+    fn tweaks_follow_docker() {
+        let cases: &[(&[&str], &[&str], CapSet)] = &[
+            (&[], &[], CapSet::DOCKER),
+            (&["SYS_ADMIN"], &[], CapSet::DOCKER.union(set(&["SYS_ADMIN"]))),
+            (&[], &["chown", "KILL"], CapSet::DOCKER.without(set(&["CHOWN", "KILL"]))),
+            // Dropping comes first, so what is in both stays.
+            (&["CHOWN"], &["CHOWN"], CapSet::DOCKER),
+            (&["ALL"], &[], CapSet::ALL),
+            (&["all"], &["SYS_ADMIN"], CapSet::ALL.without(set(&["SYS_ADMIN"]))),
+            (&[], &["ALL"], CapSet::EMPTY),
+            (&["NET_RAW"], &["All"], set(&["NET_RAW"])),
+            // With ALL on both sides adding wins, and `ALL` itself names nothing to leave out.
+            (&["ALL"], &["ALL"], CapSet::ALL),
+        ];
+        for (add, drop, expected) in cases {
+            let got = tweak(&names(add), &names(drop), false).unwrap();
+            assert_eq!(got, *expected, "add {add:?} drop {drop:?}");
+            assert_eq!(tweak(&names(add), &names(drop), true).unwrap(), CapSet::ALL);
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_says_which_option() {
+        let error = tweak(&names(&["NOPE"]), &[], false).unwrap_err();
+        assert_eq!(format!("{error:#}"), "invalid CapAdd: unknown capability: \"CAP_NOPE\"");
+        let error = tweak(&[], &names(&["nope"]), true).unwrap_err();
+        assert_eq!(format!("{error:#}"), "invalid CapDrop: unknown capability: \"CAP_NOPE\"");
+    }
+
+    #[test]
+    fn what_the_kernel_lacks_is_told_apart() {
+        let future = CapSet::from_bits(1 << 63);
+        let (known, unknown) = known_to_kernel(CapSet::DOCKER.union(future)).unwrap();
+        assert_eq!((known, unknown), (CapSet::DOCKER, future));
+        assert_eq!(known_to_kernel(CapSet::DOCKER).unwrap(), (CapSet::DOCKER, CapSet::EMPTY));
+    }
+
+    #[test]
+    fn limiting_takes_all_but_the_kept() {
+        // Capabilities belong to the thread, so a thread of its own keeps the other tests unharmed.
+        let before = sys::caps::bounding().unwrap();
+        let outcome =
+            std::thread::spawn(|| limit(CapSet::DOCKER).map(|()| sys::caps::bounding())).join().unwrap();
+        match outcome {
+            Ok(after) => assert_eq!(after.unwrap(), before & CapSet::DOCKER.bits()),
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::PermissionDenied),
+        }
+    }
+
+    #[test]
+    fn settling_leaves_what_was_asked() {
+        let permitted = std::thread::spawn(|| {
+            let had = sys::caps::permitted().unwrap();
+            let target = CapSet::from_bits(had).intersection(CapSet::DOCKER);
+            settle(target, true).unwrap();
+            assert_eq!(sys::caps::permitted().unwrap(), target.bits());
+            settle(target, false).unwrap();
+            sys::caps::permitted().unwrap()
+        });
+        assert_eq!(permitted.join().unwrap(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn parsing_never_panics(text in ".{0,40}") {
+            let _ = text.parse::<Capability>();
+        }
+    }
+}
