@@ -4,4 +4,5 @@ pub mod container;
 pub mod digest;
 pub mod image;
 pub mod platform;
+pub mod progress;
 pub mod reference;
