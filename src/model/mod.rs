@@ -2,6 +2,7 @@
 
 pub mod container;
 pub mod digest;
+pub mod environment;
 pub mod image;
 pub mod platform;
 pub mod progress;

@@ -1,0 +1,135 @@
+//! Challenges of the `WWW-Authenticate` header (RFC 9110, section 11): what a registry wants to see.
+
+use std::collections::BTreeMap;
+
+/// One authentication scheme that a server offers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Challenge {
+    /// The scheme in lower case: `bearer`, `basic`, …
+    pub scheme: String,
+    /// Its parameters; names in lower case.
+    pub parameters: BTreeMap<String, String>,
+}
+
+impl Challenge {
+    /// The value of a parameter, empty if it is missing.
+    pub fn parameter(&self, name: &str) -> &str {
+        self.parameters.get(name).map_or("", String::as_str)
+    }
+}
+
+/// Reads one header value, which may hold several challenges. What cannot be understood is left out.
+pub fn parse(header: &str) -> Vec<Challenge> {
+    let mut scanner = Scanner { rest: header };
+    let mut challenges: Vec<Challenge> = Vec::new();
+    while let Some(word) = scanner.word() {
+        match scanner.value() {
+            Some(value) => {
+                if let Some(challenge) = challenges.last_mut() {
+                    challenge.parameters.entry(word.to_ascii_lowercase()).or_insert(value);
+                }
+            }
+            None => {
+                challenges.push(Challenge { scheme: word.to_ascii_lowercase(), parameters: BTreeMap::new() })
+            }
+        }
+    }
+    challenges
+}
+
+struct Scanner<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Scanner<'a> {
+    /// The next token, after any separators and characters that belong to none.
+    fn word(&mut self) -> Option<&'a str> {
+        let start = self.rest.find(is_token)?;
+        self.rest = self.rest.get(start..)?;
+        Some(self.token())
+    }
+
+    fn token(&mut self) -> &'a str {
+        let end = self.rest.find(|c| !is_token(c)).unwrap_or(self.rest.len());
+        let (token, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        token
+    }
+
+    /// The value, if an equals sign follows; empty for the padding of a bare base64 text.
+    fn value(&mut self) -> Option<String> {
+        let after = self.rest.trim_start().strip_prefix('=')?;
+        self.rest = after.trim_start();
+        match self.rest.strip_prefix('"') {
+            Some(quoted) => {
+                self.rest = quoted;
+                Some(self.quoted())
+            }
+            None => Some(self.token().to_owned()),
+        }
+    }
+
+    /// The rest of a quoted string, whose end may be missing.
+    fn quoted(&mut self) -> String {
+        let mut text = String::new();
+        let mut characters = self.rest.chars();
+        while let Some(character) = characters.next() {
+            match character {
+                '"' => break,
+                '\\' => text.extend(characters.next()),
+                other => text.push(other),
+            }
+        }
+        self.rest = characters.as_str();
+        text
+    }
+}
+
+/// Token characters of RFC 9110, and those that unquoted URLs and base64 texts add.
+fn is_token(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~/:".contains(c)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schemes(header: &str) -> Vec<String> {
+        parse(header).into_iter().map(|c| c.scheme).collect()
+    }
+
+    #[test]
+    fn reads_a_token_challenge() {
+        let parsed = parse(
+            r#"Bearer realm="https://auth.example/token",service="reg\"istry", scope="repository:a/b:pull,push" , error=invalid_token"#,
+        );
+        assert_eq!(parsed.len(), 1);
+        let bearer = &parsed[0];
+        assert_eq!(bearer.scheme, "bearer");
+        assert_eq!(bearer.parameter("realm"), "https://auth.example/token");
+        assert_eq!(bearer.parameter("service"), "reg\"istry");
+        assert_eq!(bearer.parameter("scope"), "repository:a/b:pull,push");
+        assert_eq!(bearer.parameter("error"), "invalid_token");
+        assert_eq!(bearer.parameter("missing"), "");
+    }
+
+    #[test]
+    fn several_challenges_share_a_header() {
+        assert_eq!(schemes(r#"Basic realm="a, b", Bearer Realm=https://x/y"#), ["basic", "bearer"]);
+        assert_eq!(
+            parse(r#"Basic realm="a, b", Bearer Realm=https://x/y"#)[1].parameter("realm"),
+            "https://x/y"
+        );
+        assert_eq!(schemes("Negotiate, Basic"), ["negotiate", "basic"]);
+        assert!(schemes("Negotiate YWJj==, Basic realm=x").contains(&"basic".to_owned()));
+        assert_eq!(schemes(""), Vec::<String>::new());
+    }
+
+    #[test]
+    fn survives_nonsense() {
+        for text in ["=", "\"", "Bearer realm=\"", "a=b=c", "\\", "Bearer realm=\"\\", ",,,=,", "ä=ö, Basic"]
+        {
+            parse(text);
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Proxies as the environment names them: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and the exceptions of `NO_PROXY`.
+//!
+//! The lower-case spelling wins, as with curl. This machine itself is never reached through a proxy.
+
+use std::net::IpAddr;
+
+use anyhow::Result;
+use ureq::Proxy;
+use ureq::http::Uri;
+
+use super::text::{host_and_port, is_loopback, split_port};
+use crate::error::invalid;
+use crate::model::environment::Environment;
+
+/// The proxies for each scheme.
+#[derive(Debug, Default)]
+pub struct Proxies {
+    http: Option<Proxy>,
+    https: Option<Proxy>,
+    exceptions: Vec<Exception>,
+}
+
+impl Proxies {
+    /// Reads the variables. Fails on a proxy whose URL is malformed, naming the variable but not the value, which may
+    /// hold a password.
+    pub fn from_environment(environment: &Environment) -> Result<Self> {
+        let all = read(environment, "all_proxy")?;
+        Ok(Self {
+            http: read(environment, "http_proxy")?.or_else(|| all.clone()),
+            https: read(environment, "https_proxy")?.or(all),
+            exceptions: variable(environment, "no_proxy").map_or_else(Vec::new, |(_, text)| exceptions(text)),
+        })
+    }
+
+    /// The proxy through which `uri` is to be reached.
+    pub fn choose(&self, uri: &Uri) -> Option<&Proxy> {
+        let (host, port) = host_and_port(uri);
+        let host = host.trim_matches(['[', ']']);
+        if is_loopback(host) || self.exceptions.iter().any(|exception| exception.matches(host, port)) {
+            return None;
+        }
+        if uri.scheme_str() == Some("http") { self.http.as_ref() } else { self.https.as_ref() }
+    }
+}
+
+fn variable<'a>(environment: &'a Environment, name: &str) -> Option<(String, &'a str)> {
+    [name.to_owned(), name.to_ascii_uppercase()]
+        .into_iter()
+        .find_map(|name| environment.text(&name).map(|value| (name, value.trim())))
+}
+
+fn read(environment: &Environment, name: &str) -> Result<Option<Proxy>> {
+    let Some((name, value)) = variable(environment, name) else { return Ok(None) };
+    Proxy::new(value).map(Some).map_err(|_| {
+        invalid(format!("the environment variable {name} does not hold a proxy's URL"))
+            .hint("it looks like http://proxy.example:3128, https://… or socks5://…")
+            .into()
+    })
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Exception {
+    hosts: Hosts,
+    port: Option<u16>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Hosts {
+    Every,
+    /// This address, or all that agree with it in the first bits.
+    Network(IpAddr, u8),
+    /// The domain's subdomains, and itself unless it was written with a leading dot.
+    Domain {
+        name: String,
+        itself: bool,
+    },
+}
+
+fn exceptions(text: &str) -> Vec<Exception> {
+    text.split([',', ' ']).map(str::trim).filter(|item| !item.is_empty()).map(exception).collect()
+}
+
+fn exception(item: &str) -> Exception {
+    if item == "*" {
+        return Exception { hosts: Hosts::Every, port: None };
+    }
+    if let Some((address, bits)) = parse_network(item) {
+        return Exception { hosts: Hosts::Network(address, bits), port: None };
+    }
+    let (host, port) = split_port(item);
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Exception { hosts: Hosts::Network(address, 128), port };
+    }
+    let name = host.trim_start_matches('*');
+    let itself = !name.starts_with('.');
+    let name = name.trim_start_matches('.').trim_end_matches('.').to_ascii_lowercase();
+    Exception { hosts: Hosts::Domain { name, itself }, port }
+}
+
+impl Exception {
+    fn matches(&self, host: &str, port: u16) -> bool {
+        if self.port.is_some_and(|wanted| wanted != port) {
+            return false;
+        }
+        match &self.hosts {
+            Hosts::Every => true,
+            Hosts::Network(network, bits) => {
+                host.parse::<IpAddr>().is_ok_and(|address| in_network(address, *network, *bits))
+            }
+            Hosts::Domain { name, itself } => {
+                let host = host.trim_end_matches('.');
+                (*itself && host == name)
+                    || host.strip_suffix(name.as_str()).is_some_and(|rest| rest.ends_with('.'))
+            }
+        }
+    }
+}
+
+/// Reads `address/bits`.
+pub fn parse_network(text: &str) -> Option<(IpAddr, u8)> {
+    let (address, bits) = text.split_once('/')?;
+    let address: IpAddr = address.parse().ok()?;
+    let bits: u8 = bits.parse().ok()?;
+    (bits <= if address.is_ipv4() { 32 } else { 128 }).then_some((address, bits))
+}
+
+/// Whether `address` is of the same family as `network` and agrees with it in the first `bits` bits.
+pub fn in_network(address: IpAddr, network: IpAddr, bits: u8) -> bool {
+    let differing = match (address, network) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => u128::from(a.to_bits() ^ b.to_bits()) << 96,
+        (IpAddr::V6(a), IpAddr::V6(b)) => a.to_bits() ^ b.to_bits(),
+        _ => return false,
+    };
+    differing.leading_zeros() >= u32::from(bits).min(if network.is_ipv4() { 32 } else { 128 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn proxies(pairs: &[(&str, &str)]) -> Proxies {
+        Proxies::from_environment(&pairs.iter().copied().collect()).unwrap()
+    }
+
+    fn chosen(proxies: &Proxies, url: &str) -> Option<String> {
+        proxies.choose(&url.parse().unwrap()).map(|proxy| proxy.host().to_owned())
+    }
+
+    #[test]
+    fn each_scheme_has_its_own() {
+        let set =
+            proxies(&[("HTTP_PROXY", "http://one:1"), ("https_proxy", "two:2"), ("HTTPS_PROXY", "three")]);
+        assert_eq!(chosen(&set, "http://r.example/").as_deref(), Some("one"));
+        assert_eq!(chosen(&set, "https://r.example/").as_deref(), Some("two"));
+        let all = proxies(&[("ALL_PROXY", "socks5://s:1")]);
+        assert_eq!(chosen(&all, "https://r.example/").as_deref(), Some("s"));
+        for local in ["http://localhost:5000/", "https://127.0.0.1/", "http://[::1]:1/"] {
+            assert_eq!(chosen(&all, local), None, "{local}");
+        }
+    }
+
+    #[test]
+    fn exceptions_by_name_address_network_and_port() {
+        let set = proxies(&[
+            ("all_proxy", "http://p"),
+            ("NO_PROXY", "example.com, .sub.org,10.0.0.0/8,1.2.3.4:99,*.star.net,host:8080,fe80::/10"),
+        ]);
+        for direct in [
+            "https://example.com/",
+            "https://EXAMPLE.com/",
+            "https://a.example.com/",
+            "https://x.sub.org/",
+            "https://10.1.2.3/",
+            "http://1.2.3.4:99/",
+            "https://a.star.net/",
+            "http://host:8080/",
+            "http://[fe80::1]/",
+        ] {
+            assert_eq!(chosen(&set, direct), None, "{direct}");
+        }
+        for through in [
+            "https://notexample.com/",
+            "https://sub.org/",
+            "https://11.1.2.3/",
+            "http://1.2.3.4/",
+            "https://star.net/",
+            "http://host/",
+            "http://[fec0::1]/",
+        ] {
+            assert!(chosen(&set, through).is_some(), "{through}");
+        }
+        assert_eq!(chosen(&proxies(&[("all_proxy", "p"), ("no_proxy", "*")]), "https://x/"), None);
+    }
+
+    #[test]
+    fn a_malformed_proxy_is_named_without_its_password() {
+        let environment = Environment::from_iter([("HTTPS_PROXY", "gopher://user:secret@host")]);
+        let message = Proxies::from_environment(&environment).unwrap_err().to_string();
+        assert!(message.contains("HTTPS_PROXY") && !message.contains("secret"), "{message}");
+    }
+}

@@ -1,0 +1,52 @@
+//! The environment variables a command was started with, as a value: only the command line reads the real ones.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+/// Environment variables by name. Handing them down as a value keeps everything below the command line testable.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Environment(BTreeMap<OsString, OsString>);
+
+impl Environment {
+    /// The value of `name`, if it is set, not empty and valid UTF-8.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(OsStr::new(name))?.to_str().filter(|value| !value.is_empty())
+    }
+
+    /// The value of `name` as a path, if it is set and not empty.
+    pub fn path(&self, name: &str) -> Option<PathBuf> {
+        self.0.get(OsStr::new(name)).filter(|value| !value.is_empty()).map(PathBuf::from)
+    }
+
+    /// The user's home directory, if `HOME` names one.
+    pub fn home(&self) -> Option<PathBuf> {
+        self.path("HOME")
+    }
+
+    /// `$XDG_CONFIG_HOME`, by default `~/.config`.
+    pub fn config_home(&self) -> Option<PathBuf> {
+        self.path("XDG_CONFIG_HOME")
+            .filter(|path| path.is_absolute())
+            .or_else(|| Some(self.home()?.join(".config")))
+    }
+}
+
+impl<N: Into<OsString>, V: Into<OsString>> FromIterator<(N, V)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Self {
+        Self(pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn empty_is_unset() {
+        let environment = Environment::from_iter([("HOME", "/home/x"), ("XDG_CONFIG_HOME", ""), ("A", "b")]);
+        assert_eq!(environment.config_home(), Some(PathBuf::from("/home/x/.config")));
+        assert_eq!(environment.text("A"), Some("b"));
+        assert_eq!(environment.text("XDG_CONFIG_HOME"), None);
+    }
+}
