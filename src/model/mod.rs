@@ -4,6 +4,7 @@ pub mod container;
 pub mod digest;
 pub mod environment;
 pub mod image;
+pub mod layer;
 pub mod platform;
 pub mod progress;
 pub mod reference;

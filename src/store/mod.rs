@@ -1,1 +1,173 @@
 //! The only writer below the data root: layers, images, containers, volumes, their locks and their removal.
+//!
+//! The disk format and the rules of locking are drawn in [`layout`].
+
+pub mod atomic;
+pub mod containers;
+pub mod images;
+pub mod layers;
+pub mod layout;
+pub mod lock;
+pub mod names;
+pub mod remove;
+pub mod temp;
+pub mod volumes;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use crate::error::{Failure, Kind, unsupported};
+
+pub use containers::{ContainerDir, LockedContainer, check_name, new_container_id};
+pub use images::{Image, ImageRecord, LockedImage, NewImage};
+pub use layers::{LayerDraft, LayerLease, LayerSlot, RemovedLayer};
+pub use names::NameRecord;
+pub use temp::TempDir;
+pub use volumes::{VolumeRecord, check_volume_name, new_volume_name};
+
+/// The version of the disk format that this program writes.
+const VERSION: &str = "1\n";
+
+/// The data root. Opening it reads one file; directories are made when something is first put into them.
+#[derive(Clone, Debug)]
+pub struct Store {
+    root: PathBuf,
+}
+
+impl Store {
+    /// Opens the store at `root`, which is made when it does not exist. A format of a later version is refused.
+    pub fn open(root: PathBuf) -> anyhow::Result<Store> {
+        let store = Store { root };
+        let path = store.root.join("version");
+        match std::fs::read(&path) {
+            Ok(text) if text == VERSION.as_bytes() => Ok(store),
+            Ok(text) => Err(other_version(&store.root, &text).into()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                store.initialise(&path)?;
+                Ok(store)
+            }
+            Err(error) => {
+                Err(error).with_context(|| format!("cannot open the store `{}`", store.root.display()))
+            }
+        }
+    }
+
+    /// The data root.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn initialise(&self, version: &Path) -> anyhow::Result<()> {
+        make_private_dirs(&self.root)
+            .and_then(|()| atomic::write(version, VERSION.as_bytes(), atomic::Durability::Lasting))
+            .with_context(|| format!("cannot create the store `{}`", self.root.display()))
+    }
+}
+
+fn other_version(root: &Path, text: &[u8]) -> Failure {
+    let version = String::from_utf8_lossy(text);
+    unsupported(format!(
+        "the store `{}` has format `{}`; this dhow knows format {}",
+        root.display(),
+        version.trim().escape_debug(),
+        VERSION.trim()
+    ))
+    .hint("use a newer dhow, or another store through DHOW_ROOT")
+}
+
+fn make_private_dirs(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Does `action`, and once more after making `dir` if it failed because that does not exist.
+fn with_dir<T>(dir: &Path, mut action: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    match action() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            make_private_dirs(dir)?;
+            action()
+        }
+        done => done,
+    }
+}
+
+/// The names in a directory, none where it does not exist; hidden ones (unfinished records) are left out.
+fn list_dir(dir: &Path) -> io::Result<Vec<String>> {
+    let entries = match std::fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        if let Ok(name) = entry?.file_name().into_string()
+            && !name.starts_with('.')
+        {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// The content of a file, or `None` where it does not exist.
+fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match std::fs::read(path) {
+        Ok(content) => Ok(Some(content)),
+        Err(error) if is_gone(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether an I/O error says that the object, or the directory it was in, does not exist.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// Reads a JSON record, or `None` where it does not exist.
+fn read_record<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<Option<T>> {
+    let Some(text) =
+        read_if_there(path).with_context(|| format!("cannot read the record `{}`", path.display()))?
+    else {
+        return Ok(None);
+    };
+    let record = serde_json::from_slice(&text).map_err(|error| {
+        Failure::new(Kind::Corrupt, format!("the record `{}` is damaged: {error}", path.display()))
+    })?;
+    Ok(Some(record))
+}
+
+/// `bytes` random bytes in hexadecimal.
+fn random_hex(bytes: usize) -> io::Result<String> {
+    let mut random = vec![0; bytes];
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    Ok(crate::model::digest::hex(&random))
+}
+
+/// The current time, as records have it: RFC 3339 in UTC.
+fn now() -> String {
+    jiff::Timestamp::now().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn makes_itself_and_opens_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("a/b");
+        Store::open(root.clone()).unwrap();
+        assert_eq!(std::fs::read(root.join("version")).unwrap(), b"1\n");
+        Store::open(root).unwrap();
+    }
+
+    #[test]
+    fn refuses_a_later_format_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("version"), "2\n").unwrap();
+        let error = Store::open(dir.path().into()).unwrap_err();
+        assert!(error.to_string().contains("format `2`"), "{error}");
+    }
+}

@@ -1,0 +1,143 @@
+//! The one way a record reaches the disk: written under a hidden name beside its target, then renamed over it.
+//!
+//! A reader sees the old or the new content, never a part. The writer holds a lock on the unfinished file, so that
+//! [`super::Store::sweep`] can tell the work of the living from what the dead left.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::{lock, random_hex, with_dir};
+
+/// What the names of unfinished records begin with.
+pub(super) const UNFINISHED: &str = ".new-";
+
+/// Whether a record must survive a power cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Written through to the disk before it gets its name.
+    Lasting,
+    /// After a power cut the old content, or none, may be there.
+    Passing,
+}
+
+/// Replaces the content of `path` with `content`. The directory is made if it does not exist.
+pub fn write(path: &Path, content: &[u8], durability: Durability) -> io::Result<()> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    loop {
+        let unfinished = dir.join(format!("{UNFINISHED}{}", random_hex(8)?));
+        let file = with_dir(dir, || create(&unfinished))?;
+        let cleaner = Unfinished(&unfinished);
+        if !lock::try_lock_file(&file, lock::Mode::Exclusive)? {
+            // A sweep was quicker than the lock and is removing the file.
+            continue;
+        }
+        (&file).write_all(content)?;
+        if durability == Durability::Lasting {
+            file.sync_data()?;
+        }
+        match std::fs::rename(&unfinished, path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+            Ok(()) => std::mem::forget(cleaner),
+        }
+        if durability == Durability::Lasting {
+            File::open(dir)?.sync_all()?;
+        }
+        return Ok(());
+    }
+}
+
+/// [`write`] of a value as JSON.
+pub fn write_json<T: serde::Serialize>(path: &Path, value: &T, durability: Durability) -> io::Result<()> {
+    let text = serde_json::to_vec(value).map_err(io::Error::other)?;
+    write(path, &text, durability)
+}
+
+/// Removes what crashed writers left in `dir`.
+pub(super) fn sweep(dir: &Path) -> io::Result<()> {
+    let entries = match std::fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+            sweep_one(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn sweep_one(path: &PathBuf) -> io::Result<()> {
+    let file = match OpenOptions::new().read(true).write(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    if lock::try_lock_file(&file, lock::Mode::Exclusive)? {
+        ignore_missing(std::fs::remove_file(path))?;
+    }
+    Ok(())
+}
+
+/// Turns "does not exist" into success: somebody else removed it first.
+pub(super) fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// Removes the unfinished file unless it was renamed.
+struct Unfinished<'a>(&'a Path);
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        // Nothing more can be done about a failure; the next sweep tries again.
+        let _ = std::fs::remove_file(self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replaces_and_leaves_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("deep/record");
+        write(&path, b"one", Durability::Passing).unwrap();
+        write(&path, b"two", Durability::Lasting).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"two");
+        assert_eq!(std::fs::read_dir(dir.path().join("deep")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn failure_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("record");
+        std::fs::create_dir_all(path.join("in the way")).unwrap();
+        assert!(write(&path, b"x", Durability::Passing).is_err());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn sweep_spares_the_living() {
+        let dir = tempfile::tempdir().unwrap();
+        let dead = dir.path().join(".new-dead");
+        let living = dir.path().join(".new-living");
+        std::fs::write(&dead, "").unwrap();
+        let held = create(&living).unwrap();
+        assert!(lock::try_lock_file(&held, lock::Mode::Exclusive).unwrap());
+        std::fs::write(dir.path().join("record"), "").unwrap();
+        sweep(dir.path()).unwrap();
+        assert!(!dead.exists());
+        assert!(living.exists());
+        assert!(dir.path().join("record").exists());
+    }
+}

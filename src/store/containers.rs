@@ -1,0 +1,427 @@
+//! Containers: an immutable spec, a small state, the upper directory, and a lock that says whether it runs.
+
+use std::io;
+use std::ops::Deref;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::atomic::{self, Durability};
+use super::lock::{Lock, Mode};
+use super::{Store, list_dir, random_hex, read_record, with_dir};
+use crate::error::{Failure, Kind, invalid, not_found};
+use crate::model::container::{ContainerSpec, MountSource};
+
+/// A container that is there.
+#[derive(Clone, Debug)]
+pub struct ContainerDir {
+    path: PathBuf,
+    spec: ContainerSpec,
+}
+
+impl ContainerDir {
+    /// The container's directory, absolute if the store's root is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The upper directory of its overlay.
+    pub fn upper(&self) -> PathBuf {
+        self.path.join("upper")
+    }
+
+    /// The work directory of its overlay.
+    pub fn work(&self) -> PathBuf {
+        self.path.join("work")
+    }
+
+    /// What was asked.
+    pub fn spec(&self) -> &ContainerSpec {
+        &self.spec
+    }
+
+    /// The last state that was written, or `None` before the first.
+    pub fn read_state<T: DeserializeOwned>(&self) -> anyhow::Result<Option<T>> {
+        read_record(&self.path.join("state.json"))
+    }
+
+    /// Whether a process holds the container: it runs, or is being changed or removed. Disturbs nobody.
+    pub fn is_locked(&self) -> anyhow::Result<bool> {
+        Lock::is_held(&self.lock_path())
+            .with_context(|| format!("cannot ask about container {}", self.spec.id))
+    }
+
+    /// Takes the container, or `None` where a process holds it. An error of kind not-found if it was removed.
+    pub fn lock(self) -> anyhow::Result<Option<LockedContainer>> {
+        let lock = match Lock::try_existing(&self.lock_path(), Mode::Exclusive) {
+            Ok(Some(lock)) => lock,
+            Ok(None) => return Ok(None),
+            Err(error) if super::is_gone(&error) => return Err(no_such_container(&self.spec.id)),
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot lock container {}", self.spec.id));
+            }
+        };
+        if !self.path.join("spec.json").exists() {
+            return Err(no_such_container(&self.spec.id));
+        }
+        Ok(Some(LockedContainer { dir: self, lock }))
+    }
+
+    fn lock_path(&self) -> PathBuf {
+        self.path.join("lock")
+    }
+}
+
+/// A container held by this process and those it forks; only this may change it.
+#[derive(Debug)]
+pub struct LockedContainer {
+    dir: ContainerDir,
+    lock: Lock,
+}
+
+impl Deref for LockedContainer {
+    type Target = ContainerDir;
+
+    fn deref(&self) -> &ContainerDir {
+        &self.dir
+    }
+}
+
+impl AsFd for LockedContainer {
+    /// The lock's descriptor: the container counts as running while any process has it open.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.lock.as_fd()
+    }
+}
+
+impl LockedContainer {
+    /// Replaces the state.
+    pub fn write_state<T: Serialize>(&self, state: &T) -> anyhow::Result<()> {
+        atomic::write_json(&self.path.join("state.json"), state, Durability::Passing)
+            .with_context(|| format!("cannot write the state of container {}", self.spec.id))
+    }
+}
+
+impl Store {
+    /// Makes a container: reserves its name, makes sure that its image is there and stays, makes the named volumes
+    /// it uses if they do not exist. The caller holds it; it counts as running until the result is dropped by every
+    /// process that inherited it. `spec.id` has 64 hexadecimal digits ([`new_container_id`]).
+    pub fn create_container(&self, spec: &ContainerSpec) -> anyhow::Result<LockedContainer> {
+        check_id(&spec.id)?;
+        check_name(&spec.name)?;
+        let _image = match &spec.image {
+            Some(image) => {
+                let lock = self.lock_image_shared(&image.id)?;
+                if !self.has_image(&image.id) {
+                    return Err(not_found(format!("No such image: {}", image.name)).into());
+                }
+                Some(lock)
+            }
+            None => None,
+        };
+        let _volumes = self.ensure_volumes(spec)?;
+        let path = self.containers_dir().join(&spec.id);
+        let doing = || format!("cannot create container {}", spec.name);
+        let lock = Lock::acquire(&path.join("lock"), Mode::Exclusive).with_context(doing)?;
+        let container = LockedContainer { dir: ContainerDir { path, spec: spec.clone() }, lock };
+        match self.fill(&container) {
+            Ok(()) => Ok(container),
+            Err(error) => {
+                self.remove_container(container)?;
+                Err(error.context(doing()))
+            }
+        }
+    }
+
+    fn ensure_volumes(&self, spec: &ContainerSpec) -> anyhow::Result<Vec<Lock>> {
+        let mut locks = Vec::new();
+        for mount in &spec.mounts {
+            if let MountSource::Volume { name: Some(name), anonymous, .. } = &mount.source {
+                locks.push(self.ensure_volume(name, *anonymous)?);
+            }
+        }
+        Ok(locks)
+    }
+
+    fn fill(&self, container: &LockedContainer) -> anyhow::Result<()> {
+        self.reserve_name(&container.spec)?;
+        super::layers::make_open_dir(&container.upper())?;
+        std::fs::create_dir(container.work())?;
+        atomic::write_json(&container.path.join("spec.json"), &container.spec, Durability::Passing)?;
+        Ok(())
+    }
+
+    fn reserve_name(&self, spec: &ContainerSpec) -> anyhow::Result<()> {
+        let dir = self.by_name_dir();
+        let link = dir.join(&spec.name);
+        loop {
+            match with_dir(&dir, || std::os::unix::fs::symlink(&spec.id, &link)) {
+                Ok(()) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error.into()),
+            }
+            if let Some(holder) = self.name_holder(&spec.name)? {
+                return Err(name_conflict(&spec.name, &holder).into());
+            }
+            self.drop_dead_name(&spec.name)?;
+        }
+    }
+
+    /// The ID that a name is reserved for, unless what reserved it is gone or died before it was made.
+    fn name_holder(&self, name: &str) -> anyhow::Result<Option<String>> {
+        let id = match std::fs::read_link(self.by_name_dir().join(name)) {
+            Ok(target) => target.to_string_lossy().into_owned(),
+            Err(error) if super::is_gone(&error) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let dir = self.containers_dir().join(&id);
+        let alive = dir.join("spec.json").exists()
+            || Lock::is_held(&dir.join("lock"))?
+            // Its maker may have finished, and let go, between the two questions.
+            || dir.join("spec.json").exists();
+        Ok(alive.then_some(id))
+    }
+
+    fn drop_dead_name(&self, name: &str) -> anyhow::Result<()> {
+        let _lock = Lock::acquire(&self.plain_lock_path("stale-names"), Mode::Exclusive)?;
+        // Another process may have removed the dead one and taken the name meanwhile.
+        if self.name_holder(name)?.is_none() {
+            atomic::ignore_missing(std::fs::remove_file(self.by_name_dir().join(name)))?;
+        }
+        Ok(())
+    }
+
+    /// Removes a container with all it wrote; its volumes stay.
+    pub fn remove_container(&self, container: LockedContainer) -> anyhow::Result<()> {
+        let doing = || format!("cannot remove container {}", container.spec.name);
+        let link = self.by_name_dir().join(&container.spec.name);
+        // While we hold the container nobody takes its name for dead, so it cannot change hands in between.
+        if std::fs::read_link(&link).is_ok_and(|target| target == Path::new(&container.spec.id)) {
+            atomic::ignore_missing(std::fs::remove_file(&link)).with_context(doing)?;
+        }
+        self.discard(&container.path).with_context(doing)
+    }
+
+    /// All containers, in order of their IDs.
+    pub fn containers(&self) -> anyhow::Result<Vec<ContainerDir>> {
+        let mut containers = Vec::new();
+        for id in self.container_ids()? {
+            containers.extend(self.container(&id)?);
+        }
+        Ok(containers)
+    }
+
+    /// The container with exactly this ID, or `None`.
+    pub fn container(&self, id: &str) -> anyhow::Result<Option<ContainerDir>> {
+        let path = self.containers_dir().join(id);
+        Ok(read_record(&path.join("spec.json"))?.map(|spec| ContainerDir { path, spec }))
+    }
+
+    /// The container that a person means by `text`: an ID, a name (with or without a leading slash), or a prefix of
+    /// an ID that only one container has.
+    pub fn find_container(&self, text: &str) -> anyhow::Result<ContainerDir> {
+        let name = text.strip_prefix('/').unwrap_or(text);
+        let id = match check_id(text) {
+            Ok(()) => Some(text.to_owned()),
+            Err(_) => match check_name(name) {
+                Ok(()) => self.name_holder(name)?.or(self.id_by_prefix(text)?),
+                Err(_) => self.id_by_prefix(text)?,
+            },
+        };
+        let found = id.map(|id| self.container(&id)).transpose()?.flatten();
+        found.ok_or_else(|| no_such_container(text))
+    }
+
+    fn id_by_prefix(&self, text: &str) -> anyhow::Result<Option<String>> {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let mut matching = self.container_ids()?.into_iter().filter(|id| id.starts_with(text));
+        let first = matching.next();
+        if matching.next().is_some() {
+            return Err(invalid(format!("Multiple IDs found with provided prefix: {text}")).into());
+        }
+        Ok(first)
+    }
+
+    fn container_ids(&self) -> anyhow::Result<Vec<String>> {
+        let mut names = list_dir(&self.containers_dir()).context("cannot list the containers")?;
+        names.retain(|name| check_id(name).is_ok());
+        Ok(names)
+    }
+
+    /// Removes containers whose maker died before they were complete.
+    pub(super) fn sweep_containers(&self) -> io::Result<()> {
+        for name in list_dir(&self.containers_dir())? {
+            let dir = self.containers_dir().join(&name);
+            let spec = dir.join("spec.json");
+            if name == "by-name" || spec.exists() {
+                continue;
+            }
+            let Some(_lock) = Lock::try_acquire(&dir.join("lock"), Mode::Exclusive)? else { continue };
+            if !spec.exists() {
+                self.discard(&dir)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A new random container ID.
+pub fn new_container_id() -> anyhow::Result<String> {
+    random_hex(32).context("cannot get random numbers for a container ID")
+}
+
+fn check_id(id: &str) -> Result<(), Failure> {
+    if id.len() == 64 && id.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+        return Ok(());
+    }
+    Err(invalid(format!("`{}` is not a container ID", id.escape_debug())))
+}
+
+/// Whether `name` can be a container's: a letter or digit, then at least one of those, `_`, `.` or `-`.
+pub fn check_name(name: &str) -> Result<(), Failure> {
+    if is_name(name) {
+        return Ok(());
+    }
+    Err(invalid(format!(
+        "Invalid container name ({}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
+        name.escape_debug()
+    )))
+}
+
+/// docker's rule for names of containers and volumes; they fit a file name.
+pub(super) fn is_name(name: &str) -> bool {
+    let rest = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
+    (2..=200).contains(&name.len())
+        && name.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric)
+        && name.bytes().all(rest)
+}
+
+fn name_conflict(name: &str, holder: &str) -> Failure {
+    Failure::new(
+        Kind::Conflict,
+        format!(
+            "Conflict. The container name \"/{name}\" is already in use by container \"{holder}\". \
+             You have to remove (or rename) that container to be able to reuse that name."
+        ),
+    )
+}
+
+fn no_such_container(text: &str) -> anyhow::Error {
+    not_found(format!("No such container: {}", text.escape_debug())).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::kind_of;
+    use crate::model::container::{ImageUse, MountSpec};
+    use crate::store::images::tests::{put, store};
+
+    fn spec(name: &str) -> ContainerSpec {
+        ContainerSpec { id: new_container_id().unwrap(), name: name.into(), ..Default::default() }
+    }
+
+    #[test]
+    fn lives_from_creation_to_removal() {
+        let (_dir, store) = store();
+        let spec = spec("web");
+        let container = store.create_container(&spec).unwrap();
+        assert!(container.upper().is_dir() && container.work().is_dir());
+        container.write_state(&"running").unwrap();
+        for text in ["web", "/web", &spec.id, &spec.id[..5]] {
+            let found = store.find_container(text).unwrap();
+            assert_eq!(found.spec(), &spec);
+            assert!(found.is_locked().unwrap());
+            assert_eq!(found.read_state::<String>().unwrap().as_deref(), Some("running"));
+            assert!(found.lock().unwrap().is_none());
+        }
+        store.remove_container(container).unwrap();
+        assert_eq!(store.find_container("web").unwrap_err().to_string(), "No such container: web");
+        assert!(store.containers().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_name_is_taken_until_its_container_goes() {
+        let (_dir, store) = store();
+        let first = store.create_container(&spec("web")).unwrap();
+        let error = store.create_container(&spec("web")).unwrap_err();
+        assert_eq!(kind_of(&error), Kind::Conflict);
+        assert!(format!("{error:#}").contains(&first.spec().id));
+        assert_eq!(store.containers().unwrap().len(), 1);
+        drop(first);
+        assert!(store.create_container(&spec("web")).is_err());
+        let first = store.find_container("web").unwrap().lock().unwrap().unwrap();
+        store.remove_container(first).unwrap();
+        store.create_container(&spec("web")).unwrap();
+    }
+
+    #[test]
+    fn only_one_of_many_gets_a_name() {
+        let (_dir, store) = store();
+        let made: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> =
+                (0..8).map(|_| scope.spawn(|| store.create_container(&spec("web")).ok())).collect();
+            threads.into_iter().filter_map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(made.len(), 1);
+        assert_eq!(store.find_container("web").unwrap().spec().id, made[0].spec().id);
+    }
+
+    #[test]
+    fn what_a_dead_maker_left_is_replaced_and_swept() {
+        let (_dir, store) = store();
+        let dead = new_container_id().unwrap();
+        std::fs::create_dir_all(store.containers_dir().join(&dead)).unwrap();
+        std::fs::create_dir_all(store.by_name_dir()).unwrap();
+        std::os::unix::fs::symlink(&dead, store.by_name_dir().join("web")).unwrap();
+        assert!(store.containers().unwrap().is_empty());
+        let container = store.create_container(&spec("web")).unwrap();
+        store.sweep().unwrap();
+        assert!(!store.containers_dir().join(&dead).exists());
+        assert!(container.path().exists());
+    }
+
+    #[test]
+    fn its_image_is_seen_by_whoever_removes_it() {
+        let (_dir, store) = store();
+        let id = put(&store, "a");
+        let image = Some(ImageUse { id: id.clone(), name: "x".into() });
+        store.create_container(&ContainerSpec { image: image.clone(), ..spec("web") }).unwrap();
+        let locked = store.lock_image(&id).unwrap().unwrap();
+        assert_eq!(locked.containers().unwrap().len(), 1);
+        locked.remove().unwrap();
+        let late = store.create_container(&ContainerSpec { image, ..spec("late") });
+        assert_eq!(kind_of(&late.unwrap_err()), Kind::NotFound);
+    }
+
+    #[test]
+    fn its_volumes_are_made() {
+        let (_dir, store) = store();
+        let source = MountSource::Volume {
+            name: Some("data".into()),
+            anonymous: false,
+            no_copy: false,
+            subpath: None,
+        };
+        let mount = MountSpec { target: "/data".into(), source, read_only: false };
+        store.create_container(&ContainerSpec { mounts: vec![mount], ..spec("web") }).unwrap();
+        assert!(store.volume("data").unwrap().is_some());
+        assert_eq!(store.volume_users("data").unwrap().len(), 1);
+        assert_eq!(kind_of(&store.remove_volume("data").unwrap_err()), Kind::InUse);
+    }
+
+    #[test]
+    fn names_stay_inside() {
+        let (_dir, store) = store();
+        for bad in ["", "x", "../x", "a/b", ".ab", "a b", "ä2"] {
+            assert!(store.create_container(&spec(bad)).is_err(), "{bad}");
+            assert!(store.find_container(bad).is_err(), "{bad}");
+        }
+        assert!(store.find_container("by-name").is_err());
+    }
+}

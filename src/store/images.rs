@@ -1,0 +1,343 @@
+//! Images: the exact bytes of configuration and manifest, found by name, digest or a prefix of the ID.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+
+use super::atomic::{self, Durability};
+use super::layers::LayerLease;
+use super::lock::{Lock, Mode};
+use super::{ContainerDir, NameRecord, Store, layout, list_dir, now, read_if_there, read_record};
+use crate::error::{Failure, Kind, corrupt, not_found};
+use crate::model::digest::Digest;
+use crate::model::image::ImageConfig;
+use crate::model::reference::Reference;
+
+/// What is remembered of an image beside its configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageRecord {
+    /// Sum of the sizes of the layers' files, in bytes.
+    pub size: u64,
+    /// When the image was stored, RFC 3339 in UTC.
+    pub stored: String,
+    /// Digest of the manifest that was stored with it.
+    #[serde(default)]
+    pub manifest_digest: Option<Digest>,
+}
+
+/// An image that is there.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// The ID: the digest of the configuration's bytes.
+    pub id: Digest,
+    /// What is remembered of it.
+    pub record: ImageRecord,
+    /// The configuration, as read.
+    pub config: ImageConfig,
+    /// The configuration's exact bytes.
+    pub raw_config: Vec<u8>,
+    dir: PathBuf,
+}
+
+impl Image {
+    /// The exact bytes of the manifest it was pulled by, if it was.
+    pub fn manifest(&self) -> anyhow::Result<Option<Vec<u8>>> {
+        read_if_there(&self.dir.join("manifest"))
+            .with_context(|| format!("cannot read the manifest of image {}", self.id.short()))
+    }
+}
+
+/// An image to register.
+#[derive(Debug)]
+pub struct NewImage<'a> {
+    /// Exact bytes of the configuration.
+    pub config: &'a [u8],
+    /// Exact bytes of the manifest, if it was pulled.
+    pub manifest: Option<&'a [u8]>,
+    /// The layers, lowest first; they must be those that the configuration lists.
+    pub layers: &'a [LayerLease],
+    /// Names to set, with the digest each was pulled by.
+    pub names: &'a [(Reference, Option<Digest>)],
+}
+
+/// An image that cannot be removed, named or used by a new container while this value lives.
+#[derive(Debug)]
+pub struct LockedImage {
+    image: Image,
+    store: Store,
+    lock: Lock,
+}
+
+impl LockedImage {
+    /// The image.
+    pub fn image(&self) -> &Image {
+        &self.image
+    }
+
+    /// Its names.
+    pub fn names(&self) -> anyhow::Result<Vec<NameRecord>> {
+        Ok(self.store.names()?.into_iter().filter(|record| record.id == self.image.id).collect())
+    }
+
+    /// The containers made from it.
+    pub fn containers(&self) -> anyhow::Result<Vec<ContainerDir>> {
+        let uses =
+            |dir: &ContainerDir| dir.spec().image.as_ref().is_some_and(|used| used.id == self.image.id);
+        Ok(self.store.containers()?.into_iter().filter(uses).collect())
+    }
+
+    /// Removes one of its names.
+    pub fn remove_name(&self, reference: &Reference) -> anyhow::Result<bool> {
+        self.store.remove_name(reference, &self.image.id)
+    }
+
+    /// Removes the image. Its layers stay until [`Store::collect_layers`].
+    pub fn remove(self) -> anyhow::Result<()> {
+        let doing = || format!("cannot remove image {}", self.image.id.short());
+        for name in self.names()? {
+            self.remove_name(&name.reference)?;
+        }
+        self.store.discard(&self.image.dir).with_context(doing)?;
+        self.lock.remove_file().with_context(doing)
+    }
+}
+
+impl Store {
+    /// Registers an image and its names; an image that is there already only gains names and the manifest.
+    /// Returns its ID.
+    pub fn put_image(&self, new: &NewImage<'_>) -> anyhow::Result<Digest> {
+        let id = Digest::of(new.config);
+        let config = parse_config(&id, new.config)?;
+        let given = new.layers.iter().map(|layer| &layer.diff_id);
+        if !config.rootfs.diff_ids.iter().eq(given) {
+            return Err(corrupt(format!(
+                "the configuration {id} lists {} layers that are not the {} unpacked",
+                config.rootfs.diff_ids.len(),
+                new.layers.len()
+            ))
+            .into());
+        }
+        let _lock = self.lock_image_shared(&id)?;
+        self.write_image(&id, new).with_context(|| format!("cannot store image {}", id.short()))?;
+        for (reference, digest) in new.names {
+            self.write_name(reference, &id, digest.as_ref())?;
+        }
+        Ok(id)
+    }
+
+    fn write_image(&self, id: &Digest, new: &NewImage<'_>) -> anyhow::Result<()> {
+        let dir = self.image_dir(id);
+        let record = ImageRecord {
+            size: new.layers.iter().map(|layer| layer.size).fold(0, u64::saturating_add),
+            stored: now(),
+            manifest_digest: new.manifest.map(Digest::of),
+        };
+        if self.has_image(id) {
+            return self.update_manifest(&dir, new.manifest, record);
+        }
+        let temp = self.temp_dir()?;
+        atomic::write(&temp.path().join("config"), new.config, Durability::Lasting)?;
+        if let Some(manifest) = new.manifest {
+            atomic::write(&temp.path().join("manifest"), manifest, Durability::Passing)?;
+        }
+        atomic::write_json(&temp.path().join("image.json"), &record, Durability::Passing)?;
+        match temp.rename_to(&dir) {
+            // Another process registered the same image at the same time.
+            Err(_) if self.has_image(id) => Ok(()),
+            other => Ok(other?),
+        }
+    }
+
+    fn update_manifest(
+        &self,
+        dir: &std::path::Path,
+        manifest: Option<&[u8]>,
+        record: ImageRecord,
+    ) -> anyhow::Result<()> {
+        let Some(manifest) = manifest else { return Ok(()) };
+        if read_if_there(&dir.join("manifest"))?.as_deref() != Some(manifest) {
+            atomic::write(&dir.join("manifest"), manifest, Durability::Passing)?;
+            atomic::write_json(&dir.join("image.json"), &record, Durability::Passing)?;
+        }
+        Ok(())
+    }
+
+    /// The image with this ID, or `None`.
+    pub fn image(&self, id: &Digest) -> anyhow::Result<Option<Image>> {
+        let dir = self.image_dir(id);
+        let Some(record) = read_record(&dir.join("image.json"))? else { return Ok(None) };
+        let Some(raw_config) = read_if_there(&dir.join("config"))
+            .with_context(|| format!("cannot read the configuration of image {}", id.short()))?
+        else {
+            return Ok(None);
+        };
+        let config = parse_config(id, &raw_config)?;
+        Ok(Some(Image { id: id.clone(), record, config, raw_config, dir }))
+    }
+
+    /// All images, in order of their IDs.
+    pub fn images(&self) -> anyhow::Result<Vec<Image>> {
+        let mut images = Vec::new();
+        for id in self.image_ids()? {
+            images.extend(self.image(&id)?);
+        }
+        Ok(images)
+    }
+
+    fn image_ids(&self) -> anyhow::Result<Vec<Digest>> {
+        let names = list_dir(&self.images_dir()).context("cannot list the images")?;
+        Ok(names.iter().filter_map(|name| layout::digest_of_dir(name)).collect())
+    }
+
+    /// The image that a person means by `text`: a name (`latest` where there is no tag), `name@digest`, an ID with or
+    /// without `sha256:`, or a prefix of an ID that only one image has. Names win over prefixes.
+    pub fn find_image(&self, text: &str) -> anyhow::Result<Image> {
+        let full = text.parse::<Digest>().or_else(|_| format!("sha256:{text}").parse());
+        if let Ok(id) = full {
+            return self.image(&id)?.ok_or_else(|| no_such_image(text));
+        }
+        if let Ok(reference) = text.parse::<Reference>()
+            && let Some(record) = self.name(&reference)?
+            && let Some(image) = self.image(&record.id)?
+        {
+            return Ok(image);
+        }
+        self.image_by_prefix(text)
+    }
+
+    fn image_by_prefix(&self, text: &str) -> anyhow::Result<Image> {
+        let prefix = text.strip_prefix("sha256:").unwrap_or(text);
+        if prefix.is_empty() || !prefix.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+            return Err(no_such_image(text));
+        }
+        let ids = self.image_ids()?;
+        let mut matching = ids.iter().filter(|id| id.hex().starts_with(prefix));
+        let (Some(id), rest) = (matching.next(), matching.next()) else { return Err(no_such_image(text)) };
+        if rest.is_some() {
+            return Err(Failure::new(
+                Kind::Invalid,
+                format!("the image ID `{text}` is ambiguous: several images' IDs begin with it"),
+            )
+            .hint("give more digits")
+            .into());
+        }
+        self.image(id)?.ok_or_else(|| no_such_image(text))
+    }
+
+    /// Takes an image for removal, waiting for whoever is registering a name or a container of it. `None` if it is
+    /// not there.
+    pub fn lock_image(&self, id: &Digest) -> anyhow::Result<Option<LockedImage>> {
+        let lock = Lock::acquire(&self.lock_path("image", id.hex()), Mode::Exclusive)
+            .with_context(|| format!("cannot lock image {}", id.short()))?;
+        match self.image(id)? {
+            Some(image) => Ok(Some(LockedImage { image, store: self.clone(), lock })),
+            None => {
+                lock.remove_file().with_context(|| format!("cannot unlock image {}", id.short()))?;
+                Ok(None)
+            }
+        }
+    }
+
+    pub(super) fn lock_image_shared(&self, id: &Digest) -> anyhow::Result<Lock> {
+        Lock::acquire(&self.lock_path("image", id.hex()), Mode::Shared)
+            .with_context(|| format!("cannot lock image {}", id.short()))
+    }
+
+    pub(super) fn has_image(&self, id: &Digest) -> bool {
+        self.image_dir(id).join("image.json").exists()
+    }
+}
+
+fn parse_config(id: &Digest, bytes: &[u8]) -> anyhow::Result<ImageConfig> {
+    // serde would read a list as the fields of the struct in their order.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(corrupt(format!("the image configuration {id} is not a JSON object")).into());
+    }
+    serde_json::from_slice(bytes)
+        .map_err(|error| corrupt(format!("the image configuration {id} cannot be read: {error}")).into())
+}
+
+/// docker's wording, with the tag that was meant.
+fn no_such_image(text: &str) -> anyhow::Error {
+    let name = match text.parse::<Reference>() {
+        Ok(reference) => reference.or_latest().familiar(),
+        Err(_) => text.escape_debug().to_string(),
+    };
+    not_found(format!("No such image: {name}")).into()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in crate::store) fn store() -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path().join("store")).unwrap();
+        (dir, store)
+    }
+
+    /// Stores an image without layers that differs by `author`.
+    pub(in crate::store) fn put(store: &Store, author: &str) -> Digest {
+        let config = format!(
+            r#"{{"author":"{author}","architecture":"amd64","os":"linux","rootfs":{{"type":"layers","diff_ids":[]}}}}"#
+        );
+        let new = NewImage { config: config.as_bytes(), manifest: None, layers: &[], names: &[] };
+        store.put_image(&new).unwrap()
+    }
+
+    #[test]
+    fn finds_by_name_id_and_prefix() {
+        let (_dir, store) = store();
+        let id = put(&store, "a");
+        store.set_name(&"x:1".parse().unwrap(), &id, None).unwrap();
+        for text in ["x:1", "docker.io/library/x:1", id.as_str(), id.hex(), id.short(), &id.as_str()[..12]] {
+            assert_eq!(store.find_image(text).unwrap().id, id, "{text}");
+        }
+        for text in ["x", "x:2", "", "sha256:", "..", "zz", &"0".repeat(64)] {
+            let error = store.find_image(text).unwrap_err();
+            assert!(error.to_string().starts_with("No such image: "), "{error}");
+        }
+        assert_eq!(store.find_image("x").unwrap_err().to_string(), "No such image: x:latest");
+    }
+
+    #[test]
+    fn a_name_of_hexadecimal_digits_wins_over_a_prefix() {
+        let (_dir, store) = store();
+        let (a, b) = (put(&store, "a"), put(&store, "b"));
+        store.set_name(&a.short().parse().unwrap(), &b, None).unwrap();
+        assert_eq!(store.find_image(a.short()).unwrap().id, b);
+    }
+
+    #[test]
+    fn storing_again_adds_the_manifest() {
+        let (_dir, store) = store();
+        let id = put(&store, "a");
+        let raw = store.image(&id).unwrap().unwrap().raw_config;
+        let new = NewImage { config: &raw, manifest: Some(b"{}"), layers: &[], names: &[] };
+        assert_eq!(store.put_image(&new).unwrap(), id);
+        assert_eq!(store.image(&id).unwrap().unwrap().manifest().unwrap().unwrap(), b"{}");
+        assert_eq!(store.images().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn layers_must_be_those_of_the_configuration() {
+        let (_dir, store) = store();
+        let config = format!(r#"{{"rootfs":{{"type":"layers","diff_ids":["{}"]}}}}"#, Digest::of(b"x"));
+        let new = NewImage { config: config.as_bytes(), manifest: None, layers: &[], names: &[] };
+        assert!(store.put_image(&new).is_err());
+        let junk = NewImage { config: b"[]", manifest: None, layers: &[], names: &[] };
+        assert!(store.put_image(&junk).is_err());
+        assert!(store.images().unwrap().is_empty());
+    }
+
+    #[test]
+    fn removal_takes_names_along() {
+        let (_dir, store) = store();
+        let id = put(&store, "a");
+        store.set_name(&"x".parse().unwrap(), &id, None).unwrap();
+        store.lock_image(&id).unwrap().unwrap().remove().unwrap();
+        assert!(store.names().unwrap().is_empty());
+        assert!(store.lock_image(&id).unwrap().is_none());
+    }
+}

@@ -1,0 +1,109 @@
+//! The disk format below the data root: where everything is, who may change it, and under which lock.
+//!
+//! ```text
+//! version                         "1\n"; any other content is refused
+//! layers/<hex diff-id>/           appears by rename: a name means complete and verified
+//! │   fs/                         the tree in overlayfs's format (userxattr: whiteout 0:0, user.overlay.opaque=y)
+//! │   recipe                      the tar stream without file contents (image::recipe)
+//! │   extra/<n>                   contents that a later entry of the same archive replaced in the tree
+//! │   layer.json                  LayerRecord
+//! images/<hex image id>/          appears by rename
+//! │   config                      exact bytes; their SHA-256 is the image ID
+//! │   manifest                    exact bytes as pulled, if any
+//! │   image.json                  ImageRecord
+//! names/<escaped reference>       NameRecord: a tag or a digest of a repository → image ID
+//! containers/<id>/                a container once spec.json is there; before, its maker holds the lock
+//! │   lock                        held by the maker, then the supervisor: "running" is "locked"
+//! │   spec.json, state.json       immutable; replaced atomically by the lock's holder
+//! │   upper/, work/               overlayfs
+//! containers/by-name/<name>       symbolic link to the ID; made exclusively, so it reserves the name
+//! volumes/<name>/                 appears by rename
+//! │   _data/, volume.json
+//! locks/<kind>-<name>             lock files; see below
+//! tmp/<random>, <random>.lock     unfinished work and the lock that its maker holds
+//! trash/<random>                  waits for removal by whoever comes
+//! ```
+//!
+//! Records are written by [`super::atomic`] alone: to a hidden temporary name beside the target, then renamed.
+//!
+//! Locks are open-file-description locks on files that hold nothing. Readers of records take none.
+//!
+//! | file                 | shared                                            | exclusive                    |
+//! |----------------------|---------------------------------------------------|------------------------------|
+//! | `locks/layer-HEX`    | whoever relies on the layer until an image names it | its removal (never waits)  |
+//! | `locks/unpack-HEX`   |                                                   | whoever unpacks it           |
+//! | `locks/image-HEX`    | registering the image, a name, a container of it  | its removal                  |
+//! | `locks/names`        |                                                   | a change of `names/`         |
+//! | `locks/stale-names`  |                                                   | removal of a dead reservation in `by-name/` |
+//! | `locks/volume-NAME`  | registering a container that uses it              | its removal                  |
+//!
+//! Order, where several are held: layer, unpack, image, names; volume after image. A lock file is removed only by
+//! who holds it exclusively, and whoever gets a lock checks that its file still has its name.
+
+use std::path::PathBuf;
+
+use super::Store;
+use crate::model::digest::Digest;
+
+impl Store {
+    /// Where a layer's directory is or will be.
+    pub fn layer_dir(&self, diff_id: &Digest) -> PathBuf {
+        self.root.join("layers").join(diff_id.hex())
+    }
+
+    /// Where a layer's tree is or will be.
+    pub fn layer_tree(&self, diff_id: &Digest) -> PathBuf {
+        self.layer_dir(diff_id).join("fs")
+    }
+
+    pub(super) fn layers_dir(&self) -> PathBuf {
+        self.root.join("layers")
+    }
+
+    pub(super) fn images_dir(&self) -> PathBuf {
+        self.root.join("images")
+    }
+
+    pub(super) fn image_dir(&self, id: &Digest) -> PathBuf {
+        self.images_dir().join(id.hex())
+    }
+
+    pub(super) fn names_dir(&self) -> PathBuf {
+        self.root.join("names")
+    }
+
+    pub(super) fn containers_dir(&self) -> PathBuf {
+        self.root.join("containers")
+    }
+
+    pub(super) fn by_name_dir(&self) -> PathBuf {
+        self.root.join("containers/by-name")
+    }
+
+    pub(super) fn volumes_dir(&self) -> PathBuf {
+        self.root.join("volumes")
+    }
+
+    pub(super) fn tmp_dir(&self) -> PathBuf {
+        self.root.join("tmp")
+    }
+
+    pub(super) fn trash_dir(&self) -> PathBuf {
+        self.root.join("trash")
+    }
+
+    /// The lock file of one object; `name` is a digest's digits or a checked name.
+    pub(super) fn lock_path(&self, kind: &str, name: &str) -> PathBuf {
+        self.root.join("locks").join(format!("{kind}-{name}"))
+    }
+
+    pub(super) fn plain_lock_path(&self, name: &str) -> PathBuf {
+        self.root.join("locks").join(name)
+    }
+}
+
+/// The digest whose digits name a directory; their number tells the algorithm.
+pub(super) fn digest_of_dir(name: &str) -> Option<Digest> {
+    let algorithm = if name.len() == 128 { "sha512" } else { "sha256" };
+    format!("{algorithm}:{name}").parse().ok()
+}

@@ -1,0 +1,177 @@
+//! Locks between processes: open-file-description locks (fcntl(2)) held by a guard.
+//!
+//! They belong to the open file, so a forked supervisor keeps the lock that the command line took, and the kernel
+//! releases it when the last holder ends, however it ends. Unlike flock(2) a lock can be asked about without taking it.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{FcntlArg, fcntl};
+
+use super::with_dir;
+
+/// Whether others may hold the lock too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Together with other shared holders.
+    Shared,
+    /// Alone.
+    Exclusive,
+}
+
+/// A held lock; dropping it (in every process that inherited it) releases it.
+#[derive(Debug)]
+pub struct Lock {
+    file: File,
+    path: PathBuf,
+}
+
+impl Lock {
+    /// Waits for the lock on `path`; the file and its directory are made if needed.
+    pub fn acquire(path: &Path, mode: Mode) -> io::Result<Lock> {
+        loop {
+            let file = open(path)?;
+            wait_lock_file(&file, mode)?;
+            if still_named(&file, path)? {
+                return Ok(Lock { file, path: path.to_owned() });
+            }
+        }
+    }
+
+    /// Takes the lock on `path` unless somebody holds it in a way that conflicts.
+    pub fn try_acquire(path: &Path, mode: Mode) -> io::Result<Option<Lock>> {
+        loop {
+            let file = open(path)?;
+            if !try_lock_file(&file, mode)? {
+                return Ok(None);
+            }
+            if still_named(&file, path)? {
+                return Ok(Some(Lock { file, path: path.to_owned() }));
+            }
+        }
+    }
+
+    /// Takes the lock on an existing file. `None` if it is held.
+    pub(super) fn try_existing(path: &Path, mode: Mode) -> io::Result<Option<Lock>> {
+        let file = options().open(path)?;
+        Ok(try_lock_file(&file, mode)?.then(|| Lock { file, path: path.to_owned() }))
+    }
+
+    /// Whether somebody holds a lock on `path`, without disturbing anybody. A file that does not exist is not held.
+    pub fn is_held(path: &Path) -> io::Result<bool> {
+        let file = match options().open(path) {
+            Err(error) if super::is_gone(&error) => return Ok(false),
+            other => other?,
+        };
+        let mut question = request(Mode::Exclusive);
+        retry(|| fcntl(&file, FcntlArg::F_OFD_GETLK(&mut question)))?;
+        Ok(question.l_type != libc::F_UNLCK as libc::c_short)
+    }
+
+    /// Removes the file and releases the lock; only for an exclusive holder. Those waiting notice and make a new file.
+    pub fn remove_file(self) -> io::Result<()> {
+        super::atomic::ignore_missing(std::fs::remove_file(&self.path))
+    }
+}
+
+impl AsFd for Lock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// Locks an open file without waiting; `false` if a conflicting lock is held.
+pub(super) fn try_lock_file(file: &File, mode: Mode) -> io::Result<bool> {
+    match retry(|| fcntl(file, FcntlArg::F_OFD_SETLK(&request(mode)))) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+        // POSIX lets a conflict be reported as EACCES too.
+        Err(error) if error.raw_os_error() == Some(libc::EACCES) => Ok(false),
+        other => other.map(|()| true),
+    }
+}
+
+fn wait_lock_file(file: &File, mode: Mode) -> io::Result<()> {
+    retry(|| fcntl(file, FcntlArg::F_OFD_SETLKW(&request(mode))))
+}
+
+fn retry(mut action: impl FnMut() -> nix::Result<libc::c_int>) -> io::Result<()> {
+    loop {
+        match action() {
+            Err(nix::errno::Errno::EINTR) => {}
+            other => return other.map(drop).map_err(io::Error::from),
+        }
+    }
+}
+
+fn request(mode: Mode) -> libc::flock {
+    let kind = match mode {
+        Mode::Shared => libc::F_RDLCK,
+        Mode::Exclusive => libc::F_WRLCK,
+    };
+    libc::flock {
+        l_type: kind as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    }
+}
+
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o600);
+    options
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    with_dir(dir, || options().create(true).truncate(false).open(path))
+}
+
+/// Whether `path` still leads to `file`: a holder may have removed it while we waited.
+fn still_named(file: &File, path: &Path) -> io::Result<bool> {
+    let held = file.metadata()?;
+    match std::fs::metadata(path) {
+        Ok(named) => Ok(named.dev() == held.dev() && named.ino() == held.ino()),
+        Err(error) if super::is_gone(&error) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn excludes_and_answers_without_taking() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("locks/x");
+        assert!(!Lock::is_held(&path).unwrap());
+        let held = Lock::acquire(&path, Mode::Exclusive).unwrap();
+        assert!(Lock::is_held(&path).unwrap());
+        assert!(Lock::try_acquire(&path, Mode::Shared).unwrap().is_none());
+        drop(held);
+        assert!(!Lock::is_held(&path).unwrap());
+        let first = Lock::try_acquire(&path, Mode::Shared).unwrap().unwrap();
+        assert!(Lock::try_acquire(&path, Mode::Shared).unwrap().is_some());
+        assert!(Lock::try_acquire(&path, Mode::Exclusive).unwrap().is_none());
+        drop(first);
+    }
+
+    #[test]
+    fn a_waiter_notices_that_the_file_was_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        let held = Lock::acquire(&path, Mode::Exclusive).unwrap();
+        let waiter = {
+            let path = path.clone();
+            std::thread::spawn(move || Lock::acquire(&path, Mode::Exclusive).unwrap())
+        };
+        held.remove_file().unwrap();
+        let got = waiter.join().unwrap();
+        assert!(still_named(&got.file, &path).unwrap());
+    }
+}

@@ -1,0 +1,163 @@
+//! Names of images: one record per tag or digest of a repository.
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+
+use super::atomic::{self, Durability};
+use super::lock::{Lock, Mode};
+use super::{Store, list_dir, now, read_record};
+use crate::error::not_found;
+use crate::model::digest::Digest;
+use crate::model::reference::Reference;
+
+/// The longest file name made of a reference itself; longer ones are named by their hash.
+const LONGEST_PLAIN: usize = 200;
+
+/// What a name points at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameRecord {
+    /// A repository with either a tag or a digest.
+    pub reference: Reference,
+    /// The image's ID.
+    pub id: Digest,
+    /// The digest of the manifest (or index) that the registry served under this name, if it was pulled.
+    #[serde(default)]
+    pub digest: Option<Digest>,
+    /// When the name was set, RFC 3339 in UTC.
+    pub since: String,
+}
+
+impl Store {
+    /// Points `reference` (a tag, or a digest) at an image that is there. `digest` is that of the manifest it was
+    /// pulled by; it is also recorded as a name of its own (`repository@digest`), which survives moving the tag.
+    pub fn set_name(
+        &self,
+        reference: &Reference,
+        id: &Digest,
+        digest: Option<&Digest>,
+    ) -> anyhow::Result<()> {
+        let _image = self.lock_image_shared(id)?;
+        if !self.has_image(id) {
+            return Err(not_found(format!("No such image: {id}")).into());
+        }
+        self.write_name(reference, id, digest)
+    }
+
+    /// [`Store::set_name`] by a caller that holds the image's lock.
+    pub(super) fn write_name(
+        &self,
+        reference: &Reference,
+        id: &Digest,
+        digest: Option<&Digest>,
+    ) -> anyhow::Result<()> {
+        let reference = reference.clone().or_latest();
+        let doing = || format!("cannot record the name {reference}");
+        let _lock = Lock::acquire(&self.plain_lock_path("names"), Mode::Exclusive).with_context(doing)?;
+        let mut records = Vec::new();
+        if let Some(digest) = digest.or(reference.digest()) {
+            records.push(reference.with_digest(digest.clone()));
+        }
+        if let Some(tag) = reference.tag() {
+            records.push(reference.with_tag(tag)?);
+        }
+        for reference in records {
+            let path = self.name_path(&reference);
+            let record = NameRecord { reference, id: id.clone(), digest: digest.cloned(), since: now() };
+            atomic::write_json(&path, &record, Durability::Passing).with_context(doing)?;
+        }
+        Ok(())
+    }
+
+    /// Removes the name if it still points at `id`; tells whether it did.
+    pub fn remove_name(&self, reference: &Reference, id: &Digest) -> anyhow::Result<bool> {
+        let doing = || format!("cannot remove the name {reference}");
+        let _lock = Lock::acquire(&self.plain_lock_path("names"), Mode::Exclusive).with_context(doing)?;
+        if self.name(reference)?.is_none_or(|record| record.id != *id) {
+            return Ok(false);
+        }
+        atomic::ignore_missing(std::fs::remove_file(self.name_path(reference))).with_context(doing)?;
+        Ok(true)
+    }
+
+    /// What `reference` points at: by its digest where it has one, else by its tag, else by `latest`.
+    pub fn name(&self, reference: &Reference) -> anyhow::Result<Option<NameRecord>> {
+        let wanted = canonical(reference);
+        let record: Option<NameRecord> = read_record(&self.name_path(&wanted))?;
+        Ok(record.filter(|record| record.reference == wanted))
+    }
+
+    /// All names, in order of the reference.
+    pub fn names(&self) -> anyhow::Result<Vec<NameRecord>> {
+        let dir = self.names_dir();
+        let mut names: Vec<NameRecord> = Vec::new();
+        for name in list_dir(&dir).context("cannot list the names of images")? {
+            names.extend(read_record::<NameRecord>(&dir.join(name))?);
+        }
+        names.sort_by(|a, b| a.reference.cmp(&b.reference));
+        Ok(names)
+    }
+
+    fn name_path(&self, reference: &Reference) -> std::path::PathBuf {
+        self.names_dir().join(file_name(&canonical(reference)))
+    }
+}
+
+/// A reference with a tag or a digest, not both: the digest decides.
+fn canonical(reference: &Reference) -> Reference {
+    match reference.digest() {
+        Some(digest) => reference.with_digest(digest.clone()),
+        None => reference.clone().or_latest(),
+    }
+}
+
+fn file_name(reference: &Reference) -> String {
+    let plain = reference.to_string().replace('/', "%");
+    if plain.len() <= LONGEST_PLAIN { plain } else { Digest::of(plain.as_bytes()).hex().to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::images::tests::{put, store};
+
+    fn reference(text: &str) -> Reference {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_tag_and_its_digest_are_two_names() {
+        let (_dir, store) = store();
+        let id = put(&store, "a");
+        let digest = Digest::of(b"manifest");
+        store.set_name(&reference("debian:12"), &id, Some(&digest)).unwrap();
+        let names: Vec<String> =
+            store.names().unwrap().iter().map(|record| record.reference.familiar()).collect();
+        assert_eq!(names, [format!("debian@{digest}"), "debian:12".to_owned()]);
+        assert_eq!(store.name(&reference(&format!("debian:x@{digest}"))).unwrap().unwrap().id, id);
+    }
+
+    #[test]
+    fn a_name_moves_and_goes_only_from_where_it_points() {
+        let (_dir, store) = store();
+        let (a, b) = (put(&store, "a"), put(&store, "b"));
+        let name = reference("debian");
+        store.set_name(&name, &a, None).unwrap();
+        store.set_name(&name, &b, None).unwrap();
+        assert!(!store.remove_name(&name, &a).unwrap());
+        assert_eq!(store.name(&name).unwrap().unwrap().id, b);
+        assert!(store.remove_name(&name, &b).unwrap());
+        assert!(store.name(&name).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_name_needs_an_image() {
+        let (_dir, store) = store();
+        assert!(store.set_name(&reference("x"), &Digest::of(b"none"), None).is_err());
+    }
+
+    #[test]
+    fn long_names_fit_a_file_name() {
+        let long = reference(&format!("r.example/{}:{}", "a/".repeat(100) + "b", "t".repeat(128)));
+        assert!(file_name(&long).len() <= 255);
+    }
+}

@@ -1,0 +1,114 @@
+//! Unfinished work: directories below `tmp/` that belong to a living process, told by a lock beside each.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use super::lock::{Lock, Mode};
+use super::{Store, atomic, list_dir, make_private_dirs, random_hex, remove};
+
+/// A directory that is removed, with all in it, when dropped; after a crash the next [`Store::sweep`] does it.
+#[derive(Debug)]
+pub struct TempDir {
+    path: PathBuf,
+    store: Store,
+    lock: Option<Lock>,
+}
+
+impl TempDir {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Moves the directory to `target`, whose parent is made if needed; fails where `target` exists and is not empty.
+    pub(super) fn rename_to(self, target: &Path) -> io::Result<()> {
+        let parent = target.parent().unwrap_or(Path::new("."));
+        super::with_dir(parent, || std::fs::rename(&self.path, target))
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        // What cannot be removed now stays below tmp/ or trash/, where the next sweep finds it.
+        let _ = self.store.discard(&self.path);
+        if let Some(lock) = self.lock.take() {
+            let _ = lock.remove_file();
+        }
+    }
+}
+
+impl Store {
+    /// A new empty directory below `tmp/`, mode 0700.
+    pub fn temp_dir(&self) -> anyhow::Result<TempDir> {
+        let make = || -> io::Result<TempDir> {
+            let path = self.tmp_dir().join(random_hex(12)?);
+            let lock = Lock::acquire(&path.with_extension("lock"), Mode::Exclusive)?;
+            let temp = TempDir { path, store: self.clone(), lock: Some(lock) };
+            make_private_dirs(&temp.path)?;
+            Ok(temp)
+        };
+        make().with_context(|| format!("cannot make a temporary directory in `{}`", self.tmp_dir().display()))
+    }
+
+    /// Removes what crashed processes left: temporary names, half-made containers, unfinished records and trash.
+    /// Work of living processes is left alone. Costs a few system calls where there is nothing to do.
+    pub fn sweep(&self) -> anyhow::Result<()> {
+        self.sweep_tmp()
+            .and_then(|()| self.sweep_containers())
+            .and_then(|()| atomic::sweep(&self.names_dir()))
+            .and_then(|()| remove::empty_trash(&self.trash_dir()))
+            .context("cannot remove what an interrupted command left in the store")
+    }
+
+    fn sweep_tmp(&self) -> io::Result<()> {
+        for name in list_dir(&self.tmp_dir())? {
+            let base = name.strip_suffix(".lock").unwrap_or(&name);
+            let path = self.tmp_dir().join(base);
+            if let Some(lock) = Lock::try_acquire(&path.with_extension("lock"), Mode::Exclusive)? {
+                self.discard(&path)?;
+                lock.remove_file()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path().join("store")).unwrap();
+        (dir, store)
+    }
+
+    #[test]
+    fn dropping_leaves_nothing() {
+        let (_dir, store) = store();
+        let temp = store.temp_dir().unwrap();
+        std::fs::create_dir(temp.path().join("x")).unwrap();
+        drop(temp);
+        assert_eq!(list_dir(&store.tmp_dir()).unwrap(), Vec::<String>::new());
+        assert_eq!(list_dir(&store.trash_dir()).unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn sweep_takes_the_dead_and_spares_the_living() {
+        let (_dir, store) = store();
+        let living = store.temp_dir().unwrap();
+        for dead in ["dead", "dead-too"] {
+            std::fs::create_dir_all(store.tmp_dir().join(dead).join("x")).unwrap();
+        }
+        std::fs::write(store.tmp_dir().join("dead.lock"), "").unwrap();
+        std::fs::create_dir_all(store.trash_dir().join("t/u")).unwrap();
+        store.sweep().unwrap();
+        assert!(living.path().exists());
+        assert_eq!(list_dir(&store.tmp_dir()).unwrap().len(), 2);
+        assert_eq!(list_dir(&store.trash_dir()).unwrap(), Vec::<String>::new());
+        drop(living);
+        assert_eq!(list_dir(&store.tmp_dir()).unwrap().len(), 0);
+    }
+}

@@ -1,0 +1,183 @@
+//! Volumes: a directory each, named by the user or, when anonymous, by 64 random digits.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+
+use super::atomic::{self, Durability};
+use super::containers::is_name;
+use super::lock::{Lock, Mode};
+use super::{ContainerDir, Store, list_dir, now, random_hex, read_record};
+use crate::error::{Failure, Kind, invalid, not_found};
+use crate::model::container::MountSource;
+
+/// What is known of a volume.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct VolumeRecord {
+    /// Its name.
+    pub name: String,
+    /// When it was made, RFC 3339 in UTC.
+    pub created: String,
+    /// Whether it was made for a container and named by nobody.
+    pub anonymous: bool,
+    /// Labels.
+    pub labels: std::collections::BTreeMap<String, String>,
+    /// Options of the driver, as given.
+    pub options: std::collections::BTreeMap<String, String>,
+}
+
+impl Store {
+    /// The volume's record, or `None` where there is none of this name.
+    pub fn volume(&self, name: &str) -> anyhow::Result<Option<VolumeRecord>> {
+        check_volume_name(name)?;
+        read_record(&self.volumes_dir().join(name).join("volume.json"))
+    }
+
+    /// Where a volume's files are or will be.
+    pub fn volume_data(&self, name: &str) -> anyhow::Result<PathBuf> {
+        check_volume_name(name)?;
+        Ok(self.volumes_dir().join(name).join("_data"))
+    }
+
+    /// Makes a volume; one that exists already stays as it is.
+    pub fn create_volume(&self, record: VolumeRecord) -> anyhow::Result<VolumeRecord> {
+        check_volume_name(&record.name)?;
+        let _lock = self.lock_volume(&record.name, Mode::Shared)?;
+        self.make_volume(record)
+    }
+
+    /// Makes sure that a volume exists; it cannot be removed while the lock lives.
+    pub(super) fn ensure_volume(&self, name: &str, anonymous: bool) -> anyhow::Result<Lock> {
+        check_volume_name(name)?;
+        let lock = self.lock_volume(name, Mode::Shared)?;
+        self.make_volume(VolumeRecord { name: name.to_owned(), anonymous, ..Default::default() })?;
+        Ok(lock)
+    }
+
+    /// For holders of the volume's lock, shared: of several makers one wins the rename.
+    fn make_volume(&self, mut record: VolumeRecord) -> anyhow::Result<VolumeRecord> {
+        if let Some(existing) = self.volume(&record.name)? {
+            return Ok(existing);
+        }
+        let doing = || format!("cannot create volume {}", record.name);
+        let temp = self.temp_dir()?;
+        if record.created.is_empty() {
+            record.created = now();
+        }
+        super::layers::make_open_dir(&temp.path().join("_data"))
+            .and_then(|()| atomic::write_json(&temp.path().join("volume.json"), &record, Durability::Passing))
+            .with_context(doing)?;
+        match temp.rename_to(&self.volumes_dir().join(&record.name)) {
+            Ok(()) => Ok(record),
+            Err(error) => match self.volume(&record.name)? {
+                Some(existing) => Ok(existing),
+                None => Err(error).with_context(doing),
+            },
+        }
+    }
+
+    /// All volumes, in order of their names.
+    pub fn volumes(&self) -> anyhow::Result<Vec<VolumeRecord>> {
+        let mut volumes = Vec::new();
+        for name in list_dir(&self.volumes_dir()).context("cannot list the volumes")? {
+            if is_name(&name) {
+                volumes.extend(self.volume(&name)?);
+            }
+        }
+        Ok(volumes)
+    }
+
+    /// The containers that mount a volume.
+    pub fn volume_users(&self, name: &str) -> anyhow::Result<Vec<ContainerDir>> {
+        let uses = |dir: &ContainerDir| {
+            dir.spec().mounts.iter().any(
+                |mount| matches!(&mount.source, MountSource::Volume { name: Some(used), .. } if used == name),
+            )
+        };
+        Ok(self.containers()?.into_iter().filter(uses).collect())
+    }
+
+    /// Removes a volume that no container uses.
+    pub fn remove_volume(&self, name: &str) -> anyhow::Result<()> {
+        check_volume_name(name)?;
+        let lock = self.lock_volume(name, Mode::Exclusive)?;
+        let found = self.volume(name)?.is_some();
+        let users: Vec<String> = self.volume_users(name)?.iter().map(|user| user.spec().id.clone()).collect();
+        if found && !users.is_empty() {
+            let message = format!("remove {name}: volume is in use - [{}]", users.join(", "));
+            return Err(Failure::new(Kind::InUse, message).into());
+        }
+        let doing = || format!("cannot remove volume {name}");
+        self.discard(&self.volumes_dir().join(name)).with_context(doing)?;
+        lock.remove_file().with_context(doing)?;
+        if found { Ok(()) } else { Err(not_found(format!("get {name}: no such volume")).into()) }
+    }
+
+    fn lock_volume(&self, name: &str, mode: Mode) -> anyhow::Result<Lock> {
+        Lock::acquire(&self.lock_path("volume", name), mode)
+            .with_context(|| format!("cannot lock volume {name}"))
+    }
+}
+
+/// A new name for an anonymous volume.
+pub fn new_volume_name() -> anyhow::Result<String> {
+    random_hex(32).context("cannot get random numbers for a volume's name")
+}
+
+/// Whether `name` can be a volume's; docker's wording where not.
+pub fn check_volume_name(name: &str) -> Result<(), Failure> {
+    if is_name(name) {
+        return Ok(());
+    }
+    Err(invalid(format!(
+        "\"{}\" includes invalid characters for a local volume name, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. \
+         If you intended to pass a host directory, use absolute path",
+        name.escape_debug()
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::kind_of;
+    use crate::store::images::tests::store;
+
+    fn record(name: &str) -> VolumeRecord {
+        VolumeRecord { name: name.into(), ..Default::default() }
+    }
+
+    #[test]
+    fn is_made_once_and_removed() {
+        let (_dir, store) = store();
+        let first = store.create_volume(record("data")).unwrap();
+        assert!(!first.created.is_empty());
+        assert_eq!(store.create_volume(record("data")).unwrap(), first);
+        assert!(store.volume_data("data").unwrap().is_dir());
+        assert_eq!(store.volumes().unwrap(), [first]);
+        store.remove_volume("data").unwrap();
+        assert!(store.volumes().unwrap().is_empty());
+        assert_eq!(kind_of(&store.remove_volume("data").unwrap_err()), Kind::NotFound);
+    }
+
+    #[test]
+    fn names_stay_inside() {
+        let (_dir, store) = store();
+        for bad in ["", "..", "../x", "a/b", "x", "/abs"] {
+            assert!(store.create_volume(record(bad)).is_err(), "{bad}");
+            assert!(store.volume(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn many_makers_agree() {
+        let (_dir, store) = store();
+        let made: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> =
+                (0..6).map(|_| scope.spawn(|| store.create_volume(record("data")).unwrap())).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(made.iter().all(|volume| *volume == made[0]));
+    }
+}
