@@ -6,8 +6,10 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// What sort of failure this is; decides the exit code and whether a retry can help.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// The command line or a file's content is malformed.
     Invalid,
@@ -38,7 +40,7 @@ pub enum Kind {
 }
 
 /// A failure with its kind, one sentence on what went wrong, and optionally what to do.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Failure {
     kind: Kind,
     message: String,

@@ -1,3 +1,3 @@
 //! A resolved plan into isolated processes.
-
 pub mod caps;
+pub mod identity;

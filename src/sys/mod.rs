@@ -2,3 +2,10 @@
 #![allow(unsafe_code)]
 
 pub mod caps;
+pub mod fs;
+pub mod mount;
+pub mod net;
+pub mod process;
+pub mod pty;
+pub mod rlimit;
+pub mod signal;

@@ -1,0 +1,434 @@
+//! Who the user is on the host and inside: subordinate ids, id maps, and entering a user namespace.
+//!
+//! *Mapped*: the account has subordinate ids and the setuid programs newuidmap(1) and newgidmap(1) are installed:
+//! root inside is the user, 1 and up are the ranges of subuid(5). *Single*: there is nothing but the user's own id, and
+//! exactly one id exists inside. The decision is made once per invocation, from files alone.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Failure, Kind};
+use crate::sys::process;
+
+/// Ids that a container of a mapped account can count on.
+const WANTED_IDS: u32 = 65_536;
+
+/// One line of a uid_map (user_namespaces(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// First id inside.
+    pub inside: u32,
+    /// First id outside.
+    pub outside: u32,
+    /// How many.
+    pub count: u32,
+}
+
+/// A whole mapping of users and groups.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdMap {
+    /// Users.
+    pub uids: Vec<Line>,
+    /// Groups.
+    pub gids: Vec<Line>,
+}
+
+impl IdMap {
+    /// Whether user `id` exists inside.
+    pub fn has_uid(&self, id: u32) -> bool {
+        contains(&self.uids, id)
+    }
+
+    /// Whether group `id` exists inside.
+    pub fn has_gid(&self, id: u32) -> bool {
+        contains(&self.gids, id)
+    }
+}
+
+fn contains(lines: &[Line], id: u32) -> bool {
+    lines.iter().any(|line| id >= line.inside && id - line.inside < line.count)
+}
+
+/// Subordinate ids and the programs that map them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Subordinate {
+    uids: Vec<(u32, u32)>,
+    gids: Vec<(u32, u32)>,
+    newuidmap: PathBuf,
+    newgidmap: PathBuf,
+}
+
+/// What this account may map.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    uid: u32,
+    gid: u32,
+    kind: Mode,
+    /// In [`Mode::Single`]: why there is nothing better, for `info` and hints.
+    why_single: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Mode {
+    /// Root of its namespace: every id that exists here, mapped to itself, without a helper.
+    Root { ids: u32 },
+    Mapped(Subordinate),
+    Single,
+}
+
+impl Identity {
+    /// Finds out. `login` is the account's name where the password file does not know the id (a directory service),
+    /// `path` the directories in which programs are sought.
+    pub fn probe(login: Option<&str>, path: &str) -> Self {
+        let uid = rustix::process::geteuid().as_raw();
+        let gid = rustix::process::getegid().as_raw();
+        if uid == 0 {
+            let ids = own_ids("/proc/self/uid_map").min(own_ids("/proc/self/gid_map")).min(WANTED_IDS);
+            return Self { uid, gid, kind: if ids > 1 { Mode::Root { ids } } else { Mode::Single }, why_single: None };
+        }
+        match subordinate(uid, login, path) {
+            Ok(found) => Self { uid, gid, kind: Mode::Mapped(found), why_single: None },
+            Err(why) => Self { uid, gid, kind: Mode::Single, why_single: Some(why) },
+        }
+    }
+
+    /// Whether more than one id exists inside a container.
+    pub fn is_mapped(&self) -> bool {
+        !matches!(self.kind, Mode::Single)
+    }
+
+    /// Why the account is limited to one id, if it is.
+    pub fn why_single(&self) -> Option<&str> {
+        self.why_single.as_deref()
+    }
+
+    /// User and group on the host.
+    pub fn host_ids(&self) -> (u32, u32) {
+        (self.uid, self.gid)
+    }
+
+    /// The map of a container in which root is the user. With one id only, `alone` is what that id is inside.
+    pub fn map(&self, alone: (u32, u32)) -> IdMap {
+        match &self.kind {
+            Mode::Root { ids } => {
+                let line = vec![Line { inside: 0, outside: 0, count: *ids }];
+                IdMap { uids: line.clone(), gids: line }
+            }
+            Mode::Mapped(sub) => IdMap { uids: stack(self.uid, &sub.uids), gids: stack(self.gid, &sub.gids) },
+            Mode::Single => IdMap {
+                uids: vec![Line { inside: alone.0, outside: self.uid, count: 1 }],
+                gids: vec![Line { inside: alone.1, outside: self.gid, count: 1 }],
+            },
+        }
+    }
+
+    /// The same map with the user being `uid`:`gid` inside; the ids that stood there stand at 0 instead.
+    pub fn keep_id_map(&self, uid: u32, gid: u32) -> IdMap {
+        let map = self.map((uid, gid));
+        if !self.is_mapped() {
+            return map;
+        }
+        IdMap { uids: swap_root(&map.uids, uid), gids: swap_root(&map.gids, gid) }
+    }
+
+    /// Writes `map` for process `pid`, a child in a new user namespace of this process's own.
+    pub fn apply(&self, map: &IdMap, pid: i32) -> Result<()> {
+        match &self.kind {
+            Mode::Mapped(sub) => apply_by_helpers(sub, map, pid),
+            Mode::Root { .. } => write_maps(map, pid, false),
+            Mode::Single => write_maps(map, pid, true),
+        }
+        .context("mapping user ids into a new user namespace")
+    }
+}
+
+/// `first` at 0 and the ranges from 1 on.
+fn stack(first: u32, ranges: &[(u32, u32)]) -> Vec<Line> {
+    let mut lines = vec![Line { inside: 0, outside: first, count: 1 }];
+    let mut next = 1_u32;
+    for &(start, count) in ranges {
+        let count = count.min(u32::MAX - next);
+        if count > 0 {
+            lines.push(Line { inside: next, outside: start, count });
+            next += count;
+        }
+    }
+    lines
+}
+
+/// Exchanges what 0 and `id` mean inside; a no-op where `id` is 0 or not mapped.
+fn swap_root(lines: &[Line], id: u32) -> Vec<Line> {
+    let Some(root) = outside_of(lines, 0) else { return lines.to_vec() };
+    if id == 0 {
+        return lines.to_vec();
+    }
+    let Some(other) = outside_of(lines, id) else {
+        return lines.iter().map(|l| if l.inside == 0 && l.count == 1 { Line { inside: id, ..*l } } else { *l }).collect();
+    };
+    let mut swapped = vec![Line { inside: 0, outside: other, count: 1 }];
+    for line in lines {
+        let keep = pieces(*line, &[0, id]);
+        swapped.extend(keep);
+    }
+    swapped.push(Line { inside: id, outside: root, count: 1 });
+    swapped.sort_by_key(|line| line.inside);
+    swapped
+}
+
+fn outside_of(lines: &[Line], id: u32) -> Option<u32> {
+    let line = lines.iter().find(|line| id >= line.inside && id - line.inside < line.count)?;
+    line.outside.checked_add(id - line.inside)
+}
+
+/// `line` without the ids in `holes`, which are sorted.
+fn pieces(line: Line, holes: &[u32]) -> Vec<Line> {
+    let mut rest = Some(line);
+    let mut kept = Vec::new();
+    for &hole in holes {
+        let Some(line) = rest else { break };
+        if hole < line.inside || hole - line.inside >= line.count {
+            continue;
+        }
+        let before = hole - line.inside;
+        if before > 0 {
+            kept.push(Line { count: before, ..line });
+        }
+        let after = line.count - before - 1;
+        rest = (after > 0).then(|| Line { inside: hole + 1, outside: line.outside + before + 1, count: after });
+    }
+    kept.extend(rest);
+    kept
+}
+
+/// How many ids from 0 on exist in the own namespace.
+fn own_ids(map: &str) -> u32 {
+    let text = fs::read_to_string(map).unwrap_or_default();
+    let numbers = |line: &str| line.split_whitespace().map(|n| n.parse().ok()).collect::<Option<Vec<u32>>>();
+    let mut end = 0_u32;
+    let mut lines: Vec<Vec<u32>> = text.lines().filter_map(numbers).filter(|l| l.len() == 3).collect();
+    lines.sort_by_key(|line| line[0]);
+    for line in lines {
+        if line[0] == end {
+            end = end.saturating_add(line[2]);
+        }
+    }
+    end
+}
+
+fn subordinate(uid: u32, login: Option<&str>, path: &str) -> std::result::Result<Subordinate, String> {
+    let program = |name: &str| {
+        find_privileged(name, path).ok_or_else(|| format!("`{name}` is not installed, or has lost its privilege (package uidmap)"))
+    };
+    let (newuidmap, newgidmap) = (program("newuidmap")?, program("newgidmap")?);
+    let name = account_name(uid).or_else(|| login.map(str::to_owned));
+    let uids = ranges("/etc/subuid", uid, name.as_deref());
+    let gids = ranges("/etc/subgid", uid, name.as_deref());
+    let (uids, gids) = if uids.is_empty() || gids.is_empty() {
+        (ask_getsubids(&[], name.as_deref(), path), ask_getsubids(&["-g"], name.as_deref(), path))
+    } else {
+        (uids, gids)
+    };
+    if uids.is_empty() || gids.is_empty() {
+        let who = name.unwrap_or_else(|| uid.to_string());
+        return Err(format!("`{who}` has no subordinate ids in /etc/subuid and /etc/subgid"));
+    }
+    Ok(Subordinate { uids, gids, newuidmap, newgidmap })
+}
+
+/// The name of account `uid` in /etc/passwd.
+fn account_name(uid: u32) -> Option<String> {
+    let passwd = fs::read_to_string("/etc/passwd").ok()?;
+    let uid = uid.to_string();
+    passwd.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|f| f.get(2) == Some(&uid.as_str())).map(|f| f[0].to_owned())
+}
+
+/// Start and length of every range that `file` grants to the account, by name or number (subuid(5)).
+fn ranges(file: &str, uid: u32, name: Option<&str>) -> Vec<(u32, u32)> {
+    parse_ranges(&fs::read_to_string(file).unwrap_or_default(), uid, name)
+}
+
+fn parse_ranges(text: &str, uid: u32, name: Option<&str>) -> Vec<(u32, u32)> {
+    let number = uid.to_string();
+    let mut found = Vec::new();
+    for line in text.lines() {
+        let fields: Vec<&str> = line.trim().split(':').collect();
+        let [owner, start, count] = fields.as_slice() else { continue };
+        if Some(*owner) != name && *owner != number {
+            continue;
+        }
+        if let (Ok(start), Ok(count)) = (start.parse::<u32>(), count.parse::<u32>())
+            && count > 0
+            && start.checked_add(count).is_some()
+        {
+            found.push((start, count));
+        }
+    }
+    found
+}
+
+/// Asks libsubid's getsubids(1), which also knows directory services. Its lines read `0: name start count`.
+fn ask_getsubids(flags: &[&str], name: Option<&str>, path: &str) -> Vec<(u32, u32)> {
+    let (Some(program), Some(name)) = (find_program("getsubids", path), name) else { return Vec::new() };
+    let Ok(output) = std::process::Command::new(program).args(flags).arg(name).output() else { return Vec::new() };
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let fields = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    fields.filter_map(|f| Some((f.get(2)?.parse().ok()?, f.get(3)?.parse().ok()?))).filter(|range| range.1 > 0).collect()
+}
+
+fn find_program(name: &str, path: &str) -> Option<PathBuf> {
+    let dirs = path.split(':').filter(|dir| dir.starts_with('/'));
+    dirs.chain(["/usr/bin", "/usr/sbin", "/bin"]).map(|dir| Path::new(dir).join(name)).find(|file| file.is_file())
+}
+
+/// A program that is setuid root or carries file capabilities; without either it could not map anything.
+fn find_privileged(name: &str, path: &str) -> Option<PathBuf> {
+    let program = find_program(name, path)?;
+    let mode = fs::metadata(&program).ok()?.permissions().mode();
+    let mut buffer = [0_u8; 64];
+    let mut capable = || rustix::fs::getxattr(&program, "security.capability", &mut buffer[..]).is_ok();
+    (mode & 0o4000 != 0 || capable()).then_some(program)
+}
+
+fn apply_by_helpers(sub: &Subordinate, map: &IdMap, pid: i32) -> Result<()> {
+    let (mut uid_errors, uid_stderr) = pipe()?;
+    let (mut gid_errors, gid_stderr) = pipe()?;
+    let mut uid = spawn_helper(&sub.newuidmap, pid, &map.uids, uid_stderr.as_fd())?;
+    let mut gid = spawn_helper(&sub.newgidmap, pid, &map.gids, gid_stderr.as_fd())?;
+    drop((uid_stderr, gid_stderr));
+    check_helper("newuidmap", &mut uid, &mut uid_errors)?;
+    check_helper("newgidmap", &mut gid, &mut gid_errors)
+}
+
+fn pipe() -> Result<(fs::File, OwnedFd)> {
+    let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    Ok((fs::File::from(read), write))
+}
+
+fn spawn_helper(program: &Path, pid: i32, lines: &[Line], stderr: BorrowedFd<'_>) -> Result<std::process::Child> {
+    let mut args = vec![pid.to_string()];
+    for line in lines {
+        args.extend([line.inside, line.outside, line.count].map(|n| n.to_string()));
+    }
+    process::spawn(program, &args, stderr).with_context(|| format!("starting `{}`", program.display()))
+}
+
+fn check_helper(name: &str, child: &mut std::process::Child, errors: &mut fs::File) -> Result<()> {
+    if child.wait()?.success() {
+        return Ok(());
+    }
+    let mut said = String::new();
+    std::io::Read::read_to_string(errors, &mut said)?;
+    let failure = Failure::new(Kind::Denied, format!("{name} refused: {}", said.trim().escape_debug()));
+    Err(failure.hint("check the account's lines in /etc/subuid and /etc/subgid (root: `usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER`)").into())
+}
+
+/// Writes the maps directly: allowed for one's own id, and for any to who is root here (user_namespaces(7)).
+fn write_maps(map: &IdMap, pid: i32, deny_setgroups: bool) -> Result<()> {
+    if deny_setgroups {
+        write_once(&format!("/proc/{pid}/setgroups"), "deny")?;
+    }
+    write_once(&format!("/proc/{pid}/uid_map"), &render(&map.uids))?;
+    write_once(&format!("/proc/{pid}/gid_map"), &render(&map.gids))
+}
+
+fn render(lines: &[Line]) -> String {
+    lines.iter().map(|l| format!("{} {} {}\n", l.inside, l.outside, l.count)).collect()
+}
+
+/// These files of /proc take exactly one write.
+fn write_once(path: &str, text: &str) -> Result<()> {
+    let mut file = fs::OpenOptions::new().write(true).open(path).with_context(|| format!("opening {path}"))?;
+    file.write_all(text.as_bytes()).with_context(|| format!("writing {path}"))
+}
+
+/// Moves this process into a user namespace in which it is root over all of the account's ids, so that it can make
+/// and delete files of every owner. With one id, or as root, there is nothing to move into. The process must have one
+/// thread, and keeps no privilege on the host it did not have.
+pub fn enter(identity: &Identity) -> Result<()> {
+    if !matches!(identity.kind, Mode::Mapped(_)) {
+        return Ok(());
+    }
+    let (ready_read, ready_write) = pipe()?;
+    match process::fork().context("starting a helper process")? {
+        process::Side::Child => {
+            drop(ready_write);
+            process::exit_now(map_parent(identity, ready_read))
+        }
+        process::Side::Parent(helper) => {
+            drop(ready_read);
+            unshare_user().map_err(|error| explain_refusal(&error))?;
+            rustix::io::write(&ready_write, b"1")?;
+            match helper.wait()? {
+                process::Ended::Exited(0) => Ok(()),
+                _ => Err(Failure::new(Kind::Denied, "the account's subordinate ids could not be mapped")
+                    .hint("see `dhow info`; `newuidmap` and `newgidmap` must work for this account")
+                    .into()),
+            }
+        }
+    }
+}
+
+/// In the helper: maps the ids of the process that made it, once that has its namespace. Returns the exit status.
+fn map_parent(identity: &Identity, mut ready: fs::File) -> i32 {
+    let mut byte = [0_u8; 1];
+    if std::io::Read::read_exact(&mut ready, &mut byte).is_err() {
+        return 1;
+    }
+    let parent = rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get());
+    i32::from(identity.apply(&identity.map((0, 0)), parent).is_err())
+}
+
+fn unshare_user() -> std::io::Result<()> {
+    use nix::sched::{CloneFlags, unshare};
+    Ok(unshare(CloneFlags::CLONE_NEWUSER)?)
+}
+
+/// What stands behind a refused user namespace, with the command that allows it.
+pub fn explain_refusal(error: &std::io::Error) -> Failure {
+    let setting = |path: &str, bad: &str| fs::read_to_string(path).is_ok_and(|text| text.trim() == bad);
+    let failure = Failure::new(Kind::Denied, format!("the kernel refused a user namespace: {error}"));
+    if setting("/proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1") {
+        return failure.hint("AppArmor restricts them here; root can allow them with `sysctl kernel.apparmor_restrict_unprivileged_userns=0`, or give dhow a profile with `userns,`");
+    }
+    if setting("/proc/sys/kernel/unprivileged_userns_clone", "0") {
+        return failure.hint("root can allow them with `sysctl kernel.unprivileged_userns_clone=1`");
+    }
+    if setting("/proc/sys/user/max_user_namespaces", "0") {
+        return failure.hint("root can allow them with `sysctl user.max_user_namespaces=15000`");
+    }
+    if error.raw_os_error() == Some(libc::ENOSPC) {
+        return failure.hint("the limit on namespaces is reached: see /proc/sys/user/max_*_namespaces");
+    }
+    failure.hint("inside another container its seccomp profile or missing nesting support may be the reason")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_found_by_name_and_number() {
+        let text = "root:1:2\nalice:100000:65536\n1000:300000:10\nalice:x:3\nalice:4294967295:2\nbob:5:5\n";
+        assert_eq!(parse_ranges(text, 1000, Some("alice")), [(100_000, 65_536), (300_000, 10)]);
+        assert_eq!(parse_ranges(text, 1001, None), []);
+    }
+
+    #[test]
+    fn keep_id_exchanges_root_and_the_user() {
+        let lines = stack(1000, &[(100_000, 65_536)]);
+        let swapped = swap_root(&lines, 1000);
+        assert_eq!(outside_of(&swapped, 1000), Some(1000));
+        assert_eq!(outside_of(&swapped, 0), Some(100_999));
+        assert_eq!(outside_of(&swapped, 999), Some(100_998));
+        assert_eq!(outside_of(&swapped, 1001), Some(101_000));
+        assert_eq!(swapped.iter().map(|l| l.count).sum::<u32>(), 65_537);
+        assert_eq!(swap_root(&lines, 0), lines);
+        assert_eq!(outside_of(&swap_root(&lines, 3_000_000), 3_000_000), Some(1000));
+    }
+}

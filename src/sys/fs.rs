@@ -1,0 +1,176 @@
+//! Paths resolved inside a directory (openat2(2)) and the small file operations built on that.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
+
+/// Symbolic links followed in one look-up before it is given up, as the kernel counts (path_resolution(7)).
+const MAX_LINKS: u32 = 40;
+
+/// Opens `path` as if `root` were `/`: absolute links and `..` stay inside, links of /proc are refused
+/// (`RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS`, Linux 5.6).
+pub fn open_in_root(root: BorrowedFd<'_>, path: &Path, flags: OFlags, mode: Mode) -> io::Result<OwnedFd> {
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    // EAGAIN: a rename raced with a `..` in the path; the manual says to try again.
+    for _ in 0..32 {
+        match rustix::fs::openat2(root, path, flags | OFlags::CLOEXEC, mode, resolve) {
+            Err(rustix::io::Errno::AGAIN) => {}
+            result => return Ok(result?),
+        }
+    }
+    Err(io::Error::from(io::ErrorKind::WouldBlock))
+}
+
+/// Opens a directory by its path on the host, for use as a root.
+pub fn open_dir(path: &Path) -> io::Result<OwnedFd> {
+    Ok(rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Opens the directory `path` inside `root`, making what is missing of it with mode 0755.
+pub fn ensure_dir_in_root(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
+    ensure_dir(root, path, MAX_LINKS)
+}
+
+fn ensure_dir(root: BorrowedFd<'_>, path: &Path, links: u32) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY;
+    match open_in_root(root, path, flags, Mode::empty()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        result => return result,
+    }
+    if links == 0 {
+        return Err(rustix::io::Errno::LOOP.into());
+    }
+    let (parent, name) = split(path)?;
+    let parent_fd = ensure_dir(root, &parent, links)?;
+    match rustix::fs::mkdirat(&parent_fd, name, Mode::from_raw_mode(0o755)) {
+        Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+        Err(error) => return Err(error.into()),
+    }
+    match rustix::fs::readlinkat(&parent_fd, name, Vec::new()) {
+        Ok(link) => ensure_dir(root, &follow(&parent, OsStr::from_bytes(link.as_bytes())), links - 1),
+        Err(_) => open_in_root(root, path, flags, Mode::empty()),
+    }
+}
+
+/// Opens (`O_PATH`) the existing file or directory `path` inside `root`, or makes an empty file there.
+pub fn ensure_file_in_root(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
+    let mut path = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        match open_in_root(root, &path, OFlags::PATH, Mode::empty()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            result => return result,
+        }
+        let (parent, name) = split(&path)?;
+        let parent_fd = ensure_dir_in_root(root, &parent)?;
+        if let Ok(link) = rustix::fs::readlinkat(&parent_fd, name, Vec::new()) {
+            path = follow(&parent, OsStr::from_bytes(link.as_bytes()));
+            continue;
+        }
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::WRONLY;
+        rustix::fs::openat(&parent_fd, name, flags, Mode::from_raw_mode(0o644))?;
+    }
+    Err(rustix::io::Errno::LOOP.into())
+}
+
+/// Parent and last component; `..` and an empty path have none.
+fn split(path: &Path) -> io::Result<(PathBuf, &OsStr)> {
+    let name = path.file_name().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+    Ok((path.parent().unwrap_or(Path::new("")).to_owned(), name))
+}
+
+/// Where a link with this text, lying in `parent`, points to.
+fn follow(parent: &Path, link: &OsStr) -> PathBuf {
+    parent.join(Path::new(link))
+}
+
+/// Makes `path` absolute and removes `.` and `..` by their letters, as for a path inside a root.
+pub fn clean_absolute(path: &Path) -> PathBuf {
+    let mut clean = PathBuf::from("/");
+    for component in path.components() {
+        match component {
+            Component::ParentDir => {
+                clean.pop();
+            }
+            Component::Normal(name) => clean.push(name),
+            Component::Prefix(_) | Component::RootDir | Component::CurDir => {}
+        }
+    }
+    clean
+}
+
+/// Reads a regular file inside `root`, at most `limit` bytes of it. A directory, device or pipe is an error.
+pub fn read_in_root(root: BorrowedFd<'_>, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let fd = open_in_root(root, path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY, Mode::empty())?;
+    if file_type(fd.as_fd())? != FileType::RegularFile {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    let mut content = Vec::new();
+    io::Read::read_to_end(&mut io::Read::take(std::fs::File::from(fd), limit), &mut content)?;
+    Ok(content)
+}
+
+/// What kind of file an open descriptor is.
+pub fn file_type(fd: BorrowedFd<'_>) -> io::Result<FileType> {
+    Ok(FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode))
+}
+
+/// The path that names an open descriptor for calls without a variant for descriptors.
+pub fn fd_path(fd: BorrowedFd<'_>) -> String {
+    use std::os::fd::AsRawFd as _;
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
+}
+
+/// Makes a symbolic link unless something is there.
+pub fn symlink_unless_exists(text: &str, dir: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+    match rustix::fs::symlinkat(text, dir, name) {
+        Ok(()) | Err(rustix::io::Errno::EXIST) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Gives a file to `uid` and `gid` without following a link.
+pub fn chown_fd(fd: BorrowedFd<'_>, uid: u32, gid: u32) -> io::Result<()> {
+    let (uid, gid) = (rustix::fs::Uid::from_raw(uid), rustix::fs::Gid::from_raw(gid));
+    Ok(rustix::fs::chownat(fd, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_directories_are_made_inside_through_links() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = open_dir(dir.path()).unwrap();
+        std::os::unix::fs::symlink("/outside/../new", dir.path().join("link")).unwrap();
+        ensure_dir_in_root(root.as_fd(), Path::new("/link/deep/er")).unwrap();
+        assert!(dir.path().join("new/deep/er").is_dir());
+        ensure_file_in_root(root.as_fd(), Path::new("/../../etc/x")).unwrap();
+        assert!(dir.path().join("etc/x").is_file());
+    }
+
+    #[test]
+    fn a_circle_of_links_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = open_dir(dir.path()).unwrap();
+        std::os::unix::fs::symlink("b", dir.path().join("a")).unwrap();
+        std::os::unix::fs::symlink("a", dir.path().join("b")).unwrap();
+        assert!(ensure_dir_in_root(root.as_fd(), Path::new("a/x")).is_err());
+        assert!(ensure_file_in_root(root.as_fd(), Path::new("a")).is_err());
+    }
+
+    #[test]
+    fn only_regular_files_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = open_dir(dir.path()).unwrap();
+        std::fs::create_dir(dir.path().join("etc")).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", dir.path().join("etc/group")).unwrap();
+        assert!(read_in_root(root.as_fd(), Path::new("etc"), 10).is_err());
+        assert!(read_in_root(root.as_fd(), Path::new("etc/group"), 10).is_err());
+    }
+}

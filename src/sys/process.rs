@@ -1,0 +1,273 @@
+//! Processes: clone3(2), fork(2), exec, waiting by pidfd, credentials, descriptors to be closed.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+
+/// Namespaces for [`clone_into`], as flags of clone(2).
+pub mod ns {
+    /// User namespace.
+    pub const USER: u64 = libc::CLONE_NEWUSER as u64;
+    /// Mount namespace.
+    pub const MOUNT: u64 = libc::CLONE_NEWNS as u64;
+    /// Process ID namespace.
+    pub const PID: u64 = libc::CLONE_NEWPID as u64;
+    /// System V IPC and POSIX message queues.
+    pub const IPC: u64 = libc::CLONE_NEWIPC as u64;
+    /// Host name.
+    pub const UTS: u64 = libc::CLONE_NEWUTS as u64;
+    /// Network.
+    pub const NET: u64 = libc::CLONE_NEWNET as u64;
+    /// Cgroup root.
+    pub const CGROUP: u64 = libc::CLONE_NEWCGROUP as u64;
+}
+
+/// The two sides of a fork.
+pub enum Side {
+    /// This is the new process.
+    Child,
+    /// This is the old one.
+    Parent(Child),
+}
+
+/// A child process, held by a descriptor that cannot come to mean another process.
+#[derive(Debug)]
+pub struct Child {
+    /// Its number in this process's pid namespace.
+    pub pid: i32,
+    pidfd: OwnedFd,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// By exit, with this status.
+    Exited(i32),
+    /// By this signal.
+    Signaled(i32),
+}
+
+impl Ended {
+    /// The status as a shell reports it: 128 + n for signal n.
+    pub fn code(self) -> i32 {
+        match self {
+            Self::Exited(status) => status,
+            Self::Signaled(signal) => 128 + signal,
+        }
+    }
+}
+
+impl Child {
+    /// Waits for the end and reaps.
+    pub fn wait(&self) -> io::Result<Ended> {
+        loop {
+            match self.wait_options(libc::WEXITED) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(Some(ended)) => return Ok(ended),
+                Ok(None) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Reaps if it has ended.
+    pub fn try_wait(&self) -> io::Result<Option<Ended>> {
+        self.wait_options(libc::WEXITED | libc::WNOHANG)
+    }
+
+    fn wait_options(&self, options: i32) -> io::Result<Option<Ended>> {
+        // SAFETY: an all-zero siginfo_t is a valid value of that plain C structure.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        // SAFETY: the kernel writes one siginfo_t to a buffer of that type that outlives the call.
+        let result = unsafe {
+            libc::waitid(libc::P_PIDFD, self.pidfd.as_raw_fd().cast_unsigned(), &raw mut info, options | libc::__WALL)
+        };
+        if result != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: waitid succeeded, so the fields of a SIGCHLD siginfo are those to read; both are zero where
+        // WNOHANG found nothing.
+        let (pid, status) = unsafe { (info.si_pid(), info.si_status()) };
+        Ok(match (pid, info.si_code) {
+            (0, _) => None,
+            (_, libc::CLD_EXITED) => Some(Ended::Exited(status)),
+            _ => Some(Ended::Signaled(status)),
+        })
+    }
+
+    /// Sends a signal; a process that has ended already is no error.
+    pub fn signal(&self, signal: i32) -> io::Result<()> {
+        signal_pidfd(self.pidfd.as_fd(), signal)
+    }
+
+    /// A descriptor that becomes readable when the process ends.
+    pub fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+}
+
+/// pidfd_send_signal(2) that takes any signal number, real-time ones included.
+pub fn signal_pidfd(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    let no_info = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: a null siginfo is allowed and means that of kill(2).
+    let result = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, no_info, 0) };
+    if result == 0 {
+        return Ok(());
+    }
+    match io::Error::last_os_error() {
+        gone if gone.raw_os_error() == Some(libc::ESRCH) => Ok(()),
+        error => Err(error),
+    }
+}
+
+/// `struct clone_args` of clone3(2), up to `cgroup` (Linux 5.7).
+#[repr(C)]
+#[derive(Default)]
+struct CloneArgs {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
+}
+
+/// Forks into new namespaces (`flags` from [`ns`]).
+///
+/// The calling process must have one thread only: the child gets a copy of the memory with whatever locks other
+/// threads held, and it goes on to allocate. A process with more threads gets an error.
+pub fn clone_into(flags: u64) -> io::Result<Side> {
+    if !single_threaded()? {
+        return Err(io::Error::other("a process with several threads cannot fork into a container"));
+    }
+    let mut pidfd: i32 = -1;
+    let args = CloneArgs {
+        flags: flags | libc::CLONE_PIDFD as u64,
+        pidfd: (&raw mut pidfd) as u64,
+        exit_signal: libc::SIGCHLD as u64,
+        ..CloneArgs::default()
+    };
+    // SAFETY: without CLONE_VM the child runs on its own copy of this stack, as after fork(2); `args` is
+    // initialised and its exact size passed; `pidfd` outlives the call; no other thread exists (checked above).
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<CloneArgs>()) };
+    match pid {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(Side::Child),
+        // SAFETY: with CLONE_PIDFD the kernel stored a new descriptor that nobody else owns.
+        pid => Ok(Side::Parent(Child { pid: pid as i32, pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) } })),
+    }
+}
+
+/// Forks. The same condition as for [`clone_into`] holds.
+pub fn fork() -> io::Result<Side> {
+    clone_into(0)
+}
+
+fn single_threaded() -> io::Result<bool> {
+    // The link count of a task directory is 2 plus the number of threads (proc_task_getattr in the kernel).
+    let stat = match rustix::fs::stat("/proc/self/task") {
+        Ok(stat) => stat,
+        // No /proc at all: nothing can be told, and dhow starts threads only in commands that never fork afterwards.
+        Err(rustix::io::Errno::NOENT) => return Ok(true),
+        Err(error) => return Err(error.into()),
+    };
+    Ok(stat.st_nlink <= 3)
+}
+
+/// Runs a program with stdin and stdout on /dev/null and stderr to `stderr`, without waiting for it.
+pub fn spawn(program: &std::path::Path, args: &[String], stderr: BorrowedFd<'_>) -> io::Result<std::process::Child> {
+    use std::process::{Command, Stdio};
+    Command::new(program)
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::from(stderr.try_clone_to_owned()?))
+        .spawn()
+}
+
+/// Replaces this process; returns only with the error.
+pub fn exec(path: &std::ffi::CStr, args: &[CString], env: &[CString]) -> io::Error {
+    let argv = pointers(args);
+    let envp = pointers(env);
+    // SAFETY: both arrays end in a null pointer and hold pointers to NUL-terminated strings that outlive the call.
+    unsafe { libc::execve(path.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
+    io::Error::last_os_error()
+}
+
+fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
+    strings.iter().map(|s| s.as_ptr()).chain(std::iter::once(std::ptr::null())).collect()
+}
+
+/// Marks every descriptor from `first` on to be closed by exec (close_range(2), Linux 5.11).
+pub fn close_on_exec_from(first: u32) -> io::Result<()> {
+    close_range(first, libc::CLOSE_RANGE_CLOEXEC)
+}
+
+/// Closes every descriptor from `first` on. The caller vouches that no value in this process still owns one of them.
+pub fn close_from(first: u32) -> io::Result<()> {
+    close_range(first, 0)
+}
+
+fn close_range(first: u32, flags: u32) -> io::Result<()> {
+    // SAFETY: close_range takes numbers only.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, flags) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Puts `fd` at number `to`, open across exec.
+pub fn place_fd(fd: BorrowedFd<'_>, to: i32) -> io::Result<()> {
+    if fd.as_raw_fd() == to {
+        // SAFETY: F_SETFD takes a number.
+        let result = unsafe { libc::fcntl(to, libc::F_SETFD, 0) };
+        return if result >= 0 { Ok(()) } else { Err(io::Error::last_os_error()) };
+    }
+    // SAFETY: dup2 takes numbers only; `to` is one of the standard streams, which std never caches by ownership.
+    let result = unsafe { libc::dup2(fd.as_raw_fd(), to) };
+    if result >= 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Supplementary groups, then group, then user, each as real, effective, saved and file-system id.
+pub fn become_user(uid: u32, gid: u32, groups: Option<&[u32]>) -> io::Result<()> {
+    if let Some(groups) = groups {
+        // SAFETY: pointer and length are of one slice of gid_t, which the kernel only reads.
+        if unsafe { libc::setgroups(groups.len(), groups.as_ptr()) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    // SAFETY: both calls take numbers only; glibc changes the one thread there is.
+    if unsafe { libc::setresgid(gid, gid, gid) } != 0 || unsafe { libc::setresuid(uid, uid, uid) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Ends this process at once: no exit handlers, no buffers, as a forked child must.
+pub fn exit_now(status: i32) -> ! {
+    // SAFETY: _exit takes a number and does not return.
+    unsafe { libc::_exit(status) }
+}
+
+/// Sets what `ps` shows in its short form, at most 15 bytes.
+pub fn set_name(name: &str) {
+    let mut bytes: Vec<u8> = name.bytes().filter(|b| *b != 0).take(15).collect();
+    bytes.push(0);
+    // SAFETY: PR_SET_NAME reads a NUL-terminated string of at most 16 bytes.
+    unsafe { libc::prctl(libc::PR_SET_NAME, bytes.as_ptr()) };
+}
+
+/// Asks to be killed when the parent ends (prctl(2), PR_SET_PDEATHSIG); lost at a change of user.
+pub fn die_with_parent() -> io::Result<()> {
+    Ok(rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?)
+}
+
+/// Allows or forbids others of the same user to look into this process (prctl(2), PR_SET_DUMPABLE).
+pub fn set_dumpable(yes: bool) -> io::Result<()> {
+    use rustix::process::DumpableBehavior as Behavior;
+    let behavior = if yes { Behavior::Dumpable } else { Behavior::NotDumpable };
+    Ok(rustix::process::set_dumpable_behavior(behavior)?)
+}

@@ -1,0 +1,49 @@
+//! Resource limits of processes: setrlimit(2).
+
+use std::io;
+
+/// The names that `--ulimit` knows, with their numbers.
+const RESOURCES: &[(&str, libc::__rlimit_resource_t)] = &[
+    ("core", libc::RLIMIT_CORE),
+    ("cpu", libc::RLIMIT_CPU),
+    ("data", libc::RLIMIT_DATA),
+    ("fsize", libc::RLIMIT_FSIZE),
+    ("locks", libc::RLIMIT_LOCKS),
+    ("memlock", libc::RLIMIT_MEMLOCK),
+    ("msgqueue", libc::RLIMIT_MSGQUEUE),
+    ("nice", libc::RLIMIT_NICE),
+    ("nofile", libc::RLIMIT_NOFILE),
+    ("nproc", libc::RLIMIT_NPROC),
+    ("rss", libc::RLIMIT_RSS),
+    ("rtprio", libc::RLIMIT_RTPRIO),
+    ("rttime", libc::RLIMIT_RTTIME),
+    ("sigpending", libc::RLIMIT_SIGPENDING),
+    ("stack", libc::RLIMIT_STACK),
+];
+
+/// A resource that exists on Linux.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resource(libc::__rlimit_resource_t);
+
+impl Resource {
+    /// Finds a resource by the name `ulimit` and docker use.
+    pub fn by_name(name: &str) -> Option<Self> {
+        RESOURCES.iter().find(|(known, _)| *known == name).map(|(_, number)| Self(*number))
+    }
+
+    /// Soft and hard limit of this process; `u64::MAX` is unlimited.
+    pub fn get(self) -> io::Result<(u64, u64)> {
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: the kernel writes one rlimit to a buffer that outlives the call.
+        let result = unsafe { libc::getrlimit(self.0, &raw mut limit) };
+        if result == 0 { Ok((limit.rlim_cur, limit.rlim_max)) } else { Err(io::Error::last_os_error()) }
+    }
+
+    /// Sets both limits of this process.
+    pub fn set(self, soft: u64, hard: u64) -> io::Result<()> {
+        let limit = libc::rlimit { rlim_cur: soft, rlim_max: hard };
+        // SAFETY: the kernel reads one initialised rlimit that outlives the call.
+        let result = unsafe { libc::setrlimit(self.0, &raw const limit) };
+        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+}

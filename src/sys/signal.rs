@@ -1,0 +1,165 @@
+//! Signals: names, masks, and receiving them by descriptor (signalfd(2)).
+
+use std::io;
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+
+/// The signals with names, by `signal(7)` for this architecture.
+const NAMES: &[(&str, i32)] = &[
+    ("HUP", libc::SIGHUP),
+    ("INT", libc::SIGINT),
+    ("QUIT", libc::SIGQUIT),
+    ("ILL", libc::SIGILL),
+    ("TRAP", libc::SIGTRAP),
+    ("ABRT", libc::SIGABRT),
+    ("IOT", libc::SIGABRT),
+    ("BUS", libc::SIGBUS),
+    ("FPE", libc::SIGFPE),
+    ("KILL", libc::SIGKILL),
+    ("USR1", libc::SIGUSR1),
+    ("SEGV", libc::SIGSEGV),
+    ("USR2", libc::SIGUSR2),
+    ("PIPE", libc::SIGPIPE),
+    ("ALRM", libc::SIGALRM),
+    ("TERM", libc::SIGTERM),
+    ("STKFLT", 16),
+    ("CHLD", libc::SIGCHLD),
+    ("CLD", libc::SIGCHLD),
+    ("CONT", libc::SIGCONT),
+    ("STOP", libc::SIGSTOP),
+    ("TSTP", libc::SIGTSTP),
+    ("TTIN", libc::SIGTTIN),
+    ("TTOU", libc::SIGTTOU),
+    ("URG", libc::SIGURG),
+    ("XCPU", libc::SIGXCPU),
+    ("XFSZ", libc::SIGXFSZ),
+    ("VTALRM", libc::SIGVTALRM),
+    ("PROF", libc::SIGPROF),
+    ("WINCH", libc::SIGWINCH),
+    ("IO", libc::SIGIO),
+    ("POLL", libc::SIGIO),
+    ("PWR", libc::SIGPWR),
+    ("SYS", libc::SIGSYS),
+];
+
+/// First and last real-time signal as glibc counts them, which is how `RTMIN+n` is meant.
+const RTMIN: i32 = 34;
+const RTMAX: i32 = 64;
+
+/// Reads a signal by number, by name with or without `SIG`, or as `RTMIN+n` or `RTMAX-n`.
+pub fn by_name(text: &str) -> Option<i32> {
+    if let Ok(number) = text.parse::<i32>() {
+        return (1..=RTMAX).contains(&number).then_some(number);
+    }
+    let upper = text.to_ascii_uppercase();
+    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
+    if let Some((_, number)) = NAMES.iter().find(|(known, _)| *known == name) {
+        return Some(*number);
+    }
+    let number = match (name.strip_prefix("RTMIN"), name.strip_prefix("RTMAX")) {
+        (Some(""), _) => RTMIN,
+        (_, Some("")) => RTMAX,
+        (Some(plus), _) => RTMIN.checked_add(plus.strip_prefix('+')?.parse().ok()?)?,
+        (_, Some(minus)) => RTMAX.checked_sub(minus.strip_prefix('-')?.parse().ok()?)?,
+        _ => return None,
+    };
+    (RTMIN..=RTMAX).contains(&number).then_some(number)
+}
+
+/// A set of signals for a mask.
+#[derive(Clone, Copy)]
+pub struct Set(libc::sigset_t);
+
+impl Set {
+    /// Just these.
+    pub fn of(signals: &[i32]) -> Self {
+        // SAFETY: an all-zero sigset_t is a valid value; sigemptyset then initialises it in libc's own terms.
+        let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+        // SAFETY: `set` is a valid sigset_t owned by this frame; sigaddset refuses numbers out of range.
+        unsafe {
+            libc::sigemptyset(&raw mut set);
+            for signal in signals {
+                libc::sigaddset(&raw mut set, *signal);
+            }
+        }
+        Self(set)
+    }
+}
+
+/// Replaces the signal mask and returns the previous one.
+pub fn set_mask(set: &Set) -> io::Result<Set> {
+    let mut old = Set::of(&[]);
+    // SAFETY: both pointers are to valid sigset_t values that outlive the call.
+    let result = unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const set.0, &raw mut old.0) };
+    if result == 0 { Ok(old) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Every signal that can be passed on: all but KILL, STOP and those that only a fault of this process raises.
+pub fn forwardable() -> Vec<i32> {
+    let own = [libc::SIGKILL, libc::SIGSTOP, libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGABRT];
+    (1..=RTMAX).filter(|s| !own.contains(s) && !(32..RTMIN).contains(s)).collect()
+}
+
+/// Puts every disposition back to the default and unblocks everything, for a process about to exec.
+pub fn reset_all() -> io::Result<()> {
+    for signal in (1..=RTMAX).filter(|s| !(32..RTMIN).contains(s) && *s != libc::SIGKILL && *s != libc::SIGSTOP) {
+        // SAFETY: SIG_DFL installs no handler of this program.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    set_mask(&Set::of(&[])).map(drop)
+}
+
+/// A descriptor from which blocked signals are read.
+#[derive(Debug)]
+pub struct SignalFd(OwnedFd);
+
+impl SignalFd {
+    /// Blocks `signals` and opens a descriptor for them.
+    pub fn blocking(signals: &[i32]) -> io::Result<Self> {
+        let set = Set::of(signals);
+        set_mask(&set)?;
+        // SAFETY: the set is valid and outlives the call; -1 asks for a new descriptor.
+        let fd = unsafe { libc::signalfd(-1, &raw const set.0, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: signalfd returned a new descriptor that nobody else owns.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// The next signal that has arrived, if one has.
+    pub fn next(&self) -> io::Result<Option<i32>> {
+        // SAFETY: an all-zero signalfd_siginfo is a valid value of that plain C structure.
+        let mut info: libc::signalfd_siginfo = unsafe { std::mem::zeroed() };
+        // SAFETY: the kernel writes at most the passed size, which is that of the buffer.
+        let read = unsafe {
+            libc::read(self.0.as_raw_fd(), (&raw mut info).cast(), size_of::<libc::signalfd_siginfo>())
+        };
+        if read > 0 {
+            return Ok(Some(info.ssi_signo as i32));
+        }
+        match io::Error::last_os_error() {
+            error if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            error => Err(error),
+        }
+    }
+
+    /// For poll(2).
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        std::os::fd::AsFd::as_fd(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_names_and_numbers() {
+        for (text, number) in [("TERM", 15), ("sigkill", 9), ("9", 9), ("RTMIN", 34), ("SIGRTMIN+3", 37), ("rtmax-1", 63), ("64", 64)] {
+            assert_eq!(by_name(text), Some(number), "{text}");
+        }
+        for bad in ["", "0", "65", "-1", "NOPE", "RTMIN+31", "RTMIN+", "RTMAX--1", "SIGSIGTERM", "RTMIN+2147483647"] {
+            assert_eq!(by_name(bad), None, "{bad}");
+        }
+    }
+}
