@@ -1,3 +1,4 @@
 //! A resolved plan into isolated processes.
+
 pub mod caps;
 pub mod identity;
