@@ -1,0 +1,84 @@
+//! The commands, one file each, and the table that names them.
+
+pub(crate) mod system;
+
+use super::entry::Entry;
+
+/// Every command of this version.
+pub(crate) const ENTRIES: &[Entry] = &[system::version::ENTRY];
+
+/// Groups of commands, each with what it is about.
+pub(crate) const GROUPS: &[(&str, &str)] =
+    &[("container", "Containers"), ("image", "Images"), ("system", "The engine and its data")];
+
+/// Commands of docker that this version does not have.
+pub(crate) const ABSENT: &[&str] = &[
+    "attach",
+    "build",
+    "builder",
+    "buildx",
+    "checkpoint",
+    "commit",
+    "compose",
+    "config",
+    "context",
+    "cp",
+    "create",
+    "diff",
+    "events",
+    "exec",
+    "export",
+    "kill",
+    "logs",
+    "manifest",
+    "network",
+    "node",
+    "pause",
+    "plugin",
+    "port",
+    "push",
+    "rename",
+    "restart",
+    "search",
+    "secret",
+    "service",
+    "stack",
+    "start",
+    "stats",
+    "stop",
+    "swarm",
+    "top",
+    "trust",
+    "unpause",
+    "update",
+    "volume",
+    "wait",
+    "container attach",
+    "container commit",
+    "container cp",
+    "container create",
+    "container diff",
+    "container exec",
+    "container export",
+    "container inspect",
+    "container kill",
+    "container logs",
+    "container pause",
+    "container port",
+    "container prune",
+    "container rename",
+    "container restart",
+    "container start",
+    "container stats",
+    "container stop",
+    "container top",
+    "container unpause",
+    "container update",
+    "container wait",
+    "image build",
+    "image push",
+    "system df",
+    "system events",
+    "system prune",
+    "system dial-stdio",
+];

@@ -1,0 +1,3 @@
+//! Commands about dhow itself.
+
+pub(crate) mod version;

@@ -1,0 +1,203 @@
+//! What a command is to the frame: its names, its definition, and how it is parsed and run.
+
+use std::ffi::OsString;
+
+use clap::builder::ValueParser;
+use clap::error::ErrorKind;
+use clap::{Arg, ArgAction, ArgMatches};
+
+use super::globals::Globals;
+use super::{cmd, help, usage};
+
+/// An exit code, or the error that `report` turns into one.
+pub(crate) type Outcome = anyhow::Result<u8>;
+
+/// What every command gets beside its own arguments.
+pub(crate) struct Context {
+    /// The name dhow was called by, without its directory.
+    pub(crate) program: String,
+    /// The words of the command as they were typed, `image ls`.
+    pub(crate) words: String,
+    /// The flags before the command.
+    pub(crate) globals: Globals,
+}
+
+impl Context {
+    /// The whole command as a person types it, `dhow image ls`.
+    pub(crate) fn command_line(&self) -> String {
+        if self.words.is_empty() { self.program.clone() } else { format!("{} {}", self.program, self.words) }
+    }
+
+    /// Whether dhow was called through a link named `docker`.
+    pub(crate) fn as_docker(&self) -> bool {
+        self.program == "docker"
+    }
+}
+
+/// A command's arguments, and what it does with them.
+pub(crate) trait Verb: clap::Args {
+    /// Carries the command out.
+    fn run(self, context: &Context) -> Outcome;
+}
+
+/// A line of the command table.
+pub(crate) struct Entry {
+    /// The names, words separated by one space; the first is the canonical one, the rest mean the same.
+    pub(crate) names: &'static [&'static str],
+    /// What follows the name in the usage line.
+    pub(crate) usage: &'static str,
+    /// One line on what it does.
+    pub(crate) about: &'static str,
+    define: fn(clap::Command) -> clap::Command,
+    run: fn(&ArgMatches, &Context) -> Outcome,
+}
+
+impl Entry {
+    /// The entry of the verb `T`.
+    pub(crate) const fn new<T: Verb>(
+        names: &'static [&'static str],
+        usage: &'static str,
+        about: &'static str,
+    ) -> Self {
+        Self { names, usage, about, define: T::augment_args, run: run::<T> }
+    }
+
+    /// The definition as help, man pages and completions show it, named `name`.
+    pub(crate) fn definition(&self, name: &'static str) -> clap::Command {
+        let command = (self.define)(clap::Command::new(name)).about(self.about).long_about(None);
+        help::add_help_flag(command)
+    }
+
+    /// Parses `arguments` (those behind the command's words) and runs the command.
+    pub(crate) fn execute(&self, context: &Context, arguments: Vec<OsString>) -> Outcome {
+        let words = arguments.into_iter();
+        let parsed = parser(self.definition("dhow")).no_binary_name(true).try_get_matches_from(words);
+        match parsed {
+            Ok(matches) => (self.run)(&matches, context),
+            Err(error) if error.kind() == ErrorKind::DisplayHelp => help::of_entry(self, context),
+            Err(error) => Err(usage::explain(&error).into()),
+        }
+    }
+}
+
+fn run<T: Verb>(matches: &ArgMatches, context: &Context) -> Outcome {
+    match T::from_arg_matches(matches) {
+        Ok(arguments) => arguments.run(context),
+        Err(error) => Err(usage::explain(&error).into()),
+    }
+}
+
+/// Gives a definition the habits of docker's flags: `--flag=false`, the last one wins, and a value may start with a
+/// dash.
+pub(crate) fn parser(command: clap::Command) -> clap::Command {
+    command.args_override_self(true).color(clap::ColorChoice::Never).mut_args(habits)
+}
+
+fn habits(argument: Arg) -> Arg {
+    if argument.is_positional() {
+        return argument;
+    }
+    match argument.get_action() {
+        ArgAction::SetTrue => {
+            let default = argument.get_default_values().first().map_or("false".into(), Clone::clone);
+            argument
+                .action(ArgAction::Set)
+                .num_args(0..=1)
+                .require_equals(true)
+                .default_missing_value("true")
+                .default_value(default)
+                .value_parser(ValueParser::new(boolean))
+        }
+        ArgAction::Set | ArgAction::Append => argument.allow_hyphen_values(true),
+        _ => argument,
+    }
+}
+
+/// The spellings that Go's `strconv.ParseBool` accepts.
+fn boolean(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err("true or false is expected".into()),
+    }
+}
+
+/// A command found in front of the arguments.
+pub(crate) struct Found {
+    /// Its line in the table.
+    pub(crate) entry: &'static Entry,
+    /// Its words as typed.
+    pub(crate) words: String,
+    /// How many arguments they were.
+    pub(crate) consumed: usize,
+}
+
+/// Looks up the longest command name in front of `arguments`.
+pub(crate) fn find(arguments: &[OsString]) -> Option<Found> {
+    let first = arguments.first()?.to_str()?;
+    if let Some(second) = arguments.get(1).and_then(|word| word.to_str()) {
+        let words = format!("{first} {second}");
+        if let Some(entry) = named(&words) {
+            return Some(Found { entry, words, consumed: 2 });
+        }
+    }
+    let entry = named(first)?;
+    Some(Found { entry, words: first.to_owned(), consumed: 1 })
+}
+
+/// The entry with this name or alias.
+pub(crate) fn named(words: &str) -> Option<&'static Entry> {
+    cmd::ENTRIES.iter().find(|entry| entry.names.contains(&words))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(clap::Args, Debug, PartialEq)]
+    struct Sample {
+        #[arg(short, long)]
+        interactive: bool,
+        #[arg(short, long)]
+        tty: bool,
+        #[arg(long, default_value = "true")]
+        proxy: bool,
+        #[arg(short, long)]
+        env: Vec<String>,
+        #[arg(short, long)]
+        name: Option<String>,
+        #[arg(trailing_var_arg = true, required = true)]
+        words: Vec<String>,
+    }
+
+    fn sample(words: &[&str]) -> Sample {
+        use clap::{Args, FromArgMatches};
+        let command = parser(Sample::augment_args(clap::Command::new("x"))).no_binary_name(true);
+        Sample::from_arg_matches(&command.try_get_matches_from(words).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn flags_are_read_as_docker_reads_them() {
+        let got = sample(&[
+            "-it",
+            "-e",
+            "-x",
+            "--env=A=b",
+            "-eC",
+            "-n=q",
+            "--name",
+            "--last",
+            "img",
+            "-i",
+            "--",
+            "y",
+        ]);
+        assert!(got.interactive && got.tty && got.proxy);
+        assert_eq!(got.env, ["-x", "A=b", "C"]);
+        assert_eq!(got.name.as_deref(), Some("--last"));
+        assert_eq!(got.words, ["img", "-i", "--", "y"]);
+        let got = sample(&["-i=false", "--tty", "--tty=0", "--proxy=false", "--", "-img"]);
+        assert!(!got.interactive && !got.tty && !got.proxy);
+        assert_eq!(got.words, ["-img"]);
+    }
+}

@@ -1,0 +1,45 @@
+//! What the environment says about where things are.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+
+use crate::error::Failure;
+use crate::error::Kind;
+
+/// A variable that is set and not empty, as a path.
+fn path(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+/// The data root: `$DHOW_ROOT`, `$XDG_DATA_HOME/dhow` or `~/.local/share/dhow`.
+pub(crate) fn data_root() -> anyhow::Result<PathBuf> {
+    if let Some(root) = path("DHOW_ROOT") {
+        return std::path::absolute(&root)
+            .with_context(|| format!("cannot use DHOW_ROOT={}", root.display()));
+    }
+    // The XDG specification: a relative value is to be ignored.
+    if let Some(data) = path("XDG_DATA_HOME").filter(|data| data.is_absolute()) {
+        return Ok(data.join("dhow"));
+    }
+    Ok(home()?.join(".local/share/dhow"))
+}
+
+/// The user's home directory: `$HOME`, else what /etc/passwd says.
+pub(crate) fn home() -> anyhow::Result<PathBuf> {
+    path("HOME").filter(|home| home.is_absolute()).or_else(home_of_account).ok_or_else(|| {
+        Failure::new(
+            Kind::Invalid,
+            "cannot find the home directory: HOME is not set and /etc/passwd has no entry for this user",
+        )
+        .hint("set HOME, or DHOW_ROOT to a directory for dhow's data")
+        .into()
+    })
+}
+
+fn home_of_account() -> Option<PathBuf> {
+    let uid = rustix::process::getuid().as_raw().to_string();
+    let accounts = std::fs::read_to_string("/etc/passwd").ok()?;
+    let line = accounts.lines().find(|line| line.split(':').nth(2) == Some(uid.as_str()))?;
+    line.split(':').nth(5).filter(|home| home.starts_with('/')).map(PathBuf::from)
+}

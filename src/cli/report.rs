@@ -1,0 +1,144 @@
+//! From an error to one line on standard error and an exit code; the only place that does this.
+
+use std::process::ExitCode;
+
+use super::entry::{Context, Outcome};
+use super::output;
+use super::usage::UsageError;
+use crate::error::{Failure, Kind, kind_of};
+
+/// What a shell shows for a program that a closed pipe ended.
+const CLOSED_PIPE: u8 = 141;
+/// A container command that failed before its process ran, and a flag that cannot be read.
+const ENGINE: u8 = 125;
+
+/// Reports `outcome` and yields the exit code.
+pub(crate) fn finish(context: &Context, outcome: Outcome) -> ExitCode {
+    match outcome {
+        Ok(code) => code.into(),
+        Err(error) if output::is_closed(&error) => CLOSED_PIPE.into(),
+        Err(error) => {
+            output::note(&text(context, &error));
+            exit_code(context, &error).into()
+        }
+    }
+}
+
+/// A warning on standard error, unless only errors are wanted.
+pub(crate) fn warn(context: &Context, message: &str) {
+    if context.globals.warnings() {
+        output::note(&format!("WARNING: {}", printable(message)));
+    }
+}
+
+/// An error about one of several arguments, where the command goes on with the next; later the command must end
+/// with code 1.
+pub(crate) fn complain(context: &Context, error: &anyhow::Error) {
+    output::note(&text(context, error));
+}
+
+fn exit_code(context: &Context, error: &anyhow::Error) -> u8 {
+    if let Some(usage) = error.downcast_ref::<UsageError>() {
+        return if usage.about_flag { ENGINE } else { 1 };
+    }
+    match (kind_of(error), runs_container(&context.words)) {
+        (Kind::CommandNotFound, true) => 127,
+        (Kind::CommandNotExecutable, true) => 126,
+        (Kind::Interrupted, _) => 130,
+        (_, true) => ENGINE,
+        (_, false) => 1,
+    }
+}
+
+fn runs_container(words: &str) -> bool {
+    matches!(words, "run" | "container run")
+}
+
+/// The message of `error` with the hint, and with its causes below where they are wanted.
+fn text(context: &Context, error: &anyhow::Error) -> String {
+    let mut text = format!("{}: {}", context.program, printable(&one_line(error)));
+    if let Some(hint) = hint(error) {
+        text.push_str(if hint.contains('\n') { "\n" } else { "; " });
+        text.push_str(&printable_lines(&hint));
+    }
+    if error.is::<UsageError>() {
+        text.push_str(&format!("\nRun '{} --help' for more information", context.command_line()));
+    }
+    if context.globals.verbose() {
+        for cause in error.chain() {
+            text.push_str(&format!("\n  caused by: {}", printable(&cause.to_string())));
+        }
+        text.push_str(&format!("\n  kind: {:?}", kind_of(error)));
+    }
+    text
+}
+
+/// All causes in one line, without those that the line above already quotes.
+fn one_line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain() {
+        let part = cause.to_string();
+        if line.is_empty() {
+            line = part;
+        } else if !part.is_empty() && !line.contains(&part) {
+            line = line + ": " + &part;
+        }
+    }
+    line
+}
+
+fn hint(error: &anyhow::Error) -> Option<String> {
+    error.chain().find_map(|cause| {
+        let failure = cause.downcast_ref::<Failure>().and_then(Failure::hint_text);
+        let usage = cause.downcast_ref::<UsageError>().and_then(|usage| usage.hint.as_deref());
+        failure.or(usage).map(str::to_owned)
+    })
+}
+
+/// Messages quote what registries and images say; nothing of that may steer the terminal.
+fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
+        .collect()
+}
+
+fn printable_lines(text: &str) -> String {
+    text.lines().map(printable).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::globals::Globals;
+    use crate::error::not_found;
+
+    fn context(words: &str) -> Context {
+        Context { program: "dhow".into(), words: words.into(), globals: Globals::default() }
+    }
+
+    #[test]
+    fn one_line_with_causes_and_hint() {
+        let cause = not_found("not found\non the \x1b[1mregistry").hint("did you mean debian?");
+        let error = anyhow::Error::from(cause).context("cannot pull debain");
+        assert_eq!(
+            text(&context("pull"), &error),
+            "dhow: cannot pull debain: not found\\non the \\u{1b}[1mregistry; did you mean debian?"
+        );
+        assert_eq!(exit_code(&context("pull"), &error), 1);
+        assert_eq!(exit_code(&context("run"), &error), 125);
+    }
+
+    #[test]
+    fn repeated_causes_are_said_once() {
+        let error = anyhow::anyhow!("it broke").context("cannot do x: it broke");
+        assert_eq!(text(&context(""), &error), "dhow: cannot do x: it broke");
+    }
+
+    #[test]
+    fn commands_in_the_container_have_their_own_codes() {
+        let code = |kind| exit_code(&context("run"), &Failure::new(kind, "x").into());
+        assert_eq!(code(Kind::CommandNotFound), 127);
+        assert_eq!(code(Kind::CommandNotExecutable), 126);
+        assert_eq!(code(Kind::Other), 125);
+    }
+}

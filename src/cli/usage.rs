@@ -1,0 +1,107 @@
+//! Mistakes in the arguments, told in few words instead of clap's paragraphs.
+
+use std::error::Error as _;
+use std::fmt;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use crate::error::Failure;
+
+/// A command line that cannot be understood.
+#[derive(Debug)]
+pub(crate) struct UsageError {
+    /// What is wrong, without a final full stop.
+    pub(crate) message: String,
+    /// What may have been meant.
+    pub(crate) hint: Option<String>,
+    /// Whether a flag is concerned (exit code 125) and not a word (1).
+    pub(crate) about_flag: bool,
+}
+
+impl UsageError {
+    /// A wrong number or choice of words.
+    pub(crate) fn words(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: None, about_flag: false }
+    }
+
+    /// A wrong flag or value of one.
+    pub(crate) fn flag(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hint: None, about_flag: true }
+    }
+
+    fn hinting(mut self, hint: Option<String>) -> Self {
+        self.hint = hint;
+        self
+    }
+}
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for UsageError {}
+
+/// Translates what clap found wrong.
+pub(crate) fn explain(error: &clap::Error) -> UsageError {
+    let argument = context(error, ContextKind::InvalidArg).unwrap_or_default();
+    let value = context(error, ContextKind::InvalidValue).unwrap_or_default();
+    match error.kind() {
+        ErrorKind::UnknownArgument => unknown(error, &argument),
+        ErrorKind::InvalidValue if value.is_empty() => {
+            UsageError::flag(format!("flag needs an argument: {}", flag_name(&argument)))
+        }
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation => wrong_value(error, &argument, &value),
+        ErrorKind::MissingRequiredArgument => missing(error),
+        ErrorKind::TooManyValues => UsageError::words(format!("unexpected argument {value:?}")),
+        ErrorKind::InvalidUtf8 => UsageError::words("an argument is not valid UTF-8"),
+        _ => UsageError::flag(error.to_string().trim().trim_start_matches("error: ").to_owned()),
+    }
+}
+
+fn unknown(error: &clap::Error, argument: &str) -> UsageError {
+    let hint = context(error, ContextKind::SuggestedArg).map(|flag| format!("did you mean {flag}?"));
+    if argument.starts_with("--") {
+        return UsageError::flag(format!("unknown flag: {argument}")).hinting(hint);
+    }
+    match argument.strip_prefix('-') {
+        Some(letter) if !letter.is_empty() => {
+            UsageError::flag(format!("unknown shorthand flag: {letter:?} in {argument}"))
+        }
+        _ => UsageError::words(format!("unexpected argument {argument:?}")),
+    }
+}
+
+fn wrong_value(error: &clap::Error, argument: &str, value: &str) -> UsageError {
+    let cause = error.source();
+    let why = match (cause, context(error, ContextKind::ValidValue)) {
+        (_, Some(valid)) => format!("expected one of {valid}"),
+        (Some(cause), None) => cause.to_string(),
+        (None, None) => "it cannot be read".into(),
+    };
+    let failure = cause.and_then(|cause| cause.downcast_ref::<Failure>());
+    let hint = failure.and_then(Failure::hint_text).map(str::to_owned);
+    let (about_flag, name) = (argument.starts_with('-'), flag_name(argument));
+    let message = format!("invalid argument {value:?} for {name}: {why}");
+    UsageError { message, hint, about_flag }
+}
+
+fn missing(error: &clap::Error) -> UsageError {
+    let names = context(error, ContextKind::InvalidArg).unwrap_or_default();
+    UsageError::words(format!("missing argument: {}", names.replace(['<', '>'], "").replace("...", "")))
+}
+
+/// `--memory <BYTES>` and `-m, --memory <BYTES>` without the value's name.
+fn flag_name(argument: &str) -> &str {
+    argument.split([' ', '=', '[']).next().unwrap_or(argument)
+}
+
+fn context(error: &clap::Error, kind: ContextKind) -> Option<String> {
+    match error.get(kind)? {
+        ContextValue::String(text) => Some(text.clone()),
+        ContextValue::Strings(texts) => Some(texts.join(", ")),
+        _ => None,
+    }
+    .filter(|text| !text.is_empty())
+}
