@@ -66,6 +66,8 @@ pub struct ContainerSpec {
     pub stop_signal: Option<String>,
     /// Seconds to wait for it.
     pub stop_timeout: Option<i64>,
+    /// Ignore the image's health check.
+    pub no_healthcheck: bool,
 }
 
 /// An image as a container uses it.
@@ -85,7 +87,7 @@ pub struct ProcessSpec {
     pub entrypoint: Option<Vec<String>>,
     /// The command, appended to the entry point.
     pub command: Option<Vec<String>>,
-    /// `NAME=value`, later ones win.
+    /// `NAME=value`, later ones win; a `NAME` alone takes the variable away.
     pub env: Vec<String>,
     /// Working directory inside the container.
     pub workdir: Option<String>,
@@ -184,6 +186,8 @@ pub struct SecuritySpec {
     pub apparmor: Option<String>,
     /// SELinux `label=` options.
     pub labels: Vec<String>,
+    /// `writable-cgroups`: mount /sys/fs/cgroup read-write.
+    pub writable_cgroups: bool,
 }
 
 /// Which system call filter applies.

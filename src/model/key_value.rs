@@ -1,0 +1,73 @@
+//! `NAME=value` pairs: environment, labels, and the files that hold them.
+//!
+//! A file's lines are taken as they are: no quotes, no expansion, no trailing comments. Leading white space, empty
+//! lines and lines that begin with `#` are skipped; a name without `=` is a question to the environment.
+
+use crate::error::{Failure, invalid};
+
+/// A pair, or a name alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pair {
+    /// Never empty.
+    pub name: String,
+    /// `None` where there was no `=`.
+    pub value: Option<String>,
+}
+
+/// Reads `NAME=value` or `NAME`; `what` names it in the error.
+pub fn parse(text: &str, what: &str) -> Result<Pair, Failure> {
+    let (name, value) = match text.split_once('=') {
+        Some((name, value)) => (name, Some(value.to_owned())),
+        None => (text, None),
+    };
+    if name.is_empty() {
+        return Err(invalid(format!("invalid {what}: `{}`: the name is missing", text.escape_debug())));
+    }
+    Ok(Pair { name: name.to_owned(), value })
+}
+
+/// Reads a whole file's `content`; `file` names it in errors.
+pub fn parse_file(content: &[u8], file: &str) -> Result<Vec<Pair>, Failure> {
+    let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
+    let lines = content.split(|byte| *byte == b'\n').enumerate();
+    lines.filter_map(|(index, line)| parse_line(line, file, index + 1).transpose()).collect()
+}
+
+fn parse_line(line: &[u8], file: &str, number: usize) -> Result<Option<Pair>, Failure> {
+    let malformed = |why: String| invalid(format!("invalid file `{file}`, line {number}: {why}"));
+    let line = str::from_utf8(line).map_err(|_| malformed("it is not UTF-8".into()))?;
+    let line = line.strip_suffix('\r').unwrap_or(line).trim_start();
+    if line.is_empty() || line.starts_with('#') {
+        return Ok(None);
+    }
+    let pair = parse(line, "entry")
+        .map_err(|_| malformed(format!("no variable name in `{}`", line.escape_debug())))?;
+    if pair.name.contains(char::is_whitespace) {
+        return Err(malformed(format!("variable `{}` contains whitespaces", pair.name.escape_debug())));
+    }
+    Ok(Some(pair))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn show(pairs: Vec<Pair>) -> Vec<String> {
+        pairs.into_iter().map(|p| p.value.map_or(p.name.clone(), |v| format!("{}={v}", p.name))).collect()
+    }
+
+    #[test]
+    fn lines_are_literal() {
+        let text = b"\xef\xbb\xbfA=1\r\n\n  # no\n  B=\"q\" # c \nC\nD=\nE=a=b";
+        assert_eq!(show(parse_file(text, "f").unwrap()), ["A=1", "B=\"q\" # c ", "C", "D=", "E=a=b"]);
+    }
+
+    #[test]
+    fn refuses_what_is_no_name() {
+        for bad in [&b"=x"[..], b"A B=1", b"A =1", b"\xff=1"] {
+            assert!(parse_file(bad, "f").is_err());
+        }
+        assert!(parse("=x", "label").is_err());
+        assert!(parse("", "label").is_err());
+    }
+}

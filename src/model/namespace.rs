@@ -1,0 +1,140 @@
+//! `--network`, `--pid`, `--ipc`, `--uts`, `--cgroupns` and `--userns`: whose namespaces a container uses.
+
+use std::str::FromStr;
+
+use super::container::{IpcMode, NetworkMode, UsernsMode};
+use super::csv;
+use crate::error::{Failure, invalid, unsupported};
+
+/// Reads `none`, `host`, or `name=none,…`; the default network is `None`.
+pub fn parse_network(text: &str) -> Result<Option<NetworkMode>, Failure> {
+    let name = if text.contains('=') { long_form(text)? } else { text.to_owned() };
+    match name.as_str() {
+        "none" => Ok(Some(NetworkMode::None)),
+        "host" => Ok(Some(NetworkMode::Host)),
+        "default" => Ok(None),
+        "" => Err(invalid("--network: the network's name is missing")),
+        other => Err(unsupported(format!("network `{}` is not in this version", other.escape_debug()))
+            .hint("--network none and --network host are")),
+    }
+}
+
+fn long_form(text: &str) -> Result<String, Failure> {
+    let malformed = |why: String| invalid(format!("invalid --network `{}`: {why}", text.escape_debug()));
+    let mut name = None;
+    for field in csv::fields(text)? {
+        let (key, value) =
+            field.split_once('=').ok_or_else(|| malformed(format!("invalid field {field}")))?;
+        match key.trim().to_ascii_lowercase().as_str() {
+            "name" => name = Some(value.trim().to_owned()),
+            "alias" | "ip" | "ip6" | "mac-address" | "link-local-ip" | "driver-opt" | "gw-priority" => {
+                return Err(malformed(format!(
+                    "`{key}` needs a network of one's own, which is not in this version"
+                )));
+            }
+            _ => return Err(malformed(format!("invalid field key {}", key.escape_debug()))),
+        }
+    }
+    name.ok_or_else(|| malformed("`name` is missing".into()))
+}
+
+/// Reads a choice between an own namespace (empty, `private`) and the host's; `flag` is for the message.
+pub fn parse_host_or_private(text: &str, flag: &str) -> Result<bool, Failure> {
+    match text {
+        "" | "private" => Ok(false),
+        "host" => Ok(true),
+        _ if text.starts_with("container:") => Err(not_joined(flag, text)),
+        _ => {
+            Err(invalid(format!("{flag}: invalid mode `{}`", text.escape_debug()))
+                .hint("host, or leave it out"))
+        }
+    }
+}
+
+fn not_joined(flag: &str, text: &str) -> Failure {
+    unsupported(format!("{flag} {}: joining another container is not in this version", text.escape_debug()))
+}
+
+impl FromStr for IpcMode {
+    type Err = Failure;
+
+    fn from_str(text: &str) -> Result<Self, Failure> {
+        match text {
+            // Shareable permits other containers to join, which none can ask for yet; it is private until then.
+            "" | "private" | "shareable" => Ok(Self::Private),
+            "none" => Ok(Self::None),
+            "host" => Ok(Self::Host),
+            _ if text.starts_with("container:") => Err(not_joined("--ipc", text)),
+            _ => Err(invalid(format!("--ipc: invalid IPC mode: {}", text.escape_debug()))
+                .hint("private, shareable, none or host")),
+        }
+    }
+}
+
+impl FromStr for UsernsMode {
+    type Err = Failure;
+
+    fn from_str(text: &str) -> Result<Self, Failure> {
+        let (mode, options) = text.split_once(':').map_or((text, None), |(mode, rest)| (mode, Some(rest)));
+        match (mode, options) {
+            ("" | "private", None) => Ok(Self::Default),
+            ("host", None) => Ok(Self::Host),
+            ("auto", None) => Ok(Self::Auto),
+            ("nomap", None) => Ok(Self::NoMap),
+            ("keep-id", options) => keep_id(options.unwrap_or_default()),
+            _ => Err(invalid(format!("--userns: invalid USER mode: {}", text.escape_debug()))
+                .hint("host, keep-id[:uid=N,gid=N], auto or nomap")),
+        }
+    }
+}
+
+fn keep_id(options: &str) -> Result<UsernsMode, Failure> {
+    let (mut uid, mut gid) = (None, None);
+    for option in options.split(',').filter(|option| !option.is_empty()) {
+        let malformed = || invalid(format!("--userns keep-id: invalid option `{}`", option.escape_debug()));
+        let (key, value) = option.split_once('=').ok_or_else(malformed)?;
+        let id = value.parse::<u32>().ok().filter(|id| *id <= i32::MAX as u32).ok_or_else(malformed)?;
+        match key {
+            "uid" => uid = Some(id),
+            "gid" => gid = Some(id),
+            _ => return Err(malformed()),
+        }
+    }
+    Ok(UsernsMode::KeepId { uid, gid })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks() {
+        assert_eq!(parse_network("none").unwrap(), Some(NetworkMode::None));
+        assert_eq!(parse_network("name=host").unwrap(), Some(NetworkMode::Host));
+        assert_eq!(parse_network("default").unwrap(), None);
+        for bad in ["", "bridge", "mynet", "name=none,alias=x", "alias=x", "foo=bar", "container:x"] {
+            assert!(parse_network(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn shared_with_the_host() {
+        assert!(parse_host_or_private("host", "--pid").unwrap());
+        assert!(!parse_host_or_private("", "--uts").unwrap());
+        assert!(parse_host_or_private("container:x", "--pid").is_err());
+        assert!(parse_host_or_private("hos", "--pid").is_err());
+        assert_eq!("none".parse::<IpcMode>().unwrap(), IpcMode::None);
+        assert!("foo".parse::<IpcMode>().is_err());
+    }
+
+    #[test]
+    fn user_namespaces() {
+        let mode = |text: &str| text.parse::<UsernsMode>();
+        assert_eq!(mode("").unwrap(), UsernsMode::Default);
+        assert_eq!(mode("keep-id").unwrap(), UsernsMode::KeepId { uid: None, gid: None });
+        assert_eq!(mode("keep-id:uid=5,gid=6").unwrap(), UsernsMode::KeepId { uid: Some(5), gid: Some(6) });
+        for bad in ["x", "keep-id:uid=-1", "keep-id:x=1", "host:1", "keep-id:uid=4294967295"] {
+            assert!(mode(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! `--sysctl NAME=VALUE`: kernel settings that belong to a container's own namespaces.
+
+use crate::error::{Failure, invalid};
+
+/// Settings of the IPC namespace; those of the network begin with `net.`, those of message queues with `fs.mqueue.`.
+const IPC: [&str; 8] = [
+    "kernel.msgmax",
+    "kernel.msgmnb",
+    "kernel.msgmni",
+    "kernel.sem",
+    "kernel.shm_rmid_forced",
+    "kernel.shmall",
+    "kernel.shmmax",
+    "kernel.shmmni",
+];
+
+/// Reads name and value; refuses settings that are the host's.
+pub fn parse(text: &str) -> Result<(String, String), Failure> {
+    let malformed = || invalid(format!("invalid sysctl `{}`", text.escape_debug())).hint("NAME=VALUE");
+    let (name, value) = text.split_once('=').ok_or_else(malformed)?;
+    let safe = |b: u8| b.is_ascii_alphanumeric() || b"._-/*:".contains(&b);
+    if name.is_empty() || !name.bytes().all(safe) || name.contains("..") || value.contains('\0') {
+        return Err(malformed());
+    }
+    let name = if name.contains('.') { name.to_owned() } else { name.replace('/', ".") };
+    if is_network(&name) || is_ipc(&name) || name == "kernel.domainname" || name == "kernel.hostname" {
+        return Ok((name, value.to_owned()));
+    }
+    Err(invalid(format!("sysctl '{}' is not allowed: it is the host's", name.escape_debug()))
+        .hint("net.*, fs.mqueue.*, kernel.msg*, kernel.sem and kernel.shm* belong to a container"))
+}
+
+/// Whether the setting belongs to the network namespace.
+pub fn is_network(name: &str) -> bool {
+    name.starts_with("net.")
+}
+
+/// Whether the setting belongs to the IPC namespace.
+pub fn is_ipc(name: &str) -> bool {
+    IPC.contains(&name) || name.starts_with("fs.mqueue.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_namespaced_ones() {
+        let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
+        assert_eq!(parse("net.core.somaxconn=1024").unwrap(), pair("net.core.somaxconn", "1024"));
+        assert_eq!(parse("kernel.sem=1 2 3 4").unwrap(), pair("kernel.sem", "1 2 3 4"));
+        assert_eq!(parse("net/ipv4/ip_forward=1").unwrap(), pair("net.ipv4.ip_forward", "1"));
+        for bad in
+            ["", "net.x", "=1", "kernel.core_pattern=|x", "vm.swappiness=1", "net../../x=1", "kernel.shmx=1"]
+        {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+}
