@@ -64,7 +64,9 @@ impl Entry {
 
     /// The definition as help, man pages and completions show it, named `name`.
     pub(crate) fn definition(&self, name: &'static str) -> clap::Command {
-        let command = (self.define)(clap::Command::new(name)).about(self.about).long_about(None);
+        let command = (self.define)(clap::Command::new(name).next_display_order(None))
+            .about(self.about)
+            .long_about(None);
         help::add_help_flag(command)
     }
 

@@ -6,6 +6,7 @@
 mod cmd;
 mod entry;
 mod environment;
+mod flags;
 mod globals;
 mod help;
 mod multicall;

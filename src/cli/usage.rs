@@ -29,8 +29,9 @@ impl UsageError {
         Self { message: message.into(), hint: None, about_flag: true }
     }
 
-    fn hinting(mut self, hint: Option<String>) -> Self {
-        self.hint = hint;
+    /// Adds what may have been meant, or what to do.
+    pub(crate) fn hinting(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
         self
     }
 }
@@ -63,7 +64,7 @@ pub(crate) fn explain(error: &clap::Error) -> UsageError {
 fn unknown(error: &clap::Error, argument: &str) -> UsageError {
     let hint = context(error, ContextKind::SuggestedArg).map(|flag| format!("did you mean {flag}?"));
     if argument.starts_with("--") {
-        return UsageError::flag(format!("unknown flag: {argument}")).hinting(hint);
+        return UsageError { hint, ..UsageError::flag(format!("unknown flag: {argument}")) };
     }
     match argument.strip_prefix('-') {
         Some(letter) if !letter.is_empty() => {

@@ -77,7 +77,9 @@ pub struct Identity {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Mode {
     /// Root of its namespace: every id that exists here, mapped to itself, without a helper.
-    Root { ids: u32 },
+    Root {
+        ids: u32,
+    },
     Mapped(Subordinate),
     Single,
 }
@@ -90,7 +92,12 @@ impl Identity {
         let gid = rustix::process::getegid().as_raw();
         if uid == 0 {
             let ids = own_ids("/proc/self/uid_map").min(own_ids("/proc/self/gid_map")).min(WANTED_IDS);
-            return Self { uid, gid, kind: if ids > 1 { Mode::Root { ids } } else { Mode::Single }, why_single: None };
+            return Self {
+                uid,
+                gid,
+                kind: if ids > 1 { Mode::Root { ids } } else { Mode::Single },
+                why_single: None,
+            };
         }
         match subordinate(uid, login, path) {
             Ok(found) => Self { uid, gid, kind: Mode::Mapped(found), why_single: None },
@@ -169,7 +176,10 @@ fn swap_root(lines: &[Line], id: u32) -> Vec<Line> {
         return lines.to_vec();
     }
     let Some(other) = outside_of(lines, id) else {
-        return lines.iter().map(|l| if l.inside == 0 && l.count == 1 { Line { inside: id, ..*l } } else { *l }).collect();
+        return lines
+            .iter()
+            .map(|l| if l.inside == 0 && l.count == 1 { Line { inside: id, ..*l } } else { *l })
+            .collect();
     };
     let mut swapped = vec![Line { inside: 0, outside: other, count: 1 }];
     for line in lines {
@@ -200,7 +210,8 @@ fn pieces(line: Line, holes: &[u32]) -> Vec<Line> {
             kept.push(Line { count: before, ..line });
         }
         let after = line.count - before - 1;
-        rest = (after > 0).then(|| Line { inside: hole + 1, outside: line.outside + before + 1, count: after });
+        rest =
+            (after > 0).then(|| Line { inside: hole + 1, outside: line.outside + before + 1, count: after });
     }
     kept.extend(rest);
     kept
@@ -223,7 +234,8 @@ fn own_ids(map: &str) -> u32 {
 
 fn subordinate(uid: u32, login: Option<&str>, path: &str) -> std::result::Result<Subordinate, String> {
     let program = |name: &str| {
-        find_privileged(name, path).ok_or_else(|| format!("`{name}` is not installed, or has lost its privilege (package uidmap)"))
+        find_privileged(name, path)
+            .ok_or_else(|| format!("`{name}` is not installed, or has lost its privilege (package uidmap)"))
     };
     let (newuidmap, newgidmap) = (program("newuidmap")?, program("newgidmap")?);
     let name = account_name(uid).or_else(|| login.map(str::to_owned));
@@ -245,7 +257,11 @@ fn subordinate(uid: u32, login: Option<&str>, path: &str) -> std::result::Result
 fn account_name(uid: u32) -> Option<String> {
     let passwd = fs::read_to_string("/etc/passwd").ok()?;
     let uid = uid.to_string();
-    passwd.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|f| f.get(2) == Some(&uid.as_str())).map(|f| f[0].to_owned())
+    passwd
+        .lines()
+        .map(|line| line.split(':').collect::<Vec<_>>())
+        .find(|f| f.get(2) == Some(&uid.as_str()))
+        .map(|f| f[0].to_owned())
 }
 
 /// Start and length of every range that `file` grants to the account, by name or number (subuid(5)).
@@ -275,15 +291,22 @@ fn parse_ranges(text: &str, uid: u32, name: Option<&str>) -> Vec<(u32, u32)> {
 /// Asks libsubid's getsubids(1), which also knows directory services. Its lines read `0: name start count`.
 fn ask_getsubids(flags: &[&str], name: Option<&str>, path: &str) -> Vec<(u32, u32)> {
     let (Some(program), Some(name)) = (find_program("getsubids", path), name) else { return Vec::new() };
-    let Ok(output) = std::process::Command::new(program).args(flags).arg(name).output() else { return Vec::new() };
+    let Ok(output) = std::process::Command::new(program).args(flags).arg(name).output() else {
+        return Vec::new();
+    };
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let fields = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    fields.filter_map(|f| Some((f.get(2)?.parse().ok()?, f.get(3)?.parse().ok()?))).filter(|range| range.1 > 0).collect()
+    fields
+        .filter_map(|f| Some((f.get(2)?.parse().ok()?, f.get(3)?.parse().ok()?)))
+        .filter(|range| range.1 > 0)
+        .collect()
 }
 
 fn find_program(name: &str, path: &str) -> Option<PathBuf> {
     let dirs = path.split(':').filter(|dir| dir.starts_with('/'));
-    dirs.chain(["/usr/bin", "/usr/sbin", "/bin"]).map(|dir| Path::new(dir).join(name)).find(|file| file.is_file())
+    dirs.chain(["/usr/bin", "/usr/sbin", "/bin"])
+        .map(|dir| Path::new(dir).join(name))
+        .find(|file| file.is_file())
 }
 
 /// A program that is setuid root or carries file capabilities; without either it could not map anything.
@@ -310,7 +333,12 @@ fn pipe() -> Result<(fs::File, OwnedFd)> {
     Ok((fs::File::from(read), write))
 }
 
-fn spawn_helper(program: &Path, pid: i32, lines: &[Line], stderr: BorrowedFd<'_>) -> Result<std::process::Child> {
+fn spawn_helper(
+    program: &Path,
+    pid: i32,
+    lines: &[Line],
+    stderr: BorrowedFd<'_>,
+) -> Result<std::process::Child> {
     let mut args = vec![pid.to_string()];
     for line in lines {
         args.extend([line.inside, line.outside, line.count].map(|n| n.to_string()));
@@ -343,7 +371,8 @@ fn render(lines: &[Line]) -> String {
 
 /// These files of /proc take exactly one write.
 fn write_once(path: &str, text: &str) -> Result<()> {
-    let mut file = fs::OpenOptions::new().write(true).open(path).with_context(|| format!("opening {path}"))?;
+    let mut file =
+        fs::OpenOptions::new().write(true).open(path).with_context(|| format!("opening {path}"))?;
     file.write_all(text.as_bytes()).with_context(|| format!("writing {path}"))
 }
 

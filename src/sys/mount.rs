@@ -41,7 +41,8 @@ fn configure(context: BorrowedFd<'_>, param: Param<'_>) -> io::Result<()> {
 
 /// A detached copy of the mount that `source` lies on, cut out at `source`; with what is mounted below it if `recursive`.
 pub fn clone_tree(source: BorrowedFd<'_>, recursive: bool) -> io::Result<OwnedFd> {
-    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+    let mut flags =
+        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
     if recursive {
         flags |= OpenTreeFlags::AT_RECURSIVE;
     }
@@ -65,7 +66,12 @@ struct MountAttr {
 
 /// Adds attributes and sets the propagation (one of `MS_PRIVATE`, `MS_SLAVE`, `MS_SHARED`, or 0) of a mount
 /// (Linux 5.12).
-pub fn set_attributes(mount: BorrowedFd<'_>, set: MountAttrFlags, propagation: u64, recursive: bool) -> io::Result<()> {
+pub fn set_attributes(
+    mount: BorrowedFd<'_>,
+    set: MountAttrFlags,
+    propagation: u64,
+    recursive: bool,
+) -> io::Result<()> {
     change_attributes(mount, set, MountAttrFlags::empty(), propagation, recursive)
 }
 
@@ -77,7 +83,12 @@ pub fn change_attributes(
     propagation: u64,
     recursive: bool,
 ) -> io::Result<()> {
-    let attr = MountAttr { attr_set: u64::from(set.bits()), attr_clr: u64::from(clear.bits()), propagation, userns_fd: 0 };
+    let attr = MountAttr {
+        attr_set: u64::from(set.bits()),
+        attr_clr: u64::from(clear.bits()),
+        propagation,
+        userns_fd: 0,
+    };
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
     let empty: &CStr = c"";
     // SAFETY: `attr` is initialised, lives over the call and its exact size is passed; `empty` ends in NUL; the

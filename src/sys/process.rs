@@ -80,7 +80,12 @@ impl Child {
         let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
         // SAFETY: the kernel writes one siginfo_t to a buffer of that type that outlives the call.
         let result = unsafe {
-            libc::waitid(libc::P_PIDFD, self.pidfd.as_raw_fd().cast_unsigned(), &raw mut info, options | libc::__WALL)
+            libc::waitid(
+                libc::P_PIDFD,
+                self.pidfd.as_raw_fd().cast_unsigned(),
+                &raw mut info,
+                options | libc::__WALL,
+            )
         };
         if result != 0 {
             return Err(io::Error::last_os_error());
@@ -180,7 +185,11 @@ fn single_threaded() -> io::Result<bool> {
 }
 
 /// Runs a program with stdin and stdout on /dev/null and stderr to `stderr`, without waiting for it.
-pub fn spawn(program: &std::path::Path, args: &[String], stderr: BorrowedFd<'_>) -> io::Result<std::process::Child> {
+pub fn spawn(
+    program: &std::path::Path,
+    args: &[String],
+    stderr: BorrowedFd<'_>,
+) -> io::Result<std::process::Child> {
     use std::process::{Command, Stdio};
     Command::new(program)
         .args(args)

@@ -95,13 +95,23 @@ pub fn set_mask(set: &Set) -> io::Result<Set> {
 
 /// Every signal that can be passed on: all but KILL, STOP and those that only a fault of this process raises.
 pub fn forwardable() -> Vec<i32> {
-    let own = [libc::SIGKILL, libc::SIGSTOP, libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGABRT];
+    let own = [
+        libc::SIGKILL,
+        libc::SIGSTOP,
+        libc::SIGSEGV,
+        libc::SIGBUS,
+        libc::SIGILL,
+        libc::SIGFPE,
+        libc::SIGABRT,
+    ];
     (1..=RTMAX).filter(|s| !own.contains(s) && !(32..RTMIN).contains(s)).collect()
 }
 
 /// Puts every disposition back to the default and unblocks everything, for a process about to exec.
 pub fn reset_all() -> io::Result<()> {
-    for signal in (1..=RTMAX).filter(|s| !(32..RTMIN).contains(s) && *s != libc::SIGKILL && *s != libc::SIGSTOP) {
+    for signal in
+        (1..=RTMAX).filter(|s| !(32..RTMIN).contains(s) && *s != libc::SIGKILL && *s != libc::SIGSTOP)
+    {
         // SAFETY: SIG_DFL installs no handler of this program.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
@@ -155,10 +165,20 @@ mod tests {
 
     #[test]
     fn reads_names_and_numbers() {
-        for (text, number) in [("TERM", 15), ("sigkill", 9), ("9", 9), ("RTMIN", 34), ("SIGRTMIN+3", 37), ("rtmax-1", 63), ("64", 64)] {
+        for (text, number) in [
+            ("TERM", 15),
+            ("sigkill", 9),
+            ("9", 9),
+            ("RTMIN", 34),
+            ("SIGRTMIN+3", 37),
+            ("rtmax-1", 63),
+            ("64", 64),
+        ] {
             assert_eq!(by_name(text), Some(number), "{text}");
         }
-        for bad in ["", "0", "65", "-1", "NOPE", "RTMIN+31", "RTMIN+", "RTMAX--1", "SIGSIGTERM", "RTMIN+2147483647"] {
+        for bad in
+            ["", "0", "65", "-1", "NOPE", "RTMIN+31", "RTMIN+", "RTMAX--1", "SIGSIGTERM", "RTMIN+2147483647"]
+        {
             assert_eq!(by_name(bad), None, "{bad}");
         }
     }

@@ -1,11 +1,12 @@
 //! The commands, one file each, and the table that names them.
 
+pub(crate) mod container;
 pub(crate) mod system;
 
 use super::entry::Entry;
 
 /// Every command of this version.
-pub(crate) const ENTRIES: &[Entry] = &[system::version::ENTRY];
+pub(crate) const ENTRIES: &[Entry] = &[container::run::ENTRY, system::version::ENTRY];
 
 /// Groups of commands, each with what it is about.
 pub(crate) const GROUPS: &[(&str, &str)] =

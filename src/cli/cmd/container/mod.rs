@@ -1,0 +1,3 @@
+//! Commands about containers.
+
+pub(crate) mod run;

@@ -1,0 +1,93 @@
+//! Flags that name and describe a container and say how it ends.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::files;
+use crate::model::container::ContainerSpec;
+use crate::model::key_value::{self, Pair};
+use crate::model::{hosts, name, signal};
+
+/// Name, labels, life and end.
+#[derive(Args)]
+pub(crate) struct IdentityFlags {
+    /// Name of the container; one is made up otherwise
+    #[arg(long, value_name = "NAME", value_parser = name::check)]
+    name: Option<String>,
+    /// Host name inside; by default the beginning of the container's ID
+    #[arg(short = 'h', long, value_name = "NAME", value_parser = hosts::check_hostname)]
+    hostname: Option<String>,
+    /// NIS domain name inside
+    #[arg(long, value_name = "NAME")]
+    domainname: Option<String>,
+    /// Label, NAME=VALUE or NAME
+    #[arg(short, long, value_name = "LABEL")]
+    label: Vec<String>,
+    /// File with a label on each line
+    #[arg(long, value_name = "FILE")]
+    label_file: Vec<String>,
+    /// Annotation, NAME=VALUE
+    #[arg(long, value_name = "ANNOTATION")]
+    annotation: Vec<String>,
+    /// Write the container's ID to this new file
+    #[arg(long, value_name = "FILE")]
+    pub(super) cidfile: Option<PathBuf>,
+    /// Remove the container and its anonymous volumes when it ends
+    #[arg(long)]
+    rm: bool,
+    /// Run a small init as process 1 that forwards signals and reaps
+    #[arg(long)]
+    init: bool,
+    /// Signal that asks the container to stop
+    #[arg(long, value_name = "SIGNAL")]
+    stop_signal: Option<String>,
+    /// Seconds to wait for that before killing
+    #[arg(long, value_name = "SECONDS")]
+    stop_timeout: Option<i64>,
+    /// Ignore the image's health check
+    #[arg(long)]
+    no_healthcheck: bool,
+    /// Verify signatures of the image: not possible, so only the default (do not) is accepted
+    #[arg(long, default_value = "true", hide = true)]
+    disable_content_trust: bool,
+}
+
+impl IdentityFlags {
+    pub(super) fn fill(self, spec: &mut ContainerSpec) -> anyhow::Result<()> {
+        if !self.disable_content_trust {
+            return Err(crate::error::unsupported(
+                "--disable-content-trust=false: content trust is not supported",
+            )
+            .into());
+        }
+        if let Some(text) = &self.stop_signal {
+            signal::parse(text)?;
+        }
+        for pair in self.labels()? {
+            spec.labels.insert(pair.name, pair.value.unwrap_or_default());
+        }
+        for text in &self.annotation {
+            let pair = key_value::parse(text, "annotation")?;
+            spec.annotations.insert(pair.name, pair.value.unwrap_or_default());
+        }
+        spec.name = self.name.unwrap_or_default();
+        spec.hostname = self.hostname;
+        spec.domainname = self.domainname;
+        spec.auto_remove = self.rm;
+        spec.init = self.init;
+        spec.stop_signal = self.stop_signal;
+        spec.stop_timeout = self.stop_timeout;
+        spec.no_healthcheck = self.no_healthcheck;
+        Ok(())
+    }
+
+    /// Those of files first, so that a flag wins.
+    fn labels(&self) -> anyhow::Result<Vec<Pair>> {
+        let mut labels = files::pairs("--label-file", &self.label_file)?;
+        for text in &self.label {
+            labels.push(key_value::parse(text, "label")?);
+        }
+        Ok(labels)
+    }
+}

@@ -1,0 +1,92 @@
+//! The flags that define a container, shared by every command that makes one, and how they become a specification.
+
+mod absent;
+mod files;
+mod identity;
+mod limits;
+mod mounts;
+mod namespaces;
+mod network;
+mod process;
+mod security;
+mod table;
+
+use clap::Args;
+
+use super::entry::Context;
+use super::report;
+use super::usage::UsageError;
+use crate::model::container::ContainerSpec;
+use crate::model::platform::Platform;
+use crate::model::run::{PullPolicy, RunRequest};
+
+/// Everything that `run` lets a user say about a container.
+#[derive(Args)]
+pub(crate) struct ContainerFlags {
+    #[command(flatten)]
+    identity: identity::IdentityFlags,
+    #[command(flatten)]
+    process: process::ProcessFlags,
+    #[command(flatten)]
+    mounts: mounts::MountFlags,
+    #[command(flatten)]
+    security: security::SecurityFlags,
+    #[command(flatten)]
+    namespaces: namespaces::NamespaceFlags,
+    #[command(flatten)]
+    network: network::NetworkFlags,
+    #[command(flatten)]
+    limits: limits::LimitFlags,
+    #[command(flatten)]
+    absent: absent::AbsentFlags,
+    /// Ask the registry `always`, for what is `missing`, or `never`
+    #[arg(long, value_name = "WHEN", default_value = "missing")]
+    pull: PullPolicy,
+    /// Take the image for this platform, os/architecture[/variant]
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<Platform>,
+    /// Do not show the progress of a pull
+    #[arg(short, long)]
+    quiet: bool,
+    /// The image, then the command and its arguments
+    #[arg(trailing_var_arg = true, value_name = "IMAGE [COMMAND] [ARG]")]
+    words: Vec<String>,
+}
+
+impl ContainerFlags {
+    /// Checks everything that needs neither the image nor the machine, and makes the request.
+    pub(crate) fn into_request(mut self, context: &Context) -> anyhow::Result<RunRequest> {
+        self.absent.check()?;
+        if let Some(warning) = self.limits.warning() {
+            report::warn(context, &warning);
+        }
+        let image = self.take_image(context)?;
+        let mut spec =
+            ContainerSpec { platform: self.platform.as_ref().map(Platform::to_string), ..Default::default() };
+        if !self.words.is_empty() {
+            spec.process.command = Some(self.words);
+        }
+        let cidfile = self.identity.cidfile.take();
+        self.identity.fill(&mut spec)?;
+        self.process.fill(&mut spec)?;
+        self.mounts.fill(&mut spec)?;
+        self.security.fill(&mut spec)?;
+        self.namespaces.fill(&mut spec)?;
+        self.network.fill(&mut spec)?;
+        let request =
+            RunRequest { image, pull: self.pull, cidfile, quiet: self.quiet, ..RunRequest::default() };
+        Ok(RunRequest { spec, platform: self.platform, ..request })
+    }
+
+    /// The first word is the image, unless a directory takes its place.
+    fn take_image(&mut self, context: &Context) -> Result<Option<String>, UsageError> {
+        if self.mounts.has_rootfs() {
+            return Ok(None);
+        }
+        if self.words.is_empty() {
+            let message = format!("'{}' requires at least 1 argument: the image", context.command_line());
+            return Err(UsageError::words(message));
+        }
+        Ok(Some(self.words.remove(0)))
+    }
+}

@@ -1,0 +1,76 @@
+//! Flags about what the container sees of files: mounts, volumes, devices, its root.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::Args;
+
+use crate::error::invalid;
+use crate::model::container::{ContainerSpec, DeviceSpec, MountSpec};
+use crate::model::{bytes, mount, mount_flag};
+
+/// Files and devices.
+#[derive(Args)]
+pub(crate) struct MountFlags {
+    /// Mount [SOURCE:]TARGET[:OPTIONS]; SOURCE is an absolute path of the host or a volume's name
+    #[arg(short, long, value_name = "MOUNT")]
+    volume: Vec<String>,
+    /// Mount by keys: type=bind|volume|tmpfs,source=…,target=…[,readonly]
+    #[arg(long, value_name = "MOUNT")]
+    mount: Vec<String>,
+    /// File system in memory, TARGET[:OPTIONS]
+    #[arg(long, value_name = "MOUNT")]
+    tmpfs: Vec<String>,
+    /// Offer a device of the host, HOST[:CONTAINER][:PERMISSIONS]
+    #[arg(long, value_name = "DEVICE")]
+    device: Vec<DeviceSpec>,
+    /// Mount the root file system read-only
+    #[arg(long)]
+    read_only: bool,
+    /// Use this directory of the host as root file system in place of an image
+    #[arg(long, value_name = "DIR")]
+    rootfs: Option<PathBuf>,
+    /// Size of /dev/shm (64m by default)
+    #[arg(long, value_name = "SIZE", value_parser = bytes::parse)]
+    shm_size: Option<u64>,
+}
+
+impl MountFlags {
+    pub(super) fn has_rootfs(&self) -> bool {
+        self.rootfs.is_some()
+    }
+
+    pub(super) fn fill(self, spec: &mut ContainerSpec) -> anyhow::Result<()> {
+        let base = || std::env::current_dir().context("cannot find the current directory");
+        let mut mounts = Vec::new();
+        if !self.volume.is_empty() || !self.mount.is_empty() {
+            let base = base()?;
+            mounts = named(&self.volume, &self.mount, &base)?;
+        }
+        for text in &self.tmpfs {
+            mounts.push(mount::parse_tmpfs(text)?);
+        }
+        refuse_duplicates(&mounts)?;
+        spec.mounts = mounts;
+        spec.devices = self.device;
+        spec.read_only = self.read_only;
+        spec.rootfs = self.rootfs.map(std::path::absolute).transpose().context("cannot use --rootfs")?;
+        spec.shm_size = self.shm_size.filter(|size| *size > 0);
+        Ok(())
+    }
+}
+
+fn named(volumes: &[String], mounts: &[String], base: &Path) -> anyhow::Result<Vec<MountSpec>> {
+    let volumes = volumes.iter().map(|text| mount::parse_volume(text, base));
+    let mounts = mounts.iter().map(|text| mount_flag::parse(text, base));
+    Ok(volumes.chain(mounts).collect::<Result<_, _>>()?)
+}
+
+fn refuse_duplicates(mounts: &[MountSpec]) -> anyhow::Result<()> {
+    let mut seen = HashSet::new();
+    match mounts.iter().find(|mount| !seen.insert(&mount.target)) {
+        Some(twice) => Err(invalid(format!("Duplicate mount point: {}", twice.target)).into()),
+        None => Ok(()),
+    }
+}

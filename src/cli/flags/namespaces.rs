@@ -1,0 +1,46 @@
+//! Flags about whose namespaces the container uses.
+
+use clap::Args;
+
+use crate::error::invalid;
+use crate::model::container::{ContainerSpec, IpcMode, UsernsMode};
+use crate::model::namespace::parse_host_or_private;
+
+/// Namespaces other than the network's.
+#[derive(Args)]
+pub(crate) struct NamespaceFlags {
+    /// Process table: `host` shares the host's
+    #[arg(long, value_name = "MODE")]
+    pid: Option<String>,
+    /// IPC namespace: private, shareable, none or host
+    #[arg(long, value_name = "MODE")]
+    ipc: Option<IpcMode>,
+    /// Host name: `host` shares the host's
+    #[arg(long, value_name = "MODE")]
+    uts: Option<String>,
+    /// Cgroup namespace: private or host
+    #[arg(long, value_name = "MODE")]
+    cgroupns: Option<String>,
+    /// Map of users: host, keep-id[:uid=N,gid=N], auto or nomap
+    #[arg(long, value_name = "MODE")]
+    userns: Option<UsernsMode>,
+}
+
+impl NamespaceFlags {
+    pub(super) fn fill(self, spec: &mut ContainerSpec) -> anyhow::Result<()> {
+        let host = |mode: &Option<String>, flag| match mode {
+            Some(mode) => parse_host_or_private(mode, flag),
+            None => Ok(false),
+        };
+        let namespaces = &mut spec.namespaces;
+        namespaces.pid_host = host(&self.pid, "--pid")?;
+        namespaces.uts_host = host(&self.uts, "--uts")?;
+        namespaces.cgroup_host = host(&self.cgroupns, "--cgroupns")?;
+        namespaces.ipc = self.ipc.unwrap_or_default();
+        namespaces.userns = self.userns.unwrap_or_default();
+        if namespaces.uts_host && (spec.hostname.is_some() || spec.domainname.is_some()) {
+            return Err(invalid("conflicting options: hostname and the UTS mode").into());
+        }
+        Ok(())
+    }
+}

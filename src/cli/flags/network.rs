@@ -1,0 +1,61 @@
+//! Flags about the network and about names.
+
+use clap::Args;
+
+use crate::error::invalid;
+use crate::model::container::{ContainerSpec, IpcMode, NetworkMode};
+use crate::model::{hosts, namespace, sysctl};
+
+/// Network, resolver and hosts file.
+#[derive(Args)]
+pub(crate) struct NetworkFlags {
+    /// Network: none or host
+    #[arg(long, visible_alias = "net", value_name = "NETWORK")]
+    network: Vec<String>,
+    /// Add NAME:ADDRESS to /etc/hosts
+    #[arg(long, value_name = "HOST", value_parser = hosts::parse_entry)]
+    add_host: Vec<(String, String)>,
+    /// Name server
+    #[arg(long, value_name = "ADDRESS", value_parser = hosts::check_server)]
+    dns: Vec<String>,
+    /// Option of the resolver
+    #[arg(long, alias = "dns-opt", value_name = "OPTION")]
+    dns_option: Vec<String>,
+    /// Domain in which names are searched
+    #[arg(long, value_name = "DOMAIN", value_parser = hosts::check_search)]
+    dns_search: Vec<String>,
+}
+
+impl NetworkFlags {
+    pub(super) fn fill(self, spec: &mut ContainerSpec) -> anyhow::Result<()> {
+        if self.network.len() > 1 {
+            return Err(invalid("--network: only one network can be given in this version").into());
+        }
+        if let Some(text) = self.network.first() {
+            spec.namespaces.network = namespace::parse_network(text)?;
+        }
+        if let Some(bad) = self.dns_option.iter().find(|option| option.contains(char::is_whitespace)) {
+            return Err(invalid(format!("--dns-option `{}` contains white space", bad.escape_debug())).into());
+        }
+        spec.extra_hosts = self.add_host;
+        spec.dns.servers = self.dns;
+        spec.dns.search = self.dns_search;
+        spec.dns.options = self.dns_option;
+        refuse_settings_of_the_host(spec)
+    }
+}
+
+/// A kernel setting must not reach a namespace that is the host's.
+fn refuse_settings_of_the_host(spec: &ContainerSpec) -> anyhow::Result<()> {
+    let network = spec.namespaces.network == Some(NetworkMode::Host);
+    let ipc = spec.namespaces.ipc == IpcMode::Host;
+    for name in spec.sysctls.keys() {
+        if network && sysctl::is_network(name) {
+            return Err(invalid(format!("sysctl '{name}' not allowed in host network namespace")).into());
+        }
+        if ipc && sysctl::is_ipc(name) {
+            return Err(invalid(format!("sysctl '{name}' not allowed in host IPC namespace")).into());
+        }
+    }
+    Ok(())
+}

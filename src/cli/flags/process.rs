@@ -1,0 +1,119 @@
+//! Flags about the process: what it is given and as whom it runs.
+
+use clap::Args;
+
+use super::files;
+use crate::error::invalid;
+use crate::model::container::{ContainerSpec, Ulimit};
+use crate::model::key_value::{self, Pair};
+
+/// Environment, user, directory, terminal, limits by process.
+#[derive(Args)]
+pub(crate) struct ProcessFlags {
+    /// Attach to stdin, stdout or stderr
+    #[arg(short, long, value_name = "STREAM")]
+    attach: Vec<String>,
+    /// Program to run in place of the image's; an empty one takes it away
+    #[arg(long, value_name = "PROGRAM")]
+    entrypoint: Option<String>,
+    /// Environment variable, NAME=VALUE, or NAME to pass it on
+    #[arg(short, long, value_name = "VARIABLE")]
+    env: Vec<String>,
+    /// File with an environment variable on each line
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<String>,
+    /// Further group, by name or number
+    #[arg(long, value_name = "GROUP")]
+    group_add: Vec<String>,
+    /// Keep the standard input open
+    #[arg(short, long)]
+    interactive: bool,
+    /// Give the process a terminal
+    #[arg(short, long)]
+    tty: bool,
+    /// User and optionally group, USER[:GROUP], by name or number
+    #[arg(short, long, value_name = "USER")]
+    user: Option<String>,
+    /// Directory to start in
+    #[arg(short, long, value_name = "DIR")]
+    workdir: Option<String>,
+    /// Limit of each process, NAME=SOFT[:HARD]
+    #[arg(long, value_name = "LIMIT")]
+    ulimit: Vec<Ulimit>,
+    /// Preference of the kernel when memory runs out, -1000 to 1000
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i32).range(-1000..=1000))]
+    oom_score_adj: Option<i32>,
+}
+
+impl ProcessFlags {
+    pub(super) fn fill(self, spec: &mut ContainerSpec) -> anyhow::Result<()> {
+        spec.process.env = self.environment()?;
+        spec.process.attach = self.attach.iter().map(|name| stream(name)).collect::<anyhow::Result<_>>()?;
+        spec.process.entrypoint =
+            self.entrypoint.map(|program| if program.is_empty() { Vec::new() } else { vec![program] });
+        spec.process.workdir = self.workdir.filter(|dir| !dir.is_empty()).map(absolute).transpose()?;
+        spec.process.user = self.user.filter(|user| !user.is_empty());
+        spec.process.groups = self.group_add;
+        spec.process.tty = self.tty;
+        spec.process.interactive = self.interactive;
+        spec.ulimits = last_of_each(self.ulimit);
+        spec.oom_score_adj = self.oom_score_adj.filter(|score| *score != 0);
+        Ok(())
+    }
+
+    /// Those of files first, so that a flag wins. A name that a file asks the environment for, and that is not set
+    /// there, is left out; one that a flag asks for is taken away from the image's.
+    fn environment(&self) -> anyhow::Result<Vec<String>> {
+        let from_files = files::pairs("--env-file", &self.env_file)?;
+        let mut env: Vec<String> =
+            from_files.into_iter().map(resolve).filter(|line| line.contains('=')).collect();
+        for text in &self.env {
+            env.push(resolve(key_value::parse(text, "environment variable")?));
+        }
+        if let Some(bad) = env.iter().find(|line| line.contains('\0')) {
+            return Err(invalid(format!("`{}` contains a NUL byte", bad.escape_debug())).into());
+        }
+        Ok(env)
+    }
+}
+
+fn resolve(pair: Pair) -> String {
+    let value = pair.value.or_else(|| std::env::var(&pair.name).ok());
+    match value {
+        Some(value) => format!("{}={value}", pair.name),
+        None => pair.name,
+    }
+}
+
+fn stream(name: &str) -> anyhow::Result<String> {
+    let lower = name.to_ascii_lowercase();
+    match lower.as_str() {
+        "stdin" | "stdout" | "stderr" => Ok(lower),
+        _ => Err(invalid(format!(
+            "--attach {}: valid streams are stdin, stdout and stderr",
+            name.escape_debug()
+        ))
+        .into()),
+    }
+}
+
+fn absolute(dir: String) -> anyhow::Result<String> {
+    if dir.starts_with('/') {
+        return Ok(dir);
+    }
+    Err(invalid(format!(
+        "the working directory '{}' is invalid, it needs to be an absolute path",
+        dir.escape_debug()
+    ))
+    .into())
+}
+
+/// A limit given twice counts as given last.
+fn last_of_each(limits: Vec<Ulimit>) -> Vec<Ulimit> {
+    let mut kept: Vec<Ulimit> = Vec::new();
+    for limit in limits {
+        kept.retain(|other| other.name != limit.name);
+        kept.push(limit);
+    }
+    kept
+}
