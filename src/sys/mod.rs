@@ -8,4 +8,5 @@ pub mod net;
 pub mod process;
 pub mod pty;
 pub mod rlimit;
+pub mod seccomp;
 pub mod signal;

@@ -1,0 +1,56 @@
+//! Build script: compiles docker's default profile to BPF, so that starting a container does not have to.
+//!
+//! It shares the compiler and the profile with the program, which compiles other profiles at run time, and writes the
+//! result as a Rust constant.
+
+#![allow(clippy::print_stdout, reason = "a build script talks to cargo through its standard output")]
+#![allow(unreachable_pub, dead_code, reason = "the modules are the program's")]
+
+mod bpf;
+mod compile;
+mod emulation;
+mod profile;
+mod rule;
+mod syscalls;
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use rule::Filter;
+use syscalls::Arch;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    for file in ["build", "bpf", "compile", "emulation", "profile", "rule", "syscalls"] {
+        println!("cargo:rerun-if-changed=src/sandbox/seccomp/{file}.rs");
+    }
+    let native = match std::env::var("CARGO_CFG_TARGET_ARCH")?.as_str() {
+        "x86_64" => Arch::X86_64,
+        "aarch64" => Arch::Aarch64,
+        other => {
+            return Err(format!("dhow has no system call table for {other}: only x86_64 and aarch64").into());
+        }
+    };
+    let mut text = String::new();
+    write_program(&mut text, "DEFAULT", &profile::default_profile(native, profile::DEFAULT_CAPABILITIES))?;
+    write_program(&mut text, "EMULATION", &emulation::filter(native))?;
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("cargo set no OUT_DIR")?);
+    std::fs::write(out.join("seccomp.rs"), text)?;
+    Ok(())
+}
+
+fn write_program(text: &mut String, name: &str, filter: &Filter) -> Result<(), Box<dyn std::error::Error>> {
+    let code = compile::compile(filter);
+    if code.len() > compile::LONGEST {
+        return Err(format!("the filter {name} has {} instructions", code.len()).into());
+    }
+    writeln!(text, "static {name}: [Instruction; {}] = [", code.len())?;
+    for one in code {
+        writeln!(
+            text,
+            "Instruction {{ code: {}, jt: {}, jf: {}, k: {} }},",
+            one.code, one.jt, one.jf, one.k
+        )?;
+    }
+    writeln!(text, "];")?;
+    Ok(())
+}

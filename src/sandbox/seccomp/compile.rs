@@ -1,0 +1,279 @@
+//! A filter into a program.
+//!
+//! The kernel runs a new filter once for each of some 450 numbers of each architecture to find the calls that are
+//! always allowed, and start-up waits for it; afterwards only the others run it. So the numbers are bisected, in runs
+//! of equal verdict, rather than walked through. Layout:
+//!
+//! ```text
+//! architecture? ──► number ≥ x32's mark? ──► bisection of the numbers ──► verdict
+//!                                                                    └──► conditions on arguments ──► verdict
+//! ```
+
+use super::bpf::{self, Assembler, Instruction, Target};
+use super::rule::{Action, Compare, Filter, Rule, Test};
+use super::syscalls::{Arch, X32_BIT, multiplexed};
+
+/// The most instructions that the kernel takes (`BPF_MAXINSNS`).
+pub(super) const LONGEST: usize = 4096;
+
+/// The program of `filter`. It may be longer than [`LONGEST`], which the caller has to look at.
+pub(super) fn compile(filter: &Filter) -> Vec<Instruction> {
+    let mut compiler = Compiler { filter, assembler: Assembler::default(), conditions: Vec::new() };
+    let mut audits: Vec<(u32, Target)> = Vec::new();
+    for audit in audit_values(&filter.arches) {
+        let target = compiler.numbers_of(audit);
+        audits.push((audit, target));
+    }
+    let mut next = Target::Return(Action::KILL_THREAD.value());
+    for (audit, target) in audits {
+        next = Target::Code(compiler.assembler.branch(bpf::JEQ, audit, target, next));
+    }
+    compiler.assembler.load(bpf::ARCH, next);
+    compiler.assembler.finish()
+}
+
+/// The audit architectures, the first of `arches` last, so that it is tested first and lies nearest.
+fn audit_values(arches: &[Arch]) -> Vec<u32> {
+    let mut values = Vec::new();
+    for arch in arches {
+        if !values.contains(&arch.audit()) {
+            values.insert(0, arch.audit());
+        }
+    }
+    values
+}
+
+/// A rule less its call: what happens under which conditions.
+type Case = (Vec<Test>, Action);
+
+/// What holds from a number on.
+#[derive(Clone, PartialEq)]
+enum Verdict {
+    Fixed(Action),
+    Cases(Vec<Case>),
+}
+
+struct Compiler<'f> {
+    filter: &'f Filter,
+    assembler: Assembler,
+    /// Conditions written so far: architectures of one width share them.
+    conditions: Vec<(bool, Vec<Case>, Target)>,
+}
+
+impl Compiler<'_> {
+    /// Code that decides by number, for all architectures with one audit value.
+    fn numbers_of(&mut self, audit: u32) -> Target {
+        let mut ways = [Target::Return(Action::KILL_THREAD.value()); 2];
+        for arch in self.filter.arches.iter().filter(|arch| arch.audit() == audit) {
+            ways[usize::from(*arch == Arch::X32)] = self.bisection(*arch);
+        }
+        let [plain, x32] = ways;
+        let decide = if audit == Arch::X32.audit() {
+            Target::Code(self.assembler.branch(bpf::JGE, X32_BIT, x32, plain))
+        } else {
+            plain
+        };
+        Target::Code(self.assembler.load(bpf::NUMBER, decide))
+    }
+
+    fn bisection(&mut self, arch: Arch) -> Target {
+        let verdicts = verdicts(self.filter, arch);
+        let mut pieces: Vec<(u32, Target)> = Vec::with_capacity(verdicts.len());
+        for (start, verdict) in verdicts {
+            let target = match verdict {
+                Verdict::Fixed(action) => Target::Return(action.value()),
+                Verdict::Cases(cases) => self.cases(arch.wide(), cases),
+            };
+            if pieces.last().is_none_or(|(_, last)| *last != target) {
+                pieces.push((start, target));
+            }
+        }
+        self.assembler.bisect(&pieces)
+    }
+
+    fn cases(&mut self, wide: bool, cases: Vec<Case>) -> Target {
+        let known = self.conditions.iter().find(|(width, known, _)| *width == wide && *known == cases);
+        if let Some((_, _, target)) = known {
+            return *target;
+        }
+        let target = match Spans::of(&cases, self.filter.default, wide) {
+            Some(spans) => self.spans(&spans),
+            None => self.chain(&cases, wide),
+        };
+        self.conditions.push((wide, cases, target));
+        target
+    }
+
+    /// One case after the other.
+    fn chain(&mut self, cases: &[Case], wide: bool) -> Target {
+        let mut next = Target::Return(self.filter.default.value());
+        for (tests, action) in cases.iter().rev() {
+            let mut yes = Target::Return(action.value());
+            for test in tests.iter().rev() {
+                yes = self.test(test, wide, yes, next);
+            }
+            next = yes;
+        }
+        next
+    }
+
+    /// Code for one condition. The upper half decides alone unless it equals the value's.
+    fn test(&mut self, test: &Test, wide: bool, yes: Target, no: Target) -> Target {
+        let (code, yes, no) = match test.compare {
+            Compare::Eq => (bpf::JEQ, yes, no),
+            Compare::Ne => (bpf::JEQ, no, yes),
+            Compare::Gt => (bpf::JGT, yes, no),
+            Compare::Le => (bpf::JGT, no, yes),
+            Compare::Ge => (bpf::JGE, yes, no),
+            Compare::Lt => (bpf::JGE, no, yes),
+            Compare::Masked(mask) => return self.masked(test, mask, wide, yes, no),
+        };
+        let (high, low) = halves(test.value);
+        let lower = self.assembler.branch(code, low, yes, no);
+        let lower = Target::Code(self.assembler.load(bpf::low(test.argument), Target::Code(lower)));
+        if !wide {
+            return lower;
+        }
+        let equal = self.assembler.branch(bpf::JEQ, high, lower, no);
+        let upper = match code {
+            bpf::JEQ => equal,
+            _ => self.assembler.branch(bpf::JGT, high, yes, Target::Code(equal)),
+        };
+        Target::Code(self.assembler.load(bpf::high(test.argument), Target::Code(upper)))
+    }
+
+    fn masked(&mut self, test: &Test, mask: u64, wide: bool, yes: Target, no: Target) -> Target {
+        let (mask_high, mask_low) = halves(mask);
+        let (high, low) = halves(test.value & mask);
+        let lower = self.masked_half(bpf::low(test.argument), mask_low, low, yes, no);
+        if wide { self.masked_half(bpf::high(test.argument), mask_high, high, lower, no) } else { lower }
+    }
+
+    fn masked_half(&mut self, offset: u32, mask: u32, value: u32, yes: Target, no: Target) -> Target {
+        if mask == 0 {
+            return yes;
+        }
+        let compare = self.assembler.branch(bpf::JEQ, value, yes, no);
+        let mask = self.assembler.and(mask, Target::Code(compare));
+        Target::Code(self.assembler.load(offset, Target::Code(mask)))
+    }
+
+    fn spans(&mut self, spans: &Spans) -> Target {
+        let pieces: Vec<_> =
+            spans.low.iter().map(|(start, action)| (*start, Target::Return(action.value()))).collect();
+        let lower = self.assembler.bisect(&pieces);
+        let lower = match lower {
+            Target::Return(_) => lower,
+            Target::Code(_) => Target::Code(self.assembler.load(bpf::low(spans.argument), lower)),
+        };
+        let Some(above) = spans.above else { return lower };
+        let upper = self.assembler.branch(bpf::JEQ, 0, lower, Target::Return(above.value()));
+        Target::Code(self.assembler.load(bpf::high(spans.argument), Target::Code(upper)))
+    }
+}
+
+fn halves(value: u64) -> (u32, u32) {
+    let low = value & u64::from(u32::MAX);
+    (u32::try_from(value >> 32).unwrap_or(u32::MAX), u32::try_from(low).unwrap_or(u32::MAX))
+}
+
+/// Cases that all look at one argument, as the values from which on each action holds: many `==` (the address
+/// families of socket(2)) are then bisected too.
+struct Spans {
+    argument: u8,
+    low: Vec<(u32, Action)>,
+    /// What holds where the upper half is not 0; `None` on architectures that have none.
+    above: Option<Action>,
+}
+
+impl Spans {
+    fn of(cases: &[Case], default: Action, wide: bool) -> Option<Self> {
+        let mut tests = Vec::new();
+        for (conditions, action) in cases {
+            let [test] = conditions.as_slice() else { return None };
+            if matches!(test.compare, Compare::Masked(_)) {
+                return None;
+            }
+            tests.push((*test, *action));
+        }
+        let argument = tests.first()?.0.argument;
+        if tests.iter().any(|(test, _)| test.argument != argument) {
+            return None;
+        }
+        let beyond = 1_u64 << 32;
+        let mut starts: Vec<u64> = vec![0];
+        starts.extend(tests.iter().flat_map(|(test, _)| [test.value, test.value.saturating_add(1)]));
+        starts.sort_unstable();
+        starts.dedup();
+        if wide && starts.last().is_some_and(|last| *last > beyond) {
+            return None;
+        }
+        let at =
+            |value| tests.iter().find(|(test, _)| test.holds(value)).map_or(default, |(_, action)| *action);
+        let mut low: Vec<(u32, Action)> = Vec::new();
+        for start in starts.into_iter().filter_map(|start| u32::try_from(start).ok()) {
+            let action = at(u64::from(start));
+            if low.last().is_none_or(|(_, last)| *last != action) {
+                low.push((start, action));
+            }
+        }
+        Some(Self { argument, low, above: wide.then(|| at(beyond)) })
+    }
+}
+
+/// What holds for the numbers of `arch`: sorted starts, each up to the next.
+fn verdicts(filter: &Filter, arch: Arch) -> Vec<(u32, Verdict)> {
+    let mut cases = numbered(filter, arch);
+    cases.sort_by_key(|(number, _)| *number);
+    let first = if arch == Arch::X32 { X32_BIT } else { 0 };
+    let Some(last) = cases.last().map(|(number, _)| *number) else {
+        return vec![(first, Verdict::Fixed(filter.default))];
+    };
+    let mut pieces = Vec::with_capacity(cases.len() + 2);
+    let mut next = first;
+    for same in cases.chunk_by(|(one, _), (other, _)| one == other) {
+        let Some((number, _)) = same.first() else { continue };
+        if *number > next {
+            pieces.push((next, Verdict::Fixed(filter.default)));
+        }
+        pieces.push((*number, verdict(filter.default, same)));
+        next = number.saturating_add(1);
+    }
+    pieces.push((last.saturating_add(1), Verdict::Fixed(filter.beyond())));
+    pieces
+}
+
+/// The rules that say something on `arch`, by number, in their order.
+fn numbered(filter: &Filter, arch: Arch) -> Vec<(u32, Case)> {
+    let mut cases = Vec::with_capacity(filter.rules.len());
+    for rule in &filter.rules {
+        if let Some(number) = rule.call.number(arch) {
+            let narrow = |test: &Test| if arch.wide() { *test } else { test.narrowed() };
+            cases.push((number, (rule.tests.iter().map(narrow).collect(), rule.action)));
+        }
+        if arch == Arch::X86 {
+            cases.extend(through_multiplexer(rule));
+        }
+    }
+    cases
+}
+
+/// 32-bit x86 makes socket and System V IPC calls also through one call that says in its first argument which. A rule
+/// with conditions cannot be carried over: the arguments lie behind a pointer.
+fn through_multiplexer(rule: &Rule) -> Option<(u32, Case)> {
+    if !rule.tests.is_empty() {
+        return None;
+    }
+    let (call, which) = multiplexed(rule.call.name())?;
+    let test = Test { argument: 0, compare: Compare::Eq, value: which };
+    Some((call.number(Arch::X86)?, (vec![test], rule.action)))
+}
+
+fn verdict(default: Action, same: &[(u32, Case)]) -> Verdict {
+    let telling = || same.iter().map(|(_, case)| case).filter(|(_, action)| *action != default);
+    if let Some((_, action)) = telling().find(|(tests, _)| tests.is_empty()) {
+        return Verdict::Fixed(*action);
+    }
+    let cases: Vec<Case> = telling().cloned().collect();
+    if cases.is_empty() { Verdict::Fixed(default) } else { Verdict::Cases(cases) }
+}
