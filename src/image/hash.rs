@@ -1,0 +1,61 @@
+//! Comparing a stream with the digest it should have.
+
+use sha2::Digest as _;
+
+use crate::model::digest::Digest;
+
+/// Hashes with the algorithm of a digest.
+#[derive(Clone)]
+pub enum Hasher {
+    /// SHA-256.
+    Sha256(sha2::Sha256),
+    /// SHA-512.
+    Sha512(sha2::Sha512),
+}
+
+impl Hasher {
+    /// A hasher whose result can be compared with `digest`.
+    pub fn like(digest: &Digest) -> Self {
+        match digest.algorithm() {
+            "sha512" => Self::Sha512(sha2::Sha512::new()),
+            _ => Self::Sha256(sha2::Sha256::new()),
+        }
+    }
+
+    /// Adds content.
+    pub fn update(&mut self, content: &[u8]) {
+        match self {
+            Self::Sha256(hash) => hash.update(content),
+            Self::Sha512(hash) => hash.update(content),
+        }
+    }
+
+    /// The digest of all content.
+    pub fn finish(self) -> Digest {
+        match self {
+            Self::Sha256(hash) => Digest::from_sha256(hash.finalize().as_slice()),
+            Self::Sha512(hash) => Digest::from_sha512(hash.finalize().as_slice()),
+        }
+    }
+
+    /// The digest of `content` by the algorithm of `digest`.
+    pub fn of(digest: &Digest, content: &[u8]) -> Digest {
+        let mut hasher = Self::like(digest);
+        hasher.update(content);
+        hasher.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_algorithms() {
+        let short = Digest::of(b"x");
+        assert_eq!(Hasher::of(&short, b"x"), short);
+        let long: Digest = format!("sha512:{}", "0".repeat(128)).parse().unwrap();
+        let found = Hasher::of(&long, b"");
+        assert!(found.as_str().starts_with("sha512:cf83e1357eefb8bd"), "{found}");
+    }
+}

@@ -1,0 +1,335 @@
+//! Proving who asks: basic authentication and bearer tokens from a token server.
+//!
+//! See the distribution project's token specification. A credential goes only to the registry it is for and to the
+//! token server that this registry names, and only encrypted, or to this machine, or where the user configured the
+//! registry as insecure.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use ureq::Body;
+use ureq::http::{Method, Response, Uri};
+
+use super::challenge::{Challenge, parse};
+use super::http::{Http, Problem, Request, Retry, authority};
+use super::refusal::complaint;
+use super::text::{encode, host_and_port, is_loopback, printable};
+use crate::error::{Failure, Kind};
+
+/// What proves the user's identity to a registry.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Credential {
+    /// A name and a password.
+    Password {
+        /// The account.
+        username: String,
+        /// Its password or access token.
+        password: String,
+    },
+    /// A token that the token server exchanges for access tokens (`identitytoken`).
+    Identity(String),
+    /// An access token that is sent as it is (`registrytoken`).
+    Access(String),
+}
+
+impl Credential {
+    /// The account's name, where there is one.
+    pub fn username(&self) -> Option<&str> {
+        match self {
+            Self::Password { username, .. } => Some(username),
+            _ => None,
+        }
+    }
+}
+
+/// Shows no secret.
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Password { username, .. } => write!(f, "Password {{ username: {username:?}, .. }}"),
+            Self::Identity(_) => f.write_str("Identity(..)"),
+            Self::Access(_) => f.write_str("Access(..)"),
+        }
+    }
+}
+
+/// Authentication at one registry.
+#[derive(Debug)]
+pub struct Authority {
+    credential: Option<Credential>,
+    insecure: bool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    challenges: Vec<Challenge>,
+    tokens: HashMap<String, Token>,
+    /// Set by [`Authority::login`]: the identity token that the token server gave.
+    identity: Option<String>,
+}
+
+struct Token {
+    value: String,
+    expires: Instant,
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Token {{ expires: {:?}, .. }}", self.expires)
+    }
+}
+
+/// A token server's answer.
+#[derive(Deserialize)]
+#[serde(default)]
+#[derive(Default)]
+struct Answer {
+    token: Option<String>,
+    access_token: Option<String>,
+    refresh_token: Option<String>,
+    expires_in: Option<f64>,
+}
+
+impl Authority {
+    /// For a registry with this credential; `insecure` if the user allowed unencrypted connections to it.
+    pub fn new(credential: Option<Credential>, insecure: bool) -> Self {
+        Self { credential, insecure, state: Mutex::default() }
+    }
+
+    /// Whether there is something to log in with.
+    pub fn has_credential(&self) -> bool {
+        self.credential.is_some()
+    }
+
+    /// Takes note of the challenges in a response with status 401, and forgets the token that was refused.
+    pub fn challenged(&self, response: &Response<Body>, scope: &str) {
+        let challenges: Vec<Challenge> = response
+            .headers()
+            .get_all("www-authenticate")
+            .iter()
+            .flat_map(|value| parse(&String::from_utf8_lossy(value.as_bytes())))
+            .collect();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.challenges = challenges;
+        state.tokens.remove(scope);
+    }
+
+    /// The `Authorization` header for a request to `uri` within `scope`, as far as the registry is known to want one.
+    /// Gets a token if there is none that is still valid; concurrent callers wait for the first.
+    pub fn authorization(&self, http: &Http, uri: &Uri, scope: &str) -> Result<Option<String>, Problem> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(token) = state.tokens.get(scope).filter(|token| token.expires > Instant::now()) {
+            return Ok(Some(format!("Bearer {}", token.value)));
+        }
+        if state.challenges.is_empty() {
+            return Ok(None);
+        }
+        if let Some(Credential::Access(token)) = &self.credential {
+            self.check_secrecy(uri, uri)?;
+            return Ok(Some(format!("Bearer {token}")));
+        }
+        let find = |scheme: &str| state.challenges.iter().find(|challenge| challenge.scheme == scheme);
+        if let Some(bearer) = find("bearer").cloned() {
+            let (token, identity) = self.fetch(http, uri, &bearer, scope)?;
+            let header = format!("Bearer {}", token.value);
+            state.tokens.insert(scope.to_owned(), token);
+            state.identity = identity.or(state.identity.take());
+            return Ok(Some(header));
+        }
+        match (&self.credential, find("basic")) {
+            (Some(Credential::Password { username, password }), Some(_)) => {
+                self.check_secrecy(uri, uri)?;
+                Ok(Some(basic(username, password)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The identity token that a token server handed out in exchange for the password, if it did.
+    pub fn identity(&self) -> Option<String> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).identity.clone()
+    }
+
+    fn fetch(
+        &self,
+        http: &Http,
+        registry: &Uri,
+        bearer: &Challenge,
+        scope: &str,
+    ) -> Result<(Token, Option<String>), Problem> {
+        let realm = bearer.parameter("realm");
+        let uri: Uri = realm
+            .parse()
+            .ok()
+            .filter(|uri: &Uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some())
+            .ok_or_else(|| {
+                never(
+                    Kind::Network,
+                    format!(
+                        "{} names a token server that has no URL: `{}`",
+                        authority(registry),
+                        printable(realm)
+                    ),
+                )
+            })?;
+        let request = self.token_request(registry, &uri, bearer.parameter("service"), scope)?;
+        let verify = !(self.insecure && host_and_port(&uri).0 == host_and_port(registry).0);
+        let mut response = http.send(&request, verify)?;
+        check_status(&mut response, &uri)?;
+        read_answer(&mut response, &uri)
+    }
+
+    fn token_request(
+        &self,
+        registry: &Uri,
+        realm: &Uri,
+        service: &str,
+        scope: &str,
+    ) -> Result<Request, Problem> {
+        if self.credential.is_some() {
+            self.check_secrecy(registry, realm)?;
+        }
+        if let Some(Credential::Identity(token)) = &self.credential {
+            let form = format!(
+                "grant_type=refresh_token&service={}&client_id=dhow&scope={}&refresh_token={}",
+                encode(service),
+                encode(scope),
+                encode(token)
+            );
+            return Ok(Request { method: Method::POST, form: Some(form), ..Request::get(realm.clone()) });
+        }
+        let mut query = format!("service={}", encode(service));
+        if !scope.is_empty() {
+            query += &format!("&scope={}", encode(scope));
+        }
+        let mut authorization = None;
+        if let Some(Credential::Password { username, password }) = &self.credential {
+            query += &format!("&account={}", encode(username));
+            if scope.is_empty() {
+                query += "&offline_token=true&client_id=dhow";
+            }
+            authorization = Some(basic(username, password));
+        }
+        let separator = if realm.query().is_some() { '&' } else { '?' };
+        let text = realm.to_string();
+        let uri = format!("{text}{separator}{query}").parse().map_err(|_| {
+            never(Kind::Network, format!("`{}` is not a token server's URL", printable(&text)))
+        })?;
+        Ok(Request { authorization, ..Request::get(uri) })
+    }
+
+    /// Refuses to send a credential where others could read it.
+    fn check_secrecy(&self, registry: &Uri, to: &Uri) -> Result<(), Problem> {
+        let host = to.host().unwrap_or_default();
+        let allowed_here = self.insecure && host.eq_ignore_ascii_case(registry.host().unwrap_or_default());
+        if to.scheme_str() == Some("https") || is_loopback(host) || allowed_here {
+            return Ok(());
+        }
+        Err(never(
+            Kind::Denied,
+            format!(
+                "the credential for {} is not sent to {} without encryption",
+                authority(registry),
+                authority(to)
+            ),
+        ))
+    }
+}
+
+fn basic(username: &str, password: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{username}:{password}")))
+}
+
+fn never(kind: Kind, message: String) -> Problem {
+    Problem { failure: Failure::new(kind, message), retry: Retry::Never }
+}
+
+fn check_status(response: &mut Response<Body>, uri: &Uri) -> Result<(), Problem> {
+    let status = response.status().as_u16();
+    if status < 300 {
+        return Ok(());
+    }
+    let said = complaint(response).message;
+    let detail = if said.is_empty() { String::new() } else { format!(": {said}") };
+    if matches!(status, 400 | 401 | 403) {
+        let why = if said.is_empty() { "incorrect username or password".to_owned() } else { said };
+        return Err(never(Kind::Denied, format!("unauthorized: {why}")));
+    }
+    let message = format!("the token server {} answers with status {status}{detail}", authority(uri));
+    let retry = if status == 429 || status >= 500 { Retry::Later } else { Retry::Never };
+    Err(Problem { failure: Failure::new(Kind::Network, message), retry })
+}
+
+fn read_answer(response: &mut Response<Body>, uri: &Uri) -> Result<(Token, Option<String>), Problem> {
+    const LIMIT: u64 = 1 << 20;
+    let malformed =
+        || never(Kind::Network, format!("the answer of the token server {} has no token", authority(uri)));
+    let text = response.body_mut().with_config().limit(LIMIT).read_to_vec().map_err(|_| malformed())?;
+    let answer: Answer = serde_json::from_slice(&text).map_err(|_| malformed())?;
+    let value =
+        answer.token.filter(|token| !token.is_empty()).or(answer.access_token).ok_or_else(malformed)?;
+    // A minute is the specification's default; some slack keeps a token from expiring on its way.
+    let seconds =
+        answer.expires_in.filter(|seconds| seconds.is_finite()).unwrap_or(60.0).clamp(60.0, 86_400.0);
+    let expires = Instant::now() + Duration::from_secs_f64(seconds - 10.0);
+    Ok((Token { value, expires }, answer.refresh_token.filter(|token| !token.is_empty())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn password() -> Option<Credential> {
+        Some(Credential::Password { username: "me".into(), password: "se cret".into() })
+    }
+
+    fn uri(text: &str) -> Uri {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_token_request_carries_what_is_known() {
+        let authority = Authority::new(password(), false);
+        let request = authority
+            .token_request(&uri("https://r/"), &uri("https://auth/token?x=1"), "reg", "repository:a/b:pull")
+            .unwrap();
+        assert_eq!(
+            request.uri.to_string(),
+            "https://auth/token?x=1&service=reg&scope=repository%3Aa%2Fb%3Apull&account=me"
+        );
+        assert_eq!(request.authorization.unwrap(), "Basic bWU6c2UgY3JldA==");
+        let anonymous = Authority::new(None, false);
+        let request = anonymous.token_request(&uri("https://r/"), &uri("http://auth/t"), "s", "").unwrap();
+        assert_eq!(
+            (request.uri.to_string(), request.authorization),
+            ("http://auth/t?service=s".into(), None)
+        );
+    }
+
+    #[test]
+    fn an_identity_token_is_posted() {
+        let authority = Authority::new(Some(Credential::Identity("t&=".into())), false);
+        let request = authority.token_request(&uri("https://r/"), &uri("https://auth/t"), "s", "x").unwrap();
+        assert_eq!(request.method, Method::POST);
+        assert!(request.form.unwrap().ends_with("&scope=x&refresh_token=t%26%3D"));
+        assert_eq!(request.authorization, None);
+    }
+
+    #[test]
+    fn credentials_stay_secret() {
+        let secure = Authority::new(password(), false);
+        let insecure = Authority::new(password(), true);
+        assert!(secure.check_secrecy(&uri("https://r/"), &uri("http://auth/")).is_err());
+        assert!(secure.check_secrecy(&uri("http://r/"), &uri("http://r/")).is_err());
+        assert!(secure.check_secrecy(&uri("http://r/"), &uri("http://127.0.0.1:1/")).is_ok());
+        assert!(insecure.check_secrecy(&uri("http://r/"), &uri("http://r:5001/")).is_ok());
+        assert!(insecure.check_secrecy(&uri("http://r/"), &uri("http://elsewhere/")).is_err());
+        assert!(!format!("{secure:?}").contains("cret"));
+    }
+}

@@ -1,0 +1,199 @@
+//! A blob as a stream: verified while it is read, and continued where it was cut.
+
+use std::io::{self, Read};
+
+use anyhow::{Result, anyhow};
+use ureq::http::Response;
+use ureq::{Body, BodyReader};
+
+use super::repository::{Notice, Repository, pause};
+use super::retry::Backoff;
+use super::text::printable;
+use crate::error::{Failure, Kind, corrupt};
+use crate::image::hash::Hasher;
+use crate::image::manifest::Descriptor;
+use crate::model::progress::LayerEvent;
+
+/// Progress that counts as such: fewer bytes do not earn another round of tries.
+const PROGRESS: u64 = 256 * 1024;
+
+/// Reads a blob. The end of the stream is reached only if size and digest were right.
+pub struct BlobReader<'a> {
+    repository: &'a Repository,
+    descriptor: &'a Descriptor,
+    notice: Notice<'a>,
+    body: Option<BodyReader<'static>>,
+    hasher: Option<Hasher>,
+    position: u64,
+    backoff: Backoff,
+    /// Where the last round of tries began.
+    round: u64,
+    failure: Option<anyhow::Error>,
+}
+
+impl<'a> BlobReader<'a> {
+    pub(super) fn new(repository: &'a Repository, descriptor: &'a Descriptor, notice: Notice<'a>) -> Self {
+        Self {
+            repository,
+            descriptor,
+            notice,
+            body: None,
+            hasher: Some(Hasher::like(&descriptor.digest)),
+            position: 0,
+            backoff: repository.backoff(),
+            round: 0,
+            failure: None,
+        }
+    }
+
+    /// Reads what the consumer left, so that size and digest are known to be right.
+    pub fn finish(&mut self) -> Result<()> {
+        let end = io::copy(self, &mut io::sink());
+        match self.take_failure() {
+            Some(failure) => Err(failure),
+            None => Ok(end.map(drop)?),
+        }
+    }
+
+    /// Why reading failed. The error that `read` returns carries only its text.
+    pub fn take_failure(&mut self) -> Option<anyhow::Error> {
+        self.failure.take()
+    }
+
+    fn advance(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        loop {
+            let Some(body) = &mut self.body else {
+                self.connect()?;
+                continue;
+            };
+            match body.read(buffer) {
+                Ok(0) if self.position == self.descriptor.size => return self.verify(),
+                Ok(0) => self.cut("the connection ended early")?,
+                Ok(count) => return self.accept(buffer, count),
+                Err(error) => self.cut(&printable(&error.to_string()))?,
+            }
+        }
+    }
+
+    fn accept(&mut self, buffer: &[u8], count: usize) -> Result<usize> {
+        let content = buffer.get(..count).unwrap_or_default();
+        self.position = self.position.saturating_add(content.len() as u64);
+        if self.position > self.descriptor.size {
+            return Err(self.wrong_size("more").into());
+        }
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(content);
+        }
+        if self.position - self.round >= PROGRESS {
+            self.round = self.position;
+            self.backoff.reset();
+        }
+        (self.notice)(LayerEvent::Downloading { current: self.position, total: self.descriptor.size });
+        Ok(count)
+    }
+
+    fn verify(&mut self) -> Result<usize> {
+        let Some(hasher) = self.hasher.take() else { return Ok(0) };
+        (self.notice)(LayerEvent::VerifyingChecksum);
+        let found = hasher.finish();
+        if found != self.descriptor.digest {
+            return Err(corrupt(format!(
+                "the content that the registry sent for {} has the digest {found}",
+                self.descriptor.digest
+            ))
+            .into());
+        }
+        (self.notice)(LayerEvent::DownloadComplete);
+        Ok(0)
+    }
+
+    fn cut(&mut self, why: &str) -> Result<()> {
+        self.body = None;
+        let Some(delay) = self.backoff.next(None) else {
+            return Err(Failure::new(
+                Kind::Network,
+                format!(
+                    "the download of {} from {} was cut at {} of {} bytes: {why}",
+                    self.descriptor.digest, self.repository, self.position, self.descriptor.size
+                ),
+            )
+            .into());
+        };
+        pause(delay, self.notice);
+        Ok(())
+    }
+
+    fn connect(&mut self) -> Result<()> {
+        let response = self.repository.blob_response(&self.descriptor.digest, self.position, self.notice)?;
+        let skip = if response.status().as_u16() == 206 {
+            self.check_range(&response)?;
+            0
+        } else {
+            self.check_length(&response)?;
+            self.position
+        };
+        let mut body = response.into_body().into_reader();
+        let skipped = io::copy(&mut (&mut body).take(skip), &mut io::sink());
+        match skipped {
+            Ok(count) if count == skip => {
+                self.body = Some(body);
+                Ok(())
+            }
+            Ok(_) => self.cut("the connection ended early"),
+            Err(error) => self.cut(&printable(&error.to_string())),
+        }
+    }
+
+    /// A part must begin where the last one ended.
+    fn check_range(&self, response: &Response<Body>) -> Result<()> {
+        let range = response.headers().get("content-range").and_then(|value| value.to_str().ok());
+        let start = range
+            .and_then(|range| range.trim().strip_prefix("bytes ")?.split('-').next()?.parse::<u64>().ok());
+        if start == Some(self.position) {
+            return Ok(());
+        }
+        Err(Failure::new(
+            Kind::Network,
+            format!("{} sent another part of {} than was asked for", self.repository, self.descriptor.digest),
+        )
+        .into())
+    }
+
+    fn check_length(&self, response: &Response<Body>) -> Result<()> {
+        match response.body().content_length() {
+            Some(length) if length > self.descriptor.size => Err(self.wrong_size("more").into()),
+            Some(length) if length < self.descriptor.size => Err(self.wrong_size("fewer").into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn wrong_size(&self, which: &str) -> Failure {
+        corrupt(format!(
+            "{} has {which} than the {} bytes that the manifest says",
+            self.descriptor.digest, self.descriptor.size
+        ))
+    }
+}
+
+impl Read for BlobReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() || self.hasher.is_none() {
+            return Ok(0);
+        }
+        self.advance(buffer).map_err(|error| {
+            let text = format!("{error:#}");
+            // A later read must not pass for the end.
+            self.failure.get_or_insert(error);
+            io::Error::other(text)
+        })
+    }
+}
+
+/// Reads a blob, whose size must have been checked, into memory.
+pub(super) fn read_all(mut blob: BlobReader<'_>) -> Result<Vec<u8>> {
+    let mut content = Vec::new();
+    match blob.read_to_end(&mut content) {
+        Ok(_) => Ok(content),
+        Err(error) => Err(blob.take_failure().unwrap_or_else(|| anyhow!(error))),
+    }
+}

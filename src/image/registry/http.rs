@@ -1,0 +1,331 @@
+//! One HTTP exchange: connections by host, redirects followed by hand, and failures sorted by whether to try again.
+//!
+//! Redirects are ours because storage back ends live on other hosts: those get their own TLS settings, and never the
+//! credentials meant for the registry.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Result;
+use ureq::http::{Method, Response, Uri};
+use ureq::{Agent, Body};
+
+use super::proxy::Proxies;
+use super::resolve::{Names, SharedNames};
+use super::text::{host_and_port, is_loopback, join, printable};
+use super::tls::Trust;
+use crate::error::{Failure, Kind, invalid};
+use crate::model::environment::Environment;
+
+const REDIRECTS: usize = 8;
+
+/// How patient a client is.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Tries of one request, and of one blob without progress between them.
+    pub tries: u32,
+    /// The first delay between tries; each further one is twice as long.
+    pub delay: Duration,
+    /// How long a connection may be made.
+    pub connect: Duration,
+    /// How long a connection may be silent.
+    pub idle: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            tries: 6,
+            delay: Duration::from_millis(500),
+            connect: Duration::from_secs(20),
+            idle: Duration::from_secs(60),
+        }
+    }
+}
+
+/// A request without what the connection adds.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// GET, HEAD or POST.
+    pub method: Method,
+    /// The absolute URL.
+    pub uri: Uri,
+    /// Headers other than `Authorization`.
+    pub headers: Vec<(&'static str, String)>,
+    /// The value of `Authorization`; goes to the host of `uri` only.
+    pub authorization: Option<String>,
+    /// A form to post.
+    pub form: Option<String>,
+}
+
+impl Request {
+    /// A GET without headers.
+    pub fn get(uri: Uri) -> Self {
+        Self { method: Method::GET, uri, headers: Vec::new(), authorization: None, form: None }
+    }
+}
+
+/// Why there is no response.
+#[derive(Debug)]
+pub struct Problem {
+    /// What to tell.
+    pub failure: Failure,
+    /// Whether another try can help.
+    pub retry: Retry,
+}
+
+/// Whether another try can help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// The connection broke or was too slow.
+    Later,
+    /// Nobody listens there; it may be a restart if somebody did before.
+    IfItWorkedBefore,
+    /// It will fail again.
+    Never,
+}
+
+/// Connections to all hosts that a client talks to.
+#[derive(Debug)]
+pub struct Http {
+    trust: Trust,
+    proxies: Proxies,
+    names: Arc<Names>,
+    patience: Patience,
+    agents: Mutex<HashMap<Peer, Agent>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Peer {
+    host: String,
+    port: u16,
+    plain: bool,
+    verify: bool,
+}
+
+impl Http {
+    /// A client with the proxies and certificates that `environment` leads to.
+    pub fn new(environment: &Environment, patience: Patience) -> Result<Self> {
+        Ok(Self {
+            trust: Trust::new(environment),
+            proxies: Proxies::from_environment(environment)?,
+            names: Arc::default(),
+            patience,
+            agents: Mutex::default(),
+        })
+    }
+
+    /// How patient it is.
+    pub fn patience(&self) -> Patience {
+        self.patience
+    }
+
+    /// Whether the user named certificate authorities for `registry`.
+    pub fn has_own_authorities(&self, registry: &str) -> Result<bool> {
+        Ok(self.trust.own(registry)?.has_authorities())
+    }
+
+    /// Sends `request`, following redirects. `verify` off accepts any certificate, and plain HTTP, of the request's own
+    /// host. The response may have any status that is not a redirect.
+    pub fn send(&self, request: &Request, verify: bool) -> Result<Response<Body>, Problem> {
+        let mut request = request.clone();
+        let origin = host_and_port(&request.uri);
+        for _ in 0..REDIRECTS {
+            let verify = verify || host_and_port(&request.uri) != origin;
+            let response = self.exchange(&request, verify)?;
+            let Some(target) = redirect(&request, &response)? else { return Ok(response) };
+            check_redirect(&request.uri, &target)?;
+            if host_and_port(&target) != host_and_port(&request.uri)
+                || target.scheme() != request.uri.scheme()
+            {
+                request.authorization = None;
+            }
+            request.uri = target;
+        }
+        Err(never(Failure::new(
+            Kind::Network,
+            format!("{} redirects again and again", printable(&request.uri.to_string())),
+        )))
+    }
+
+    fn exchange(&self, request: &Request, verify: bool) -> Result<Response<Body>, Problem> {
+        let agent = self
+            .agent(&request.uri, verify)
+            .map_err(|error| never(Failure::new(crate::error::kind_of(&error), format!("{error:#}"))))?;
+        let mut builder =
+            ureq::http::Request::builder().method(request.method.clone()).uri(request.uri.clone());
+        for (name, value) in &request.headers {
+            builder = builder.header(*name, value);
+        }
+        if let Some(authorization) = &request.authorization {
+            builder = builder.header("authorization", authorization);
+        }
+        let malformed = |_| never(invalid("the credentials cannot be sent: they hold a control character"));
+        let result = match &request.form {
+            None => agent.run(builder.body(()).map_err(malformed)?),
+            Some(form) => {
+                let builder = builder.header("content-type", "application/x-www-form-urlencoded");
+                agent.run(builder.body(form.as_str()).map_err(malformed)?)
+            }
+        };
+        result.map_err(|error| problem(&request.uri, error))
+    }
+
+    fn agent(&self, uri: &Uri, verify: bool) -> Result<Agent> {
+        let (host, port) = host_and_port(uri);
+        let plain = uri.scheme_str() == Some("http");
+        let peer = Peer { host, port, plain, verify };
+        let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(agent) = agents.get(&peer) {
+            return Ok(agent.clone());
+        }
+        let agent = self.new_agent(uri, plain, verify)?;
+        agents.insert(peer, agent.clone());
+        Ok(agent)
+    }
+
+    fn new_agent(&self, uri: &Uri, plain: bool, verify: bool) -> Result<Agent> {
+        const BUFFER: usize = 256 * 1024;
+        let proxy = self.proxies.choose(uri);
+        let mut config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .user_agent(concat!("dhow/", env!("CARGO_PKG_VERSION")))
+            .accept_encoding("identity")
+            .input_buffer_size(BUFFER)
+            .max_idle_connections_per_host(8)
+            .timeout_resolve(Some(Duration::from_secs(30)))
+            .timeout_connect(Some(self.patience.connect))
+            .timeout_recv_response(Some(self.patience.idle))
+            .timeout_per_read(Some(self.patience.idle))
+            .timeout_per_write(Some(self.patience.idle))
+            .proxy(proxy.cloned());
+        // The proxy itself may be reached by TLS.
+        if !plain || proxy.is_some() {
+            let own = self.trust.own(uri.authority().map_or("", |authority| authority.as_str()))?;
+            config = config.tls_config(self.trust.config(&own, verify));
+        }
+        let names = SharedNames(self.names.clone());
+        Ok(Agent::with_parts(config.build(), ureq::unversioned::transport::DefaultConnector::new(), names))
+    }
+}
+
+fn never(failure: Failure) -> Problem {
+    Problem { failure, retry: Retry::Never }
+}
+
+fn redirect(request: &Request, response: &Response<Body>) -> Result<Option<Uri>, Problem> {
+    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) || request.form.is_some() {
+        return Ok(None);
+    }
+    let location = response.headers().get("location").map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let target = location.as_deref().and_then(|location| join(&request.uri, location));
+    target.map(Some).ok_or_else(|| {
+        let to = printable(location.as_deref().unwrap_or("nowhere"));
+        never(Failure::new(Kind::Network, format!("{} redirects to `{to}`", authority(&request.uri))))
+    })
+}
+
+/// A redirect must not take away the protection that TLS gave.
+fn check_redirect(from: &Uri, to: &Uri) -> Result<(), Problem> {
+    let downgrade = from.scheme_str() == Some("https") && to.scheme_str() == Some("http");
+    if downgrade && !is_loopback(to.host().unwrap_or_default()) {
+        return Err(never(Failure::new(
+            Kind::Denied,
+            format!("{} redirects to {} without encryption", authority(from), authority(to)),
+        )));
+    }
+    Ok(())
+}
+
+/// Host and port as written, without any user information.
+pub fn authority(uri: &Uri) -> String {
+    let port = uri.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
+    printable(&format!("{}{port}", uri.host().unwrap_or_default()))
+}
+
+fn problem(uri: &Uri, error: ureq::Error) -> Problem {
+    let host = authority(uri);
+    let retry = retry_of(&error);
+    if let Some(failure) = certificate_problem(&host, &error) {
+        return never(failure);
+    }
+    let why = match error {
+        ureq::Error::Other(inner) => match inner.downcast::<Failure>() {
+            Ok(failure) => return never(*failure),
+            Err(inner) => inner.to_string(),
+        },
+        ureq::Error::Timeout(_) => "it does not answer in time".into(),
+        ureq::Error::ConnectProxyFailed(why) => format!("the proxy refuses: {why}"),
+        ureq::Error::Io(error) => match error.kind() {
+            std::io::ErrorKind::ConnectionRefused => "connection refused".into(),
+            std::io::ErrorKind::TimedOut | std::io::ErrorKind::WouldBlock => {
+                "it does not answer in time".into()
+            }
+            _ => error.to_string(),
+        },
+        other => other.to_string(),
+    };
+    Problem {
+        failure: Failure::new(Kind::Network, format!("cannot reach {host}: {}", printable(&why))),
+        retry,
+    }
+}
+
+fn retry_of(error: &ureq::Error) -> Retry {
+    use std::io::ErrorKind as E;
+    match error {
+        ureq::Error::Io(error) => match error.kind() {
+            E::ConnectionRefused | E::HostUnreachable | E::NetworkUnreachable => Retry::IfItWorkedBefore,
+            E::InvalidData => Retry::Never,
+            _ => Retry::Later,
+        },
+        ureq::Error::Timeout(ureq::Timeout::Connect) => Retry::IfItWorkedBefore,
+        ureq::Error::Timeout(_) | ureq::Error::Protocol(_) | ureq::Error::BodyStalled => Retry::Later,
+        _ => Retry::Never,
+    }
+}
+
+fn certificate_problem(host: &str, error: &ureq::Error) -> Option<Failure> {
+    let tls = match error {
+        ureq::Error::Rustls(tls) => tls,
+        ureq::Error::Io(error) => error.get_ref()?.downcast_ref::<rustls::Error>()?,
+        _ => return None,
+    };
+    let message = match tls {
+        rustls::Error::InvalidCertificate(why) => {
+            format!("the certificate of {host} is not valid: {}", printable(&why.to_string()))
+        }
+        rustls::Error::InvalidMessage(_) => format!("{host} does not speak TLS"),
+        other => format!("cannot make a TLS connection to {host}: {}", printable(&other.to_string())),
+    };
+    Some(Failure::new(Kind::Network, message).hint(format!(
+        "put the authority's certificate into ~/.config/containers/certs.d/{host}/ca.crt, or mark the registry `insecure = true` in registries.conf"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redirects_keep_encryption() {
+        let uri = |text: &str| text.parse::<Uri>().unwrap();
+        assert!(check_redirect(&uri("https://a/"), &uri("https://b/")).is_ok());
+        assert!(check_redirect(&uri("http://a/"), &uri("http://b/")).is_ok());
+        assert!(check_redirect(&uri("https://a/"), &uri("http://127.0.0.1:1/")).is_ok());
+        assert!(check_redirect(&uri("https://a/"), &uri("http://a/")).is_err());
+    }
+
+    #[test]
+    fn a_refused_connection_is_named() {
+        let http = Http::new(&Environment::default(), Patience::default()).unwrap();
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let uri: Uri = format!("http://{free}/v2/").parse().unwrap();
+        let problem = http.send(&Request::get(uri), true).unwrap_err();
+        assert_eq!(problem.retry, Retry::IfItWorkedBefore);
+        assert_eq!(problem.failure.to_string(), format!("cannot reach {free}: connection refused"));
+    }
+}

@@ -1,0 +1,170 @@
+//! What a registry's error responses mean, in docker's words where docker has words for it.
+
+use serde::Deserialize;
+use ureq::Body;
+use ureq::http::Response;
+
+use super::text::printable;
+use crate::error::{Failure, Kind};
+
+/// Longest error body worth reading.
+const LIMIT: u64 = 64 * 1024;
+
+/// What was asked for when the registry refused.
+#[derive(Clone, Copy, Debug)]
+pub enum Asked<'a> {
+    /// A manifest, by its reference as a person writes it, and the repository likewise.
+    Manifest {
+        /// `debian:12`
+        reference: &'a str,
+        /// `debian`
+        name: &'a str,
+    },
+    /// The list of tags of this repository.
+    Tags(&'a str),
+    /// A blob of this repository.
+    Blob(&'a str),
+}
+
+impl Asked<'_> {
+    fn name(&self) -> &str {
+        match self {
+            Self::Manifest { name, .. } | Self::Tags(name) | Self::Blob(name) => name,
+        }
+    }
+}
+
+/// A registry's own account of what is wrong.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Complaint {
+    /// `MANIFEST_UNKNOWN` and the like; empty where the body has no such code.
+    pub code: String,
+    /// A short text, safe to print; may be empty.
+    pub message: String,
+}
+
+#[derive(Deserialize)]
+struct Body2 {
+    #[serde(default)]
+    errors: Vec<Item>,
+    #[serde(default)]
+    details: String,
+    #[serde(default)]
+    error_description: String,
+}
+
+#[derive(Deserialize)]
+#[serde(default)]
+#[derive(Default)]
+struct Item {
+    code: String,
+    message: String,
+}
+
+/// Reads the body of an error response.
+pub fn complaint(response: &mut Response<Body>) -> Complaint {
+    let text = response.body_mut().with_config().limit(LIMIT).lossy_utf8(true).read_to_string();
+    read(&text.unwrap_or_default())
+}
+
+fn read(text: &str) -> Complaint {
+    let Ok(body) = serde_json::from_str::<Body2>(text) else { return Complaint::default() };
+    let Some(first) = body.errors.first() else {
+        let message = if body.details.is_empty() { body.error_description } else { body.details };
+        return Complaint { code: String::new(), message: printable(&message) };
+    };
+    Complaint { code: printable(&first.code), message: printable(&first.message) }
+}
+
+/// Turns a response with an error status into a failure.
+pub fn refusal(response: &mut Response<Body>, asked: Asked<'_>) -> Failure {
+    let status = response.status().as_u16();
+    explain(status, &complaint(response), asked)
+}
+
+fn explain(status: u16, complaint: &Complaint, asked: Asked<'_>) -> Failure {
+    match (status, complaint.code.as_str(), asked) {
+        (404, "NAME_UNKNOWN", Asked::Manifest { .. }) | (401 | 403, ..) => denied(asked.name(), complaint),
+        (404, _, Asked::Manifest { reference, .. }) => {
+            Failure::new(Kind::NotFound, format!("manifest for {reference} not found: manifest unknown"))
+        }
+        (404, _, Asked::Tags(name)) => Failure::new(Kind::NotFound, format!("repository {name} not found")),
+        (404, _, Asked::Blob(name)) => Failure::new(
+            Kind::NotFound,
+            format!("the registry does not have a layer of {name}: blob unknown"),
+        ),
+        (429, ..) => Failure::new(Kind::Network, said("toomanyrequests: too many requests", complaint))
+            .hint("log in with `dhow login`, or wait"),
+        _ => Failure::new(
+            Kind::Network,
+            said(&format!("the registry answers with status {status}"), complaint),
+        ),
+    }
+}
+
+fn denied(name: &str, complaint: &Complaint) -> Failure {
+    let why = match complaint.code.as_str() {
+        "UNAUTHORIZED" => "unauthorized: authentication required",
+        "NAME_UNKNOWN" => "name unknown: repository name not known to registry",
+        _ => "denied: requested access to the resource is denied",
+    };
+    Failure::new(
+        Kind::Denied,
+        format!(
+            "pull access denied for {name}, repository does not exist or may require 'dhow login': {why}"
+        ),
+    )
+}
+
+fn said(what: &str, complaint: &Complaint) -> String {
+    match (complaint.code.as_str(), complaint.message.as_str()) {
+        ("", "") => what.to_owned(),
+        (code, "") => format!("{what} ({code})"),
+        (_, message) => format!("{what}: {message}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MANIFEST: Asked<'static> = Asked::Manifest { reference: "debian:99", name: "debian" };
+
+    #[test]
+    fn uses_dockers_words() {
+        let unknown =
+            read(r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown","detail":{}}]}"#);
+        let failure = explain(404, &unknown, MANIFEST);
+        assert_eq!(failure.to_string(), "manifest for debian:99 not found: manifest unknown");
+        assert_eq!(failure.kind(), Kind::NotFound);
+        let failure = explain(401, &Complaint::default(), MANIFEST);
+        assert!(failure.to_string().starts_with(
+            "pull access denied for debian, repository does not exist or may require 'dhow login': "
+        ));
+        assert_eq!(failure.kind(), Kind::Denied);
+        let name = Complaint { code: "NAME_UNKNOWN".into(), message: String::new() };
+        assert_eq!(explain(404, &name, MANIFEST).kind(), Kind::Denied);
+        assert_eq!(explain(404, &name, Asked::Tags("x")).kind(), Kind::NotFound);
+    }
+
+    #[test]
+    fn nothing_is_printed_raw() {
+        let read = read("{\"errors\":[{\"code\":\"X\",\"message\":\"\\u001b[2J evil\\n\"}]}");
+        assert_eq!(read.message, "\\u{1b}[2J evil");
+        assert_eq!(
+            explain(500, &read, MANIFEST).to_string(),
+            "the registry answers with status 500: \\u{1b}[2J evil"
+        );
+    }
+
+    #[test]
+    fn bodies_of_all_sorts() {
+        assert_eq!(read("<html>"), Complaint::default());
+        assert_eq!(read("{}"), Complaint::default());
+        assert_eq!(read("[1]"), Complaint::default());
+        assert_eq!(
+            read(r#"{"details":"incorrect username or password"}"#).message,
+            "incorrect username or password"
+        );
+    }
+}

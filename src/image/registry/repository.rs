@@ -1,0 +1,379 @@
+//! One repository on one server: manifests, tags and blobs, with authentication and retries.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+use ureq::Body;
+use ureq::http::{Response, Uri};
+
+use super::auth::{Authority, Credential};
+use super::blob::{BlobReader, read_all};
+use super::config::{Endpoint, Transport};
+use super::http::{Http, Problem, Request, Retry, authority};
+use super::refusal::{Asked, refusal};
+use super::retry::{Backoff, asked};
+use super::text::{host_and_port, join, printable};
+use crate::error::{Failure, Kind, corrupt, invalid};
+use crate::image::hash::Hasher;
+use crate::image::manifest::{DOCKER_LIST, DOCKER_MANIFEST, Descriptor, OCI_INDEX, OCI_MANIFEST};
+use crate::model::digest::Digest;
+use crate::model::progress::LayerEvent;
+
+/// The largest manifest, as registries themselves limit it.
+const MANIFEST_LIMIT: u64 = 4 << 20;
+
+/// A server with what proves the user's identity to it.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The server and the repository there.
+    pub endpoint: Endpoint,
+    /// The credential for it.
+    pub credential: Option<Credential>,
+}
+
+/// A repository on a server that has answered.
+#[derive(Debug)]
+pub struct Repository {
+    http: Arc<Http>,
+    authority: Authority,
+    endpoint: Endpoint,
+    base: String,
+    verify: bool,
+    /// How a person calls the repository.
+    name: String,
+    answered: AtomicBool,
+}
+
+/// A manifest as it came.
+#[derive(Clone, Debug)]
+pub struct RawManifest {
+    /// The exact bytes.
+    pub text: Vec<u8>,
+    /// Their digest.
+    pub digest: Digest,
+    /// The `Content-Type` of the response.
+    pub media_type: String,
+}
+
+/// Receives the delays between tries.
+pub type Notice<'a> = &'a (dyn Fn(LayerEvent) + Sync);
+
+impl Repository {
+    /// Finds out how to talk to the server of `source`. `name` is how a person calls the repository.
+    pub fn open(http: Arc<Http>, source: Source, name: &str) -> Result<Self> {
+        let endpoint = source.endpoint;
+        let insecure = endpoint.transport != Transport::Verified;
+        let mut repository = Self {
+            authority: Authority::new(source.credential, insecure),
+            base: format!("https://{}", endpoint.host),
+            verify: true,
+            name: name.to_owned(),
+            answered: AtomicBool::new(false),
+            http,
+            endpoint,
+        };
+        match repository.endpoint.transport {
+            Transport::Verified => {}
+            Transport::Plain => repository.base = format!("http://{}", repository.endpoint.host),
+            // Who installs an authority for a registry expects its certificate to be checked.
+            Transport::Insecure if repository.http.has_own_authorities(&repository.endpoint.host)? => {}
+            Transport::Insecure => repository.find_scheme()?,
+        }
+        Ok(repository)
+    }
+
+    /// The server and the path on it.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Tries HTTPS, then plain HTTP.
+    fn find_scheme(&mut self) -> Result<()> {
+        self.verify = false;
+        let Err(encrypted) = self.ping() else { return Ok(()) };
+        self.base = format!("http://{}", self.endpoint.host);
+        match self.ping() {
+            Ok(()) => Ok(()),
+            // Without TLS it is not there either: what TLS said may be the more telling.
+            Err(plain) if plain.retry == Retry::IfItWorkedBefore => Err(encrypted.failure.into()),
+            Err(plain) => Err(plain.failure.into()),
+        }
+    }
+
+    fn ping(&self) -> Result<(), Problem> {
+        let uri = self
+            .uri("")
+            .map_err(|error| Problem { failure: invalid(format!("{error:#}")), retry: Retry::Never })?;
+        let response = self.http.send(&Request::get(uri), self.verify)?;
+        if response.status().as_u16() == 401 {
+            self.authority.challenged(&response, &self.scope());
+        }
+        Ok(())
+    }
+
+    fn uri(&self, path: &str) -> Result<Uri> {
+        let text = format!("{}/v2/{path}", self.base);
+        text.parse().with_context(|| format!("`{}` is not a URL", printable(&text)))
+    }
+
+    fn scope(&self) -> String {
+        format!("repository:{}:pull", self.endpoint.repository)
+    }
+
+    /// The manifest of a tag or digest. `shown` is how a person calls it.
+    pub fn manifest(&self, which: &Which<'_>, shown: &str) -> Result<RawManifest> {
+        let uri = self.uri(&format!("{}/manifests/{which}", self.endpoint.repository))?;
+        let accept = [DOCKER_MANIFEST, DOCKER_LIST, OCI_MANIFEST, OCI_INDEX].join(", ");
+        let mut response = self.get(&uri, &[("accept", accept)], &|_| {})?;
+        if response.status().as_u16() != 200 {
+            let asked = Asked::Manifest { reference: shown, name: &self.name };
+            return Err(refusal(&mut response, asked).into());
+        }
+        let media_type =
+            header(&response, "content-type").split(';').next().unwrap_or_default().trim().to_owned();
+        let text = read_limited(&mut response, MANIFEST_LIMIT)
+            .with_context(|| format!("cannot read the manifest of {shown} from {}", self.endpoint.host))?;
+        let digest = match which {
+            Which::Tag(_) => Digest::of(&text),
+            Which::Digest(wanted) => check_digest(wanted, &text)?,
+        };
+        Ok(RawManifest { text, digest, media_type })
+    }
+
+    /// All tags, in the registry's order.
+    pub fn tags(&self) -> Result<Vec<String>> {
+        const PAGES: usize = 10_000;
+        let mut tags = Vec::new();
+        let mut uri = self.uri(&format!("{}/tags/list", self.endpoint.repository))?;
+        for _ in 0..PAGES {
+            let mut response = self.get(&uri, &[("accept", "application/json".into())], &|_| {})?;
+            if response.status().as_u16() != 200 {
+                return Err(refusal(&mut response, Asked::Tags(&self.name)).into());
+            }
+            let next = next_page(&uri, &header(&response, "link"));
+            tags.extend(self.read_tags(&mut response)?);
+            match next {
+                Some(next) if host_and_port(&next) == host_and_port(&uri) && next != uri => uri = next,
+                _ => return Ok(tags),
+            }
+        }
+        Err(invalid(format!("the list of tags of {} does not end", self.name)).into())
+    }
+
+    fn read_tags(&self, response: &mut Response<Body>) -> Result<Vec<String>> {
+        #[derive(Deserialize)]
+        struct Page {
+            tags: Option<Vec<String>>,
+        }
+        let what = || format!("cannot read the list of tags of {}", self.name);
+        let text = read_limited(response, MANIFEST_LIMIT).with_context(what)?;
+        let page: Page = serde_json::from_slice(&text)
+            .map_err(|error| invalid(printable(&error.to_string())))
+            .with_context(what)?;
+        Ok(page.tags.unwrap_or_default())
+    }
+
+    /// A stream of a blob's content, which ends with an error unless size and digest are right.
+    pub fn blob<'a>(&'a self, descriptor: &'a Descriptor, notice: Notice<'a>) -> BlobReader<'a> {
+        BlobReader::new(self, descriptor, notice)
+    }
+
+    /// A blob that has to fit into memory: at most `limit` bytes.
+    pub fn small_blob(&self, descriptor: &Descriptor, limit: u64) -> Result<Vec<u8>> {
+        if descriptor.size > limit {
+            return Err(invalid(format!(
+                "the configuration of {} has {} bytes, more than the {limit} that are allowed",
+                self.name, descriptor.size
+            ))
+            .into());
+        }
+        read_all(self.blob(descriptor, &|_| {}))
+    }
+
+    /// A response for a blob from `offset` on: 200, or 206 if the server has understood the range.
+    pub(super) fn blob_response(
+        &self,
+        digest: &Digest,
+        offset: u64,
+        notice: Notice<'_>,
+    ) -> Result<Response<Body>> {
+        let uri = self.uri(&format!("{}/blobs/{digest}", self.endpoint.repository))?;
+        let range = (offset > 0).then(|| ("range", format!("bytes={offset}-")));
+        let mut response = self.get(&uri, range.as_slice(), notice)?;
+        match response.status().as_u16() {
+            200 | 206 => Ok(response),
+            _ => Err(refusal(&mut response, Asked::Blob(&self.name)).into()),
+        }
+    }
+
+    pub(super) fn backoff(&self) -> Backoff {
+        Backoff::new(self.http.patience().tries, self.http.patience().delay)
+    }
+
+    /// A GET that authenticates where it must and tries again where that can help. The response has any status.
+    fn get(
+        &self,
+        uri: &Uri,
+        headers: &[(&'static str, String)],
+        notice: Notice<'_>,
+    ) -> Result<Response<Body>> {
+        let mut backoff = self.backoff();
+        let mut challenged = false;
+        loop {
+            let delay = match self.attempt(uri, headers) {
+                Ok(response) if response.status().as_u16() == 401 && !challenged => {
+                    self.authority.challenged(&response, &self.scope());
+                    challenged = true;
+                    continue;
+                }
+                Ok(response) if is_busy(&response) => match backoff.next(asked(&response)) {
+                    Some(delay) => delay,
+                    None => return Ok(response),
+                },
+                Ok(response) => return Ok(response),
+                Err(problem) if self.may_retry(&problem) => match backoff.next(None) {
+                    Some(delay) => delay,
+                    None => return Err(problem.failure.into()),
+                },
+                Err(problem) => return Err(problem.failure.into()),
+            };
+            pause(delay, notice);
+        }
+    }
+
+    fn attempt(&self, uri: &Uri, headers: &[(&'static str, String)]) -> Result<Response<Body>, Problem> {
+        let authorization = self.authority.authorization(&self.http, uri, &self.scope())?;
+        let request = Request { headers: headers.to_vec(), authorization, ..Request::get(uri.clone()) };
+        let response = self.http.send(&request, self.verify)?;
+        self.answered.store(true, Ordering::Relaxed);
+        Ok(response)
+    }
+
+    fn may_retry(&self, problem: &Problem) -> bool {
+        match problem.retry {
+            Retry::Later => true,
+            Retry::IfItWorkedBefore => self.answered.load(Ordering::Relaxed),
+            Retry::Never => false,
+        }
+    }
+
+    /// Proves the credential to the server, as `login` does. Returns the identity token if the server gave one.
+    pub fn login(&self) -> Result<Option<String>> {
+        let uri = self.uri("")?;
+        let mut challenged = false;
+        loop {
+            let header =
+                self.authority.authorization(&self.http, &uri, "").map_err(|problem| problem.failure)?;
+            let request = Request { authorization: header, ..Request::get(uri.clone()) };
+            let mut response = self.http.send(&request, self.verify).map_err(|problem| problem.failure)?;
+            match response.status().as_u16() {
+                200..300 => return Ok(self.authority.identity()),
+                401 if !challenged => {
+                    self.authority.challenged(&response, "");
+                    challenged = true;
+                }
+                401 | 403 => {
+                    return Err(
+                        Failure::new(Kind::Denied, "unauthorized: incorrect username or password").into()
+                    );
+                }
+                _ => return Err(refusal(&mut response, Asked::Tags(&self.name)).into()),
+            }
+        }
+    }
+}
+
+/// What names a manifest within its repository.
+#[derive(Clone, Copy, Debug)]
+pub enum Which<'a> {
+    /// A tag.
+    Tag(&'a str),
+    /// A digest.
+    Digest(&'a Digest),
+}
+
+impl std::fmt::Display for Which<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tag(tag) => f.write_str(tag),
+            Self::Digest(digest) => digest.fmt(f),
+        }
+    }
+}
+
+/// Waits, and says so.
+pub(super) fn pause(delay: Duration, notice: Notice<'_>) {
+    notice(LayerEvent::Retrying { seconds: delay.as_secs_f64().ceil() as u64 });
+    std::thread::sleep(delay);
+}
+
+fn is_busy(response: &Response<Body>) -> bool {
+    matches!(response.status().as_u16(), 408 | 429 | 500 | 502 | 503 | 504)
+}
+
+fn header(response: &Response<Body>, name: &str) -> String {
+    response
+        .headers()
+        .get(name)
+        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+        .unwrap_or_default()
+}
+
+fn read_limited(response: &mut Response<Body>, limit: u64) -> Result<Vec<u8>> {
+    response.body_mut().with_config().limit(limit).read_to_vec().map_err(|error| {
+        let why = match error {
+            ureq::Error::BodyExceedsLimit(limit) => format!("it is larger than {limit} bytes"),
+            other => printable(&other.to_string()),
+        };
+        Failure::new(Kind::Network, why).into()
+    })
+}
+
+fn check_digest(wanted: &Digest, text: &[u8]) -> Result<Digest> {
+    if Hasher::of(wanted, text) == *wanted {
+        return Ok(wanted.clone());
+    }
+    Err(corrupt(format!("the manifest that the registry sent for {wanted} has another digest")).into())
+}
+
+/// The URL of a `Link` header with `rel="next"` (RFC 8288).
+fn next_page(base: &Uri, link: &str) -> Option<Uri> {
+    let (target, parameters) = link.strip_prefix('<')?.split_once('>')?;
+    let next = parameters.split(';').any(|parameter| {
+        let parameter = parameter.trim().to_ascii_lowercase();
+        parameter == "rel=next" || parameter == "rel=\"next\""
+    });
+    if next { join(base, target) } else { None }
+}
+
+/// Where a server is, for messages.
+impl std::fmt::Display for Repository {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.base.parse::<Uri>() {
+            Ok(uri) => write!(f, "{}/{}", authority(&uri), self.endpoint.repository),
+            Err(_) => f.write_str(&self.name),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_linked() {
+        let base: Uri = "https://r.example/v2/a/tags/list".parse().unwrap();
+        let next = |link: &str| next_page(&base, link).map(|uri| uri.to_string());
+        assert_eq!(
+            next("</v2/a/tags/list?last=x&n=5>; rel=\"next\"").unwrap(),
+            "https://r.example/v2/a/tags/list?last=x&n=5"
+        );
+        assert_eq!(next("<https://other/x>;rel=next").unwrap(), "https://other/x");
+        for none in ["", "<x", "</x>; rel=\"prev\"", "x; rel=next"] {
+            assert_eq!(next(none), None, "{none}");
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! What a TLS connection needs: the system's roots, and per registry own authorities and client certificates.
+//!
+//! The latter come from directories named after the registry, `HOST[:PORT]`, holding `*.crt` (authorities), and pairs of
+//! `NAME.cert` and `NAME.key` (this client), as docker and podman have them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use anyhow::{Context, Result};
+use rustls::crypto::CryptoProvider;
+use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
+
+use super::text::split_port;
+use crate::error::{Failure, Kind, invalid};
+use crate::model::environment::Environment;
+
+/// Where certificates are found.
+#[derive(Debug)]
+pub struct Trust {
+    directories: Vec<PathBuf>,
+    system: OnceLock<Vec<Certificate<'static>>>,
+    provider: Arc<CryptoProvider>,
+}
+
+/// What the directories hold for one registry.
+#[derive(Debug, Default)]
+pub struct Own {
+    authorities: Vec<Certificate<'static>>,
+    client: Option<ClientCert>,
+}
+
+impl Own {
+    /// Whether the user named authorities for this registry, and so expects them to be checked.
+    pub fn has_authorities(&self) -> bool {
+        !self.authorities.is_empty()
+    }
+}
+
+impl Trust {
+    /// The directories that docker and podman use, the user's after the system's.
+    pub fn new(environment: &Environment) -> Self {
+        let mut directories = vec![PathBuf::from("/etc/docker/certs.d"), "/etc/containers/certs.d".into()];
+        directories.extend(environment.config_home().map(|dir| dir.join("containers/certs.d")));
+        directories.extend(environment.home().map(|home| home.join(".docker/certs.d")));
+        Self {
+            directories,
+            system: OnceLock::new(),
+            provider: Arc::new(rustls::crypto::ring::default_provider()),
+        }
+    }
+
+    /// Reads what is there for `registry` (`host[:port]`). Fails on a file that is malformed.
+    pub fn own(&self, registry: &str) -> Result<Own> {
+        let mut own = Own::default();
+        for directory in &self.directories {
+            for name in directory_names(registry) {
+                read_directory(&directory.join(name), &mut own)?;
+            }
+        }
+        if let Some(client) = &own.client {
+            self.check_client(client, registry)?;
+        }
+        Ok(own)
+    }
+
+    /// The settings for connections to a registry that has `own`; `verify` off accepts any certificate.
+    pub fn config(&self, own: &Own, verify: bool) -> TlsConfig {
+        let mut roots = own.authorities.clone();
+        if verify {
+            roots.extend_from_slice(self.system.get_or_init(system_roots));
+        }
+        TlsConfig::builder()
+            .root_certs(RootCerts::new_with_certs(&roots))
+            .client_cert(own.client.clone())
+            .disable_verification(!verify)
+            .unversioned_rustls_crypto_provider(self.provider.clone())
+            .build()
+    }
+
+    /// A key that does not belong to its certificate would abort the connection in the library.
+    fn check_client(&self, client: &ClientCert, registry: &str) -> Result<()> {
+        let mismatch = |why: String| {
+            invalid(format!("the client certificate for {registry} cannot be used: {why}"))
+                .hint("see the .cert and .key files below certs.d")
+        };
+        let chain = client.certs().iter().map(|cert| cert.der().to_vec().into()).collect();
+        let der = client.private_key().der().to_vec();
+        let key = rustls_pki_types::PrivateKeyDer::try_from(der).map_err(|why| mismatch(why.to_owned()))?;
+        let built = rustls::ClientConfig::builder_with_provider(self.provider.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| mismatch(error.to_string()))?
+            .with_root_certificates(rustls::RootCertStore::empty())
+            .with_client_auth_cert(chain, key);
+        built.map(drop).map_err(|error| mismatch(error.to_string()).into())
+    }
+}
+
+/// A certificate that cannot be read is left out, as every TLS client does with a bundle; a bundle that is missing
+/// altogether shows as an unknown issuer.
+fn system_roots() -> Vec<Certificate<'static>> {
+    rustls_native_certs::load_native_certs()
+        .certs
+        .iter()
+        .map(|certificate| Certificate::from_der(certificate).to_owned())
+        .collect()
+}
+
+/// Port 443 may be written or left out.
+fn directory_names(registry: &str) -> Vec<String> {
+    let mut names = vec![registry.to_owned()];
+    match split_port(registry) {
+        (_, None) => names.push(format!("{registry}:443")),
+        (_, Some(443)) => names.extend(registry.strip_suffix(":443").map(str::to_owned)),
+        _ => {}
+    }
+    names
+}
+
+fn read_directory(directory: &Path, own: &mut Own) -> Result<()> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if unusable(&error) => return Ok(()),
+        Err(error) => return Err(error).with_context(|| format!("cannot read `{}`", directory.display())),
+    };
+    let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    paths.sort();
+    for path in &paths {
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("crt") => own.authorities.extend(certificates(path)?),
+            Some("cert") => own.client = Some(client(path)?),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// A directory that is not there, or not for this user, holds nothing for them.
+fn unusable(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind as E;
+    matches!(error.kind(), E::NotFound | E::NotADirectory | E::PermissionDenied)
+}
+
+fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>> {
+    let text = fs::read(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    let found: Vec<_> = parse_pem(&text)
+        .filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            _ => None,
+        })
+        .collect();
+    if found.is_empty() {
+        return Err(malformed(path, "no certificate in PEM format").into());
+    }
+    Ok(found)
+}
+
+fn client(path: &Path) -> Result<ClientCert> {
+    let key = path.with_extension("key");
+    let text =
+        fs::read(&key).with_context(|| format!("`{}` needs the key `{}`", path.display(), key.display()))?;
+    let private = PrivateKey::from_pem(&text).map_err(|_| malformed(&key, "no private key in PEM format"))?;
+    Ok(ClientCert::new_with_certs(&certificates(path)?, private))
+}
+
+fn malformed(path: &Path, why: &str) -> Failure {
+    Failure::new(Kind::Invalid, format!("`{}` holds {why}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trust(directory: &Path) -> Trust {
+        let mut trust = Trust::new(&Environment::default());
+        trust.directories = vec![directory.to_owned()];
+        trust
+    }
+
+    #[test]
+    fn the_standard_port_may_be_written_or_not() {
+        assert_eq!(directory_names("r.example"), ["r.example", "r.example:443"]);
+        assert_eq!(directory_names("r.example:443"), ["r.example:443", "r.example"]);
+        assert_eq!(directory_names("[::1]:5000"), ["[::1]:5000"]);
+    }
+
+    #[test]
+    fn a_malformed_file_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let own = dir.path().join("r.example");
+        fs::create_dir(&own).unwrap();
+        assert!(!trust(dir.path()).own("r.example").unwrap().has_authorities());
+        fs::write(own.join("ca.crt"), "nonsense").unwrap();
+        let message = format!("{:#}", trust(dir.path()).own("r.example").unwrap_err());
+        assert!(message.contains("ca.crt"), "{message}");
+        fs::remove_file(own.join("ca.crt")).unwrap();
+        fs::write(own.join("me.cert"), "nonsense").unwrap();
+        let message = format!("{:#}", trust(dir.path()).own("r.example").unwrap_err());
+        assert!(message.contains("me.key"), "{message}");
+    }
+}
