@@ -12,6 +12,7 @@ pub(crate) mod debian;
 pub(crate) mod fixtures;
 pub(crate) mod image;
 pub(crate) mod leaks;
+pub(crate) mod probe;
 pub(crate) mod process;
 pub(crate) mod pty;
 pub(crate) mod registry;

@@ -1,0 +1,59 @@
+//! The C functions and constants the probe needs, of Linux on 64-bit machines, declared by hand.
+
+use std::ffi::{c_char, c_int, c_long, c_ulong, c_void};
+use std::io;
+
+unsafe extern "C" {
+    pub fn syscall(number: c_long, ...) -> c_long;
+    pub fn prctl(option: c_int, ...) -> c_int;
+    pub fn getresuid(real: *mut u32, effective: *mut u32, saved: *mut u32) -> c_int;
+    pub fn getresgid(real: *mut u32, effective: *mut u32, saved: *mut u32) -> c_int;
+    pub fn getgroups(size: c_int, list: *mut u32) -> c_int;
+    pub fn getrlimit(resource: c_int, limit: *mut [c_ulong; 2]) -> c_int;
+    pub fn umask(mode: u32) -> u32;
+    pub fn getpgid(pid: c_int) -> c_int;
+    pub fn getsid(pid: c_int) -> c_int;
+    pub fn getppid() -> c_int;
+    pub fn getpriority(which: c_int, who: u32) -> c_int;
+    pub fn isatty(fd: c_int) -> c_int;
+    pub fn fork() -> c_int;
+    pub fn waitpid(pid: c_int, status: *mut c_int, options: c_int) -> c_int;
+    pub fn _exit(status: c_int) -> !;
+    pub fn alarm(seconds: u32) -> u32;
+    pub fn socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int;
+    pub fn ioctl(fd: c_int, request: c_ulong, ...) -> c_int;
+    pub fn close(fd: c_int) -> c_int;
+    pub fn uname(names: *mut [[c_char; 65]; 6]) -> c_int;
+    pub fn mkstemp(template: *mut c_char) -> c_int;
+    pub fn unlink(path: *const c_char) -> c_int;
+}
+
+#[cfg(target_arch = "x86_64")]
+pub const SYS_CAPGET: c_long = 125;
+#[cfg(target_arch = "x86_64")]
+pub const SYS_RT_SIGACTION: c_long = 13;
+#[cfg(target_arch = "x86_64")]
+pub const SYS_RT_SIGPROCMASK: c_long = 14;
+#[cfg(target_arch = "aarch64")]
+pub const SYS_CAPGET: c_long = 90;
+#[cfg(target_arch = "aarch64")]
+pub const SYS_RT_SIGACTION: c_long = 134;
+#[cfg(target_arch = "aarch64")]
+pub const SYS_RT_SIGPROCMASK: c_long = 135;
+
+/// `prctl` with one number, for the options that answer with a number.
+pub fn ask(option: c_int, argument: c_ulong) -> io::Result<c_int> {
+    let none: c_ulong = 0;
+    // SAFETY: only options that take numbers are asked.
+    answer(unsafe { prctl(option, argument, none, none, none) })
+}
+
+/// A C function's result, -1 meaning the error in `errno`.
+pub fn answer(result: c_int) -> io::Result<c_int> {
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// A raw pointer to `value` as the variable arguments of [`syscall`] take it.
+pub fn pointer<T>(value: &mut T) -> *mut c_void {
+    std::ptr::from_mut(value).cast()
+}

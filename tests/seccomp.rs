@@ -1,0 +1,225 @@
+//! The filters in the kernel: what a process under them is answered, call by call.
+//!
+//! The expectation is read from docker's profile in docker's notation, apart from the code that dhow reads it with.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod support;
+#[path = "../src/sandbox/seccomp/syscalls.rs"]
+#[allow(dead_code, reason = "only the numbers are used")]
+mod syscalls;
+
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+use dhow::sandbox::caps::{self, CapSet};
+use dhow::sandbox::seccomp::{self, Program};
+use serde_json::Value;
+use support::probe::{self, Facts};
+use syscalls::{Arch, Syscall};
+
+#[cfg(target_arch = "x86_64")]
+const NATIVE: Arch = Arch::X86_64;
+#[cfg(target_arch = "aarch64")]
+const NATIVE: Arch = Arch::Aarch64;
+
+const EPERM: &str = "1";
+const ENOSYS: &str = "38";
+
+/// The probe's answer under `programs`, loaded in this order, as a user without privileges.
+fn under(programs: &[Program], arguments: &[&str]) -> Facts {
+    let programs = programs.to_vec();
+    let mut command = Command::new(probe::binary());
+    command.args(arguments);
+    if support::account::is_root() {
+        command.uid(65_534).gid(65_534);
+    }
+    // The user is set before, so `no_new_privs` is what lets the filters be loaded.
+    let load = move || -> io::Result<()> {
+        caps::forbid_new()?;
+        programs.iter().try_for_each(Program::load)
+    };
+    #[allow(unsafe_code, reason = "a test loads filters between fork and exec, as dhow does")]
+    // SAFETY: loading neither allocates nor locks, which is all that a forked child must not do.
+    unsafe {
+        command.pre_exec(load)
+    };
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    Facts::parse(&String::from_utf8(output.stdout).unwrap())
+}
+
+fn call(programs: &[Program], name: &str, arguments: &[&str]) -> String {
+    let number = Syscall::find(name).unwrap().number(NATIVE).unwrap().to_string();
+    under(programs, &[&["call", &number], arguments].concat()).get("call").to_owned()
+}
+
+fn docker() -> Program {
+    seccomp::default_filter(CapSet::DOCKER)
+}
+
+/// Whether a filter entry's list has one of `names`.
+fn lists(condition: &Value, field: &str, names: &[&str]) -> bool {
+    condition[field]
+        .as_array()
+        .is_some_and(|list| list.iter().any(|name| names.contains(&name.as_str().unwrap())))
+}
+
+/// The error number that docker's profile gives a native call whose arguments are all `-1`; `None` to let it through.
+fn expected(profile: &Value, names: &[&str]) -> Option<u64> {
+    const ARCH: &[&str] = if cfg!(target_arch = "x86_64") { &["amd64"] } else { &["arm64"] };
+    const HELD: &[&str] = &["CAP_SYS_CHROOT", "CAP_CHOWN"];
+    let mut verdict = profile["defaultErrnoRet"].as_u64();
+    for entry in profile["syscalls"].as_array().unwrap() {
+        let (includes, excludes) = (&entry["includes"], &entry["excludes"]);
+        let missing =
+            |field: &str, have: &[&str]| !includes[field].is_null() && !lists(includes, field, have);
+        let out = missing("arches", ARCH) || missing("caps", HELD) || lists(excludes, "caps", HELD);
+        let holds = |test: &Value| match test["op"].as_str().unwrap() {
+            "SCMP_CMP_EQ" => test["value"].as_u64() == Some(u64::MAX),
+            "SCMP_CMP_LT" | "SCMP_CMP_MASKED_EQ" => false,
+            other => panic!("{other} is not in the profile"),
+        };
+        let tests = entry["args"].as_array().map_or(&[][..], Vec::as_slice);
+        if !out && lists(entry, "names", names) && tests.iter().all(holds) {
+            verdict = entry["errnoRet"].as_u64();
+        }
+    }
+    verdict
+}
+
+/// Every number, compared with what the same call does without a filter.
+#[test]
+fn every_call_is_answered_as_under_docker() {
+    let profile: Value = serde_json::from_str(include_str!("fixtures/seccomp-default.json")).unwrap();
+    let (free, filtered) = (under(&[], &["calls"]), under(&[docker()], &["calls"]));
+    let names: Vec<&str> = profile["syscalls"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|entry| entry["names"].as_array().unwrap())
+        .map(|name| name.as_str().unwrap())
+        .collect();
+    let numbered: Vec<(u32, &str)> =
+        names.iter().filter_map(|name| Some((Syscall::find(name)?.number(NATIVE)?, *name))).collect();
+    let highest = numbered.iter().map(|(number, _)| *number).max().unwrap();
+    let (mut denied, mut allowed) = (0, 0);
+    // The kernel lets its own trampolines (uretprobe and uprobe) past every filter.
+    let probes: &[u32] = if cfg!(target_arch = "x86_64") { &[335, 336] } else { &[] };
+    for number in (0..=480_u32).filter(|number| !probes.contains(number)) {
+        let key = format!("call.{number}");
+        let [without] = free.all(&key) else { continue };
+        let names: Vec<&str> =
+            numbered.iter().filter(|(one, _)| *one == number).map(|(_, name)| *name).collect();
+        let expected = match expected(&profile, &names) {
+            _ if number > highest => ENOSYS.to_owned(),
+            Some(error) => error.to_string(),
+            None => without.clone(),
+        };
+        *(if expected == *without { &mut allowed } else { &mut denied }) += 1;
+        assert_eq!(filtered.get(&key), expected, "number {number} {names:?}, without a filter {without}");
+    }
+    assert!(denied > 40 && allowed > 300, "{denied} denied, {allowed} allowed: the probe tried too little");
+}
+
+#[test]
+fn arguments_decide() {
+    let filter = [docker()];
+    for (family, denied) in
+        [(1, false), (2, false), (10, false), (16, false), (12, true), (38, true), (40, true)]
+    {
+        let got = call(&filter, "socket", &[&family.to_string(), "-1", "0"]);
+        assert_eq!(got == EPERM, denied, "socket of family {family}: {got}");
+    }
+    assert_eq!(call(&filter, "personality", &["0xffffffff"]), "0");
+    assert_eq!(call(&filter, "personality", &["0x40000"]), EPERM);
+    assert_eq!(call(&filter, "clone3", &["0", "0"]), ENOSYS);
+    for namespace in
+        ["0x10000000", "0x20000", "0x2000000", "0x4000000", "0x8000000", "0x20000000", "0x40000000"]
+    {
+        assert_eq!(call(&filter, "clone", &[namespace]), EPERM, "clone with {namespace}");
+        assert_eq!(call(&filter, "unshare", &[namespace]), EPERM, "unshare with {namespace}");
+    }
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn other_architectures_of_the_machine_are_filtered_too() {
+    let of = |number: &str, arguments: &[&str]| {
+        under(&[docker()], &[&["call32", number], arguments].concat()).get("call32").to_owned()
+    };
+    if under(&[], &["call32", "20"]).get("call32") != "0" {
+        return support::leave_out("needs a kernel that runs 32-bit programs");
+    }
+    assert_eq!(of("20", &[]), "0", "getpid");
+    assert_eq!(of("21", &["0", "0", "0"]), EPERM, "mount");
+    assert_eq!(of("359", &["40", "1", "0"]), EPERM, "socket of AF_VSOCK");
+    assert_eq!(of("435", &["0", "0"]), ENOSYS, "clone3");
+    let x32 = |number: &str| under(&[docker()], &["call", number]).get("call").to_owned();
+    assert_eq!(x32("0x400000a5"), EPERM, "mount");
+    assert_eq!(x32("0x40000400"), ENOSYS, "beyond the table");
+}
+
+#[test]
+fn emulation_pretends_what_a_single_user_cannot_do() {
+    let filters = [docker(), seccomp::root_emulation()];
+    let privileged = [
+        ("fchownat", &["-1", "0", "7", "7", "0"][..]),
+        ("fchown", &["-1", "7", "7"]),
+        ("setresuid", &["7", "7", "7"]),
+        ("setgid", &["7"]),
+        ("setgroups", &["1", "0"]),
+        ("capset", &["0", "0"]),
+        ("mknodat", &["-1", "0", "0x21b6", "259"]),
+        ("mknodat", &["-1", "0", "0x61b6", "259"]),
+    ];
+    for (name, arguments) in privileged {
+        assert_eq!(call(&filters, name, arguments), "0", "{name} {arguments:?}");
+        assert_ne!(call(&filters[..1], name, arguments), "0", "{name} {arguments:?} without emulation");
+    }
+    let bad_address = "14";
+    assert_eq!(
+        call(&filters, "mknodat", &["-100", "0", "0x11b6", "0"]),
+        bad_address,
+        "a fifo is made for real"
+    );
+    assert_eq!(call(&filters, "mknodat", &["-100", "0", "0x81b6", "0"]), bad_address, "so is a file");
+    assert_eq!(call(&filters, "mount", &["0", "0"]), EPERM, "what the profile denies stays denied");
+    assert_eq!(under(&filters, &["capabilities"]).get("seccomp_filters"), "2");
+    if cfg!(target_arch = "x86_64") && under(&[], &["call32", "20"]).get("call32") == "0" {
+        for (number, what) in
+            [("212", "chown32"), ("208", "setresuid32"), ("206", "setgroups32"), ("16", "lchown")]
+        {
+            assert_eq!(under(&filters, &["call32", number, "0", "7", "7"]).get("call32"), "0", "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_profile_of_the_user_does_what_it_says() {
+    let text = r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[
+        {"name":"getppid","action":"SCMP_ACT_ERRNO","errnoRet":77},
+        {"name":"umask","action":"SCMP_ACT_KILL_PROCESS"},
+        {"name":"getpgid","action":"SCMP_ACT_TRAP","args":[{"index":0,"value":7,"op":"SCMP_CMP_GT"}]},
+        {"name":"getsid","action":"SCMP_ACT_LOG"}]}"#;
+    let filter = [seccomp::from_json(text, CapSet::DOCKER).unwrap().unwrap()];
+    let of =
+        |number: &str, argument: &str| under(&filter, &["call", number, argument]).get("call").to_owned();
+    let number = |name: &str| Syscall::find(name).unwrap().number(NATIVE).unwrap().to_string();
+    assert_eq!(of(&number("getppid"), "0"), "77");
+    assert_eq!(of(&number("umask"), "18"), "signal 31");
+    assert_eq!(of(&number("getpgid"), "8"), "signal 31");
+    assert_eq!(of(&number("getpgid"), "0x100000000"), "signal 31");
+    assert_eq!(of(&number("getpgid"), "0"), "0");
+    assert_eq!(of(&number("getsid"), "0"), "0");
+}
+
+#[test]
+fn a_filter_wants_no_new_privileges_or_power_over_the_namespace() {
+    let loaded = std::thread::spawn(|| {
+        caps::settle(CapSet::EMPTY, true).unwrap();
+        docker().load()
+    });
+    let error = loaded.join().unwrap().unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{error}");
+}
