@@ -18,21 +18,23 @@ ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), p
 
 
 def pick(top):
-    """Regular files below `top` in an order that mixes all kinds: the first up to the count that are not large, then
-    large ones up to the size."""
+    """Regular files below `top` and their names in the image, in an order that mixes all kinds: the first up to the
+    count that are not large, then large ones up to the size. Where there are too few, some come twice."""
     found = []
     for directory, _, names in os.walk(top):
         for path in (os.path.join(directory, name) for name in names):
             if os.path.isfile(path) and not os.path.islink(path):
-                found.append((path, os.path.getsize(path)))
-    found.sort(key=lambda item: hashlib.sha256(item[0].encode()).digest())
-    chosen = [item for item in found if item[1] < LARGE][:FILES]
-    total = sum(size for _, size in chosen)
-    for path, size in found:
-        if size >= LARGE and total + size <= BYTES:
-            chosen.append((path, size))
-            total += size
-    return [path for path, _ in chosen]
+                found.append((path, "usr/" + os.path.relpath(path, top), os.path.getsize(path)))
+    found.sort(key=lambda item: hashlib.sha256(item[1].encode()).digest())
+    small = [item for item in found if item[2] < LARGE]
+    small += [(path, "again/" + name, size) for path, name, size in small]
+    chosen = small[:FILES]
+    total = sum(size for _, _, size in chosen)
+    for item in found:
+        if item[2] >= LARGE and total + item[2] <= BYTES:
+            chosen.append(item)
+            total += item[2]
+    return [(path, name) for path, name, _ in chosen]
 
 
 def clean(info):
@@ -98,9 +100,8 @@ def main():
     top, busybox, out = sys.argv[1:]
     files = pick(top)
     layout = Layout(os.path.join(out, "layout"))
-    names = [(path, "usr/" + os.path.relpath(path, top)) for path in files]
     # Dealt out like cards: layers of equal weight.
-    layers = [tar_of(sorted(names[n::LAYERS])) for n in range(LAYERS)]
+    layers = [tar_of(sorted(files[n::LAYERS], key=lambda item: item[1])) for n in range(LAYERS)]
     compressed = layout.image("large", layers)
     applets = io.BytesIO()
     with tarfile.open(fileobj=applets, mode="w") as archive:
@@ -117,7 +118,7 @@ def main():
     layout.close()
     with open(os.path.join(out, "small.tar"), "wb") as file:
         file.write(applets.getvalue())
-    facts = {"files": len(files), "bytes": sum(os.path.getsize(path) for path in files), "compressed": compressed,
+    facts = {"files": len(files), "bytes": sum(os.path.getsize(path) for path, _ in files), "compressed": compressed,
              "layers": LAYERS}
     with open(os.path.join(out, "facts.json"), "w") as file:
         json.dump(facts, file)

@@ -10,6 +10,7 @@
 pub(crate) mod account;
 pub(crate) mod debian;
 pub(crate) mod fixtures;
+pub(crate) mod front;
 pub(crate) mod image;
 pub(crate) mod leaks;
 pub(crate) mod probe;
@@ -63,20 +64,19 @@ macro_rules! each_mode {
         mod $name {
             #[allow(unused_imports, reason = "not each test needs more than dhow")]
             use super::*;
-            use crate::support::{Dhow, Mode};
 
-            fn body($dhow: &Dhow) $body
+            fn body($dhow: &crate::support::Dhow) $body
 
             #[test]
             fn mapped() {
-                if let Some(dhow) = Dhow::new(Mode::Mapped) {
+                if let Some(dhow) = crate::support::Dhow::new(crate::support::Mode::Mapped) {
                     body(&dhow);
                 }
             }
 
             #[test]
             fn single() {
-                if let Some(dhow) = Dhow::new(Mode::Single) {
+                if let Some(dhow) = crate::support::Dhow::new(crate::support::Mode::Single) {
                     body(&dhow);
                 }
             }

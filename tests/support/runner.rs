@@ -92,6 +92,11 @@ impl Dhow {
         Cmd::new(self, fixtures::binary()).words(line)
     }
 
+    /// `dhow run --rm --network none` with more options, an image and a command; `line` is split at blanks.
+    pub(crate) fn run(&self, line: &str) -> Cmd {
+        self.cmd("run --rm --network none").words(line)
+    }
+
     /// Another program as the same account in the same environment; `line` is split at blanks.
     pub(crate) fn tool(&self, line: &str) -> Cmd {
         let mut words = line.split_whitespace();
