@@ -65,6 +65,8 @@ pub(super) enum Target {
 #[derive(Debug, Default)]
 pub(super) struct Assembler {
     reversed: Vec<Instruction>,
+    /// Where each value is returned, as last written: the nearest.
+    returns: Vec<(u32, Label)>,
 }
 
 /// The furthest a conditional jump can go.
@@ -137,13 +139,18 @@ impl Assembler {
         match target {
             Target::Code(label) => label,
             Target::Return(value) => {
-                // Two instructions may come between here and the jump: the other side's return and its detour.
-                let wanted = Instruction { code: RET, jt: 0, jf: 0, k: value };
-                let near = self.reversed.iter().rev().take(REACH - 2).position(|one| *one == wanted);
-                match near {
-                    Some(back) => Label(self.reversed.len() - 1 - back),
-                    None => self.push(RET, value, (0, 0)),
+                let written = self.returns.iter().position(|(other, _)| *other == value);
+                match written.and_then(|index| self.returns.get(index)) {
+                    // Two instructions may come before the jump: the other side's return, and a detour to one.
+                    Some((_, label)) if self.distance(*label) + 2 <= REACH => return *label,
+                    _ => {}
                 }
+                let label = self.push(RET, value, (0, 0));
+                match written.and_then(|index| self.returns.get_mut(index)) {
+                    Some((_, nearest)) => *nearest = label,
+                    None => self.returns.push((value, label)),
+                }
+                label
             }
         }
     }

@@ -106,7 +106,8 @@ pub fn from_json(text: &str, capabilities: CapSet) -> Result<Option<Program>> {
     Ok(Some(program))
 }
 
-/// The filter for a container that has a single user and group; to be loaded after the profile.
+/// The filter for a container that has a single user and group and starts as its root; to be loaded after the profile
+/// and after everything that it would pretend. `emulation` says what it does.
 pub fn root_emulation() -> Program {
     Program::fixed(&EMULATION)
 }
