@@ -77,6 +77,12 @@ impl Entry {
         Self::file(format!("{dir}.wh..wh..opq"), "")
     }
 
+    /// Content, also of a kind that has none by rights.
+    pub(crate) fn data(mut self, data: impl Into<Vec<u8>>) -> Self {
+        self.data = data.into();
+        self
+    }
+
     pub(crate) fn mode(mut self, mode: u32) -> Self {
         self.mode = mode;
         self
