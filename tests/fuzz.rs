@@ -1,0 +1,189 @@
+//! Parsers of what strangers wrote, fed with damaged input: none may panic, hang or believe nonsense.
+//!
+//! By default each target gets a fixed number of inputs, the same each time. `DHOW_FUZZ_SECONDS=N` feeds each for so
+//! long, from a seed that is printed and can be given again as `DHOW_FUZZ_SEED`. An input that fails is kept in a file.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use dhow::image::manifest::Manifest;
+use dhow::model::digest::Digest;
+use dhow::model::image::ImageConfig;
+use dhow::model::platform::Platform;
+use dhow::model::reference::Reference;
+
+/// Inputs for each target where no time is given.
+const INPUTS: u64 = 20_000;
+
+/// A generator of numbers that are random enough (xorshift64*).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        (self.next() % limit.max(1) as u64) as usize
+    }
+}
+
+/// Bytes that mean something to one of the parsers.
+const TELLING: &[u8] = b"\0\n\r\t \"%*+,-./0179:;<=>@AZ[\\]_az{}~\x7f\x80\xc3\xff";
+
+/// Pieces that mean something to one of the parsers.
+const PIECES: &[&str] = &[
+    "sha256:",
+    "..",
+    "//",
+    "null",
+    "{}",
+    "[]",
+    "-1",
+    "18446744073709551616",
+    "1e999",
+    "\\u0000",
+    "\\ud800",
+    "@",
+    "::",
+    "localhost:",
+];
+
+/// One of `seeds`, damaged in one to eight places.
+fn damaged(random: &mut Random, seeds: &[Vec<u8>]) -> Vec<u8> {
+    let mut input = seeds[random.below(seeds.len())].clone();
+    for _ in 0..=random.below(8) {
+        let at = random.below(input.len() + 1);
+        let end = (at + random.below(16)).min(input.len());
+        match random.below(7) {
+            0 if at < input.len() => input[at] ^= 1 << random.below(8),
+            1 if at < input.len() => input[at] = TELLING[random.below(TELLING.len())],
+            2 => input.truncate(at),
+            3 => drop(input.drain(at..end)),
+            4 => drop(input.splice(at..at, input[at..end].to_vec())),
+            5 => drop(input.splice(at..end, PIECES[random.below(PIECES.len())].bytes())),
+            _ => {
+                let other = &seeds[random.below(seeds.len())];
+                let from = random.below(other.len());
+                input.splice(at.., other[from..].iter().copied());
+            }
+        }
+    }
+    input
+}
+
+/// Feeds `target` with damaged `seeds`, and with the seeds themselves.
+fn feed(name: &str, seeds: &[Vec<u8>], target: impl Fn(&[u8])) {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let seconds = number("DHOW_FUZZ_SECONDS");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
+    let seed = number("DHOW_FUZZ_SEED").unwrap_or(if seconds.is_some() { now } else { 1 });
+    let mut random = Random(seed | 1);
+    let until = Instant::now() + Duration::from_secs(seconds.unwrap_or(0));
+    let more = |count: u64| if seconds.is_some() { Instant::now() < until } else { count < INPUTS };
+    let mut inputs: Vec<Vec<u8>> = seeds.to_vec();
+    let mut count = 0;
+    while more(count) {
+        let input = inputs.pop().unwrap_or_else(|| damaged(&mut random, seeds));
+        let begin = Instant::now();
+        let outcome = catch_unwind(AssertUnwindSafe(|| target(&input)));
+        if outcome.is_err() || begin.elapsed() > Duration::from_secs(5) {
+            let file = std::env::temp_dir().join(format!("dhow-fuzz-{name}-{seed}-{count}"));
+            std::fs::write(&file, &input).unwrap();
+            panic!("{name} fails or hangs, seed {seed}: the input is in {}", file.display());
+        }
+        count += 1;
+    }
+}
+
+fn seeds(texts: &[&str]) -> Vec<Vec<u8>> {
+    texts.iter().map(|text| text.as_bytes().to_vec()).collect()
+}
+
+const HEX: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+#[test]
+fn references() {
+    let pinned = format!("registry.example.org:5000/team/app:v1.2@sha256:{HEX}");
+    let seeds = seeds(&[
+        "busybox",
+        "library/busybox:latest",
+        "localhost:5000/a/b_c__d-e.f:T-1.0",
+        "[::1]:5000/x",
+        &pinned,
+    ]);
+    feed("reference", &seeds, |input| {
+        let Ok(text) = std::str::from_utf8(input) else { return };
+        let Ok(reference) = text.parse::<Reference>() else { return };
+        // What was accepted means the same when it is read again, in both of its forms.
+        assert_eq!(reference.to_string().parse::<Reference>().unwrap(), reference);
+        assert_eq!(reference.familiar().parse::<Reference>().unwrap(), reference);
+        let path = reference.repository();
+        assert!(!path.split('/').any(|part| part.is_empty() || part == "." || part == ".."), "{path:?}");
+    });
+}
+
+#[test]
+fn digests_and_platforms() {
+    let digest = format!("sha256:{HEX}");
+    feed(
+        "digest",
+        &seeds(&[&digest, "sha512:00", "linux/arm64/v8", "linux/amd64", "arm", "windows(10.0)/amd64"]),
+        |input| {
+            let Ok(text) = std::str::from_utf8(input) else { return };
+            if let Ok(digest) = text.parse::<Digest>() {
+                assert!(
+                    digest.hex().bytes().all(|byte| byte.is_ascii_hexdigit()) && digest.hex().len() >= 64
+                );
+            }
+            if let Ok(platform) = text.parse::<Platform>() {
+                assert_eq!(platform.to_string().parse::<Platform>().unwrap(), platform);
+            }
+        },
+    );
+}
+
+#[test]
+fn manifests() {
+    let descriptor = format!(
+        r#"{{"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","digest":"sha256:{HEX}","size":32}}"#
+    );
+    let image = format!(
+        r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{descriptor},"layers":[{descriptor},{descriptor}]}}"#
+    );
+    let index = format!(
+        r#"{{"schemaVersion":2,"manifests":[{{"digest":"sha256:{HEX}","size":7,"platform":{{"os":"linux","architecture":"arm","variant":"v7"}}}}]}}"#
+    );
+    let old = r#"{"schemaVersion":1,"fsLayers":[{"blobSum":"x"}]}"#;
+    feed("manifest", &seeds(&[&image, &index, old]), |input| {
+        for declared in ["", "application/vnd.oci.image.index.v1+json", "text/html"] {
+            let _ = Manifest::parse(input, declared).map_err(|error| error.to_string());
+        }
+    });
+}
+
+#[test]
+fn configurations() {
+    let config = support::Image::new([support::Layer::new([])])
+        .set("Env", vec!["A=b"])
+        .set("Volumes", serde_json::json!({"/v": {}}))
+        .set("Labels", serde_json::json!({"a": "b"}))
+        .set("Healthcheck", serde_json::json!({"Test": ["CMD", "true"], "Interval": 5}));
+    feed("configuration", &[config.config_bytes()], |input| {
+        if let Ok(config) = serde_json::from_slice::<ImageConfig>(input) {
+            assert!(
+                config
+                    .rootfs
+                    .diff_ids
+                    .iter()
+                    .all(|digest| digest.hex().bytes().all(|byte| byte.is_ascii_hexdigit()))
+            );
+        }
+    });
+}
