@@ -9,6 +9,7 @@
 
 pub(crate) mod account;
 pub(crate) mod debian;
+pub(crate) mod docker_profile;
 pub(crate) mod fixtures;
 pub(crate) mod front;
 pub(crate) mod image;
