@@ -90,8 +90,8 @@ impl Syscall {
     }
 }
 
-/// For the one in thousands who calls through a multiplexer: which argument 0 of socketcall(2) (`linux/net.h`) or
-/// ipc(2) (`linux/ipc.h`) means `name` on 32-bit x86.
+/// The multiplexer through which 32-bit x86 can make the call `name` as well, and what its first argument then is:
+/// socketcall(2) (`linux/net.h`) or ipc(2) (`linux/ipc.h`).
 pub(super) fn multiplexed(name: &str) -> Option<(Syscall, u64)> {
     const SOCKETCALL: [&str; 20] = [
         "socket",
