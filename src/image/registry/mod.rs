@@ -9,6 +9,7 @@ pub mod auth;
 pub mod blob;
 pub mod challenge;
 pub mod config;
+pub mod credentials;
 pub mod http;
 pub mod proxy;
 pub mod refusal;

@@ -1,0 +1,173 @@
+//! One file with credentials: docker's `config.json` or podman's `auth.json`, which share their format.
+//!
+//! Everything else in the file is kept as it is.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize as _;
+use serde_json::{Map, Value, json};
+
+use super::DOCKER_HUB_KEY;
+use crate::error::invalid;
+use crate::image::registry::auth::Credential;
+use crate::model::reference::DEFAULT_REGISTRY;
+use crate::store::atomic::{self, Durability};
+
+/// The content of a file.
+#[derive(Debug, Default)]
+pub(super) struct AuthFile {
+    content: Map<String, Value>,
+}
+
+impl AuthFile {
+    /// Reads a file; `None` if it does not exist. An empty file is an empty object.
+    pub(super) fn read(path: &Path) -> Result<Option<Self>> {
+        let text = match std::fs::read(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).with_context(|| format!("cannot read `{}`", path.display())),
+        };
+        if text.trim_ascii().is_empty() {
+            return Ok(Some(Self::default()));
+        }
+        let content = serde_json::from_slice(&text)
+            .map_err(|error| invalid(format!("the file `{}` is malformed: {error}", path.display())))?;
+        Ok(Some(Self { content }))
+    }
+
+    /// Replaces the file, at the end of any links, by one that only the user can read.
+    pub(super) fn write(&self, path: &Path) -> Result<()> {
+        let target = resolve(path);
+        let mut text = Vec::new();
+        let indented = serde_json::ser::PrettyFormatter::with_indent(b"\t");
+        self.content.serialize(&mut serde_json::Serializer::with_formatter(&mut text, indented))?;
+        text.push(b'\n');
+        atomic::write(&target, &text, Durability::Lasting)
+            .with_context(|| format!("cannot write `{}`", path.display()))
+    }
+
+    /// The name of the helper for a registry: its own, else the one for all.
+    pub(super) fn helper(&self, registry: &str) -> Option<&str> {
+        let own = self
+            .content
+            .get("credHelpers")
+            .and_then(|helpers| names(registry).iter().find_map(|name| helpers.get(name)?.as_str()));
+        own.or_else(|| self.content.get("credsStore")?.as_str()).filter(|name| !name.is_empty())
+    }
+
+    /// The credential for a repository (`registry/path`): that with the longest key that covers it.
+    pub(super) fn credential(&self, repository: &str) -> Result<Option<Credential>> {
+        let Some(auths) = self.content.get("auths").and_then(Value::as_object) else { return Ok(None) };
+        let mut name = repository;
+        loop {
+            if let Some(entry) = entry(auths, name)
+                && let Some(credential) = decode(entry)?
+            {
+                return Ok(Some(credential));
+            }
+            match name.rsplit_once('/') {
+                Some((shorter, _)) => name = shorter,
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// Keeps a credential under `key`.
+    pub(super) fn insert(&mut self, key: &str, credential: &Credential) {
+        let entry = match credential {
+            Credential::Password { username, password } => {
+                json!({ "auth": STANDARD.encode(format!("{username}:{password}")) })
+            }
+            Credential::Identity(token) => json!({ "identitytoken": token }),
+            Credential::Access(token) => json!({ "registrytoken": token }),
+        };
+        self.change(|auths| auths.insert(key.to_owned(), entry));
+    }
+
+    /// Notes that a helper has the credential for `key`, as docker does.
+    pub(super) fn note(&mut self, key: &str) {
+        self.change(|auths| auths.insert(key.to_owned(), json!({})));
+    }
+
+    /// Removes the entry of a whole registry. Returns whether there was one.
+    pub(super) fn remove(&mut self, registry: &str) -> bool {
+        self.change(|auths| {
+            let before = auths.len();
+            auths.retain(|key, _| !same(key, registry));
+            auths.len() < before
+        })
+    }
+
+    /// Gives `change` the entries, and puts them back.
+    fn change<T>(&mut self, change: impl FnOnce(&mut Map<String, Value>) -> T) -> T {
+        let mut auths = match self.content.remove("auths") {
+            Some(Value::Object(auths)) => auths,
+            _ => Map::new(),
+        };
+        let result = change(&mut auths);
+        self.content.insert("auths".into(), Value::Object(auths));
+        result
+    }
+}
+
+/// All names under which a registry's entry may be found.
+fn names(registry: &str) -> Vec<&str> {
+    if registry == DEFAULT_REGISTRY {
+        vec![DOCKER_HUB_KEY, DEFAULT_REGISTRY, "index.docker.io"]
+    } else {
+        vec![registry]
+    }
+}
+
+fn entry<'a>(auths: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    if let Some(exact) = names(name).into_iter().find_map(|name| auths.get(name)) {
+        return Some(exact);
+    }
+    auths.iter().find(|(key, _)| same(key, name)).map(|(_, value)| value)
+}
+
+/// Whether a key means the registry or repository `name`: old files have URLs with a path of the API's version.
+fn same(key: &str, name: &str) -> bool {
+    let bare = key.trim_start_matches("https://").trim_start_matches("http://").trim_end_matches('/');
+    let bare = bare.trim_end_matches("/v1").trim_end_matches("/v2");
+    names(name).contains(&key) || bare == name || name == DEFAULT_REGISTRY && bare == "index.docker.io"
+}
+
+fn decode(entry: &Value) -> Result<Option<Credential>> {
+    let text = |name: &str| entry.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    if let Some(token) = text("registrytoken") {
+        return Ok(Some(Credential::Access(token.to_owned())));
+    }
+    if let Some(token) = text("identitytoken") {
+        return Ok(Some(Credential::Identity(token.to_owned())));
+    }
+    if let (Some(username), Some(password)) = (text("username"), text("password")) {
+        return Ok(Some(Credential::Password { username: username.into(), password: password.into() }));
+    }
+    let Some(auth) = text("auth") else { return Ok(None) };
+    let decoded = STANDARD
+        .decode(auth.trim())
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .ok_or_else(|| invalid("its `auth` is not base64"))?;
+    let (username, password) =
+        decoded.split_once(':').ok_or_else(|| invalid("its `auth` holds no password"))?;
+    let password = password.trim_end_matches('\0');
+    Ok(Some(Credential::Password { username: username.into(), password: password.into() }))
+}
+
+/// Where a chain of links ends, whether or not a file is there.
+fn resolve(path: &Path) -> PathBuf {
+    const LINKS: usize = 20;
+    let mut target = path.to_owned();
+    for _ in 0..LINKS {
+        match std::fs::read_link(&target) {
+            Ok(next) => target = target.parent().unwrap_or(Path::new("/")).join(next),
+            Err(_) => break,
+        }
+    }
+    target
+}

@@ -1,0 +1,288 @@
+//! Where credentials for registries are kept: docker's `config.json`, podman's `auth.json`, and helper programs.
+//!
+//! Files are asked in this order, and the first that knows the registry wins: `$DOCKER_CONFIG/config.json` (by default
+//! `~/.docker/config.json`), `$REGISTRY_AUTH_FILE`, `$XDG_RUNTIME_DIR/containers/auth.json`,
+//! `~/.config/containers/auth.json`. A helper runs only if a file names it for the registry in question.
+
+mod file;
+mod helper;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::auth::Credential;
+use super::config::{Endpoint, Registries};
+use super::repository::Source;
+use crate::model::environment::Environment;
+use crate::model::reference::{DEFAULT_REGISTRY, Reference};
+use file::AuthFile;
+
+/// What docker calls Docker Hub in its files.
+pub const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
+
+/// The files that may hold credentials, read when they are needed.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// Docker's file, which is also where new credentials go.
+    config: Option<PathBuf>,
+    others: Vec<PathBuf>,
+}
+
+/// What was found, and what went wrong on the way without being fatal.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The credential, if there is one.
+    pub credential: Option<Credential>,
+    /// A helper that failed: the registry is asked without a credential.
+    pub warnings: Vec<String>,
+}
+
+/// Where a credential went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// Into this file, where anyone who can read it can use it.
+    File(PathBuf),
+    /// Into the care of this helper.
+    Helper(String),
+}
+
+impl Credentials {
+    /// The files that apply to the user of `environment`.
+    pub fn new(environment: &Environment) -> Self {
+        let docker = environment.path("DOCKER_CONFIG").or_else(|| Some(environment.home()?.join(".docker")));
+        let runtime = environment.path("XDG_RUNTIME_DIR").map(|dir| dir.join("containers/auth.json"));
+        let user = environment.config_home().map(|dir| dir.join("containers/auth.json"));
+        let others = [environment.path("REGISTRY_AUTH_FILE"), runtime, user].into_iter().flatten().collect();
+        Self { config: docker.map(|dir| dir.join("config.json")), others }
+    }
+
+    /// The credential for a repository (`registry/path`), or for a whole registry.
+    pub fn find(&self, repository: &str) -> Result<Found> {
+        let mut warnings = Vec::new();
+        for path in self.config.iter().chain(&self.others) {
+            let Some(file) = AuthFile::read(path)? else { continue };
+            let registry = registry_of(repository);
+            if let Some(name) = file.helper(registry) {
+                match helper::get(name, &key(registry)) {
+                    Ok(Some(credential)) => return Ok(Found { credential: Some(credential), warnings }),
+                    Ok(None) => {}
+                    Err(error) => {
+                        warnings.push(format!("the credential for {registry} is not to be had: {error:#}"));
+                    }
+                }
+            }
+            let known = file.credential(repository).with_context(|| {
+                format!("cannot use the credential for {registry} in `{}`", path.display())
+            })?;
+            if known.is_some() {
+                return Ok(Found { credential: known, warnings });
+            }
+        }
+        Ok(Found { credential: None, warnings })
+    }
+
+    /// Keeps a credential, in the helper that is configured for `registry`, else in docker's file.
+    pub fn store(&self, registry: &str, credential: &Credential) -> Result<Stored> {
+        let path = self.file()?;
+        let mut file = AuthFile::read(path)?.unwrap_or_default();
+        let stored = match file.helper(registry) {
+            Some(name) => {
+                helper::store(name, &key(registry), credential)?;
+                let name = name.to_owned();
+                file.note(&key(registry));
+                Stored::Helper(name)
+            }
+            None => {
+                file.insert(&key(registry), credential);
+                Stored::File(path.to_owned())
+            }
+        };
+        file.write(path)?;
+        Ok(stored)
+    }
+
+    /// Forgets the credential for `registry` wherever docker would have put it. Returns whether there was one.
+    pub fn erase(&self, registry: &str) -> Result<bool> {
+        let path = self.file()?;
+        let Some(mut file) = AuthFile::read(path)? else { return Ok(false) };
+        let mut known = false;
+        if let Some(name) = file.helper(registry) {
+            known = helper::get(name, &key(registry))?.is_some();
+            if known {
+                helper::erase(name, &key(registry))?;
+            }
+        }
+        if file.remove(registry) {
+            known = true;
+            file.write(path)?;
+        }
+        Ok(known)
+    }
+
+    fn file(&self) -> Result<&Path> {
+        self.config.as_deref().ok_or_else(|| {
+            crate::error::invalid("there is no place for credentials: HOME is not set")
+                .hint("set HOME, or DOCKER_CONFIG to a directory")
+                .into()
+        })
+    }
+}
+
+/// The servers that may hold `reference`, each with its credential, and warnings. Runs helpers, so it must be called
+/// before the process enters a user namespace.
+pub fn sources(
+    registries: &Registries,
+    credentials: &Credentials,
+    reference: &Reference,
+) -> Result<(Vec<Source>, Vec<String>)> {
+    let mut sources = Vec::new();
+    let mut warnings = Vec::new();
+    for endpoint in registries.endpoints(reference)? {
+        let found = credentials.find(&name_at(&endpoint, reference))?;
+        warnings.extend(found.warnings);
+        sources.push(Source { endpoint, credential: found.credential });
+    }
+    Ok((sources, warnings))
+}
+
+/// The name under which credentials for an endpoint are kept.
+fn name_at(endpoint: &Endpoint, reference: &Reference) -> String {
+    if endpoint.host == super::config::server(DEFAULT_REGISTRY) && reference.registry() == DEFAULT_REGISTRY {
+        return format!("{DEFAULT_REGISTRY}/{}", endpoint.repository);
+    }
+    format!("{}/{}", endpoint.host, endpoint.repository)
+}
+
+fn registry_of(repository: &str) -> &str {
+    repository.split('/').next().unwrap_or_default()
+}
+
+/// How docker's files and the helpers call a registry.
+pub fn key(registry: &str) -> String {
+    if registry == DEFAULT_REGISTRY { DOCKER_HUB_KEY.to_owned() } else { registry.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    fn home() -> (tempfile::TempDir, Credentials) {
+        let dir = tempfile::tempdir().unwrap();
+        let environment = Environment::from_iter([
+            ("HOME", dir.path().to_owned()),
+            ("XDG_RUNTIME_DIR", dir.path().join("run")),
+            ("REGISTRY_AUTH_FILE", dir.path().join("named.json")),
+        ]);
+        let credentials = Credentials::new(&environment);
+        (dir, credentials)
+    }
+
+    fn password(username: &str) -> Credential {
+        Credential::Password { username: username.into(), password: "p:w".into() }
+    }
+
+    fn user(credentials: &Credentials, name: &str) -> Option<String> {
+        let found = credentials.find(name).unwrap();
+        found.credential.and_then(|credential| credential.username().map(str::to_owned))
+    }
+
+    fn write(path: PathBuf, text: &str) {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    #[test]
+    fn what_is_stored_is_found_and_erased() {
+        let (dir, credentials) = home();
+        let path = dir.path().join(".docker/config.json");
+        write(path.clone(), r#"{"psFormat":"x","auths":{"other":{"auth":"YTpi"}}}"#);
+        assert_eq!(credentials.store("r.example:5000", &password("me")).unwrap(), Stored::File(path.clone()));
+        assert_eq!(credentials.find("r.example:5000/a/b").unwrap().credential, Some(password("me")));
+        assert_eq!(user(&credentials, "r.example/a"), None);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains("psFormat") && text.contains("YTpi"), "{text}");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(credentials.erase("r.example:5000").unwrap());
+        assert!(!credentials.erase("r.example:5000").unwrap());
+        assert_eq!(user(&credentials, "other/x").as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn docker_hub_has_a_key_of_its_own() {
+        let (dir, credentials) = home();
+        credentials.store("docker.io", &password("me")).unwrap();
+        let text = std::fs::read_to_string(dir.path().join(".docker/config.json")).unwrap();
+        assert!(text.contains(DOCKER_HUB_KEY), "{text}");
+        assert_eq!(user(&credentials, "docker.io/library/x").as_deref(), Some("me"));
+        assert!(credentials.erase("docker.io").unwrap());
+    }
+
+    #[test]
+    fn a_link_to_the_file_stays_one() {
+        let (dir, credentials) = home();
+        let target = dir.path().join("elsewhere.json");
+        write(target.clone(), "{}");
+        std::fs::create_dir(dir.path().join(".docker")).unwrap();
+        let link = dir.path().join(".docker/config.json");
+        std::os::unix::fs::symlink("../elsewhere.json", &link).unwrap();
+        credentials.store("r.example", &password("me")).unwrap();
+        assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert!(std::fs::read_to_string(target).unwrap().contains("r.example"));
+    }
+
+    #[test]
+    fn podmans_files_know_namespaces_and_come_after_dockers() {
+        let (dir, credentials) = home();
+        let auth = |user: &str| {
+            use base64::Engine as _;
+            base64::engine::general_purpose::STANDARD.encode(format!("{user}:p"))
+        };
+        write(
+            dir.path().join("run/containers/auth.json"),
+            &format!(
+                r#"{{"auths":{{"r.example":{{"auth":"{}"}},"r.example/team":{{"auth":"{}"}},"r.example/team/x":{{"auth":"{}"}}}}}}"#,
+                auth("all"),
+                auth("team"),
+                auth("one")
+            ),
+        );
+        assert_eq!(user(&credentials, "r.example/team/x").as_deref(), Some("one"));
+        assert_eq!(user(&credentials, "r.example/team/y").as_deref(), Some("team"));
+        assert_eq!(user(&credentials, "r.example/teamx/y").as_deref(), Some("all"));
+        write(
+            dir.path().join("named.json"),
+            &format!(r#"{{"auths":{{"r.example":{{"auth":"{}"}}}}}}"#, auth("named")),
+        );
+        assert_eq!(user(&credentials, "r.example/team/x").as_deref(), Some("named"));
+        credentials.store("r.example", &password("docker")).unwrap();
+        assert_eq!(user(&credentials, "r.example/team/x").as_deref(), Some("docker"));
+    }
+
+    #[test]
+    fn a_missing_helper_is_a_warning() {
+        let (dir, credentials) = home();
+        write(dir.path().join(".docker/config.json"), r#"{"credsStore":"dhow-test-nonexistent"}"#);
+        let found = credentials.find("r.example/x").unwrap();
+        assert_eq!(found.credential, None);
+        assert!(
+            found.warnings[0].contains("docker-credential-dhow-test-nonexistent"),
+            "{:?}",
+            found.warnings
+        );
+        assert!(credentials.store("r.example", &password("me")).is_err());
+    }
+
+    #[test]
+    fn malformed_files_are_named() {
+        let (dir, credentials) = home();
+        write(dir.path().join(".docker/config.json"), "{");
+        let message = format!("{:#}", credentials.find("r.example").unwrap_err());
+        assert!(message.contains("config.json"), "{message}");
+        write(dir.path().join(".docker/config.json"), r#"{"auths":{"r.example":{"auth":"%%"}}}"#);
+        assert!(credentials.find("r.example").is_err());
+        write(dir.path().join(".docker/config.json"), r#"{"auths":null,"credHelpers":null}"#);
+        assert_eq!(credentials.find("r.example").unwrap().credential, None);
+    }
+}
