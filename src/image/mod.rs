@@ -2,4 +2,8 @@
 
 pub mod hash;
 pub mod manifest;
+pub mod pack;
+pub mod recipe;
 pub mod registry;
+pub mod tar;
+pub mod unpack;

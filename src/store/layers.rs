@@ -43,16 +43,22 @@ impl Deref for LayerLease {
 #[derive(Debug)]
 pub struct LayerDraft {
     store: Store,
-    diff_id: Digest,
     temp: TempDir,
+    reserved: Option<Reserved>,
+}
+
+/// A digest that nobody else unpacks while this lives.
+#[derive(Debug)]
+struct Reserved {
+    diff_id: Digest,
     lease: Lock,
     _unpack: Lock,
 }
 
 impl LayerDraft {
-    /// The digest that the layer's tar stream must have.
-    pub fn diff_id(&self) -> &Digest {
-        &self.diff_id
+    /// The digest that the layer's tar stream must have, where it is known before.
+    pub fn diff_id(&self) -> Option<&Digest> {
+        self.reserved.as_ref().map(|reserved| &reserved.diff_id)
     }
 
     /// The directory to create the tree in; it exists, with mode 0755.
@@ -70,20 +76,31 @@ impl LayerDraft {
         self.temp.path().join("extra")
     }
 
-    /// Gives the verified layer its name.
-    pub fn commit(self, record: LayerRecord) -> anyhow::Result<LayerLease> {
-        let target = self.store.layer_dir(&self.diff_id);
-        if record.diff_id != self.diff_id {
-            return Err(Failure::new(
-                Kind::Corrupt,
-                format!("layer {} was unpacked as {}", record.diff_id, self.diff_id),
-            )
-            .into());
+    /// A directory for what the layer does not keep; it does not exist.
+    pub fn scratch(&self) -> PathBuf {
+        self.temp.path().join("scratch")
+    }
+
+    /// Gives the verified layer its name. If another process was quicker with a layer whose digest was not known
+    /// before, that one stays.
+    pub fn commit(mut self, record: LayerRecord) -> anyhow::Result<LayerLease> {
+        let reserved = match self.reserved.take() {
+            Some(reserved) => reserved,
+            None => match self.store.reserve_layer(&record.diff_id)? {
+                Ok(reserved) => reserved,
+                Err(lease) => return Ok(lease),
+            },
+        };
+        if record.diff_id != reserved.diff_id {
+            let message = format!("layer {} was unpacked as {}", record.diff_id, reserved.diff_id);
+            return Err(Failure::new(Kind::Corrupt, message).into());
         }
+        let target = self.store.layer_dir(&record.diff_id);
         atomic::write_json(&self.temp.path().join("layer.json"), &record, Durability::Passing)
+            .and_then(|()| self.store.discard(&self.scratch()))
             .and_then(|()| self.temp.rename_to(&target))
-            .with_context(|| format!("cannot store layer {}", self.diff_id))?;
-        Ok(LayerLease { record, _lock: self.lease })
+            .with_context(|| format!("cannot store layer {}", record.diff_id))?;
+        Ok(LayerLease { record, _lock: reserved.lease })
     }
 }
 
@@ -105,22 +122,36 @@ impl Store {
     /// The layer's lease, or the right to make it. Waits while another process makes it, so a caller that already
     /// holds a draft must be making that one in another thread, or two pulls could wait for each other.
     pub fn begin_layer(&self, diff_id: &Digest) -> anyhow::Result<LayerSlot> {
+        match self.reserve_layer(diff_id)? {
+            Ok(reserved) => Ok(LayerSlot::Draft(self.draft(Some(reserved))?)),
+            Err(lease) => Ok(LayerSlot::Present(lease)),
+        }
+    }
+
+    /// A draft of a layer whose digest will be known when it has been read.
+    pub fn begin_unknown_layer(&self) -> anyhow::Result<LayerDraft> {
+        self.draft(None)
+    }
+
+    fn draft(&self, reserved: Option<Reserved>) -> anyhow::Result<LayerDraft> {
+        let temp = self.temp_dir()?;
+        make_open_dir(&temp.path().join("fs")).context("cannot make a directory for a layer")?;
+        Ok(LayerDraft { store: self.clone(), temp, reserved })
+    }
+
+    fn reserve_layer(&self, diff_id: &Digest) -> anyhow::Result<Result<Reserved, LayerLease>> {
         let doing = || format!("cannot reserve layer {diff_id}");
         let lease =
             Lock::acquire(&self.lock_path("layer", diff_id.hex()), Mode::Shared).with_context(doing)?;
         if let Some(record) = self.layer(diff_id)? {
-            return Ok(LayerSlot::Present(LayerLease { record, _lock: lease }));
+            return Ok(Err(LayerLease { record, _lock: lease }));
         }
         let unpack =
             Lock::acquire(&self.lock_path("unpack", diff_id.hex()), Mode::Exclusive).with_context(doing)?;
         if let Some(record) = self.layer(diff_id)? {
-            return Ok(LayerSlot::Present(LayerLease { record, _lock: lease }));
+            return Ok(Err(LayerLease { record, _lock: lease }));
         }
-        let temp = self.temp_dir()?;
-        make_open_dir(&temp.path().join("fs")).with_context(doing)?;
-        let draft =
-            LayerDraft { store: self.clone(), diff_id: diff_id.clone(), temp, lease, _unpack: unpack };
-        Ok(LayerSlot::Draft(draft))
+        Ok(Ok(Reserved { diff_id: diff_id.clone(), lease, _unpack: unpack }))
     }
 
     /// Remembers that a registry holds a layer's blob.

@@ -1,0 +1,124 @@
+//! Writes the tar stream of a layer again, byte by byte as it was unpacked, from its tree and its recipe.
+
+use std::fs::File;
+use std::io::{self, Read as _, Write};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+use sha2::Digest as _;
+
+use super::recipe::{RecipeReader, Record};
+use crate::error::{Failure, corrupt};
+use crate::model::digest::Digest;
+use crate::store::Store;
+
+/// Size of the copy buffer.
+const BUFFER: usize = 256 << 10;
+
+/// Writes the tar stream of the layer `diff_id` to `out` and verifies its digest. An error of kind corrupt means that
+/// what was written is not the layer, so the caller must not let it count.
+pub fn pack(store: &Store, diff_id: &Digest, out: &mut dyn Write) -> anyhow::Result<()> {
+    let doing = || format!("cannot write layer {diff_id}");
+    let mut packer = Packer::open(store, diff_id, out).with_context(doing)?;
+    packer.run().with_context(doing)?;
+    let found = Digest::from_sha256(packer.hash.finalize().as_slice());
+    if found == *diff_id {
+        return Ok(());
+    }
+    Err(changed(&format!("its content has the digest {found} now")).context(doing()))
+}
+
+struct Packer<'a> {
+    recipe: RecipeReader,
+    tree: OwnedFd,
+    /// Where contents are that the tree does not have, if there are any.
+    extra: Option<PathBuf>,
+    hash: sha2::Sha256,
+    out: &'a mut dyn Write,
+    buffer: Vec<u8>,
+}
+
+impl<'a> Packer<'a> {
+    fn open(store: &Store, diff_id: &Digest, out: &'a mut dyn Write) -> anyhow::Result<Self> {
+        let dir = store.layer_dir(diff_id);
+        let recipe = RecipeReader::new(File::open(dir.join("recipe")).context("cannot open the recipe")?)?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let tree = rustix::fs::openat(CWD, dir.join("fs"), flags, Mode::empty())
+            .context("cannot open the layer's tree")?;
+        let extra = Some(dir.join("extra")).filter(|extra| extra.exists());
+        Ok(Self { recipe, tree, extra, hash: sha2::Sha256::new(), out, buffer: vec![0; BUFFER] })
+    }
+
+    fn run(&mut self) -> anyhow::Result<()> {
+        while let Some(record) = self.recipe.next_record()? {
+            match record {
+                Record::Raw(length) => self.raw(length)?,
+                Record::File { number, length, path } => {
+                    self.file(number, length, &path)
+                        .with_context(|| format!("at `{}`", String::from_utf8_lossy(&path).escape_debug()))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn raw(&mut self, mut left: u64) -> anyhow::Result<()> {
+        while left > 0 {
+            let part = part(&mut self.buffer, left);
+            self.recipe.read(part).context("cannot read the recipe")?;
+            left -= part.len() as u64;
+            self.hash.update(&*part);
+            self.out.write_all(part)?;
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, number: u32, length: u64, path: &[u8]) -> anyhow::Result<()> {
+        let mut file = self.content(number, path)?;
+        if file.metadata()?.len() != length {
+            return Err(changed("a file has another size now"));
+        }
+        let mut left = length;
+        while left > 0 {
+            let part = part(&mut self.buffer, left);
+            file.read_exact(part).context("cannot read the file")?;
+            left -= part.len() as u64;
+            self.hash.update(&*part);
+            self.out.write_all(part)?;
+        }
+        Ok(())
+    }
+
+    fn content(&self, number: u32, path: &[u8]) -> anyhow::Result<File> {
+        if let Some(extra) = &self.extra {
+            match File::open(extra.join(number.to_string())) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                other => return Ok(other?),
+            }
+        }
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        loop {
+            match rustix::fs::openat2(&self.tree, path, flags, Mode::empty(), resolve) {
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
+                    return Err(changed("a file is missing"));
+                }
+                other => return Ok(File::from(other?)),
+            }
+        }
+    }
+}
+
+fn part(buffer: &mut [u8], left: u64) -> &mut [u8] {
+    let length = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+    &mut buffer[..length]
+}
+
+fn changed(how: &str) -> anyhow::Error {
+    let failure: Failure = corrupt(format!("the layer was changed in the store: {how}"));
+    failure.hint("remove the image and pull or load it again").into()
+}

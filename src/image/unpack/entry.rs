@@ -1,0 +1,198 @@
+//! What one member of a layer does to the tree: a file, directory, link or device is made, or something below hidden.
+//!
+//! Deletions follow the OCI image specification ("Whiteouts"): `.wh.NAME` hides NAME of the layers below, never
+//! a NAME of this layer, wherever in the archive either stands; `.wh..wh..opq` hides all of the directory below.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
+
+use anyhow::Context as _;
+
+use super::Recorder;
+use super::tree::{At, Tree};
+use crate::error::{Failure, corrupt, unsupported};
+use crate::image::tar::sparse::Segment;
+use crate::image::tar::{Kind, Member, TarReader};
+
+const WHITEOUT: &[u8] = b".wh.";
+/// Names that AUFS kept for itself; they mean nothing in a layer.
+const AUFS: &[u8] = b".wh..wh.";
+const OPAQUE: &[u8] = b".wh..wh..opq";
+
+/// Where a member goes: a directory of the tree and a name in it; both empty for the root.
+#[derive(Debug, PartialEq, Eq)]
+struct Name {
+    dir: Vec<u8>,
+    base: Vec<u8>,
+}
+
+impl Name {
+    /// Reads a name lexically: absolute ones are relative to the tree, `..` goes up, but not out.
+    fn parse(path: &[u8]) -> Result<Name, Failure> {
+        if path.contains(&0) {
+            return Err(corrupt("the name contains a zero byte"));
+        }
+        let mut parts: Vec<&[u8]> = Vec::new();
+        for part in path.split(|b| *b == b'/') {
+            match part {
+                b"" | b"." => {}
+                b".." => {
+                    parts.pop().ok_or_else(|| corrupt("the name leads out of the layer"))?;
+                }
+                part => parts.push(part),
+            }
+        }
+        let base = parts.pop().unwrap_or_default().to_vec();
+        Ok(Name { dir: parts.join(&b'/'), base })
+    }
+
+    fn path(&self) -> Vec<u8> {
+        if self.dir.is_empty() {
+            return self.base.clone();
+        }
+        [&self.dir[..], b"/", &self.base].concat()
+    }
+
+    fn is_aufs(&self) -> bool {
+        let opaque = self.base == OPAQUE;
+        (self.base.starts_with(AUFS) && !opaque)
+            || self.dir.split(|b| *b == b'/').any(|part| part.starts_with(AUFS))
+    }
+}
+
+/// Does what `member` says; its content is read from `archive`.
+pub(super) fn place(
+    tree: &mut Tree,
+    archive: &mut TarReader<Recorder>,
+    member: &Member,
+) -> anyhow::Result<()> {
+    let name = Name::parse(&member.path)?;
+    if name.is_aufs() {
+        return Ok(());
+    }
+    if name.base.is_empty() {
+        return root(tree, member);
+    }
+    let at = tree.at(&name.dir, &name.base)?;
+    if name.base == OPAQUE {
+        return at.parent.make_opaque();
+    }
+    if let Some(hidden) = name.base.strip_prefix(WHITEOUT) {
+        return hide(tree, &name.dir, hidden);
+    }
+    match member.kind {
+        Kind::File => file(tree, archive, member, &name, &at),
+        Kind::Dir => tree.make_dir(&at, &name.path(), member),
+        Kind::Symlink => tree.make_symlink(&at, member),
+        Kind::HardLink => hard_link(tree, member, &at),
+        Kind::Fifo => tree.make_fifo(&at, member),
+        Kind::Char | Kind::Block => tree.make_device(&at, member),
+        Kind::Other(kind) => Err(unsupported(format!(
+            "the archive's entry type `{}` is not one of a layer",
+            char::from(kind).escape_debug()
+        ))
+        .into()),
+    }
+}
+
+fn root(tree: &mut Tree, member: &Member) -> anyhow::Result<()> {
+    if member.kind != Kind::Dir {
+        return Err(corrupt("the root of the layer is not a directory").into());
+    }
+    tree.set_root(member)
+}
+
+fn hide(tree: &mut Tree, dir: &[u8], hidden: &[u8]) -> anyhow::Result<()> {
+    if matches!(hidden, b"" | b"." | b"..") {
+        return Err(corrupt("a whiteout does not say what it hides").into());
+    }
+    let at = tree.at(dir, hidden)?;
+    tree.make_whiteout(&at)
+}
+
+fn hard_link(tree: &mut Tree, member: &Member, at: &At) -> anyhow::Result<()> {
+    let target = Name::parse(&member.link)?;
+    if target.base.is_empty() {
+        return Err(corrupt("a hard link to the root of the layer").into());
+    }
+    let shown = || format!("cannot link to `{}`", String::from_utf8_lossy(&member.link).escape_debug());
+    let source = tree.existing(&target.dir, &target.base).with_context(shown)?;
+    tree.make_hard_link(&source, at).with_context(shown)
+}
+
+fn file(
+    tree: &mut Tree,
+    archive: &mut TarReader<Recorder>,
+    member: &Member,
+    name: &Name,
+    at: &At,
+) -> anyhow::Result<()> {
+    let mut file = tree.create_file(at)?;
+    if let Some((real_size, segments)) = &member.sparse {
+        fill_sparse(archive, &file, *real_size, segments)?;
+    } else if member.size > 0 {
+        let number = archive.input().begin_content(&name.path(), member.size)?;
+        let filled = fill(archive, &mut file);
+        archive.input().end_content();
+        filled?;
+        tree.remember_content(at, &file, number)?;
+    }
+    tree.finish_file(&file, member)
+}
+
+fn fill(archive: &mut TarReader<Recorder>, file: &mut File) -> anyhow::Result<()> {
+    loop {
+        let part = archive.content()?;
+        if part.is_empty() {
+            return Ok(());
+        }
+        file.write_all(part).context("cannot write the content")?;
+        let amount = part.len();
+        archive.consumed(amount);
+    }
+}
+
+/// Writes the stored parts where they belong. The recipe keeps them as they are, since the tree alone does not tell
+/// how the archive divided the file.
+fn fill_sparse(
+    archive: &mut TarReader<Recorder>,
+    file: &File,
+    real_size: u64,
+    segments: &[Segment],
+) -> anyhow::Result<()> {
+    file.set_len(real_size).context("cannot make a sparse file")?;
+    for segment in segments {
+        let mut at = segment.offset;
+        let mut left = segment.length;
+        while left > 0 {
+            let part = archive.content()?;
+            let amount = part.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            if amount == 0 {
+                return Err(corrupt("a sparse file is shorter than it says").into());
+            }
+            file.write_all_at(&part[..amount], at).context("cannot write the content")?;
+            archive.consumed(amount);
+            at += amount as u64;
+            left -= amount as u64;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stay_inside() {
+        let parse = |text: &str| Name::parse(text.as_bytes()).map(|name| (name.dir, name.base));
+        assert_eq!(parse("./a//b/").unwrap(), (b"a".to_vec(), b"b".to_vec()));
+        assert_eq!(parse("/etc/passwd").unwrap(), (b"etc".to_vec(), b"passwd".to_vec()));
+        assert_eq!(parse("a/../b/./c").unwrap(), (b"b".to_vec(), b"c".to_vec()));
+        assert_eq!(parse("./").unwrap(), (vec![], vec![]));
+        for bad in ["..", "a/../../b", "/../etc", "a\0b"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+}

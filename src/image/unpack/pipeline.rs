@@ -1,0 +1,313 @@
+//! Threads that hand on big reused buffers: read, decompress, hash; the caller takes the tar stream at the end.
+//!
+//! ```text
+//! source ─► reader thread ─► decoder thread ─┬─► hash thread
+//!                                            └─► caller (BufRead)
+//! ```
+//!
+//! A buffer is written once and read by whoever needs it through an [`Arc`]; when the last reader lets go it returns
+//! to the pool of the thread that fills it, so memory is bounded and a slow end slows the whole chain.
+
+use std::io::{self, BufRead, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread::{Scope, ScopedJoinHandle};
+
+use sha2::Digest as _;
+
+use super::decode;
+use crate::model::digest::Digest;
+
+/// Size of a buffer: large enough to make hand-overs rare, small enough that a second reader finds it in the cache.
+const CHUNK: usize = 256 << 10;
+/// Buffers in one pool.
+const POOL: usize = 8;
+
+type Item = io::Result<Arc<Chunk>>;
+
+/// A filled buffer.
+struct Chunk {
+    buffer: Vec<u8>,
+    filled: usize,
+    pool: Sender<Vec<u8>>,
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        // The filling thread may have ended; then the buffer is simply freed.
+        let _ = self.pool.send(std::mem::take(&mut self.buffer));
+    }
+}
+
+/// The buffers of one filling thread.
+struct Pool {
+    free: Receiver<Vec<u8>>,
+    back: Sender<Vec<u8>>,
+    made: usize,
+}
+
+impl Pool {
+    fn new() -> Self {
+        let (back, free) = channel();
+        Self { free, back, made: 0 }
+    }
+
+    fn take(&mut self) -> Vec<u8> {
+        if let Ok(buffer) = self.free.try_recv() {
+            return buffer;
+        }
+        if self.made < POOL {
+            self.made += 1;
+            return vec![0; CHUNK];
+        }
+        // The pool holds a sender itself, so this cannot fail.
+        self.free.recv().unwrap_or_default()
+    }
+
+    /// Fills a buffer from `source`; `None` at its end.
+    fn fill(&mut self, source: &mut dyn Read) -> io::Result<Option<Arc<Chunk>>> {
+        let mut buffer = self.take();
+        let filled = read_full(source, &mut buffer);
+        let chunk = |filled| Chunk { buffer, filled, pool: self.back.clone() };
+        match filled {
+            Ok(0) => Ok(None),
+            Ok(filled) => Ok(Some(Arc::new(chunk(filled)))),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn read_full(source: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match source.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// The receiving end of a thread's buffers.
+pub(super) struct Input {
+    items: Receiver<Item>,
+    chunk: Option<Arc<Chunk>>,
+    at: usize,
+    ended: bool,
+}
+
+impl Input {
+    fn new(items: Receiver<Item>) -> Self {
+        Self { items, chunk: None, at: 0, ended: false }
+    }
+
+    fn next_chunk(&mut self) -> io::Result<Option<Arc<Chunk>>> {
+        if self.ended {
+            return Ok(None);
+        }
+        match self.items.recv() {
+            Ok(Ok(chunk)) => Ok(Some(chunk)),
+            Ok(Err(error)) => {
+                self.ended = true;
+                Err(error)
+            }
+            Err(_) => {
+                self.ended = true;
+                Ok(None)
+            }
+        }
+    }
+}
+
+impl BufRead for Input {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.chunk.as_ref().is_none_or(|chunk| self.at >= chunk.filled) {
+            // Let go of the old one first: the filling thread may be waiting for it.
+            self.chunk = None;
+            self.at = 0;
+            self.chunk = self.next_chunk()?;
+        }
+        Ok(self.chunk.as_ref().map_or(&[], |chunk| &chunk.buffer[self.at..chunk.filled]))
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.at += amount;
+    }
+}
+
+impl Read for Input {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let available = self.fill_buf()?;
+        let amount = available.len().min(buffer.len());
+        buffer[..amount].copy_from_slice(&available[..amount]);
+        self.consume(amount);
+        Ok(amount)
+    }
+}
+
+/// What a started pipeline offers.
+pub(super) struct Running<'scope> {
+    /// The uncompressed stream.
+    pub(super) input: Input,
+    /// The SHA-256 of all that passed, once the stream has been read to its end (or dropped).
+    pub(super) hash: ScopedJoinHandle<'scope, Digest>,
+}
+
+/// Starts the threads. `taken` counts the bytes read from `source`.
+pub(super) fn start<'scope, 'env>(
+    scope: &'scope Scope<'scope, 'env>,
+    source: impl Read + Send + 'scope,
+    taken: &'scope AtomicU64,
+) -> io::Result<Running<'scope>> {
+    let (to_decoder, raw) = sync_channel(POOL);
+    let (to_caller, plain) = sync_channel(POOL);
+    let (to_hash, hashed) = sync_channel(POOL);
+    spawn(scope, "read", move || read(source, taken, &to_decoder))?;
+    spawn(scope, "decode", move || decode(Input::new(raw), &to_caller, &to_hash))?;
+    let hash = spawn(scope, "hash", move || hash(&hashed))?;
+    Ok(Running { input: Input::new(plain), hash })
+}
+
+fn spawn<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    name: &str,
+    work: impl FnOnce() -> T + Send + 'scope,
+) -> io::Result<ScopedJoinHandle<'scope, T>> {
+    std::thread::Builder::new().name(name.into()).stack_size(512 << 10).spawn_scoped(scope, work)
+}
+
+fn read(mut source: impl Read, taken: &AtomicU64, out: &SyncSender<Item>) {
+    let mut pool = Pool::new();
+    while let Some(item) = pool.fill(&mut source).transpose() {
+        if let Ok(chunk) = &item {
+            taken.fetch_add(chunk.filled as u64, Ordering::Relaxed);
+        }
+        let failed = item.is_err();
+        if out.send(item).is_err() || failed {
+            return;
+        }
+    }
+}
+
+/// Passes the stream on, decompressed. Ends early when the caller has stopped listening.
+fn decode(mut input: Input, caller: &SyncSender<Item>, hash: &SyncSender<Arc<Chunk>>) {
+    let send = |item: Item| {
+        if let Ok(chunk) = &item
+            && hash.send(Arc::clone(chunk)).is_err()
+        {
+            return false;
+        }
+        let more = item.is_ok();
+        caller.send(item).is_ok() && more
+    };
+    let format = match input.fill_buf() {
+        Ok(start) => decode::Format::of(start),
+        Err(error) => {
+            send(Err(error));
+            return;
+        }
+    };
+    if format == decode::Format::Plain {
+        // The buffers of the reader are good enough; nothing is copied.
+        while let Some(item) = next_plain(&mut input).transpose() {
+            if !send(item) {
+                return;
+            }
+        }
+        return;
+    }
+    let mut decoder = match decode::decoder(format, input) {
+        Ok(decoder) => decoder,
+        Err(error) => {
+            send(Err(error));
+            return;
+        }
+    };
+    let mut pool = Pool::new();
+    while let Some(item) = pool.fill(&mut decoder).transpose() {
+        if !send(item) {
+            return;
+        }
+    }
+}
+
+fn next_plain(input: &mut Input) -> io::Result<Option<Arc<Chunk>>> {
+    match input.chunk.take() {
+        Some(chunk) => Ok(Some(chunk)),
+        None => input.next_chunk(),
+    }
+}
+
+fn hash(chunks: &Receiver<Arc<Chunk>>) -> Digest {
+    let mut hasher = sha2::Sha256::new();
+    for chunk in chunks {
+        hasher.update(&chunk.buffer[..chunk.filled]);
+    }
+    Digest::from_sha256(hasher.finalize().as_slice())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn through(source: impl Read + Send) -> (io::Result<Vec<u8>>, Digest) {
+        let taken = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            let mut running = start(scope, source, &taken).unwrap();
+            let mut all = Vec::new();
+            let read = running.input.read_to_end(&mut all).map(|_| all);
+            drop(running.input);
+            (read, running.hash.join().unwrap())
+        })
+    }
+
+    #[test]
+    fn passes_every_format_through() {
+        let plain: Vec<u8> = (0..3_000_000u32).flat_map(|n| (n / 7).to_le_bytes()).collect();
+        for format in [
+            decode::Format::Plain,
+            decode::Format::Gzip,
+            decode::Format::Zstd,
+            decode::Format::Bzip2,
+            decode::Format::Xz,
+        ] {
+            let (read, digest) = through(&decode::tests::compress(format, &plain)[..]);
+            assert!(read.unwrap() == plain, "{format:?}");
+            assert_eq!(digest, Digest::of(&plain));
+        }
+    }
+
+    #[test]
+    fn gzip_members_follow_one_another() {
+        let mut both = decode::tests::compress(decode::Format::Gzip, b"one ");
+        both.extend(decode::tests::compress(decode::Format::Gzip, b"two"));
+        assert_eq!(through(&both[..]).0.unwrap(), b"one two");
+    }
+
+    #[test]
+    fn an_error_of_the_source_arrives_as_it_is() {
+        struct Fails;
+        impl Read for Fails {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::Error::other("the cable"))
+            }
+        }
+        let body = decode::tests::compress(decode::Format::Gzip, &[7; 4096]);
+        for source in [&b""[..], b"plain", &body[..body.len() / 2]] {
+            let error = through(source.chain(Fails)).0.unwrap_err();
+            assert_eq!(error.to_string(), "the cable");
+        }
+    }
+
+    #[test]
+    fn a_caller_who_leaves_stops_everything() {
+        let taken = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            let running = start(scope, io::repeat(1), &taken).unwrap();
+            drop(running.input);
+        });
+    }
+}

@@ -1,0 +1,471 @@
+//! The tree of a layer while it is made: every name is resolved inside it by the kernel, and nothing is followed that
+//! could lead out.
+//!
+//! Directories get their final mode and time at the end, because making something in them would change the time and
+//! their mode might forbid it. What the identity mode cannot do is remembered in attributes (`user.dhow.owner`,
+//! `user.dhow.device`, `user.dhow.xattr.NAME`) where the object can have them; the recipe knows it in any case.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use anyhow::Context as _;
+use rustix::fs::{
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps, Uid, XattrFlags,
+};
+use rustix::io::Errno;
+
+use crate::error::{corrupt, unsupported};
+use crate::image::tar::{Kind, Member, Time};
+use crate::model::layer::Identity;
+use crate::store::LayerDraft;
+
+/// A directory of the tree that something is placed in.
+pub(super) struct Parent {
+    fd: OwnedFd,
+    /// Whether a symbolic link was followed on the way, so that the path may lead elsewhere later.
+    through_link: bool,
+}
+
+impl Parent {
+    /// Hides everything of the layers below in this directory.
+    pub(super) fn make_opaque(&self) -> anyhow::Result<()> {
+        let dir = open_dir(&self.fd, b".").context("cannot open the directory to make opaque")?;
+        set_opaque(&dir)
+    }
+}
+
+/// A name in a directory of the tree.
+pub(super) struct At {
+    pub(super) parent: Rc<Parent>,
+    base: Vec<u8>,
+}
+
+impl At {
+    fn stat(&self) -> Result<Stat, Errno> {
+        rustix::fs::statat(&self.parent.fd, &self.base[..], AtFlags::SYMLINK_NOFOLLOW)
+    }
+}
+
+pub(super) struct Tree {
+    root: OwnedFd,
+    identity: Identity,
+    extra: PathBuf,
+    scratch: PathBuf,
+    /// The directory of the last name, since neighbours follow one another.
+    last: Option<(Vec<u8>, Rc<Parent>)>,
+    dirs: Vec<DirEnd>,
+    /// Which content of the recipe a file (by inode) holds.
+    contents: HashMap<u64, u32>,
+    replaced: u64,
+}
+
+/// What a directory gets at the end.
+struct DirEnd {
+    path: Vec<u8>,
+    mode: u32,
+    mtime: Option<Time>,
+}
+
+impl Tree {
+    pub(super) fn open(draft: &LayerDraft, identity: Identity) -> anyhow::Result<Tree> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::openat(CWD, draft.tree(), flags, Mode::empty())
+            .context("cannot open the layer's directory")?;
+        Ok(Tree {
+            root,
+            identity,
+            extra: draft.extra(),
+            scratch: draft.scratch(),
+            last: None,
+            dirs: Vec::new(),
+            contents: HashMap::new(),
+            replaced: 0,
+        })
+    }
+
+    /// The place for a new name; directories that are missing on the way are made, as docker does, 0755 and root's.
+    pub(super) fn at(&mut self, dir: &[u8], base: &[u8]) -> anyhow::Result<At> {
+        let parent = self.parent(dir, true)?;
+        Ok(At { parent, base: base.to_vec() })
+    }
+
+    /// The place of a name that must exist.
+    pub(super) fn existing(&mut self, dir: &[u8], base: &[u8]) -> anyhow::Result<At> {
+        let parent = self.parent(dir, false)?;
+        Ok(At { parent, base: base.to_vec() })
+    }
+
+    fn parent(&mut self, dir: &[u8], make: bool) -> anyhow::Result<Rc<Parent>> {
+        if let Some((path, parent)) = &self.last
+            && path == dir
+        {
+            return Ok(Rc::clone(parent));
+        }
+        let parent = match self.resolve(dir) {
+            Err(Errno::NOENT | Errno::NOTDIR) if make => self.make_parents(dir)?,
+            other => other?,
+        };
+        let parent = Rc::new(parent);
+        self.last = Some((dir.to_vec(), Rc::clone(&parent)));
+        Ok(parent)
+    }
+
+    /// Opens a directory of the tree by its path; links on the way are taken as if the tree were the whole world.
+    fn resolve(&self, dir: &[u8]) -> Result<Parent, Errno> {
+        let path = if dir.is_empty() { b"." } else { dir };
+        let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let open = |resolve| {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            retry(|| rustix::fs::openat2(&self.root, path, flags, Mode::empty(), resolve))
+        };
+        match open(inside | ResolveFlags::NO_SYMLINKS) {
+            Err(Errno::LOOP) => Ok(Parent { fd: open(inside)?, through_link: true }),
+            other => Ok(Parent { fd: other?, through_link: false }),
+        }
+    }
+
+    fn make_parents(&mut self, dir: &[u8]) -> anyhow::Result<Parent> {
+        let mut parent = self.resolve(b"")?;
+        let ends = dir.iter().enumerate().filter(|(_, b)| **b == b'/').map(|(at, _)| at).chain([dir.len()]);
+        let mut start = 0;
+        for end in ends {
+            let shown =
+                || format!("on the way through `{}`", String::from_utf8_lossy(&dir[..end]).escape_debug());
+            let (path, base) = (&dir[..end], dir[start..end].to_vec());
+            start = end + 1;
+            parent = match self.resolve(path) {
+                Err(Errno::NOENT | Errno::NOTDIR) => {
+                    let at = At { parent: Rc::new(parent), base };
+                    self.make_parent(&at, path).with_context(shown)?;
+                    self.resolve(path).with_context(shown)?
+                }
+                other => other.with_context(shown)?,
+            };
+        }
+        Ok(parent)
+    }
+
+    fn make_parent(&mut self, at: &At, path: &[u8]) -> anyhow::Result<()> {
+        match rustix::fs::mkdirat(&at.parent.fd, &at.base[..], Mode::RWXU) {
+            // A name that was hidden before something below it came: the directory is new in this layer.
+            Err(Errno::EXIST) if is_whiteout(&at.stat()?) => self.replace_by_dir(at)?,
+            other => other?,
+        }
+        self.dirs.push(DirEnd { path: path.to_vec(), mode: 0o755, mtime: None });
+        Ok(())
+    }
+
+    /// Removes what has the name, keeping contents that the recipe needs. The name must exist.
+    fn clear(&mut self, at: &At) -> anyhow::Result<()> {
+        let stat = at.stat()?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => {
+                self.last = None;
+                let aside = self.aside()?;
+                rustix::fs::renameat(&at.parent.fd, &at.base[..], CWD, &aside)?;
+                self.salvage(&aside)?;
+            }
+            FileType::RegularFile if self.contents.contains_key(&stat.st_ino) => {
+                let number = self.contents.remove(&stat.st_ino).unwrap_or_default();
+                let kept = self.extra_path(number)?;
+                rustix::fs::renameat(&at.parent.fd, &at.base[..], CWD, &kept)?;
+            }
+            _ => {
+                // It may be a link that led to the directory remembered.
+                self.last = None;
+                rustix::fs::unlinkat(&at.parent.fd, &at.base[..], AtFlags::empty())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn aside(&mut self) -> io::Result<PathBuf> {
+        if self.replaced == 0 {
+            std::fs::create_dir(&self.scratch)?;
+        }
+        self.replaced += 1;
+        Ok(self.scratch.join(self.replaced.to_string()))
+    }
+
+    /// Moves contents that the recipe needs out of a directory that is no longer part of the tree.
+    fn salvage(&mut self, dir: &Path) -> anyhow::Result<()> {
+        for entry in std::fs::read_dir(dir)?.collect::<Result<Vec<_>, _>>()? {
+            let metadata = entry.metadata()?;
+            if metadata.is_dir() {
+                self.salvage(&entry.path())?;
+            } else if let Some(number) = self.contents.remove(&metadata.ino()) {
+                std::fs::rename(entry.path(), self.extra_path(number)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn extra_path(&self, number: u32) -> io::Result<PathBuf> {
+        match std::fs::create_dir(&self.extra) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => Ok(self.extra.join(number.to_string())),
+        }
+    }
+
+    /// Does what makes a new name, after clearing the name if it is taken.
+    fn make<T>(&mut self, at: &At, mut action: impl FnMut() -> Result<T, Errno>) -> anyhow::Result<T> {
+        match action() {
+            Err(Errno::EXIST) => {
+                self.clear(at)?;
+                Ok(action()?)
+            }
+            other => Ok(other?),
+        }
+    }
+
+    pub(super) fn create_file(&mut self, at: &At) -> anyhow::Result<File> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mode = Mode::RUSR | Mode::WUSR;
+        self.make(at, || rustix::fs::openat(&at.parent.fd, &at.base[..], flags, mode)).map(File::from)
+    }
+
+    /// Notes which content of the recipe a new file holds.
+    pub(super) fn remember_content(&mut self, at: &At, file: &File, number: u32) -> anyhow::Result<()> {
+        if at.parent.through_link {
+            let kept = self.extra_path(number)?;
+            rustix::fs::linkat(&at.parent.fd, &at.base[..], CWD, &kept, AtFlags::empty())?;
+        } else {
+            self.contents.insert(file.metadata()?.ino(), number);
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish_file(&self, file: &File, member: &Member) -> anyhow::Result<()> {
+        self.set_owner(file, member)?;
+        self.set_xattrs(file, member);
+        // After the owner: a change of owner takes the setuid bit away.
+        rustix::fs::fchmod(file, Mode::from_raw_mode(member.mode)).context("cannot set the mode")?;
+        rustix::fs::futimens(file, &times(member.mtime)).context("cannot set the time")
+    }
+
+    pub(super) fn make_dir(&mut self, at: &At, path: &[u8], member: &Member) -> anyhow::Result<()> {
+        match rustix::fs::mkdirat(&at.parent.fd, &at.base[..], Mode::RWXU) {
+            Err(Errno::EXIST) => {
+                if FileType::from_raw_mode(at.stat()?.st_mode) != FileType::Directory {
+                    self.replace_by_dir(at)?;
+                }
+            }
+            other => other?,
+        }
+        let dir = open_dir(&at.parent.fd, &at.base)?;
+        self.set_dir(&dir, path, member)
+    }
+
+    pub(super) fn set_root(&mut self, member: &Member) -> anyhow::Result<()> {
+        let root = self.root.try_clone()?;
+        self.set_dir(&root, b"", member)
+    }
+
+    fn set_dir(&mut self, dir: &OwnedFd, path: &[u8], member: &Member) -> anyhow::Result<()> {
+        self.set_owner(dir, member)?;
+        self.set_xattrs(dir, member);
+        self.dirs.push(DirEnd { path: path.to_vec(), mode: member.mode, mtime: Some(member.mtime) });
+        Ok(())
+    }
+
+    /// Puts a directory in the place of something else. In the place of a whiteout it must go on hiding.
+    fn replace_by_dir(&mut self, at: &At) -> anyhow::Result<()> {
+        let hides = is_whiteout(&at.stat()?);
+        self.clear(at)?;
+        rustix::fs::mkdirat(&at.parent.fd, &at.base[..], Mode::RWXU)?;
+        if hides { set_opaque(&open_dir(&at.parent.fd, &at.base)?) } else { Ok(()) }
+    }
+
+    pub(super) fn make_symlink(&mut self, at: &At, member: &Member) -> anyhow::Result<()> {
+        if member.link.is_empty() || member.link.contains(&0) {
+            return Err(corrupt("a symbolic link without a usable target").into());
+        }
+        self.make(at, || rustix::fs::symlinkat(&member.link[..], &at.parent.fd, &at.base[..]))?;
+        self.finish_unopened(at, member)
+    }
+
+    pub(super) fn make_fifo(&mut self, at: &At, member: &Member) -> anyhow::Result<()> {
+        let mode = Mode::RUSR | Mode::WUSR;
+        self.make(at, || rustix::fs::mknodat(&at.parent.fd, &at.base[..], FileType::Fifo, mode, 0))?;
+        // Nothing else writes to the tree, so the name is still the pipe just made and no link.
+        let mode = Mode::from_raw_mode(member.mode);
+        rustix::fs::chmodat(&at.parent.fd, &at.base[..], mode, AtFlags::empty())?;
+        self.finish_unopened(at, member)
+    }
+
+    /// Owner and time of what cannot be opened.
+    fn finish_unopened(&self, at: &At, member: &Member) -> anyhow::Result<()> {
+        if self.identity == Identity::Mapped {
+            let (uid, gid) = owner(member);
+            let flags = AtFlags::SYMLINK_NOFOLLOW;
+            match rustix::fs::chownat(&at.parent.fd, &at.base[..], Some(uid), Some(gid), flags) {
+                // The namespace has no such owner, and attributes cannot be had here; the recipe knows it.
+                Err(Errno::INVAL | Errno::PERM) => {}
+                other => other.context("cannot set the owner")?,
+            }
+        }
+        let times = times(member.mtime);
+        rustix::fs::utimensat(&at.parent.fd, &at.base[..], &times, AtFlags::SYMLINK_NOFOLLOW)
+            .context("cannot set the time")
+    }
+
+    /// Devices cannot be made in a user namespace: an empty file stands for one. That is true of 0:0 too, which must
+    /// not become a whiteout by being an ordinary member.
+    pub(super) fn make_device(&mut self, at: &At, member: &Member) -> anyhow::Result<()> {
+        let file = self.create_file(at)?;
+        let kind = if member.kind == Kind::Block { 'b' } else { 'c' };
+        let (major, minor) = member.device;
+        remember(&file, "user.dhow.device", format!("{kind} {major}:{minor}").as_bytes());
+        self.finish_file(&file, member)
+    }
+
+    pub(super) fn make_hard_link(&mut self, source: &At, at: &At) -> anyhow::Result<()> {
+        let stat = source.stat()?;
+        if is_whiteout(&stat) {
+            return Err(Errno::NOENT.into());
+        }
+        if at.stat().is_ok_and(|old| (old.st_dev, old.st_ino) == (stat.st_dev, stat.st_ino)) {
+            return Ok(());
+        }
+        let (from, to) = (&source.parent.fd, &at.parent.fd);
+        self.make(at, || rustix::fs::linkat(from, &source.base[..], to, &at.base[..], AtFlags::empty()))
+    }
+
+    /// Hides a name of the layers below. What this layer itself has under the name stays; a directory then hides what
+    /// would be merged into it.
+    pub(super) fn make_whiteout(&mut self, at: &At) -> anyhow::Result<()> {
+        let (parent, base) = (&at.parent.fd, &at.base[..]);
+        match rustix::fs::mknodat(parent, base, FileType::CharacterDevice, Mode::empty(), 0) {
+            Err(Errno::EXIST) if FileType::from_raw_mode(at.stat()?.st_mode) == FileType::Directory => {
+                set_opaque(&open_dir(parent, base)?)
+            }
+            Ok(()) | Err(Errno::EXIST) => Ok(()),
+            Err(error @ (Errno::PERM | Errno::OPNOTSUPP)) => Err(error).context(
+                unsupported(
+                    "the store's file system cannot hold overlayfs whiteouts (character devices 0:0)",
+                )
+                .hint("choose a store on a local file system with DHOW_ROOT"),
+            ),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn set_owner(&self, object: impl AsFd, member: &Member) -> anyhow::Result<()> {
+        if self.identity == Identity::Mapped {
+            let (uid, gid) = owner(member);
+            match rustix::fs::fchown(&object, Some(uid), Some(gid)) {
+                Err(Errno::INVAL | Errno::PERM) => {}
+                other => return other.context("cannot set the owner"),
+            }
+        }
+        if (member.uid, member.gid) != (0, 0) {
+            remember(&object, "user.dhow.owner", format!("{}:{}", member.uid, member.gid).as_bytes());
+        }
+        Ok(())
+    }
+
+    fn set_xattrs(&self, object: impl AsFd, member: &Member) {
+        for (name, value) in &member.xattrs {
+            if is_reserved(name) {
+                continue;
+            }
+            let given = self.identity == Identity::Mapped || name.starts_with(b"user.");
+            let set = |name: &[u8]| rustix::fs::fsetxattr(&object, name, value, XattrFlags::empty());
+            if !given || set(name).is_err() {
+                // What cannot even be remembered is in the recipe still.
+                let _ = set(&[b"user.dhow.xattr.", &name[..]].concat());
+            }
+        }
+    }
+
+    /// Gives the directories their modes and times, the deepest first: a mode may forbid to enter.
+    pub(super) fn finish(mut self) -> anyhow::Result<()> {
+        let depth = |path: &[u8]| path.iter().filter(|b| **b == b'/').count() + usize::from(!path.is_empty());
+        // Stable, so of several entries for one directory the last stays last, and it decides.
+        self.dirs.sort_by(|a, b| (Reverse(depth(&a.path)), &a.path).cmp(&(Reverse(depth(&b.path)), &b.path)));
+        for (index, dir) in self.dirs.iter().enumerate() {
+            if self.dirs.get(index + 1).is_none_or(|next| next.path != dir.path) {
+                self.finish_dir(dir)
+                    .with_context(|| format!("cannot set the mode of `{}`", shown(&dir.path)))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish_dir(&self, end: &DirEnd) -> Result<(), Errno> {
+        let path = if end.path.is_empty() { b"." } else { &end.path[..] };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let dir = match retry(|| rustix::fs::openat2(&self.root, path, flags, Mode::empty(), resolve)) {
+            // A later entry put something else in its place.
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ACCESS) => return Ok(()),
+            other => other?,
+        };
+        rustix::fs::fchmod(&dir, Mode::from_raw_mode(end.mode))?;
+        end.mtime.map_or(Ok(()), |mtime| rustix::fs::futimens(&dir, &times(mtime)))
+    }
+}
+
+/// Attributes that mean something to overlayfs, to dhow or to the kernel's integrity checks, and that an image
+/// therefore cannot set.
+fn is_reserved(name: &[u8]) -> bool {
+    let starts = |prefix: &[u8]| name.starts_with(prefix);
+    name.is_empty()
+        || name.contains(&0)
+        || starts(b"user.overlay.")
+        || starts(b"user.dhow.")
+        || starts(b"trusted.")
+        || (starts(b"security.") && name != b"security.capability")
+}
+
+/// Sets an attribute of dhow's own. File systems without attributes lose it, which costs no more than what it says.
+fn remember(object: impl AsFd, name: &str, value: &[u8]) {
+    let _ = rustix::fs::fsetxattr(object, name, value, XattrFlags::empty());
+}
+
+fn set_opaque(dir: &OwnedFd) -> anyhow::Result<()> {
+    rustix::fs::fsetxattr(dir, "user.overlay.opaque", b"y", XattrFlags::empty()).with_context(|| {
+        unsupported("the store's file system cannot hold the attribute `user.overlay.opaque`")
+            .hint("choose a store on a local file system with DHOW_ROOT")
+    })
+}
+
+fn open_dir(parent: &OwnedFd, base: &[u8]) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(parent, base, flags, Mode::empty())
+}
+
+/// `openat2` with `RESOLVE_IN_ROOT` fails with EAGAIN when anything on the machine was renamed meanwhile.
+fn retry<T>(mut action: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+    loop {
+        match action() {
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            other => return other,
+        }
+    }
+}
+
+fn is_whiteout(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
+}
+
+fn owner(member: &Member) -> (Uid, Gid) {
+    (Uid::from_raw(member.uid), Gid::from_raw(member.gid))
+}
+
+fn times(time: Time) -> Timestamps {
+    let time = Timespec { tv_sec: time.seconds, tv_nsec: time.nanos.into() };
+    Timestamps { last_access: time, last_modification: time }
+}
+
+fn shown(path: &[u8]) -> String {
+    OsStr::from_bytes(path).to_string_lossy().escape_debug().to_string()
+}
