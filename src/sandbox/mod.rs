@@ -1,5 +1,13 @@
 //! A resolved plan into isolated processes.
 
 pub mod caps;
+mod channel;
+mod copy_up;
 pub mod identity;
+mod init;
+pub mod launch;
+pub mod plan;
+mod program;
+mod rootfs;
 pub mod seccomp;
+pub mod user;

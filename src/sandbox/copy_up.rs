@@ -1,0 +1,179 @@
+//! Copies what an image has at a volume's target into the new, empty volume, as docker does on first use.
+
+use std::collections::HashMap;
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use anyhow::{Context as _, Result};
+use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Timestamps, Uid};
+
+use crate::sys;
+
+/// Directories nested deeper than this are not copied: no image has them by intent.
+const MAX_DEPTH: u32 = 512;
+
+/// Fills the directory `to` with the content of `from` and gives it its owner, mode and times, unless `to` has
+/// something in it already. Anything but two directories is left alone.
+pub fn copy_up(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
+    if !is_dir(from)? || !is_dir(to)? {
+        return Ok(());
+    }
+    let (from, to) = (reopen(from)?, reopen(to)?);
+    if !is_empty(&to)? {
+        return Ok(());
+    }
+    let mut copier = Copier { links: HashMap::new() };
+    copier.directory(&from, &to, MAX_DEPTH)
+}
+
+/// Gives `to` the mode and owner of `from`.
+pub fn copy_attributes(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
+    let stat = rustix::fs::fstat(from)?;
+    sys::fs::chown_fd(to, stat.st_uid, stat.st_gid)?;
+    let to = reopen(to)?;
+    Ok(rustix::fs::fchmod(&to, Mode::from_raw_mode(stat.st_mode & 0o7777))?)
+}
+
+fn is_dir(fd: BorrowedFd<'_>) -> Result<bool> {
+    Ok(sys::fs::file_type(fd)? == FileType::Directory)
+}
+
+/// From a descriptor for the place to one for reading.
+fn reopen(dir: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(dir, ".", flags, Mode::empty())?)
+}
+
+fn is_empty(dir: &OwnedFd) -> Result<bool> {
+    for entry in Dir::read_from(dir)? {
+        let name = entry?.file_name().to_owned();
+        if ![c".", c"..", c"lost+found"].contains(&name.as_c_str()) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+struct Copier {
+    /// Where the first copy of a file with several links went, by device and inode.
+    links: HashMap<(u64, u64), (OwnedFd, std::ffi::CString)>,
+}
+
+impl Copier {
+    fn directory(&mut self, from: &OwnedFd, to: &OwnedFd, depth: u32) -> Result<()> {
+        for entry in Dir::read_from(from)? {
+            let name = entry?.file_name().to_owned();
+            if name.as_c_str() == c"." || name.as_c_str() == c".." {
+                continue;
+            }
+            self.entry(from, to, &name, depth).with_context(|| format!("copying `{}`", name.to_string_lossy().escape_debug()))?;
+        }
+        finish(from.as_fd(), to.as_fd())
+    }
+
+    fn entry(&mut self, from: &OwnedFd, to: &OwnedFd, name: &CStr, depth: u32) -> Result<()> {
+        let stat = rustix::fs::statat(from, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory if depth > 0 => {
+                rustix::fs::mkdirat(to, name, Mode::from_raw_mode(0o700))?;
+                self.directory(&open_dir(from, name)?, &open_dir(to, name)?, depth - 1)
+            }
+            FileType::RegularFile => self.file(from, to, name, &stat),
+            FileType::Symlink => {
+                let text = rustix::fs::readlinkat(from, name, Vec::new())?;
+                rustix::fs::symlinkat(text.as_c_str(), to, name)?;
+                own_without_following(to, name, &stat)
+            }
+            FileType::Fifo => {
+                rustix::fs::mknodat(to, name, FileType::Fifo, Mode::from_raw_mode(stat.st_mode & 0o7777), 0)?;
+                own_without_following(to, name, &stat)
+            }
+            // Devices and sockets mean nothing in a volume.
+            _ => Ok(()),
+        }
+    }
+
+    fn file(&mut self, from: &OwnedFd, to: &OwnedFd, name: &CStr, stat: &rustix::fs::Stat) -> Result<()> {
+        let key = (stat.st_dev, stat.st_ino);
+        if let Some((dir, first)) = self.links.get(&key) {
+            return Ok(rustix::fs::linkat(dir, first.as_c_str(), to, name, AtFlags::empty())?);
+        }
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let source = rustix::fs::openat(from, name, flags, Mode::empty())?;
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let target = rustix::fs::openat(to, name, flags, Mode::from_raw_mode(0o600))?;
+        std::io::copy(&mut std::fs::File::from(source.try_clone()?), &mut std::fs::File::from(target.try_clone()?))?;
+        finish(source.as_fd(), target.as_fd())?;
+        if stat.st_nlink > 1 {
+            self.links.insert(key, (to.try_clone()?, name.to_owned()));
+        }
+        Ok(())
+    }
+}
+
+fn open_dir(dir: &OwnedFd, name: &CStr) -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(dir, name, flags, Mode::empty())?)
+}
+
+fn own_without_following(dir: &OwnedFd, name: &CStr, stat: &rustix::fs::Stat) -> Result<()> {
+    let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
+    Ok(rustix::fs::chownat(dir, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
+/// Owner, extended attributes, mode and times, in the order in which one does not undo another.
+fn finish(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
+    let stat = rustix::fs::fstat(from)?;
+    rustix::fs::fchown(to, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
+    copy_xattrs(from, to);
+    rustix::fs::fchmod(to, Mode::from_raw_mode(stat.st_mode & 0o7777))?;
+    let time = |sec, nsec| rustix::fs::Timespec { tv_sec: sec, tv_nsec: nsec };
+    let times = Timestamps {
+        last_access: time(stat.st_atime, stat.st_atime_nsec.cast_signed()),
+        last_modification: time(stat.st_mtime, stat.st_mtime_nsec.cast_signed()),
+    };
+    Ok(rustix::fs::futimens(to, &times)?)
+}
+
+/// As far as the volume's file system takes them; a volume without attributes is still a volume.
+fn copy_xattrs(from: BorrowedFd<'_>, to: BorrowedFd<'_>) {
+    let mut names = vec![0_u8; 64 << 10];
+    let Ok(length) = rustix::fs::flistxattr(from, &mut names[..]) else { return };
+    for name in names[..length].split(|b| *b == 0).filter(|name| !name.is_empty()) {
+        let mut value = vec![0_u8; 64 << 10];
+        if let Ok(length) = rustix::fs::fgetxattr(from, name, &mut value[..]) {
+            let _ = rustix::fs::fsetxattr(to, name, &value[..length], rustix::fs::XattrFlags::empty());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
+    fn open(path: &std::path::Path) -> OwnedFd {
+        sys::fs::open_dir(path).unwrap()
+    }
+
+    #[test]
+    fn copies_links_modes_and_times_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        std::fs::create_dir_all(from.join("sub")).unwrap();
+        std::fs::create_dir(&to).unwrap();
+        std::fs::write(from.join("sub/a"), "content").unwrap();
+        std::fs::hard_link(from.join("sub/a"), from.join("b")).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", from.join("link")).unwrap();
+        std::fs::set_permissions(from.join("sub/a"), std::fs::Permissions::from_mode(0o4711)).unwrap();
+        std::fs::set_permissions(&from, std::fs::Permissions::from_mode(0o1777)).unwrap();
+        copy_up(open(&from).as_fd(), open(&to).as_fd()).unwrap();
+        assert_eq!(std::fs::metadata(to.join("b")).unwrap().ino(), std::fs::metadata(to.join("sub/a")).unwrap().ino());
+        assert_eq!(std::fs::metadata(to.join("b")).unwrap().mode() & 0o7777, 0o4711);
+        assert_eq!(std::fs::metadata(&to).unwrap().mode() & 0o7777, 0o1777);
+        assert_eq!(std::fs::read_link(to.join("link")).unwrap(), std::path::Path::new("/etc/passwd"));
+        std::fs::remove_file(to.join("b")).unwrap();
+        copy_up(open(&from).as_fd(), open(&to).as_fd()).unwrap();
+        assert!(!to.join("b").exists(), "a volume with content is left alone");
+    }
+}

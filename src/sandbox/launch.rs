@@ -1,0 +1,75 @@
+//! Starts a container from its plan: clones the process, maps its ids, and waits until its program runs.
+
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use anyhow::Result;
+
+use super::channel::{self, Channel, Said};
+use super::identity::{Identity, explain_refusal};
+use super::init;
+use super::plan::Plan;
+use crate::sys::process::{self, Child, Side, ns};
+
+/// A container whose program runs.
+pub struct Running {
+    /// Its first process.
+    pub process: Child,
+    /// The master side of its terminal, if the plan has one.
+    pub terminal: Option<OwnedFd>,
+    /// Its user namespace, in which its files can still be handled once it has ended.
+    pub user_namespace: OwnedFd,
+}
+
+/// Starts `plan`; `streams` are its standard input, output and error unless it has a terminal.
+///
+/// The process must have one thread. On failure nothing of the container is left.
+pub fn launch(plan: &Plan, identity: &Identity, streams: [BorrowedFd<'_>; 3]) -> Result<Running> {
+    let (ours, theirs) = channel::pair()?;
+    let side = process::clone_into(namespaces(plan)).map_err(|error| explain_refusal(&error))?;
+    match side {
+        Side::Child => {
+            drop(ours);
+            init::run(plan, &theirs, &init::Streams(streams))
+        }
+        Side::Parent(child) => {
+            drop(theirs);
+            match bring_up(plan, identity, &ours, &child) {
+                Ok((terminal, user_namespace)) => Ok(Running { process: child, terminal, user_namespace }),
+                Err(error) => {
+                    child.signal(libc::SIGKILL)?;
+                    child.wait()?;
+                    Err(error)
+                }
+            }
+        }
+    }
+}
+
+fn namespaces(plan: &Plan) -> u64 {
+    let wanted = [
+        (plan.unshare.net, ns::NET),
+        (plan.unshare.pid, ns::PID),
+        (plan.unshare.ipc, ns::IPC),
+        (plan.unshare.uts, ns::UTS),
+        (plan.unshare.cgroup, ns::CGROUP),
+    ];
+    wanted.iter().filter(|(new, _)| *new).fold(ns::USER | ns::MOUNT, |all, (_, flag)| all | flag)
+}
+
+fn bring_up(plan: &Plan, identity: &Identity, channel: &Channel, child: &Child) -> Result<(Option<OwnedFd>, OwnedFd)> {
+    identity.apply(&plan.ids, child.pid)?;
+    let user_namespace = rustix::fs::open(
+        format!("/proc/{}/ns/user", child.pid),
+        rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC,
+        rustix::fs::Mode::empty(),
+    )?;
+    channel.go()?;
+    let mut terminal = None;
+    loop {
+        match channel.listen()? {
+            Said::Terminal(master) => terminal = Some(master),
+            Said::Failed(failure) => return Err(failure.into()),
+            Said::Running => return Ok((terminal, user_namespace)),
+        }
+    }
+}

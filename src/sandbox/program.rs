@@ -1,0 +1,144 @@
+//! Finds the container's program and becomes it.
+//!
+//! Before the exec the process's own `/proc/self/exe` is dhow's file on the host. An image whose program is a link or
+//! a script leading to `/proc/self/exe` would run that file inside and could later write to it (CVE-2019-5736), so the
+//! program and a script's interpreter are opened without magic links and compared with it.
+
+use std::ffi::CString;
+use std::io::Read as _;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::init::{c_string, identity_of};
+use super::plan::Process;
+use super::user::User;
+use crate::error::{Failure, Kind};
+use crate::sys;
+
+/// The kernel follows so many interpreters of interpreters (BINPRM recursion in `fs/exec.c`).
+const MAX_INTERPRETERS: u32 = 5;
+
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Becomes the program of `process`. Returns only failures.
+pub fn exec(process: &Process, user: &User) -> Result<std::convert::Infallible> {
+    let env = environment(process, user);
+    let name = process.args.first().map_or("", String::as_str);
+    let search = env.iter().rev().find_map(|entry| entry.strip_prefix("PATH=")).unwrap_or(DEFAULT_PATH);
+    let program = find(name, search)?;
+    refuse_own_file(&program, MAX_INTERPRETERS)?;
+    let (path, args) = match &process.init {
+        Some(init) => (PathBuf::from(init), [vec![init.clone(), "--".into()], process.args.clone()].concat()),
+        None => (program, process.args.clone()),
+    };
+    let args = args.iter().map(|arg| c_string(arg)).collect::<Result<Vec<_>>>()?;
+    let env = env.iter().map(|entry| c_string(entry)).collect::<Result<Vec<_>>>()?;
+    sys::signal::reset_all()?;
+    sys::process::close_on_exec_from(3)?;
+    let error = sys::process::exec(&CString::new(path.as_os_str().as_bytes())?, &args, &env);
+    Err(explain(name, &error).into())
+}
+
+/// The environment with `HOME` added from the user database where it is missing.
+fn environment(process: &Process, user: &User) -> Vec<String> {
+    let mut env = process.env.clone();
+    if !env.iter().any(|entry| entry.starts_with("HOME=")) {
+        env.push(format!("HOME={}", user.home));
+    }
+    env
+}
+
+/// As execvp(3) looks: names with a slash as they are, others along `search`.
+fn find(name: &str, search: &str) -> Result<PathBuf> {
+    if name.is_empty() {
+        return Err(Failure::new(Kind::CommandNotFound, "the command's name is empty").into());
+    }
+    if name.contains('/') {
+        let path = PathBuf::from(name);
+        return match rustix::fs::stat(&path) {
+            Ok(_) => Ok(path),
+            Err(error) => Err(explain(name, &error.into()).into()),
+        };
+    }
+    let mut found_not_executable = false;
+    for dir in search.split(':') {
+        let path = Path::new(if dir.is_empty() { "." } else { dir }).join(name);
+        match rustix::fs::stat(&path) {
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => {
+                if rustix::fs::accessat(rustix::fs::CWD, &path, Access::EXEC_OK, AtFlags::EACCESS).is_ok() {
+                    return Ok(path);
+                }
+                found_not_executable = true;
+            }
+            _ => {}
+        }
+    }
+    if found_not_executable {
+        return Err(explain(name, &Errno::ACCESS.into()).into());
+    }
+    Err(Failure::new(Kind::CommandNotFound, format!("exec: \"{}\": executable file not found in $PATH", name.escape_debug())).into())
+}
+
+fn explain(name: &str, error: &std::io::Error) -> Failure {
+    let kind = match error.raw_os_error() {
+        Some(libc::ENOENT | libc::ENOTDIR) => Kind::CommandNotFound,
+        _ => Kind::CommandNotExecutable,
+    };
+    let text = match error.raw_os_error() {
+        Some(libc::ENOENT | libc::ENOTDIR) => "no such file or directory",
+        Some(libc::EACCES) => "permission denied",
+        Some(libc::ENOEXEC) => "exec format error",
+        Some(libc::EISDIR) => "is a directory",
+        Some(libc::ELOOP) => "too many symbolic links",
+        _ => return Failure::new(kind, format!("exec: \"{}\": {error}", name.escape_debug())),
+    };
+    Failure::new(kind, format!("exec: \"{}\": {text}", name.escape_debug()))
+}
+
+/// Fails if running `path` would run dhow's own file, directly or as a script's interpreter.
+fn refuse_own_file(path: &Path, depth: u32) -> Result<()> {
+    let root = sys::fs::open_dir(Path::new("/"))?;
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let file = match sys::fs::open_in_root(root.as_fd(), &absolute, OFlags::PATH, Mode::empty()) {
+        Ok(file) => file,
+        Err(error) if error.raw_os_error() == Some(libc::ELOOP) => return Err(own_file(path).into()),
+        // Not to be opened, so not to be run either: exec says why.
+        Err(_) => return Ok(()),
+    };
+    if let Some(own) = own_identity()
+        && identity_of(file.as_fd())? == own
+    {
+        return Err(own_file(path).into());
+    }
+    match interpreter(&file)? {
+        Some(interpreter) if depth > 0 => refuse_own_file(&interpreter, depth - 1),
+        _ => Ok(()),
+    }
+}
+
+fn own_file(path: &Path) -> Failure {
+    Failure::new(Kind::CommandNotExecutable, format!("exec: \"{}\": leads to /proc/self/exe, which would be dhow itself", path.display()))
+}
+
+/// Device and inode of dhow's own executable; `None` where there is no /proc to tell.
+fn own_identity() -> Option<(u64, u64)> {
+    let stat = rustix::fs::stat("/proc/self/exe").ok()?;
+    Some((stat.st_dev, stat.st_ino))
+}
+
+/// What follows `#!` in the first line, up to a blank.
+fn interpreter(file: &OwnedFd) -> Result<Option<PathBuf>> {
+    let path = sys::fs::fd_path(file.as_fd());
+    let Ok(fd) = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty()) else { return Ok(None) };
+    let mut head = Vec::new();
+    std::fs::File::from(fd).take(512).read_to_end(&mut head).context("reading the program's first line")?;
+    let Some(line) = head.strip_prefix(b"#!") else { return Ok(None) };
+    let line = line.split(|b| *b == b'\n').next().unwrap_or_default();
+    let word = line.split(|b| *b == b' ' || *b == b'\t').find(|word| !word.is_empty());
+    Ok(word.map(|word| PathBuf::from(std::ffi::OsStr::from_bytes(word))))
+}

@@ -1,0 +1,360 @@
+//! Puts the root file system together, inside the new mount namespace and before it becomes the root.
+//!
+//! Every target is opened inside the root being built (`openat2`, `RESOLVE_IN_ROOT`) and mounted on by descriptor, so
+//! no link in an image leads a mount to the host.
+
+use std::collections::HashMap;
+use std::ffi::CString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::plan::{Bind, Flags, Mount, MountKind, Plan, Propagation, Root, RootSource};
+use crate::error::{Failure, Kind, not_found};
+use crate::sys;
+use crate::sys::mount::{Attr, Param};
+
+/// Pieces that can be made before ids are mapped: they need privilege in the namespaces, not a user.
+#[derive(Default)]
+pub struct Prepared {
+    sources: HashMap<usize, OwnedFd>,
+}
+
+/// Opens what the plan binds from the host, while the ids are being mapped by others.
+///
+/// Binds whose source is missing are left out if optional, an error otherwise.
+pub fn prepare(plan: &Plan) -> Result<Prepared> {
+    let mut prepared = Prepared::default();
+    for (index, mount) in plan.mounts.iter().enumerate() {
+        if let MountKind::Bind(bind) = &mount.kind
+            && let Some(tree) = open_source(bind, &mount.target)?
+        {
+            prepared.sources.insert(index, tree);
+        }
+    }
+    Ok(prepared)
+}
+
+fn open_source(bind: &Bind, target: &str) -> Result<Option<OwnedFd>> {
+    let opened = rustix::fs::open(&bind.source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+    let source = match opened {
+        Ok(source) => source,
+        Err(Errno::NOENT | Errno::NXIO | Errno::ACCESS) if bind.optional => return Ok(None),
+        Err(error) => {
+            return Err(std::io::Error::from(error)).with_context(|| format!("opening `{}` to mount it at `{target}`", bind.source.display()));
+        }
+    };
+    let source = match &bind.subpath {
+        Some(subpath) => sys::fs::open_in_root(source.as_fd(), Path::new(subpath), OFlags::PATH, Mode::empty())
+            .with_context(|| format!("opening `{subpath}` inside the volume for `{target}`"))?,
+        None => source,
+    };
+    let tree = sys::mount::clone_tree(source.as_fd(), bind.recursive).map_err(|error| explain_bind(&error, bind))?;
+    Ok(Some(tree))
+}
+
+fn explain_bind(error: &std::io::Error, bind: &Bind) -> Failure {
+    let failure = Failure::new(Kind::Denied, format!("cannot bind `{}`: {error}", bind.source.display()));
+    if error.raw_os_error() == Some(libc::EINVAL) && !bind.recursive {
+        return failure.hint("mounts lie below it, which the kernel lets no unprivileged user uncover; bind it recursively");
+    }
+    failure
+}
+
+/// Builds everything below `plan.root.stage` and returns the new root, opened.
+pub fn build(plan: &Plan, mut prepared: Prepared) -> Result<OwnedFd> {
+    let shelf = Shelf { dir: plan.root.shelf.clone(), files: None };
+    let root = attach_root(&plan.root)?;
+    let mut builder = Builder { root, shelf, made: 0 };
+    for (index, mount) in plan.mounts.iter().enumerate() {
+        let source = prepared.sources.remove(&index);
+        builder.mount(mount, source).with_context(|| format!("mounting `{}`", mount.target))?;
+    }
+    builder.set_sysctls(&plan.sysctls)?;
+    builder.hide(&plan.masked, &plan.read_only)?;
+    if plan.root.read_only {
+        sys::mount::set_attributes(builder.root.as_fd(), Attr::MOUNT_ATTR_RDONLY, 0, false).context("making the root file system read-only")?;
+    }
+    Ok(builder.root)
+}
+
+fn attach_root(root: &Root) -> Result<OwnedFd> {
+    match &root.source {
+        RootSource::Directory(path) => {
+            let dir = sys::fs::open_dir(path).with_context(|| format!("opening the root file system `{}`", path.display()))?;
+            let tree = sys::mount::clone_tree(dir.as_fd(), true)?;
+            sys::mount::set_attributes(tree.as_fd(), Attr::empty(), libc::MS_PRIVATE, true)?;
+            attach_at(&tree, &root.stage)
+        }
+        RootSource::Overlay { .. } => overlay(root).context("mounting the image's layers"),
+    }
+}
+
+fn attach_at(tree: &OwnedFd, stage: &Path) -> Result<OwnedFd> {
+    let target = sys::fs::open_dir(stage).with_context(|| format!("opening `{}`", stage.display()))?;
+    sys::mount::attach(tree.as_fd(), target.as_fd())?;
+    Ok(rustix::io::fcntl_dupfd_cloexec(tree, 3)?)
+}
+
+fn overlay(root: &Root) -> Result<OwnedFd> {
+    let RootSource::Overlay { base, lower, upper, work, volatile } = &root.source else {
+        return Err(Failure::new(Kind::Other, "not an overlay").into());
+    };
+    rustix::process::chdir(base).with_context(|| format!("entering `{}`", base.display()))?;
+    let mut params = vec![Param::Flag("userxattr")];
+    params.extend(lower.iter().map(|layer| Param::Path("lowerdir+", layer)));
+    params.extend([Param::Path("upperdir", upper), Param::Path("workdir", work)]);
+    if *volatile {
+        params.push(Param::Flag("volatile"));
+    }
+    match sys::mount::new_filesystem("overlay", &params, Attr::empty()) {
+        Ok(mount) => attach_at(&mount, &root.stage),
+        // Kernels before 6.5 know no lowerdir+; a path that is too long for a parameter ends here as well.
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => overlay_by_options(root, lower, upper, work, *volatile),
+        Err(error) => Err(explain_overlay(&error).into()),
+    }
+}
+
+/// All options in one string of at most a page, the layers named by descriptors to keep it short.
+fn overlay_by_options(root: &Root, lower: &[PathBuf], upper: &Path, work: &Path, volatile: bool) -> Result<OwnedFd> {
+    let open = |path: &PathBuf| sys::fs::open_dir(path).with_context(|| format!("opening layer `{}`", path.display()));
+    let layers = lower.iter().map(open).collect::<Result<Vec<_>>>()?;
+    let names: Vec<String> = layers.iter().map(|fd| sys::fs::fd_path(fd.as_fd())).collect();
+    let (upper, work) = (sys::fs::open_dir(upper)?, sys::fs::open_dir(work)?);
+    let mut options = format!("userxattr,lowerdir={},upperdir={},workdir={}", names.join(":"), sys::fs::fd_path(upper.as_fd()), sys::fs::fd_path(work.as_fd()));
+    if volatile {
+        options.push_str(",volatile");
+    }
+    if options.len() > 4000 {
+        return Err(Failure::new(Kind::Unsupported, format!("{} layers are more than this kernel's overlayfs takes", lower.len())).hint("Linux 6.5 and later have no such limit").into());
+    }
+    sys::mount::overlay_by_options(&root.stage, &CString::new(options)?).map_err(|error| explain_overlay(&error))?;
+    Ok(sys::fs::open_dir(&root.stage)?)
+}
+
+/// overlayfs's errors name the wrong thing more often than not (`Documentation/filesystems/overlayfs.rst`).
+fn explain_overlay(error: &std::io::Error) -> Failure {
+    let failure = Failure::new(Kind::Unsupported, format!("overlayfs refused: {error}"));
+    match error.raw_os_error() {
+        Some(libc::EINVAL) => failure.hint("the data directory's file system may not do for a writable layer (NFS, another overlay); set DHOW_ROOT to a directory on a local disk"),
+        Some(libc::ENODEV) => failure.hint("the kernel has no overlayfs; root can load it with `modprobe overlay`"),
+        Some(libc::EPERM) => failure.hint("overlayfs in a user namespace needs Linux 5.11 or later"),
+        Some(libc::ELOOP) => failure.hint("directories of the layers overlap"),
+        Some(libc::ENOSPC) => failure.hint("the limit on mounts is reached: /proc/sys/fs/mount-max"),
+        Some(libc::ESTALE | libc::ENOENT) => failure.hint("a layer of the image is gone; remove the image and pull it again"),
+        _ => failure,
+    }
+}
+
+/// Files made in memory. They lie in a tmpfs attached outside the new root, which the change of root drops.
+struct Shelf {
+    dir: PathBuf,
+    files: Option<OwnedFd>,
+}
+
+impl Shelf {
+    fn dir(&mut self) -> Result<BorrowedFd<'_>> {
+        if self.files.is_none() {
+            let attrs = Attr::MOUNT_ATTR_NOSUID | Attr::MOUNT_ATTR_NODEV | Attr::MOUNT_ATTR_NOEXEC;
+            let files = sys::mount::new_filesystem("tmpfs", &[Param::Text("mode", "0755"), Param::Text("size", "16m")], attrs)?;
+            let place = sys::fs::open_dir(&self.dir)?;
+            sys::mount::attach(files.as_fd(), place.as_fd())?;
+            self.files = Some(files);
+        }
+        self.files.as_ref().map(AsFd::as_fd).ok_or_else(|| Failure::new(Kind::Other, "no place for prepared files").into())
+    }
+}
+
+struct Builder {
+    root: OwnedFd,
+    shelf: Shelf,
+    made: u32,
+}
+
+impl Builder {
+    fn mount(&mut self, mount: &Mount, source: Option<OwnedFd>) -> Result<()> {
+        let target = Path::new(&mount.target);
+        match &mount.kind {
+            MountKind::New { kind, params, flags, fallback, optional } => self.new_instance(target, kind, params, *flags, fallback.as_deref(), *optional),
+            MountKind::Bind(bind) => match source {
+                Some(tree) => self.bind(target, bind, &tree),
+                None => Ok(()),
+            },
+            MountKind::File { content, mode } => self.file(target, content, *mode),
+            MountKind::Symlink(text) => self.symlink(target, text),
+            MountKind::Directory => self.dir(target).map(drop),
+            MountKind::Scratch { params, flags, keep_mode } => self.scratch(target, params, *flags, *keep_mode),
+        }
+    }
+
+    fn dir(&self, target: &Path) -> Result<OwnedFd> {
+        Ok(sys::fs::ensure_dir_in_root(self.root.as_fd(), target)?)
+    }
+
+    fn new_instance(&self, target: &Path, kind: &str, params: &[(String, Option<String>)], flags: Flags, fallback: Option<&Path>, optional: bool) -> Result<()> {
+        let target = match self.dir(target) {
+            Err(_) if optional => return Ok(()),
+            target => target?,
+        };
+        let mount = match (sys::mount::new_filesystem(kind, &borrowed(params), attributes(flags)), fallback) {
+            (Ok(mount), _) => mount,
+            (Err(_), Some(host)) => bound_instead(host, flags)?,
+            (Err(_), None) if optional => return Ok(()),
+            (Err(error), None) => return Err(error).with_context(|| format!("making a new {kind}")),
+        };
+        Ok(sys::mount::attach(mount.as_fd(), target.as_fd())?)
+    }
+
+    fn bind(&self, target: &Path, bind: &Bind, tree: &OwnedFd) -> Result<()> {
+        let is_dir = sys::fs::file_type(tree.as_fd())? == FileType::Directory;
+        let target = if is_dir { self.dir(target)? } else { sys::fs::ensure_file_in_root(self.root.as_fd(), target)? };
+        if is_dir != (sys::fs::file_type(target.as_fd())? == FileType::Directory) {
+            return Err(not_a_directory(bind, is_dir));
+        }
+        if bind.copy_up {
+            super::copy_up::copy_up(target.as_fd(), tree.as_fd()).context("copying the image's content into the new volume")?;
+        }
+        let propagation = match bind.propagation {
+            Propagation::Private => libc::MS_PRIVATE,
+            Propagation::Slave => libc::MS_SLAVE,
+            Propagation::Shared => libc::MS_SHARED,
+        };
+        sys::mount::set_attributes(tree.as_fd(), Attr::empty(), propagation, bind.recursive)?;
+        let attrs = attributes(bind.flags);
+        if !attrs.is_empty() {
+            sys::mount::set_attributes(tree.as_fd(), attrs, 0, bind.recursive && bind.recursive_flags)?;
+        }
+        Ok(sys::mount::attach(tree.as_fd(), target.as_fd())?)
+    }
+
+    fn file(&mut self, target: &Path, content: &[u8], mode: u32) -> Result<()> {
+        let name = format!("{}", self.made);
+        self.made += 1;
+        let shelf = self.shelf.dir()?;
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(shelf, &name, flags, Mode::from_raw_mode(0o600))?;
+        rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
+        std::io::Write::write_all(&mut std::fs::File::from(file), content)?;
+        let file = rustix::fs::openat(shelf, &name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        let tree = sys::mount::clone_tree(file.as_fd(), false)?;
+        let target = sys::fs::ensure_file_in_root(self.root.as_fd(), target)?;
+        Ok(sys::mount::attach(tree.as_fd(), target.as_fd())?)
+    }
+
+    fn symlink(&self, target: &Path, text: &str) -> Result<()> {
+        let parent = self.dir(target.parent().unwrap_or(Path::new("/")))?;
+        let name = target.file_name().and_then(|n| n.to_str()).ok_or_else(|| not_found("a link has no name"))?;
+        Ok(sys::fs::symlink_unless_exists(text, parent.as_fd(), name)?)
+    }
+
+    fn scratch(&self, target: &Path, params: &[(String, Option<String>)], flags: Flags, keep_mode: bool) -> Result<()> {
+        let below = self.dir(target)?;
+        let mount = sys::mount::new_filesystem("tmpfs", &borrowed(params), Attr::empty())?;
+        if keep_mode {
+            super::copy_up::copy_attributes(below.as_fd(), mount.as_fd())?;
+        }
+        sys::mount::set_attributes(mount.as_fd(), attributes(flags), 0, false)?;
+        Ok(sys::mount::attach(mount.as_fd(), below.as_fd())?)
+    }
+
+    /// Writes kernel settings while /proc/sys is still writable.
+    fn set_sysctls(&self, sysctls: &[(String, String)]) -> Result<()> {
+        for (path, value) in sysctls {
+            let file = Path::new("proc/sys").join(path);
+            let written = sys::fs::open_in_root(self.root.as_fd(), &file, OFlags::WRONLY, Mode::empty())
+                .and_then(|fd| Ok(rustix::io::write(&fd, value.as_bytes())?));
+            written.with_context(|| format!("setting sysctl `{}` to `{}`", path.replace('/', "."), value.escape_debug()))?;
+        }
+        Ok(())
+    }
+
+    /// Covers what a container must not see and makes read-only what it must not change.
+    fn hide(&self, masked: &[String], read_only: &[String]) -> Result<()> {
+        for path in read_only {
+            self.freeze(path).with_context(|| format!("making `{path}` read-only"))?;
+        }
+        let mut empty: Option<OwnedFd> = None;
+        for path in masked {
+            self.mask(path, &mut empty).with_context(|| format!("masking `{path}`"))?;
+        }
+        Ok(())
+    }
+
+    fn freeze(&self, path: &str) -> Result<()> {
+        let Some(target) = self.existing(path)? else { return Ok(()) };
+        let tree = sys::mount::clone_tree(target.as_fd(), true)?;
+        sys::mount::set_attributes(tree.as_fd(), Attr::MOUNT_ATTR_RDONLY, 0, true)?;
+        Ok(sys::mount::attach(tree.as_fd(), target.as_fd())?)
+    }
+
+    fn mask(&self, path: &str, empty: &mut Option<OwnedFd>) -> Result<()> {
+        let Some(target) = self.existing(path)? else { return Ok(()) };
+        if sys::fs::file_type(target.as_fd())? == FileType::Directory {
+            let attrs = Attr::MOUNT_ATTR_RDONLY | Attr::MOUNT_ATTR_NOSUID | Attr::MOUNT_ATTR_NODEV | Attr::MOUNT_ATTR_NOEXEC;
+            let tree = match empty {
+                Some(attached) => sys::mount::clone_tree(attached.as_fd(), false)?,
+                None => sys::mount::new_filesystem("tmpfs", &[Param::Text("nr_inodes", "1"), Param::Text("mode", "0755")], attrs)?,
+            };
+            sys::mount::attach(tree.as_fd(), target.as_fd())?;
+            empty.get_or_insert(tree);
+            return Ok(());
+        }
+        let null = sys::fs::open_in_root(self.root.as_fd(), Path::new("dev/null"), OFlags::PATH, Mode::empty())?;
+        let tree = sys::mount::clone_tree(null.as_fd(), false)?;
+        Ok(sys::mount::attach(tree.as_fd(), target.as_fd())?)
+    }
+
+    fn existing(&self, path: &str) -> Result<Option<OwnedFd>> {
+        match sys::fs::open_in_root(self.root.as_fd(), Path::new(path), OFlags::PATH, Mode::empty()) {
+            Ok(fd) => Ok(Some(fd)),
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::EACCES)) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn not_a_directory(bind: &Bind, source_is_dir: bool) -> anyhow::Error {
+    let (source, target) = if source_is_dir { ("a directory", "not") } else { ("not a directory", "one") };
+    let message = format!("`{}` on the host is {source} and the target in the container is {target}", bind.source.display());
+    Failure::new(Kind::Invalid, message).hint("check if the host path exists and is of the type you expect").into()
+}
+
+/// The host's own tree in place of a new instance: the least bad view where the kernel refuses one.
+fn bound_instead(host: &Path, flags: Flags) -> Result<OwnedFd> {
+    let dir = sys::fs::open_dir(host).with_context(|| format!("opening `{}`", host.display()))?;
+    let tree = sys::mount::clone_tree(dir.as_fd(), true)?;
+    sys::mount::set_attributes(tree.as_fd(), Attr::empty(), libc::MS_PRIVATE, true)?;
+    sys::mount::set_attributes(tree.as_fd(), attributes(flags), 0, true)?;
+    Ok(tree)
+}
+
+fn attributes(flags: Flags) -> Attr {
+    let pairs = [
+        (flags.read_only, Attr::MOUNT_ATTR_RDONLY),
+        (flags.nosuid, Attr::MOUNT_ATTR_NOSUID),
+        (flags.nodev, Attr::MOUNT_ATTR_NODEV),
+        (flags.noexec, Attr::MOUNT_ATTR_NOEXEC),
+    ];
+    pairs.into_iter().filter(|(on, _)| *on).fold(Attr::empty(), |all, (_, attr)| all | attr)
+}
+
+fn borrowed(params: &[(String, Option<String>)]) -> Vec<Param<'_>> {
+    params.iter().map(|(name, value)| value.as_ref().map_or(Param::Flag(name), |value| Param::Text(name, value))).collect()
+}
+
+/// Enters the new root and drops the old one.
+pub fn pivot(root: BorrowedFd<'_>) -> Result<()> {
+    rustix::process::fchdir(root)?;
+    sys::mount::pivot_to_working_directory().context("changing to the new root")?;
+    rustix::process::chdir("/")?;
+    Ok(())
+}
+
+/// A path of the plan as bytes for the kernel; paths come from the command line and hold no NUL.
+pub fn c_path(path: &Path) -> Result<CString> {
+    CString::new(path.as_os_str().as_bytes()).with_context(|| format!("`{}` contains a NUL byte", path.display()))
+}
