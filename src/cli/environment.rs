@@ -6,6 +6,12 @@ use anyhow::Context as _;
 
 use crate::error::Failure;
 use crate::error::Kind;
+use crate::model::environment::Environment;
+
+/// All variables as a value, for what lies below the command line.
+pub(crate) fn all() -> Environment {
+    std::env::vars_os().collect()
+}
 
 /// A variable that is set and not empty, as a path.
 fn path(name: &str) -> Option<PathBuf> {

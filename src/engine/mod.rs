@@ -1,1 +1,11 @@
 //! Use cases, one verb a file: joins the store, images and the sandbox.
+
+mod attach;
+pub mod demo;
+mod image_files;
+pub mod namespace;
+mod plan;
+mod remove;
+pub mod run;
+pub mod state;
+mod supervisor;

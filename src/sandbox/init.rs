@@ -159,13 +159,12 @@ fn give_up_privilege(plan: &Plan, user: &User) -> Result<()> {
     let filter = compile(plan)?;
     let load = |filter: &Option<seccomp::Program>| filter.as_ref().map_or(Ok(()), seccomp::Program::load).context("loading the system call filter");
     caps::limit(confinement.caps()).context("limiting capabilities")?;
-    // Made readable for all below /proc only by the exec that follows.
     if !confinement.no_new_privileges {
         load(&filter)?;
         if confinement.emulate_root {
             // The last step before exec, which settles the capabilities by the bounding set: from here on the
             // process's own changes of identity would only seem to succeed.
-            return seccomp::emulation().load().context("loading the root emulation");
+            return seccomp::root_emulation().load().context("loading the root emulation");
         }
     }
     if !confinement.emulate_root {
@@ -174,10 +173,10 @@ fn give_up_privilege(plan: &Plan, user: &User) -> Result<()> {
     }
     if confinement.no_new_privileges {
         caps::forbid_new()?;
-        if confinement.emulate_root {
-            seccomp::emulation().load().context("loading the root emulation")?;
-        }
         load(&filter)?;
+        if confinement.emulate_root {
+            seccomp::root_emulation().load().context("loading the root emulation")?;
+        }
     }
     Ok(())
 }
@@ -186,7 +185,7 @@ fn compile(plan: &Plan) -> Result<Option<seccomp::Program>> {
     Ok(match &plan.confinement.seccomp {
         SeccompPlan::Default => Some(seccomp::default_filter(plan.confinement.caps())),
         SeccompPlan::Unconfined => None,
-        SeccompPlan::Profile(text) => Some(seccomp::from_json(text, plan.confinement.caps())?),
+        SeccompPlan::Profile(text) => seccomp::from_json(text, plan.confinement.caps())?,
     })
 }
 

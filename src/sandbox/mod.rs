@@ -8,6 +8,7 @@ mod init;
 pub mod launch;
 pub mod plan;
 mod program;
+pub mod reaper;
 mod rootfs;
 pub mod seccomp;
 pub mod user;

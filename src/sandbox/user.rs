@@ -41,6 +41,12 @@ impl Database {
         Self { passwd: read("etc/passwd"), group: read("etc/group") }
     }
 
+    /// From the content of the two files.
+    pub fn of(passwd: &[u8], group: &[u8]) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self { passwd: text(passwd), group: text(group) }
+    }
+
     /// Resolves what `-u` and `USER` give, with further groups.
     ///
     /// As docker does: an empty user is root; numbers need no entry; a user without a group named gets the primary

@@ -10,3 +10,4 @@ pub mod pty;
 pub mod rlimit;
 pub mod seccomp;
 pub mod signal;
+pub mod socket;

@@ -168,9 +168,21 @@ pub fn clone_into(flags: u64) -> io::Result<Side> {
     }
 }
 
-/// Forks. The same condition as for [`clone_into`] holds.
+/// Forks (fork(2)). The same condition as for [`clone_into`] holds; the child may start threads.
 pub fn fork() -> io::Result<Side> {
-    clone_into(0)
+    if !single_threaded()? {
+        return Err(io::Error::other("a process with several threads cannot fork"));
+    }
+    // SAFETY: no other thread exists (checked above), so the child finds every lock free.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(Side::Child),
+        pid => {
+            let raw = rustix::process::Pid::from_raw(pid).ok_or_else(|| io::Error::other("fork gave no child"))?;
+            // The child cannot be reaped before this process waits for it, so the number is still its own.
+            Ok(Side::Parent(Child { pid, pidfd: rustix::process::pidfd_open(raw, rustix::process::PidfdFlags::empty())? }))
+        }
+    }
 }
 
 fn single_threaded() -> io::Result<bool> {

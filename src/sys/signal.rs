@@ -1,69 +1,11 @@
-//! Signals: names, masks, and receiving them by descriptor (signalfd(2)).
+//! Signals: masks, dispositions, and receiving them by descriptor (signalfd(2)).
 
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
-/// The signals with names, by `signal(7)` for this architecture.
-const NAMES: &[(&str, i32)] = &[
-    ("HUP", libc::SIGHUP),
-    ("INT", libc::SIGINT),
-    ("QUIT", libc::SIGQUIT),
-    ("ILL", libc::SIGILL),
-    ("TRAP", libc::SIGTRAP),
-    ("ABRT", libc::SIGABRT),
-    ("IOT", libc::SIGABRT),
-    ("BUS", libc::SIGBUS),
-    ("FPE", libc::SIGFPE),
-    ("KILL", libc::SIGKILL),
-    ("USR1", libc::SIGUSR1),
-    ("SEGV", libc::SIGSEGV),
-    ("USR2", libc::SIGUSR2),
-    ("PIPE", libc::SIGPIPE),
-    ("ALRM", libc::SIGALRM),
-    ("TERM", libc::SIGTERM),
-    ("STKFLT", 16),
-    ("CHLD", libc::SIGCHLD),
-    ("CLD", libc::SIGCHLD),
-    ("CONT", libc::SIGCONT),
-    ("STOP", libc::SIGSTOP),
-    ("TSTP", libc::SIGTSTP),
-    ("TTIN", libc::SIGTTIN),
-    ("TTOU", libc::SIGTTOU),
-    ("URG", libc::SIGURG),
-    ("XCPU", libc::SIGXCPU),
-    ("XFSZ", libc::SIGXFSZ),
-    ("VTALRM", libc::SIGVTALRM),
-    ("PROF", libc::SIGPROF),
-    ("WINCH", libc::SIGWINCH),
-    ("IO", libc::SIGIO),
-    ("POLL", libc::SIGIO),
-    ("PWR", libc::SIGPWR),
-    ("SYS", libc::SIGSYS),
-];
-
 /// First and last real-time signal as glibc counts them, which is how `RTMIN+n` is meant.
 const RTMIN: i32 = 34;
 const RTMAX: i32 = 64;
-
-/// Reads a signal by number, by name with or without `SIG`, or as `RTMIN+n` or `RTMAX-n`.
-pub fn by_name(text: &str) -> Option<i32> {
-    if let Ok(number) = text.parse::<i32>() {
-        return (1..=RTMAX).contains(&number).then_some(number);
-    }
-    let upper = text.to_ascii_uppercase();
-    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-    if let Some((_, number)) = NAMES.iter().find(|(known, _)| *known == name) {
-        return Some(*number);
-    }
-    let number = match (name.strip_prefix("RTMIN"), name.strip_prefix("RTMAX")) {
-        (Some(""), _) => RTMIN,
-        (_, Some("")) => RTMAX,
-        (Some(plus), _) => RTMIN.checked_add(plus.strip_prefix('+')?.parse().ok()?)?,
-        (_, Some(minus)) => RTMAX.checked_sub(minus.strip_prefix('-')?.parse().ok()?)?,
-        _ => return None,
-    };
-    (RTMIN..=RTMAX).contains(&number).then_some(number)
-}
 
 /// A set of signals for a mask.
 #[derive(Clone, Copy)]
@@ -156,30 +98,5 @@ impl SignalFd {
     /// For poll(2).
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         std::os::fd::AsFd::as_fd(&self.0)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reads_names_and_numbers() {
-        for (text, number) in [
-            ("TERM", 15),
-            ("sigkill", 9),
-            ("9", 9),
-            ("RTMIN", 34),
-            ("SIGRTMIN+3", 37),
-            ("rtmax-1", 63),
-            ("64", 64),
-        ] {
-            assert_eq!(by_name(text), Some(number), "{text}");
-        }
-        for bad in
-            ["", "0", "65", "-1", "NOPE", "RTMIN+31", "RTMIN+", "RTMAX--1", "SIGSIGTERM", "RTMIN+2147483647"]
-        {
-            assert_eq!(by_name(bad), None, "{bad}");
-        }
     }
 }

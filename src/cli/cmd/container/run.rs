@@ -7,9 +7,14 @@ use clap::Args;
 use crate::cli::entry::{Context, Entry, Outcome, Verb};
 use crate::cli::flags::ContainerFlags;
 use crate::cli::usage::UsageError;
+use crate::cli::{environment, report};
+use crate::engine;
+use crate::engine::run::Front;
 use crate::error::unsupported;
 use crate::model::detach_keys::DetachKeys;
+use crate::model::environment::Environment;
 use crate::model::run::RunRequest;
+use crate::store::Store;
 
 pub(crate) const ENTRY: Entry = Entry::new::<Run>(
     &["container run", "run"],
@@ -36,8 +41,34 @@ impl Verb for Run {
         check_terminal(&request)?;
         let detach_keys = self.detach_keys.unwrap_or_default();
         let request = RunRequest { sig_proxy: self.sig_proxy, detach_keys, ..request };
-        Err(unsupported(format!("cannot run {}: the engine is missing", request.image.unwrap_or_default()))
-            .into())
+        let store = Store::open(environment::data_root()?)?;
+        let mut front = Terminal { context, environment: environment::all() };
+        let code = engine::run::run(&store, request, &mut front)?;
+        Ok(u8::try_from(code).unwrap_or(u8::MAX))
+    }
+}
+
+/// What the engine asks of the command line while it runs a container.
+struct Terminal<'a> {
+    context: &'a Context,
+    environment: Environment,
+}
+
+impl Front for Terminal<'_> {
+    fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    fn warn(&self, message: &str) {
+        report::warn(self.context, message);
+    }
+
+    fn prepare_fetch(&mut self, _image: &str) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    fn fetch(&self, _store: &Store, image: &str, _request: &RunRequest) -> anyhow::Result<()> {
+        Err(unsupported(format!("cannot pull {image}")).into())
     }
 }
 

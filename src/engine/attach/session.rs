@@ -1,0 +1,262 @@
+//! The loop of an attached command: copies streams, passes signals on, and waits for the container's end.
+
+use std::os::fd::{AsFd as _, OwnedFd};
+
+use anyhow::Result;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use super::relay::{Relay, Wants};
+use super::terminal::UserTerminal;
+use super::wire::{Command, Order, Report};
+use crate::error::{Failure, Kind};
+use crate::model::detach_keys::DetachKeys;
+use crate::sys::signal::SignalFd;
+
+/// So many interrupts from the keyboard make the command give up on a container that ignores them.
+const PATIENCE: u32 = 3;
+
+/// How an attached container is treated.
+pub(crate) struct Options {
+    /// Pass signals on.
+    pub(crate) sig_proxy: bool,
+    /// Pass what the user types to the container's terminal.
+    pub(crate) interactive: bool,
+    /// What detaches.
+    pub(crate) detach_keys: DetachKeys,
+}
+
+/// How it ended for the command.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The container ended with this exit code.
+    Ended(i32),
+    /// The user detached; it goes on.
+    Detached,
+    /// The user interrupted a container that does not react; this is the signal.
+    Abandoned(i32),
+}
+
+/// Attends to the container until it ends, or the user leaves.
+pub(crate) fn attend(command: &Command, signals: &SignalFd, relays: Vec<Relay>, terminal: Option<UserTerminal>, options: Options) -> Result<Outcome> {
+    let keys = KeyWatch { keys: options.detach_keys.0.clone(), matched: 0 };
+    let mut session = Session { command, signals, relays, terminal, options, keys, master: None, interrupts: 0, detached: false, ended: None };
+    session.run()
+}
+
+struct Session<'a> {
+    command: &'a Command,
+    signals: &'a SignalFd,
+    relays: Vec<Relay>,
+    terminal: Option<UserTerminal>,
+    options: Options,
+    keys: KeyWatch,
+    /// The container's terminal, for its size.
+    master: Option<OwnedFd>,
+    interrupts: u32,
+    detached: bool,
+    ended: Option<i32>,
+}
+
+impl Session<'_> {
+    fn run(&mut self) -> Result<Outcome> {
+        loop {
+            if self.ended.is_none() {
+                self.turn(true)?;
+            }
+            if self.detached {
+                self.command.order(&Order::Detach);
+                return Ok(Outcome::Detached);
+            }
+            if self.interrupts >= PATIENCE {
+                return Ok(Outcome::Abandoned(libc::SIGINT));
+            }
+            if let Some(code) = self.ended {
+                // The rest of the output is there already or never comes: its writers are dead.
+                while self.turn(false)? {}
+                return Ok(Outcome::Ended(code));
+            }
+        }
+    }
+
+    /// Serves what is ready. Returns whether a relay moved on.
+    fn turn(&mut self, wait: bool) -> Result<bool> {
+        let (ready, relays) = self.poll(wait)?;
+        for index in &relays {
+            self.step(*index);
+        }
+        if ready.signal && wait {
+            self.pass_signals()?;
+        }
+        if ready.report && wait {
+            self.take_report()?;
+        }
+        Ok(!relays.is_empty())
+    }
+
+    fn has_pending_output(&self) -> bool {
+        self.relays.iter().any(|relay| relay.is_output() && matches!(relay.wants(), Some(Wants::Write(_))))
+    }
+
+    fn poll(&self, wait: bool) -> Result<(Ready, Vec<usize>)> {
+        // At the end nothing else may wake a wait for the terminal.
+        let events = if wait { PollFlags::IN } else { PollFlags::empty() };
+        let mut fds = vec![
+            PollFd::from_borrowed_fd(self.command.as_fd(), events),
+            PollFd::from_borrowed_fd(self.signals.as_fd(), events),
+        ];
+        let mut indices = Vec::new();
+        for (index, relay) in self.relays.iter().enumerate() {
+            // After the end only output matters.
+            let Some(wants) = relay.wants().filter(|_| wait || relay.is_output()) else { continue };
+            indices.push(index);
+            fds.push(match wants {
+                Wants::Read(fd) => PollFd::from_borrowed_fd(fd, PollFlags::IN),
+                Wants::Write(fd) => PollFd::from_borrowed_fd(fd, PollFlags::OUT),
+            });
+        }
+        let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+        // A slow terminal is waited for even at the end, or output would be lost.
+        match poll(&mut fds, if wait || self.has_pending_output() { None } else { Some(&now) }) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let happened = |fd: &PollFd<'_>| !fd.revents().is_empty();
+        let ready = Ready { report: happened(&fds[0]), signal: happened(&fds[1]) };
+        let moved = indices.into_iter().zip(&fds[2..]).filter(|(_, fd)| happened(fd)).map(|(index, _)| index).collect();
+        Ok((ready, moved))
+    }
+
+    fn step(&mut self, index: usize) {
+        let (keys, detached) = (&mut self.keys, &mut self.detached);
+        if let Some(relay) = self.relays.get_mut(index) {
+            match relay.is_output() || self.master.is_none() {
+                true => relay.step(|_| {}),
+                false => relay.step(|bytes| *detached |= keys.filter(bytes)),
+            }
+        }
+    }
+
+    fn pass_signals(&mut self) -> Result<()> {
+        while let Some(signal) = self.signals.next()? {
+            match signal {
+                libc::SIGCHLD | libc::SIGPIPE | libc::SIGTTIN | libc::SIGTTOU => {}
+                libc::SIGWINCH if self.master.is_some() => self.resize(),
+                _ => self.forward(signal),
+            }
+        }
+        Ok(())
+    }
+
+    fn forward(&mut self, signal: i32) {
+        if !self.options.sig_proxy {
+            self.interrupts += if matches!(signal, libc::SIGINT | libc::SIGTERM | libc::SIGHUP) { PATIENCE } else { 0 };
+            return;
+        }
+        if matches!(signal, libc::SIGINT | libc::SIGTERM) {
+            self.interrupts += 1;
+        }
+        self.command.order(&Order::Signal(signal));
+    }
+
+    fn resize(&self) {
+        if let (Some(terminal), Some(master)) = (&self.terminal, &self.master) {
+            terminal.copy_size(master.as_fd());
+        }
+    }
+
+    fn take_report(&mut self) -> Result<()> {
+        match self.command.report()? {
+            Some((Report::Started, None)) => {}
+            Some((Report::Started, Some(master))) => self.open_terminal(master)?,
+            Some((Report::Ended(code), _)) => self.ended = Some(code),
+            Some((Report::Failed(failure), _)) => return Err(failure.into()),
+            None => return Err(Failure::new(Kind::Other, "the container's supervisor was killed, and the container with it").into()),
+        }
+        Ok(())
+    }
+
+    fn open_terminal(&mut self, master: OwnedFd) -> Result<()> {
+        rustix::fs::fcntl_setfl(&master, OFlags::NONBLOCK | OFlags::RDWR)?;
+        if let Some(terminal) = &mut self.terminal {
+            terminal.copy_size(master.as_fd());
+            if self.options.interactive {
+                terminal.enter()?;
+            }
+        }
+        if self.options.interactive {
+            let stdin = std::io::stdin().as_fd().try_clone_to_owned()?;
+            self.relays.push(Relay::new(stdin, master.try_clone()?));
+        }
+        let stdout = std::io::stdout().as_fd().try_clone_to_owned()?;
+        self.relays.push(Relay::output(master.try_clone()?, stdout));
+        self.master = Some(master);
+        Ok(())
+    }
+}
+
+struct Ready {
+    report: bool,
+    signal: bool,
+}
+
+/// Looks for the detach sequence in what is typed.
+struct KeyWatch {
+    keys: Vec<u8>,
+    matched: usize,
+}
+
+impl KeyWatch {
+    /// Holds back the start of a sequence and gives it out again when it turns out not to be one. Returns whether the
+    /// sequence was completed; what follows it is dropped.
+    fn filter(&mut self, bytes: &mut Vec<u8>) -> bool {
+        if self.keys.is_empty() {
+            return false;
+        }
+        let typed = std::mem::take(bytes);
+        for byte in typed {
+            if byte != self.keys[self.matched] {
+                bytes.extend(&self.keys[..self.matched]);
+                self.matched = 0;
+            }
+            if byte != self.keys[self.matched] {
+                bytes.push(byte);
+                continue;
+            }
+            self.matched += 1;
+            if self.matched == self.keys.len() {
+                self.matched = 0;
+                return true;
+            }
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn watch(typed: &[&[u8]]) -> (Vec<u8>, bool) {
+        let mut keys = KeyWatch { keys: DetachKeys::default().0, matched: 0 };
+        let mut passed = Vec::new();
+        for part in typed {
+            let mut bytes = part.to_vec();
+            let detached = keys.filter(&mut bytes);
+            passed.extend(bytes);
+            if detached {
+                return (passed, true);
+            }
+        }
+        (passed, false)
+    }
+
+    #[test]
+    fn the_detach_sequence_is_found_across_reads_and_never_passed() {
+        assert_eq!(watch(&[b"ab\x10\x11c"]), (b"ab".to_vec(), true));
+        assert_eq!(watch(&[b"\x10", b"\x11"]), (Vec::new(), true));
+        assert_eq!(watch(&[b"\x10x", b"\x11"]), (b"\x10x\x11".to_vec(), false));
+        assert_eq!(watch(&[b"\x10\x10\x11"]), (b"\x10".to_vec(), true));
+    }
+}

@@ -1,0 +1,151 @@
+//! The built-in image `dhow.local/demo`: made of dhow's own executable, so that a new user can run a container
+//! without any registry. Its program tells what the isolation looks like from inside.
+
+mod report;
+
+use std::os::unix::fs::MetadataExt as _;
+
+use anyhow::{Context as _, Result};
+use serde_json::json;
+
+use super::namespace;
+use crate::error::{Failure, Kind};
+use crate::image::unpack::{Identity as UnpackIdentity, UnpackOptions, unpack};
+use crate::model::container::ContainerSpec;
+use crate::model::digest::Digest;
+use crate::model::platform::Platform;
+use crate::model::progress::{LayerEvent, Progress};
+use crate::model::reference::Reference;
+use crate::sandbox::identity::Identity;
+use crate::store::{Image, LayerSlot, NewImage, Store};
+
+pub use report::{PROGRAM, report};
+
+/// The image's name.
+pub const NAME: &str = "dhow.local/demo";
+/// The label that tells which executable the image was made from.
+const LABEL: &str = "dhow.executable";
+/// The variable that carries the time at which `run` began, in nanoseconds of CLOCK_MONOTONIC.
+const STARTED: &str = "DHOW_DEMO_STARTED";
+
+/// Whether `name` means the built-in image.
+pub fn is_demo(name: &str) -> bool {
+    name.parse::<Reference>().is_ok_and(|reference| {
+        let reference = reference.or_latest();
+        reference.digest().is_none() && reference.familiar() == format!("{NAME}:latest")
+    })
+}
+
+/// The built-in image, made now if it is missing or was made from another executable.
+pub(super) fn ensure(store: &Store, identity: &Identity) -> Result<Image> {
+    let stamp = stamp()?;
+    if let Ok(image) = store.find_image(NAME)
+        && image.config.config.labels.as_ref().and_then(|labels| labels.get(LABEL)) == Some(&stamp)
+    {
+        return Ok(image);
+    }
+    let mapped = identity.is_mapped();
+    namespace::in_child(identity, || make(store, &stamp, mapped)).context("making the built-in image from dhow's own executable")?;
+    store.find_image(NAME)
+}
+
+/// What makes one build of the executable different from another.
+fn stamp() -> Result<String> {
+    let file = std::fs::metadata("/proc/self/exe").context("looking at dhow's own executable")?;
+    Ok(format!("{}-{}-{}-{}.{}", file.dev(), file.ino(), file.size(), file.mtime(), file.mtime_nsec()))
+}
+
+fn make(store: &Store, stamp: &str, mapped: bool) -> Result<()> {
+    let archive = archive()?;
+    let diff_id = Digest::of(&archive);
+    let layer = match store.begin_layer(&diff_id)? {
+        LayerSlot::Present(lease) => lease,
+        LayerSlot::Draft(draft) => {
+            let identity = if mapped { UnpackIdentity::Mapped } else { UnpackIdentity::Single };
+            let options = UnpackOptions { identity, limits: Default::default(), label: String::new(), source_size: archive.len() as u64 };
+            let record = unpack(archive.as_slice(), &draft, &options, &Silent)?;
+            draft.commit(record)?
+        }
+    };
+    let config = config(stamp, &diff_id)?;
+    let name: Reference = NAME.parse::<Reference>()?.or_latest();
+    store.put_image(&NewImage { config: &config, manifest: None, layers: &[layer], names: &[(name, None)] })?;
+    Ok(())
+}
+
+/// The executable, a user database, and a place for temporary files.
+fn archive() -> Result<Vec<u8>> {
+    let executable = std::fs::read("/proc/self/exe").context("reading dhow's own executable")?;
+    let mut archive = tar::Builder::new(Vec::with_capacity(executable.len() + (64 << 10)));
+    directory(&mut archive, "etc/", 0o755)?;
+    file(&mut archive, "etc/passwd", 0o644, b"root:x:0:0:root:/root:/demo\nsailor:x:1000:1000:a sailor:/:/demo\n")?;
+    file(&mut archive, "etc/group", 0o644, b"root:x:0:\nsailor:x:1000:\n")?;
+    directory(&mut archive, "root/", 0o700)?;
+    directory(&mut archive, "tmp/", 0o1777)?;
+    file(&mut archive, PROGRAM, 0o755, &executable)?;
+    archive.into_inner().context("writing the built-in image")
+}
+
+fn directory(archive: &mut tar::Builder<Vec<u8>>, path: &str, mode: u32) -> Result<()> {
+    append(archive, path, mode, tar::EntryType::Directory, &[])
+}
+
+fn file(archive: &mut tar::Builder<Vec<u8>>, path: &str, mode: u32, content: &[u8]) -> Result<()> {
+    append(archive, path, mode, tar::EntryType::Regular, content)
+}
+
+fn append(archive: &mut tar::Builder<Vec<u8>>, path: &str, mode: u32, kind: tar::EntryType, content: &[u8]) -> Result<()> {
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_mode(mode);
+    header.set_size(content.len() as u64);
+    header.set_mtime(0);
+    header.set_uid(0);
+    header.set_gid(0);
+    archive.append_data(&mut header, path, content)?;
+    Ok(())
+}
+
+fn config(stamp: &str, diff_id: &Digest) -> Result<Vec<u8>> {
+    let platform = Platform::host();
+    let created = super::state::now();
+    let config = json!({
+        "architecture": platform.architecture,
+        "os": platform.os,
+        "created": created,
+        "config": {
+            "Entrypoint": [format!("/{PROGRAM}")],
+            "Env": ["PATH=/"],
+            "WorkingDir": "/",
+            "Labels": { LABEL: stamp },
+        },
+        "rootfs": { "type": "layers", "diff_ids": [diff_id.as_str()] },
+        "history": [{ "created": created, "created_by": "dhow: built in" }],
+    });
+    serde_json::to_vec(&config).map_err(|error| Failure::new(Kind::Other, format!("writing a configuration: {error}")).into())
+}
+
+struct Silent;
+
+impl Progress for Silent {
+    fn event(&self, _layer: &str, _event: LayerEvent) {}
+    fn line(&self, _text: &str) {}
+}
+
+/// Tells the demo's program when the command began.
+pub(super) fn announce(spec: &mut ContainerSpec) {
+    if spec.image.as_ref().is_some_and(|image| is_demo(&image.name)) {
+        spec.process.env.push(format!("{STARTED}={}", report::monotonic_now()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_its_own_name_means_the_demo() {
+        assert!(is_demo("dhow.local/demo") && is_demo("dhow.local/demo:latest"));
+        assert!(!is_demo("demo") && !is_demo("dhow.local/demo:1") && !is_demo("dhow.local/Demo"));
+    }
+}

@@ -1,0 +1,49 @@
+//! Work on files of every owner: in the account's user namespace, in this process or in a child.
+
+use anyhow::{Context as _, Result};
+
+use crate::error::{Failure, Kind, kind_of};
+use crate::model::environment::Environment;
+use crate::sandbox::identity::{self, Identity};
+use crate::sys::process::{Side, exit_now, fork};
+use crate::sys::socket::Socket;
+
+/// What this account may map, from the environment's `USER` and `PATH`.
+pub fn identity(environment: &Environment) -> Identity {
+    Identity::probe(environment.text("USER"), environment.text("PATH").unwrap_or_default())
+}
+
+/// Moves this process, which has one thread, to where it can handle files of every owner.
+pub fn enter(environment: &Environment) -> Result<Identity> {
+    let identity = identity(environment);
+    identity::enter(&identity)?;
+    Ok(identity)
+}
+
+/// Does `work` in a child that can handle files of every owner, and waits for it. This process stays as it is.
+pub fn in_child(identity: &Identity, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    let (ours, theirs) = Socket::pair()?;
+    match fork().context("starting a process")? {
+        Side::Child => {
+            drop(ours);
+            let result = identity::enter(identity).and_then(|()| work());
+            if let Err(error) = &result {
+                let failure = Failure::new(kind_of(error), format!("{error:#}"));
+                let hint = error.chain().find_map(|cause| cause.downcast_ref::<Failure>()?.hint_text());
+                let failure = hint.map_or(failure.clone(), |hint| failure.hint(hint));
+                let _ = theirs.send(&serde_json::to_vec(&failure).unwrap_or_default(), None);
+            }
+            exit_now(i32::from(result.is_err()))
+        }
+        Side::Parent(child) => {
+            drop(theirs);
+            let said = ours.receive()?.bytes;
+            let ended = child.wait()?;
+            match serde_json::from_slice::<Failure>(&said) {
+                Ok(failure) => Err(failure.into()),
+                Err(_) if ended.code() == 0 => Ok(()),
+                Err(_) => Err(Failure::new(Kind::Interrupted, "interrupted").into()),
+            }
+        }
+    }
+}

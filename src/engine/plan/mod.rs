@@ -1,0 +1,230 @@
+//! Turns a container's specification into the sandbox's plan. Everything that can be refused is refused here.
+
+mod files;
+mod system;
+mod users;
+mod wanted;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::error::{Failure, Kind, invalid};
+use crate::model::container::{ContainerSpec, NetworkMode, Seccomp, Ulimit, UsernsMode};
+use crate::model::digest::Digest;
+use crate::sandbox::caps::{self, CapSet};
+use crate::sandbox::identity::{IdMap, Identity};
+use crate::sandbox::plan::{Confinement, Plan, Process, Root, RootSource, SeccompPlan, Unshare};
+use crate::sandbox::seccomp;
+use crate::store::{ContainerDir, Store};
+
+/// Where dhow's own init lies inside.
+pub(super) const INIT_PATH: &str = "/sbin/docker-init";
+
+/// Makes the plan of `container`, whose specification has its image's defaults merged in already. `layers` are those
+/// of the image, lowest first.
+pub(super) fn make(store: &Store, container: &ContainerDir, layers: &[Digest], identity: &Identity) -> Result<Plan> {
+    let spec = container.spec();
+    let unshare = unshare(spec);
+    let map = id_map(store, spec, layers, identity)?;
+    Ok(Plan {
+        name: spec.name.clone(),
+        root: root(store, container, layers),
+        mounts: wanted::mounts(store, container, &map, unshare)?,
+        masked: masked(spec),
+        read_only: read_only(spec),
+        hostname: spec.hostname.clone().filter(|_| unshare.uts),
+        domainname: spec.domainname.clone().filter(|_| unshare.uts),
+        sysctls: sysctls(spec, unshare)?,
+        process: process(spec)?,
+        confinement: confinement(spec, identity)?,
+        ids: map,
+        unshare,
+    })
+}
+
+fn unshare(spec: &ContainerSpec) -> Unshare {
+    let namespaces = &spec.namespaces;
+    Unshare {
+        net: namespaces.network != Some(NetworkMode::Host),
+        pid: !namespaces.pid_host,
+        ipc: namespaces.ipc != crate::model::container::IpcMode::Host,
+        uts: !namespaces.uts_host,
+        cgroup: !namespaces.cgroup_host,
+    }
+}
+
+/// With one id only, that id is whoever the container's user is, so that `-u 1000` shows 1000 inside.
+fn id_map(store: &Store, spec: &ContainerSpec, layers: &[Digest], identity: &Identity) -> Result<IdMap> {
+    let (uid, gid) = identity.host_ids();
+    Ok(match &spec.namespaces.userns {
+        UsernsMode::KeepId { uid: wanted_uid, gid: wanted_gid } => {
+            identity.keep_id_map(wanted_uid.unwrap_or(uid), wanted_gid.unwrap_or(gid))
+        }
+        UsernsMode::NoMap => {
+            let failure = Failure::new(Kind::Unsupported, "--userns nomap: dhow keeps images as the user's own files, so the user must exist inside");
+            return Err(failure.hint("use --userns keep-id, or leave it out").into());
+        }
+        UsernsMode::Default | UsernsMode::Host | UsernsMode::Auto if identity.is_mapped() => identity.map((0, 0)),
+        UsernsMode::Default | UsernsMode::Host | UsernsMode::Auto => {
+            let user = users::of(store, spec, layers)?;
+            identity.map((user.uid, user.gid))
+        }
+    })
+}
+
+fn root(store: &Store, container: &ContainerDir, layers: &[Digest]) -> Root {
+    let spec = container.spec();
+    let base = store.root().to_owned();
+    let relative = |path: PathBuf| path.strip_prefix(&base).map(ToOwned::to_owned).unwrap_or(path);
+    let source = match (&spec.rootfs, layers) {
+        (Some(dir), _) => RootSource::Directory(dir.clone()),
+        (None, []) => RootSource::Directory(container.upper()),
+        (None, layers) => RootSource::Overlay {
+            lower: layers.iter().rev().map(|layer| relative(store.layer_tree(layer))).collect(),
+            upper: relative(container.upper()),
+            work: relative(container.work()),
+            volatile: spec.auto_remove,
+            base: base.clone(),
+        },
+    };
+    Root { stage: container.path().to_owned(), shelf: base, source, read_only: spec.read_only }
+}
+
+/// docker's lists (`oci/defaults.go` of its engine): what tells about or reaches into the host's kernel.
+fn masked(spec: &ContainerSpec) -> Vec<String> {
+    if unmasked(spec) {
+        return Vec::new();
+    }
+    let proc = ["asound", "acpi", "interrupts", "kcore", "keys", "latency_stats", "timer_list", "timer_stats", "sched_debug", "scsi"];
+    let sys = ["firmware", "devices/virtual/powercap"];
+    let proc = proc.iter().map(|name| format!("/proc/{name}"));
+    proc.chain(sys.iter().map(|name| format!("/sys/{name}"))).collect()
+}
+
+fn read_only(spec: &ContainerSpec) -> Vec<String> {
+    if unmasked(spec) {
+        return Vec::new();
+    }
+    ["bus", "fs", "irq", "sys", "sysrq-trigger"].iter().map(|name| format!("/proc/{name}")).collect()
+}
+
+fn unmasked(spec: &ContainerSpec) -> bool {
+    spec.security.privileged || spec.security.unmasked
+}
+
+/// Only settings that belong to a namespace of the container's own can be set.
+fn sysctls(spec: &ContainerSpec, unshare: Unshare) -> Result<Vec<(String, String)>> {
+    spec.sysctls.iter().map(|(name, value)| Ok((sysctl_path(name, unshare)?, value.clone()))).collect()
+}
+
+fn sysctl_path(name: &str, unshare: Unshare) -> Result<String> {
+    let ipc = ["kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced"];
+    let dotted = name.replace('/', ".");
+    let shared = |which: &str| Failure::new(Kind::Invalid, format!("sysctl '{name}' is not allowed with the host's {which} namespace"));
+    if ipc.contains(&dotted.as_str()) || dotted.starts_with("fs.mqueue.") {
+        return if unshare.ipc { Ok(dotted.replace('.', "/")) } else { Err(shared("IPC").into()) };
+    }
+    if dotted.starts_with("net.") && !dotted.contains("..") {
+        return if unshare.net { Ok(net_path(name)) } else { Err(shared("network").into()) };
+    }
+    Err(invalid(format!("sysctl '{}' is not in a separate kernel namespace", name.escape_debug())).into())
+}
+
+/// Interface names may hold dots, so a name written with slashes keeps its dots.
+fn net_path(name: &str) -> String {
+    if name.contains('/') { name.to_owned() } else { name.replace('.', "/") }
+}
+
+fn process(spec: &ContainerSpec) -> Result<Process> {
+    let process = &spec.process;
+    let args = [process.entrypoint.clone().unwrap_or_default(), process.command.clone().unwrap_or_default()].concat();
+    if args.is_empty() {
+        return Err(invalid("no command specified: neither the image nor the command line names one").into());
+    }
+    let cwd = process.workdir.clone().filter(|dir| !dir.is_empty()).unwrap_or_else(|| "/".into());
+    if !cwd.starts_with('/') {
+        return Err(invalid(format!("the working directory '{}' is invalid, it needs to be an absolute path", cwd.escape_debug())).into());
+    }
+    Ok(Process {
+        args,
+        env: process.env.clone(),
+        cwd,
+        user: user(spec),
+        groups: process.groups.clone(),
+        tty: process.tty,
+        init: spec.init.then(|| INIT_PATH.to_owned()),
+        rlimits: spec.ulimits.iter().map(rlimit).collect(),
+        oom_score_adj: spec.oom_score_adj,
+        die_with_parent: true,
+    })
+}
+
+/// With `keep-id` the user is themselves unless somebody else was asked for.
+fn user(spec: &ContainerSpec) -> String {
+    let asked = spec.process.user.clone().unwrap_or_default();
+    match &spec.namespaces.userns {
+        UsernsMode::KeepId { uid, gid } if asked.is_empty() => {
+            let uid = uid.unwrap_or_else(|| rustix::process::geteuid().as_raw());
+            let gid = gid.unwrap_or_else(|| rustix::process::getegid().as_raw());
+            format!("{uid}:{gid}")
+        }
+        _ => asked,
+    }
+}
+
+fn rlimit(limit: &Ulimit) -> (String, u64, u64) {
+    let value = |number: i64| u64::try_from(number).unwrap_or(u64::MAX);
+    (limit.name.clone(), value(limit.soft), value(limit.hard))
+}
+
+fn confinement(spec: &ContainerSpec, identity: &Identity) -> Result<Confinement> {
+    let security = &spec.security;
+    let capabilities = caps::tweak(&security.cap_add, &security.cap_drop, security.privileged)?;
+    Ok(Confinement {
+        capabilities: capabilities.bits(),
+        no_new_privileges: security.no_new_privileges,
+        seccomp: seccomp_plan(spec, capabilities)?,
+        emulate_root: !identity.is_mapped(),
+    })
+}
+
+fn seccomp_plan(spec: &ContainerSpec, capabilities: CapSet) -> Result<SeccompPlan> {
+    Ok(match &spec.security.seccomp {
+        Seccomp::Unconfined => SeccompPlan::Unconfined,
+        Seccomp::Default if spec.security.privileged => SeccompPlan::Unconfined,
+        Seccomp::Default => SeccompPlan::Default,
+        Seccomp::Profile(text) => {
+            seccomp::from_json(text, capabilities)?;
+            SeccompPlan::Profile(text.clone())
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWN: Unshare = Unshare { net: true, pid: true, ipc: true, uts: true, cgroup: true };
+
+    #[test]
+    fn sysctls_of_other_namespaces_are_refused() {
+        assert_eq!(sysctl_path("net.ipv4.ip_forward", OWN).unwrap(), "net/ipv4/ip_forward");
+        assert_eq!(sysctl_path("net/ipv4/conf/eth0.1/forwarding", OWN).unwrap(), "net/ipv4/conf/eth0.1/forwarding");
+        assert_eq!(sysctl_path("kernel.shmmax", OWN).unwrap(), "kernel/shmmax");
+        for bad in ["kernel.core_pattern", "vm.swappiness", "net", "../x", "net/../kernel/core_pattern", "net...kernel"] {
+            assert!(sysctl_path(bad, OWN).is_err(), "{bad}");
+        }
+        assert!(sysctl_path("net.ipv4.ip_forward", Unshare { net: false, ..OWN }).is_err());
+    }
+
+    #[test]
+    fn a_command_is_needed_and_a_relative_directory_refused() {
+        assert!(process(&ContainerSpec::default()).is_err());
+        let mut spec = ContainerSpec::default();
+        spec.process.command = Some(vec!["true".into()]);
+        assert_eq!(process(&spec).unwrap().cwd, "/");
+        spec.process.workdir = Some("relative".into());
+        assert!(process(&spec).is_err());
+    }
+}

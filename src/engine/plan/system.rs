@@ -1,0 +1,126 @@
+//! The mounts that every container has: /proc, /sys, /dev and what lies in it, as docker makes them.
+
+use crate::model::container::{ContainerSpec, IpcMode};
+use crate::sandbox::identity::IdMap;
+use crate::sandbox::plan::{Bind, Flags, Mount, MountKind, Propagation, Unshare};
+
+/// docker's size of /dev/shm in bytes.
+const SHM_SIZE: u64 = 64 << 20;
+/// The group `tty` of nearly every distribution.
+const TTY_GROUP: u32 = 5;
+
+const CLOSED: Flags = Flags { read_only: false, nosuid: true, nodev: true, noexec: true };
+
+/// In the order in which they must be made.
+pub(super) fn mounts(spec: &ContainerSpec, map: &IdMap, unshare: Unshare) -> Vec<Mount> {
+    let mut mounts = vec![proc(unshare)];
+    mounts.extend(dev(spec, map));
+    mounts.extend(ipc(spec));
+    mounts.extend(sys(spec, unshare));
+    mounts
+}
+
+fn mount(target: &str, kind: MountKind) -> Mount {
+    Mount { target: target.into(), kind }
+}
+
+fn new(kind: &str, params: &[(&str, &str)], flags: Flags) -> MountKind {
+    let params = params.iter().map(|(name, value)| ((*name).to_owned(), Some((*value).to_owned()))).collect();
+    MountKind::New { kind: kind.into(), params, flags, fallback: None, optional: false }
+}
+
+fn host_tree(path: &str) -> MountKind {
+    MountKind::Bind(Bind {
+        source: path.into(),
+        subpath: None,
+        recursive: true,
+        flags: Flags::default(),
+        recursive_flags: false,
+        propagation: Propagation::Private,
+        copy_up: false,
+        optional: false,
+    })
+}
+
+/// A single node of the host; left out where the host does not have it.
+pub(super) fn node(path: &str, target: &str) -> Mount {
+    let MountKind::Bind(bind) = host_tree(path) else { return mount(target, MountKind::Directory) };
+    mount(target, MountKind::Bind(Bind { recursive: false, optional: true, ..bind }))
+}
+
+/// A process table of its own, or the host's, which no new instance can show to a child user namespace.
+fn proc(unshare: Unshare) -> Mount {
+    let kind = match (unshare.pid, new("proc", &[], CLOSED)) {
+        (true, MountKind::New { kind, params, flags, optional, .. }) => {
+            MountKind::New { kind, params, flags, optional, fallback: Some("/proc".into()) }
+        }
+        _ => host_tree("/proc"),
+    };
+    mount("/proc", kind)
+}
+
+fn dev(spec: &ContainerSpec, map: &IdMap) -> Vec<Mount> {
+    let flags = Flags { nosuid: true, ..Flags::default() };
+    let mut mounts = vec![mount("/dev", new("tmpfs", &[("mode", "0755"), ("size", "65536k")], flags))];
+    for name in ["null", "zero", "full", "random", "urandom", "tty"] {
+        mounts.push(node(&format!("/dev/{name}"), &format!("/dev/{name}")));
+    }
+    let links = [("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2"), ("core", "/proc/kcore"), ("ptmx", "pts/ptmx")];
+    mounts.extend(links.map(|(name, text)| mount(&format!("/dev/{name}"), MountKind::Symlink(text.into()))));
+    let mut params = vec![("newinstance".to_owned(), None), ("ptmxmode".to_owned(), Some("0666".to_owned())), ("mode".to_owned(), Some("0620".to_owned()))];
+    if map.has_gid(TTY_GROUP) {
+        params.push(("gid".to_owned(), Some(TTY_GROUP.to_string())));
+    }
+    let flags = Flags { nosuid: true, noexec: true, ..Flags::default() };
+    mounts.push(mount("/dev/pts", MountKind::New { kind: "devpts".into(), params, flags, fallback: None, optional: false }));
+    if spec.security.privileged {
+        mounts.extend(all_devices());
+    }
+    mounts
+}
+
+/// Every device node of the host outside the directories that a container has its own of.
+fn all_devices() -> Vec<Mount> {
+    let own = ["pts", "shm", "mqueue", "fd", "stdin", "stdout", "stderr", "core", "ptmx", "console", "null", "zero", "full", "random", "urandom", "tty", "hugepages", "log"];
+    let Ok(entries) = std::fs::read_dir("/dev") else { return Vec::new() };
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let mut names: Vec<String> = names.filter(|name| !own.contains(&name.as_str())).collect();
+    names.sort_unstable();
+    names.into_iter().map(|name| format!("/dev/{name}")).filter(|path| is_device_or_directory(path)).map(|path| node(&path, &path)).collect()
+}
+
+fn is_device_or_directory(path: &str) -> bool {
+    use std::os::unix::fs::FileTypeExt as _;
+    std::fs::symlink_metadata(path).is_ok_and(|data| {
+        let kind = data.file_type();
+        kind.is_char_device() || kind.is_block_device() || kind.is_dir()
+    })
+}
+
+fn ipc(spec: &ContainerSpec) -> Vec<Mount> {
+    match spec.namespaces.ipc {
+        IpcMode::Host => vec![mount("/dev/shm", host_tree("/dev/shm")), node("/dev/mqueue", "/dev/mqueue")],
+        IpcMode::None => vec![queue()],
+        IpcMode::Private => {
+            let size = spec.shm_size.unwrap_or(SHM_SIZE).to_string();
+            vec![mount("/dev/shm", new("tmpfs", &[("mode", "1777"), ("size", &size)], CLOSED)), queue()]
+        }
+    }
+}
+
+/// Not every kernel has message queues.
+fn queue() -> Mount {
+    mount("/dev/mqueue", MountKind::New { kind: "mqueue".into(), params: Vec::new(), flags: CLOSED, fallback: None, optional: true })
+}
+
+/// A new sysfs shows the container's network devices; with the host's network only the host's can be shown.
+fn sys(spec: &ContainerSpec, unshare: Unshare) -> Vec<Mount> {
+    let flags = Flags { read_only: !spec.security.privileged, ..CLOSED };
+    let sysfs = MountKind::New { kind: "sysfs".into(), params: Vec::new(), flags, fallback: Some("/sys".into()), optional: true };
+    let cgroup = MountKind::New { kind: "cgroup2".into(), params: Vec::new(), flags, fallback: None, optional: true };
+    let mut mounts = vec![mount("/sys", sysfs)];
+    if unshare.cgroup {
+        mounts.push(mount("/sys/fs/cgroup", cgroup));
+    }
+    mounts
+}

@@ -1,0 +1,228 @@
+//! All mounts of a container: the system's, the generated files, and those that were asked for, which win.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::{INIT_PATH, files, system};
+use crate::error::{Failure, Kind, invalid};
+use crate::model::container::{ContainerSpec, DeviceSpec, MountSource, MountSpec};
+use crate::sandbox::identity::IdMap;
+use crate::sandbox::plan::{Bind, Flags, Mount, MountKind, Propagation, Unshare};
+use crate::store::{ContainerDir, Store};
+use crate::sys::fs::clean_absolute;
+
+/// In the order in which they are made.
+pub(super) fn mounts(store: &Store, container: &ContainerDir, map: &IdMap, unshare: Unshare) -> Result<Vec<Mount>> {
+    let spec = container.spec();
+    let mut mounts = system::mounts(spec, map, unshare);
+    mounts.extend(generated(spec)?);
+    mounts.extend(devices(spec)?);
+    let asked = asked(store, spec)?;
+    mounts.retain(|mount| !asked.iter().any(|asked| replaces(&asked.target, &mount.target)));
+    mounts.extend(asked);
+    if spec.init {
+        mounts.push(init()?);
+    }
+    Ok(mounts)
+}
+
+/// Whether a mount asked for at `asked` takes the place of the system's at `own`: at the same path, or above it in
+/// /dev and /sys. /proc stays the container's own.
+fn replaces(asked: &str, own: &str) -> bool {
+    let below = own.strip_prefix(asked).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    below && own != "/proc"
+}
+
+fn generated(spec: &ContainerSpec) -> Result<Vec<Mount>> {
+    let file = |target: &str, text: String| Mount { target: target.into(), kind: MountKind::File { content: text.into_bytes(), mode: 0o644 } };
+    Ok(vec![
+        file("/etc/hosts", files::hosts(spec)?),
+        file("/etc/hostname", files::hostname(spec)),
+        file("/etc/resolv.conf", files::resolv_conf(spec)),
+    ])
+}
+
+fn devices(spec: &ContainerSpec) -> Result<Vec<Mount>> {
+    let mut mounts = Vec::new();
+    for device in &spec.devices {
+        mounts.extend(device_mounts(device)?);
+    }
+    Ok(mounts)
+}
+
+/// A node, or every node below a directory.
+fn device_mounts(device: &DeviceSpec) -> Result<Vec<Mount>> {
+    use std::os::unix::fs::FileTypeExt as _;
+    let gathering = |why: String| Failure::new(Kind::Invalid, format!("error gathering device information while adding custom device \"{}\": {why}", device.host.display()));
+    let data = std::fs::metadata(&device.host).map_err(|error| gathering(error.to_string()))?;
+    if data.is_dir() {
+        let mut below = Vec::new();
+        for entry in std::fs::read_dir(&device.host).map_err(|error| gathering(error.to_string()))? {
+            let entry = entry?;
+            let child = DeviceSpec {
+                host: entry.path(),
+                container: format!("{}/{}", device.container.trim_end_matches('/'), entry.file_name().to_string_lossy()),
+                permissions: device.permissions.clone(),
+            };
+            below.extend(device_mounts(&child).unwrap_or_default());
+        }
+        return Ok(below);
+    }
+    if !data.file_type().is_char_device() && !data.file_type().is_block_device() {
+        return Err(gathering("not a device node".into()).into());
+    }
+    Ok(vec![system::node(&device.host.to_string_lossy(), &device.container)])
+}
+
+/// What `-v`, `--mount` and `--tmpfs` gave, parents before what lies below them, the last word at each target.
+fn asked(store: &Store, spec: &ContainerSpec) -> Result<Vec<Mount>> {
+    let mut mounts: Vec<Mount> = Vec::new();
+    for wish in &spec.mounts {
+        let mount = one(store, wish)?;
+        mounts.retain(|other| other.target != mount.target);
+        mounts.push(mount);
+    }
+    mounts.sort_by_key(|mount| mount.target.matches('/').count());
+    Ok(mounts)
+}
+
+fn one(store: &Store, wish: &MountSpec) -> Result<Mount> {
+    let target = clean_absolute(Path::new(&wish.target)).to_string_lossy().into_owned();
+    if target == "/" {
+        return Err(invalid("invalid mount: the destination can't be '/'").into());
+    }
+    if target == "/proc" || target.starts_with("/proc/") {
+        return Err(invalid(format!("\"{target}\" cannot be mounted because it is inside /proc")).into());
+    }
+    let kind = match &wish.source {
+        MountSource::Bind { path, create, propagation, recursive, recursive_writable, recursive_readonly_forced: _ } => {
+            bind(path, *create)?;
+            MountKind::Bind(Bind {
+                source: path.clone(),
+                subpath: None,
+                recursive: *recursive,
+                flags: Flags { read_only: wish.read_only, ..Flags::default() },
+                recursive_flags: !recursive_writable,
+                propagation: propagation_of(propagation),
+                copy_up: false,
+                optional: false,
+            })
+        }
+        MountSource::Volume { name, no_copy, subpath, .. } => {
+            let name = name.as_deref().ok_or_else(|| invalid(format!("the volume for `{target}` has no name")))?;
+            volume(store.volume_data(name)?, subpath.clone(), *no_copy, wish.read_only)
+        }
+        MountSource::Tmpfs { size, mode, options } => tmpfs(*size, *mode, options, wish.read_only)?,
+    };
+    Ok(Mount { target, kind })
+}
+
+/// `-v` makes a missing source directory; `--mount` wants it there.
+fn bind(path: &Path, create: bool) -> Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && create => {
+            std::fs::create_dir_all(path).map_err(|error| Failure::new(Kind::Denied, format!("cannot make the missing source `{}`: {error}", path.display())).into())
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(invalid(format!("invalid mount config for type \"bind\": bind source path does not exist: {}", path.display())).into())
+        }
+        Err(error) => Err(Failure::new(Kind::Denied, format!("cannot look at the mount source `{}`: {error}", path.display())).into()),
+    }
+}
+
+fn propagation_of(text: &str) -> Propagation {
+    match text {
+        "shared" | "rshared" => Propagation::Shared,
+        "slave" | "rslave" => Propagation::Slave,
+        _ => Propagation::Private,
+    }
+}
+
+fn volume(data: PathBuf, subpath: Option<String>, no_copy: bool, read_only: bool) -> MountKind {
+    MountKind::Bind(Bind {
+        source: data,
+        copy_up: !no_copy && subpath.is_none(),
+        subpath,
+        recursive: true,
+        flags: Flags { read_only, ..Flags::default() },
+        recursive_flags: false,
+        propagation: Propagation::Private,
+        optional: false,
+    })
+}
+
+/// docker's defaults are `noexec,nosuid,nodev`; options undo them one by one.
+fn tmpfs(size: Option<u64>, mode: Option<u32>, options: &[String], read_only: bool) -> Result<MountKind> {
+    let mut flags = Flags { read_only, nosuid: true, nodev: true, noexec: true };
+    let mut params: Vec<(String, Option<String>)> = Vec::new();
+    let mut set = |name: &str, value: String| {
+        params.retain(|(known, _)| known != name);
+        params.push((name.to_owned(), Some(value)));
+    };
+    for option in options {
+        match option.split_once('=').unwrap_or((option, "")) {
+            ("rw", "") => flags.read_only = false,
+            ("ro", "") => flags.read_only = true,
+            ("exec", "") => flags.noexec = false,
+            ("noexec", "") => flags.noexec = true,
+            ("suid", "") => flags.nosuid = false,
+            ("nosuid", "") => flags.nosuid = true,
+            ("dev", "") => flags.nodev = false,
+            ("nodev", "") => flags.nodev = true,
+            ("noatime" | "relatime" | "strictatime" | "atime" | "diratime" | "nodiratime" | "async" | "sync" | "defaults", "") => {}
+            ("private" | "rprivate" | "shared" | "rshared" | "slave" | "rslave", "") => {}
+            (name @ ("size" | "mode" | "uid" | "gid" | "nr_inodes" | "nr_blocks"), value) if !value.is_empty() => set(name, value.to_owned()),
+            _ => return Err(invalid(format!("invalid tmpfs option \"{}\"", option.escape_debug())).into()),
+        }
+    }
+    if let Some(size) = size {
+        set("size", size.to_string());
+    }
+    if let Some(mode) = mode {
+        set("mode", format!("{mode:o}"));
+    }
+    let keep_mode = !params.iter().any(|(name, _)| name == "mode");
+    Ok(MountKind::Scratch { params, flags, keep_mode })
+}
+
+/// dhow itself, which is an init when it is called by that name.
+fn init() -> Result<Mount> {
+    let own = std::fs::read_link("/proc/self/exe").map_err(|error| Failure::new(Kind::Unsupported, format!("--init needs /proc: {error}")))?;
+    Ok(Mount {
+        target: INIT_PATH.into(),
+        kind: MountKind::Bind(Bind {
+            source: own,
+            subpath: None,
+            recursive: false,
+            flags: Flags { read_only: true, ..Flags::default() },
+            recursive_flags: false,
+            propagation: Propagation::Private,
+            copy_up: false,
+            optional: false,
+        }),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mounts_asked_for_win_but_not_proc() {
+        assert!(replaces("/dev", "/dev/null"));
+        assert!(replaces("/etc/hosts", "/etc/hosts"));
+        assert!(!replaces("/dev/nul", "/dev/null"));
+        assert!(!replaces("/", "/proc"));
+    }
+
+    #[test]
+    fn tmpfs_options_undo_the_defaults() {
+        let options = ["exec".to_owned(), "size=1m".into(), "size=2m".into()];
+        let MountKind::Scratch { params, flags, keep_mode } = tmpfs(None, None, &options, false).unwrap() else { panic!() };
+        assert_eq!(params, [("size".to_owned(), Some("2m".to_owned()))]);
+        assert!(!flags.noexec && flags.nosuid && flags.nodev && keep_mode);
+        assert!(tmpfs(None, None, &["huge=always".into()], false).is_err());
+    }
+}

@@ -1,0 +1,83 @@
+//! The small init that `--init` puts before a container's program: it passes signals on, reaps what is orphaned, and
+//! ends as the program ends.
+
+use std::ffi::OsString;
+use std::os::fd::AsFd as _;
+use std::os::unix::process::CommandExt as _;
+
+use anyhow::{Context as _, Result};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, WaitOptions};
+
+use crate::error::{Failure, Kind, invalid};
+use crate::sys;
+use crate::sys::process::{Child, Side};
+use crate::sys::signal::SignalFd;
+
+/// The name by which this executable is that init.
+pub const PROGRAM: &str = "docker-init";
+
+/// Runs `args` (a leading `--` is dropped) as a child and returns its exit code.
+pub fn run(args: &[OsString]) -> Result<i32> {
+    let args = args.strip_prefix(&[OsString::from("--")]).unwrap_or(args);
+    let (program, rest) = args.split_first().ok_or_else(|| invalid("no program to run"))?;
+    let signals = SignalFd::blocking(&sys::signal::forwardable()).context("receiving signals")?;
+    match sys::process::fork().context("starting the program")? {
+        Side::Child => Err(become_program(program, rest)),
+        Side::Parent(child) => attend(&signals, &child),
+    }
+}
+
+fn become_program(program: &OsString, args: &[OsString]) -> anyhow::Error {
+    if let Err(error) = own_group() {
+        return error;
+    }
+    let error = std::process::Command::new(program).args(args).exec();
+    let kind = match error.kind() {
+        std::io::ErrorKind::NotFound => Kind::CommandNotFound,
+        _ => Kind::CommandNotExecutable,
+    };
+    Failure::new(kind, format!("exec {}: {error}", program.to_string_lossy().escape_debug())).into()
+}
+
+/// A process group of its own, in the foreground of the terminal if there is one.
+fn own_group() -> Result<()> {
+    rustix::process::setpgid(None, None).context("making a process group")?;
+    let stdin = std::io::stdin();
+    if sys::pty::is_terminal(stdin.as_fd()) {
+        // SIGTTOU is still blocked, so this does not stop the process.
+        rustix::termios::tcsetpgrp(stdin.as_fd(), rustix::process::getpgrp()).context("taking the terminal")?;
+    }
+    Ok(sys::signal::reset_all()?)
+}
+
+fn attend(signals: &SignalFd, child: &Child) -> Result<i32> {
+    loop {
+        let mut fds = [PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN)];
+        let _ = poll(&mut fds, None);
+        while let Some(signal) = signals.next()? {
+            if signal != libc::SIGCHLD {
+                child.signal(signal)?;
+            } else if let Some(code) = reap(child)? {
+                return Ok(code);
+            }
+        }
+    }
+}
+
+/// Reaps every orphan that has ended; the exit code if the program is among them.
+fn reap(child: &Child) -> Result<Option<i32>> {
+    loop {
+        if let Some(ended) = child.try_wait()? {
+            return Ok(Some(ended.code()));
+        }
+        match rustix::process::wait(WaitOptions::NOHANG) {
+            Ok(Some((pid, status))) if Some(pid) == Pid::from_raw(child.pid) => {
+                return Ok(Some(status.exit_status().unwrap_or_else(|| 128 + status.terminating_signal().unwrap_or(0))));
+            }
+            Ok(Some(_)) => {}
+            Ok(None) | Err(rustix::io::Errno::CHILD) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
