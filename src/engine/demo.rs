@@ -10,9 +10,10 @@ use serde_json::json;
 
 use super::namespace;
 use crate::error::{Failure, Kind};
-use crate::image::unpack::{Identity as UnpackIdentity, UnpackOptions, unpack};
+use crate::image::unpack::{UnpackOptions, unpack};
 use crate::model::container::ContainerSpec;
 use crate::model::digest::Digest;
+use crate::model::layer::Identity as LayerIdentity;
 use crate::model::platform::Platform;
 use crate::model::progress::{LayerEvent, Progress};
 use crate::model::reference::Reference;
@@ -61,7 +62,7 @@ fn make(store: &Store, stamp: &str, mapped: bool) -> Result<()> {
     let layer = match store.begin_layer(&diff_id)? {
         LayerSlot::Present(lease) => lease,
         LayerSlot::Draft(draft) => {
-            let identity = if mapped { UnpackIdentity::Mapped } else { UnpackIdentity::Single };
+            let identity = if mapped { LayerIdentity::Mapped } else { LayerIdentity::Single };
             let options = UnpackOptions { identity, limits: Default::default(), label: String::new(), source_size: archive.len() as u64 };
             let record = unpack(archive.as_slice(), &draft, &options, &Silent)?;
             draft.commit(record)?

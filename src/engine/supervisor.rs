@@ -37,7 +37,7 @@ pub(super) struct Post {
 /// Runs the container to its end. For the child of a fork: never returns.
 pub(super) fn serve(post: Post, command: Supervisor) -> ! {
     let _ = rustix::process::setsid();
-    sys::process::set_name(&format!("dhow: {}", post.plan.name));
+    sys::process::set_title(&format!("dhow: {}", post.plan.name));
     let code = match start(&post, &command) {
         Ok(running) => watch(post, command, running),
         Err(error) => give_up(post, &command, &error),
@@ -47,7 +47,7 @@ pub(super) fn serve(post: Post, command: Supervisor) -> ! {
 
 fn start(post: &Post, command: &Supervisor) -> Result<Running> {
     let streams = [post.streams[0].as_fd(), post.streams[1].as_fd(), post.streams[2].as_fd()];
-    let running = launch(&post.plan, &post.identity, streams)?;
+    let running = launch(&post.plan, &post.identity, streams).with_context(|| format!("cannot start container {}", post.plan.name))?;
     let state = ContainerState { pid: running.process.pid, started: now(), ..previous(&post.container) };
     post.container.write_state(&state)?;
     command.report(&Report::Started, running.terminal.as_ref().map(OwnedFd::as_fd));

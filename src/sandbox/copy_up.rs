@@ -14,7 +14,7 @@ const MAX_DEPTH: u32 = 512;
 
 /// Fills the directory `to` with the content of `from` and gives it its owner, mode and times, unless `to` has
 /// something in it already. Anything but two directories is left alone.
-pub fn copy_up(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
+pub(super) fn copy_up(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
     if !is_dir(from)? || !is_dir(to)? {
         return Ok(());
     }
@@ -27,7 +27,7 @@ pub fn copy_up(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
 }
 
 /// Gives `to` the mode and owner of `from`.
-pub fn copy_attributes(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
+pub(super) fn copy_attributes(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
     let stat = rustix::fs::fstat(from)?;
     sys::fs::chown_fd(to, stat.st_uid, stat.st_gid)?;
     let to = reopen(to)?;

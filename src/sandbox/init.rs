@@ -19,10 +19,10 @@ use crate::error::{Failure, Kind, kind_of};
 use crate::sys;
 
 /// Standard input, output and error of a container without a terminal.
-pub struct Streams<'a>(pub [BorrowedFd<'a>; 3]);
+pub(super) struct Streams<'a>(pub(super) [BorrowedFd<'a>; 3]);
 
 /// Becomes the container. Never returns: ends by exec, or by exit with a failure sent.
-pub fn run(plan: &Plan, channel: &Channel, streams: &Streams<'_>) -> ! {
+pub(super) fn run(plan: &Plan, channel: &Channel, streams: &Streams<'_>) -> ! {
     let error = match become_container(plan, channel, streams) {
         Ok(never) => match never {},
         Err(error) => error,
@@ -190,12 +190,12 @@ fn compile(plan: &Plan) -> Result<Option<seccomp::Program>> {
 }
 
 /// For messages: the text of a C string.
-pub fn c_string(text: &str) -> Result<CString> {
+pub(super) fn c_string(text: &str) -> Result<CString> {
     CString::new(text).map_err(|_| Failure::new(Kind::Invalid, format!("`{}` contains a NUL byte", text.escape_debug())).into())
 }
 
 /// The file behind a descriptor, as device and inode.
-pub fn identity_of(fd: BorrowedFd<'_>) -> Result<(u64, u64)> {
+pub(super) fn identity_of(fd: BorrowedFd<'_>) -> Result<(u64, u64)> {
     let stat = rustix::fs::fstat(fd).with_context(|| format!("looking at descriptor {}", fd.as_raw_fd()))?;
     Ok((stat.st_dev, stat.st_ino))
 }

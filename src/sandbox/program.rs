@@ -26,7 +26,7 @@ const MAX_INTERPRETERS: u32 = 5;
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Becomes the program of `process`. Returns only failures.
-pub fn exec(process: &Process, user: &User) -> Result<std::convert::Infallible> {
+pub(super) fn exec(process: &Process, user: &User) -> Result<std::convert::Infallible> {
     let env = environment(process, user);
     let name = process.args.first().map_or("", String::as_str);
     let search = env.iter().rev().find_map(|entry| entry.strip_prefix("PATH=")).unwrap_or(DEFAULT_PATH);

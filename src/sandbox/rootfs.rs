@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -20,14 +19,14 @@ use crate::sys::mount::{Attr, Param};
 
 /// Pieces that can be made before ids are mapped: they need privilege in the namespaces, not a user.
 #[derive(Default)]
-pub struct Prepared {
+pub(super) struct Prepared {
     sources: HashMap<usize, OwnedFd>,
 }
 
 /// Opens what the plan binds from the host, while the ids are being mapped by others.
 ///
 /// Binds whose source is missing are left out if optional, an error otherwise.
-pub fn prepare(plan: &Plan) -> Result<Prepared> {
+pub(super) fn prepare(plan: &Plan) -> Result<Prepared> {
     let mut prepared = Prepared::default();
     for (index, mount) in plan.mounts.iter().enumerate() {
         if let MountKind::Bind(bind) = &mount.kind
@@ -66,7 +65,7 @@ fn explain_bind(error: &std::io::Error, bind: &Bind) -> Failure {
 }
 
 /// Builds everything below `plan.root.stage` and returns the new root, opened.
-pub fn build(plan: &Plan, mut prepared: Prepared) -> Result<OwnedFd> {
+pub(super) fn build(plan: &Plan, mut prepared: Prepared) -> Result<OwnedFd> {
     let shelf = Shelf { dir: plan.root.shelf.clone(), files: None };
     let root = attach_root(&plan.root)?;
     let mut builder = Builder { root, shelf, made: 0 };
@@ -347,14 +346,9 @@ fn borrowed(params: &[(String, Option<String>)]) -> Vec<Param<'_>> {
 }
 
 /// Enters the new root and drops the old one.
-pub fn pivot(root: BorrowedFd<'_>) -> Result<()> {
+pub(super) fn pivot(root: BorrowedFd<'_>) -> Result<()> {
     rustix::process::fchdir(root)?;
     sys::mount::pivot_to_working_directory().context("changing to the new root")?;
     rustix::process::chdir("/")?;
     Ok(())
-}
-
-/// A path of the plan as bytes for the kernel; paths come from the command line and hold no NUL.
-pub fn c_path(path: &Path) -> Result<CString> {
-    CString::new(path.as_os_str().as_bytes()).with_context(|| format!("`{}` contains a NUL byte", path.display()))
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags};
@@ -23,6 +23,8 @@ pub enum Param<'a> {
 /// Makes a new instance of a file system and a mount of it that is not attached yet.
 pub fn new_filesystem(kind: &str, params: &[Param<'_>], attrs: MountAttrFlags) -> io::Result<OwnedFd> {
     let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    // What mount(8) and df(1) show in their first column.
+    rustix::mount::fsconfig_set_string(&context, "source", kind)?;
     for param in params {
         configure(context.as_fd(), *param)?;
     }
@@ -125,16 +127,4 @@ pub fn enter_namespace(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: setns takes a descriptor that is open for the whole call and no pointers.
     let result = unsafe { libc::setns(fd.as_raw_fd(), 0) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
-/// Takes ownership of descriptor `raw`, which this process got by an inherited number.
-///
-/// Fails where no such descriptor is open.
-pub fn adopt_fd(raw: i32) -> io::Result<OwnedFd> {
-    // SAFETY: F_GETFD takes no pointers; it tells whether the descriptor is open.
-    if unsafe { libc::fcntl(raw, libc::F_GETFD) } < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the descriptor is open, and the caller names one that nothing else in this process owns.
-    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
 }

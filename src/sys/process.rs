@@ -229,11 +229,6 @@ pub fn close_on_exec_from(first: u32) -> io::Result<()> {
     close_range(first, libc::CLOSE_RANGE_CLOEXEC)
 }
 
-/// Closes every descriptor from `first` on. The caller vouches that no value in this process still owns one of them.
-pub fn close_from(first: u32) -> io::Result<()> {
-    close_range(first, 0)
-}
-
 fn close_range(first: u32, flags: u32) -> io::Result<()> {
     // SAFETY: close_range takes numbers only.
     let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, flags) };
@@ -279,6 +274,25 @@ pub fn set_name(name: &str) {
     bytes.push(0);
     // SAFETY: PR_SET_NAME reads a NUL-terminated string of at most 16 bytes.
     unsafe { libc::prctl(libc::PR_SET_NAME, bytes.as_ptr()) };
+}
+
+/// Sets what `ps` shows as the command line, cut to the room that the real one took (proc_pid_stat(5), `arg_start`).
+pub fn set_title(title: &str) {
+    set_name(title);
+    let Ok(stat) = std::fs::read_to_string("/proc/self/stat") else { return };
+    // Fields are counted behind the name, which is in brackets and may hold anything; 3 is the first there.
+    let fields: Vec<&str> = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
+    let field = |number: usize| fields.get(number - 3).and_then(|text| text.parse::<usize>().ok());
+    let (Some(start), Some(end)) = (field(48), field(49)) else { return };
+    if start == 0 || end <= start {
+        return;
+    }
+    let room = end - start;
+    let mut bytes: Vec<u8> = title.bytes().filter(|b| *b != 0).take(room - 1).collect();
+    bytes.resize(room, 0);
+    // SAFETY: the kernel says that the arguments of this process lie from `start` to `end`, in its writable stack;
+    // `bytes` is exactly that long, and std copied the arguments before main began.
+    unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), start as *mut u8, room) };
 }
 
 /// Asks to be killed when the parent ends (prctl(2), PR_SET_PDEATHSIG); lost at a change of user.

@@ -1,6 +1,6 @@
 //! What a command and the supervisor of its container say to each other while the command is attached.
 
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
