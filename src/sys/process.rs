@@ -291,7 +291,7 @@ pub fn set_title(title: &str) {
     let mut bytes: Vec<u8> = title.bytes().filter(|b| *b != 0).take(room - 1).collect();
     bytes.resize(room, 0);
     // SAFETY: the kernel says that the arguments of this process lie from `start` to `end`, in its writable stack;
-    // `bytes` is exactly that long, and std copied the arguments before main began.
+    // `bytes` is exactly that long. No reference into that memory exists: std copies out of it at each call.
     unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), start as *mut u8, room) };
 }
 
