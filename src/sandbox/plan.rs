@@ -135,7 +135,11 @@ pub enum MountKind {
         content: Vec<u8>,
         /// Permission bits.
         mode: u32,
+        /// Writing is refused.
+        read_only: bool,
     },
+    /// An empty file that marks something by being there; lies in the root file system itself.
+    Marker,
     /// A symbolic link, unless something is there.
     Symlink(String),
     /// A directory, made if missing, nothing mounted.

@@ -183,7 +183,8 @@ impl Builder {
                 Some(tree) => self.bind(target, bind, &tree),
                 None => Ok(()),
             },
-            MountKind::File { content, mode } => self.file(target, content, *mode),
+            MountKind::File { content, mode, read_only } => self.file(target, content, *mode, *read_only),
+            MountKind::Marker => Ok(sys::fs::ensure_file_in_root(self.root.as_fd(), target).map(drop)?),
             MountKind::Symlink(text) => self.symlink(target, text),
             MountKind::Directory => self.dir(target).map(drop),
             MountKind::Scratch { params, flags, keep_mode } => self.scratch(target, params, *flags, *keep_mode),
@@ -230,7 +231,7 @@ impl Builder {
         Ok(sys::mount::attach(tree.as_fd(), target.as_fd())?)
     }
 
-    fn file(&mut self, target: &Path, content: &[u8], mode: u32) -> Result<()> {
+    fn file(&mut self, target: &Path, content: &[u8], mode: u32, read_only: bool) -> Result<()> {
         let name = format!("{}", self.made);
         self.made += 1;
         let shelf = self.shelf.dir()?;
@@ -240,6 +241,9 @@ impl Builder {
         std::io::Write::write_all(&mut std::fs::File::from(file), content)?;
         let file = rustix::fs::openat(shelf, &name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
         let tree = sys::mount::clone_tree(file.as_fd(), false)?;
+        if read_only {
+            sys::mount::set_attributes(tree.as_fd(), Attr::MOUNT_ATTR_RDONLY, 0, false)?;
+        }
         let target = sys::fs::ensure_file_in_root(self.root.as_fd(), target)?;
         Ok(sys::mount::attach(tree.as_fd(), target.as_fd())?)
     }

@@ -35,8 +35,11 @@ fn replaces(asked: &str, own: &str) -> bool {
 }
 
 fn generated(spec: &ContainerSpec) -> Result<Vec<Mount>> {
-    let file = |target: &str, text: String| Mount { target: target.into(), kind: MountKind::File { content: text.into_bytes(), mode: 0o644 } };
+    let file = |target: &str, text: String| Mount { target: target.into(), kind: MountKind::File { content: text.into_bytes(), mode: 0o644, read_only: spec.read_only } };
     Ok(vec![
+        // How programs find out that they run in a container of this kind.
+        Mount { target: "/.dockerenv".into(), kind: MountKind::Marker },
+        Mount { target: "/etc/mtab".into(), kind: MountKind::Symlink("/proc/mounts".into()) },
         file("/etc/hosts", files::hosts(spec)?),
         file("/etc/hostname", files::hostname(spec)),
         file("/etc/resolv.conf", files::resolv_conf(spec)),

@@ -104,7 +104,10 @@ fn image(store: &Store, name: &str, request: &RunRequest, identity: &Identity, f
     if !request.quiet && request.pull == PullPolicy::Missing {
         front.warn(&format!("Unable to find image '{}' locally", with_tag(name)));
     }
-    namespace::in_child(identity, || front.fetch(store, name, request))?;
+    namespace::in_child(identity, || {
+        store.sweep()?;
+        front.fetch(store, name, request)
+    })?;
     store.find_image(name)
 }
 
@@ -147,7 +150,7 @@ fn start(store: &Store, container: LockedContainer, image: Option<Image>, identi
     let signals = SignalFd::blocking(&sys::signal::forwardable())?;
     let (theirs, ours) = wire::pair()?;
     let Streams { container: ends, relays } = streams;
-    let post = Post { store: store.clone(), container, plan, identity, streams: ends, terminal: spare };
+    let post = Post { store: store.clone(), container, plan, identity: identity.clone(), streams: ends, terminal: spare };
     match sys::process::fork().context("starting the container's supervisor")? {
         Side::Child => {
             // What belongs to the command must not stay open here, or its end would not be seen.
@@ -157,10 +160,17 @@ fn start(store: &Store, container: LockedContainer, image: Option<Image>, identi
         Side::Parent(_) => drop((post, theirs)),
     }
     let options = Options { sig_proxy: request.sig_proxy, interactive: request.spec.process.interactive, detach_keys: request.detach_keys };
-    match attach::attend(&ours, &signals, relays, terminal, options)? {
-        Outcome::Ended(code) => Ok(code),
-        Outcome::Detached => Ok(0),
-        Outcome::Abandoned(signal) => Ok(128 + signal),
+    match attach::attend(&ours, &signals, relays, terminal, options) {
+        Ok(Outcome::Ended(code)) => Ok(code),
+        Ok(Outcome::Detached) => Ok(0),
+        Ok(Outcome::Abandoned(signal)) => Ok(128 + signal),
+        Err(error) => {
+            // A supervisor that was killed left its container to whoever comes next, and that is this command.
+            if request.spec.auto_remove {
+                super::remove::reap(store, &identity)?;
+            }
+            Err(error)
+        }
     }
 }
 
