@@ -241,7 +241,7 @@ fn subordinate(uid: u32, login: Option<&str>, path: &str) -> std::result::Result
     let name = account_name(uid).or_else(|| login.map(str::to_owned));
     let uids = ranges("/etc/subuid", uid, name.as_deref());
     let gids = ranges("/etc/subgid", uid, name.as_deref());
-    let (uids, gids) = if uids.is_empty() || gids.is_empty() {
+    let (uids, gids) = if (uids.is_empty() || gids.is_empty()) && has_directory_of_ids() {
         (ask_getsubids(&[], name.as_deref(), path), ask_getsubids(&["-g"], name.as_deref(), path))
     } else {
         (uids, gids)
@@ -286,6 +286,13 @@ fn parse_ranges(text: &str, uid: u32, name: Option<&str>) -> Vec<(u32, u32)> {
         }
     }
     found
+}
+
+/// Whether nsswitch.conf(5) names another source of subordinate ids than the two files.
+fn has_directory_of_ids() -> bool {
+    let text = fs::read_to_string("/etc/nsswitch.conf").unwrap_or_default();
+    let sources = text.lines().find_map(|line| line.trim_start().strip_prefix("subid:")).unwrap_or_default();
+    sources.split_whitespace().any(|source| source != "files")
 }
 
 /// Asks libsubid's getsubids(1), which also knows directory services. Its lines read `0: name start count`.
