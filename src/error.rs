@@ -60,6 +60,12 @@ impl Failure {
         self
     }
 
+    /// A whole chain of causes as one failure that can be sent to another process.
+    pub fn of(error: &anyhow::Error) -> Self {
+        let hint = error.chain().find_map(|cause| cause.downcast_ref::<Self>()?.hint_text());
+        Self { kind: kind_of(error), message: format!("{error:#}"), hint: hint.map(str::to_owned) }
+    }
+
     /// The kind given at creation.
     pub fn kind(&self) -> Kind {
         self.kind

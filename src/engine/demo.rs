@@ -46,7 +46,8 @@ pub(super) fn ensure(store: &Store, identity: &Identity) -> Result<Image> {
         return Ok(image);
     }
     let mapped = identity.is_mapped();
-    namespace::in_child(identity, || make(store, &stamp, mapped)).context("making the built-in image from dhow's own executable")?;
+    namespace::in_child(identity, || make(store, &stamp, mapped))
+        .context("making the built-in image from dhow's own executable")?;
     store.find_image(NAME)
 }
 
@@ -63,14 +64,24 @@ fn make(store: &Store, stamp: &str, mapped: bool) -> Result<()> {
         LayerSlot::Present(lease) => lease,
         LayerSlot::Draft(draft) => {
             let identity = if mapped { LayerIdentity::Mapped } else { LayerIdentity::Single };
-            let options = UnpackOptions { identity, limits: Default::default(), label: String::new(), source_size: archive.len() as u64 };
+            let options = UnpackOptions {
+                identity,
+                limits: Default::default(),
+                label: String::new(),
+                source_size: archive.len() as u64,
+            };
             let record = unpack(archive.as_slice(), &draft, &options, &Silent)?;
             draft.commit(record)?
         }
     };
     let config = config(stamp, &diff_id)?;
     let name: Reference = NAME.parse::<Reference>()?.or_latest();
-    store.put_image(&NewImage { config: &config, manifest: None, layers: &[layer], names: &[(name, None)] })?;
+    store.put_image(&NewImage {
+        config: &config,
+        manifest: None,
+        layers: &[layer],
+        names: &[(name, None)],
+    })?;
     Ok(())
 }
 
@@ -79,7 +90,12 @@ fn archive() -> Result<Vec<u8>> {
     let executable = std::fs::read("/proc/self/exe").context("reading dhow's own executable")?;
     let mut archive = tar::Builder::new(Vec::with_capacity(executable.len() + (64 << 10)));
     directory(&mut archive, "etc/", 0o755)?;
-    file(&mut archive, "etc/passwd", 0o644, b"root:x:0:0:root:/root:/demo\nsailor:x:1000:1000:a sailor:/:/demo\n")?;
+    file(
+        &mut archive,
+        "etc/passwd",
+        0o644,
+        b"root:x:0:0:root:/root:/demo\nsailor:x:1000:1000:a sailor:/:/demo\n",
+    )?;
     file(&mut archive, "etc/group", 0o644, b"root:x:0:\nsailor:x:1000:\n")?;
     directory(&mut archive, "root/", 0o700)?;
     directory(&mut archive, "tmp/", 0o1777)?;
@@ -95,7 +111,13 @@ fn file(archive: &mut tar::Builder<Vec<u8>>, path: &str, mode: u32, content: &[u
     append(archive, path, mode, tar::EntryType::Regular, content)
 }
 
-fn append(archive: &mut tar::Builder<Vec<u8>>, path: &str, mode: u32, kind: tar::EntryType, content: &[u8]) -> Result<()> {
+fn append(
+    archive: &mut tar::Builder<Vec<u8>>,
+    path: &str,
+    mode: u32,
+    kind: tar::EntryType,
+    content: &[u8],
+) -> Result<()> {
     let mut header = tar::Header::new_gnu();
     header.set_entry_type(kind);
     header.set_mode(mode);
@@ -123,7 +145,8 @@ fn config(stamp: &str, diff_id: &Digest) -> Result<Vec<u8>> {
         "rootfs": { "type": "layers", "diff_ids": [diff_id.as_str()] },
         "history": [{ "created": created, "created_by": "dhow: built in" }],
     });
-    serde_json::to_vec(&config).map_err(|error| Failure::new(Kind::Other, format!("writing a configuration: {error}")).into())
+    serde_json::to_vec(&config)
+        .map_err(|error| Failure::new(Kind::Other, format!("writing a configuration: {error}")).into())
 }
 
 struct Silent;

@@ -36,7 +36,12 @@ enum Look {
 
 fn look(tree: &Path, directory: &str, name: &str) -> Look {
     let Ok(root) = sys::fs::open_dir(tree) else { return Look::Hidden };
-    let Ok(dir) = sys::fs::open_in_root(root.as_fd(), Path::new(directory), OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty()) else {
+    let Ok(dir) = sys::fs::open_in_root(
+        root.as_fd(),
+        Path::new(directory),
+        OFlags::RDONLY | OFlags::NONBLOCK,
+        Mode::empty(),
+    ) else {
         return Look::Nothing;
     };
     let file = Path::new(directory).join(name);

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 
-use crate::error::{Failure, Kind, kind_of};
+use crate::error::{Failure, Kind};
 use crate::model::environment::Environment;
 use crate::sandbox::identity::{self, Identity};
 use crate::sys::process::{Side, exit_now, fork};
@@ -28,10 +28,7 @@ pub fn in_child(identity: &Identity, work: impl FnOnce() -> Result<()>) -> Resul
             drop(ours);
             let result = identity::enter(identity).and_then(|()| work());
             if let Err(error) = &result {
-                let failure = Failure::new(kind_of(error), format!("{error:#}"));
-                let hint = error.chain().find_map(|cause| cause.downcast_ref::<Failure>()?.hint_text());
-                let failure = hint.map_or(failure.clone(), |hint| failure.hint(hint));
-                let _ = theirs.send(&serde_json::to_vec(&failure).unwrap_or_default(), None);
+                let _ = theirs.send(&serde_json::to_vec(&Failure::of(error)).unwrap_or_default(), None);
             }
             exit_now(i32::from(result.is_err()))
         }

@@ -1,4 +1,7 @@
 //! Removes a container with everything it wrote, whoever owns it.
+//!
+//! In two steps: it is gone for everybody once its name is free and its files lie in the trash, and that is all that
+//! anybody waits for; deleting the files comes after.
 
 use std::os::fd::BorrowedFd;
 
@@ -8,23 +11,55 @@ use super::namespace::in_child;
 use crate::error::{Failure, Kind};
 use crate::model::container::{ContainerSpec, MountSource};
 use crate::sandbox::identity::Identity;
-use crate::store::{LockedContainer, Store};
+use crate::store::{LockedContainer, Retired, Store};
 use crate::sys;
 
-/// Removes `container`; its anonymous volumes too if `volumes`.
-///
-/// Files that belong to subordinate ids can be removed only inside a user namespace where these exist: `namespace` is
-/// the container's own. The process must have one thread.
-pub(super) fn remove(store: &Store, container: LockedContainer, volumes: bool, namespace: Option<BorrowedFd<'_>>) -> Result<()> {
+/// What a removed container has left to be deleted.
+#[must_use]
+pub(super) struct Leftovers {
+    files: Retired,
+    /// Files of its volumes could not be deleted by this user and lie in the trash.
+    stuck: bool,
+}
+
+/// Takes `container` out of the store, and its anonymous volumes too if `volumes`.
+pub(super) fn retire(store: &Store, container: LockedContainer, volumes: bool) -> Result<Leftovers> {
     let anonymous = if volumes { anonymous_volumes(container.spec()) } else { Vec::new() };
-    let mut result = store.remove_container(container);
-    for name in &anonymous {
-        result = result.and(store.remove_volume(name));
+    let files = store.retire_container(container)?;
+    let stuck = anonymous.iter().filter(|name| store.remove_volume(name).is_err()).count() > 0;
+    Ok(Leftovers { files, stuck })
+}
+
+impl Leftovers {
+    /// Deletes the files. Those of subordinate ids yield only inside a user namespace where these exist: `namespace`,
+    /// or a new one. The process must have one thread.
+    pub(super) fn delete(self, store: &Store, namespace: Namespace<'_>) -> Result<()> {
+        match self.files.delete() {
+            Ok(()) if !self.stuck => Ok(()),
+            _ => match namespace {
+                Namespace::Open(namespace) => sweep_inside(store, namespace),
+                Namespace::New(identity) => in_child(identity, || store.sweep()),
+            },
+        }
     }
-    match (result, namespace) {
-        (Err(_), Some(namespace)) => sweep_inside(store, namespace),
-        (result, _) => result,
-    }
+}
+
+/// Where files of every owner can be deleted.
+pub(super) enum Namespace<'a> {
+    /// In the container's own, which is still there.
+    Open(BorrowedFd<'a>),
+    /// In one to be made.
+    New(&'a Identity),
+}
+
+/// Removes `container`, with its anonymous volumes if `volumes`, and everything they had.
+pub(super) fn remove(
+    store: &Store,
+    container: LockedContainer,
+    volumes: bool,
+    identity: &Identity,
+) -> Result<()> {
+    retire(store, container, volumes)?.delete(store, Namespace::New(identity))
 }
 
 /// Removes containers that were to be removed at their end and whose supervisor was killed. Returns whether there were
@@ -37,9 +72,7 @@ pub(super) fn reap(store: &Store, identity: &Identity) -> Result<bool> {
         }
         if let Some(container) = container.lock()? {
             found = true;
-            if remove(store, container, true, None).is_err() {
-                in_child(identity, || store.sweep())?;
-            }
+            remove(store, container, true, identity)?;
         }
     }
     Ok(found)
@@ -53,16 +86,21 @@ fn anonymous_volumes(spec: &ContainerSpec) -> Vec<String> {
     spec.mounts.iter().filter_map(|mount| name(&mount.source)).collect()
 }
 
-/// What could not be deleted lies in the trash by now; a child inside the namespace empties it.
 fn sweep_inside(store: &Store, namespace: BorrowedFd<'_>) -> Result<()> {
     match sys::process::fork().context("starting a process to remove files of subordinate ids")? {
         sys::process::Side::Child => {
-            let done = sys::mount::enter_namespace(namespace).map_err(anyhow::Error::from).and_then(|()| store.sweep());
+            let done = sys::mount::enter_namespace(namespace)
+                .map_err(anyhow::Error::from)
+                .and_then(|()| store.sweep());
             sys::process::exit_now(i32::from(done.is_err()))
         }
         sys::process::Side::Parent(child) => match child.wait()? {
             sys::process::Ended::Exited(0) => Ok(()),
-            _ => Err(Failure::new(Kind::Other, "files of the container could not be removed; they lie in the store's trash").into()),
+            _ => Err(Failure::new(
+                Kind::Other,
+                "files of the container could not be removed; they lie in the store's trash",
+            )
+            .into()),
         },
     }
 }

@@ -10,9 +10,9 @@ use anyhow::{Context as _, Result};
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::attach::wire::{Order, Report, Supervisor};
-use super::remove;
+use super::remove::{self, Namespace};
 use super::state::{ContainerState, now};
-use crate::error::{Failure, Kind, kind_of};
+use crate::error::{Failure, Kind};
 use crate::sandbox::identity::Identity;
 use crate::sandbox::launch::{Running, launch};
 use crate::sandbox::plan::Plan;
@@ -47,7 +47,8 @@ pub(super) fn serve(post: Post, command: Supervisor) -> ! {
 
 fn start(post: &Post, command: &Supervisor) -> Result<Running> {
     let streams = [post.streams[0].as_fd(), post.streams[1].as_fd(), post.streams[2].as_fd()];
-    let running = launch(&post.plan, &post.identity, streams).with_context(|| format!("cannot start container {}", post.plan.name))?;
+    let running = launch(&post.plan, &post.identity, streams)
+        .with_context(|| format!("cannot start container {}", post.plan.name))?;
     let state = ContainerState { pid: running.process.pid, started: now(), ..previous(&post.container) };
     post.container.write_state(&state)?;
     command.report(&Report::Started, running.terminal.as_ref().map(OwnedFd::as_fd));
@@ -60,16 +61,17 @@ fn previous(container: &LockedContainer) -> ContainerState {
 
 /// The container did not start: it stays to be looked at, unless it was to be removed at its end.
 fn give_up(post: Post, command: &Supervisor, error: &anyhow::Error) -> i32 {
-    let hint = error.chain().find_map(|cause| cause.downcast_ref::<Failure>()?.hint_text());
-    let mut failure = Failure::new(kind_of(error), format!("{error:#}"));
-    if let Some(hint) = hint {
-        failure = failure.hint(hint);
-    }
+    let failure = Failure::of(error);
     let exit_code = super::run::exit_code_of(failure.kind());
-    let state = ContainerState { finished: now(), exit_code, error: failure.to_string(), ..previous(&post.container) };
+    let state = ContainerState {
+        finished: now(),
+        exit_code,
+        error: failure.to_string(),
+        ..previous(&post.container)
+    };
     let _ = post.container.write_state(&state);
     if post.container.spec().auto_remove {
-        let _ = remove::remove(&post.store, post.container, true, None);
+        let _ = remove::remove(&post.store, post.container, true, &post.identity);
     }
     command.report(&Report::Failed(failure), None);
     exit_code
@@ -81,14 +83,24 @@ fn watch(post: Post, command: Supervisor, running: Running) -> i32 {
     let mut guard = Watch { command: Some(&command), terminal, auto_remove: container.spec().auto_remove };
     let ended = guard.until_end(&running).unwrap_or(Ended::Signaled(libc::SIGKILL));
     let code = ended.code();
-    let state = ContainerState { pid: 0, finished: now(), exit_code: code, ..previous(&container) };
     let cleaned = match container.spec().auto_remove {
-        true => remove::remove(&store, container, true, Some(running.user_namespace.as_fd())),
-        false => container.write_state(&state),
+        true => remove::retire(&store, container, true).map(Some),
+        false => container
+            .write_state(&ContainerState { pid: 0, finished: now(), exit_code: code, ..previous(&container) })
+            .map(|()| None),
     };
     match cleaned {
-        Ok(()) => command.report(&Report::Ended(code), None),
-        Err(error) => command.report(&Report::Failed(Failure::new(Kind::Other, format!("cleaning up after the container: {error:#}"))), None),
+        Ok(leftovers) => {
+            command.report(&Report::Ended(code), None);
+            if let Some(leftovers) = leftovers {
+                // Nobody is left to be told: what cannot be deleted stays in the trash for the next command.
+                let _ = leftovers.delete(&store, Namespace::Open(running.user_namespace.as_fd()));
+            }
+        }
+        Err(error) => command.report(
+            &Report::Failed(Failure::new(Kind::Other, format!("cleaning up after the container: {error:#}"))),
+            None,
+        ),
     }
     code
 }
@@ -136,7 +148,12 @@ impl Watch<'_> {
         }
         let happened = |index: usize| fds.get(index).is_some_and(|fd| !fd.revents().is_empty());
         let third = happened(2);
-        Ok(Ready { ended: happened(0), signal: happened(1), command: third && self.command.is_some(), output: third && self.command.is_none() })
+        Ok(Ready {
+            ended: happened(0),
+            signal: happened(1),
+            command: third && self.command.is_some(),
+            output: third && self.command.is_none(),
+        })
     }
 
     fn obey(&mut self, process: &Child) -> Result<()> {
@@ -171,7 +188,11 @@ struct Ready {
 
 /// The supervisor must not keep a pipe of its caller open.
 fn leave_stdio() -> Result<()> {
-    let null = rustix::fs::open("/dev/null", rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC, rustix::fs::Mode::empty())?;
+    let null = rustix::fs::open(
+        "/dev/null",
+        rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC,
+        rustix::fs::Mode::empty(),
+    )?;
     for number in 0..3 {
         sys::process::place_fd(null.as_fd(), number)?;
     }

@@ -64,7 +64,9 @@ impl Channel {
         Ok(match message.fd {
             Some(master) => Said::Terminal(master),
             None if message.bytes.is_empty() => Said::Running,
-            None => Said::Failed(serde_json::from_slice(&message.bytes).context("reading why the container failed")?),
+            None => Said::Failed(
+                serde_json::from_slice(&message.bytes).context("reading why the container failed")?,
+            ),
         })
     }
 }

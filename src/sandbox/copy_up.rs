@@ -66,7 +66,8 @@ impl Copier {
             if name.as_c_str() == c"." || name.as_c_str() == c".." {
                 continue;
             }
-            self.entry(from, to, &name, depth).with_context(|| format!("copying `{}`", name.to_string_lossy().escape_debug()))?;
+            self.entry(from, to, &name, depth)
+                .with_context(|| format!("copying `{}`", name.to_string_lossy().escape_debug()))?;
         }
         finish(from.as_fd(), to.as_fd())
     }
@@ -102,7 +103,10 @@ impl Copier {
         let source = rustix::fs::openat(from, name, flags, Mode::empty())?;
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let target = rustix::fs::openat(to, name, flags, Mode::from_raw_mode(0o600))?;
-        std::io::copy(&mut std::fs::File::from(source.try_clone()?), &mut std::fs::File::from(target.try_clone()?))?;
+        std::io::copy(
+            &mut std::fs::File::from(source.try_clone()?),
+            &mut std::fs::File::from(target.try_clone()?),
+        )?;
         finish(source.as_fd(), target.as_fd())?;
         if stat.st_nlink > 1 {
             self.links.insert(key, (to.try_clone()?, name.to_owned()));
@@ -168,7 +172,10 @@ mod tests {
         std::fs::set_permissions(from.join("sub/a"), std::fs::Permissions::from_mode(0o4711)).unwrap();
         std::fs::set_permissions(&from, std::fs::Permissions::from_mode(0o1777)).unwrap();
         copy_up(open(&from).as_fd(), open(&to).as_fd()).unwrap();
-        assert_eq!(std::fs::metadata(to.join("b")).unwrap().ino(), std::fs::metadata(to.join("sub/a")).unwrap().ino());
+        assert_eq!(
+            std::fs::metadata(to.join("b")).unwrap().ino(),
+            std::fs::metadata(to.join("sub/a")).unwrap().ino()
+        );
         assert_eq!(std::fs::metadata(to.join("b")).unwrap().mode() & 0o7777, 0o4711);
         assert_eq!(std::fs::metadata(&to).unwrap().mode() & 0o7777, 0o1777);
         assert_eq!(std::fs::read_link(to.join("link")).unwrap(), std::path::Path::new("/etc/passwd"));

@@ -15,7 +15,7 @@ use super::channel::Channel;
 use super::plan::{Plan, Process, SeccompPlan};
 use super::user::{Database, User};
 use super::{caps, program, rootfs, seccomp};
-use crate::error::{Failure, Kind, kind_of};
+use crate::error::{Failure, Kind};
 use crate::sys;
 
 /// Standard input, output and error of a container without a terminal.
@@ -27,21 +27,15 @@ pub(super) fn run(plan: &Plan, channel: &Channel, streams: &Streams<'_>) -> ! {
         Ok(never) => match never {},
         Err(error) => error,
     };
-    channel.send_failure(&flatten(&error));
+    channel.send_failure(&Failure::of(&error));
     sys::process::exit_now(125)
 }
 
-/// A chain of contexts as the one failure that can travel.
-fn flatten(error: &anyhow::Error) -> Failure {
-    let hint = error.chain().find_map(|cause| cause.downcast_ref::<Failure>()?.hint_text());
-    let failure = Failure::new(kind_of(error), format!("{error:#}"));
-    match hint {
-        Some(hint) => failure.hint(hint),
-        None => failure,
-    }
-}
-
-fn become_container(plan: &Plan, channel: &Channel, streams: &Streams<'_>) -> Result<std::convert::Infallible> {
+fn become_container(
+    plan: &Plan,
+    channel: &Channel,
+    streams: &Streams<'_>,
+) -> Result<std::convert::Infallible> {
     sys::process::set_name(&format!("dhow: {}", plan.name));
     if plan.unshare.net {
         sys::net::loopback_up().context("bringing up the loopback interface")?;
@@ -69,10 +63,12 @@ fn become_container(plan: &Plan, channel: &Channel, streams: &Streams<'_>) -> Re
 
 fn set_names(plan: &Plan) -> Result<()> {
     if let Some(name) = &plan.hostname {
-        rustix::system::sethostname(name.as_bytes()).with_context(|| format!("setting the host name `{name}`"))?;
+        rustix::system::sethostname(name.as_bytes())
+            .with_context(|| format!("setting the host name `{name}`"))?;
     }
     if let Some(name) = &plan.domainname {
-        rustix::system::setdomainname(name.as_bytes()).with_context(|| format!("setting the domain name `{name}`"))?;
+        rustix::system::setdomainname(name.as_bytes())
+            .with_context(|| format!("setting the domain name `{name}`"))?;
     }
     Ok(())
 }
@@ -82,18 +78,25 @@ fn check_mapped(plan: &Plan, user: &User) -> Result<()> {
     if plan.confinement.emulate_root {
         return Ok(());
     }
-    let missing = if plan.ids.has_uid(user.uid) { user.groups.iter().chain([&user.gid]).find(|gid| !plan.ids.has_gid(**gid)) } else { Some(&user.uid) };
+    let missing = if plan.ids.has_uid(user.uid) {
+        user.groups.iter().chain([&user.gid]).find(|gid| !plan.ids.has_gid(**gid))
+    } else {
+        Some(&user.uid)
+    };
     match missing {
         None => Ok(()),
-        Some(id) => Err(Failure::new(Kind::Invalid, format!("id {id} is beyond the account's subordinate ids"))
-            .hint("give the account a longer range in /etc/subuid and /etc/subgid")
-            .into()),
+        Some(id) => {
+            Err(Failure::new(Kind::Invalid, format!("id {id} is beyond the account's subordinate ids"))
+                .hint("give the account a longer range in /etc/subuid and /etc/subgid")
+                .into())
+        }
     }
 }
 
 /// Makes the container's terminal in its own devpts, binds it to /dev/console, and hands out the master side.
 fn open_terminal(root: BorrowedFd<'_>, channel: &Channel, user: &User) -> Result<OwnedFd> {
-    let devpts = sys::fs::open_in_root(root, Path::new("dev/pts"), OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?;
+    let devpts =
+        sys::fs::open_in_root(root, Path::new("dev/pts"), OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?;
     let (master, slave) = sys::pty::open_pair(devpts.as_fd()).context("opening a terminal")?;
     // With one id only, the terminal belongs to it already and any other owner is refused.
     let _ = sys::fs::chown_fd(slave.as_fd(), user.uid, rustix::fs::fstat(&slave)?.st_gid);
@@ -107,7 +110,8 @@ fn open_terminal(root: BorrowedFd<'_>, channel: &Channel, user: &User) -> Result
 /// The working directory is made if missing, as docker makes it.
 fn enter_workdir(cwd: &str) -> Result<()> {
     let root = sys::fs::open_dir(Path::new("/"))?;
-    let dir = sys::fs::ensure_dir_in_root(root.as_fd(), Path::new(cwd)).with_context(|| format!("making the working directory `{cwd}`"))?;
+    let dir = sys::fs::ensure_dir_in_root(root.as_fd(), Path::new(cwd))
+        .with_context(|| format!("making the working directory `{cwd}`"))?;
     rustix::process::fchdir(&dir).with_context(|| format!("entering the working directory `{cwd}`"))?;
     Ok(())
 }
@@ -125,7 +129,8 @@ fn attach_streams(terminal: Option<&OwnedFd>, streams: &Streams<'_>) -> Result<(
         }
     };
     // Above 2 first, so that placing one does not overwrite another that is still needed.
-    let high: Vec<OwnedFd> = fds.iter().map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, 3)).collect::<Result<_, _>>()?;
+    let high: Vec<OwnedFd> =
+        fds.iter().map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, 3)).collect::<Result<_, _>>()?;
     for (number, fd) in (0..).zip(&high) {
         sys::process::place_fd(fd.as_fd(), number)?;
     }
@@ -140,8 +145,11 @@ fn limit_resources(process: &Process) -> Result<()> {
         resource.set(*soft, *hard).map_err(|error| explain_limit(&error, name, *hard))?;
     }
     if let Some(score) = process.oom_score_adj {
-        let fd = rustix::fs::open("/proc/self/oom_score_adj", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
-        rustix::io::write(&fd, score.to_string().as_bytes()).with_context(|| format!("setting oom_score_adj to {score}; an unprivileged user can only raise it"))?;
+        let fd =
+            rustix::fs::open("/proc/self/oom_score_adj", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+        rustix::io::write(&fd, score.to_string().as_bytes()).with_context(|| {
+            format!("setting oom_score_adj to {score}; an unprivileged user can only raise it")
+        })?;
     }
     Ok(())
 }
@@ -157,24 +165,29 @@ fn explain_limit(error: &std::io::Error, name: &str, hard: u64) -> Failure {
 fn give_up_privilege(plan: &Plan, user: &User) -> Result<()> {
     let confinement = &plan.confinement;
     let filter = compile(plan)?;
-    let load = |filter: &Option<seccomp::Program>| filter.as_ref().map_or(Ok(()), seccomp::Program::load).context("loading the system call filter");
+    let load = |filter: &Option<seccomp::Program>| {
+        filter.as_ref().map_or(Ok(()), seccomp::Program::load).context("loading the system call filter")
+    };
     caps::limit(confinement.caps()).context("limiting capabilities")?;
+    // Docker refuses these calls to everybody but root, and so does the kernel without the emulation.
+    let emulate = confinement.emulate_root && user.uid == 0;
     if !confinement.no_new_privileges {
         load(&filter)?;
-        if confinement.emulate_root {
+        if emulate {
             // The last step before exec, which settles the capabilities by the bounding set: from here on the
             // process's own changes of identity would only seem to succeed.
             return seccomp::root_emulation().load().context("loading the root emulation");
         }
     }
     if !confinement.emulate_root {
-        sys::process::become_user(user.uid, user.gid, Some(&user.groups)).with_context(|| format!("becoming user {}:{}", user.uid, user.gid))?;
+        sys::process::become_user(user.uid, user.gid, Some(&user.groups))
+            .with_context(|| format!("becoming user {}:{}", user.uid, user.gid))?;
         caps::settle(confinement.caps(), user.uid == 0).context("setting capabilities")?;
     }
     if confinement.no_new_privileges {
         caps::forbid_new()?;
         load(&filter)?;
-        if confinement.emulate_root {
+        if emulate {
             seccomp::root_emulation().load().context("loading the root emulation")?;
         }
     }
@@ -191,7 +204,9 @@ fn compile(plan: &Plan) -> Result<Option<seccomp::Program>> {
 
 /// For messages: the text of a C string.
 pub(super) fn c_string(text: &str) -> Result<CString> {
-    CString::new(text).map_err(|_| Failure::new(Kind::Invalid, format!("`{}` contains a NUL byte", text.escape_debug())).into())
+    CString::new(text).map_err(|_| {
+        Failure::new(Kind::Invalid, format!("`{}` contains a NUL byte", text.escape_debug())).into()
+    })
 }
 
 /// The file behind a descriptor, as device and inode.

@@ -56,7 +56,12 @@ fn namespaces(plan: &Plan) -> u64 {
     wanted.iter().filter(|(new, _)| *new).fold(ns::USER | ns::MOUNT, |all, (_, flag)| all | flag)
 }
 
-fn bring_up(plan: &Plan, identity: &Identity, channel: &Channel, child: &Child) -> Result<(Option<OwnedFd>, OwnedFd)> {
+fn bring_up(
+    plan: &Plan,
+    identity: &Identity,
+    channel: &Channel,
+    child: &Child,
+) -> Result<(Option<OwnedFd>, OwnedFd)> {
     identity.apply(&plan.ids, child.pid)?;
     let user_namespace = rustix::fs::open(
         format!("/proc/{}/ns/user", child.pid),

@@ -6,6 +6,7 @@ mod copy_up;
 pub mod identity;
 mod init;
 pub mod launch;
+mod overlay;
 pub mod plan;
 mod program;
 pub mod reaper;

@@ -71,21 +71,25 @@ pub struct Root {
 /// What the root is made of.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum RootSource {
-    /// overlayfs.
-    Overlay {
-        /// The directory to which the paths below are relative; keeps them within the 255 bytes a parameter may have.
-        base: PathBuf,
-        /// Read-only layers, the uppermost first, at least one.
-        lower: Vec<PathBuf>,
-        /// The writable layer.
-        upper: PathBuf,
-        /// overlayfs's scratch directory, on the same file system.
-        work: PathBuf,
-        /// Nothing needs to reach the disk: the container is removed when it ends.
-        volatile: bool,
-    },
+    /// Layers.
+    Overlay(Overlay),
     /// A directory as it is.
     Directory(PathBuf),
+}
+
+/// An overlayfs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Overlay {
+    /// The directory to which the paths below are relative; keeps them within the 255 bytes a parameter may have.
+    pub base: PathBuf,
+    /// Read-only layers, the uppermost first, at least one.
+    pub lower: Vec<PathBuf>,
+    /// The writable layer.
+    pub upper: PathBuf,
+    /// overlayfs's scratch directory, on the same file system.
+    pub work: PathBuf,
+    /// Nothing needs to reach the disk: the container is removed when it ends.
+    pub volatile: bool,
 }
 
 /// One mount, at an absolute path inside; a missing target is made.

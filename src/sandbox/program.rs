@@ -81,7 +81,11 @@ fn find(name: &str, search: &str) -> Result<PathBuf> {
     if found_not_executable {
         return Err(explain(name, &Errno::ACCESS.into()).into());
     }
-    Err(Failure::new(Kind::CommandNotFound, format!("exec: \"{}\": executable file not found in $PATH", name.escape_debug())).into())
+    Err(Failure::new(
+        Kind::CommandNotFound,
+        format!("exec: \"{}\": executable file not found in $PATH", name.escape_debug()),
+    )
+    .into())
 }
 
 fn explain(name: &str, error: &std::io::Error) -> Failure {
@@ -122,7 +126,10 @@ fn refuse_own_file(path: &Path, depth: u32) -> Result<()> {
 }
 
 fn own_file(path: &Path) -> Failure {
-    Failure::new(Kind::CommandNotExecutable, format!("exec: \"{}\": leads to /proc/self/exe, which would be dhow itself", path.display()))
+    Failure::new(
+        Kind::CommandNotExecutable,
+        format!("exec: \"{}\": leads to /proc/self/exe, which would be dhow itself", path.display()),
+    )
 }
 
 /// Device and inode of dhow's own executable; `None` where there is no /proc to tell.
@@ -134,7 +141,10 @@ fn own_identity() -> Option<(u64, u64)> {
 /// What follows `#!` in the first line, up to a blank.
 fn interpreter(file: &OwnedFd) -> Result<Option<PathBuf>> {
     let path = sys::fs::fd_path(file.as_fd());
-    let Ok(fd) = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty()) else { return Ok(None) };
+    let Ok(fd) = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty())
+    else {
+        return Ok(None);
+    };
     let mut head = Vec::new();
     std::fs::File::from(fd).take(512).read_to_end(&mut head).context("reading the program's first line")?;
     let Some(line) = head.strip_prefix(b"#!") else { return Ok(None) };

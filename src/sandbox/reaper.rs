@@ -46,7 +46,8 @@ fn own_group() -> Result<()> {
     let stdin = std::io::stdin();
     if sys::pty::is_terminal(stdin.as_fd()) {
         // SIGTTOU is still blocked, so this does not stop the process.
-        rustix::termios::tcsetpgrp(stdin.as_fd(), rustix::process::getpgrp()).context("taking the terminal")?;
+        rustix::termios::tcsetpgrp(stdin.as_fd(), rustix::process::getpgrp())
+            .context("taking the terminal")?;
     }
     Ok(sys::signal::reset_all()?)
 }
@@ -73,7 +74,9 @@ fn reap(child: &Child) -> Result<Option<i32>> {
         }
         match rustix::process::wait(WaitOptions::NOHANG) {
             Ok(Some((pid, status))) if Some(pid) == Pid::from_raw(child.pid) => {
-                return Ok(Some(status.exit_status().unwrap_or_else(|| 128 + status.terminating_signal().unwrap_or(0))));
+                return Ok(Some(
+                    status.exit_status().unwrap_or_else(|| 128 + status.terminating_signal().unwrap_or(0)),
+                ));
             }
             Ok(Some(_)) => {}
             Ok(None) | Err(rustix::io::Errno::CHILD) => return Ok(None),

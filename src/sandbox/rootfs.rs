@@ -4,7 +4,6 @@
 //! no link in an image leads a mount to the host.
 
 use std::collections::HashMap;
-use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +11,7 @@ use anyhow::{Context as _, Result};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::overlay;
 use super::plan::{Bind, Flags, Mount, MountKind, Plan, Propagation, Root, RootSource};
 use crate::error::{Failure, Kind, not_found};
 use crate::sys;
@@ -44,22 +44,28 @@ fn open_source(bind: &Bind, target: &str) -> Result<Option<OwnedFd>> {
         Ok(source) => source,
         Err(Errno::NOENT | Errno::NXIO | Errno::ACCESS) if bind.optional => return Ok(None),
         Err(error) => {
-            return Err(std::io::Error::from(error)).with_context(|| format!("opening `{}` to mount it at `{target}`", bind.source.display()));
+            return Err(std::io::Error::from(error))
+                .with_context(|| format!("opening `{}` to mount it at `{target}`", bind.source.display()));
         }
     };
     let source = match &bind.subpath {
-        Some(subpath) => sys::fs::open_in_root(source.as_fd(), Path::new(subpath), OFlags::PATH, Mode::empty())
-            .with_context(|| format!("opening `{subpath}` inside the volume for `{target}`"))?,
+        Some(subpath) => {
+            sys::fs::open_in_root(source.as_fd(), Path::new(subpath), OFlags::PATH, Mode::empty())
+                .with_context(|| format!("opening `{subpath}` inside the volume for `{target}`"))?
+        }
         None => source,
     };
-    let tree = sys::mount::clone_tree(source.as_fd(), bind.recursive).map_err(|error| explain_bind(&error, bind))?;
+    let tree =
+        sys::mount::clone_tree(source.as_fd(), bind.recursive).map_err(|error| explain_bind(&error, bind))?;
     Ok(Some(tree))
 }
 
 fn explain_bind(error: &std::io::Error, bind: &Bind) -> Failure {
     let failure = Failure::new(Kind::Denied, format!("cannot bind `{}`: {error}", bind.source.display()));
     if error.raw_os_error() == Some(libc::EINVAL) && !bind.recursive {
-        return failure.hint("mounts lie below it, which the kernel lets no unprivileged user uncover; bind it recursively");
+        return failure.hint(
+            "mounts lie below it, which the kernel lets no unprivileged user uncover; bind it recursively",
+        );
     }
     failure
 }
@@ -76,7 +82,8 @@ pub(super) fn build(plan: &Plan, mut prepared: Prepared) -> Result<OwnedFd> {
     builder.set_sysctls(&plan.sysctls)?;
     builder.hide(&plan.masked, &plan.read_only)?;
     if plan.root.read_only {
-        sys::mount::set_attributes(builder.root.as_fd(), Attr::MOUNT_ATTR_RDONLY, 0, false).context("making the root file system read-only")?;
+        sys::mount::set_attributes(builder.root.as_fd(), Attr::MOUNT_ATTR_RDONLY, 0, false)
+            .context("making the root file system read-only")?;
     }
     Ok(builder.root)
 }
@@ -84,69 +91,22 @@ pub(super) fn build(plan: &Plan, mut prepared: Prepared) -> Result<OwnedFd> {
 fn attach_root(root: &Root) -> Result<OwnedFd> {
     match &root.source {
         RootSource::Directory(path) => {
-            let dir = sys::fs::open_dir(path).with_context(|| format!("opening the root file system `{}`", path.display()))?;
+            let dir = sys::fs::open_dir(path)
+                .with_context(|| format!("opening the root file system `{}`", path.display()))?;
             let tree = sys::mount::clone_tree(dir.as_fd(), true)?;
             sys::mount::set_attributes(tree.as_fd(), Attr::empty(), libc::MS_PRIVATE, true)?;
-            attach_at(&tree, &root.stage)
+            attach_at(&tree, &root.stage).with_context(|| format!("attaching the root file system at `{}`", root.stage.display()))
         }
-        RootSource::Overlay { .. } => overlay(root).context("mounting the image's layers"),
+        RootSource::Overlay(layers) => {
+            overlay::attach(layers, &root.stage).context("mounting the image's layers")
+        }
     }
 }
 
-fn attach_at(tree: &OwnedFd, stage: &Path) -> Result<OwnedFd> {
-    let target = sys::fs::open_dir(stage).with_context(|| format!("opening `{}`", stage.display()))?;
+pub(super) fn attach_at(tree: &OwnedFd, stage: &Path) -> std::io::Result<OwnedFd> {
+    let target = sys::fs::open_dir(stage)?;
     sys::mount::attach(tree.as_fd(), target.as_fd())?;
     Ok(rustix::io::fcntl_dupfd_cloexec(tree, 3)?)
-}
-
-fn overlay(root: &Root) -> Result<OwnedFd> {
-    let RootSource::Overlay { base, lower, upper, work, volatile } = &root.source else {
-        return Err(Failure::new(Kind::Other, "not an overlay").into());
-    };
-    rustix::process::chdir(base).with_context(|| format!("entering `{}`", base.display()))?;
-    let mut params = vec![Param::Flag("userxattr")];
-    params.extend(lower.iter().map(|layer| Param::Path("lowerdir+", layer)));
-    params.extend([Param::Path("upperdir", upper), Param::Path("workdir", work)]);
-    if *volatile {
-        params.push(Param::Flag("volatile"));
-    }
-    match sys::mount::new_filesystem("overlay", &params, Attr::empty()) {
-        Ok(mount) => attach_at(&mount, &root.stage),
-        // Kernels before 6.5 know no lowerdir+; a path that is too long for a parameter ends here as well.
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => overlay_by_options(root, lower, upper, work, *volatile),
-        Err(error) => Err(explain_overlay(&error).into()),
-    }
-}
-
-/// All options in one string of at most a page, the layers named by descriptors to keep it short.
-fn overlay_by_options(root: &Root, lower: &[PathBuf], upper: &Path, work: &Path, volatile: bool) -> Result<OwnedFd> {
-    let open = |path: &PathBuf| sys::fs::open_dir(path).with_context(|| format!("opening layer `{}`", path.display()));
-    let layers = lower.iter().map(open).collect::<Result<Vec<_>>>()?;
-    let names: Vec<String> = layers.iter().map(|fd| sys::fs::fd_path(fd.as_fd())).collect();
-    let (upper, work) = (sys::fs::open_dir(upper)?, sys::fs::open_dir(work)?);
-    let mut options = format!("userxattr,lowerdir={},upperdir={},workdir={}", names.join(":"), sys::fs::fd_path(upper.as_fd()), sys::fs::fd_path(work.as_fd()));
-    if volatile {
-        options.push_str(",volatile");
-    }
-    if options.len() > 4000 {
-        return Err(Failure::new(Kind::Unsupported, format!("{} layers are more than this kernel's overlayfs takes", lower.len())).hint("Linux 6.5 and later have no such limit").into());
-    }
-    sys::mount::overlay_by_options(&root.stage, &CString::new(options)?).map_err(|error| explain_overlay(&error))?;
-    Ok(sys::fs::open_dir(&root.stage)?)
-}
-
-/// overlayfs's errors name the wrong thing more often than not (`Documentation/filesystems/overlayfs.rst`).
-fn explain_overlay(error: &std::io::Error) -> Failure {
-    let failure = Failure::new(Kind::Unsupported, format!("overlayfs refused: {error}"));
-    match error.raw_os_error() {
-        Some(libc::EINVAL) => failure.hint("the data directory's file system may not do for a writable layer (NFS, another overlay); set DHOW_ROOT to a directory on a local disk"),
-        Some(libc::ENODEV) => failure.hint("the kernel has no overlayfs; root can load it with `modprobe overlay`"),
-        Some(libc::EPERM) => failure.hint("overlayfs in a user namespace needs Linux 5.11 or later"),
-        Some(libc::ELOOP) => failure.hint("directories of the layers overlap"),
-        Some(libc::ENOSPC) => failure.hint("the limit on mounts is reached: /proc/sys/fs/mount-max"),
-        Some(libc::ESTALE | libc::ENOENT) => failure.hint("a layer of the image is gone; remove the image and pull it again"),
-        _ => failure,
-    }
 }
 
 /// Files made in memory. They lie in a tmpfs attached outside the new root, which the change of root drops.
@@ -159,12 +119,19 @@ impl Shelf {
     fn dir(&mut self) -> Result<BorrowedFd<'_>> {
         if self.files.is_none() {
             let attrs = Attr::MOUNT_ATTR_NOSUID | Attr::MOUNT_ATTR_NODEV | Attr::MOUNT_ATTR_NOEXEC;
-            let files = sys::mount::new_filesystem("tmpfs", &[Param::Text("mode", "0755"), Param::Text("size", "16m")], attrs)?;
+            let files = sys::mount::new_filesystem(
+                "tmpfs",
+                &[Param::Text("mode", "0755"), Param::Text("size", "16m")],
+                attrs,
+            )?;
             let place = sys::fs::open_dir(&self.dir)?;
             sys::mount::attach(files.as_fd(), place.as_fd())?;
             self.files = Some(files);
         }
-        self.files.as_ref().map(AsFd::as_fd).ok_or_else(|| Failure::new(Kind::Other, "no place for prepared files").into())
+        self.files
+            .as_ref()
+            .map(AsFd::as_fd)
+            .ok_or_else(|| Failure::new(Kind::Other, "no place for prepared files").into())
     }
 }
 
@@ -178,7 +145,9 @@ impl Builder {
     fn mount(&mut self, mount: &Mount, source: Option<OwnedFd>) -> Result<()> {
         let target = Path::new(&mount.target);
         match &mount.kind {
-            MountKind::New { kind, params, flags, fallback, optional } => self.new_instance(target, kind, params, *flags, fallback.as_deref(), *optional),
+            MountKind::New { kind, params, flags, fallback, optional } => {
+                self.new_instance(target, kind, params, *flags, fallback.as_deref(), *optional)
+            }
             MountKind::Bind(bind) => match source {
                 Some(tree) => self.bind(target, bind, &tree),
                 None => Ok(()),
@@ -187,7 +156,9 @@ impl Builder {
             MountKind::Marker => Ok(sys::fs::ensure_file_in_root(self.root.as_fd(), target).map(drop)?),
             MountKind::Symlink(text) => self.symlink(target, text),
             MountKind::Directory => self.dir(target).map(drop),
-            MountKind::Scratch { params, flags, keep_mode } => self.scratch(target, params, *flags, *keep_mode),
+            MountKind::Scratch { params, flags, keep_mode } => {
+                self.scratch(target, params, *flags, *keep_mode)
+            }
         }
     }
 
@@ -195,7 +166,15 @@ impl Builder {
         Ok(sys::fs::ensure_dir_in_root(self.root.as_fd(), target)?)
     }
 
-    fn new_instance(&self, target: &Path, kind: &str, params: &[(String, Option<String>)], flags: Flags, fallback: Option<&Path>, optional: bool) -> Result<()> {
+    fn new_instance(
+        &self,
+        target: &Path,
+        kind: &str,
+        params: &[(String, Option<String>)],
+        flags: Flags,
+        fallback: Option<&Path>,
+        optional: bool,
+    ) -> Result<()> {
         let target = match self.dir(target) {
             Err(_) if optional => return Ok(()),
             target => target?,
@@ -211,12 +190,14 @@ impl Builder {
 
     fn bind(&self, target: &Path, bind: &Bind, tree: &OwnedFd) -> Result<()> {
         let is_dir = sys::fs::file_type(tree.as_fd())? == FileType::Directory;
-        let target = if is_dir { self.dir(target)? } else { sys::fs::ensure_file_in_root(self.root.as_fd(), target)? };
+        let target =
+            if is_dir { self.dir(target)? } else { sys::fs::ensure_file_in_root(self.root.as_fd(), target)? };
         if is_dir != (sys::fs::file_type(target.as_fd())? == FileType::Directory) {
             return Err(not_a_directory(bind, is_dir));
         }
         if bind.copy_up {
-            super::copy_up::copy_up(target.as_fd(), tree.as_fd()).context("copying the image's content into the new volume")?;
+            super::copy_up::copy_up(target.as_fd(), tree.as_fd())
+                .context("copying the image's content into the new volume")?;
         }
         let propagation = match bind.propagation {
             Propagation::Private => libc::MS_PRIVATE,
@@ -250,11 +231,18 @@ impl Builder {
 
     fn symlink(&self, target: &Path, text: &str) -> Result<()> {
         let parent = self.dir(target.parent().unwrap_or(Path::new("/")))?;
-        let name = target.file_name().and_then(|n| n.to_str()).ok_or_else(|| not_found("a link has no name"))?;
+        let name =
+            target.file_name().and_then(|n| n.to_str()).ok_or_else(|| not_found("a link has no name"))?;
         Ok(sys::fs::symlink_unless_exists(text, parent.as_fd(), name)?)
     }
 
-    fn scratch(&self, target: &Path, params: &[(String, Option<String>)], flags: Flags, keep_mode: bool) -> Result<()> {
+    fn scratch(
+        &self,
+        target: &Path,
+        params: &[(String, Option<String>)],
+        flags: Flags,
+        keep_mode: bool,
+    ) -> Result<()> {
         let below = self.dir(target)?;
         let mount = sys::mount::new_filesystem("tmpfs", &borrowed(params), Attr::empty())?;
         if keep_mode {
@@ -270,7 +258,9 @@ impl Builder {
             let file = Path::new("proc/sys").join(path);
             let written = sys::fs::open_in_root(self.root.as_fd(), &file, OFlags::WRONLY, Mode::empty())
                 .and_then(|fd| Ok(rustix::io::write(&fd, value.as_bytes())?));
-            written.with_context(|| format!("setting sysctl `{}` to `{}`", path.replace('/', "."), value.escape_debug()))?;
+            written.with_context(|| {
+                format!("setting sysctl `{}` to `{}`", path.replace('/', "."), value.escape_debug())
+            })?;
         }
         Ok(())
     }
@@ -297,16 +287,24 @@ impl Builder {
     fn mask(&self, path: &str, empty: &mut Option<OwnedFd>) -> Result<()> {
         let Some(target) = self.existing(path)? else { return Ok(()) };
         if sys::fs::file_type(target.as_fd())? == FileType::Directory {
-            let attrs = Attr::MOUNT_ATTR_RDONLY | Attr::MOUNT_ATTR_NOSUID | Attr::MOUNT_ATTR_NODEV | Attr::MOUNT_ATTR_NOEXEC;
+            let attrs = Attr::MOUNT_ATTR_RDONLY
+                | Attr::MOUNT_ATTR_NOSUID
+                | Attr::MOUNT_ATTR_NODEV
+                | Attr::MOUNT_ATTR_NOEXEC;
             let tree = match empty {
                 Some(attached) => sys::mount::clone_tree(attached.as_fd(), false)?,
-                None => sys::mount::new_filesystem("tmpfs", &[Param::Text("nr_inodes", "1"), Param::Text("mode", "0755")], attrs)?,
+                None => sys::mount::new_filesystem(
+                    "tmpfs",
+                    &[Param::Text("nr_inodes", "1"), Param::Text("mode", "0755")],
+                    attrs,
+                )?,
             };
             sys::mount::attach(tree.as_fd(), target.as_fd())?;
             empty.get_or_insert(tree);
             return Ok(());
         }
-        let null = sys::fs::open_in_root(self.root.as_fd(), Path::new("dev/null"), OFlags::PATH, Mode::empty())?;
+        let null =
+            sys::fs::open_in_root(self.root.as_fd(), Path::new("dev/null"), OFlags::PATH, Mode::empty())?;
         let tree = sys::mount::clone_tree(null.as_fd(), false)?;
         Ok(sys::mount::attach(tree.as_fd(), target.as_fd())?)
     }
@@ -314,7 +312,11 @@ impl Builder {
     fn existing(&self, path: &str) -> Result<Option<OwnedFd>> {
         match sys::fs::open_in_root(self.root.as_fd(), Path::new(path), OFlags::PATH, Mode::empty()) {
             Ok(fd) => Ok(Some(fd)),
-            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::EACCES)) => Ok(None),
+            Err(error)
+                if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::EACCES)) =>
+            {
+                Ok(None)
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -322,8 +324,13 @@ impl Builder {
 
 fn not_a_directory(bind: &Bind, source_is_dir: bool) -> anyhow::Error {
     let (source, target) = if source_is_dir { ("a directory", "not") } else { ("not a directory", "one") };
-    let message = format!("`{}` on the host is {source} and the target in the container is {target}", bind.source.display());
-    Failure::new(Kind::Invalid, message).hint("check if the host path exists and is of the type you expect").into()
+    let message = format!(
+        "`{}` on the host is {source} and the target in the container is {target}",
+        bind.source.display()
+    );
+    Failure::new(Kind::Invalid, message)
+        .hint("check if the host path exists and is of the type you expect")
+        .into()
 }
 
 /// The host's own tree in place of a new instance: the least bad view where the kernel refuses one.
@@ -346,7 +353,10 @@ fn attributes(flags: Flags) -> Attr {
 }
 
 fn borrowed(params: &[(String, Option<String>)]) -> Vec<Param<'_>> {
-    params.iter().map(|(name, value)| value.as_ref().map_or(Param::Flag(name), |value| Param::Text(name, value))).collect()
+    params
+        .iter()
+        .map(|(name, value)| value.as_ref().map_or(Param::Flag(name), |value| Param::Text(name, value)))
+        .collect()
 }
 
 /// Enters the new root and drops the old one.

@@ -75,7 +75,12 @@ impl Database {
         let mut entries = self.passwd.lines().filter_map(Entry::parse);
         let found = entries.find(|entry| entry.name == name || Some(entry.uid) == number);
         let Some(entry) = found else {
-            let uid = number.ok_or_else(|| not_found(format!("unable to find user {}: no matching entries in the container's /etc/passwd", name.escape_debug())))?;
+            let uid = number.ok_or_else(|| {
+                not_found(format!(
+                    "unable to find user {}: no matching entries in the container's /etc/passwd",
+                    name.escape_debug()
+                ))
+            })?;
             return Ok(User { uid, gid: 0, groups: Vec::new(), home: "/".into() });
         };
         let groups = if with_groups { self.memberships(entry.name) } else { Vec::new() };
@@ -84,8 +89,14 @@ impl Database {
     }
 
     fn memberships(&self, user: &str) -> Vec<u32> {
-        let lists = |line: &str| line.split(':').nth(3).is_some_and(|members| members.split(',').any(|m| m.trim() == user));
-        self.group.lines().filter(|line| lists(line)).filter_map(|line| line.split(':').nth(2)?.parse().ok()).collect()
+        let lists = |line: &str| {
+            line.split(':').nth(3).is_some_and(|members| members.split(',').any(|m| m.trim() == user))
+        };
+        self.group
+            .lines()
+            .filter(|line| lists(line))
+            .filter_map(|line| line.split(':').nth(2)?.parse().ok())
+            .collect()
     }
 
     fn group(&self, name: &str) -> Result<u32, Failure> {
@@ -93,11 +104,17 @@ impl Database {
             let mut fields = line.split(':');
             fields.next() == Some(name) && !name.is_empty()
         };
-        if let Some(gid) = self.group.lines().find(matches).and_then(|line| line.split(':').nth(2)?.parse().ok()) {
+        if let Some(gid) =
+            self.group.lines().find(matches).and_then(|line| line.split(':').nth(2)?.parse().ok())
+        {
             return Ok(gid);
         }
-        id(name, "group")?
-            .ok_or_else(|| not_found(format!("unable to find group {}: no matching entries in the container's /etc/group", name.escape_debug())))
+        id(name, "group")?.ok_or_else(|| {
+            not_found(format!(
+                "unable to find group {}: no matching entries in the container's /etc/group",
+                name.escape_debug()
+            ))
+        })
     }
 }
 
@@ -108,7 +125,9 @@ fn id(text: &str, what: &str) -> Result<Option<u32>, Failure> {
     }
     match text.parse::<u32>() {
         Ok(number) if number <= i32::MAX.cast_unsigned() => Ok(Some(number)),
-        _ => Err(Failure::new(Kind::Invalid, format!("{what} id `{text}` is out of range (0 to 2147483647)"))),
+        _ => {
+            Err(Failure::new(Kind::Invalid, format!("{what} id `{text}` is out of range (0 to 2147483647)")))
+        }
     }
 }
 
@@ -155,7 +174,10 @@ mod tests {
         assert_eq!(db.resolve("web:adm", none).unwrap(), user(33, 4, &[], "/srv"));
         assert_eq!(db.resolve("web:99", none).unwrap(), user(33, 99, &[], "/srv"));
         assert_eq!(db.resolve("1234", none).unwrap(), user(1234, 0, &[], "/"));
-        assert_eq!(db.resolve("1234:55", &["adm".into(), "12".into()]).unwrap(), user(1234, 55, &[4, 12], "/"));
+        assert_eq!(
+            db.resolve("1234:55", &["adm".into(), "12".into()]).unwrap(),
+            user(1234, 55, &[4, 12], "/")
+        );
     }
 
     #[test]

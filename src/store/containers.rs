@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 
 use super::atomic::{self, Durability};
 use super::lock::{Lock, Mode};
+use super::remove::Retired;
 use super::{Store, list_dir, random_hex, read_record, with_dir};
 use crate::error::{Failure, Kind, invalid, not_found};
 use crate::model::container::{ContainerSpec, MountSource};
@@ -196,13 +197,19 @@ impl Store {
 
     /// Removes a container with all it wrote; its volumes stay.
     pub fn remove_container(&self, container: LockedContainer) -> anyhow::Result<()> {
+        let doing = format!("cannot remove container {}", container.spec.name);
+        self.retire_container(container)?.delete().context(doing)
+    }
+
+    /// As [`Store::remove_container`], but what it wrote is still to be deleted: for who waits for the name only.
+    pub fn retire_container(&self, container: LockedContainer) -> anyhow::Result<Retired> {
         let doing = || format!("cannot remove container {}", container.spec.name);
         let link = self.by_name_dir().join(&container.spec.name);
         // While we hold the container nobody takes its name for dead, so it cannot change hands in between.
         if std::fs::read_link(&link).is_ok_and(|target| target == Path::new(&container.spec.id)) {
             atomic::ignore_missing(std::fs::remove_file(&link)).with_context(doing)?;
         }
-        self.discard(&container.path).with_context(doing)
+        self.retire(&container.path).with_context(doing)
     }
 
     /// All containers, in order of their IDs.

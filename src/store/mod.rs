@@ -24,6 +24,7 @@ pub use containers::{ContainerDir, LockedContainer, check_name, new_container_id
 pub use images::{Image, ImageRecord, LockedImage, NewImage};
 pub use layers::{LayerDraft, LayerLease, LayerSlot, RemovedLayer};
 pub use names::NameRecord;
+pub use remove::Retired;
 pub use temp::TempDir;
 pub use volumes::{VolumeRecord, check_volume_name, new_volume_name};
 
@@ -141,7 +142,9 @@ fn read_record<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<Op
 /// `bytes` random bytes in hexadecimal.
 fn random_hex(bytes: usize) -> io::Result<String> {
     let mut random = vec![0; bytes];
-    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    rustix::io::retry_on_intr(|| {
+        rustix::rand::getrandom(&mut random[..], rustix::rand::GetRandomFlags::empty())
+    })?;
     Ok(crate::model::digest::hex(&random))
 }
 

@@ -7,7 +7,7 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
@@ -20,15 +20,35 @@ const MAX_DEPTH: usize = 40;
 impl Store {
     /// Makes `path` disappear at once, then deletes it. A path that does not exist is fine.
     pub(super) fn discard(&self, path: &Path) -> io::Result<()> {
+        self.retire(path)?.delete()
+    }
+
+    /// Makes `path` disappear at once and leaves its deletion to the caller.
+    pub(super) fn retire(&self, path: &Path) -> io::Result<Retired> {
         let trash = self.trash_dir();
-        let target = trash.join(random_hex(12)?);
-        if std::fs::symlink_metadata(path).is_err_and(|error| super::is_gone(&error)) {
-            return Ok(());
-        }
-        atomic::ignore_missing(with_dir(&trash, || std::fs::rename(path, &target)))?;
-        let root = open_dir(CWD, &c_string(&trash)?)?;
-        let Some(name) = target.file_name() else { return Ok(()) };
-        Trash { root, pending: Vec::new() }.delete(CString::new(name.as_bytes())?)
+        let name = random_hex(12)?;
+        atomic::ignore_missing(with_dir(&trash, || std::fs::rename(path, trash.join(&name))))?;
+        Ok(Retired { trash, name })
+    }
+}
+
+/// Something that has no name any more and still takes up room. Dropped without [`Retired::delete`] it stays in the
+/// trash, which the next sweep empties.
+#[must_use]
+#[derive(Debug)]
+pub struct Retired {
+    trash: PathBuf,
+    name: String,
+}
+
+impl Retired {
+    /// Deletes it. What is gone already is fine.
+    pub fn delete(self) -> io::Result<()> {
+        let root = match open_dir(CWD, &c_string(&self.trash)?) {
+            Err(Errno::NOENT) => return Ok(()),
+            other => other?,
+        };
+        Trash { root, pending: Vec::new() }.delete(CString::new(self.name)?)
     }
 }
 

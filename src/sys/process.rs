@@ -178,9 +178,13 @@ pub fn fork() -> io::Result<Side> {
         -1 => Err(io::Error::last_os_error()),
         0 => Ok(Side::Child),
         pid => {
-            let raw = rustix::process::Pid::from_raw(pid).ok_or_else(|| io::Error::other("fork gave no child"))?;
+            let raw =
+                rustix::process::Pid::from_raw(pid).ok_or_else(|| io::Error::other("fork gave no child"))?;
             // The child cannot be reaped before this process waits for it, so the number is still its own.
-            Ok(Side::Parent(Child { pid, pidfd: rustix::process::pidfd_open(raw, rustix::process::PidfdFlags::empty())? }))
+            Ok(Side::Parent(Child {
+                pid,
+                pidfd: rustix::process::pidfd_open(raw, rustix::process::PidfdFlags::empty())?,
+            }))
         }
     }
 }

@@ -51,13 +51,31 @@ pub fn forwardable() -> Vec<i32> {
 
 /// Puts every disposition back to the default and unblocks everything, for a process about to exec.
 pub fn reset_all() -> io::Result<()> {
-    for signal in
-        (1..=RTMAX).filter(|s| !(32..RTMIN).contains(s) && *s != libc::SIGKILL && *s != libc::SIGSTOP)
-    {
-        // SAFETY: SIG_DFL installs no handler of this program.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    for signal in (1..=RTMAX).filter(|s| *s != libc::SIGKILL && *s != libc::SIGSTOP) {
+        reset(signal)?;
     }
     set_mask(&Set::of(&[])).map(drop)
+}
+
+/// The kernel's `struct sigaction`, in which all zero means the default (sigaction(2), "C library/kernel differences").
+#[repr(C)]
+#[derive(Default)]
+struct KernelAction {
+    handler: usize,
+    flags: libc::c_ulong,
+    restorer: usize,
+    mask: u64,
+}
+
+/// By the system call itself: libc keeps 32 and 33 for its threads, but a parent may have left them ignored.
+fn reset(signal: i32) -> io::Result<()> {
+    let action = KernelAction::default();
+    let old = std::ptr::null_mut::<KernelAction>();
+    // SAFETY: `action` is initialised, outlives the call and is at least as large as the kernel's structure on every
+    // architecture; it installs no handler; a null pointer asks for no old value; 8 is the size of the mask.
+    let result =
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, &raw const action, old, size_of::<u64>()) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// A descriptor from which blocked signals are read.

@@ -39,9 +39,26 @@ pub(crate) enum Outcome {
 }
 
 /// Attends to the container until it ends, or the user leaves.
-pub(crate) fn attend(command: &Command, signals: &SignalFd, relays: Vec<Relay>, terminal: Option<UserTerminal>, options: Options) -> Result<Outcome> {
+pub(crate) fn attend(
+    command: &Command,
+    signals: &SignalFd,
+    relays: Vec<Relay>,
+    terminal: Option<UserTerminal>,
+    options: Options,
+) -> Result<Outcome> {
     let keys = KeyWatch { keys: options.detach_keys.0.clone(), matched: 0 };
-    let mut session = Session { command, signals, relays, terminal, options, keys, master: None, interrupts: 0, detached: false, ended: None };
+    let mut session = Session {
+        command,
+        signals,
+        relays,
+        terminal,
+        options,
+        keys,
+        master: None,
+        interrupts: 0,
+        detached: false,
+        ended: None,
+    };
     session.run()
 }
 
@@ -124,7 +141,12 @@ impl Session<'_> {
         }
         let happened = |fd: &PollFd<'_>| !fd.revents().is_empty();
         let ready = Ready { report: happened(&fds[0]), signal: happened(&fds[1]) };
-        let moved = indices.into_iter().zip(&fds[2..]).filter(|(_, fd)| happened(fd)).map(|(index, _)| index).collect();
+        let moved = indices
+            .into_iter()
+            .zip(&fds[2..])
+            .filter(|(_, fd)| happened(fd))
+            .map(|(index, _)| index)
+            .collect();
         Ok((ready, moved))
     }
 
@@ -151,7 +173,8 @@ impl Session<'_> {
 
     fn forward(&mut self, signal: i32) {
         if !self.options.sig_proxy {
-            self.interrupts += if matches!(signal, libc::SIGINT | libc::SIGTERM | libc::SIGHUP) { PATIENCE } else { 0 };
+            self.interrupts +=
+                if matches!(signal, libc::SIGINT | libc::SIGTERM | libc::SIGHUP) { PATIENCE } else { 0 };
             return;
         }
         if matches!(signal, libc::SIGINT | libc::SIGTERM) {
@@ -172,7 +195,13 @@ impl Session<'_> {
             Some((Report::Started, Some(master))) => self.open_terminal(master)?,
             Some((Report::Ended(code), _)) => self.ended = Some(code),
             Some((Report::Failed(failure), _)) => return Err(failure.into()),
-            None => return Err(Failure::new(Kind::Other, "the container's supervisor was killed, and the container with it").into()),
+            None => {
+                return Err(Failure::new(
+                    Kind::Other,
+                    "the container's supervisor was killed, and the container with it",
+                )
+                .into());
+            }
         }
         Ok(())
     }

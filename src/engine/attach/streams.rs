@@ -25,8 +25,11 @@ pub(crate) struct Streams {
 pub(crate) fn prepare(process: &ProcessSpec) -> Result<Streams> {
     let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
     let mut relays = Vec::new();
-    let attached = |name: &str| process.attach.is_empty() || process.attach.iter().any(|stream| stream.eq_ignore_ascii_case(name));
-    let input = match process.interactive && (process.attach.is_empty() || attached("stdin")) && !process.tty {
+    let attached = |name: &str| {
+        process.attach.is_empty() || process.attach.iter().any(|stream| stream.eq_ignore_ascii_case(name))
+    };
+    let input = match process.interactive && (process.attach.is_empty() || attached("stdin")) && !process.tty
+    {
         true => input_from(stdin.as_fd(), &mut relays)?,
         false => null()?,
     };

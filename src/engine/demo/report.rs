@@ -83,7 +83,14 @@ fn root() -> Vec<String> {
         let kind = source.split(' ').next().unwrap_or("?");
         if target == "/" {
             let layers = source.matches("lowerdir").count().max(usize::from(source.contains("lowerdir=")));
-            let layers = if layers == 1 { source.split("lowerdir=").nth(1).map_or(1, |dirs| dirs.split(',').next().unwrap_or("").split(':').count()) } else { layers };
+            let layers = if layers == 1 {
+                source
+                    .split("lowerdir=")
+                    .nth(1)
+                    .map_or(1, |dirs| dirs.split(',').next().unwrap_or("").split(':').count())
+            } else {
+                layers
+            };
             facts.push(format!("/ is {kind}, {layers} read-only layer(s) below a writable one"));
         }
         kinds.insert(kind);
@@ -108,7 +115,11 @@ fn confinement(status: &str) -> Vec<String> {
 
 fn network() -> Vec<String> {
     let table = fs::read_to_string("/proc/net/dev").unwrap_or_default();
-    let names: Vec<&str> = table.lines().skip(2).filter_map(|line| Some(line.split_once(':')?.0.trim())).collect();
+    let names: Vec<&str> =
+        table.lines().skip(2).filter_map(|line| Some(line.split_once(':')?.0.trim())).collect();
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    vec![format!("host name {host}, interfaces: {}", if names.is_empty() { "none".to_owned() } else { names.join(", ") })]
+    vec![format!(
+        "host name {host}, interfaces: {}",
+        if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    )]
 }

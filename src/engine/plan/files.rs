@@ -20,8 +20,11 @@ pub(super) fn hosts(spec: &ContainerSpec) -> Result<String, Failure> {
         let address = match (address.as_str(), host_network) {
             ("host-gateway", true) => "127.0.0.1",
             ("host-gateway", false) => {
-                return Err(Failure::new(Kind::Unsupported, format!("--add-host {name}:host-gateway needs a network that reaches the host"))
-                    .hint("use --network host"));
+                return Err(Failure::new(
+                    Kind::Unsupported,
+                    format!("--add-host {name}:host-gateway needs a network that reaches the host"),
+                )
+                .hint("use --network host"));
             }
             (address, _) => address,
         };
@@ -53,7 +56,9 @@ fn merge_resolv(host: &str, spec: &ContainerSpec) -> String {
     for line in host.lines() {
         let mut words = line.split_whitespace();
         let replaced = match words.next().unwrap_or_default() {
-            "nameserver" => !spec.dns.servers.is_empty() || (!host_network && words.next().is_some_and(is_loopback)),
+            "nameserver" => {
+                !spec.dns.servers.is_empty() || (!host_network && words.next().is_some_and(is_loopback))
+            }
             "search" | "domain" => !spec.dns.search.is_empty(),
             "options" => !spec.dns.options.is_empty(),
             _ => true,
@@ -65,7 +70,8 @@ fn merge_resolv(host: &str, spec: &ContainerSpec) -> String {
     for server in &spec.dns.servers {
         let _ = writeln!(text, "nameserver {server}");
     }
-    let search: Vec<&str> = spec.dns.search.iter().map(String::as_str).filter(|domain| *domain != ".").collect();
+    let search: Vec<&str> =
+        spec.dns.search.iter().map(String::as_str).filter(|domain| *domain != ".").collect();
     if !search.is_empty() {
         let _ = writeln!(text, "search {}", search.join(" "));
     }
@@ -85,7 +91,8 @@ mod tests {
 
     #[test]
     fn asked_lines_replace_the_hosts() {
-        let host = "# comment\nnameserver 127.0.0.53\nnameserver 192.0.2.1\nsearch example.org\noptions ndots:1\n";
+        let host =
+            "# comment\nnameserver 127.0.0.53\nnameserver 192.0.2.1\nsearch example.org\noptions ndots:1\n";
         let mut spec = ContainerSpec::default();
         assert_eq!(merge_resolv(host, &spec), "nameserver 192.0.2.1\nsearch example.org\noptions ndots:1\n");
         spec.dns.servers = vec!["192.0.2.9".into()];

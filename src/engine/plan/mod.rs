@@ -14,7 +14,7 @@ use crate::model::container::{ContainerSpec, NetworkMode, Seccomp, Ulimit, Usern
 use crate::model::digest::Digest;
 use crate::sandbox::caps::{self, CapSet};
 use crate::sandbox::identity::{IdMap, Identity};
-use crate::sandbox::plan::{Confinement, Plan, Process, Root, RootSource, SeccompPlan, Unshare};
+use crate::sandbox::plan::{Confinement, Overlay, Plan, Process, Root, RootSource, SeccompPlan, Unshare};
 use crate::sandbox::seccomp;
 use crate::store::{ContainerDir, Store};
 
@@ -23,7 +23,12 @@ pub(super) const INIT_PATH: &str = "/sbin/docker-init";
 
 /// Makes the plan of `container`, whose specification has its image's defaults merged in already. `layers` are those
 /// of the image, lowest first.
-pub(super) fn make(store: &Store, container: &ContainerDir, layers: &[Digest], identity: &Identity) -> Result<Plan> {
+pub(super) fn make(
+    store: &Store,
+    container: &ContainerDir,
+    layers: &[Digest],
+    identity: &Identity,
+) -> Result<Plan> {
     let spec = container.spec();
     let unshare = unshare(spec);
     let map = id_map(store, spec, layers, identity)?;
@@ -62,10 +67,15 @@ fn id_map(store: &Store, spec: &ContainerSpec, layers: &[Digest], identity: &Ide
             identity.keep_id_map(wanted_uid.unwrap_or(uid), wanted_gid.unwrap_or(gid))
         }
         UsernsMode::NoMap => {
-            let failure = Failure::new(Kind::Unsupported, "--userns nomap: dhow keeps images as the user's own files, so the user must exist inside");
+            let failure = Failure::new(
+                Kind::Unsupported,
+                "--userns nomap: dhow keeps images as the user's own files, so the user must exist inside",
+            );
             return Err(failure.hint("use --userns keep-id, or leave it out").into());
         }
-        UsernsMode::Default | UsernsMode::Host | UsernsMode::Auto if identity.is_mapped() => identity.map((0, 0)),
+        UsernsMode::Default | UsernsMode::Host | UsernsMode::Auto if identity.is_mapped() => {
+            identity.map((0, 0))
+        }
         UsernsMode::Default | UsernsMode::Host | UsernsMode::Auto => {
             let user = users::of(store, spec, layers)?;
             identity.map((user.uid, user.gid))
@@ -80,13 +90,13 @@ fn root(store: &Store, container: &ContainerDir, layers: &[Digest]) -> Root {
     let source = match (&spec.rootfs, layers) {
         (Some(dir), _) => RootSource::Directory(dir.clone()),
         (None, []) => RootSource::Directory(container.upper()),
-        (None, layers) => RootSource::Overlay {
+        (None, layers) => RootSource::Overlay(Overlay {
             lower: layers.iter().rev().map(|layer| relative(store.layer_tree(layer))).collect(),
             upper: relative(container.upper()),
             work: relative(container.work()),
             volatile: spec.auto_remove,
             base: base.clone(),
-        },
+        }),
     };
     Root { stage: container.path().to_owned(), shelf: base, source, read_only: spec.read_only }
 }
@@ -96,7 +106,18 @@ fn masked(spec: &ContainerSpec) -> Vec<String> {
     if unmasked(spec) {
         return Vec::new();
     }
-    let proc = ["asound", "acpi", "interrupts", "kcore", "keys", "latency_stats", "timer_list", "timer_stats", "sched_debug", "scsi"];
+    let proc = [
+        "asound",
+        "acpi",
+        "interrupts",
+        "kcore",
+        "keys",
+        "latency_stats",
+        "timer_list",
+        "timer_stats",
+        "sched_debug",
+        "scsi",
+    ];
     let sys = ["firmware", "devices/virtual/powercap"];
     let proc = proc.iter().map(|name| format!("/proc/{name}"));
     proc.chain(sys.iter().map(|name| format!("/sys/{name}"))).collect()
@@ -119,9 +140,23 @@ fn sysctls(spec: &ContainerSpec, unshare: Unshare) -> Result<Vec<(String, String
 }
 
 fn sysctl_path(name: &str, unshare: Unshare) -> Result<String> {
-    let ipc = ["kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced"];
+    let ipc = [
+        "kernel.msgmax",
+        "kernel.msgmnb",
+        "kernel.msgmni",
+        "kernel.sem",
+        "kernel.shmall",
+        "kernel.shmmax",
+        "kernel.shmmni",
+        "kernel.shm_rmid_forced",
+    ];
     let dotted = name.replace('/', ".");
-    let shared = |which: &str| Failure::new(Kind::Invalid, format!("sysctl '{name}' is not allowed with the host's {which} namespace"));
+    let shared = |which: &str| {
+        Failure::new(
+            Kind::Invalid,
+            format!("sysctl '{name}' is not allowed with the host's {which} namespace"),
+        )
+    };
     if ipc.contains(&dotted.as_str()) || dotted.starts_with("fs.mqueue.") {
         return if unshare.ipc { Ok(dotted.replace('.', "/")) } else { Err(shared("IPC").into()) };
     }
@@ -138,13 +173,18 @@ fn net_path(name: &str) -> String {
 
 fn process(spec: &ContainerSpec) -> Result<Process> {
     let process = &spec.process;
-    let args = [process.entrypoint.clone().unwrap_or_default(), process.command.clone().unwrap_or_default()].concat();
+    let args = [process.entrypoint.clone().unwrap_or_default(), process.command.clone().unwrap_or_default()]
+        .concat();
     if args.is_empty() {
         return Err(invalid("no command specified: neither the image nor the command line names one").into());
     }
     let cwd = process.workdir.clone().filter(|dir| !dir.is_empty()).unwrap_or_else(|| "/".into());
     if !cwd.starts_with('/') {
-        return Err(invalid(format!("the working directory '{}' is invalid, it needs to be an absolute path", cwd.escape_debug())).into());
+        return Err(invalid(format!(
+            "the working directory '{}' is invalid, it needs to be an absolute path",
+            cwd.escape_debug()
+        ))
+        .into());
     }
     Ok(Process {
         args,
@@ -210,9 +250,19 @@ mod tests {
     #[test]
     fn sysctls_of_other_namespaces_are_refused() {
         assert_eq!(sysctl_path("net.ipv4.ip_forward", OWN).unwrap(), "net/ipv4/ip_forward");
-        assert_eq!(sysctl_path("net/ipv4/conf/eth0.1/forwarding", OWN).unwrap(), "net/ipv4/conf/eth0.1/forwarding");
+        assert_eq!(
+            sysctl_path("net/ipv4/conf/eth0.1/forwarding", OWN).unwrap(),
+            "net/ipv4/conf/eth0.1/forwarding"
+        );
         assert_eq!(sysctl_path("kernel.shmmax", OWN).unwrap(), "kernel/shmmax");
-        for bad in ["kernel.core_pattern", "vm.swappiness", "net", "../x", "net/../kernel/core_pattern", "net...kernel"] {
+        for bad in [
+            "kernel.core_pattern",
+            "vm.swappiness",
+            "net",
+            "../x",
+            "net/../kernel/core_pattern",
+            "net...kernel",
+        ] {
             assert!(sysctl_path(bad, OWN).is_err(), "{bad}");
         }
         assert!(sysctl_path("net.ipv4.ip_forward", Unshare { net: false, ..OWN }).is_err());

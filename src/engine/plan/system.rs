@@ -65,14 +65,28 @@ fn dev(spec: &ContainerSpec, map: &IdMap) -> Vec<Mount> {
     for name in ["null", "zero", "full", "random", "urandom", "tty"] {
         mounts.push(node(&format!("/dev/{name}"), &format!("/dev/{name}")));
     }
-    let links = [("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2"), ("core", "/proc/kcore"), ("ptmx", "pts/ptmx")];
+    let links = [
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+        ("core", "/proc/kcore"),
+        ("ptmx", "pts/ptmx"),
+    ];
     mounts.extend(links.map(|(name, text)| mount(&format!("/dev/{name}"), MountKind::Symlink(text.into()))));
-    let mut params = vec![("newinstance".to_owned(), None), ("ptmxmode".to_owned(), Some("0666".to_owned())), ("mode".to_owned(), Some("0620".to_owned()))];
+    let mut params = vec![
+        ("newinstance".to_owned(), None),
+        ("ptmxmode".to_owned(), Some("0666".to_owned())),
+        ("mode".to_owned(), Some("0620".to_owned())),
+    ];
     if map.has_gid(TTY_GROUP) {
         params.push(("gid".to_owned(), Some(TTY_GROUP.to_string())));
     }
     let flags = Flags { nosuid: true, noexec: true, ..Flags::default() };
-    mounts.push(mount("/dev/pts", MountKind::New { kind: "devpts".into(), params, flags, fallback: None, optional: false }));
+    mounts.push(mount(
+        "/dev/pts",
+        MountKind::New { kind: "devpts".into(), params, flags, fallback: None, optional: false },
+    ));
     if spec.security.privileged {
         mounts.extend(all_devices());
     }
@@ -81,12 +95,36 @@ fn dev(spec: &ContainerSpec, map: &IdMap) -> Vec<Mount> {
 
 /// Every device node of the host outside the directories that a container has its own of.
 fn all_devices() -> Vec<Mount> {
-    let own = ["pts", "shm", "mqueue", "fd", "stdin", "stdout", "stderr", "core", "ptmx", "console", "null", "zero", "full", "random", "urandom", "tty", "hugepages", "log"];
+    let own = [
+        "pts",
+        "shm",
+        "mqueue",
+        "fd",
+        "stdin",
+        "stdout",
+        "stderr",
+        "core",
+        "ptmx",
+        "console",
+        "null",
+        "zero",
+        "full",
+        "random",
+        "urandom",
+        "tty",
+        "hugepages",
+        "log",
+    ];
     let Ok(entries) = std::fs::read_dir("/dev") else { return Vec::new() };
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     let mut names: Vec<String> = names.filter(|name| !own.contains(&name.as_str())).collect();
     names.sort_unstable();
-    names.into_iter().map(|name| format!("/dev/{name}")).filter(|path| is_device_or_directory(path)).map(|path| node(&path, &path)).collect()
+    names
+        .into_iter()
+        .map(|name| format!("/dev/{name}"))
+        .filter(|path| is_device_or_directory(path))
+        .map(|path| node(&path, &path))
+        .collect()
 }
 
 fn is_device_or_directory(path: &str) -> bool {
@@ -110,14 +148,30 @@ fn ipc(spec: &ContainerSpec) -> Vec<Mount> {
 
 /// Not every kernel has message queues.
 fn queue() -> Mount {
-    mount("/dev/mqueue", MountKind::New { kind: "mqueue".into(), params: Vec::new(), flags: CLOSED, fallback: None, optional: true })
+    mount(
+        "/dev/mqueue",
+        MountKind::New {
+            kind: "mqueue".into(),
+            params: Vec::new(),
+            flags: CLOSED,
+            fallback: None,
+            optional: true,
+        },
+    )
 }
 
 /// A new sysfs shows the container's network devices; with the host's network only the host's can be shown.
 fn sys(spec: &ContainerSpec, unshare: Unshare) -> Vec<Mount> {
     let flags = Flags { read_only: !spec.security.privileged, ..CLOSED };
-    let sysfs = MountKind::New { kind: "sysfs".into(), params: Vec::new(), flags, fallback: Some("/sys".into()), optional: true };
-    let cgroup = MountKind::New { kind: "cgroup2".into(), params: Vec::new(), flags, fallback: None, optional: true };
+    let sysfs = MountKind::New {
+        kind: "sysfs".into(),
+        params: Vec::new(),
+        flags,
+        fallback: Some("/sys".into()),
+        optional: true,
+    };
+    let cgroup =
+        MountKind::New { kind: "cgroup2".into(), params: Vec::new(), flags, fallback: None, optional: true };
     let mut mounts = vec![mount("/sys", sysfs)];
     if unshare.cgroup {
         mounts.push(mount("/sys/fs/cgroup", cgroup));

@@ -15,8 +15,13 @@ use crate::sys;
 pub(super) fn of(store: &Store, spec: &ContainerSpec, layers: &[Digest]) -> Result<User> {
     let asked = spec.process.user.as_deref().unwrap_or_default();
     let database = match &spec.rootfs {
-        Some(dir) => Database::read(sys::fs::open_dir(dir).with_context(|| format!("opening `{}`", dir.display()))?.as_fd()),
-        None => Database::of(&image_files::read(store, layers, "etc", "passwd"), &image_files::read(store, layers, "etc", "group")),
+        Some(dir) => Database::read(
+            sys::fs::open_dir(dir).with_context(|| format!("opening `{}`", dir.display()))?.as_fd(),
+        ),
+        None => Database::of(
+            &image_files::read(store, layers, "etc", "passwd"),
+            &image_files::read(store, layers, "etc", "group"),
+        ),
     };
     Ok(database.resolve(asked, &spec.process.groups)?)
 }

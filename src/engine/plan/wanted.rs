@@ -13,7 +13,12 @@ use crate::store::{ContainerDir, Store};
 use crate::sys::fs::clean_absolute;
 
 /// In the order in which they are made.
-pub(super) fn mounts(store: &Store, container: &ContainerDir, map: &IdMap, unshare: Unshare) -> Result<Vec<Mount>> {
+pub(super) fn mounts(
+    store: &Store,
+    container: &ContainerDir,
+    map: &IdMap,
+    unshare: Unshare,
+) -> Result<Vec<Mount>> {
     let spec = container.spec();
     let mut mounts = system::mounts(spec, map, unshare);
     mounts.extend(generated(spec)?);
@@ -35,7 +40,10 @@ fn replaces(asked: &str, own: &str) -> bool {
 }
 
 fn generated(spec: &ContainerSpec) -> Result<Vec<Mount>> {
-    let file = |target: &str, text: String| Mount { target: target.into(), kind: MountKind::File { content: text.into_bytes(), mode: 0o644, read_only: spec.read_only } };
+    let file = |target: &str, text: String| Mount {
+        target: target.into(),
+        kind: MountKind::File { content: text.into_bytes(), mode: 0o644, read_only: spec.read_only },
+    };
     Ok(vec![
         // How programs find out that they run in a container of this kind.
         Mount { target: "/.dockerenv".into(), kind: MountKind::Marker },
@@ -57,7 +65,15 @@ fn devices(spec: &ContainerSpec) -> Result<Vec<Mount>> {
 /// A node, or every node below a directory.
 fn device_mounts(device: &DeviceSpec) -> Result<Vec<Mount>> {
     use std::os::unix::fs::FileTypeExt as _;
-    let gathering = |why: String| Failure::new(Kind::Invalid, format!("error gathering device information while adding custom device \"{}\": {why}", device.host.display()));
+    let gathering = |why: String| {
+        Failure::new(
+            Kind::Invalid,
+            format!(
+                "error gathering device information while adding custom device \"{}\": {why}",
+                device.host.display()
+            ),
+        )
+    };
     let data = std::fs::metadata(&device.host).map_err(|error| gathering(error.to_string()))?;
     if data.is_dir() {
         let mut below = Vec::new();
@@ -65,7 +81,11 @@ fn device_mounts(device: &DeviceSpec) -> Result<Vec<Mount>> {
             let entry = entry?;
             let child = DeviceSpec {
                 host: entry.path(),
-                container: format!("{}/{}", device.container.trim_end_matches('/'), entry.file_name().to_string_lossy()),
+                container: format!(
+                    "{}/{}",
+                    device.container.trim_end_matches('/'),
+                    entry.file_name().to_string_lossy()
+                ),
                 permissions: device.permissions.clone(),
             };
             below.extend(device_mounts(&child).unwrap_or_default());
@@ -99,7 +119,14 @@ fn one(store: &Store, wish: &MountSpec) -> Result<Mount> {
         return Err(invalid(format!("\"{target}\" cannot be mounted because it is inside /proc")).into());
     }
     let kind = match &wish.source {
-        MountSource::Bind { path, create, propagation, recursive, recursive_writable, recursive_readonly_forced: _ } => {
+        MountSource::Bind {
+            path,
+            create,
+            propagation,
+            recursive,
+            recursive_writable,
+            recursive_readonly_forced: _,
+        } => {
             bind(path, *create)?;
             MountKind::Bind(Bind {
                 source: path.clone(),
@@ -113,7 +140,8 @@ fn one(store: &Store, wish: &MountSpec) -> Result<Mount> {
             })
         }
         MountSource::Volume { name, no_copy, subpath, .. } => {
-            let name = name.as_deref().ok_or_else(|| invalid(format!("the volume for `{target}` has no name")))?;
+            let name =
+                name.as_deref().ok_or_else(|| invalid(format!("the volume for `{target}` has no name")))?;
             volume(store.volume_data(name)?, subpath.clone(), *no_copy, wish.read_only)
         }
         MountSource::Tmpfs { size, mode, options } => tmpfs(*size, *mode, options, wish.read_only)?,
@@ -125,13 +153,24 @@ fn one(store: &Store, wish: &MountSpec) -> Result<Mount> {
 fn bind(path: &Path, create: bool) -> Result<()> {
     match std::fs::symlink_metadata(path) {
         Ok(_) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && create => {
-            std::fs::create_dir_all(path).map_err(|error| Failure::new(Kind::Denied, format!("cannot make the missing source `{}`: {error}", path.display())).into())
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Err(invalid(format!("invalid mount config for type \"bind\": bind source path does not exist: {}", path.display())).into())
-        }
-        Err(error) => Err(Failure::new(Kind::Denied, format!("cannot look at the mount source `{}`: {error}", path.display())).into()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && create => std::fs::create_dir_all(path)
+            .map_err(|error| {
+                Failure::new(
+                    Kind::Denied,
+                    format!("cannot make the missing source `{}`: {error}", path.display()),
+                )
+                .into()
+            }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(invalid(format!(
+            "invalid mount config for type \"bind\": bind source path does not exist: {}",
+            path.display()
+        ))
+        .into()),
+        Err(error) => Err(Failure::new(
+            Kind::Denied,
+            format!("cannot look at the mount source `{}`: {error}", path.display()),
+        )
+        .into()),
     }
 }
 
@@ -174,9 +213,17 @@ fn tmpfs(size: Option<u64>, mode: Option<u32>, options: &[String], read_only: bo
             ("nosuid", "") => flags.nosuid = true,
             ("dev", "") => flags.nodev = false,
             ("nodev", "") => flags.nodev = true,
-            ("noatime" | "relatime" | "strictatime" | "atime" | "diratime" | "nodiratime" | "async" | "sync" | "defaults", "") => {}
+            (
+                "noatime" | "relatime" | "strictatime" | "atime" | "diratime" | "nodiratime" | "async"
+                | "sync" | "defaults",
+                "",
+            ) => {}
             ("private" | "rprivate" | "shared" | "rshared" | "slave" | "rslave", "") => {}
-            (name @ ("size" | "mode" | "uid" | "gid" | "nr_inodes" | "nr_blocks"), value) if !value.is_empty() => set(name, value.to_owned()),
+            (name @ ("size" | "mode" | "uid" | "gid" | "nr_inodes" | "nr_blocks"), value)
+                if !value.is_empty() =>
+            {
+                set(name, value.to_owned())
+            }
             _ => return Err(invalid(format!("invalid tmpfs option \"{}\"", option.escape_debug())).into()),
         }
     }
@@ -192,7 +239,8 @@ fn tmpfs(size: Option<u64>, mode: Option<u32>, options: &[String], read_only: bo
 
 /// dhow itself, which is an init when it is called by that name.
 fn init() -> Result<Mount> {
-    let own = std::fs::read_link("/proc/self/exe").map_err(|error| Failure::new(Kind::Unsupported, format!("--init needs /proc: {error}")))?;
+    let own = std::fs::read_link("/proc/self/exe")
+        .map_err(|error| Failure::new(Kind::Unsupported, format!("--init needs /proc: {error}")))?;
     Ok(Mount {
         target: INIT_PATH.into(),
         kind: MountKind::Bind(Bind {
@@ -223,7 +271,10 @@ mod tests {
     #[test]
     fn tmpfs_options_undo_the_defaults() {
         let options = ["exec".to_owned(), "size=1m".into(), "size=2m".into()];
-        let MountKind::Scratch { params, flags, keep_mode } = tmpfs(None, None, &options, false).unwrap() else { panic!() };
+        let MountKind::Scratch { params, flags, keep_mode } = tmpfs(None, None, &options, false).unwrap()
+        else {
+            panic!()
+        };
         assert_eq!(params, [("size".to_owned(), Some("2m".to_owned()))]);
         assert!(!flags.noexec && flags.nosuid && flags.nodev && keep_mode);
         assert!(tmpfs(None, None, &["huge=always".into()], false).is_err());

@@ -12,7 +12,11 @@ const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/b
 /// Fills in what `spec` leaves to the image.
 pub(super) fn merge(spec: &mut ContainerSpec, image: &ImageConfig) -> Result<()> {
     if image.os != "linux" && !image.os.is_empty() {
-        return Err(unsupported(format!("the image is for `{}`; dhow runs images for Linux", image.os.escape_debug())).into());
+        return Err(unsupported(format!(
+            "the image is for `{}`; dhow runs images for Linux",
+            image.os.escape_debug()
+        ))
+        .into());
     }
     let defaults = &image.config;
     command(spec, defaults);
@@ -68,7 +72,11 @@ fn volumes(spec: &mut ContainerSpec, defaults: &RunConfig) {
             continue;
         }
         let source = MountSource::Volume { name: None, anonymous: true, no_copy: false, subpath: None };
-        spec.mounts.push(MountSpec { target: target.to_string_lossy().into_owned(), source, read_only: false });
+        spec.mounts.push(MountSpec {
+            target: target.to_string_lossy().into_owned(),
+            source,
+            read_only: false,
+        });
     }
 }
 
@@ -113,7 +121,11 @@ mod tests {
             entrypoint: Some(vec!["/entry".into()]),
             cmd: Some(vec!["default".into()]),
             env: vec!["PATH=/opt".into(), "A=1".into()],
-            volumes: [("/data/".to_owned(), serde_json::json!({})), ("/logs".to_owned(), serde_json::json!({}))].into(),
+            volumes: [
+                ("/data/".to_owned(), serde_json::json!({})),
+                ("/logs".to_owned(), serde_json::json!({})),
+            ]
+            .into(),
             ..RunConfig::default()
         };
         ImageConfig { os: "linux".into(), config, ..ImageConfig::default() }
@@ -146,8 +158,11 @@ mod tests {
     #[test]
     fn volumes_of_the_image_are_named_unless_covered() {
         let bind = MountSource::Tmpfs { size: None, mode: None, options: vec![] };
-        let spec = merged(|s| s.mounts.push(MountSpec { target: "/data".into(), source: bind, read_only: false }));
+        let spec =
+            merged(|s| s.mounts.push(MountSpec { target: "/data".into(), source: bind, read_only: false }));
         assert_eq!(spec.mounts.len(), 2);
-        assert!(matches!(&spec.mounts[1].source, MountSource::Volume { name: Some(name), anonymous: true, .. } if name.len() == 64));
+        assert!(
+            matches!(&spec.mounts[1].source, MountSource::Volume { name: Some(name), anonymous: true, .. } if name.len() == 64)
+        );
     }
 }

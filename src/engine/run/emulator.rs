@@ -14,7 +14,11 @@ const REGISTERED: &str = "/proc/sys/fs/binfmt_misc";
 pub(crate) fn platform_of(config: &ImageConfig) -> Platform {
     let host = Platform::host();
     let or = |text: &str, default: String| if text.is_empty() { default } else { text.to_owned() };
-    Platform { os: or(&config.os, host.os), architecture: or(&config.architecture, host.architecture), variant: config.variant.clone() }
+    Platform {
+        os: or(&config.os, host.os),
+        architecture: or(&config.architecture, host.architecture),
+        variant: config.variant.clone(),
+    }
 }
 
 /// Fails where an image of this kind cannot run here, and says what would change that.
@@ -48,8 +52,11 @@ fn qemu_name(architecture: &str) -> &str {
 }
 
 fn is_registered(directory: &Path, emulator: &str) -> bool {
-    let enabled = |name: String| std::fs::read_to_string(directory.join(name)).is_ok_and(|text| text.starts_with("enabled"));
-    !emulator.contains('/') && (enabled(format!("qemu-{emulator}")) || enabled(format!("{emulator}-linux-user")))
+    let enabled = |name: String| {
+        std::fs::read_to_string(directory.join(name)).is_ok_and(|text| text.starts_with("enabled"))
+    };
+    !emulator.contains('/')
+        && (enabled(format!("qemu-{emulator}")) || enabled(format!("{emulator}-linux-user")))
 }
 
 #[cfg(test)]

@@ -49,7 +49,8 @@ pub(crate) fn exit_code_of(kind: Kind) -> i32 {
 /// The process must have one thread.
 pub fn run(store: &Store, mut request: RunRequest, front: &mut dyn Front) -> Result<i32> {
     let identity = namespace::identity(front.environment());
-    let image = request.image.clone().map(|name| image(store, &name, &request, &identity, front)).transpose()?;
+    let image =
+        request.image.clone().map(|name| image(store, &name, &request, &identity, front)).transpose()?;
     if let Some(image) = &image {
         emulator::check(&image.config)?;
     }
@@ -86,7 +87,13 @@ fn complete(request: &mut RunRequest, image: Option<&Image>, front: &mut dyn Fro
     Ok(())
 }
 
-fn image(store: &Store, name: &str, request: &RunRequest, identity: &Identity, front: &mut dyn Front) -> Result<Image> {
+fn image(
+    store: &Store,
+    name: &str,
+    request: &RunRequest,
+    identity: &Identity,
+    front: &mut dyn Front,
+) -> Result<Image> {
     if demo::is_demo(name) {
         return demo::ensure(store, identity);
     }
@@ -98,7 +105,9 @@ fn image(store: &Store, name: &str, request: &RunRequest, identity: &Identity, f
         return Ok(image);
     }
     if request.pull == PullPolicy::Never {
-        return Err(Failure::new(Kind::NotFound, format!("No such image: {name}")).hint("--pull=never forbids to fetch it").into());
+        return Err(Failure::new(Kind::NotFound, format!("No such image: {name}"))
+            .hint("--pull=never forbids to fetch it")
+            .into());
     }
     front.prepare_fetch(name)?;
     if !request.quiet && request.pull == PullPolicy::Missing {
@@ -112,7 +121,8 @@ fn image(store: &Store, name: &str, request: &RunRequest, identity: &Identity, f
 }
 
 fn with_tag(name: &str) -> String {
-    name.parse::<crate::model::reference::Reference>().map_or_else(|_| name.to_owned(), |reference| reference.or_latest().familiar())
+    name.parse::<crate::model::reference::Reference>()
+        .map_or_else(|_| name.to_owned(), |reference| reference.or_latest().familiar())
 }
 
 /// The image if it is in the store and for the platform asked for.
@@ -122,7 +132,10 @@ fn present(store: &Store, name: &str, request: &RunRequest) -> Result<Option<Ima
         Err(error) if kind_of(&error) == Kind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    let fits = request.platform.as_ref().is_none_or(|wanted| wanted.rank(&emulator::platform_of(&image.config)).is_some());
+    let fits = request
+        .platform
+        .as_ref()
+        .is_none_or(|wanted| wanted.rank(&emulator::platform_of(&image.config)).is_some());
     Ok(fits.then_some(image))
 }
 
@@ -130,27 +143,44 @@ fn create(store: &Store, request: &RunRequest, identity: &Identity) -> Result<Lo
     let name_taken = |error: &anyhow::Error| kind_of(error) == Kind::Conflict;
     match store.create_container(&request.spec) {
         // Its holder may be a container that should have removed itself and was killed before it could.
-        Err(error) if name_taken(&error) && super::remove::reap(store, identity)? => store.create_container(&request.spec),
+        Err(error) if name_taken(&error) && super::remove::reap(store, identity)? => {
+            store.create_container(&request.spec)
+        }
         result => result,
     }
 }
 
-fn start(store: &Store, container: LockedContainer, image: Option<Image>, identity: Identity, request: RunRequest) -> Result<i32> {
+fn start(
+    store: &Store,
+    container: LockedContainer,
+    image: Option<Image>,
+    identity: Identity,
+    request: RunRequest,
+) -> Result<i32> {
     let layers: Vec<Digest> = image.map(|image| image.config.rootfs.diff_ids).unwrap_or_default();
-    let prepared = plan::make(store, &container, &layers, &identity).and_then(|plan| Ok((plan, attach::prepare(&request.spec.process)?)));
+    let prepared = plan::make(store, &container, &layers, &identity)
+        .and_then(|plan| Ok((plan, attach::prepare(&request.spec.process)?)));
     let (plan, streams) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => {
-            super::remove::remove(store, container, true, None)?;
+            super::remove::remove(store, container, true, &identity)?;
             return Err(error);
         }
     };
-    let terminal = if request.spec.process.tty { UserTerminal::behind(std::io::stdin().as_fd())? } else { None };
+    let terminal =
+        if request.spec.process.tty { UserTerminal::behind(std::io::stdin().as_fd())? } else { None };
     let spare = terminal.as_ref().map(UserTerminal::spare).transpose()?;
     let signals = SignalFd::blocking(&sys::signal::forwardable())?;
     let (theirs, ours) = wire::pair()?;
     let Streams { container: ends, relays } = streams;
-    let post = Post { store: store.clone(), container, plan, identity: identity.clone(), streams: ends, terminal: spare };
+    let post = Post {
+        store: store.clone(),
+        container,
+        plan,
+        identity: identity.clone(),
+        streams: ends,
+        terminal: spare,
+    };
     match sys::process::fork().context("starting the container's supervisor")? {
         Side::Child => {
             // What belongs to the command must not stay open here, or its end would not be seen.
@@ -159,7 +189,11 @@ fn start(store: &Store, container: LockedContainer, image: Option<Image>, identi
         }
         Side::Parent(_) => drop((post, theirs)),
     }
-    let options = Options { sig_proxy: request.sig_proxy, interactive: request.spec.process.interactive, detach_keys: request.detach_keys };
+    let options = Options {
+        sig_proxy: request.sig_proxy,
+        interactive: request.spec.process.interactive,
+        detach_keys: request.detach_keys,
+    };
     match attach::attend(&ours, &signals, relays, terminal, options) {
         Ok(Outcome::Ended(code)) => Ok(code),
         Ok(Outcome::Detached) => Ok(0),
@@ -184,8 +218,16 @@ impl CidFile {
     fn reserve(path: &Path) -> Result<Self> {
         match rustix::fs::open(path, Self::flags(), rustix::fs::Mode::from_raw_mode(0o644)) {
             Ok(_) => Ok(Self { path: path.to_owned(), filled: false }),
-            Err(rustix::io::Errno::EXIST) => Err(Failure::new(Kind::Conflict, format!("container ID file found, make sure the other container isn't running or delete {}", path.display())).into()),
-            Err(error) => Err(std::io::Error::from(error)).with_context(|| format!("failed to create the container ID file {}", path.display())),
+            Err(rustix::io::Errno::EXIST) => Err(Failure::new(
+                Kind::Conflict,
+                format!(
+                    "container ID file found, make sure the other container isn't running or delete {}",
+                    path.display()
+                ),
+            )
+            .into()),
+            Err(error) => Err(std::io::Error::from(error))
+                .with_context(|| format!("failed to create the container ID file {}", path.display())),
         }
     }
 
@@ -195,8 +237,13 @@ impl CidFile {
     }
 
     fn fill(mut self, id: &str) -> Result<()> {
-        let file = rustix::fs::open(&self.path, rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::CLOEXEC, rustix::fs::Mode::empty())?;
-        rustix::io::write(&file, id.as_bytes()).with_context(|| format!("writing the container ID file {}", self.path.display()))?;
+        let file = rustix::fs::open(
+            &self.path,
+            rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::CLOEXEC,
+            rustix::fs::Mode::empty(),
+        )?;
+        rustix::io::write(&file, id.as_bytes())
+            .with_context(|| format!("writing the container ID file {}", self.path.display()))?;
         self.filled = true;
         Ok(())
     }

@@ -1,0 +1,95 @@
+//! Mounts a container's layers with the kernel's overlayfs, in the way this kernel and this file system allow.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use rustix::fs::Mode;
+
+use super::plan::Overlay;
+use super::rootfs::attach_at;
+use crate::error::{Failure, Kind};
+use crate::sys;
+use crate::sys::mount::{Attr, Param};
+
+/// The longest option string that is safe: mount(2) takes a page.
+const MAX_OPTIONS: usize = 4000;
+
+/// Mounts `layers` and attaches the result at `stage`. Returns its root.
+///
+/// Where the writable layer's file system does not do for one (another overlay, NFS, eCryptfs) and the container is
+/// removed at its end anyway, the writable layer is kept in memory instead.
+pub(super) fn attach(layers: &Overlay, stage: &Path) -> Result<OwnedFd> {
+    let base = &layers.base;
+    rustix::process::chdir(base).with_context(|| format!("entering `{}`", base.display()))?;
+    match mount(layers, stage) {
+        Err(error) if layers.volatile && error.raw_os_error() == Some(libc::EINVAL) => {
+            writable_in_memory(layers, stage).context("making a writable layer in memory")?;
+            mount(layers, stage).map_err(|error| explain(&error).into())
+        }
+        Err(error) => Err(explain(&error).into()),
+        Ok(root) => Ok(root),
+    }
+}
+
+fn mount(layers: &Overlay, stage: &Path) -> std::io::Result<OwnedFd> {
+    let mut params = vec![Param::Flag("userxattr")];
+    params.extend(layers.lower.iter().map(|layer| Param::Path("lowerdir+", layer)));
+    params.extend([Param::Path("upperdir", &layers.upper), Param::Path("workdir", &layers.work)]);
+    if layers.volatile {
+        params.push(Param::Flag("volatile"));
+    }
+    match sys::mount::new_filesystem("overlay", &params, Attr::empty()) {
+        Ok(mount) => attach_at(&mount, stage),
+        // Kernels before 6.5 know no lowerdir+; a path that is too long for a parameter ends here as well.
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => mount_by_options(layers, stage),
+        Err(error) => Err(error),
+    }
+}
+
+/// All options in one string of at most a page, the layers named by descriptors to keep it short.
+fn mount_by_options(layers: &Overlay, stage: &Path) -> std::io::Result<OwnedFd> {
+    let open = |path: &PathBuf| sys::fs::open_dir(path);
+    let lower = layers.lower.iter().map(open).collect::<std::io::Result<Vec<_>>>()?;
+    let names: Vec<String> = lower.iter().map(|fd| sys::fs::fd_path(fd.as_fd())).collect();
+    let (upper, work) = (open(&layers.upper)?, open(&layers.work)?);
+    let options = format!(
+        "userxattr,lowerdir={},upperdir={},workdir={}{}",
+        names.join(":"),
+        sys::fs::fd_path(upper.as_fd()),
+        sys::fs::fd_path(work.as_fd()),
+        if layers.volatile { ",volatile" } else { "" },
+    );
+    if options.len() > MAX_OPTIONS {
+        return Err(rustix::io::Errno::TOOBIG.into());
+    }
+    sys::mount::overlay_by_options(stage, &CString::new(options)?)?;
+    sys::fs::open_dir(stage)
+}
+
+/// Covers the container's directory with a tmpfs, so that the same relative paths lead into memory.
+fn writable_in_memory(layers: &Overlay, stage: &Path) -> Result<()> {
+    let tmpfs = sys::mount::new_filesystem("tmpfs", &[Param::Text("mode", "0755")], Attr::empty())?;
+    for path in [&layers.upper, &layers.work] {
+        let name = path.file_name().ok_or_else(|| Failure::new(Kind::Other, "a writable layer has no name"))?;
+        rustix::fs::mkdirat(&tmpfs, name, Mode::from_raw_mode(0o755))?;
+    }
+    attach_at(&tmpfs, stage)?;
+    Ok(())
+}
+
+/// overlayfs's errors name the wrong thing more often than not (`Documentation/filesystems/overlayfs.rst`).
+fn explain(error: &std::io::Error) -> Failure {
+    let failure = Failure::new(Kind::Unsupported, format!("overlayfs refused: {error}"));
+    match error.raw_os_error() {
+        Some(libc::EINVAL) => failure.hint("the data directory's file system does not do for a writable layer (NFS, another overlay): use --rm, which keeps it in memory, or set DHOW_ROOT to a directory on a local disk"),
+        Some(libc::ENODEV) => failure.hint("the kernel has no overlayfs; root can load it with `modprobe overlay`"),
+        Some(libc::EPERM) => failure.hint("overlayfs in a user namespace needs Linux 5.11 or later"),
+        Some(libc::E2BIG) => failure.hint("the image has more layers than this kernel's overlayfs takes; Linux 6.5 and later have no such limit"),
+        Some(libc::ELOOP) => failure.hint("directories of the layers overlap"),
+        Some(libc::ENOSPC) => failure.hint("the limit on mounts is reached: /proc/sys/fs/mount-max"),
+        Some(libc::ESTALE | libc::ENOENT) => failure.hint("a layer of the image is gone; remove the image and pull it again"),
+        _ => failure,
+    }
+}
