@@ -5,7 +5,7 @@
 //! by the channel and the process ends.
 
 use std::ffi::CString;
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -207,10 +207,4 @@ pub(super) fn c_string(text: &str) -> Result<CString> {
     CString::new(text).map_err(|_| {
         Failure::new(Kind::Invalid, format!("`{}` contains a NUL byte", text.escape_debug())).into()
     })
-}
-
-/// The file behind a descriptor, as device and inode.
-pub(super) fn identity_of(fd: BorrowedFd<'_>) -> Result<(u64, u64)> {
-    let stat = rustix::fs::fstat(fd).with_context(|| format!("looking at descriptor {}", fd.as_raw_fd()))?;
-    Ok((stat.st_dev, stat.st_ino))
 }

@@ -2,11 +2,11 @@
 //!
 //! Before the exec the process's own `/proc/self/exe` is dhow's file on the host. An image whose program is a link or
 //! a script leading to `/proc/self/exe` would run that file inside and could later write to it (CVE-2019-5736), so the
-//! program and a script's interpreter are opened without magic links and compared with it.
+//! program and a script's interpreter must be reachable without the magic links of /proc.
 
 use std::ffi::CString;
 use std::io::Read as _;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result};
 use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::init::{c_string, identity_of};
+use super::init::c_string;
 use super::plan::Process;
 use super::user::User;
 use crate::error::{Failure, Kind};
@@ -114,11 +114,6 @@ fn refuse_own_file(path: &Path, depth: u32) -> Result<()> {
         // Not to be opened, so not to be run either: exec says why.
         Err(_) => return Ok(()),
     };
-    if let Some(own) = own_identity()
-        && identity_of(file.as_fd())? == own
-    {
-        return Err(own_file(path).into());
-    }
     match interpreter(&file)? {
         Some(interpreter) if depth > 0 => refuse_own_file(&interpreter, depth - 1),
         _ => Ok(()),
@@ -130,12 +125,6 @@ fn own_file(path: &Path) -> Failure {
         Kind::CommandNotExecutable,
         format!("exec: \"{}\": leads to /proc/self/exe, which would be dhow itself", path.display()),
     )
-}
-
-/// Device and inode of dhow's own executable; `None` where there is no /proc to tell.
-fn own_identity() -> Option<(u64, u64)> {
-    let stat = rustix::fs::stat("/proc/self/exe").ok()?;
-    Some((stat.st_dev, stat.st_ino))
 }
 
 /// What follows `#!` in the first line, up to a blank.
