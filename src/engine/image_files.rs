@@ -28,6 +28,12 @@ pub(super) fn read(store: &Store, layers: &[Digest], directory: &str, name: &str
     Vec::new()
 }
 
+/// Whether any of `layers` has the directory `path`. A layer above may hide it: this is for hints only.
+pub(super) fn has_directory(store: &Store, layers: &[Digest], path: &str) -> bool {
+    let has = |layer: &Digest| store.layer_tree(layer).join(path).is_dir();
+    layers.iter().any(has)
+}
+
 enum Look {
     Found(Vec<u8>),
     Hidden,

@@ -72,7 +72,8 @@ fn mount_by_options(layers: &Overlay, stage: &Path) -> std::io::Result<OwnedFd> 
 fn writable_in_memory(layers: &Overlay, stage: &Path) -> Result<()> {
     let tmpfs = sys::mount::new_filesystem("tmpfs", &[Param::Text("mode", "0755")], Attr::empty())?;
     for path in [&layers.upper, &layers.work] {
-        let name = path.file_name().ok_or_else(|| Failure::new(Kind::Other, "a writable layer has no name"))?;
+        let name =
+            path.file_name().ok_or_else(|| Failure::new(Kind::Other, "a writable layer has no name"))?;
         rustix::fs::mkdirat(&tmpfs, name, Mode::from_raw_mode(0o755))?;
     }
     attach_at(&tmpfs, stage)?;

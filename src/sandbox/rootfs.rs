@@ -95,7 +95,8 @@ fn attach_root(root: &Root) -> Result<OwnedFd> {
                 .with_context(|| format!("opening the root file system `{}`", path.display()))?;
             let tree = sys::mount::clone_tree(dir.as_fd(), true)?;
             sys::mount::set_attributes(tree.as_fd(), Attr::empty(), libc::MS_PRIVATE, true)?;
-            attach_at(&tree, &root.stage).with_context(|| format!("attaching the root file system at `{}`", root.stage.display()))
+            attach_at(&tree, &root.stage)
+                .with_context(|| format!("attaching the root file system at `{}`", root.stage.display()))
         }
         RootSource::Overlay(layers) => {
             overlay::attach(layers, &root.stage).context("mounting the image's layers")

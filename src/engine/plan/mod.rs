@@ -1,6 +1,7 @@
 //! Turns a container's specification into the sandbox's plan. Everything that can be refused is refused here.
 
 mod files;
+mod single;
 mod system;
 mod users;
 mod wanted;
@@ -32,7 +33,7 @@ pub(super) fn make(
     let spec = container.spec();
     let unshare = unshare(spec);
     let map = id_map(store, spec, layers, identity)?;
-    Ok(Plan {
+    let mut plan = Plan {
         name: spec.name.clone(),
         root: root(store, container, layers),
         mounts: wanted::mounts(store, container, &map, unshare)?,
@@ -45,7 +46,11 @@ pub(super) fn make(
         confinement: confinement(spec, identity)?,
         ids: map,
         unshare,
-    })
+    };
+    if plan.confinement.emulate_root {
+        single::ease(&mut plan, store, layers);
+    }
+    Ok(plan)
 }
 
 fn unshare(spec: &ContainerSpec) -> Unshare {

@@ -1,0 +1,22 @@
+//! What a container with one id needs beyond the root emulation so that common programs work unmodified.
+
+use super::super::image_files;
+use crate::model::digest::Digest;
+use crate::sandbox::plan::{Mount, MountKind, Plan};
+use crate::store::Store;
+
+/// Where apt's setting lies inside.
+const APT_FILE: &str = "/dev/apt-one-user.conf";
+/// apt switches to a user of its own to download and checks that it worked, which it cannot with one id.
+const APT_SETTING: &[u8] = b"APT::Sandbox::User \"root\";\n";
+
+/// Changes `plan` accordingly.
+pub(super) fn ease(plan: &mut Plan, store: &Store, layers: &[Digest]) {
+    let configured = plan.process.env.iter().any(|entry| entry.starts_with("APT_CONFIG="));
+    if configured || !image_files::has_directory(store, layers, "etc/apt") {
+        return;
+    }
+    plan.process.env.push(format!("APT_CONFIG={APT_FILE}"));
+    let kind = MountKind::File { content: APT_SETTING.to_vec(), mode: 0o644, read_only: true };
+    plan.mounts.push(Mount { target: APT_FILE.into(), kind });
+}
