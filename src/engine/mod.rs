@@ -3,6 +3,7 @@
 mod attach;
 pub mod demo;
 mod image_files;
+pub mod login;
 pub mod namespace;
 mod plan;
 mod remove;

@@ -19,6 +19,7 @@ pub(crate) mod process;
 pub(crate) mod pty;
 pub(crate) mod registry;
 pub(crate) mod runner;
+pub(crate) mod scripted;
 
 pub(crate) use account::{Account, Mode};
 pub(crate) use image::{Compression, Entry, Image, Layer};

@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow};
 use ureq::http::Response;
 use ureq::{Body, BodyReader};
 
-use super::repository::{Notice, Repository, pause};
+use super::repository::{Notice, Repository};
 use super::retry::Backoff;
 use super::text::printable;
 use crate::error::{Failure, Kind, corrupt};
@@ -61,6 +61,7 @@ impl<'a> BlobReader<'a> {
     }
 
     fn advance(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        self.repository.check_given_up()?;
         loop {
             let Some(body) = &mut self.body else {
                 self.connect()?;
@@ -119,8 +120,7 @@ impl<'a> BlobReader<'a> {
             )
             .into());
         };
-        pause(delay, self.notice);
-        Ok(())
+        Ok(self.repository.pause(delay, self.notice)?)
     }
 
     fn connect(&mut self) -> Result<()> {

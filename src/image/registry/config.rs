@@ -24,6 +24,9 @@ const DOCKER_HUB: &str = "registry-1.docker.io";
 pub enum Transport {
     /// HTTPS with a certificate that is checked.
     Verified,
+    /// Plain HTTP where the server speaks it, else HTTPS with a certificate that is checked: what registries on this
+    /// machine get.
+    Local,
     /// HTTPS with any certificate, else plain HTTP.
     Insecure,
     /// Plain HTTP, as the URL of a mirror can say.
@@ -183,7 +186,11 @@ impl Registries {
     fn transport_of(&self, host: &str, insecure: bool) -> Transport {
         let name = split_port(host).0;
         let listed = || self.docker.insecure_registries.iter().any(|item| insecure_item(item, host, name));
-        if insecure || is_loopback(name) || listed() { Transport::Insecure } else { Transport::Verified }
+        match insecure || listed() {
+            true => Transport::Insecure,
+            false if is_loopback(name) => Transport::Local,
+            false => Transport::Verified,
+        }
     }
 
     fn docker_mirrors(&self, reference: &Reference) -> Vec<Endpoint> {
@@ -313,8 +320,8 @@ mod tests {
         let none = Registries::default();
         assert_eq!(hosts(&none, "debian"), ["registry-1.docker.io/library/debian Verified"]);
         assert_eq!(hosts(&none, "r.example:5000/a/b"), ["r.example:5000/a/b Verified"]);
-        assert_eq!(hosts(&none, "127.0.0.1:5000/a"), ["127.0.0.1:5000/a Insecure"]);
-        assert_eq!(hosts(&none, "localhost/a"), ["localhost/a Insecure"]);
+        assert_eq!(hosts(&none, "127.0.0.1:5000/a"), ["127.0.0.1:5000/a Local"]);
+        assert_eq!(hosts(&none, "localhost/a"), ["localhost/a Local"]);
     }
 
     #[test]

@@ -149,7 +149,8 @@ impl Http {
         )))
     }
 
-    fn exchange(&self, request: &Request, verify: bool) -> Result<Response<Body>, Problem> {
+    /// Sends `request` once. The response may have any status.
+    pub fn exchange(&self, request: &Request, verify: bool) -> Result<Response<Body>, Problem> {
         let agent = self
             .agent(&request.uri, verify)
             .map_err(|error| never(Failure::new(crate::error::kind_of(&error), format!("{error:#}"))))?;
@@ -298,10 +299,18 @@ fn certificate_problem(host: &str, error: &ureq::Error) -> Option<Failure> {
         rustls::Error::InvalidCertificate(why) => {
             format!("the certificate of {host} is not valid: {}", printable(&why.to_string()))
         }
-        rustls::Error::InvalidMessage(_) => format!("{host} does not speak TLS"),
-        other => format!("cannot make a TLS connection to {host}: {}", printable(&other.to_string())),
+        rustls::Error::InvalidMessage(_) => {
+            return Some(Failure::new(Kind::Network, format!("{host} does not speak TLS")));
+        }
+        other => {
+            let why = printable(&other.to_string());
+            return Some(Failure::new(
+                Kind::Network,
+                format!("cannot make a TLS connection to {host}: {why}"),
+            ));
+        }
     };
-    Some(Failure::new(Kind::Network, message).hint(format!(
+    Some(Failure::new(Kind::Denied, message).hint(format!(
         "put the authority's certificate into ~/.config/containers/certs.d/{host}/ca.crt, or mark the registry `insecure = true` in registries.conf"
     )))
 }

@@ -15,7 +15,7 @@ use super::config::{Endpoint, Transport};
 use super::http::{Http, Problem, Request, Retry, authority};
 use super::refusal::{Asked, refusal};
 use super::retry::{Backoff, asked};
-use super::text::{host_and_port, join, printable};
+use super::text::{host_and_port, is_loopback, join, printable, split_port};
 use crate::error::{Failure, Kind, corrupt, invalid};
 use crate::image::hash::Hasher;
 use crate::image::manifest::{DOCKER_LIST, DOCKER_MANIFEST, Descriptor, OCI_INDEX, OCI_MANIFEST};
@@ -45,6 +45,7 @@ pub struct Repository {
     /// How a person calls the repository.
     name: String,
     answered: AtomicBool,
+    given_up: AtomicBool,
 }
 
 /// A manifest as it came.
@@ -65,22 +66,30 @@ impl Repository {
     /// Finds out how to talk to the server of `source`. `name` is how a person calls the repository.
     pub fn open(http: Arc<Http>, source: Source, name: &str) -> Result<Self> {
         let endpoint = source.endpoint;
-        let insecure = endpoint.transport != Transport::Verified;
+        let insecure = matches!(endpoint.transport, Transport::Insecure | Transport::Plain);
         let mut repository = Self {
             authority: Authority::new(source.credential, insecure),
             base: format!("https://{}", endpoint.host),
             verify: true,
             name: name.to_owned(),
             answered: AtomicBool::new(false),
+            given_up: AtomicBool::new(false),
             http,
             endpoint,
         };
         match repository.endpoint.transport {
             Transport::Verified => {}
             Transport::Plain => repository.base = format!("http://{}", repository.endpoint.host),
-            // Who installs an authority for a registry expects its certificate to be checked.
-            Transport::Insecure if repository.http.has_own_authorities(&repository.endpoint.host)? => {}
-            Transport::Insecure => repository.find_scheme()?,
+            // Who installs an authority for a registry expects TLS.
+            Transport::Local if repository.http.has_own_authorities(&repository.endpoint.host)? => {}
+            Transport::Local => repository.find_local_scheme()?,
+            Transport::Insecure => {
+                repository.verify = false;
+                match is_loopback(split_port(&repository.endpoint.host).0) {
+                    true => repository.find_local_scheme()?,
+                    false => repository.find_scheme()?,
+                }
+            }
         }
         Ok(repository)
     }
@@ -90,28 +99,67 @@ impl Repository {
         &self.endpoint
     }
 
+    /// Ends all downloads soon, with errors: one of them has failed.
+    pub fn give_up(&self) {
+        self.given_up.store(true, Ordering::Relaxed);
+    }
+
+    /// Fails after [`Repository::give_up`].
+    pub(super) fn check_given_up(&self) -> Result<(), Failure> {
+        match self.given_up.load(Ordering::Relaxed) {
+            true => Err(Failure::new(Kind::Interrupted, "given up because another layer failed")),
+            false => Ok(()),
+        }
+    }
+
+    /// Waits before another try, and says so.
+    pub(super) fn pause(&self, delay: Duration, notice: Notice<'_>) -> Result<(), Failure> {
+        const STEP: Duration = Duration::from_millis(100);
+        notice(LayerEvent::Retrying { seconds: delay.as_secs_f64().ceil() as u64 });
+        let mut left = delay;
+        while !left.is_zero() {
+            self.check_given_up()?;
+            std::thread::sleep(left.min(STEP));
+            left = left.saturating_sub(STEP);
+        }
+        self.check_given_up()
+    }
+
+    /// Tries plain HTTP, then HTTPS. On loopback there is nobody to hide from, servers that expect TLS refuse plain
+    /// HTTP at once, and those that do not may wait for the end of a handshake for ever.
+    fn find_local_scheme(&mut self) -> Result<()> {
+        let encrypted = std::mem::replace(&mut self.base, format!("http://{}", self.endpoint.host));
+        // TLS servers answer with 400; a redirection leads to TLS, too.
+        let plain = self.ping().is_ok_and(|status| !matches!(status, 300..=400));
+        if !plain {
+            self.base = encrypted;
+            self.ping().map_err(|problem| problem.failure)?;
+        }
+        Ok(())
+    }
+
     /// Tries HTTPS, then plain HTTP.
     fn find_scheme(&mut self) -> Result<()> {
-        self.verify = false;
         let Err(encrypted) = self.ping() else { return Ok(()) };
         self.base = format!("http://{}", self.endpoint.host);
         match self.ping() {
-            Ok(()) => Ok(()),
+            Ok(_) => Ok(()),
             // Without TLS it is not there either: what TLS said may be the more telling.
             Err(plain) if plain.retry == Retry::IfItWorkedBefore => Err(encrypted.failure.into()),
             Err(plain) => Err(plain.failure.into()),
         }
     }
 
-    fn ping(&self) -> Result<(), Problem> {
+    /// The status with which the server answers to the API's root.
+    fn ping(&self) -> Result<u16, Problem> {
         let uri = self
             .uri("")
             .map_err(|error| Problem { failure: invalid(format!("{error:#}")), retry: Retry::Never })?;
-        let response = self.http.send(&Request::get(uri), self.verify)?;
+        let response = self.http.exchange(&Request::get(uri), self.verify)?;
         if response.status().as_u16() == 401 {
             self.authority.challenged(&response, &self.scope());
         }
-        Ok(())
+        Ok(response.status().as_u16())
     }
 
     fn uri(&self, path: &str) -> Result<Uri> {
@@ -240,7 +288,7 @@ impl Repository {
                 },
                 Err(problem) => return Err(problem.failure.into()),
             };
-            pause(delay, notice);
+            self.pause(delay, notice)?;
         }
     }
 
@@ -302,12 +350,6 @@ impl std::fmt::Display for Which<'_> {
             Self::Digest(digest) => digest.fmt(f),
         }
     }
-}
-
-/// Waits, and says so.
-pub(super) fn pause(delay: Duration, notice: Notice<'_>) {
-    notice(LayerEvent::Retrying { seconds: delay.as_secs_f64().ceil() as u64 });
-    std::thread::sleep(delay);
 }
 
 fn is_busy(response: &Response<Body>) -> bool {

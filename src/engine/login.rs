@@ -1,0 +1,103 @@
+//! `login` and `logout`: a credential proven to a registry and kept, or forgotten.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+
+use crate::error::invalid;
+use crate::image::registry::auth::Credential;
+use crate::image::registry::config::{Endpoint, Registries, server};
+use crate::image::registry::credentials::{Credentials, Stored, key};
+use crate::image::registry::http::{Http, Patience};
+use crate::image::registry::repository::{Repository, Source};
+use crate::model::environment::Environment;
+use crate::model::reference::{DEFAULT_REGISTRY, Reference};
+
+/// What is known about a registry before a login.
+#[derive(Debug)]
+pub struct Known {
+    /// The credential that is kept for it.
+    pub credential: Option<Credential>,
+    /// Helpers that failed.
+    pub warnings: Vec<String>,
+}
+
+/// The registry that an argument of `login` or `logout` means, as references name it; none means Docker Hub. A URL is
+/// understood as docker does, by its host.
+pub fn registry(argument: Option<&str>) -> Result<String> {
+    let Some(argument) = argument else { return Ok(DEFAULT_REGISTRY.into()) };
+    let host = argument.trim_start_matches("https://").trim_start_matches("http://");
+    let host = host.split('/').next().unwrap_or_default();
+    if matches!(host, "index.docker.io" | "registry-1.docker.io" | DEFAULT_REGISTRY) {
+        return Ok(DEFAULT_REGISTRY.into());
+    }
+    // The name of a host alone would be taken for a repository; the reference's grammar checks it all the same.
+    let marked =
+        if host.contains(['.', ':']) || host == "localhost" { host.into() } else { format!("{host}:443") };
+    format!("{marked}/x")
+        .parse::<Reference>()
+        .map_err(|_| invalid(format!("`{}` is not a registry's host name", argument.escape_debug())))?;
+    Ok(host.to_owned())
+}
+
+/// How docker calls a registry in the messages of `login` and `logout`.
+pub fn shown(registry: &str) -> String {
+    key(registry)
+}
+
+/// What is kept for `registry` already.
+pub fn known(environment: &Environment, registry: &str) -> Result<Known> {
+    let found = Credentials::new(environment).find(registry)?;
+    Ok(Known { credential: found.credential, warnings: found.warnings })
+}
+
+/// Proves `credential` to `registry` and returns what is to be kept: an identity token where the registry gives one.
+pub fn verify(environment: &Environment, registry: &str, credential: &Credential) -> Result<Credential> {
+    let registries = Registries::load(environment)?;
+    let http = Arc::new(Http::new(environment, Patience::default())?);
+    let host = server(registry);
+    let endpoint = Endpoint {
+        host: host.to_owned(),
+        repository: String::new(),
+        transport: registries.transport(host),
+        mirror: false,
+    };
+    let source = Source { endpoint, credential: Some(credential.clone()) };
+    let identity = Repository::open(http, source, registry)
+        .and_then(|repository| repository.login())
+        .with_context(|| format!("cannot log in to {registry}"))?;
+    Ok(identity.map_or_else(|| credential.clone(), Credential::Identity))
+}
+
+/// Keeps a credential that was verified.
+pub fn keep(environment: &Environment, registry: &str, credential: &Credential) -> Result<Stored> {
+    Credentials::new(environment)
+        .store(registry, credential)
+        .with_context(|| format!("cannot keep the credential for {registry}"))
+}
+
+/// Forgets the credential for `registry`. Returns whether there was one.
+pub fn forget(environment: &Environment, registry: &str) -> Result<bool> {
+    Credentials::new(environment)
+        .erase(registry)
+        .with_context(|| format!("cannot forget the credential for {registry}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn registries_by_host_or_url() {
+        for hub in [None, Some("docker.io"), Some("https://index.docker.io/v1/"), Some("index.docker.io")] {
+            assert_eq!(registry(hub).unwrap(), "docker.io");
+        }
+        assert_eq!(registry(Some("https://r.example:5000/v2/")).unwrap(), "r.example:5000");
+        assert_eq!(registry(Some("localhost")).unwrap(), "localhost");
+        assert_eq!(registry(Some("intranet")).unwrap(), "intranet");
+        for bad in ["", "a b", "https://", "a..b", "host:port"] {
+            assert!(registry(Some(bad)).is_err(), "{bad}");
+        }
+        assert_eq!(shown("docker.io"), "https://index.docker.io/v1/");
+    }
+}

@@ -1,0 +1,367 @@
+//! The registry client against a server that misbehaves as told: what is sent, what is tried again, what is refused.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::io::Read as _;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use dhow::error::{Kind, kind_of};
+use dhow::image::manifest::{Descriptor, OCI_MANIFEST};
+use dhow::image::registry::auth::Credential;
+use dhow::image::registry::config::{Endpoint, Transport};
+use dhow::image::registry::http::{Http, Patience};
+use dhow::image::registry::repository::{Repository, Source, Which};
+use dhow::model::digest::Digest;
+use dhow::model::environment::Environment;
+use dhow::model::progress::LayerEvent;
+use support::scripted::{Reply, Request, Scripted};
+
+/// Quick to try again, quick to give up.
+const PATIENCE: Patience = Patience {
+    tries: 4,
+    delay: Duration::from_millis(1),
+    connect: Duration::from_secs(10),
+    idle: Duration::from_secs(10),
+};
+
+fn open(host: &str, credential: Option<Credential>) -> anyhow::Result<Repository> {
+    open_with(host, credential, PATIENCE)
+}
+
+fn open_with(host: &str, credential: Option<Credential>, patience: Patience) -> anyhow::Result<Repository> {
+    let http = Arc::new(Http::new(&Environment::default(), patience)?);
+    let endpoint = Endpoint {
+        host: host.into(),
+        repository: "some/image".into(),
+        transport: Transport::Local,
+        mirror: false,
+    };
+    Repository::open(http, Source { endpoint, credential }, "example/some/image")
+}
+
+fn password() -> Option<Credential> {
+    Some(Credential::Password { username: "captain".into(), password: "secret".into() })
+}
+
+fn content() -> Vec<u8> {
+    (0..600_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
+}
+
+fn descriptor(content: &[u8]) -> Descriptor {
+    let digest = Digest::of(content);
+    serde_json::from_value(serde_json::json!({ "digest": digest, "size": content.len() })).unwrap()
+}
+
+/// A blob read to its end, with the reason where that fails.
+fn read(repository: &Repository, descriptor: &Descriptor) -> anyhow::Result<Vec<u8>> {
+    let mut blob = repository.blob(descriptor, &|_| {});
+    let mut found = Vec::new();
+    match blob.read_to_end(&mut found) {
+        Ok(_) => Ok(found),
+        Err(error) => Err(blob.take_failure().unwrap_or_else(|| anyhow::anyhow!(error))),
+    }
+}
+
+/// Where a range begins.
+fn start(request: &Request) -> Option<usize> {
+    request.header("range")?.strip_prefix("bytes=")?.split('-').next()?.parse().ok()
+}
+
+fn is_blob(request: &Request) -> bool {
+    request.target.contains("/blobs/")
+}
+
+#[test]
+fn a_cut_download_goes_on_where_it_ended() {
+    let server = Scripted::new(|request, _| {
+        let content = content();
+        let from = start(request).unwrap_or(0);
+        let to = (from + 250_000).min(content.len());
+        match is_blob(request) {
+            true => Reply::new(if from > 0 { 206 } else { 200 }, &content[from..to])
+                .header("Content-Range", format!("bytes {from}-{}/{}", content.len() - 1, content.len()))
+                .claim(content.len() - from),
+            false => Reply::new(200, ""),
+        }
+    });
+    let repository = open(&server.host(), None).unwrap();
+    assert_eq!(read(&repository, &descriptor(&content())).unwrap(), content());
+    let ranges: Vec<_> = server.requests().iter().filter(|r| is_blob(r)).map(start).collect();
+    assert_eq!(ranges, [None, Some(250_000), Some(500_000)]);
+}
+
+#[test]
+fn a_server_without_ranges_sends_all_again() {
+    let server = Scripted::new(|request, before| {
+        let content = content();
+        match is_blob(request) {
+            true if before < 2 => Reply::new(200, &content[..100_000]).claim(content.len()),
+            true => Reply::new(200, content),
+            false => Reply::new(200, ""),
+        }
+    });
+    let repository = open(&server.host(), None).unwrap();
+    assert_eq!(read(&repository, &descriptor(&content())).unwrap(), content());
+}
+
+#[test]
+fn a_download_that_never_gets_on_is_given_up() {
+    let server = Scripted::new(|request, _| match is_blob(request) {
+        true => Reply::new(200, &content()[..1000]).claim(content().len()),
+        false => Reply::new(200, ""),
+    });
+    let repository = open(&server.host(), None).unwrap();
+    let error = read(&repository, &descriptor(&content())).unwrap_err();
+    assert_eq!(kind_of(&error), Kind::Network);
+    assert!(error.to_string().contains("was cut at 1000 of 600000 bytes"), "{error}");
+    assert_eq!(server.requests().iter().filter(|r| is_blob(r)).count(), 4);
+}
+
+#[test]
+fn silence_counts_as_a_cut() {
+    let server = Scripted::new(|request, before| match is_blob(request) {
+        true if before < 2 => Reply::new(200, &content()[..5000]).claim(content().len()).stall(),
+        true => Reply::new(206, &content()[5000..]).header("Content-Range", "bytes 5000-599999/600000"),
+        false => Reply::new(200, ""),
+    });
+    let patience = Patience { idle: Duration::from_millis(300), ..PATIENCE };
+    let repository = open_with(&server.host(), None, patience).unwrap();
+    assert_eq!(read(&repository, &descriptor(&content())).unwrap(), content());
+}
+
+#[test]
+fn sizes_and_digests_are_held_to() {
+    type Case = (&'static str, fn() -> Reply, &'static str);
+    let cases: [Case; 5] = [
+        ("longer than said", || Reply::new(200, [content(), vec![1]].concat()), "more than the 600000 bytes"),
+        ("shorter than said", || Reply::new(200, &content()[1..]), "fewer than the 600000 bytes"),
+        (
+            "changed",
+            || Reply::new(200, [vec![255], content()[1..].to_vec()].concat()),
+            "has the digest sha256:",
+        ),
+        ("gone", || Reply::new(404, r#"{"errors":[{"code":"BLOB_UNKNOWN"}]}"#), "blob unknown"),
+        ("forbidden", || Reply::new(403, ""), "denied"),
+    ];
+    for (case, reply, expected) in cases {
+        let server =
+            Scripted::new(move |request, _| if is_blob(request) { reply() } else { Reply::new(200, "") });
+        let repository = open(&server.host(), None).unwrap();
+        let error = read(&repository, &descriptor(&content())).unwrap_err();
+        assert!(error.to_string().contains(expected), "{case}: {error}");
+    }
+    let server = Scripted::new(|request, _| match start(request) {
+        Some(_) => Reply::new(206, &content()[99..]).header("Content-Range", "bytes 99-599999/600000"),
+        None if is_blob(request) => Reply::new(200, &content()[..100]).claim(content().len()),
+        None => Reply::new(200, ""),
+    });
+    let error = read(&open(&server.host(), None).unwrap(), &descriptor(&content())).unwrap_err();
+    assert!(error.to_string().contains("another part"), "{error}");
+}
+
+#[test]
+fn a_busy_registry_is_asked_again_when_it_says() {
+    let server = Scripted::new(|request, before| match (is_blob(request), before) {
+        (true, 1) => Reply::new(429, "").header("Retry-After", "0"),
+        (true, 2) => Reply::new(503, "down"),
+        (true, _) => Reply::new(200, content()),
+        _ => Reply::new(200, ""),
+    });
+    let repository = open(&server.host(), None).unwrap();
+    let descriptor = descriptor(&content());
+    let events = Mutex::new(Vec::new());
+    let notice = |event| events.lock().unwrap().push(event);
+    repository.blob(&descriptor, &notice).finish().unwrap();
+    let events = events.into_inner().unwrap();
+    assert_eq!(events[0], LayerEvent::Retrying { seconds: 0 });
+    assert_eq!(events[1], LayerEvent::Retrying { seconds: 1 });
+    assert_eq!(events.last(), Some(&LayerEvent::DownloadComplete));
+}
+
+#[test]
+fn tries_are_bounded_and_long_waits_refused() {
+    let server =
+        Scripted::new(|_, before| if before == 0 { Reply::new(200, "") } else { Reply::new(500, "") });
+    let repository = open(&server.host(), None).unwrap();
+    let error = repository.manifest(&Which::Tag("1"), "x:1").unwrap_err();
+    assert_eq!(error.to_string(), "the registry answers with status 500");
+    assert_eq!(server.requests().len(), 5);
+    let limit =
+        r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"You have reached your pull rate limit."}]}"#;
+    let server = Scripted::new(move |_, before| match before {
+        0 => Reply::new(200, ""),
+        _ => Reply::new(429, limit).header("Retry-After", "21600"),
+    });
+    let repository = open(&server.host(), None).unwrap();
+    let error = repository.manifest(&Which::Tag("1"), "x:1").unwrap_err();
+    assert!(error.to_string().contains("pull rate limit"), "{error}");
+    assert_eq!(server.requests().len(), 2);
+}
+
+#[test]
+fn credentials_do_not_follow_to_another_host() {
+    let storage = Scripted::new(|_, _| Reply::new(200, content()));
+    let elsewhere = format!("http://{}/data?signature=x", storage.host());
+    let server = Scripted::new(move |request, _| match (request.header("authorization"), is_blob(request)) {
+        (None, _) => Reply::new(401, "").header("WWW-Authenticate", "Basic realm=\"x\""),
+        (_, true) if request.target.ends_with("?again") => {
+            Reply::new(307, "").header("Location", elsewhere.clone())
+        }
+        (_, true) => Reply::new(302, "").header("Location", format!("{}?again", request.target)),
+        _ => Reply::new(200, ""),
+    });
+    let repository = open(&server.host(), password()).unwrap();
+    assert_eq!(read(&repository, &descriptor(&content())).unwrap(), content());
+    let asked = server.requests();
+    assert_eq!(asked.last().unwrap().header("authorization"), Some("Basic Y2FwdGFpbjpzZWNyZXQ="));
+    assert_eq!(storage.requests()[0].header("authorization"), None);
+    assert_eq!(storage.requests()[0].target, "/data?signature=x");
+}
+
+#[test]
+fn redirects_end() {
+    let server = Scripted::new(|request, before| match before {
+        0 => Reply::new(200, ""),
+        _ => Reply::new(302, "").header("Location", request.target.clone()),
+    });
+    let repository = open(&server.host(), None).unwrap();
+    let error = repository.manifest(&Which::Tag("1"), "x:1").unwrap_err();
+    assert!(error.to_string().contains("again and again"), "{error}");
+    assert!(server.requests().len() < 12);
+}
+
+/// A token server that knows the captain, and the registry that sends clients there.
+fn guarded(answer: fn(&Request) -> Reply) -> (Scripted, Scripted) {
+    let tokens = Scripted::new(move |request, _| answer(request));
+    let realm = format!("Bearer realm=\"http://{}/token\",service=\"fleet\"", tokens.host());
+    let server = Scripted::new(move |request, _| match request.header("authorization") {
+        Some("Bearer good") if request.target.contains("/manifests/") => {
+            Reply::new(200, r#"{"schemaVersion":2}"#).header("Content-Type", OCI_MANIFEST)
+        }
+        Some("Bearer good") if is_blob(request) => Reply::new(200, content()),
+        _ => Reply::new(401, r#"{"errors":[{"code":"UNAUTHORIZED"}]}"#)
+            .header("WWW-Authenticate", realm.clone()),
+    });
+    (tokens, server)
+}
+
+#[test]
+fn one_token_serves_a_whole_pull() {
+    let (tokens, server) = guarded(|request| match request.header("authorization") {
+        Some("Basic Y2FwdGFpbjpzZWNyZXQ=") => Reply::new(200, r#"{"access_token":"good","expires_in":300}"#),
+        _ => Reply::new(401, r#"{"details":"incorrect username or password"}"#),
+    });
+    let repository = open(&server.host(), password()).unwrap();
+    repository.manifest(&Which::Tag("1"), "x:1").unwrap();
+    read(&repository, &descriptor(&content())).unwrap();
+    assert_eq!(tokens.requests().len(), 1);
+    let asked = &tokens.requests()[0];
+    assert_eq!(asked.target, "/token?service=fleet&scope=repository%3Asome%2Fimage%3Apull&account=captain");
+    let anonymous = open(&server.host(), None).unwrap();
+    let error = anonymous.manifest(&Which::Tag("1"), "x:1").unwrap_err();
+    assert_eq!(kind_of(&error), Kind::Denied);
+    assert!(error.to_string().contains("incorrect username or password"), "{error}");
+}
+
+#[test]
+fn an_identity_token_is_exchanged() {
+    let (tokens, server) = guarded(|request| match request.method.as_str() {
+        "POST" if request.body.contains("refresh_token=id") => Reply::new(200, r#"{"access_token":"good"}"#),
+        _ => Reply::new(400, ""),
+    });
+    let repository = open(&server.host(), Some(Credential::Identity("id".into()))).unwrap();
+    repository.manifest(&Which::Tag("1"), "x:1").unwrap();
+    assert!(
+        tokens.requests()[0].body.starts_with("grant_type=refresh_token&service=fleet&client_id=dhow&scope=")
+    );
+}
+
+#[test]
+fn a_token_that_is_refused_is_not_tried_for_ever() {
+    let (tokens, server) = guarded(|_| Reply::new(200, r#"{"token":"bad"}"#));
+    let repository = open(&server.host(), None).unwrap();
+    let error = repository.manifest(&Which::Tag("1"), "x:1").unwrap_err();
+    assert!(error.to_string().contains("pull access denied for example/some/image"), "{error}");
+    assert!(tokens.requests().len() <= 2);
+}
+
+#[test]
+fn manifests_are_checked() {
+    let digest = Digest::of(b"{}");
+    let server = Scripted::new(|request, _| match request.target.rsplit('/').next().unwrap() {
+        "large" => Reply::new(200, vec![b' '; (4 << 20) + 1]),
+        "none" => Reply::new(404, r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}"#),
+        "html" => Reply::new(404, "<html>"),
+        _ => Reply::new(200, "[]"),
+    });
+    let repository = open(&server.host(), None).unwrap();
+    let fails = |which: Which<'_>| repository.manifest(&which, "x:1").unwrap_err();
+    assert_eq!(kind_of(&fails(Which::Digest(&digest))), Kind::Corrupt);
+    assert!(format!("{:#}", fails(Which::Tag("large"))).contains("larger than"));
+    for missing in ["none", "html"] {
+        assert_eq!(fails(Which::Tag(missing)).to_string(), "manifest for x:1 not found: manifest unknown");
+    }
+}
+
+#[test]
+fn tags_come_in_pages_from_one_host() {
+    let stranger = Scripted::new(|_, _| Reply::new(200, r#"{"tags":["stolen"]}"#));
+    let away = format!("<http://{}/v2/x>; rel=\"next\"", stranger.host());
+    let server = Scripted::new(move |request, _| match request.target.as_str() {
+        "/v2/some/image/tags/list" => Reply::new(200, r#"{"tags":["a","b"]}"#)
+            .header("Link", "</v2/some/image/tags/list?last=b>; rel=\"next\""),
+        "/v2/some/image/tags/list?last=b" => {
+            Reply::new(200, r#"{"tags":["c"]}"#).header("Link", away.clone())
+        }
+        _ => Reply::new(200, ""),
+    });
+    let repository = open(&server.host(), None).unwrap();
+    assert_eq!(repository.tags().unwrap(), ["a", "b", "c"]);
+    assert!(stranger.requests().is_empty());
+}
+
+#[test]
+fn a_proxy_is_used_for_other_hosts() {
+    let proxy = Scripted::new(|request, _| match request.method.as_str() {
+        "CONNECT" => Reply::new(200, ""),
+        _ => Reply::new(200, r#"{"tags":["through"]}"#),
+    });
+    let environment = Environment::from_iter([
+        ("http_proxy", format!("http://me:pw@{}", proxy.host())),
+        ("NO_PROXY", "x".into()),
+    ]);
+    let http = Arc::new(Http::new(&environment, PATIENCE).unwrap());
+    let endpoint = Endpoint {
+        host: "registry.invalid:5000".into(),
+        repository: "a".into(),
+        transport: Transport::Plain,
+        mirror: false,
+    };
+    let repository = Repository::open(http, Source { endpoint, credential: None }, "a").unwrap();
+    assert_eq!(repository.tags().unwrap(), ["through"]);
+    let connect = &proxy.requests()[0];
+    assert_eq!((connect.method.as_str(), connect.target.as_str()), ("CONNECT", "registry.invalid:5000"));
+    assert_eq!(connect.header("proxy-authorization"), Some("Basic bWU6cHc="));
+}
+
+#[test]
+fn a_credential_does_not_cross_the_network_unencrypted() {
+    let proxy = Scripted::new(|request, _| match request.method.as_str() {
+        "CONNECT" => Reply::new(200, ""),
+        _ => Reply::new(401, "").header("WWW-Authenticate", "Bearer realm=\"http://tokens.invalid/\""),
+    });
+    let environment = Environment::from_iter([("http_proxy", format!("http://{}", proxy.host()))]);
+    let http = Arc::new(Http::new(&environment, PATIENCE).unwrap());
+    let endpoint = Endpoint {
+        host: "registry.invalid".into(),
+        repository: "a".into(),
+        transport: Transport::Plain,
+        mirror: false,
+    };
+    let source = Source { endpoint, credential: password() };
+    let error = Repository::open(http, source, "a").unwrap().tags().unwrap_err();
+    assert!(error.to_string().contains("without encryption"), "{error}");
+    assert!(proxy.requests().iter().all(|request| request.header("authorization").is_none()));
+}
