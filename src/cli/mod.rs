@@ -9,10 +9,12 @@ mod environment;
 mod flags;
 mod globals;
 mod help;
+mod human;
 mod multicall;
 mod output;
 mod report;
 mod suggest;
+mod table;
 mod usage;
 
 use std::ffi::OsString;

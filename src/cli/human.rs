@@ -1,0 +1,69 @@
+//! Sizes, times and texts as docker's listings shorten them.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::model::{bytes, duration};
+
+/// `1.23MB`: three significant digits, as listings show sizes.
+pub(crate) fn size(bytes: u64) -> String {
+    bytes::human_with(bytes, 3)
+}
+
+/// `3 weeks ago`, from a time in RFC 3339. Empty for a text that is no time.
+pub(crate) fn ago(time: &str) -> String {
+    let Ok(time) = time.parse::<Timestamp>() else { return String::new() };
+    span_ago(Timestamp::now().as_second().saturating_sub(time.as_second()))
+}
+
+fn span_ago(seconds: i64) -> String {
+    duration::human(u64::try_from(seconds).unwrap_or_default()) + " ago"
+}
+
+/// `2024-01-02 03:04:05 +0000 UTC`: a time in RFC 3339 as Go prints it in the machine's time zone. Empty for a text
+/// that is no time.
+pub(crate) fn local_time(time: &str) -> String {
+    match time.parse::<Timestamp>() {
+        Ok(time) => go_time(time, TimeZone::system()),
+        Err(_) => String::new(),
+    }
+}
+
+fn go_time(time: Timestamp, zone: TimeZone) -> String {
+    time.to_zoned(zone).strftime("%Y-%m-%d %H:%M:%S %z %Z").to_string()
+}
+
+/// At most `length` characters of `text`; the last is an ellipsis where some are left out.
+pub(crate) fn ellipsis(text: &str, length: usize) -> String {
+    if text.chars().count() <= length {
+        return text.to_owned();
+    }
+    text.chars().take(length.saturating_sub(1)).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_that_passed() {
+        assert_eq!(span_ago(61), "About a minute ago");
+        assert_eq!(span_ago(-5), "Less than a second ago");
+        assert_eq!(ago("0001-01-01T00:00:00Z").rsplit_once(' ').map(|(_, end)| end), Some("ago"));
+        assert_eq!(ago("yesterday"), "");
+    }
+
+    #[test]
+    fn times_of_go() {
+        let time = "2024-01-02T03:04:05.678Z".parse().unwrap();
+        assert_eq!(go_time(time, TimeZone::UTC), "2024-01-02 03:04:05 +0000 UTC");
+        assert_eq!(local_time("never"), "");
+    }
+
+    #[test]
+    fn long_texts_are_cut() {
+        assert_eq!(ellipsis("übermäßig", 9), "übermäßig");
+        assert_eq!(ellipsis("übermäßig", 5), "über…");
+        assert_eq!(ellipsis("x", 0), "…");
+    }
+}

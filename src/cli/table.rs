@@ -1,0 +1,75 @@
+//! docker's tables: cells end at tabs, columns are as wide as their widest cell and three blanks, and at least ten.
+//!
+//! Works on text, because the cells of a table may come out of a user's template. A column is a run of neighbouring
+//! lines that have a cell there; what follows the last tab of a line is in no column and is not padded.
+
+/// Blanks between two columns.
+const PADDING: usize = 3;
+/// The narrowest column.
+const NARROWEST: usize = 10;
+
+/// Replaces the tabs in `text` by as many blanks as line the columns up.
+pub(crate) fn align(text: &str) -> String {
+    let lines: Vec<Vec<&str>> = text.split('\n').map(|line| line.split('\t').collect()).collect();
+    let widths = widths(&lines);
+    let mut aligned = String::with_capacity(text.len() * 2);
+    for (at, (cells, widths)) in lines.iter().zip(&widths).enumerate() {
+        if at > 0 {
+            aligned.push('\n');
+        }
+        for (column, cell) in cells.iter().enumerate() {
+            aligned.push_str(cell);
+            let blanks = widths.get(column).map_or(0, |width| width.saturating_sub(length(cell)));
+            aligned.extend(std::iter::repeat_n(' ', blanks));
+        }
+    }
+    aligned
+}
+
+/// For each line the widths of its columns.
+fn widths(lines: &[Vec<&str>]) -> Vec<Vec<usize>> {
+    let mut widths: Vec<Vec<usize>> = lines.iter().map(|cells| vec![0; cells.len() - 1]).collect();
+    let columns = widths.iter().map(Vec::len).max().unwrap_or(0);
+    for column in 0..columns {
+        let mut from = 0;
+        while from < lines.len() {
+            let run = lines[from..].iter().take_while(|cells| cells.len() > column + 1).count();
+            let cells = lines[from..from + run].iter().map(|cells| length(cells[column]) + PADDING);
+            let width = cells.max().unwrap_or(0).max(NARROWEST);
+            for line in &mut widths[from..from + run] {
+                line[column] = width;
+            }
+            from += run.max(1);
+        }
+    }
+    widths
+}
+
+fn length(cell: &str) -> usize {
+    cell.chars().count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up() {
+        assert_eq!(
+            align("REPOSITORY\tTAG\tSIZE\nexample.org/fleet\t1\t4MB\n"),
+            "REPOSITORY          TAG       SIZE\nexample.org/fleet   1         4MB\n"
+        );
+    }
+
+    #[test]
+    fn characters_count_and_not_bytes() {
+        assert_eq!(align("äöüäöüäöü\tx\nb\ty"), "äöüäöüäöü   x\nb           y");
+    }
+
+    #[test]
+    fn lines_without_the_cell_end_a_column() {
+        assert_eq!(align("a\tb\nplain\nlonger than ten\tc"), "a         b\nplain\nlonger than ten   c");
+        assert_eq!(align(""), "");
+        assert_eq!(align("\t\t"), " ".repeat(20));
+    }
+}
