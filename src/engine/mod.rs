@@ -6,6 +6,7 @@ mod image_files;
 pub mod login;
 pub mod namespace;
 mod plan;
+pub mod pull;
 mod remove;
 pub mod run;
 pub mod state;

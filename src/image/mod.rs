@@ -3,6 +3,7 @@
 pub mod hash;
 pub mod manifest;
 pub mod pack;
+pub mod pull;
 pub mod recipe;
 pub mod registry;
 pub mod tar;

@@ -1,0 +1,206 @@
+//! `pull`: images from a registry into the store.
+//!
+//! In two steps, because credential helpers are programs of the user that must run before the process enters a user
+//! namespace, and layers must be unpacked inside it: [`prepare`], then [`fetch`].
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+
+use crate::error::invalid;
+use crate::image::pull::{Description, PulledImage, Puller, first_that_answers};
+use crate::image::registry::config::Registries;
+use crate::image::registry::credentials::{Credentials, sources};
+use crate::image::registry::http::{Http, Patience};
+use crate::image::registry::repository::{Repository, Source, Which};
+use crate::model::digest::Digest;
+use crate::model::environment::Environment;
+use crate::model::layer::Identity;
+use crate::model::platform::Platform;
+use crate::model::progress::Progress;
+use crate::model::reference::Reference;
+use crate::store::Store;
+
+/// What to pull.
+#[derive(Clone, Debug)]
+pub struct PullRequest {
+    /// The image; with neither tag nor digest `latest` is meant, or everything.
+    pub reference: Reference,
+    /// All tags of the repository.
+    pub all_tags: bool,
+    /// The platform, where the user asked for one.
+    pub platform: Option<Platform>,
+}
+
+/// A pull that knows whom to ask, and with which credentials.
+#[derive(Debug)]
+pub struct Prepared {
+    request: PullRequest,
+    http: Arc<Http>,
+    sources: Vec<Source>,
+    /// What went wrong without stopping it, to be shown.
+    pub warnings: Vec<String>,
+}
+
+/// An image that was pulled, under one name.
+#[derive(Clone, Debug)]
+pub struct Pulled {
+    /// The name, with tag or digest.
+    pub reference: Reference,
+    /// The image's ID.
+    pub id: Digest,
+    /// The digest of the manifest or index.
+    pub digest: Digest,
+    /// Whether the name stood for something else, or nothing, before.
+    pub newer: bool,
+    /// A platform other than the one asked for, which an image without an index can have.
+    pub warning: Option<String>,
+}
+
+/// Finds the servers and credentials for a pull. Runs credential helpers; starts no threads.
+pub fn prepare(environment: &Environment, request: PullRequest) -> Result<Prepared> {
+    let reference = &request.reference;
+    if request.all_tags && (reference.tag().is_some() || reference.digest().is_some()) {
+        return Err(invalid("a tag cannot be used together with --all-tags").into());
+    }
+    let doing = || format!("cannot pull {}", reference.familiar());
+    let registries = Registries::load(environment)?;
+    let http = Arc::new(Http::new(environment, Patience::default())?);
+    let (sources, warnings) =
+        sources(&registries, &Credentials::new(environment), reference).with_context(doing)?;
+    Ok(Prepared { http, sources, warnings, request })
+}
+
+/// Carries a prepared pull out, in a process that may give files the owners that `identity` stands for.
+pub fn fetch(
+    store: &Store,
+    prepared: Prepared,
+    identity: Identity,
+    progress: &dyn Progress,
+) -> Result<Vec<Pulled>> {
+    let request = &prepared.request;
+    let reference = request.reference.familiar();
+    let task = Task {
+        store,
+        registry: request.reference.registry(),
+        platform: request.platform.clone().unwrap_or_else(Platform::host),
+        asked: request.platform.is_some(),
+        identity,
+        progress,
+    };
+    let result = if request.all_tags { task.all_tags(&prepared) } else { task.one(&prepared) };
+    result.with_context(|| format!("cannot pull {reference}"))
+}
+
+struct Task<'a> {
+    store: &'a Store,
+    registry: &'a str,
+    platform: Platform,
+    asked: bool,
+    identity: Identity,
+    progress: &'a dyn Progress,
+}
+
+impl Task<'_> {
+    fn one(&self, prepared: &Prepared) -> Result<Vec<Pulled>> {
+        let reference = pinned(&prepared.request.reference);
+        self.announce(&reference);
+        let (repository, described) =
+            first_that_answers(prepared.repositories(), |repository| self.describe(repository, &reference))?;
+        Ok(vec![self.fetch(&repository, &described, &reference)?])
+    }
+
+    fn all_tags(&self, prepared: &Prepared) -> Result<Vec<Pulled>> {
+        let (repository, tags) = first_that_answers(prepared.repositories(), Repository::tags)?;
+        let mut pulled = Vec::new();
+        for tag in tags {
+            let reference =
+                prepared.request.reference.with_tag(&tag).context("the registry's list of tags")?;
+            self.announce(&reference);
+            let described = self.describe(&repository, &reference)?;
+            pulled.push(self.fetch(&repository, &described, &reference)?);
+        }
+        Ok(pulled)
+    }
+
+    /// docker's first line.
+    fn announce(&self, reference: &Reference) {
+        let which = match (reference.digest(), reference.tag()) {
+            (None, Some(tag)) => tag.to_owned(),
+            _ => reference.to_string(),
+        };
+        self.progress.line(&format!("{which}: Pulling from {}", reference.repository()));
+    }
+
+    fn puller<'a>(&'a self, repository: &'a Repository) -> Puller<'a> {
+        Puller {
+            store: self.store,
+            repository,
+            registry: self.registry,
+            identity: self.identity,
+            platform: &self.platform,
+            progress: self.progress,
+        }
+    }
+
+    fn describe(&self, repository: &Repository, reference: &Reference) -> Result<Description> {
+        let which = match (reference.digest(), reference.tag()) {
+            (Some(digest), _) => Which::Digest(digest),
+            (None, tag) => Which::Tag(tag.unwrap_or(crate::model::reference::DEFAULT_TAG)),
+        };
+        self.puller(repository).describe(&which, &reference.familiar())
+    }
+
+    fn fetch(
+        &self,
+        repository: &Repository,
+        described: &Description,
+        reference: &Reference,
+    ) -> Result<Pulled> {
+        let before = self.store.name(reference)?.map(|record| record.id);
+        let image = self.puller(repository).fetch(described, reference)?;
+        let newer = before.as_ref() != Some(&image.id);
+        self.progress.line(&format!("Digest: {}", image.digest));
+        let name = reference.familiar();
+        self.progress.line(&match newer {
+            true => format!("Status: Downloaded newer image for {name}"),
+            false => format!("Status: Image is up to date for {name}"),
+        });
+        let warning = self.mismatch(&image, &name);
+        Ok(Pulled { reference: reference.clone(), id: image.id, digest: image.digest, newer, warning })
+    }
+
+    /// docker's warning for an image that exists for one platform only, and not the one asked for.
+    fn mismatch(&self, image: &PulledImage, name: &str) -> Option<String> {
+        let actual = Platform {
+            os: image.config.os.clone(),
+            architecture: image.config.architecture.clone(),
+            variant: image.config.variant.clone(),
+        };
+        let fits = self.platform.rank(&actual).is_some();
+        (self.asked && !fits).then(|| {
+            let actual = actual.to_string();
+            format!(
+                "image with reference {name} was found but its platform ({}) does not match the specified platform ({})",
+                actual.escape_debug(),
+                self.platform
+            )
+        })
+    }
+}
+
+impl Prepared {
+    /// The repositories that may have it, each opened when its turn comes.
+    fn repositories(&self) -> impl Iterator<Item = Result<Repository>> {
+        let name = self.request.reference.familiar_name();
+        self.sources.iter().map(move |source| Repository::open(self.http.clone(), source.clone(), &name))
+    }
+}
+
+/// What the name stands for: a digest counts more than a tag beside it, and the latest is meant without both.
+fn pinned(reference: &Reference) -> Reference {
+    match reference.digest() {
+        Some(digest) => reference.with_digest(digest.clone()),
+        None => reference.clone().or_latest(),
+    }
+}

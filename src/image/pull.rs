@@ -1,0 +1,309 @@
+//! An image from a registry into the store: manifest, configuration, then the layers side by side.
+//!
+//! A layer is unpacked while it arrives; nothing compressed touches the disk. Layers that the store has, or that another
+//! process is making, are not fetched.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Context, Result};
+
+use super::manifest::{Descriptor, ImageManifest, Manifest};
+use super::registry::repository::{RawManifest, Repository, Which};
+use super::unpack::{Limits, UnpackOptions, unpack};
+use crate::error::{Failure, Kind, corrupt, invalid, unsupported};
+use crate::model::digest::Digest;
+use crate::model::image::ImageConfig;
+use crate::model::layer::{Identity, LayerSource};
+use crate::model::platform::Platform;
+use crate::model::progress::{LayerEvent, Progress};
+use crate::model::reference::Reference;
+use crate::store::{LayerLease, LayerSlot, NewImage, Store};
+
+/// Layers fetched at a time. More would not be faster: unpacking takes the processors.
+const AT_ONCE: usize = 4;
+/// The largest configuration, as other engines limit it.
+const CONFIG_LIMIT: u64 = 8 << 20;
+/// Indexes within indexes.
+const DEPTH: usize = 3;
+
+/// Where images go and how.
+pub struct Puller<'a> {
+    /// The store.
+    pub store: &'a Store,
+    /// The repository to pull from.
+    pub repository: &'a Repository,
+    /// The registry by the name the user knows it.
+    pub registry: &'a str,
+    /// How owners of files are kept.
+    pub identity: Identity,
+    /// The platform wanted, for repositories that offer several.
+    pub platform: &'a Platform,
+    /// Who is told.
+    pub progress: &'a dyn Progress,
+}
+
+/// An image that was pulled.
+#[derive(Clone, Debug)]
+pub struct PulledImage {
+    /// Its ID.
+    pub id: Digest,
+    /// The digest of what its name stands for: the index, if there is one.
+    pub digest: Digest,
+    /// Its configuration.
+    pub config: ImageConfig,
+}
+
+/// An image as the registry describes it.
+#[derive(Debug)]
+pub struct Description {
+    /// The digest of what was asked for.
+    digest: Digest,
+    raw: RawManifest,
+    manifest: ImageManifest,
+}
+
+/// A layer to be fetched.
+struct Layer<'a> {
+    descriptor: &'a Descriptor,
+    diff_id: &'a Digest,
+}
+
+impl Puller<'_> {
+    /// Finds the manifest of the image for the platform. `shown` is how a person calls it.
+    pub fn describe(&self, which: &Which<'_>, shown: &str) -> Result<Description> {
+        let mut raw = self.repository.manifest(which, shown)?;
+        let digest = raw.digest.clone();
+        for _ in 0..DEPTH {
+            match Manifest::parse(&raw.text, &raw.media_type)? {
+                Manifest::Image(manifest) => return Ok(Description { digest, raw, manifest }),
+                Manifest::Index(index) => {
+                    let entry = index.select(self.platform)?;
+                    raw = self.repository.manifest(&Which::Digest(&entry.digest), shown)?;
+                    if raw.text.len() as u64 != entry.size {
+                        return Err(corrupt(format!(
+                            "the manifest {} does not have the {} bytes that its index says",
+                            entry.digest, entry.size
+                        ))
+                        .into());
+                    }
+                }
+            }
+        }
+        Err(invalid("indexes lie in indexes too deeply").into())
+    }
+
+    /// Fetches what is missing of a described image and stores it under `name`.
+    pub fn fetch(&self, described: &Description, name: &Reference) -> Result<PulledImage> {
+        let (raw_config, config) = self.config(&described.manifest.config)?;
+        check_system(&config)?;
+        let diff_ids = &config.rootfs.diff_ids;
+        let layers = &described.manifest.layers;
+        if diff_ids.len() != layers.len() {
+            return Err(corrupt(format!(
+                "the manifest has {} layers and the configuration {}",
+                layers.len(),
+                diff_ids.len()
+            ))
+            .into());
+        }
+        let layers: Vec<Layer<'_>> =
+            layers.iter().zip(diff_ids).map(|(descriptor, diff_id)| Layer { descriptor, diff_id }).collect();
+        let leases = self.layers(&layers)?;
+        let digest = described.digest.clone();
+        let id = self.store.put_image(&NewImage {
+            config: &raw_config,
+            manifest: Some(&described.raw.text),
+            layers: &leases,
+            names: &[(name.clone(), Some(digest.clone()))],
+        })?;
+        Ok(PulledImage { id, digest, config })
+    }
+
+    /// The configuration, from the store if it has it.
+    fn config(&self, descriptor: &Descriptor) -> Result<(Vec<u8>, ImageConfig)> {
+        if let Some(image) = self.store.image(&descriptor.digest)? {
+            return Ok((image.raw_config, image.config));
+        }
+        let raw =
+            self.repository.small_blob(descriptor, CONFIG_LIMIT).context("the image's configuration")?;
+        let config = serde_json::from_slice(&raw).map_err(|error| {
+            invalid(format!("the image's configuration is malformed: {}", error.to_string().escape_debug()))
+        })?;
+        Ok((raw, config))
+    }
+
+    /// All layers, in order, fetching those that are not there. After a failure the others are given up.
+    fn layers(&self, layers: &[Layer<'_>]) -> Result<Vec<LayerLease>> {
+        let (mut leases, missing) = self.present(layers)?;
+        for layer in missing.iter().skip(AT_ONCE) {
+            self.progress.event(layer.descriptor.digest.short(), LayerEvent::Waiting);
+        }
+        let next = AtomicUsize::new(0);
+        let fetched = Mutex::new(Vec::new());
+        let failed = Mutex::new(None);
+        std::thread::scope(|scope| {
+            for _ in 0..AT_ONCE.min(missing.len()) {
+                scope.spawn(|| {
+                    while let Some(layer) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        match self.layer(layer) {
+                            Ok(lease) => fetched.lock().unwrap_or_else(PoisonError::into_inner).push(lease),
+                            Err(error) => {
+                                self.repository.give_up();
+                                failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                                return;
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        if let Some(error) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return Err(error);
+        }
+        leases.extend(fetched.into_inner().unwrap_or_else(PoisonError::into_inner));
+        self.in_order(layers, leases)
+    }
+
+    /// Leases of the layers that are here, and one of each that is not.
+    fn present<'l>(&self, layers: &'l [Layer<'l>]) -> Result<(Vec<LayerLease>, Vec<&'l Layer<'l>>)> {
+        let mut seen = BTreeSet::new();
+        let mut leases = Vec::new();
+        let mut missing = Vec::new();
+        for layer in layers.iter().filter(|layer| seen.insert(layer.diff_id)) {
+            let here = self.store.layer(layer.diff_id)?.is_some();
+            if here && let LayerSlot::Present(lease) = self.store.begin_layer(layer.diff_id)? {
+                self.store.add_layer_source(layer.diff_id, self.source(layer))?;
+                self.progress.event(layer.descriptor.digest.short(), LayerEvent::AlreadyExists);
+                leases.push(lease);
+            } else {
+                self.progress.event(layer.descriptor.digest.short(), LayerEvent::PullingFsLayer);
+                missing.push(layer);
+            }
+        }
+        Ok((leases, missing))
+    }
+
+    /// One lease for each layer of the image; an image may have the same layer twice.
+    fn in_order(&self, layers: &[Layer<'_>], leases: Vec<LayerLease>) -> Result<Vec<LayerLease>> {
+        let mut leases: Vec<Option<LayerLease>> = leases.into_iter().map(Some).collect();
+        let mut take = |wanted: &Digest| {
+            leases.iter_mut().find(|slot| slot.as_ref().is_some_and(|lease| lease.diff_id == *wanted))?.take()
+        };
+        layers
+            .iter()
+            .map(|layer| match take(layer.diff_id) {
+                Some(lease) => Ok(lease),
+                None => match self.store.begin_layer(layer.diff_id)? {
+                    LayerSlot::Present(lease) => Ok(lease),
+                    LayerSlot::Draft(_) => {
+                        Err(corrupt(format!("layer {} has vanished", layer.diff_id)).into())
+                    }
+                },
+            })
+            .collect()
+    }
+
+    fn layer(&self, layer: &Layer<'_>) -> Result<LayerLease> {
+        let label = layer.descriptor.digest.short();
+        self.progress.event(label, LayerEvent::Waiting);
+        match self.store.begin_layer(layer.diff_id)? {
+            LayerSlot::Present(lease) => {
+                self.store.add_layer_source(layer.diff_id, self.source(layer))?;
+                self.progress.event(label, LayerEvent::AlreadyExists);
+                Ok(lease)
+            }
+            LayerSlot::Draft(draft) => {
+                let steps = Steps { progress: self.progress, label, downloaded: AtomicBool::new(false) };
+                let notice = |event| steps.downloading(event);
+                let mut blob = self.repository.blob(layer.descriptor, &notice);
+                let options = UnpackOptions {
+                    identity: self.identity,
+                    limits: Limits::default(),
+                    label: label.to_owned(),
+                    source_size: layer.descriptor.size,
+                };
+                let unpacked = unpack(&mut blob, &draft, &options, &steps);
+                // A download that failed is the cause of whatever unpacking says about it.
+                if let Some(failure) = blob.take_failure() {
+                    return Err(failure.context(format!("cannot download layer {label}")));
+                }
+                let mut record = unpacked?;
+                blob.finish().with_context(|| format!("cannot download layer {label}"))?;
+                record.sources = vec![self.source(layer)];
+                let lease = draft.commit(record)?;
+                self.progress.event(label, LayerEvent::PullComplete);
+                Ok(lease)
+            }
+        }
+    }
+
+    fn source(&self, layer: &Layer<'_>) -> LayerSource {
+        LayerSource {
+            registry: self.registry.to_owned(),
+            repository: self.repository.endpoint().repository.clone(),
+            digest: layer.descriptor.digest.clone(),
+            size: layer.descriptor.size,
+            media_type: layer.descriptor.media_type.clone(),
+        }
+    }
+}
+
+/// Downloading and unpacking overlap; a person sees one after the other.
+struct Steps<'a> {
+    progress: &'a dyn Progress,
+    label: &'a str,
+    downloaded: AtomicBool,
+}
+
+impl Steps<'_> {
+    fn downloading(&self, event: LayerEvent) {
+        if event == LayerEvent::DownloadComplete {
+            self.downloaded.store(true, Ordering::Relaxed);
+        }
+        self.progress.event(self.label, event);
+    }
+}
+
+impl Progress for Steps<'_> {
+    fn event(&self, layer: &str, event: LayerEvent) {
+        if self.downloaded.load(Ordering::Relaxed) {
+            self.progress.event(layer, event);
+        }
+    }
+
+    fn line(&self, text: &str) {
+        self.progress.line(text);
+    }
+}
+
+fn check_system(config: &ImageConfig) -> Result<()> {
+    if config.os.is_empty() || config.os == "linux" {
+        return Ok(());
+    }
+    Err(unsupported(format!(
+        "the image is for `{}`; dhow runs images for Linux only",
+        config.os.escape_debug()
+    ))
+    .into())
+}
+
+/// Asks the repositories in turn: mirrors that fail are passed over, what the last one says counts.
+pub fn first_that_answers<T>(
+    repositories: impl IntoIterator<Item = Result<Repository>>,
+    ask: impl Fn(&Repository) -> Result<T>,
+) -> Result<(Repository, T)> {
+    let mut last = None;
+    for repository in repositories {
+        let answer = repository.and_then(|repository| {
+            let answer = ask(&repository)?;
+            Ok((repository, answer))
+        });
+        match answer {
+            Ok(answer) => return Ok(answer),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| Failure::new(Kind::NotFound, "no registry is configured for it").into()))
+}
