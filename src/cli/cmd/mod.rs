@@ -6,7 +6,8 @@ pub(crate) mod system;
 use super::entry::Entry;
 
 /// Every command of this version.
-pub(crate) const ENTRIES: &[Entry] = &[container::run::ENTRY, system::version::ENTRY];
+pub(crate) const ENTRIES: &[Entry] =
+    &[container::run::ENTRY, system::completion::ENTRY, system::version::ENTRY];
 
 /// Groups of commands, each with what it is about.
 pub(crate) const GROUPS: &[(&str, &str)] =

@@ -1,3 +1,4 @@
 //! Commands about dhow itself.
 
+pub(crate) mod completion;
 pub(crate) mod version;

@@ -1,0 +1,48 @@
+//! `completion`: the script by which a shell completes dhow's commands and flags.
+
+use clap::{Args, ValueEnum};
+use clap_complete::Shell;
+
+use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::{help, output};
+
+pub(crate) const ENTRY: Entry =
+    Entry::new::<Completion>(&["completion"], "SHELL", "Print the completion script of a shell");
+
+/// Arguments of `completion`.
+#[derive(Args)]
+pub(crate) struct Completion {
+    /// Whose script to print
+    #[arg(value_name = "SHELL", value_parser = shell)]
+    shell: Shell,
+}
+
+impl Verb for Completion {
+    fn run(self, context: &Context) -> Outcome {
+        output::print(&script(self.shell, &context.program))?;
+        Ok(0)
+    }
+}
+
+fn shell(text: &str) -> Result<Shell, String> {
+    Shell::from_str(text, false).map_err(|_| "expected one of bash, zsh, fish, powershell or elvish".into())
+}
+
+fn script(shell: Shell, program: &str) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut help::tree(), program, &mut script);
+    String::from_utf8_lossy(&script).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scripts_know_commands_and_flags() {
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+            let script = script(shell, "dhow");
+            assert!(script.contains("run") && script.contains("read-only"), "{shell}");
+        }
+    }
+}
