@@ -62,8 +62,14 @@ impl Failure {
 
     /// A whole chain of causes as one failure that can be sent to another process.
     pub fn of(error: &anyhow::Error) -> Self {
-        let hint = error.chain().find_map(|cause| cause.downcast_ref::<Self>()?.hint_text());
+        let hint = error.chain().find_map(|cause| Self::within(cause)?.hint_text());
         Self { kind: kind_of(error), message: format!("{error:#}"), hint: hint.map(str::to_owned) }
+    }
+
+    /// The failure that a link of a chain is, or that it carries through an interface of I/O errors.
+    pub fn within<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a Self> {
+        let carried = || cause.downcast_ref::<std::io::Error>()?.get_ref()?.downcast_ref::<Self>();
+        cause.downcast_ref::<Self>().or_else(carried)
     }
 
     /// The kind given at creation.
@@ -88,7 +94,7 @@ impl std::error::Error for Failure {}
 /// The kind of the first [`Failure`] in `error`'s chain, or what an I/O error in it amounts to.
 pub fn kind_of(error: &anyhow::Error) -> Kind {
     for cause in error.chain() {
-        if let Some(failure) = cause.downcast_ref::<Failure>() {
+        if let Some(failure) = Failure::within(cause) {
             return failure.kind;
         }
         if let Some(io) = cause.downcast_ref::<std::io::Error>() {
@@ -127,4 +133,17 @@ pub fn unsupported(message: impl Into<String>) -> Failure {
 /// Content that is not what its digest or format promises.
 pub fn corrupt(message: impl Into<String>) -> Failure {
     Failure::new(Kind::Corrupt, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_inside_an_io_error_keeps_its_kind_and_hint() {
+        let inner = Failure::new(Kind::Full, "too much").hint("less");
+        let error = anyhow::Error::from(std::io::Error::other(inner)).context("doing it");
+        assert_eq!(kind_of(&error), Kind::Full);
+        assert_eq!(Failure::of(&error).hint_text(), Some("less"));
+    }
 }

@@ -89,7 +89,7 @@ fn one_line(error: &anyhow::Error) -> String {
 
 fn hint(error: &anyhow::Error) -> Option<String> {
     error.chain().find_map(|cause| {
-        let failure = cause.downcast_ref::<Failure>().and_then(Failure::hint_text);
+        let failure = Failure::within(cause).and_then(Failure::hint_text);
         let usage = cause.downcast_ref::<UsageError>().and_then(|usage| usage.hint.as_deref());
         failure.or(usage).map(str::to_owned)
     })

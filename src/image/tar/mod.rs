@@ -317,12 +317,12 @@ fn id(number: u64) -> u32 {
 
 /// The sum of all bytes with the checksum field as spaces; some old writers summed signed bytes.
 fn check_sum(header: &Header) -> anyhow::Result<()> {
-    let stated = number(&header.as_old().cksum)?;
+    let stated = number(&header.as_old().cksum).ok();
     let bytes = header.as_bytes();
     let counted = || bytes.iter().enumerate().map(|(at, b)| if (148..156).contains(&at) { b' ' } else { *b });
     let unsigned: i64 = counted().map(i64::from).sum();
     let signed: i64 = counted().map(|b| i64::from(b.cast_signed())).sum();
-    if stated == unsigned || stated == signed {
+    if stated == Some(unsigned) || stated == Some(signed) {
         return Ok(());
     }
     Err(corrupt("a header's checksum is wrong; this is not a tar archive, or it is damaged").into())
@@ -414,8 +414,6 @@ mod tests {
         header.set_path("x").unwrap();
         header.set_size(1 << 60);
         header.set_cksum();
-        let error = all(header.as_bytes()).unwrap();
-        assert_eq!(error.len(), 1);
         let mut reader = TarReader::new(&header.as_bytes()[..]);
         reader.next_member().unwrap();
         assert!(reader.next_member().unwrap_err().to_string().contains("truncated"));

@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn reads_a_map_before_content() {
         let mut block = [0; 512];
-        block[..12].copy_from_slice(b"2\n0\n5\n10\n5\n");
+        block[..11].copy_from_slice(b"2\n0\n5\n10\n5\n");
         assert_eq!(read_map(|| Ok(block)).unwrap(), [0, 5, 10, 5]);
         let junk = [b'1'; 512];
         assert!(read_map(|| Ok(junk)).is_err());

@@ -111,7 +111,7 @@ impl Tree {
         }
         let parent = match self.resolve(dir) {
             Err(Errno::NOENT | Errno::NOTDIR) if make => self.make_parents(dir)?,
-            other => other?,
+            other => other.with_context(|| on_the_way(dir))?,
         };
         let parent = Rc::new(parent);
         self.last = Some((dir.to_vec(), Rc::clone(&parent)));
@@ -137,8 +137,7 @@ impl Tree {
         let ends = dir.iter().enumerate().filter(|(_, b)| **b == b'/').map(|(at, _)| at).chain([dir.len()]);
         let mut start = 0;
         for end in ends {
-            let shown =
-                || format!("on the way through `{}`", String::from_utf8_lossy(&dir[..end]).escape_debug());
+            let shown = || on_the_way(&dir[..end]);
             let (path, base) = (&dir[..end], dir[start..end].to_vec());
             start = end + 1;
             parent = match self.resolve(path) {
@@ -464,6 +463,10 @@ fn owner(member: &Member) -> (Uid, Gid) {
 fn times(time: Time) -> Timestamps {
     let time = Timespec { tv_sec: time.seconds, tv_nsec: time.nanos.into() };
     Timestamps { last_access: time, last_modification: time }
+}
+
+fn on_the_way(dir: &[u8]) -> String {
+    format!("on the way through `{}`", shown(dir))
 }
 
 fn shown(path: &[u8]) -> String {
