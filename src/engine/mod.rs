@@ -8,6 +8,7 @@ pub mod namespace;
 mod plan;
 pub mod pull;
 mod remove;
+pub mod rm;
 pub mod run;
 pub mod state;
 mod supervisor;

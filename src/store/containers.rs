@@ -13,7 +13,7 @@ use super::atomic::{self, Durability};
 use super::lock::{Lock, Mode};
 use super::remove::Retired;
 use super::{Store, list_dir, random_hex, read_record, with_dir};
-use crate::error::{Failure, Kind, invalid, not_found};
+use crate::error::{Failure, Kind, invalid, kind_of, not_found};
 use crate::model::container::{ContainerSpec, MountSource};
 
 /// A container that is there.
@@ -57,7 +57,21 @@ impl ContainerDir {
 
     /// Takes the container, or `None` where a process holds it. An error of kind not-found if it was removed.
     pub fn lock(self) -> anyhow::Result<Option<LockedContainer>> {
-        let lock = match Lock::try_existing(&self.lock_path(), Mode::Exclusive) {
+        let lock = Lock::try_existing(&self.lock_path(), Mode::Exclusive);
+        self.locked(lock)
+    }
+
+    /// Takes the container as soon as no process holds it; `None` if it was removed by then.
+    pub fn wait(self) -> anyhow::Result<Option<LockedContainer>> {
+        let lock = Lock::wait_existing(&self.lock_path(), Mode::Exclusive).map(Some);
+        match self.locked(lock) {
+            Err(error) if kind_of(&error) == Kind::NotFound => Ok(None),
+            other => other,
+        }
+    }
+
+    fn locked(self, lock: io::Result<Option<Lock>>) -> anyhow::Result<Option<LockedContainer>> {
+        let lock = match lock {
             Ok(Some(lock)) => lock,
             Ok(None) => return Ok(None),
             Err(error) if super::is_gone(&error) => return Err(no_such_container(&self.spec.id)),

@@ -60,6 +60,13 @@ impl Lock {
         Ok(try_lock_file(&file, mode)?.then(|| Lock { file, path: path.to_owned() }))
     }
 
+    /// Waits for the lock on an existing file.
+    pub(super) fn wait_existing(path: &Path, mode: Mode) -> io::Result<Lock> {
+        let file = options().open(path)?;
+        wait_lock_file(&file, mode)?;
+        Ok(Lock { file, path: path.to_owned() })
+    }
+
     /// Whether somebody holds a lock on `path`, without disturbing anybody. A file that does not exist is not held.
     pub fn is_held(path: &Path) -> io::Result<bool> {
         let file = match options().open(path) {

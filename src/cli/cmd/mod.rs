@@ -7,7 +7,7 @@ use super::entry::Entry;
 
 /// Every command of this version.
 pub(crate) const ENTRIES: &[Entry] =
-    &[container::run::ENTRY, system::completion::ENTRY, system::version::ENTRY];
+    &[container::rm::ENTRY, container::run::ENTRY, system::completion::ENTRY, system::version::ENTRY];
 
 /// Groups of commands, each with what it is about.
 pub(crate) const GROUPS: &[(&str, &str)] =

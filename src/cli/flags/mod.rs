@@ -85,7 +85,7 @@ impl ContainerFlags {
         }
         if self.words.is_empty() {
             let message = format!("'{}' requires at least 1 argument: the image", context.command_line());
-            return Err(UsageError::words(message));
+            return Err(UsageError::flag(message));
         }
         Ok(Some(self.words.remove(0)))
     }

@@ -1,3 +1,4 @@
 //! Commands about containers.
 
+pub(crate) mod rm;
 pub(crate) mod run;
