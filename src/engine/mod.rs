@@ -3,12 +3,15 @@
 mod attach;
 pub mod demo;
 mod image_files;
+pub mod image_prune;
 pub mod login;
 pub mod namespace;
 mod plan;
 pub mod pull;
 mod remove;
 pub mod rm;
+pub mod rmi;
 pub mod run;
 pub mod state;
 mod supervisor;
+pub mod tag;

@@ -1,0 +1,146 @@
+//! `image prune`: removes images that nobody would miss.
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+
+use super::rmi::{Removal, finish_removal};
+use crate::model::digest::Digest;
+use crate::store::{Image, Store};
+
+/// Which images to remove.
+#[derive(Clone, Debug, Default)]
+pub struct PruneRequest {
+    /// All that no container uses, not only those without a tag.
+    pub all: bool,
+    /// Only images created before this time.
+    pub until: Option<jiff::Timestamp>,
+    /// Conditions on labels; all must hold.
+    pub labels: Vec<LabelFilter>,
+}
+
+/// A condition on the labels of an image: `label=KEY[=VALUE]` or `label!=KEY[=VALUE]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabelFilter {
+    /// The label.
+    pub key: String,
+    /// Its value, where one is asked for.
+    pub value: Option<String>,
+    /// Whether the image must have it, or must not.
+    pub wanted: bool,
+}
+
+impl LabelFilter {
+    fn holds(&self, image: &Image) -> bool {
+        let found = image.config.config.labels.as_ref().and_then(|labels| labels.get(&self.key));
+        let has = match (&self.value, found) {
+            (Some(value), Some(found)) => value == found,
+            (None, found) => found.is_some(),
+            (Some(_), None) => false,
+        };
+        has == self.wanted
+    }
+}
+
+/// Removes images without a tag, or all, that no container uses and that the request's conditions hold for; and
+/// layers that no image has.
+///
+/// The caller has moved to where files of every owner can be deleted ([`super::namespace`]).
+pub fn prune_images(store: &Store, request: &PruneRequest) -> Result<Removal> {
+    let mut pruned = Removal::default();
+    let tagged = tagged(store)?;
+    for image in store.images()? {
+        let unwanted = request.all || !tagged.contains(&image.id);
+        if !unwanted || !request.matches(&image) {
+            continue;
+        }
+        let Some(locked) = store.lock_image(&image.id)? else { continue };
+        // Names and containers may have been added before we had the lock.
+        let named = locked.names()?.iter().any(|name| name.reference.tag().is_some());
+        if (named && !request.all) || !locked.containers()?.is_empty() {
+            continue;
+        }
+        let removal = finish_removal(store, locked)?;
+        pruned.lines.extend(removal.lines);
+        pruned.reclaimed = pruned.reclaimed.saturating_add(removal.reclaimed);
+    }
+    let orphans = store.collect_layers()?;
+    pruned.reclaimed = orphans.iter().fold(pruned.reclaimed, |sum, layer| sum.saturating_add(layer.size));
+    Ok(pruned)
+}
+
+impl PruneRequest {
+    fn matches(&self, image: &Image) -> bool {
+        let created = image.config.created.as_deref().and_then(|text| text.parse::<jiff::Timestamp>().ok());
+        // An image that does not say when it was made counts as old.
+        let old = match (self.until, created) {
+            (Some(until), Some(created)) => created < until,
+            _ => true,
+        };
+        old && self.labels.iter().all(|label| label.holds(image))
+    }
+}
+
+fn tagged(store: &Store) -> Result<BTreeSet<Digest>> {
+    let names = store.names()?.into_iter().filter(|name| name.reference.tag().is_some());
+    Ok(names.map(|name| name.id).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::rmi::tests::Fixture;
+
+    fn left(fixture: &Fixture) -> usize {
+        fixture.store.images().unwrap().len()
+    }
+
+    #[test]
+    fn only_untagged_ones_unless_all() {
+        let fixture = Fixture::new();
+        let (a, b, c) = (fixture.image("a"), fixture.image("b"), fixture.image("c"));
+        fixture.name("x", &a);
+        fixture.store.set_name(&format!("y@{b}").parse().unwrap(), &b, None).unwrap();
+        let _container = fixture.container(&c, "user");
+        let pruned = prune_images(&fixture.store, &PruneRequest::default()).unwrap();
+        assert_eq!((left(&fixture), pruned.reclaimed), (2, 10), "a digest alone is no tag");
+        let all = PruneRequest { all: true, ..PruneRequest::default() };
+        prune_images(&fixture.store, &all).unwrap();
+        assert!(fixture.store.image(&c).unwrap().is_some(), "in use");
+        assert_eq!(left(&fixture), 1);
+    }
+
+    #[test]
+    fn conditions_must_all_hold() {
+        let fixture = Fixture::new();
+        fixture.image_with("old", "2001-01-01T00:00:00Z", r#"{"a":"1"}"#);
+        fixture.image_with("new", "2020-01-01T00:00:00Z", r#"{"a":"2"}"#);
+        let label = |value: Option<&str>, wanted| LabelFilter {
+            key: "a".into(),
+            value: value.map(str::to_owned),
+            wanted,
+        };
+        let until = Some("2010-01-01T00:00:00Z".parse().unwrap());
+        let prune = |until, labels| {
+            prune_images(&fixture.store, &PruneRequest { all: true, until, labels }).unwrap();
+            left(&fixture)
+        };
+        assert_eq!(prune(until, vec![label(Some("2"), true)]), 2);
+        assert_eq!(prune(None, vec![label(None, false)]), 2);
+        assert_eq!(prune(None, vec![label(None, true), label(Some("2"), false)]), 1);
+        assert_eq!(prune(until, vec![]), 1);
+        assert_eq!(prune(None, vec![]), 0);
+        assert!(fixture.store.layers().unwrap().is_empty());
+    }
+
+    #[test]
+    fn layers_of_an_interrupted_pull_go_too() {
+        let fixture = Fixture::new();
+        let id = fixture.image("a");
+        // As if the process had ended between the removal of an image and that of its layers.
+        fixture.store.lock_image(&id).unwrap().unwrap().remove().unwrap();
+        let pruned = prune_images(&fixture.store, &PruneRequest::default()).unwrap();
+        assert_eq!(pruned.reclaimed, 20);
+        assert!(fixture.store.layers().unwrap().is_empty());
+    }
+}

@@ -1,0 +1,370 @@
+//! `rmi`: takes names from images, and removes those without one, with the layers that no image has any more.
+//!
+//! The rules and the wording of refusals are docker's: a name loses only itself while others remain; an ID loses all
+//! its names where they are of one repository, else `-f` is needed; an image in use stays.
+
+use anyhow::Result;
+
+use crate::error::{Failure, Kind};
+use crate::model::digest::Digest;
+use crate::model::reference::Reference;
+use crate::store::{ContainerDir, Image, LockedImage, Store};
+
+/// A line of the result, in the order things happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Removed {
+    /// A name, as a person writes it.
+    Untagged(String),
+    /// An image's ID, or the chain ID of a layer of it.
+    Deleted(Digest),
+}
+
+/// What was removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Removal {
+    /// The lines to show.
+    pub lines: Vec<Removed>,
+    /// Sizes of the removed layers' files, in bytes.
+    pub reclaimed: u64,
+}
+
+/// Removes what `text` means: a name, an ID or a prefix of one. With `force` also an image of several repositories;
+/// an image that only stopped containers use then loses its names, and stays until they are gone, since its layers
+/// are theirs. An image has no parent images here, so there is nothing for `--no-prune` to keep.
+///
+/// The caller has moved to where files of every owner can be deleted ([`super::namespace`]).
+pub fn remove_image(store: &Store, text: &str, force: bool) -> Result<Removal> {
+    loop {
+        let image = store.find_image(text)?;
+        let Some(locked) = store.lock_image(&image.id)? else { continue };
+        // The name may have moved while we waited for the lock.
+        if store.find_image(text)?.id == image.id {
+            let users = locked.containers()?;
+            let mut removal = Removing { locked: &locked, users, force, lines: Vec::new() };
+            let outcome = match named(&image.id, text) {
+                Some(reference) => removal.by_name(&reference)?,
+                None => removal.by_id()?,
+            };
+            let lines = removal.lines;
+            return finish(store, locked, lines, outcome);
+        }
+    }
+}
+
+/// Whether the image itself goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Stays,
+    Goes,
+}
+
+pub(super) fn finish_removal(store: &Store, locked: LockedImage) -> Result<Removal> {
+    let lines =
+        locked.names()?.into_iter().map(|name| Removed::Untagged(name.reference.familiar())).collect();
+    finish(store, locked, lines, Outcome::Goes)
+}
+
+fn finish(store: &Store, locked: LockedImage, lines: Vec<Removed>, outcome: Outcome) -> Result<Removal> {
+    let mut removal = Removal { lines, reclaimed: 0 };
+    if outcome == Outcome::Stays {
+        return Ok(removal);
+    }
+    let image = locked.image().clone();
+    locked.remove()?;
+    removal.lines.push(Removed::Deleted(image.id.clone()));
+    let layers = store.collect_layers()?;
+    removal.reclaimed = layers.iter().map(|layer| layer.size).fold(0, u64::saturating_add);
+    let gone = |diff_id: &Digest| layers.iter().any(|layer| layer.diff_id == *diff_id);
+    for (diff_id, chain_id) in chain_ids(&image).into_iter().rev() {
+        if gone(&diff_id) {
+            removal.lines.push(Removed::Deleted(chain_id));
+        }
+    }
+    Ok(removal)
+}
+
+/// The name that `text` is, unless it is (part of) the image's ID.
+fn named(id: &Digest, text: &str) -> Option<Reference> {
+    if id.as_str().starts_with(text) || id.hex().starts_with(text) {
+        return None;
+    }
+    text.parse::<Reference>().ok().map(Reference::or_latest)
+}
+
+struct Removing<'a> {
+    locked: &'a LockedImage,
+    users: Vec<ContainerDir>,
+    force: bool,
+    lines: Vec<Removed>,
+}
+
+impl Removing<'_> {
+    fn image(&self) -> &Image {
+        self.locked.image()
+    }
+
+    fn names(&self) -> Result<Vec<Reference>> {
+        Ok(self.locked.names()?.into_iter().map(|record| record.reference).collect())
+    }
+
+    fn untag(&mut self, reference: &Reference) -> Result<()> {
+        if self.locked.remove_name(reference)? {
+            self.lines.push(Removed::Untagged(reference.familiar()));
+        }
+        Ok(())
+    }
+
+    fn by_name(&mut self, given: &Reference) -> Result<Outcome> {
+        let given = match given.digest() {
+            Some(digest) => given.with_digest(digest.clone()),
+            None => given.clone(),
+        };
+        if !self.force
+            && is_single(&self.names()?)
+            && let Some(user) = self.users.first()
+        {
+            return Err(conflict(format!(
+                "conflict: unable to remove repository reference \"{}\" (must force) - container {} is using its referenced image {}",
+                given.familiar(),
+                short(user),
+                self.image().id.short()
+            )));
+        }
+        self.untag(&given)?;
+        self.untag_digests_alone(&given)?;
+        // The name is gone in any case; what keeps the image is worth an error only where the image has no name left
+        // to be found by, and that was refused above.
+        if self.names()?.is_empty() && self.users.is_empty() { Ok(Outcome::Goes) } else { Ok(Outcome::Stays) }
+    }
+
+    /// With the last tag of a repository the digests it was pulled by go too.
+    fn untag_digests_alone(&mut self, given: &Reference) -> Result<()> {
+        let same = |name: &Reference| name.familiar_name() == given.familiar_name();
+        let names: Vec<Reference> = self.names()?.into_iter().filter(same).collect();
+        if given.digest().is_some() || names.iter().any(|name| name.tag().is_some()) {
+            return Ok(());
+        }
+        names.iter().try_for_each(|name| self.untag(name))
+    }
+
+    fn by_id(&mut self) -> Result<Outcome> {
+        let id = self.image().id.short().to_owned();
+        for user in &self.users {
+            if user.is_locked()? {
+                return Err(conflict(format!(
+                    "conflict: unable to delete {id} (cannot be forced) - image is being used by running container {}",
+                    short(user)
+                )));
+            }
+        }
+        let names = self.names()?;
+        if !self.force && !is_single(&names) {
+            return Err(conflict(format!(
+                "conflict: unable to delete {id} (must be forced) - image is referenced in multiple repositories"
+            )));
+        }
+        if !self.force
+            && let Some(user) = self.users.first()
+        {
+            return Err(conflict(format!(
+                "conflict: unable to delete {id} (must be forced) - image is being used by stopped container {}",
+                short(user)
+            )));
+        }
+        names.iter().try_for_each(|name| self.untag(name))?;
+        Ok(if self.users.is_empty() { Outcome::Goes } else { Outcome::Stays })
+    }
+}
+
+/// Whether there is at most one tag, and all digests are of its repository.
+fn is_single(names: &[Reference]) -> bool {
+    if names.len() <= 1 {
+        return true;
+    }
+    let mut tags = names.iter().filter(|name| name.tag().is_some());
+    let (tag, second) = (tags.next(), tags.next());
+    let Some(repository) = tag.or(names.first()).map(Reference::familiar_name) else { return true };
+    second.is_none() && names.iter().all(|name| name.familiar_name() == repository)
+}
+
+/// Each layer's digest with that of the chain up to it (OCI image specification, "Layer ChainID").
+fn chain_ids(image: &Image) -> Vec<(Digest, Digest)> {
+    let mut chain: Option<Digest> = None;
+    let mut ids = Vec::new();
+    for diff_id in &image.config.rootfs.diff_ids {
+        let next = match &chain {
+            Some(below) => Digest::of(format!("{below} {diff_id}").as_bytes()),
+            None => diff_id.clone(),
+        };
+        ids.push((diff_id.clone(), next.clone()));
+        chain = Some(next);
+    }
+    ids
+}
+
+fn short(container: &ContainerDir) -> &str {
+    container.spec().id.get(..12).unwrap_or_default()
+}
+
+fn conflict(message: String) -> anyhow::Error {
+    Failure::new(Kind::Conflict, message).into()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::error::kind_of;
+    use crate::model::container::{ContainerSpec, ImageUse};
+    use crate::model::layer::{Identity, LayerRecord};
+    use crate::store::{LayerLease, LayerSlot, LockedContainer, NewImage, new_container_id};
+
+    pub(in crate::engine) struct Fixture {
+        _dir: tempfile::TempDir,
+        pub(in crate::engine) store: Store,
+    }
+
+    impl Fixture {
+        pub(in crate::engine) fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let store = Store::open(dir.path().join("store")).unwrap();
+            Self { _dir: dir, store }
+        }
+
+        fn layer(&self, content: &str) -> LayerLease {
+            let diff_id = Digest::of(content.as_bytes());
+            match self.store.begin_layer(&diff_id).unwrap() {
+                LayerSlot::Present(lease) => lease,
+                LayerSlot::Draft(draft) => {
+                    let identity = Identity::Single;
+                    draft
+                        .commit(LayerRecord { diff_id, size: 10, tar_size: 1024, identity, sources: vec![] })
+                        .unwrap()
+                }
+            }
+        }
+
+        /// An image of a layer `base` that all have, and one of its own.
+        pub(in crate::engine) fn image(&self, author: &str) -> Digest {
+            self.image_with(author, "2001-01-01T00:00:00Z", "{}")
+        }
+
+        pub(in crate::engine) fn image_with(&self, author: &str, created: &str, labels: &str) -> Digest {
+            let layers = [self.layer("base"), self.layer(author)];
+            let config = format!(
+                r#"{{"author":"{author}","created":"{created}","config":{{"Labels":{labels}}},"architecture":"amd64","os":"linux","rootfs":{{"type":"layers","diff_ids":["{}","{}"]}}}}"#,
+                layers[0].diff_id, layers[1].diff_id
+            );
+            let new = NewImage { config: config.as_bytes(), manifest: None, layers: &layers, names: &[] };
+            self.store.put_image(&new).unwrap()
+        }
+
+        pub(in crate::engine) fn name(&self, name: &str, id: &Digest) {
+            let digest = Digest::of(b"manifest");
+            self.store.set_name(&name.parse().unwrap(), id, Some(&digest)).unwrap();
+        }
+
+        pub(in crate::engine) fn container(&self, id: &Digest, name: &str) -> LockedContainer {
+            let image = Some(ImageUse { id: id.clone(), name: "x".into() });
+            let spec = ContainerSpec {
+                id: new_container_id().unwrap(),
+                name: name.into(),
+                image,
+                ..Default::default()
+            };
+            self.store.create_container(&spec).unwrap()
+        }
+    }
+
+    fn untagged(removal: &Removal) -> Vec<&str> {
+        let name = |line| match line {
+            &Removed::Untagged(ref name) => Some(name.as_str()),
+            Removed::Deleted(_) => None,
+        };
+        removal.lines.iter().filter_map(name).collect()
+    }
+
+    #[test]
+    fn the_last_name_takes_image_and_unshared_layers_along() {
+        let fixture = Fixture::new();
+        let (a, b) = (fixture.image("a"), fixture.image("b"));
+        fixture.name("x:1", &a);
+        let removal = remove_image(&fixture.store, "x:1", false).unwrap();
+        assert_eq!(untagged(&removal), ["x:1", &format!("x@{}", Digest::of(b"manifest"))]);
+        let base = Digest::of(b"base");
+        let chain = Digest::of(format!("{base} {}", Digest::of(b"a")).as_bytes());
+        assert_eq!(removal.lines[2..], [Removed::Deleted(a), Removed::Deleted(chain)]);
+        assert_eq!(removal.reclaimed, 10);
+        let last = remove_image(&fixture.store, b.short(), false).unwrap();
+        assert_eq!(last.lines[..1], [Removed::Deleted(b)]);
+        assert_eq!(last.lines.last(), Some(&Removed::Deleted(base)));
+        assert!(fixture.store.layers().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_name_loses_only_itself_while_others_remain() {
+        let fixture = Fixture::new();
+        let id = fixture.image("a");
+        fixture.store.set_name(&"x:1".parse().unwrap(), &id, None).unwrap();
+        fixture.store.set_name(&"x:2".parse().unwrap(), &id, None).unwrap();
+        let removal = remove_image(&fixture.store, "x:1", false).unwrap();
+        assert_eq!(removal.lines, [Removed::Untagged("x:1".into())]);
+        assert_eq!(fixture.store.find_image("x:2").unwrap().id, id);
+    }
+
+    #[test]
+    fn an_id_with_several_repositories_must_be_forced() {
+        let fixture = Fixture::new();
+        let id = fixture.image("a");
+        for name in ["x:1", "y:1"] {
+            fixture.store.set_name(&name.parse().unwrap(), &id, None).unwrap();
+        }
+        let error = remove_image(&fixture.store, id.short(), false).unwrap_err();
+        assert!(
+            error.to_string().ends_with("(must be forced) - image is referenced in multiple repositories")
+        );
+        let removal = remove_image(&fixture.store, id.as_str(), true).unwrap();
+        assert_eq!(untagged(&removal), ["x:1", "y:1"]);
+        assert!(fixture.store.images().unwrap().is_empty());
+    }
+
+    #[test]
+    fn an_image_in_use_stays() {
+        let fixture = Fixture::new();
+        let id = fixture.image("a");
+        fixture.name("x", &id);
+        let container = fixture.container(&id, "user");
+        for text in ["x", id.short()] {
+            let error = remove_image(&fixture.store, text, false).unwrap_err();
+            assert_eq!(kind_of(&error), Kind::Conflict);
+            assert!(error.to_string().contains(&container.spec().id[..12]), "{error}");
+        }
+        let error = remove_image(&fixture.store, id.short(), true).unwrap_err();
+        assert!(error.to_string().contains("(cannot be forced)"), "{error}");
+        drop(container);
+        let error = remove_image(&fixture.store, id.short(), false).unwrap_err();
+        assert!(error.to_string().contains("stopped container"), "{error}");
+        let removal = remove_image(&fixture.store, id.short(), true).unwrap();
+        assert_eq!(untagged(&removal).len(), 2);
+        assert!(fixture.store.image(&id).unwrap().is_some(), "its container needs the layers");
+        assert!(fixture.store.names().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_tag_of_an_image_in_use_goes_while_another_remains() {
+        let fixture = Fixture::new();
+        let id = fixture.image("a");
+        for name in ["x:1", "x:2"] {
+            fixture.store.set_name(&name.parse().unwrap(), &id, None).unwrap();
+        }
+        let _container = fixture.container(&id, "user");
+        assert_eq!(remove_image(&fixture.store, "x:1", false).unwrap().lines.len(), 1);
+        assert!(remove_image(&fixture.store, "x:2", false).is_err());
+    }
+
+    #[test]
+    fn what_is_not_there_is_named() {
+        let fixture = Fixture::new();
+        let error = remove_image(&fixture.store, "nothing", true).unwrap_err();
+        assert_eq!(error.to_string(), "No such image: nothing:latest");
+    }
+}

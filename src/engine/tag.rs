@@ -1,0 +1,43 @@
+//! `tag`: another name for an image.
+
+use anyhow::Result;
+
+use crate::error::invalid;
+use crate::model::reference::Reference;
+use crate::store::Store;
+
+/// Makes `target` (with `latest` where it has no tag) a name of the image that `source` means; a name that stood for
+/// another image moves.
+pub fn tag(store: &Store, source: &str, target: &str) -> Result<()> {
+    let target: Reference = target.parse()?;
+    if target.digest().is_some() {
+        return Err(invalid("refusing to create a tag with a digest reference").into());
+    }
+    let image = store.find_image(source)?;
+    store.set_name(&target.or_latest(), &image.id, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::rmi::tests::Fixture;
+
+    #[test]
+    fn names_move() {
+        let fixture = Fixture::new();
+        let (a, b) = (fixture.image("a"), fixture.image("b"));
+        tag(&fixture.store, a.short(), "name").unwrap();
+        tag(&fixture.store, b.short(), "name:latest").unwrap();
+        assert_eq!(fixture.store.find_image("name").unwrap().id, b);
+    }
+
+    #[test]
+    fn refuses_what_cannot_be_a_tag() {
+        let fixture = Fixture::new();
+        let id = fixture.image("a");
+        for target in [format!("x@{id}"), "UPPER".into(), id.hex().to_owned(), "x:".into()] {
+            assert!(tag(&fixture.store, id.short(), &target).is_err(), "{target}");
+        }
+        assert_eq!(tag(&fixture.store, "none", "x").unwrap_err().to_string(), "No such image: none:latest");
+    }
+}
