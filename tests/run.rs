@@ -75,7 +75,7 @@ each_mode! {
         assert_eq!(dhow.run("workdir pwd").ok().out(), "/srv/deep/er");
         assert_eq!(dhow.run("-w /made/here workdir pwd").ok().out(), "/made/here");
         dhow.run("-w relative workdir pwd").fails(125, &["relative"]);
-        dhow.run("-w /etc/passwd workdir pwd").fails(126, &["/etc/passwd"]);
+        dhow.run("-w /etc/passwd workdir pwd").fails(125, &["/etc/passwd"]);
     }
 
     fn entrypoint_and_command_combine_as_docker_does(dhow) {

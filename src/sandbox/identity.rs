@@ -77,9 +77,7 @@ pub struct Identity {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Mode {
     /// Root of its namespace: every id that exists here, mapped to itself, without a helper.
-    Root {
-        ids: u32,
-    },
+    Root(IdMap),
     Mapped(Subordinate),
     Single,
 }
@@ -91,11 +89,13 @@ impl Identity {
         let uid = rustix::process::geteuid().as_raw();
         let gid = rustix::process::getegid().as_raw();
         if uid == 0 {
-            let ids = own_ids("/proc/self/uid_map").min(own_ids("/proc/self/gid_map")).min(WANTED_IDS);
+            let read = |path: &str| own_ids(&fs::read_to_string(path).unwrap_or_default());
+            let map = IdMap { uids: read("/proc/self/uid_map"), gids: read("/proc/self/gid_map") };
+            let several = map.has_uid(1) && map.has_gid(1);
             return Self {
                 uid,
                 gid,
-                kind: if ids > 1 { Mode::Root { ids } } else { Mode::Single },
+                kind: if several { Mode::Root(map) } else { Mode::Single },
                 why_single: None,
             };
         }
@@ -123,10 +123,7 @@ impl Identity {
     /// The map of a container in which root is the user. With one id only, `alone` is what that id is inside.
     pub fn map(&self, alone: (u32, u32)) -> IdMap {
         match &self.kind {
-            Mode::Root { ids } => {
-                let line = vec![Line { inside: 0, outside: 0, count: *ids }];
-                IdMap { uids: line.clone(), gids: line }
-            }
+            Mode::Root(map) => map.clone(),
             Mode::Mapped(sub) => IdMap { uids: stack(self.uid, &sub.uids), gids: stack(self.gid, &sub.gids) },
             Mode::Single => IdMap {
                 uids: vec![Line { inside: alone.0, outside: self.uid, count: 1 }],
@@ -148,7 +145,7 @@ impl Identity {
     pub fn apply(&self, map: &IdMap, pid: i32) -> Result<()> {
         match &self.kind {
             Mode::Mapped(sub) => apply_by_helpers(sub, map, pid),
-            Mode::Root { .. } => write_maps(map, pid, false),
+            Mode::Root(_) => write_maps(map, pid, false),
             Mode::Single => write_maps(map, pid, true),
         }
         .context("mapping user ids into a new user namespace")
@@ -217,19 +214,23 @@ fn pieces(line: Line, holes: &[u32]) -> Vec<Line> {
     kept
 }
 
-/// How many ids from 0 on exist in the own namespace.
-fn own_ids(map: &str) -> u32 {
-    let text = fs::read_to_string(map).unwrap_or_default();
+/// The first ids of the own namespace, each mapped to itself, from the text of a uid_map. Cut at its lines: a line of
+/// a child's map must lie within one line of its parent's (user_namespaces(7)).
+fn own_ids(map: &str) -> Vec<Line> {
     let numbers = |line: &str| line.split_whitespace().map(|n| n.parse().ok()).collect::<Option<Vec<u32>>>();
-    let mut end = 0_u32;
-    let mut lines: Vec<Vec<u32>> = text.lines().filter_map(numbers).filter(|l| l.len() == 3).collect();
-    lines.sort_by_key(|line| line[0]);
-    for line in lines {
-        if line[0] == end {
-            end = end.saturating_add(line[2]);
+    let mut extents: Vec<Vec<u32>> = map.lines().filter_map(numbers).filter(|line| line.len() == 3).collect();
+    extents.sort_by_key(|extent| extent[0]);
+    let mut lines = Vec::new();
+    let mut next = 0;
+    for extent in extents {
+        if extent[0] != next || next >= WANTED_IDS {
+            break;
         }
+        let count = extent[2].min(WANTED_IDS - next);
+        lines.push(Line { inside: next, outside: next, count });
+        next += count;
     }
-    end
+    lines
 }
 
 fn subordinate(uid: u32, login: Option<&str>, path: &str) -> std::result::Result<Subordinate, String> {
@@ -453,6 +454,15 @@ mod tests {
         let text = "root:1:2\nalice:100000:65536\n1000:300000:10\nalice:x:3\nalice:4294967295:2\nbob:5:5\n";
         assert_eq!(parse_ranges(text, 1000, Some("alice")), [(100_000, 65_536), (300_000, 10)]);
         assert_eq!(parse_ranges(text, 1001, None), []);
+    }
+
+    #[test]
+    fn the_ids_of_root_are_cut_as_its_own_map() {
+        let line = |id, count| Line { inside: id, outside: id, count };
+        assert_eq!(own_ids("0 0 4294967295\n"), [line(0, WANTED_IDS)]);
+        assert_eq!(own_ids("  0 1001 1\n  1 100000 65536\n"), [line(0, 1), line(1, WANTED_IDS - 1)]);
+        assert_eq!(own_ids("0 1000 1\n5 7 9\n"), [line(0, 1)]);
+        assert_eq!(own_ids("1000 1000 1\nnonsense"), []);
     }
 
     #[test]

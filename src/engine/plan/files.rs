@@ -16,6 +16,10 @@ pub(super) fn hosts(spec: &ContainerSpec) -> Result<String, Failure> {
     if !text.ends_with('\n') {
         text.push('\n');
     }
+    if let (Some(name), false) = (&spec.hostname, host_network) {
+        // Programs look up their own name; without a network it leads to the loopback interface, as Debian has it.
+        let _ = writeln!(text, "127.0.1.1\t{name}");
+    }
     for (name, address) in &spec.extra_hosts {
         let address = match (address.as_str(), host_network) {
             ("host-gateway", true) => "127.0.0.1",
