@@ -15,6 +15,7 @@ mod output;
 mod report;
 mod suggest;
 mod table;
+mod template;
 mod usage;
 
 use std::ffi::OsString;

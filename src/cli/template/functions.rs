@@ -1,0 +1,234 @@
+//! The functions of Go's templates and those that docker adds.
+
+use serde_json::Value;
+
+use super::printf::printf;
+use super::value::{equal, order, text, truth, type_name};
+
+/// What a function yields, or what is wrong with its arguments.
+type Outcome = Result<Value, String>;
+
+/// A function with its name.
+type Function = (&'static str, fn(&[Value]) -> Outcome);
+
+const FUNCTIONS: &[Function] = &[
+    ("eq", eq),
+    ("ge", |a| two(a).and_then(|(a, b)| Ok(order(a, b)?.is_ge().into()))),
+    ("gt", |a| two(a).and_then(|(a, b)| Ok(order(a, b)?.is_gt().into()))),
+    ("html", |a| Ok(html(&sprint(a)).into())),
+    ("index", index),
+    ("join", join),
+    ("json", |a| one(a).map(|value| value.to_string().into())),
+    ("le", |a| two(a).and_then(|(a, b)| Ok(order(a, b)?.is_le().into()))),
+    ("len", len),
+    ("lower", |a| Ok(string(one(a)?)?.to_lowercase().into())),
+    ("lt", |a| two(a).and_then(|(a, b)| Ok(order(a, b)?.is_lt().into()))),
+    ("ne", |a| two(a).and_then(|(a, b)| Ok((!equal(a, b)?).into()))),
+    ("not", |a| Ok((!truth(one(a)?)).into())),
+    ("pad", pad),
+    ("print", |a| Ok(sprint(a).into())),
+    ("printf", |a| match a {
+        [Value::String(format), arguments @ ..] => Ok(printf(format, arguments).into()),
+        _ => Err("the first argument of printf is the format".into()),
+    }),
+    ("println", |a| Ok((a.iter().map(text).collect::<Vec<_>>().join(" ") + "\n").into())),
+    ("slice", slice),
+    ("split", split),
+    ("title", |a| Ok(title(string(one(a)?)?).into())),
+    ("truncate", truncate),
+    ("upper", |a| Ok(string(one(a)?)?.to_uppercase().into())),
+];
+
+/// Whether there is a function `name`; `and` and `or` are known to who evaluates, as not all arguments are.
+pub(super) fn exists(name: &str) -> bool {
+    matches!(name, "and" | "or") || FUNCTIONS.iter().any(|(known, _)| *known == name)
+}
+
+/// The result of function `name`.
+pub(super) fn call(name: &str, arguments: &[Value]) -> Outcome {
+    match FUNCTIONS.iter().find(|(known, _)| *known == name) {
+        Some((_, function)) => function(arguments).map_err(|why| format!("error calling {name}: {why}")),
+        None => Err(format!("{name:?} is not a defined function")),
+    }
+}
+
+fn one(arguments: &[Value]) -> Result<&Value, String> {
+    match arguments {
+        [one] => Ok(one),
+        other => Err(format!("wrong number of args: want 1 got {}", other.len())),
+    }
+}
+
+fn two(arguments: &[Value]) -> Result<(&Value, &Value), String> {
+    match arguments {
+        [a, b] => Ok((a, b)),
+        other => Err(format!("wrong number of args: want 2 got {}", other.len())),
+    }
+}
+
+fn string(value: &Value) -> Result<&str, String> {
+    match value {
+        Value::Null => Ok(""),
+        Value::String(text) => Ok(text),
+        other => Err(format!("wrong type for value; expected string; got {}", type_name(other))),
+    }
+}
+
+fn integer(value: &Value) -> Result<usize, String> {
+    let number = value.as_i64().ok_or_else(|| format!("expected integer; found {}", text(value)))?;
+    usize::try_from(number).map_err(|_| format!("index out of range: {number}"))
+}
+
+fn eq(arguments: &[Value]) -> Outcome {
+    let [first, others @ ..] = arguments else { return Err("missing argument for comparison".into()) };
+    if others.is_empty() {
+        return Err("missing argument for comparison".into());
+    }
+    for other in others {
+        if equal(first, other)? {
+            return Ok(true.into());
+        }
+    }
+    Ok(false.into())
+}
+
+fn len(arguments: &[Value]) -> Outcome {
+    match one(arguments)? {
+        Value::Null => Ok(0.into()),
+        Value::String(text) => Ok(text.len().into()),
+        Value::Array(list) => Ok(list.len().into()),
+        Value::Object(map) => Ok(map.len().into()),
+        other => Err(format!("len of type {}", type_name(other))),
+    }
+}
+
+fn index(arguments: &[Value]) -> Outcome {
+    let [value, keys @ ..] = arguments else {
+        return Err("wrong number of args: want at least 1 got 0".into());
+    };
+    let mut value = value;
+    const ABSENT: &Value = &Value::Null;
+    for key in keys {
+        value = match value {
+            // What a map does not have is the empty value of its type, mostly a string.
+            Value::Null => ABSENT,
+            Value::Object(map) => match map.get(string(key)?) {
+                Some(found) => found,
+                None if map.values().all(Value::is_string) => return Ok("".into()),
+                None => ABSENT,
+            },
+            Value::Array(list) => {
+                let at = integer(key)?;
+                list.get(at).ok_or_else(|| format!("index out of range: {at}"))?
+            }
+            Value::String(text) => {
+                let at = integer(key)?;
+                return text
+                    .as_bytes()
+                    .get(at)
+                    .map(|byte| (*byte).into())
+                    .ok_or_else(|| format!("index out of range: {at}"));
+            }
+            other => return Err(format!("can't index item of type {}", type_name(other))),
+        };
+    }
+    Ok(value.clone())
+}
+
+fn slice(arguments: &[Value]) -> Outcome {
+    let [value, bounds @ ..] = arguments else { return Err("wrong number of args".into()) };
+    let length = match value {
+        Value::String(text) => text.len(),
+        Value::Array(list) => list.len(),
+        other => return Err(format!("can't slice item of type {}", type_name(other))),
+    };
+    let from = bounds.first().map_or(Ok(0), integer)?;
+    let to = bounds.get(1).map_or(Ok(length), integer)?;
+    let range = || format!("slice bounds out of range: {from}:{to} of {length}");
+    match value {
+        Value::String(text) => text.get(from..to).map(Value::from).ok_or_else(range),
+        Value::Array(list) => list.get(from..to).map(|part| part.to_vec().into()).ok_or_else(range),
+        other => Err(format!("can't slice item of type {}", type_name(other))),
+    }
+}
+
+/// Puts blanks between two arguments of which neither is a string, as Go's `Sprint` does.
+fn sprint(arguments: &[Value]) -> String {
+    let mut printed = String::new();
+    for (at, argument) in arguments.iter().enumerate() {
+        let before = at.checked_sub(1).and_then(|before| arguments.get(before));
+        if before.is_some_and(|before| !before.is_string() && !argument.is_string()) {
+            printed.push(' ');
+        }
+        printed.push_str(&text(argument));
+    }
+    printed
+}
+
+fn html(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '"' => escaped.push_str("&#34;"),
+            '\'' => escaped.push_str("&#39;"),
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '\0' => escaped.push('\u{fffd}'),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+fn join(arguments: &[Value]) -> Outcome {
+    let (list, separator) = two(arguments)?;
+    let items: Vec<String> = match list {
+        Value::Null => Vec::new(),
+        Value::Array(list) => list.iter().map(text).collect(),
+        other => return Err(format!("wrong type for value; expected []string; got {}", type_name(other))),
+    };
+    Ok(items.join(string(separator)?).into())
+}
+
+fn split(arguments: &[Value]) -> Outcome {
+    let (whole, separator) = two(arguments)?;
+    let (whole, separator) = (string(whole)?, string(separator)?);
+    let parts: Vec<Value> = match separator {
+        "" => whole.chars().map(|c| c.to_string().into()).collect(),
+        separator => whole.split(separator).map(Value::from).collect(),
+    };
+    Ok(parts.into())
+}
+
+/// Makes the first letter of each word a capital.
+fn title(text: &str) -> String {
+    let mut inside = false;
+    let mut titled = String::with_capacity(text.len());
+    for c in text.chars() {
+        match inside {
+            true => titled.push(c),
+            false => titled.extend(c.to_uppercase()),
+        }
+        inside = c.is_alphanumeric() || c == '_' || c == '\'';
+    }
+    titled
+}
+
+/// `pad TEXT BEFORE AFTER`: with blanks around, unless it is empty.
+fn pad(arguments: &[Value]) -> Outcome {
+    let [whole, before, after] = arguments else {
+        return Err(format!("wrong number of args: want 3 got {}", arguments.len()));
+    };
+    let whole = string(whole)?;
+    if whole.is_empty() {
+        return Ok("".into());
+    }
+    let blanks = |count: &Value| integer(count).map(|count| " ".repeat(count.min(1_000_000)));
+    Ok(format!("{}{whole}{}", blanks(before)?, blanks(after)?).into())
+}
+
+fn truncate(arguments: &[Value]) -> Outcome {
+    let (whole, length) = two(arguments)?;
+    Ok(string(whole)?.chars().take(integer(length)?).collect::<String>().into())
+}

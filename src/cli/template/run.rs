@@ -1,0 +1,306 @@
+//! Carries a template out.
+
+use serde_json::{Map, Value};
+
+use super::parse::{Block, Node, Operand, Pipeline, Term};
+use super::value::{null_field, text, truth, type_name};
+use super::{TemplateError, functions};
+
+/// What a template is filled in for.
+pub(super) enum Manner<'a> {
+    /// Any value.
+    Plain,
+    /// A row of a listing, with the labels of what it shows.
+    Row(&'a Map<String, Value>),
+    /// The heading over the rows: functions leave what they get as it is.
+    Header,
+}
+
+/// Fills `nodes`, read from `source`, in with `data`.
+pub(super) fn run(
+    source: &str,
+    nodes: &[Node],
+    data: &Value,
+    manner: &Manner<'_>,
+) -> Result<String, TemplateError> {
+    let mut runner =
+        Runner { source, manner, variables: vec![(String::new(), data.clone())], printed: String::new() };
+    runner.nodes(nodes, data)?;
+    Ok(runner.printed)
+}
+
+/// How a list of nodes ended.
+#[derive(PartialEq)]
+enum Flow {
+    On,
+    Break,
+    Continue,
+}
+
+struct Runner<'a> {
+    source: &'a str,
+    manner: &'a Manner<'a>,
+    /// Names and values, innermost last; the first is `$`.
+    variables: Vec<(String, Value)>,
+    printed: String,
+}
+
+type Done<T> = Result<T, TemplateError>;
+
+impl Runner<'_> {
+    fn nodes(&mut self, nodes: &[Node], dot: &Value) -> Done<Flow> {
+        for node in nodes {
+            let flow = match node {
+                Node::Text(text) => {
+                    self.printed.push_str(text);
+                    Flow::On
+                }
+                Node::Action(pipeline) => self.action(pipeline, dot)?,
+                Node::If(block) => self.scoped(|this| this.condition(block, dot, false))?,
+                Node::With(block) => self.scoped(|this| this.condition(block, dot, true))?,
+                Node::Range(block) => self.scoped(|this| this.range(block, dot))?,
+                Node::Break => Flow::Break,
+                Node::Continue => Flow::Continue,
+            };
+            if flow != Flow::On {
+                return Ok(flow);
+            }
+        }
+        Ok(Flow::On)
+    }
+
+    fn scoped(&mut self, work: impl FnOnce(&mut Self) -> Done<Flow>) -> Done<Flow> {
+        let visible = self.variables.len();
+        let flow = work(self);
+        self.variables.truncate(visible);
+        flow
+    }
+
+    fn action(&mut self, pipeline: &Pipeline, dot: &Value) -> Done<Flow> {
+        let value = self.pipeline(pipeline, dot)?;
+        if pipeline.variables.is_empty() {
+            let printed = match (&value, pipeline.commands.as_slice()) {
+                (Value::Null, [command]) => nothing(command).into(),
+                (Value::Null, _) => NO_VALUE.into(),
+                (value, _) => text(value),
+            };
+            self.printed.push_str(&printed);
+        }
+        Ok(Flow::On)
+    }
+
+    fn condition(&mut self, block: &Block, dot: &Value, with: bool) -> Done<Flow> {
+        let value = self.pipeline(&block.pipeline, dot)?;
+        if truth(&value) {
+            self.nodes(&block.body, if with { &value } else { dot })
+        } else {
+            self.nodes(&block.otherwise, dot)
+        }
+    }
+
+    fn range(&mut self, block: &Block, dot: &Value) -> Done<Flow> {
+        // The variables are set for each element below.
+        let value = self.commands(&block.pipeline, dot)?;
+        let elements: Vec<(Value, Value)> = match value {
+            Value::Null => Vec::new(),
+            Value::Array(list) => list.into_iter().enumerate().map(|(at, item)| (at.into(), item)).collect(),
+            Value::Object(map) => map.into_iter().map(|(key, item)| (key.into(), item)).collect(),
+            other => {
+                let message = format!("range can't iterate over {}", text(&other));
+                return Err(self.error(span(&block.pipeline), message));
+            }
+        };
+        if elements.is_empty() {
+            return self.nodes(&block.otherwise, dot);
+        }
+        let visible = self.variables.len();
+        for (key, item) in elements {
+            self.bind(&block.pipeline, key, &item);
+            let flow = self.nodes(&block.body, &item)?;
+            self.variables.truncate(visible);
+            if flow == Flow::Break {
+                break;
+            }
+        }
+        Ok(Flow::On)
+    }
+
+    fn bind(&mut self, pipeline: &Pipeline, key: Value, item: &Value) {
+        match pipeline.variables.as_slice() {
+            [one] => self.set(one, item.clone(), pipeline.assigns),
+            [one, two] => {
+                self.set(one, key, pipeline.assigns);
+                self.set(two, item.clone(), pipeline.assigns);
+            }
+            _ => {}
+        }
+    }
+
+    fn set(&mut self, name: &str, value: Value, assigns: bool) {
+        let known = self.variables.iter_mut().rev().find(|(known, _)| known == name);
+        match known.filter(|_| assigns) {
+            Some((_, old)) => *old = value,
+            None => self.variables.push((name.to_owned(), value)),
+        }
+    }
+
+    fn pipeline(&mut self, pipeline: &Pipeline, dot: &Value) -> Done<Value> {
+        let value = self.commands(pipeline, dot)?;
+        if let Some(name) = pipeline.variables.first() {
+            self.set(name, value.clone(), pipeline.assigns);
+        }
+        Ok(value)
+    }
+
+    fn commands(&mut self, pipeline: &Pipeline, dot: &Value) -> Done<Value> {
+        let mut last = None;
+        for command in &pipeline.commands {
+            last = Some(self.command(command, last, dot)?);
+        }
+        Ok(last.unwrap_or_default())
+    }
+
+    /// `last` is the result of the command before, which becomes the last argument.
+    fn command(&mut self, operands: &[Operand], last: Option<Value>, dot: &Value) -> Done<Value> {
+        let Some((first, arguments)) = operands.split_first() else { return Ok(Value::Null) };
+        match &first.term {
+            Term::Function(name) if matches!(name.as_str(), "and" | "or") => {
+                let value = self.decide(name == "and", first, arguments, last, dot)?;
+                self.fields(first, value)
+            }
+            Term::Function(name) => {
+                let mut values = self.arguments(arguments, dot)?;
+                values.extend(last);
+                let value = self.call(name, &values, first)?;
+                self.fields(first, value)
+            }
+            _ if arguments.is_empty() && last.is_none() => self.operand(first, dot),
+            _ => {
+                let mut values = self.arguments(arguments, dot)?;
+                values.extend(last);
+                self.label(first, &values)
+            }
+        }
+    }
+
+    fn arguments(&mut self, operands: &[Operand], dot: &Value) -> Done<Vec<Value>> {
+        operands.iter().map(|operand| self.argument(operand, dot)).collect()
+    }
+
+    fn argument(&mut self, operand: &Operand, dot: &Value) -> Done<Value> {
+        match &operand.term {
+            Term::Function(_) => self.command(std::slice::from_ref(operand), None, dot),
+            _ => self.operand(operand, dot),
+        }
+    }
+
+    /// `and` and `or` look at no more arguments than they need.
+    fn decide(
+        &mut self,
+        and: bool,
+        function: &Operand,
+        operands: &[Operand],
+        last: Option<Value>,
+        dot: &Value,
+    ) -> Done<Value> {
+        let mut value = None;
+        for operand in operands {
+            let next = self.argument(operand, dot)?;
+            if truth(&next) != and {
+                return Ok(next);
+            }
+            value = Some(next);
+        }
+        let missing = || self.error(function.span, "wrong number of args: want at least 1 got 0");
+        last.or(value).ok_or_else(missing)
+    }
+
+    fn call(&self, name: &str, values: &[Value], function: &Operand) -> Done<Value> {
+        if let (Manner::Header, false) = (self.manner, BUILT_IN.contains(&name)) {
+            return Ok(values.iter().find(|value| value.is_string()).cloned().unwrap_or_default());
+        }
+        functions::call(name, values).map_err(|why| self.error(function.span, why))
+    }
+
+    fn operand(&mut self, operand: &Operand, dot: &Value) -> Done<Value> {
+        let value = match &operand.term {
+            Term::Dot if operand.fields.is_empty() => return Ok(dot.clone()),
+            Term::Dot => return self.path(operand, dot),
+            Term::Constant(value) => value.clone(),
+            Term::Variable(name) => {
+                let known = self.variables.iter().rev().find(|(known, _)| known == name);
+                known.map(|(_, value)| value.clone()).unwrap_or_default()
+            }
+            Term::Group(pipeline) => self.pipeline(pipeline, dot)?,
+            Term::Function(_) => return self.command(std::slice::from_ref(operand), None, dot),
+        };
+        self.fields(operand, value)
+    }
+
+    fn fields(&self, operand: &Operand, value: Value) -> Done<Value> {
+        if operand.fields.is_empty() { Ok(value) } else { self.path(operand, &value) }
+    }
+
+    fn path(&self, operand: &Operand, start: &Value) -> Done<Value> {
+        let mut value = start;
+        for name in &operand.fields {
+            value = match value {
+                Value::Object(map) => match map.get(name) {
+                    Some(found) => found,
+                    // A field that a struct of docker's could have begins with a capital; others are keys of maps.
+                    None if matches!(self.manner, Manner::Header) || name.starts_with(char::is_lowercase) => {
+                        return Ok(Value::Null);
+                    }
+                    None => {
+                        return Err(self.error(operand.span, format!("map has no entry for key {name:?}")));
+                    }
+                },
+                Value::Null => return Ok(Value::Null),
+                other => {
+                    let message = format!("can't evaluate field {name} in type {}", type_name(other));
+                    return Err(self.error(operand.span, message));
+                }
+            };
+        }
+        Ok(value.clone())
+    }
+
+    /// The one field that takes an argument: `.Label "name"`.
+    fn label(&self, operand: &Operand, values: &[Value]) -> Done<Value> {
+        let is_label = matches!(operand.term, Term::Dot | Term::Variable(_))
+            && operand.fields.last().is_some_and(|name| name == "Label");
+        match (self.manner, values) {
+            (Manner::Row(labels), [Value::String(name)]) if is_label => {
+                Ok(labels.get(name).cloned().unwrap_or_else(|| "".into()))
+            }
+            (Manner::Header, [Value::String(name)]) if is_label => {
+                let last = name.rsplit('.').next().unwrap_or(name);
+                Ok(last.replace(['-', '_'], " ").into())
+            }
+            _ => Err(self.error(operand.span, "it takes no arguments")),
+        }
+    }
+
+    fn error(&self, span: (usize, usize), message: impl Into<String>) -> TemplateError {
+        TemplateError::executing(self.source, span, message)
+    }
+}
+
+const NO_VALUE: &str = "<no value>";
+
+/// Functions that work on headings as they do on rows.
+const BUILT_IN: &[&str] = &["eq", "ge", "gt", "le", "len", "lt", "ne", "not", "print", "printf", "println"];
+
+/// What is printed for a null that `command` yields.
+fn nothing(command: &[Operand]) -> &'static str {
+    match command {
+        [operand] => operand.fields.last().and_then(|name| null_field(name)).unwrap_or(NO_VALUE),
+        _ => NO_VALUE,
+    }
+}
+
+fn span(pipeline: &Pipeline) -> (usize, usize) {
+    let operands = || pipeline.commands.iter().flatten();
+    let start = operands().next().map_or(0, |first| first.span.0);
+    (start, operands().last().map_or(start, |last| last.span.1))
+}
