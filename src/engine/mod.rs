@@ -7,6 +7,7 @@ pub mod image_prune;
 pub mod login;
 pub mod namespace;
 mod plan;
+pub mod ps;
 pub mod pull;
 mod remove;
 pub mod rm;
