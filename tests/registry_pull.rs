@@ -57,7 +57,7 @@ impl User {
     }
 
     fn pull_with(&self, request: PullRequest, log: &Log) -> anyhow::Result<Vec<Pulled>> {
-        fetch(&self.store(), prepare(&self.environment(), request)?, Identity::Single, log)
+        fetch(&self.store(), &prepare(&self.environment(), request)?, Identity::Single, log)
     }
 }
 

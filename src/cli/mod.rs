@@ -6,12 +6,15 @@
 mod cmd;
 mod entry;
 mod environment;
+mod fetch;
 mod flags;
 mod globals;
 mod help;
 mod human;
+mod lines;
 mod multicall;
 mod output;
+mod prompt;
 mod report;
 mod suggest;
 mod table;

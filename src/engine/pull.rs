@@ -74,7 +74,7 @@ pub fn prepare(environment: &Environment, request: PullRequest) -> Result<Prepar
 /// Carries a prepared pull out, in a process that may give files the owners that `identity` stands for.
 pub fn fetch(
     store: &Store,
-    prepared: Prepared,
+    prepared: &Prepared,
     identity: Identity,
     progress: &dyn Progress,
 ) -> Result<Vec<Pulled>> {
@@ -88,7 +88,7 @@ pub fn fetch(
         identity,
         progress,
     };
-    let result = if request.all_tags { task.all_tags(&prepared) } else { task.one(&prepared) };
+    let result = if request.all_tags { task.all_tags(prepared) } else { task.one(prepared) };
     result.with_context(|| format!("cannot pull {reference}"))
 }
 

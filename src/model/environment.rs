@@ -19,6 +19,13 @@ impl Environment {
         self.0.get(OsStr::new(name)).filter(|value| !value.is_empty()).map(PathBuf::from)
     }
 
+    /// The same variables with `name` set to `value`.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.0.insert(name.into(), value.into());
+        self
+    }
+
     /// The user's home directory, if `HOME` names one.
     pub fn home(&self) -> Option<PathBuf> {
         self.path("HOME")
@@ -48,5 +55,6 @@ mod tests {
         assert_eq!(environment.config_home(), Some(PathBuf::from("/home/x/.config")));
         assert_eq!(environment.text("A"), Some("b"));
         assert_eq!(environment.text("XDG_CONFIG_HOME"), None);
+        assert_eq!(environment.with("A", "c").text("A"), Some("c"));
     }
 }

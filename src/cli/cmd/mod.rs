@@ -1,13 +1,22 @@
 //! The commands, one file each, and the table that names them.
 
 pub(crate) mod container;
+pub(crate) mod image;
+pub(crate) mod registry;
 pub(crate) mod system;
 
 use super::entry::Entry;
 
 /// Every command of this version.
-pub(crate) const ENTRIES: &[Entry] =
-    &[container::rm::ENTRY, container::run::ENTRY, system::completion::ENTRY, system::version::ENTRY];
+pub(crate) const ENTRIES: &[Entry] = &[
+    container::rm::ENTRY,
+    container::run::ENTRY,
+    image::pull::ENTRY,
+    registry::login::ENTRY,
+    registry::logout::ENTRY,
+    system::completion::ENTRY,
+    system::version::ENTRY,
+];
 
 /// Groups of commands, each with what it is about.
 pub(crate) const GROUPS: &[(&str, &str)] =

@@ -5,14 +5,19 @@ use std::io::IsTerminal;
 use clap::Args;
 
 use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::fetch::{self, Ready};
 use crate::cli::flags::ContainerFlags;
+use crate::cli::lines::Channel;
 use crate::cli::usage::UsageError;
 use crate::cli::{environment, report};
 use crate::engine;
+use crate::engine::pull::PullRequest;
 use crate::engine::run::Front;
-use crate::error::unsupported;
+use crate::error::not_found;
 use crate::model::detach_keys::DetachKeys;
 use crate::model::environment::Environment;
+use crate::model::platform::Platform;
+use crate::model::reference::Reference;
 use crate::model::run::RunRequest;
 use crate::store::Store;
 
@@ -42,7 +47,12 @@ impl Verb for Run {
         let detach_keys = self.detach_keys.unwrap_or_default();
         let request = RunRequest { sig_proxy: self.sig_proxy, detach_keys, ..request };
         let store = Store::open(environment::data_root()?)?;
-        let mut front = Terminal { context, environment: environment::all() };
+        let mut front = Terminal {
+            context,
+            environment: fetch::environment_of(context),
+            platform: request.platform.clone(),
+            ready: None,
+        };
         let code = engine::run::run(&store, request, &mut front)?;
         Ok(u8::try_from(code).unwrap_or(u8::MAX))
     }
@@ -52,6 +62,8 @@ impl Verb for Run {
 struct Terminal<'a> {
     context: &'a Context,
     environment: Environment,
+    platform: Option<Platform>,
+    ready: Option<Ready>,
 }
 
 impl Front for Terminal<'_> {
@@ -63,12 +75,19 @@ impl Front for Terminal<'_> {
         report::warn(self.context, message);
     }
 
-    fn prepare_fetch(&mut self, _image: &str) -> anyhow::Result<()> {
+    fn prepare_fetch(&mut self, image: &str) -> anyhow::Result<()> {
+        let reference: Reference = image.parse()?;
+        let request = PullRequest { reference, all_tags: false, platform: self.platform.clone() };
+        self.ready = Some(fetch::prepare(self.context, &self.environment, request)?);
         Ok(())
     }
 
-    fn fetch(&self, _store: &Store, image: &str, _request: &RunRequest) -> anyhow::Result<()> {
-        Err(unsupported(format!("cannot pull {image}")).into())
+    fn fetch(&self, store: &Store, image: &str, request: &RunRequest) -> anyhow::Result<()> {
+        let Some(ready) = &self.ready else {
+            return Err(not_found(format!("No such image: {image}")).into());
+        };
+        let channel = (!request.quiet).then_some(Channel::Stderr);
+        fetch::fetch(self.context, store, ready, channel).map(drop)
     }
 }
 

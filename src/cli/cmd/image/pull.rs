@@ -1,0 +1,62 @@
+//! `pull`: images from a registry.
+
+use clap::Args;
+
+use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::lines::Channel;
+use crate::cli::{environment, fetch, output};
+use crate::engine::namespace;
+use crate::engine::pull::PullRequest;
+use crate::error::unsupported;
+use crate::model::platform::Platform;
+use crate::model::reference::{DEFAULT_TAG, Reference};
+use crate::store::Store;
+
+pub(crate) const ENTRY: Entry = Entry::new::<Pull>(
+    &["image pull", "pull"],
+    "[OPTIONS] NAME[:TAG|@DIGEST]",
+    "Download an image from a registry",
+);
+
+/// Arguments of `pull`.
+#[derive(Args)]
+pub(crate) struct Pull {
+    /// Download all tags of the repository
+    #[arg(short, long)]
+    all_tags: bool,
+    /// Do not verify signatures; dhow has no Notary client, so nothing else is possible
+    #[arg(long, default_value = "true")]
+    disable_content_trust: bool,
+    /// The platform, where the repository has several (os/architecture[/variant])
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<String>,
+    /// Print the name of the image only
+    #[arg(short, long)]
+    quiet: bool,
+    #[arg(value_name = "NAME[:TAG|@DIGEST]", required = true)]
+    name: String,
+}
+
+impl Verb for Pull {
+    fn run(self, context: &Context) -> Outcome {
+        if !self.disable_content_trust {
+            return Err(unsupported("signatures of Docker Content Trust cannot be verified by dhow").into());
+        }
+        let reference: Reference = self.name.parse()?;
+        let platform = self.platform.as_deref().map(str::parse::<Platform>).transpose()?;
+        if !self.quiet && !self.all_tags && reference.tag().is_none() && reference.digest().is_none() {
+            output::print_line(&format!("Using default tag: {DEFAULT_TAG}"))?;
+        }
+        let request = PullRequest { reference, all_tags: self.all_tags, platform };
+        let environment = fetch::environment_of(context);
+        let ready = fetch::prepare(context, &environment, request)?;
+        namespace::enter(&environment)?;
+        let store = Store::open(environment::data_root()?)?;
+        store.sweep()?;
+        let channel = (!self.quiet).then_some(Channel::Stdout);
+        for image in fetch::fetch(context, &store, &ready, channel)? {
+            output::print_line(&image.reference.to_string())?;
+        }
+        Ok(0)
+    }
+}

@@ -1,0 +1,130 @@
+//! `login`: proves an account to a registry and remembers it.
+
+use std::io::{IsTerminal as _, Read as _};
+
+use anyhow::Context as _;
+use clap::Args;
+
+use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::usage::UsageError;
+use crate::cli::{fetch, output, prompt, report};
+use crate::engine::login;
+use crate::error::{Failure, Kind, invalid};
+use crate::image::registry::auth::Credential;
+use crate::image::registry::credentials::Stored;
+use crate::model::environment::Environment;
+
+pub(crate) const ENTRY: Entry =
+    Entry::new::<Login>(&["login"], "[OPTIONS] [SERVER]", "Log in to a registry, Docker Hub by default");
+
+/// Longest password that is read.
+const LONGEST: u64 = 64 * 1024;
+
+/// Arguments of `login`.
+#[derive(Args)]
+pub(crate) struct Login {
+    /// The password; others can see it in the list of processes
+    #[arg(short, long, value_name = "PASSWORD")]
+    password: Option<String>,
+    /// Read the password from standard input
+    #[arg(long)]
+    password_stdin: bool,
+    /// The account
+    #[arg(short, long, value_name = "NAME")]
+    username: Option<String>,
+    #[arg(value_name = "SERVER")]
+    server: Option<String>,
+}
+
+impl Verb for Login {
+    fn run(self, context: &Context) -> Outcome {
+        let environment = fetch::environment_of(context);
+        let registry = login::registry(self.server.as_deref())?;
+        if self.password.is_some() {
+            report::warn(
+                context,
+                "a password on the command line can be seen by others; use --password-stdin",
+            );
+        }
+        if self.asks_nothing() && with_known(context, &environment, &registry)? {
+            return succeeded();
+        }
+        let credential = self.credential()?;
+        let proven = login::verify(&environment, &registry, &credential)?;
+        if let Stored::File(path) = login::keep(&environment, &registry, &proven)? {
+            report::warn(
+                context,
+                &format!(
+                    "the credential is stored unencrypted in {}; a credential helper (credsStore) would keep it safe",
+                    path.display()
+                ),
+            );
+        }
+        succeeded()
+    }
+}
+
+impl Login {
+    /// Whether nothing was said about who logs in.
+    fn asks_nothing(&self) -> bool {
+        self.username.is_none() && self.password.is_none() && !self.password_stdin
+    }
+
+    fn credential(self) -> anyhow::Result<Credential> {
+        let password = match (self.password, self.password_stdin) {
+            (Some(_), true) => {
+                return Err(UsageError::flag("--password and --password-stdin are mutually exclusive").into());
+            }
+            (password, false) => password,
+            (None, true) if self.username.is_none() => {
+                return Err(UsageError::flag("must provide --username with --password-stdin").into());
+            }
+            (None, true) => Some(read_password()?),
+        };
+        if (self.username.is_none() || password.is_none()) && !std::io::stdin().is_terminal() {
+            return Err(invalid("cannot ask for the account: standard input is not a terminal")
+                .hint("give --username, and the password through --password-stdin")
+                .into());
+        }
+        let username = self.username.map_or_else(|| prompt::line("Username: "), Ok)?;
+        let password = password.map_or_else(|| prompt::secret("Password: "), Ok)?;
+        if username.is_empty() || password.is_empty() {
+            return Err(invalid("the account's name and password must not be empty").into());
+        }
+        Ok(Credential::Password { username, password })
+    }
+}
+
+/// Tries what is stored already, as docker does when nothing is said. Returns whether it did.
+fn with_known(context: &Context, environment: &Environment, registry: &str) -> anyhow::Result<bool> {
+    let known = login::known(environment, registry)?;
+    known.warnings.iter().for_each(|warning| report::warn(context, warning));
+    let Some(credential) = known.credential else { return Ok(false) };
+    output::print_line("Authenticating with existing credentials...")?;
+    match login::verify(environment, registry, &credential) {
+        Ok(_) => Ok(true),
+        Err(error) if std::io::stdin().is_terminal() => {
+            report::complain(context, &error);
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn read_password() -> anyhow::Result<String> {
+    let mut text = String::new();
+    std::io::stdin()
+        .take(LONGEST)
+        .read_to_string(&mut text)
+        .context("cannot read the password from standard input")?;
+    let password = text.trim_end_matches(['\r', '\n']);
+    if password.is_empty() {
+        return Err(Failure::new(Kind::Invalid, "standard input holds no password").into());
+    }
+    Ok(password.to_owned())
+}
+
+fn succeeded() -> Outcome {
+    output::print_line("Login Succeeded")?;
+    Ok(0)
+}

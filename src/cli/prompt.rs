@@ -1,0 +1,64 @@
+//! Questions on the terminal, with and without showing the answer.
+
+use std::io::{self, Read as _};
+use std::os::fd::AsFd as _;
+
+use anyhow::Context as _;
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+
+use super::output;
+use crate::error::{Failure, Kind};
+
+/// Asks and reads a line.
+pub(crate) fn line(question: &str) -> anyhow::Result<String> {
+    output::print(question)?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer).context("cannot read from the terminal")?;
+    Ok(answer.trim().to_owned())
+}
+
+/// Asks and reads a line that is not shown.
+pub(crate) fn secret(question: &str) -> anyhow::Result<String> {
+    output::print(question)?;
+    let answer = {
+        let _hidden = Hidden::new().context("cannot hide what is typed")?;
+        read_keys()
+    };
+    output::print("\n")?;
+    answer
+}
+
+/// A terminal that shows nothing and hands over each key, so that an interruption cannot leave it like that.
+struct Hidden(Termios);
+
+impl Hidden {
+    fn new() -> io::Result<Self> {
+        let before = tcgetattr(io::stdin().as_fd())?;
+        let mut hidden = before.clone();
+        hidden.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG);
+        tcsetattr(io::stdin().as_fd(), OptionalActions::Now, &hidden)?;
+        Ok(Self(before))
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        // A terminal that is gone needs no restoring.
+        let _ = tcsetattr(io::stdin().as_fd(), OptionalActions::Now, &self.0);
+    }
+}
+
+fn read_keys() -> anyhow::Result<String> {
+    const INTERRUPT: u8 = 3;
+    const END: u8 = 4;
+    let mut typed = Vec::new();
+    for key in io::stdin().lock().bytes() {
+        match key.context("cannot read from the terminal")? {
+            INTERRUPT => return Err(Failure::new(Kind::Interrupted, "interrupted").into()),
+            END | b'\r' | b'\n' => break,
+            8 | 127 => drop(typed.pop()),
+            other => typed.push(other),
+        }
+    }
+    String::from_utf8(typed).map_err(|_| Failure::new(Kind::Invalid, "what was typed is not UTF-8").into())
+}
