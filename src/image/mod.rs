@@ -1,5 +1,6 @@
 //! OCI content in and out: registries, archives, unpacking and packing of layers.
 
+pub mod archive;
 pub mod hash;
 pub mod manifest;
 pub mod pack;

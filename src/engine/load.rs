@@ -1,0 +1,50 @@
+//! `load`: images from an archive, of docker or of OCI, into the store.
+
+use std::fs::File;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+
+use crate::image::archive::read::{self, Archive, Options};
+use crate::model::layer::Identity;
+use crate::model::platform::Platform;
+use crate::model::progress::Progress;
+use crate::store::Store;
+
+pub use crate::image::archive::read::Loaded;
+
+/// What to load.
+#[derive(Clone, Debug)]
+pub struct LoadRequest {
+    /// The archive's file; standard input where there is none.
+    pub input: Option<PathBuf>,
+    /// Only images for this platform.
+    pub platform: Option<Platform>,
+}
+
+/// Loads all images of an archive, in their order there. It may be compressed by gzip, zstd, bzip2 or xz.
+///
+/// The process must be one that may give files the owners that `identity` stands for ([`super::namespace`]); it
+/// starts threads. `progress` gets `Loading` events by layer, and a line where a name is taken from another image.
+pub fn load(
+    store: &Store,
+    request: &LoadRequest,
+    identity: Identity,
+    progress: &dyn Progress,
+) -> Result<Vec<Loaded>> {
+    let options = Options { identity, platform: request.platform.clone() };
+    match &request.input {
+        Some(path) => {
+            let doing = || format!("cannot load {}", path.display());
+            let file = File::open(path).with_context(doing)?;
+            read::load(store, Archive::open(file).with_context(doing)?, &options, progress)
+                .with_context(doing)
+        }
+        None => {
+            let stdin =
+                File::from(rustix::io::dup(rustix::stdio::stdin()).context("cannot read standard input")?);
+            let archive = Archive::open(stdin).context("cannot read standard input")?;
+            read::load(store, archive, &options, progress).context("cannot load from standard input")
+        }
+    }
+}
