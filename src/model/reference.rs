@@ -74,7 +74,7 @@ impl Reference {
             return format!("{}/{}", self.registry, self.repository);
         }
         match self.repository.strip_prefix("library/") {
-            Some(short) if !short.contains('/') => short.to_owned(),
+            Some(short) if !short.contains('/') && !is_identifier(short) => short.to_owned(),
             _ => self.repository.clone(),
         }
     }
@@ -106,7 +106,7 @@ impl FromStr for Reference {
 }
 
 fn parse(text: &str) -> Result<Reference, String> {
-    if text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
+    if is_identifier(text) {
         return Err("64 hexadecimal digits are an image ID, not a name".into());
     }
     let (rest, digest) = match text.split_once('@') {
@@ -126,6 +126,11 @@ fn parse(text: &str) -> Result<Reference, String> {
         return Err("the name is longer than 255 characters".into());
     }
     Ok(Reference { registry, repository, tag: tag.map(str::to_owned), digest })
+}
+
+/// Whether `text` would be taken for an image ID.
+fn is_identifier(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 fn split_registry(name: &str) -> Result<(String, String), String> {
@@ -267,6 +272,8 @@ mod tests {
             assert_eq!(text.parse::<Reference>().unwrap().familiar(), text);
         }
         assert_eq!("docker.io/library/a/b".parse::<Reference>().unwrap().familiar(), "library/a/b");
+        let like_an_id = format!("library/{}", "b3".repeat(32));
+        assert_eq!(like_an_id.parse::<Reference>().unwrap().familiar(), like_an_id);
     }
 
     #[test]
