@@ -55,8 +55,10 @@ pub(crate) fn binary() -> PathBuf {
             let meta = fs::metadata(&built).expect("the binary");
             let time = meta.modified().expect("a time").duration_since(UNIX_EPOCH).expect("after 1970");
             forget_old_binaries();
+            // In a directory of its own, so that the program is called what users call it.
             let name = format!("dhow-{}-{}", meta.len(), time.as_nanos());
-            cached(&name, 0o755, |draft| {
+            fs::create_dir_all(dir().join(&name)).expect("a directory for the binary");
+            cached(&format!("{name}/dhow"), 0o755, |draft| {
                 fs::copy(&built, draft).expect("a copy of the binary");
             })
         })
@@ -70,7 +72,7 @@ fn forget_old_binaries() {
         let ours = entry.file_name().to_string_lossy().starts_with("dhow-");
         if ours && entry.metadata().ok().and_then(old) == Some(true) {
             // Another test process may have removed it first.
-            let _ = fs::remove_file(entry.path());
+            let _ = fs::remove_dir_all(entry.path());
         }
     }
 }
