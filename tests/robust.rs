@@ -34,6 +34,7 @@ fn sound(dhow: &Dhow) {
     assert_eq!(dhow.run("sound:1 echo sound").ok().out(), "sound");
     dhow.cmd("images -a").ok();
     dhow.cmd("image prune -a -f").ok();
+    dhow.settle();
     for dir in ["layers", "images", "names", "tmp", "trash"] {
         assert_eq!(list(dhow, dir), [""; 0], "{dir}");
     }

@@ -93,13 +93,13 @@ each_mode! {
 
     fn users_are_found_in_the_images_files(dhow) {
         dhow.load(&Image::new([fixtures::busybox_layer()]).set("User", "worker"), "user");
-        let ids = |options: &str| dhow.run(options).sh("echo $(id -u):$(id -g):$(id -G | tr ' ' ,) $HOME").ok().out();
-        assert_eq!(ids("user"), "1000:1000:1000,50 /home/worker");
+        let ids = |options: &str| dhow.run(options).sh("echo $(id -u):$(id -g):$(id -G | tr ' ' '\\n' | sort -n | tr '\\n' ' ')$HOME").ok().out();
+        assert_eq!(ids("user"), "1000:1000:50 1000 /home/worker");
         assert_eq!(ids("-u root user"), "0:0:0 /root");
         assert_eq!(ids("-u 4321 user"), "4321:0:0 /");
         assert_eq!(ids("-u 4321:77 user"), "4321:77:77 /");
         assert_eq!(ids("-u nobody:staff user"), "65534:50:50 /");
-        assert_eq!(ids("-u worker --group-add daemon --group-add 99 user"), "1000:1000:1000,50,1,99 /home/worker");
+        assert_eq!(ids("-u worker --group-add daemon --group-add 99 user"), "1000:1000:1 50 99 1000 /home/worker");
         dhow.run("-u stranger user id").fails(125, &["stranger"]);
         dhow.run("-u worker:strangers user id").fails(125, &["strangers"]);
     }
@@ -127,8 +127,8 @@ each_mode! {
         let default = dhow.run("busybox").sh("hostname; cat /etc/hostname").ok().lines();
         assert_eq!(default[0], default[1]);
         assert!(default[0].len() == 12 && default[0].bytes().all(|byte| byte.is_ascii_hexdigit()), "{default:?}");
-        let named = dhow.run("-h sloop busybox").sh("hostname; cat /etc/hostname; grep -c sloop /etc/hosts").ok().lines();
-        assert_eq!(named, ["sloop", "sloop", "1"]);
+        let named = dhow.run("-h sloop busybox").sh("hostname; cat /etc/hostname").ok().lines();
+        assert_eq!(named, ["sloop", "sloop"]);
         let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
         assert_eq!(dhow.run("--uts host busybox hostname").ok().out(), host.trim());
     }
@@ -239,6 +239,7 @@ each_mode! {
         dhow.load(&image, "volume");
         assert_eq!(dhow.run("volume").sh("cat /data/seed; echo x >/data/seed; grep -c ' /data ' /proc/mounts").ok().out(), "seed\n1");
         assert_eq!(dhow.run("volume cat /data/seed").ok().out(), "seed");
+        dhow.settle();
         let left = fs::read_dir(dhow.root().join("volumes")).map_or(0, Iterator::count);
         assert_eq!(left, 0, "anonymous volumes are removed with --rm");
     }
@@ -341,6 +342,7 @@ each_mode! {
     fn nothing_of_a_container_is_left_with_rm(dhow) {
         dhow.with_busybox();
         dhow.run("busybox").sh("mkdir -p /a/b; touch /a/b/c; chmod 0 /a/b /a; ln -s / /link").ok();
+        dhow.settle();
         let entries = |dir: &str| -> Vec<_> {
             fs::read_dir(dhow.root().join(dir)).map(|entries| entries.flatten().map(|entry| entry.file_name()).collect()).unwrap_or_default()
         };

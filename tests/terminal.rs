@@ -96,8 +96,7 @@ each_mode! {
         terminal.signal(Signal::KILL);
         assert_eq!(terminal.wait_for_end(), 137);
         // Whoever restores it does so while it ends.
-        let gone = support::leaks::check(&dhow.account, dhow.dir());
-        assert!(gone.is_ok(), "{gone:?}");
+        dhow.settle();
         assert!(terminal.settings().local_modes.contains(LocalModes::ICANON | LocalModes::ECHO));
     }
 
@@ -128,9 +127,9 @@ each_mode! {
         running.expect("ready");
         running.child.kill().unwrap();
         running.wait();
-        let gone = support::leaks::check(&dhow.account, dhow.dir());
-        assert!(gone.is_ok(), "{gone:?}");
+        dhow.settle();
         assert_eq!(dhow.run("busybox echo next").ok().out(), "next");
+        dhow.settle();
         let left = std::fs::read_dir(dhow.root().join("containers")).unwrap().flatten().filter(|entry| entry.file_name() != "by-name").count();
         assert_eq!(left, 0, "the next command removes what the killed one left");
     }

@@ -61,6 +61,9 @@ fn find(name: &str, search: &str) -> Result<PathBuf> {
     if name.contains('/') {
         let path = PathBuf::from(name);
         return match rustix::fs::stat(&path) {
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
+                Err(explain(name, &Errno::ISDIR.into()).into())
+            }
             Ok(_) => Ok(path),
             Err(error) => Err(explain(name, &error.into()).into()),
         };

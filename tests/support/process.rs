@@ -123,7 +123,8 @@ impl Running {
         }
         let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {what}: {error}"));
         let pidfd = pidfd_open(pid_of(&child), PidfdFlags::empty()).expect("pidfd of a child");
-        if let (Some(bytes), Some(mut pipe)) = (input, child.stdin.take()) {
+        if let Some(bytes) = input {
+            let mut pipe = child.stdin.take().expect("a pipe was asked for");
             // A command that ends without reading breaks the pipe, which is its right.
             thread::spawn(move || drop(pipe.write_all(&bytes)));
         }

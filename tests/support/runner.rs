@@ -117,6 +117,13 @@ impl Dhow {
         self
     }
 
+    /// Waits until nothing runs any more: a container's files are deleted after its command has ended.
+    pub(crate) fn settle(&self) {
+        if let Err(message) = leaks::check(&self.account, &self.dir) {
+            panic!("{message}");
+        }
+    }
+
     /// Everything that runs because of this test.
     pub(crate) fn processes(&self) -> Vec<leaks::Process> {
         leaks::processes(&self.account, &self.dir)

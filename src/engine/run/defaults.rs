@@ -51,7 +51,8 @@ fn command(spec: &mut ContainerSpec, defaults: &RunConfig) {
     }
 }
 
-/// The image's variables, then those asked for; a later one of the same name takes the earlier one's place.
+/// The image's variables, then those asked for; a later one of the same name takes the earlier one's place. A name
+/// without `=` (`-e NAME` of one that is not set outside) unsets.
 fn environment(image: &[String], asked: &[String]) -> Vec<String> {
     let name = |entry: &str| entry.split('=').next().unwrap_or_default().to_owned();
     let mut merged: Vec<String> = vec![DEFAULT_PATH.into()];
@@ -61,6 +62,7 @@ fn environment(image: &[String], asked: &[String]) -> Vec<String> {
             None => merged.push(entry.clone()),
         }
     }
+    merged.retain(|entry| entry.contains('='));
     merged
 }
 
@@ -153,6 +155,8 @@ mod tests {
     fn variables_are_overridden_in_place() {
         let spec = merged(|s| s.process.env = vec!["A=2".into(), "B=".into(), "HOSTNAME=h".into()]);
         assert_eq!(spec.process.env, ["PATH=/opt", "A=2", "B=", "HOSTNAME=h"]);
+        let spec = merged(|s| s.process.env = vec!["A".into(), "B".into(), "HOSTNAME=h".into()]);
+        assert_eq!(spec.process.env, ["PATH=/opt", "HOSTNAME=h"]);
     }
 
     #[test]
