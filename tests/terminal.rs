@@ -26,7 +26,7 @@ each_mode! {
         dhow.with_busybox();
         let mut terminal = dhow.run("-it busybox sh").pty(80, 24);
         terminal.expect("# ");
-        terminal.send("echo begin; sleep 1000; echo \"status $?\"\n");
+        terminal.send("sh -c 'echo begin; exec sleep 1000'\n");
         terminal.expect("\nbegin");
         terminal.send("\x03");
         terminal.expect("# ");

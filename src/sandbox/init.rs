@@ -37,6 +37,8 @@ fn become_container(
     streams: &Streams<'_>,
 ) -> Result<std::convert::Infallible> {
     sys::process::set_name(&format!("dhow: {}", plan.name));
+    // The caller's mask is not the container's business; this one is docker's.
+    rustix::process::umask(Mode::from_raw_mode(0o022));
     if plan.unshare.net {
         sys::net::loopback_up().context("bringing up the loopback interface")?;
     }
@@ -48,7 +50,10 @@ fn become_container(
     let root = rootfs::build(plan, prepared)?;
     let user = Database::read(root.as_fd()).resolve(&plan.process.user, &plan.process.groups)?;
     check_mapped(plan, &user)?;
-    let terminal = if plan.process.tty { Some(open_terminal(root.as_fd(), channel, &user)?) } else { None };
+    let terminal = match plan.process.tty {
+        true => Some(open_terminal(root.as_fd(), channel, &user, plan.process.terminal_size)?),
+        false => None,
+    };
     rootfs::pivot(root.as_fd())?;
     drop(root);
     enter_workdir(&plan.process.cwd)?;
@@ -94,10 +99,18 @@ fn check_mapped(plan: &Plan, user: &User) -> Result<()> {
 }
 
 /// Makes the container's terminal in its own devpts, binds it to /dev/console, and hands out the master side.
-fn open_terminal(root: BorrowedFd<'_>, channel: &Channel, user: &User) -> Result<OwnedFd> {
+fn open_terminal(
+    root: BorrowedFd<'_>,
+    channel: &Channel,
+    user: &User,
+    size: Option<(u16, u16)>,
+) -> Result<OwnedFd> {
     let devpts =
         sys::fs::open_in_root(root, Path::new("dev/pts"), OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?;
     let (master, slave) = sys::pty::open_pair(devpts.as_fd()).context("opening a terminal")?;
+    if let Some((rows, columns)) = size {
+        sys::pty::set_rows_and_columns(master.as_fd(), rows, columns)?;
+    }
     // With one id only, the terminal belongs to it already and any other owner is refused.
     let _ = sys::fs::chown_fd(slave.as_fd(), user.uid, rustix::fs::fstat(&slave)?.st_gid);
     let console = sys::fs::ensure_file_in_root(root, Path::new("dev/console"))?;

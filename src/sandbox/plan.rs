@@ -208,6 +208,8 @@ pub struct Process {
     pub groups: Vec<String>,
     /// Whether it has a terminal of its own.
     pub tty: bool,
+    /// Rows and columns that the terminal has from the first moment, where they are known.
+    pub terminal_size: Option<(u16, u16)>,
     /// Run dhow's own small init (at this path inside) as process 1.
     pub init: Option<String>,
     /// Resource limits: name, soft, hard; `u64::MAX` is unlimited.

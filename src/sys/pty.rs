@@ -34,6 +34,11 @@ pub fn size(terminal: BorrowedFd<'_>) -> io::Result<Winsize> {
     Ok(rustix::termios::tcgetwinsize(terminal)?)
 }
 
+/// Sets the window size of a terminal, whose size in pixels is unknown.
+pub fn set_rows_and_columns(terminal: BorrowedFd<'_>, rows: u16, columns: u16) -> io::Result<()> {
+    set_size(terminal, Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 })
+}
+
 /// Sets rows and columns.
 pub fn set_size(terminal: BorrowedFd<'_>, size: Winsize) -> io::Result<()> {
     Ok(rustix::termios::tcsetwinsize(terminal, size)?)

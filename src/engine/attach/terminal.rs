@@ -34,6 +34,12 @@ impl UserTerminal {
         Ok(())
     }
 
+    /// Rows and columns, where it has any.
+    pub(crate) fn size(&self) -> Option<(u16, u16)> {
+        let size = pty::size(self.fd.as_fd()).ok()?;
+        (size.ws_row > 0 && size.ws_col > 0).then_some((size.ws_row, size.ws_col))
+    }
+
     /// Gives `other` this terminal's rows and columns. A terminal that has none is left as it is.
     pub(crate) fn copy_size(&self, other: BorrowedFd<'_>) {
         if let Ok(size) = pty::size(self.fd.as_fd()) {

@@ -198,6 +198,7 @@ fn process(spec: &ContainerSpec) -> Result<Process> {
         user: user(spec),
         groups: process.groups.clone(),
         tty: process.tty,
+        terminal_size: None,
         init: spec.init.then(|| INIT_PATH.to_owned()),
         rlimits: spec.ulimits.iter().map(rlimit).collect(),
         oom_score_adj: spec.oom_score_adj,

@@ -160,7 +160,7 @@ fn start(
     let layers: Vec<Digest> = image.map(|image| image.config.rootfs.diff_ids).unwrap_or_default();
     let prepared = plan::make(store, &container, &layers, &identity)
         .and_then(|plan| Ok((plan, attach::prepare(&request.spec.process)?)));
-    let (plan, streams) = match prepared {
+    let (mut plan, streams) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => {
             super::remove::remove(store, container, true, &identity)?;
@@ -169,6 +169,7 @@ fn start(
     };
     let terminal =
         if request.spec.process.tty { UserTerminal::behind(std::io::stdin().as_fd())? } else { None };
+    plan.process.terminal_size = terminal.as_ref().and_then(UserTerminal::size);
     let spare = terminal.as_ref().map(UserTerminal::spare).transpose()?;
     let signals = SignalFd::blocking(&sys::signal::forwardable())?;
     let (theirs, ours) = wire::pair()?;
