@@ -73,6 +73,14 @@ impl ContainerFlags {
         self.security.fill(&mut spec)?;
         self.namespaces.fill(&mut spec)?;
         self.network.fill(&mut spec)?;
+        for device in spec.devices.iter().filter(|device| device.permissions != "rwm") {
+            let message = format!(
+                "--device {}: only a device cgroup could limit it to `{}`; the rights of the node itself hold",
+                device.host.display(),
+                device.permissions
+            );
+            report::warn(context, &message);
+        }
         let request =
             RunRequest { image, pull: self.pull, cidfile, quiet: self.quiet, ..RunRequest::default() };
         Ok(RunRequest { spec, platform: self.platform, ..request })

@@ -226,6 +226,7 @@ fn rlimit(limit: &Ulimit) -> (String, u64, u64) {
 
 fn confinement(spec: &ContainerSpec, identity: &Identity) -> Result<Confinement> {
     let security = &spec.security;
+    refuse_labels(spec)?;
     let capabilities = caps::tweak(&security.cap_add, &security.cap_drop, security.privileged)?;
     Ok(Confinement {
         capabilities: capabilities.bits(),
@@ -233,6 +234,24 @@ fn confinement(spec: &ContainerSpec, identity: &Identity) -> Result<Confinement>
         seccomp: seccomp_plan(spec, capabilities)?,
         emulate_root: !identity.is_mapped(),
     })
+}
+
+/// Security modules' profiles cannot be switched by an unprivileged user; asking for none is fine.
+fn refuse_labels(spec: &ContainerSpec) -> Result<()> {
+    let refused = |what: String| {
+        let failure =
+            Failure::new(Kind::Unsupported, format!("--security-opt {what}: dhow cannot switch profiles"));
+        failure.hint("the container keeps the profile that dhow itself runs under; leave the option out")
+    };
+    if let Some(profile) = &spec.security.apparmor
+        && profile != "unconfined"
+    {
+        return Err(refused(format!("apparmor={profile}")).into());
+    }
+    match spec.security.labels.iter().find(|label| *label != "disable") {
+        Some(label) => Err(refused(format!("label={label}")).into()),
+        None => Ok(()),
+    }
 }
 
 fn seccomp_plan(spec: &ContainerSpec, capabilities: CapSet) -> Result<SeccompPlan> {
