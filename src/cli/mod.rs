@@ -4,6 +4,7 @@
 //! definition found there is built. The whole tree exists for help, completions and man pages.
 
 mod cmd;
+mod confirm;
 mod entry;
 mod environment;
 mod fetch;

@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::rmi::{Removal, finish_removal};
 use crate::model::digest::Digest;
+use crate::model::filter::LabelFilter;
 use crate::store::{Image, Store};
 
 /// Which images to remove.
@@ -17,29 +18,6 @@ pub struct PruneRequest {
     pub until: Option<jiff::Timestamp>,
     /// Conditions on labels; all must hold.
     pub labels: Vec<LabelFilter>,
-}
-
-/// A condition on the labels of an image: `label=KEY[=VALUE]` or `label!=KEY[=VALUE]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LabelFilter {
-    /// The label.
-    pub key: String,
-    /// Its value, where one is asked for.
-    pub value: Option<String>,
-    /// Whether the image must have it, or must not.
-    pub wanted: bool,
-}
-
-impl LabelFilter {
-    fn holds(&self, image: &Image) -> bool {
-        let found = image.config.config.labels.as_ref().and_then(|labels| labels.get(&self.key));
-        let has = match (&self.value, found) {
-            (Some(value), Some(found)) => value == found,
-            (None, found) => found.is_some(),
-            (Some(_), None) => false,
-        };
-        has == self.wanted
-    }
 }
 
 /// Removes images without a tag, or all, that no container uses and that the request's conditions hold for; and
@@ -77,7 +55,7 @@ impl PruneRequest {
             (Some(until), Some(created)) => created < until,
             _ => true,
         };
-        old && self.labels.iter().all(|label| label.holds(image))
+        old && self.labels.iter().all(|label| label.holds(image.config.config.labels.as_ref()))
     }
 }
 

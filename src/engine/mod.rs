@@ -7,6 +7,7 @@ pub mod image_prune;
 pub mod import;
 pub mod load;
 pub mod login;
+pub mod moment;
 pub mod namespace;
 mod plan;
 pub mod ps;

@@ -8,6 +8,7 @@ pub mod device;
 pub mod digest;
 pub mod duration;
 pub mod environment;
+pub mod filter;
 pub mod hosts;
 pub mod image;
 pub mod key_value;

@@ -14,6 +14,9 @@ pub(crate) const ENTRIES: &[Entry] = &[
     image::pull::ENTRY,
     registry::login::ENTRY,
     registry::logout::ENTRY,
+    image::prune::ENTRY,
+    image::rm::ENTRY,
+    image::tag::ENTRY,
     system::completion::ENTRY,
     system::version::ENTRY,
 ];

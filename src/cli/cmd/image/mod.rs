@@ -1,3 +1,6 @@
 //! Commands about images.
 
+pub(crate) mod prune;
 pub(crate) mod pull;
+pub(crate) mod rm;
+pub(crate) mod tag;

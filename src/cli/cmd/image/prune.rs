@@ -1,0 +1,84 @@
+//! `image prune`: remove images that nobody would miss.
+
+use clap::Args;
+
+use crate::cli::confirm::confirm;
+use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::{environment, output};
+use crate::engine::image_prune::{PruneRequest, prune_images};
+use crate::engine::rmi::{Removal, Removed};
+use crate::engine::{moment, namespace};
+use crate::error::Failure;
+use crate::model::bytes;
+use crate::model::filter::{Filter, LabelFilter};
+use crate::store::Store;
+
+pub(crate) const ENTRY: Entry = Entry::new::<Prune>(
+    &["image prune"],
+    "[OPTIONS]",
+    "Remove images that have no tag, or that nothing uses",
+);
+
+/// Arguments of `image prune`.
+#[derive(Args)]
+pub(crate) struct Prune {
+    /// Remove all that no container uses, not only those without a tag
+    #[arg(short, long)]
+    all: bool,
+    /// Only those that match: until=TIME, label=KEY[=VALUE], label!=KEY[=VALUE]
+    #[arg(long, value_name = "FILTER")]
+    filter: Vec<Filter>,
+    /// Do not ask
+    #[arg(short, long)]
+    force: bool,
+}
+
+impl Verb for Prune {
+    fn run(self, _context: &Context) -> Outcome {
+        let request = self.request()?;
+        if !self.force && !confirm(warning(request.all))? {
+            return Ok(0);
+        }
+        namespace::enter(&environment::all())?;
+        let store = Store::open(environment::data_root()?)?;
+        store.sweep()?;
+        output::print(&text(&prune_images(&store, &request)?))?;
+        Ok(0)
+    }
+}
+
+impl Prune {
+    fn request(&self) -> Result<PruneRequest, Failure> {
+        let mut request = PruneRequest { all: self.all, ..PruneRequest::default() };
+        for filter in &self.filter {
+            match filter.key.as_str() {
+                "until" => request.until = Some(moment::parse(&filter.value, jiff::Timestamp::now())?),
+                "label" => request.labels.push(LabelFilter::new(&filter.value, true)),
+                "label!" => request.labels.push(LabelFilter::new(&filter.value, false)),
+                "dangling" => request.all = !filter.boolean()?,
+                _ => return Err(filter.unknown("until, label, label!, dangling")),
+            }
+        }
+        Ok(request)
+    }
+}
+
+fn warning(all: bool) -> &'static str {
+    match all {
+        true => "This will remove all images without at least one container associated to them.",
+        false => "This will remove all dangling images.",
+    }
+}
+
+fn text(removal: &Removal) -> String {
+    let mut text = String::new();
+    for line in &removal.lines {
+        text += if text.is_empty() { "Deleted Images:\n" } else { "" };
+        text += &match line {
+            Removed::Untagged(name) => format!("untagged: {name}\n"),
+            Removed::Deleted(digest) => format!("deleted: {digest}\n"),
+        };
+    }
+    text += if text.is_empty() { "" } else { "\n" };
+    text + &format!("Total reclaimed space: {}\n", bytes::human(removal.reclaimed))
+}

@@ -1,0 +1,54 @@
+//! Points in time as filters name them: absolute, or so long before now.
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+
+use crate::error::{Failure, invalid};
+use crate::model::duration;
+
+/// Reads RFC 3339, a date or date and time in the machine's zone, seconds since 1970, or a span (`24h`) before `now`.
+pub fn parse(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
+    read(text, now).ok_or_else(|| {
+        invalid(format!("`{}` is not a point in time", text.escape_debug()))
+            .hint("as 2024-01-02T15:04:05Z, 2024-01-02, seconds since 1970, or 24h for a day ago")
+    })
+}
+
+fn read(text: &str, now: Timestamp) -> Option<Timestamp> {
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Some(time);
+    }
+    if let Ok(time) = text.parse::<DateTime>() {
+        return time.to_zoned(TimeZone::system()).ok().map(|time| time.timestamp());
+    }
+    let whole = text.split_once('.').map_or(text, |(whole, _)| whole);
+    if let Ok(seconds) = whole.parse::<i64>() {
+        return Timestamp::from_second(seconds).ok();
+    }
+    now.checked_sub(duration::parse(text).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_spellings() {
+        let now = "2024-03-01T00:00:00Z".parse().unwrap();
+        for (text, time) in [
+            ("2024-01-02T03:04:05Z", "2024-01-02T03:04:05Z"),
+            ("2024-01-02T03:04:05+01:00", "2024-01-02T02:04:05Z"),
+            ("1704164645", "2024-01-02T03:04:05Z"),
+            ("1704164645.123", "2024-01-02T03:04:05Z"),
+            ("24h", "2024-02-29T00:00:00Z"),
+            ("1h30m", "2024-02-29T22:30:00Z"),
+        ] {
+            assert_eq!(parse(text, now).unwrap(), time.parse::<Timestamp>().unwrap(), "{text}");
+        }
+        assert!(parse("2024-01-02", now).is_ok() && parse("2024-01-02T03:04", now).is_ok());
+        for bad in ["", "yesterday", "-1h", "99999999999999999999", "9999999999h"] {
+            assert!(parse(bad, now).is_err(), "{bad}");
+        }
+    }
+}

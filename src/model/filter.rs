@@ -1,0 +1,107 @@
+//! Conditions of `--filter`: a key and a value each, and those on labels.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use crate::error::{Failure, invalid};
+
+/// `KEY=VALUE` as given; which keys there are is the command's affair.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filter {
+    /// What is looked at, in lower case.
+    pub key: String,
+    /// What it must be.
+    pub value: String,
+}
+
+impl FromStr for Filter {
+    type Err = Failure;
+
+    fn from_str(text: &str) -> Result<Self, Failure> {
+        let (key, value) = text.split_once('=').ok_or_else(|| {
+            invalid(format!("invalid filter '{}'", text.escape_debug())).hint("name=value is expected")
+        })?;
+        Ok(Self { key: key.trim().to_lowercase(), value: value.trim().to_owned() })
+    }
+}
+
+impl Filter {
+    /// The error for a key that the command does not know.
+    pub fn unknown(&self, known: &str) -> Failure {
+        invalid(format!("invalid filter '{}'", self.key.escape_debug())).hint(format!("there are: {known}"))
+    }
+
+    /// The value as true or false.
+    pub fn boolean(&self) -> Result<bool, Failure> {
+        match self.value.to_ascii_lowercase().as_str() {
+            "1" | "t" | "true" => Ok(true),
+            "0" | "f" | "false" => Ok(false),
+            _ => Err(invalid(format!(
+                "invalid filter '{}={}': true or false is expected",
+                self.key,
+                self.value.escape_debug()
+            ))),
+        }
+    }
+}
+
+/// A condition on labels: `label=KEY[=VALUE]` or `label!=KEY[=VALUE]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabelFilter {
+    /// The label.
+    pub key: String,
+    /// Its value, where one is asked for.
+    pub value: Option<String>,
+    /// Whether the object must have it, or must not.
+    pub wanted: bool,
+}
+
+impl LabelFilter {
+    /// Reads `KEY[=VALUE]`.
+    pub fn new(text: &str, wanted: bool) -> Self {
+        match text.split_once('=') {
+            Some((key, value)) => Self { key: key.into(), value: Some(value.into()), wanted },
+            None => Self { key: text.into(), value: None, wanted },
+        }
+    }
+
+    /// Whether it holds for these labels.
+    pub fn holds(&self, labels: Option<&BTreeMap<String, String>>) -> bool {
+        let found = labels.and_then(|labels| labels.get(&self.key));
+        let has = match (&self.value, found) {
+            (Some(value), Some(found)) => value == found,
+            (None, found) => found.is_some(),
+            (Some(_), None) => false,
+        };
+        has == self.wanted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_and_values() {
+        let filter: Filter = "Label!=a=b".parse().unwrap();
+        assert_eq!((filter.key.as_str(), filter.value.as_str()), ("label!", "a=b"));
+        assert!("dangling".parse::<Filter>().is_err());
+        assert!("dangling=maybe".parse::<Filter>().unwrap().boolean().is_err());
+        assert!("dangling=1".parse::<Filter>().unwrap().boolean().unwrap());
+    }
+
+    #[test]
+    fn labels() {
+        let labels = BTreeMap::from([("a".to_owned(), "b".to_owned())]);
+        for (text, wanted, holds) in [
+            ("a", true, true),
+            ("a=b", true, true),
+            ("a=c", true, false),
+            ("c", true, false),
+            ("a", false, false),
+        ] {
+            assert_eq!(LabelFilter::new(text, wanted).holds(Some(&labels)), holds, "{text}");
+        }
+        assert!(!LabelFilter::new("a", true).holds(None));
+    }
+}
