@@ -5,6 +5,7 @@ pub mod demo;
 mod image_files;
 pub mod image_prune;
 pub mod import;
+pub mod info;
 pub mod load;
 pub mod login;
 pub mod moment;

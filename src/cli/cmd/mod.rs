@@ -18,6 +18,7 @@ pub(crate) const ENTRIES: &[Entry] = &[
     image::rm::ENTRY,
     image::tag::ENTRY,
     system::completion::ENTRY,
+    system::info::ENTRY,
     system::version::ENTRY,
 ];
 

@@ -1,4 +1,5 @@
 //! Commands about dhow itself.
 
 pub(crate) mod completion;
+pub(crate) mod info;
 pub(crate) mod version;

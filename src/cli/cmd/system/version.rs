@@ -1,15 +1,20 @@
 //! `version`, and the line of `--version`.
 
 use clap::Args;
+use serde_json::{Value, json};
 
 use crate::cli::entry::{Context, Entry, Outcome, Verb};
 use crate::cli::output;
+use crate::cli::template::Template;
+use crate::model::platform::Platform;
 
 pub(crate) const ENTRY: Entry =
     Entry::new::<Version>(&["version"], "[OPTIONS]", "Show the version and what it is compatible with");
 
-/// The release of docker's client whose command line this is.
+/// The release of docker's client whose command line this is, and the version of the interface it speaks.
 const DOCKER_VERSION: &str = "28.4.0";
+const API_VERSION: &str = "1.51";
+const OLDEST_API_VERSION: &str = "1.24";
 
 /// Arguments of `version`.
 #[derive(Args)]
@@ -21,17 +26,71 @@ pub(crate) struct Version {
 
 impl Verb for Version {
     fn run(self, context: &Context) -> Outcome {
-        let _ = self.format;
-        one_line(context)
+        let data = data(context);
+        match self.format.as_deref() {
+            None | Some("") => output::print(&shown(&data))?,
+            Some("json") => output::print_line(&data.to_string())?,
+            Some(template) => output::print_line(&Template::parse(template)?.render(&data)?)?,
+        }
+        Ok(0)
     }
 }
 
 /// The answer to `--version`.
 pub(crate) fn one_line(context: &Context) -> Outcome {
-    let own = env!("CARGO_PKG_VERSION");
     output::print_line(&match context.as_docker() {
-        true => format!("Docker version {DOCKER_VERSION}, build dhow-{own}"),
-        false => format!("dhow version {own}"),
+        true => format!("Docker version {DOCKER_VERSION}, build dhow-{}", env!("CARGO_PKG_VERSION")),
+        false => format!("dhow version {}", env!("CARGO_PKG_VERSION")),
     })?;
     Ok(0)
+}
+
+/// The version to name: scripts that call `docker` compare it with docker's.
+pub(crate) fn named(context: &Context) -> &'static str {
+    if context.as_docker() { DOCKER_VERSION } else { env!("CARGO_PKG_VERSION") }
+}
+
+fn data(context: &Context) -> Value {
+    let platform = Platform::host();
+    let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
+    let (version, commit) = (named(context), format!("dhow-{}", env!("CARGO_PKG_VERSION")));
+    let details = json!({
+        "ApiVersion": API_VERSION, "Arch": platform.architecture, "GitCommit": commit,
+        "KernelVersion": kernel, "MinAPIVersion": OLDEST_API_VERSION, "Os": platform.os,
+    });
+    json!({
+        "Client": {
+            "Platform": {"Name": "dhow"}, "Version": version, "ApiVersion": API_VERSION, "APIVersion": API_VERSION,
+            "DefaultAPIVersion": API_VERSION, "GitCommit": commit, "Os": platform.os, "Arch": platform.architecture,
+            "Context": "default",
+        },
+        "Server": {
+            "Platform": {"Name": "dhow"},
+            "Components": [{"Name": "Engine", "Version": version, "Details": details}],
+            "Version": version, "ApiVersion": API_VERSION, "APIVersion": API_VERSION,
+            "MinAPIVersion": OLDEST_API_VERSION, "GitCommit": commit, "Os": platform.os,
+            "Arch": platform.architecture, "KernelVersion": kernel,
+        },
+    })
+}
+
+fn shown(data: &Value) -> String {
+    let client = |name: &str| data["Client"][name].as_str().unwrap_or_default();
+    let server = |name: &str| data["Server"][name].as_str().unwrap_or_default();
+    let mut text = String::from("Client:\n");
+    text += &format!(" Version:           {}\n", client("Version"));
+    text += &format!(" API version:       {}\n", client("APIVersion"));
+    text += &format!(" Build:             {}\n", client("GitCommit"));
+    text += &format!(" OS/Arch:           {}/{}\n", client("Os"), client("Arch"));
+    text += &format!(" Context:           {}\n", client("Context"));
+    text += "\nServer: none; each command is its own engine\n Engine:\n";
+    text += &format!("  Version:          {}\n", server("Version"));
+    text += &format!(
+        "  API version:      {} (minimum version {})\n",
+        server("APIVersion"),
+        server("MinAPIVersion")
+    );
+    text += &format!("  OS/Arch:          {}/{}\n", server("Os"), server("Arch"));
+    text += &format!("  Kernel:           {}\n", server("KernelVersion"));
+    text
 }

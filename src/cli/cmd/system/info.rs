@@ -1,0 +1,117 @@
+//! `info`: what dhow found on this machine, in docker's fields as far as they are true.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::version;
+use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::template::Template;
+use crate::cli::{environment, output};
+use crate::engine::info::{self, Info};
+use crate::engine::namespace;
+use crate::model::{bytes, environment::Environment};
+use crate::store::Store;
+
+pub(crate) const ENTRY: Entry = Entry::new::<ShowInfo>(
+    &["system info", "info"],
+    "[OPTIONS]",
+    "Show what dhow found on this machine, and what is missing",
+);
+
+/// Arguments of `info`.
+#[derive(Args)]
+pub(crate) struct ShowInfo {
+    /// Print with a Go template, or `json`
+    #[arg(short, long, value_name = "TEMPLATE")]
+    format: Option<String>,
+}
+
+impl Verb for ShowInfo {
+    fn run(self, context: &Context) -> Outcome {
+        let store = Store::open(environment::data_root()?)?;
+        let environment = environment::all();
+        let info = info::info(&store, &namespace::identity(&environment))?;
+        let root = store.root().display().to_string();
+        match self.format.as_deref() {
+            None | Some("") => output::print(&shown(&info, &root, context))?,
+            Some("json") => output::print_line(&data(&info, &root, context, &environment).to_string())?,
+            Some(template) => {
+                let data = data(&info, &root, context, &environment);
+                output::print_line(&Template::parse(template)?.render(&data)?)?;
+            }
+        }
+        Ok(0)
+    }
+}
+
+fn identity(info: &Info) -> &'static str {
+    if info.single_because.is_some() { "single" } else { "mapped" }
+}
+
+fn shown(info: &Info, root: &str, context: &Context) -> String {
+    let mut text = format!("Client:\n Version:    {}\n Context:    default\n", version::named(context));
+    text += &format!(" Debug Mode: {}\n\nServer:\n", context.globals.debug);
+    let mut line = |name: &str, value: &str| text += &format!(" {name}: {value}\n");
+    line("Containers", &(info.running + info.stopped).to_string());
+    line(" Running", &info.running.to_string());
+    line(" Paused", "0");
+    line(" Stopped", &info.stopped.to_string());
+    line("Images", &info.images.to_string());
+    line("Server Version", version::named(context));
+    line("Storage Driver", "overlay");
+    line(" Backing Filesystem", &info.backing_file_system);
+    line("Identity", identity(info));
+    line("Logging Driver", "none");
+    line("Cgroup Driver", "none");
+    line("Cgroup Version", &info.cgroups.to_string());
+    line("Network", "none host");
+    line("Security Options", "seccomp (builtin), rootless, cgroupns");
+    line("Kernel Version", &info.kernel);
+    line("Operating System", &info.system);
+    line("OSType", "linux");
+    line("Architecture", &info.machine);
+    line("CPUs", &info.processors.to_string());
+    line("Total Memory", &bytes::binary(info.memory));
+    line("Name", &info.host);
+    line("Docker Root Dir", root);
+    for warning in &info.warnings {
+        text += &format!("WARNING: {warning}\n");
+    }
+    text
+}
+
+fn data(info: &Info, root: &str, context: &Context, environment: &Environment) -> Value {
+    let proxy = |name: &str| {
+        environment
+            .text(name)
+            .or_else(|| environment.text(&name.to_lowercase()))
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let mut data = json!({
+        "Containers": info.running + info.stopped, "ContainersRunning": info.running, "ContainersPaused": 0,
+        "ContainersStopped": info.stopped, "Images": info.images,
+        "Driver": "overlay", "DriverStatus": [["Backing Filesystem", info.backing_file_system]],
+        "Plugins": {"Volume": ["local"], "Network": ["host", "none"], "Authorization": null, "Log": ["none"]},
+        "Identity": identity(info), "IdentityReason": info.single_because,
+        "LoggingDriver": "none", "CgroupDriver": "none", "CgroupVersion": info.cgroups.to_string(),
+        "MemoryLimit": false, "SwapLimit": false, "CpuCfsPeriod": false, "CpuCfsQuota": false, "CPUShares": false,
+        "CPUSet": false, "PidsLimit": false, "OomKillDisable": false, "IPv4Forwarding": false,
+        "Debug": context.globals.debug, "NEventsListener": 0,
+    });
+    let machine = json!({
+        "KernelVersion": info.kernel, "OperatingSystem": info.system, "OSVersion": info.system_version,
+        "OSType": "linux", "Architecture": info.machine, "NCPU": info.processors, "MemTotal": info.memory,
+        "Name": info.host, "DockerRootDir": root, "IndexServerAddress": "https://index.docker.io/v1/",
+        "HttpProxy": proxy("HTTP_PROXY"), "HttpsProxy": proxy("HTTPS_PROXY"), "NoProxy": proxy("NO_PROXY"),
+        "Labels": [], "ExperimentalBuild": false, "ServerVersion": version::named(context), "InitBinary": "dhow",
+        "DefaultRuntime": "dhow", "Runtimes": {"dhow": {"path": "dhow"}},
+        "SecurityOptions": ["name=seccomp,profile=builtin", "name=rootless", "name=cgroupns"],
+        "Warnings": info.warnings, "ServerErrors": [],
+        "ClientInfo": {"Debug": context.globals.debug, "Version": version::named(context), "Context": "default", "Plugins": [], "Warnings": null},
+    });
+    if let (Some(data), Value::Object(machine)) = (data.as_object_mut(), machine) {
+        data.extend(machine);
+    }
+    data
+}

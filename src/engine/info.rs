@@ -1,0 +1,131 @@
+//! `info`: what dhow found here: the account's ids, the store, the kernel, and what is missing.
+
+use std::fs;
+
+use anyhow::Result;
+
+use super::ps::{self, Query};
+use crate::sandbox::identity::Identity;
+use crate::store::Store;
+
+/// The findings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Info {
+    /// Containers that run.
+    pub running: usize,
+    /// Containers that do not.
+    pub stopped: usize,
+    /// Images.
+    pub images: usize,
+    /// Name of the file system that the data root lies on, or its magic number.
+    pub backing_file_system: String,
+    /// Why the account has one id only; `None` where it has a range.
+    pub single_because: Option<String>,
+    /// Release of the kernel.
+    pub kernel: String,
+    /// The machine's name for its architecture, `x86_64`.
+    pub machine: String,
+    /// Host name.
+    pub host: String,
+    /// The distribution's name, from os-release(5).
+    pub system: String,
+    /// The distribution's version.
+    pub system_version: String,
+    /// Processors that this process may use.
+    pub processors: usize,
+    /// Bytes of memory in the machine.
+    pub memory: u64,
+    /// Version of the cgroup hierarchy.
+    pub cgroups: u8,
+    /// What does not work here, and what to do about it.
+    pub warnings: Vec<String>,
+}
+
+/// Looks around.
+pub fn info(store: &Store, identity: &Identity) -> Result<Info> {
+    let containers = ps::list(store, &Query { all: true, ..Query::default() })?;
+    let running = containers.iter().filter(|container| container.running).count();
+    let uname = rustix::system::uname();
+    let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
+    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let single_because =
+        (!identity.is_mapped()).then(|| identity.why_single().unwrap_or_default().to_owned());
+    Ok(Info {
+        running,
+        stopped: containers.len() - running,
+        images: store.images()?.len(),
+        backing_file_system: file_system(store),
+        warnings: warnings(single_because.as_deref()),
+        single_because,
+        kernel: text(uname.release()),
+        machine: text(uname.machine()),
+        host: text(uname.nodename()),
+        system: release_field(&release, "PRETTY_NAME").unwrap_or_else(|| "Linux".into()),
+        system_version: release_field(&release, "VERSION_ID").unwrap_or_default(),
+        processors: std::thread::available_parallelism().map_or(1, usize::from),
+        memory: memory(&fs::read_to_string("/proc/meminfo").unwrap_or_default()),
+        cgroups: if fs::exists("/sys/fs/cgroup/cgroup.controllers").unwrap_or(false) { 2 } else { 1 },
+    })
+}
+
+fn warnings(single_because: Option<&str>) -> Vec<String> {
+    let mut warnings = vec![
+        "No limits of memory, processors or processes: this version sets no cgroup limits".to_owned(),
+        "No bridge network: containers have --network none or --network host".to_owned(),
+    ];
+    if let Some(why) = single_because {
+        warnings.push(format!("One user id in containers, other owners are emulated: {why}"));
+    }
+    warnings
+}
+
+/// The names of statfs(2)'s magic numbers that data roots lie on.
+const FILE_SYSTEMS: [(u64, &str); 11] = [
+    (0xef53, "extfs"),
+    (0x5846_5342, "xfs"),
+    (0x9123_683e, "btrfs"),
+    (0x0102_1994, "tmpfs"),
+    (0x794c_7630, "overlayfs"),
+    (0x6969, "nfs"),
+    (0x2fc1_2fc1, "zfs"),
+    (0xf2f5_2010, "f2fs"),
+    (0xf15f, "ecryptfs"),
+    (0x6573_5546, "fuse"),
+    (0xca45_1a4e, "bcachefs"),
+];
+
+/// The store's directory may not exist yet; then it will be made below the nearest one that does.
+fn file_system(store: &Store) -> String {
+    let found = store.root().ancestors().find_map(|dir| rustix::fs::statfs(dir).ok());
+    let Some(magic) = found.and_then(|found| u64::try_from(found.f_type).ok()) else {
+        return "<unknown>".into();
+    };
+    let known = FILE_SYSTEMS.iter().find(|(number, _)| *number == magic);
+    known.map_or_else(|| format!("{magic:#x}"), |(_, name)| (*name).to_owned())
+}
+
+fn release_field(release: &str, name: &str) -> Option<String> {
+    let value = release.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))?;
+    Some(value.trim().trim_matches(['"', '\'']).to_owned())
+}
+
+fn memory(meminfo: &str) -> u64 {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kilobytes = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+    kilobytes.unwrap_or_default().saturating_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_systems_files() {
+        let release = "NAME=\"x\"\nPRETTY_NAME=\"Debian GNU/Linux 12\"\nVERSION_ID='12'\n";
+        assert_eq!(release_field(release, "PRETTY_NAME").as_deref(), Some("Debian GNU/Linux 12"));
+        assert_eq!(release_field(release, "VERSION_ID").as_deref(), Some("12"));
+        assert_eq!(release_field(release, "ID"), None);
+        assert_eq!(memory("MemFree: 5 kB\nMemTotal:       2048 kB\n"), 2 << 20);
+        assert_eq!(memory("nonsense"), 0);
+    }
+}
