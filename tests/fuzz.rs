@@ -10,6 +10,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dhow::image::manifest::Manifest;
+use dhow::image::registry::challenge;
+use dhow::image::registry::text::{join, printable, split_port};
 use dhow::model::digest::Digest;
 use dhow::model::image::ImageConfig;
 use dhow::model::platform::Platform;
@@ -185,5 +187,33 @@ fn configurations() {
                     .all(|digest| digest.hex().bytes().all(|byte| byte.is_ascii_hexdigit()))
             );
         }
+    });
+}
+
+#[test]
+fn what_registries_say() {
+    let seeds = seeds(&[
+        r#"Bearer realm="https://auth.example/token?a=b",service="fleet",scope="repository:a/b:pull,push""#,
+        r#"Negotiate YWJj==, Basic realm="a \"b\", c", charset=UTF-8"#,
+        "</v2/a/tags/list?last=b&n=2>; rel=\"next\"",
+        "https://storage.example:8443/data?signature=%2F#end",
+        "//storage.example/x",
+        "../x",
+        "\u{1b}[2J\u{202e}denied\r\n",
+    ]);
+    let base: ureq::http::Uri = "https://registry.example:5000/v2/a/tags/list?n=1".parse().unwrap();
+    feed("header", &seeds, |input| {
+        let text = String::from_utf8_lossy(input);
+        for challenge in challenge::parse(&text) {
+            assert!(
+                !challenge.scheme.is_empty() && challenge.scheme == challenge.scheme.to_ascii_lowercase()
+            );
+        }
+        if let Some(uri) = join(&base, &text) {
+            assert!(matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some());
+        }
+        assert!(!printable(&text).contains(char::is_control));
+        let (host, _) = split_port(&text);
+        assert!(text.contains(host));
     });
 }

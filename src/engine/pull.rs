@@ -64,6 +64,11 @@ pub fn prepare(environment: &Environment, request: PullRequest) -> Result<Prepar
         return Err(invalid("a tag cannot be used together with --all-tags").into());
     }
     let doing = || format!("cannot pull {}", reference.familiar());
+    if super::demo::is_demo(&reference.familiar()) {
+        return Err(invalid("the demonstration is built into dhow and on no registry")
+            .hint(format!("`dhow run {}` makes it", reference.familiar()))
+            .into());
+    }
     let registries = Registries::load(environment)?;
     let http = Arc::new(Http::new(environment, Patience::default())?);
     let (sources, warnings) =

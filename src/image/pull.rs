@@ -150,8 +150,9 @@ impl Puller<'_> {
                         match self.layer(layer) {
                             Ok(lease) => fetched.lock().unwrap_or_else(PoisonError::into_inner).push(lease),
                             Err(error) => {
-                                self.repository.give_up();
+                                // First the reason, then the end of the others, whose errors are no reasons.
                                 failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                                self.repository.give_up();
                                 return;
                             }
                         }

@@ -21,67 +21,86 @@ struct Answer {
     secret: String,
 }
 
-/// Asks a helper for the credential of `server`; `None` if it has none.
-pub(super) fn get(name: &str, server: &str) -> Result<Option<Credential>> {
-    let output = match run(name, "get", server.as_bytes())? {
-        Ok(output) => output,
-        Err(said) if said.contains("credentials not found") => return Ok(None),
-        Err(said) => return Err(refused(name, &said).into()),
-    };
-    let answer: Answer = serde_json::from_slice(&output).map_err(|_| {
-        Failure::new(Kind::Other, format!("the answer of docker-credential-{name} is malformed"))
-    })?;
-    if answer.secret.is_empty() {
-        return Ok(None);
+/// A helper that a file names.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Helper<'a> {
+    /// What follows `docker-credential-`.
+    pub(super) name: &'a str,
+    /// The `PATH` to find it by.
+    pub(super) path: Option<&'a str>,
+}
+
+impl Helper<'_> {
+    /// Asks for the credential of `server`; `None` if the helper has none.
+    pub(super) fn get(&self, server: &str) -> Result<Option<Credential>> {
+        let name = self.name;
+        let output = match self.run("get", server.as_bytes())? {
+            Ok(output) => output,
+            Err(said) if said.contains("credentials not found") => return Ok(None),
+            Err(said) => return Err(refused(name, &said).into()),
+        };
+        let answer: Answer = serde_json::from_slice(&output).map_err(|_| {
+            Failure::new(Kind::Other, format!("the answer of docker-credential-{name} is malformed"))
+        })?;
+        if answer.secret.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(match answer.username.as_str() {
+            TOKEN_USER => Credential::Identity(answer.secret),
+            _ => Credential::Password { username: answer.username, password: answer.secret },
+        }))
     }
-    Ok(Some(match answer.username.as_str() {
-        TOKEN_USER => Credential::Identity(answer.secret),
-        _ => Credential::Password { username: answer.username, password: answer.secret },
-    }))
-}
 
-/// Gives a credential to a helper.
-pub(super) fn store(name: &str, server: &str, credential: &Credential) -> Result<()> {
-    let (username, secret) = match credential {
-        Credential::Password { username, password } => (username.as_str(), password),
-        Credential::Identity(token) | Credential::Access(token) => (TOKEN_USER, token),
-    };
-    let text = json!({ "ServerURL": server, "Username": username, "Secret": secret }).to_string();
-    run(name, "store", text.as_bytes())?.map(drop).map_err(|said| refused(name, &said).into())
-}
+    /// Gives it a credential to keep.
+    pub(super) fn store(&self, server: &str, credential: &Credential) -> Result<()> {
+        let (username, secret) = match credential {
+            Credential::Password { username, password } => (username.as_str(), password),
+            Credential::Identity(token) | Credential::Access(token) => (TOKEN_USER, token),
+        };
+        let text = json!({ "ServerURL": server, "Username": username, "Secret": secret }).to_string();
+        self.run("store", text.as_bytes())?.map(drop).map_err(|said| refused(self.name, &said).into())
+    }
 
-/// Makes a helper forget the credential of `server`.
-pub(super) fn erase(name: &str, server: &str) -> Result<()> {
-    run(name, "erase", server.as_bytes())?.map(drop).map_err(|said| refused(name, &said).into())
+    /// Makes it forget the credential of `server`.
+    pub(super) fn erase(&self, server: &str) -> Result<()> {
+        self.run("erase", server.as_bytes())?.map(drop).map_err(|said| refused(self.name, &said).into())
+    }
+
+    /// Runs it. The inner error is what it said when it failed.
+    fn run(&self, verb: &str, input: &[u8]) -> Result<Result<Vec<u8>, String>> {
+        let name = self.name;
+        if name.contains('/') || name.contains('\0') {
+            return Err(invalid(format!(
+                "`{}` cannot be the name of a credential helper",
+                name.escape_debug()
+            ))
+            .into());
+        }
+        let program = format!("docker-credential-{name}");
+        let doing = || format!("cannot run {program}");
+        let mut command = Command::new(&program);
+        if let Some(path) = self.path {
+            command.env("PATH", path);
+        }
+        let mut child = command
+            .arg(verb)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .with_context(doing)?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // A helper that ends without reading says why by its output.
+            let _ = stdin.write_all(input);
+        }
+        let output = child.wait_with_output().with_context(doing)?;
+        if output.status.success() {
+            return Ok(Ok(output.stdout));
+        }
+        Ok(Err(String::from_utf8_lossy(&output.stdout).trim().to_owned()))
+    }
 }
 
 fn refused(name: &str, said: &str) -> Failure {
     Failure::new(Kind::Other, format!("docker-credential-{name} fails: {}", printable(said)))
-}
-
-/// Runs a helper. The inner error is what it said when it failed.
-fn run(name: &str, verb: &str, input: &[u8]) -> Result<Result<Vec<u8>, String>> {
-    if name.contains('/') || name.contains('\0') {
-        return Err(
-            invalid(format!("`{}` cannot be the name of a credential helper", name.escape_debug())).into()
-        );
-    }
-    let program = format!("docker-credential-{name}");
-    let doing = || format!("cannot run {program}");
-    let mut child = Command::new(&program)
-        .arg(verb)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::inherit())
-        .spawn()
-        .with_context(doing)?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // A helper that ends without reading says why by its output.
-        let _ = stdin.write_all(input);
-    }
-    let output = child.wait_with_output().with_context(doing)?;
-    if output.status.success() {
-        return Ok(Ok(output.stdout));
-    }
-    Ok(Err(String::from_utf8_lossy(&output.stdout).trim().to_owned()))
 }

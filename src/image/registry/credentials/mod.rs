@@ -17,6 +17,7 @@ use super::repository::Source;
 use crate::model::environment::Environment;
 use crate::model::reference::{DEFAULT_REGISTRY, Reference};
 use file::AuthFile;
+use helper::Helper;
 
 /// What docker calls Docker Hub in its files.
 pub const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
@@ -27,6 +28,8 @@ pub struct Credentials {
     /// Docker's file, which is also where new credentials go.
     config: Option<PathBuf>,
     others: Vec<PathBuf>,
+    /// Where helpers are looked for.
+    path: Option<String>,
 }
 
 /// What was found, and what went wrong on the way without being fatal.
@@ -54,7 +57,8 @@ impl Credentials {
         let runtime = environment.path("XDG_RUNTIME_DIR").map(|dir| dir.join("containers/auth.json"));
         let user = environment.config_home().map(|dir| dir.join("containers/auth.json"));
         let others = [environment.path("REGISTRY_AUTH_FILE"), runtime, user].into_iter().flatten().collect();
-        Self { config: docker.map(|dir| dir.join("config.json")), others }
+        let path = environment.text("PATH").map(str::to_owned);
+        Self { config: docker.map(|dir| dir.join("config.json")), others, path }
     }
 
     /// The credential for a repository (`registry/path`), or for a whole registry.
@@ -63,8 +67,8 @@ impl Credentials {
         for path in self.config.iter().chain(&self.others) {
             let Some(file) = AuthFile::read(path)? else { continue };
             let registry = registry_of(repository);
-            if let Some(name) = file.helper(registry) {
-                match helper::get(name, &key(registry)) {
+            if let Some(helper) = self.helper(&file, registry) {
+                match helper.get(&key(registry)) {
                     Ok(Some(credential)) => return Ok(Found { credential: Some(credential), warnings }),
                     Ok(None) => {}
                     Err(error) => {
@@ -86,10 +90,10 @@ impl Credentials {
     pub fn store(&self, registry: &str, credential: &Credential) -> Result<Stored> {
         let path = self.file()?;
         let mut file = AuthFile::read(path)?.unwrap_or_default();
-        let stored = match file.helper(registry) {
-            Some(name) => {
-                helper::store(name, &key(registry), credential)?;
-                let name = name.to_owned();
+        let stored = match self.helper(&file, registry) {
+            Some(helper) => {
+                helper.store(&key(registry), credential)?;
+                let name = helper.name.to_owned();
                 file.note(&key(registry));
                 Stored::Helper(name)
             }
@@ -107,10 +111,10 @@ impl Credentials {
         let path = self.file()?;
         let Some(mut file) = AuthFile::read(path)? else { return Ok(false) };
         let mut known = false;
-        if let Some(name) = file.helper(registry) {
-            known = helper::get(name, &key(registry))?.is_some();
+        if let Some(helper) = self.helper(&file, registry) {
+            known = helper.get(&key(registry))?.is_some();
             if known {
-                helper::erase(name, &key(registry))?;
+                helper.erase(&key(registry))?;
             }
         }
         if file.remove(registry) {
@@ -118,6 +122,10 @@ impl Credentials {
             file.write(path)?;
         }
         Ok(known)
+    }
+
+    fn helper<'a>(&'a self, file: &'a AuthFile, registry: &str) -> Option<Helper<'a>> {
+        Some(Helper { name: file.helper(registry)?, path: self.path.as_deref() })
     }
 
     fn file(&self) -> Result<&Path> {
@@ -272,6 +280,36 @@ mod tests {
             found.warnings
         );
         assert!(credentials.store("r.example", &password("me")).is_err());
+    }
+
+    #[test]
+    fn a_helper_keeps_gives_and_forgets() {
+        let dir = tempfile::tempdir().unwrap();
+        let kept = dir.path().join("kept");
+        let program = dir.path().join("bin/docker-credential-box");
+        let script = format!(
+            "#!/bin/sh\nexec 9>>{0}.calls; echo $1 >&9\ncase $1 in\nstore) cat >{0};;\nerase) rm {0};;\n\
+             get) cat >/dev/null; [ -e {0} ] && cat {0} || {{ echo credentials not found in native keychain; exit 1; }};;\nesac\n",
+            kept.display()
+        );
+        write(program.clone(), &script);
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let path = format!("{}:/usr/bin:/bin", dir.path().join("bin").display());
+        let environment = Environment::from_iter([("HOME", dir.path().to_str().unwrap()), ("PATH", &path)]);
+        let credentials = Credentials::new(&environment);
+        let config = dir.path().join(".docker/config.json");
+        write(config.clone(), r#"{"credHelpers":{"r.example":"box"},"credsStore":"nonexistent"}"#);
+        assert_eq!(user(&credentials, "r.example/a"), None);
+        assert_eq!(credentials.store("r.example", &password("me")).unwrap(), Stored::Helper("box".into()));
+        assert!(!std::fs::read_to_string(&config).unwrap().contains("bWU6"));
+        assert_eq!(credentials.find("r.example/a").unwrap().credential, Some(password("me")));
+        let token = Credential::Identity("t".into());
+        credentials.store("r.example", &token).unwrap();
+        assert_eq!(credentials.find("r.example/a").unwrap().credential, Some(token));
+        assert!(credentials.erase("r.example").unwrap() && !kept.exists());
+        assert!(!credentials.erase("r.example").unwrap());
+        let calls = std::fs::read_to_string(dir.path().join("kept.calls")).unwrap();
+        assert_eq!(calls.split_whitespace().filter(|call| *call == "store").count(), 2);
     }
 
     #[test]
