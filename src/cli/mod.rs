@@ -4,7 +4,6 @@
 //! definition found there is built. The whole tree exists for help, completions and man pages.
 
 mod cmd;
-mod confirm;
 mod entry;
 mod environment;
 mod fetch;
@@ -13,6 +12,7 @@ mod globals;
 mod help;
 mod human;
 mod lines;
+mod listing;
 mod multicall;
 mod output;
 mod prompt;

@@ -17,6 +17,12 @@ pub(crate) fn line(question: &str) -> anyhow::Result<String> {
     Ok(answer.trim().to_owned())
 }
 
+/// Asks whether to go on with what `warning` says; only `y` agrees.
+pub(crate) fn agrees(warning: &str) -> anyhow::Result<bool> {
+    let answer = line(&format!("WARNING! {warning}\nAre you sure you want to continue? [y/N] "))?;
+    Ok(answer.eq_ignore_ascii_case("y"))
+}
+
 /// Asks and reads a line that is not shown.
 pub(crate) fn secret(question: &str) -> anyhow::Result<String> {
     output::print(question)?;

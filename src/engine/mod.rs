@@ -4,6 +4,7 @@ mod attach;
 pub mod demo;
 mod image_files;
 pub mod image_prune;
+pub mod images;
 pub mod import;
 pub mod info;
 pub mod load;

@@ -9,6 +9,7 @@ pub mod digest;
 pub mod duration;
 pub mod environment;
 pub mod filter;
+pub mod glob;
 pub mod hosts;
 pub mod image;
 pub mod key_value;

@@ -81,15 +81,15 @@ pub(super) fn parse(source: &str) -> Result<Vec<Node>, TemplateError> {
     let mut parser = Parser { source, tokens, at: 0, variables: vec![String::new()], depth: 0, loops: 0 };
     let (nodes, end) = parser.nodes()?;
     match end {
-        End::Source => Ok(nodes),
-        End::End => Err(parser.error("unexpected {{end}}")),
-        End::Else => Err(parser.error("unexpected {{else}}")),
+        Stop::Source => Ok(nodes),
+        Stop::End => Err(parser.error("unexpected {{end}}")),
+        Stop::Else => Err(parser.error("unexpected {{else}}")),
     }
 }
 
 /// What ended a list of nodes.
 #[derive(PartialEq)]
-enum End {
+enum Stop {
     Source,
     End,
     Else,
@@ -108,21 +108,21 @@ struct Parser<'a> {
 type Parsed<T> = Result<T, TemplateError>;
 
 impl Parser<'_> {
-    fn nodes(&mut self) -> Parsed<(Vec<Node>, End)> {
+    fn nodes(&mut self) -> Parsed<(Vec<Node>, Stop)> {
         let mut nodes = Vec::new();
         loop {
             match self.next().map(|token| token.kind) {
-                None => return Ok((nodes, End::Source)),
+                None => return Ok((nodes, Stop::Source)),
                 Some(Kind::Text(text)) => nodes.push(Node::Text(text)),
                 Some(_) => match self.keyword().as_deref() {
                     Some("end") => {
                         self.at += 1;
                         self.close("end")?;
-                        return Ok((nodes, End::End));
+                        return Ok((nodes, Stop::End));
                     }
                     Some("else") => {
                         self.at += 1;
-                        return Ok((nodes, End::Else));
+                        return Ok((nodes, Stop::Else));
                     }
                     Some(word) => nodes.push(self.control(word)?),
                     None => nodes.push(Node::Action(self.action()?)),
@@ -167,9 +167,9 @@ impl Parser<'_> {
         let (body, end) = self.nodes()?;
         self.loops -= looping;
         let otherwise = match end {
-            End::Source => return Err(self.error("unexpected EOF")),
-            End::End => Vec::new(),
-            End::Else => self.otherwise(word)?,
+            Stop::Source => return Err(self.error("unexpected EOF")),
+            Stop::End => Vec::new(),
+            Stop::Else => self.otherwise(word)?,
         };
         self.variables.truncate(visible);
         self.depth -= 1;
@@ -188,9 +188,9 @@ impl Parser<'_> {
         }
         self.close("else")?;
         match self.nodes()? {
-            (nodes, End::End) => Ok(nodes),
-            (_, End::Else) => Err(self.error("expected end; found {{else}}")),
-            (_, End::Source) => Err(self.error("unexpected EOF")),
+            (nodes, Stop::End) => Ok(nodes),
+            (_, Stop::Else) => Err(self.error("expected end; found {{else}}")),
+            (_, Stop::Source) => Err(self.error("unexpected EOF")),
         }
     }
 

@@ -1,6 +1,8 @@
 //! Commands about images.
 
+pub(crate) mod ls;
 pub(crate) mod prune;
 pub(crate) mod pull;
 pub(crate) mod rm;
 pub(crate) mod tag;
+mod tree;

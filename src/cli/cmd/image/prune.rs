@@ -2,9 +2,8 @@
 
 use clap::Args;
 
-use crate::cli::confirm::confirm;
 use crate::cli::entry::{Context, Entry, Outcome, Verb};
-use crate::cli::{environment, output};
+use crate::cli::{environment, output, prompt};
 use crate::engine::image_prune::{PruneRequest, prune_images};
 use crate::engine::rmi::{Removal, Removed};
 use crate::engine::{moment, namespace};
@@ -36,7 +35,7 @@ pub(crate) struct Prune {
 impl Verb for Prune {
     fn run(self, _context: &Context) -> Outcome {
         let request = self.request()?;
-        if !self.force && !confirm(warning(request.all))? {
+        if !self.force && !prompt::agrees(warning(request.all))? {
             return Ok(0);
         }
         namespace::enter(&environment::all())?;

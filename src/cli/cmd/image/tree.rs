@@ -1,0 +1,51 @@
+//! `images --tree`: each image with its platform, its size on disk and that of its compressed layers.
+
+use crate::cli::{human, table};
+use crate::engine::images::Listed;
+use crate::store::Store;
+
+/// The tree as text.
+pub(super) fn render(store: &Store, images: &[Listed]) -> anyhow::Result<String> {
+    let mut text = String::from("IMAGE\tID\tDISK USAGE\tCONTENT SIZE\tIN USE\n");
+    let containers = store.containers()?;
+    for item in images {
+        let image = &item.image;
+        let used = containers
+            .iter()
+            .any(|container| container.spec().image.as_ref().is_some_and(|used| used.id == image.id));
+        let used = if used { "U" } else { "" };
+        let cells = format!(
+            "{}\t{}\t{}\t{used}",
+            image.id.short(),
+            human::size(image.record.size),
+            content(store, item)?
+        );
+        let mut names: Vec<String> = item.tags.iter().map(|name| name.familiar()).collect();
+        if names.is_empty() {
+            names.push("<untagged>".into());
+        }
+        for name in names {
+            text += &format!("{name}\t{cells}\n");
+        }
+        text += &format!("└─ {}\t{cells}\n", platform(item));
+    }
+    Ok(table::align(&text))
+}
+
+fn platform(item: &Listed) -> String {
+    let config = &item.image.config;
+    let parts = [&config.os, &config.architecture, &config.variant];
+    parts.into_iter().filter(|part| !part.is_empty()).map(String::as_str).collect::<Vec<_>>().join("/")
+}
+
+/// The size of the compressed layers, known where they came from a registry.
+fn content(store: &Store, item: &Listed) -> anyhow::Result<String> {
+    let mut sum = 0_u64;
+    for diff_id in &item.image.config.rootfs.diff_ids {
+        match store.layer(diff_id)?.and_then(|layer| layer.sources.first().map(|source| source.size)) {
+            Some(size) => sum = sum.saturating_add(size),
+            None => return Ok("N/A".into()),
+        }
+    }
+    Ok(human::size(sum))
+}

@@ -1,0 +1,103 @@
+//! Listings: rows as a table, as JSON or through the user's template, by the rules of docker's `--format`.
+
+use serde_json::{Map, Value};
+
+use super::table;
+use super::template::Template;
+
+/// How the rows of a command are shown.
+pub(crate) struct Listing<'a> {
+    /// The template of a row of its table.
+    pub(crate) table: &'a str,
+    /// The template of a row where only IDs are wanted (`-q`), and are wanted now.
+    pub(crate) quiet: Option<&'a str>,
+    /// The template for `--format raw`, if the command has one.
+    pub(crate) raw: Option<&'a str>,
+    /// What stands over the columns, by field.
+    pub(crate) headers: &'a [(&'a str, &'a str)],
+}
+
+/// What is listed.
+#[derive(Default)]
+pub(crate) struct Row {
+    /// Its fields, by docker's names.
+    pub(crate) fields: Map<String, Value>,
+    /// Its labels, for `.Label "name"`.
+    pub(crate) labels: Map<String, Value>,
+}
+
+impl Listing<'_> {
+    /// The whole listing. `format` is `table`, `table TEMPLATE`, `json`, `raw` or a template; a table by default.
+    pub(crate) fn render(&self, format: Option<&str>, rows: Vec<Row>) -> anyhow::Result<String> {
+        let format = format.filter(|format| !format.is_empty()).unwrap_or("table");
+        let (template, heading) = self.template(format);
+        // A format comes from a shell's single quotes; a table's from here.
+        let template = template.replace("\\t", "\t").replace("\\n", "\n");
+        let template = Template::parse(&template)?;
+        let mut text = String::new();
+        if heading {
+            text = template.render_header(&self.heading())? + "\n";
+        }
+        for row in rows {
+            text += &template.render_row(&Value::Object(row.fields), &row.labels)?;
+            text.push('\n');
+        }
+        Ok(if heading { table::align(&text) } else { text })
+    }
+
+    /// The template that `format` means, and whether it is a table with a heading.
+    fn template<'t>(&'t self, format: &'t str) -> (&'t str, bool) {
+        match (format, self.quiet, self.raw) {
+            ("table", Some(quiet), _) => (quiet, false),
+            ("table", None, _) => (self.table, true),
+            ("json", ..) => ("{{json .}}", false),
+            ("raw", _, Some(raw)) => (raw, false),
+            _ => match format.strip_prefix("table") {
+                Some(columns) => (columns.trim_matches(' '), true),
+                None => (format.trim_matches(' '), false),
+            },
+        }
+    }
+
+    fn heading(&self) -> Value {
+        let pairs = self.headers.iter().map(|(field, text)| ((*field).to_owned(), Value::from(*text)));
+        Value::Object(pairs.collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn render(format: Option<&str>, quiet: bool) -> String {
+        let listing = Listing {
+            table: "{{.ID}}\t{{.Name}}",
+            quiet: quiet.then_some("{{.ID}}"),
+            raw: Some("id: {{.ID}}\n"),
+            headers: &[("ID", "THING ID"), ("Name", "NAME")],
+        };
+        let row = |id: &str, name: &str| {
+            let fields = serde_json::json!({"ID": id, "Name": name});
+            Row { fields: fields.as_object().unwrap().clone(), labels: Map::new() }
+        };
+        listing.render(format, vec![row("1", "one"), row("22", "two")]).unwrap()
+    }
+
+    #[test]
+    fn formats_of_docker() {
+        let table = "THING ID   NAME\n1          one\n22         two\n";
+        assert_eq!(render(None, false), table);
+        assert_eq!(render(Some("table"), false), table);
+        assert_eq!(render(None, true), "1\n22\n");
+        assert_eq!(render(Some("{{.Name}}"), true), "one\ntwo\n");
+        assert_eq!(
+            render(Some("table {{.Name}}\\t{{.ID | lower}}"), false),
+            "NAME      THING ID\none       1\ntwo       22\n"
+        );
+        assert_eq!(
+            render(Some("json"), false),
+            "{\"ID\":\"1\",\"Name\":\"one\"}\n{\"ID\":\"22\",\"Name\":\"two\"}\n"
+        );
+        assert_eq!(render(Some("raw"), false), "id: 1\n\nid: 22\n\n");
+    }
+}

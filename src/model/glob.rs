@@ -1,0 +1,130 @@
+//! Patterns of Go's `path.Match`: `*` and `?` stay within a component, `[a-z]` and `[^a-z]` are classes.
+
+use crate::error::{Failure, invalid};
+
+/// Whether the whole of `text` matches `pattern`. Fails on a pattern that is malformed.
+pub fn matches(pattern: &str, text: &str) -> Result<bool, Failure> {
+    let pieces = read(pattern)
+        .ok_or_else(|| invalid(format!("syntax error in pattern `{}`", pattern.escape_debug())))?;
+    let text: Vec<char> = text.chars().collect();
+    Ok(walk(&pieces, &text))
+}
+
+enum Piece {
+    Star,
+    Any,
+    One(char),
+    Class { negated: bool, ranges: Vec<(char, char)> },
+}
+
+impl Piece {
+    fn takes(&self, c: char) -> bool {
+        match self {
+            Self::Star => false,
+            Self::Any => c != '/',
+            Self::One(one) => *one == c,
+            Self::Class { negated, ranges } => {
+                c != '/' && ranges.iter().any(|(low, high)| (*low..=*high).contains(&c)) != *negated
+            }
+        }
+    }
+}
+
+fn read(pattern: &str) -> Option<Vec<Piece>> {
+    let mut rest = pattern.chars();
+    let mut pieces = Vec::new();
+    while let Some(c) = rest.next() {
+        pieces.push(match c {
+            '*' => Piece::Star,
+            '?' => Piece::Any,
+            '\\' => Piece::One(rest.next()?),
+            '[' => class(&mut rest)?,
+            c => Piece::One(c),
+        });
+    }
+    Some(pieces)
+}
+
+fn class(rest: &mut std::str::Chars<'_>) -> Option<Piece> {
+    let negated = rest.as_str().starts_with('^');
+    if negated {
+        rest.next();
+    }
+    let mut ranges = Vec::new();
+    loop {
+        let low = match rest.next()? {
+            ']' if !ranges.is_empty() => return Some(Piece::Class { negated, ranges }),
+            ']' | '-' => return None,
+            '\\' => rest.next()?,
+            c => c,
+        };
+        let mut high = low;
+        if rest.as_str().starts_with('-') {
+            rest.next();
+            high = match rest.next()? {
+                ']' | '-' => return None,
+                '\\' => rest.next()?,
+                c => c,
+            };
+        }
+        ranges.push((low, high));
+    }
+}
+
+/// Only the last star needs to be tried again: none can reach beyond its component.
+fn walk(pieces: &[Piece], text: &[char]) -> bool {
+    let (mut piece, mut at) = (0, 0);
+    let mut retry: Option<(usize, usize)> = None;
+    loop {
+        match (pieces.get(piece), text.get(at)) {
+            (None, None) => return true,
+            (Some(Piece::Star), _) => {
+                retry = Some((piece + 1, at));
+                piece += 1;
+            }
+            (Some(wanted), Some(c)) if wanted.takes(*c) => (piece, at) = (piece + 1, at + 1),
+            _ => match retry {
+                Some((after, from)) if text.get(from).is_some_and(|c| *c != '/') => {
+                    retry = Some((after, from + 1));
+                    (piece, at) = (after, from + 1);
+                }
+                _ => return false,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn matches_as_go_does() {
+        for (pattern, text, matched) in [
+            ("abc", "abc", true),
+            ("b*", "busybox", true),
+            ("*", "busybox", true),
+            ("*", "a/b", false),
+            ("*/*", "a/b", true),
+            ("a*c*d", "abcbcd", true),
+            ("a*c*d", "abcbc", false),
+            ("?usy*", "busybox:1", true),
+            ("[a-c]x", "bx", true),
+            ("[^a-c]x", "bx", false),
+            ("[^a-c]x", "dx", true),
+            ("\\*", "*", true),
+            ("\\*", "x", false),
+            ("", "", true),
+            ("*a", "", false),
+        ] {
+            assert_eq!(matches(pattern, text).unwrap(), matched, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn refuses_the_malformed() {
+        for bad in ["[", "[]", "[a", "[a-]", "[-a]", "\\", "[^", "[a-"] {
+            assert!(matches(bad, "a").is_err(), "{bad}");
+        }
+    }
+}
