@@ -48,8 +48,8 @@ fn killed_after(dhow: &Dhow, command: support::Cmd, after: Duration) -> bool {
     let mut running = command.start();
     let pidfd = rustix::process::pidfd_open(running.pid(), rustix::process::PidfdFlags::empty()).unwrap();
     let ended = support::process::readable(std::os::fd::AsFd::as_fd(&pidfd), Instant::now() + after);
-    support::leaks::kill(&dhow.account, dhow.dir());
     running.kill();
+    support::leaks::kill(&dhow.account, dhow.dir());
     !ended
 }
 

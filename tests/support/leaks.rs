@@ -101,11 +101,23 @@ pub(crate) fn check(account: &Account, dir: &Path) -> Result<(), String> {
     }
 }
 
-/// Kills what is left.
+/// Kills what is left, and what that starts meanwhile, and waits until it is gone.
 pub(crate) fn kill(account: &Account, dir: &Path) {
-    for process in processes(account, dir) {
-        // Failing means that it is gone already.
-        let _ = kill_process(process.pid, Signal::KILL);
+    let deadline = Instant::now() + GRACE;
+    loop {
+        let left = processes(account, dir);
+        if left.is_empty() || Instant::now() > deadline {
+            return;
+        }
+        for process in &left {
+            // Failing means that it is gone already.
+            let _ = kill_process(process.pid, Signal::KILL);
+        }
+        for process in &left {
+            if let Ok(fd) = pidfd_open(process.pid, PidfdFlags::empty()) {
+                readable(fd.as_fd(), deadline);
+            }
+        }
     }
 }
 
