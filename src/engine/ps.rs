@@ -5,6 +5,7 @@ use anyhow::Result;
 use super::state::ContainerState;
 use crate::error::{Kind, invalid, kind_of};
 use crate::model::container::{ContainerSpec, MountSource, NetworkMode};
+use crate::model::filter::Filter;
 use crate::store::{ContainerDir, Store};
 
 /// What is to be listed.
@@ -14,8 +15,8 @@ pub struct Query {
     pub all: bool,
     /// Only so many, the newest, whatever their state.
     pub last: Option<usize>,
-    /// Keys and values; values of one key are alternatives, different keys must all hold.
-    pub filters: Vec<(String, String)>,
+    /// Values of one key are alternatives, different keys must all hold.
+    pub filters: Vec<Filter>,
 }
 
 /// A container as it is now.
@@ -54,6 +55,12 @@ impl Listed {
         size_below(&self.dir.upper())
     }
 
+    /// Bytes of its image's layers, if it has one that is still there.
+    pub fn image_size(&self, store: &Store) -> Option<u64> {
+        let image = self.spec().image.as_ref()?;
+        store.image(&image.id).ok().flatten().map(|image| image.record.size)
+    }
+
     fn spec(&self) -> &ContainerSpec {
         self.dir.spec()
     }
@@ -80,7 +87,7 @@ fn look_at(dir: ContainerDir) -> Result<Listed> {
 
 /// Filters with what they refer to looked up.
 struct Filters {
-    pairs: Vec<(String, String)>,
+    pairs: Vec<Filter>,
     /// Time of creation of the containers that `before` and `since` name, in the order of these filters.
     times: Vec<(bool, String)>,
     /// IDs of the images that `ancestor` names.
@@ -92,9 +99,9 @@ const KEYS: [&str; 10] =
 const STATES: [&str; 7] = ["created", "running", "paused", "restarting", "removing", "exited", "dead"];
 
 impl Filters {
-    fn new(store: &Store, pairs: &[(String, String)]) -> Result<Self> {
+    fn new(store: &Store, pairs: &[Filter]) -> Result<Self> {
         let mut filters = Self { pairs: pairs.to_vec(), times: Vec::new(), ancestors: None };
-        for (key, value) in pairs {
+        for Filter { key, value } in pairs {
             match key.as_str() {
                 "before" | "since" => {
                     let created = store.find_container(value)?.spec().created.clone();
@@ -131,7 +138,7 @@ impl Filters {
     }
 
     fn ask_for_state(&self) -> bool {
-        self.pairs.iter().any(|(key, _)| key == "status" || key == "exited")
+        self.pairs.iter().any(|filter| filter.key == "status" || filter.key == "exited")
     }
 
     fn accept(&self, container: &Listed) -> bool {
@@ -145,8 +152,12 @@ impl Filters {
     }
 
     fn accept_key(&self, key: &str, container: &Listed) -> bool {
-        let mut values =
-            self.pairs.iter().filter(|(given, _)| given == key).map(|(_, value)| value.as_str()).peekable();
+        let mut values = self
+            .pairs
+            .iter()
+            .filter(|filter| filter.key == key)
+            .map(|filter| filter.value.as_str())
+            .peekable();
         if values.peek().is_none() {
             return true;
         }
@@ -252,7 +263,7 @@ mod tests {
     }
 
     fn names(store: &Store, last: Option<usize>, filters: &[(&str, &str)]) -> Vec<String> {
-        let filters = filters.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let filters = filters.iter().map(|(k, v)| Filter { key: (*k).into(), value: (*v).into() }).collect();
         let query = Query { all: true, last, filters };
         list(store, &query).unwrap().iter().map(|c| c.spec().name.clone()).collect()
     }
@@ -282,7 +293,7 @@ mod tests {
     fn unknown_filters_are_refused() {
         let (_dir, store) = store_with(&[]);
         for (key, value) in [("foo", "x"), ("status", "happy"), ("exited", "many"), ("before", "nobody")] {
-            let filters = vec![(key.to_owned(), value.to_owned())];
+            let filters = vec![Filter { key: key.into(), value: value.into() }];
             assert!(list(&store, &Query { filters, ..Query::default() }).is_err(), "{key}");
         }
     }

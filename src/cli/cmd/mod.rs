@@ -9,6 +9,7 @@ use super::entry::Entry;
 
 /// Every command of this version.
 pub(crate) const ENTRIES: &[Entry] = &[
+    container::ls::ENTRY,
     container::rm::ENTRY,
     container::run::ENTRY,
     image::ls::ENTRY,

@@ -1,4 +1,5 @@
 //! Commands about containers.
 
+pub(crate) mod ls;
 pub(crate) mod rm;
 pub(crate) mod run;

@@ -1,0 +1,155 @@
+//! `ps`: list containers.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::listing::{Listing, Row};
+use crate::cli::{environment, human, output, report};
+use crate::engine::namespace;
+use crate::engine::ps::{Listed, Query, list, mount_name, network_name};
+use crate::model::container::ContainerSpec;
+use crate::model::filter::Filter;
+use crate::store::Store;
+
+pub(crate) const ENTRY: Entry = Entry::new::<Ls>(
+    &["container ls", "ps", "container list", "container ps"],
+    "[OPTIONS]",
+    "List containers, by default those that run",
+);
+
+const TABLE: &str = "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}";
+const HEADINGS: &[(&str, &str)] = &[
+    ("ID", "CONTAINER ID"),
+    ("Image", "IMAGE"),
+    ("Command", "COMMAND"),
+    ("CreatedAt", "CREATED AT"),
+    ("RunningFor", "CREATED"),
+    ("Status", "STATUS"),
+    ("State", "STATE"),
+    ("Ports", "PORTS"),
+    ("Names", "NAMES"),
+    ("Size", "SIZE"),
+    ("Labels", "LABELS"),
+    ("Mounts", "MOUNTS"),
+    ("LocalVolumes", "LOCAL VOLUMES"),
+    ("Networks", "NETWORKS"),
+    ("Platform", "PLATFORM"),
+];
+
+/// Arguments of `ps`.
+#[derive(Args)]
+pub(crate) struct Ls {
+    /// Those that do not run too
+    #[arg(short, long)]
+    all: bool,
+    /// Only those for which KEY=VALUE holds: ancestor, before, exited, id, label, name, network, since, status, volume
+    #[arg(short, long, value_name = "FILTER")]
+    filter: Vec<Filter>,
+    /// Print with a Go template, `table TEMPLATE`, or `json`
+    #[arg(long, value_name = "TEMPLATE")]
+    format: Option<String>,
+    /// The last so many, whatever their state
+    #[arg(short = 'n', long, value_name = "NUMBER", default_value = "-1", hide_default_value = true)]
+    last: i64,
+    /// The newest, whatever its state
+    #[arg(short, long)]
+    latest: bool,
+    /// Do not shorten
+    #[arg(long)]
+    no_trunc: bool,
+    /// Only the IDs
+    #[arg(short, long)]
+    quiet: bool,
+    /// Sizes of what containers wrote
+    #[arg(short, long)]
+    size: bool,
+}
+
+impl Verb for Ls {
+    fn run(self, context: &Context) -> Outcome {
+        let store = Store::open(environment::data_root()?)?;
+        let format = self.chosen_format(context);
+        let with_size = self.size || format.contains(".Size");
+        if with_size {
+            namespace::enter(&environment::all())?;
+        }
+        let last = usize::try_from(self.last).ok().filter(|last| *last > 0);
+        let last = if self.latest { Some(1) } else { last };
+        let query = Query { all: self.all, last, filters: self.filter };
+        let rows: Vec<Row> = list(&store, &query)?
+            .iter()
+            .map(|c| row(c, self.no_trunc, with_size.then_some(&store)))
+            .collect();
+        let table = if self.size { format!("{TABLE}\t{{{{.Size}}}}") } else { TABLE.to_owned() };
+        let quiet = self.quiet.then_some("{{.ID}}");
+        let listing = Listing { table: &table, quiet, raw: None, headers: HEADINGS };
+        output::print(&listing.render(Some(&format), rows)?)?;
+        Ok(0)
+    }
+}
+
+impl Ls {
+    fn chosen_format(&self, context: &Context) -> String {
+        let format = self.format.clone().unwrap_or_default();
+        if self.quiet && !format.is_empty() && format != "table" {
+            report::warn(context, "Ignoring custom format, because both --format and --quiet are set.");
+            return String::new();
+        }
+        format
+    }
+}
+
+/// `sizes` is where the sizes of images are known, if sizes are wanted.
+fn row(container: &Listed, whole: bool, sizes: Option<&Store>) -> Row {
+    let spec = container.dir.spec();
+    let short =
+        |text: &str, length: usize| if whole { text.to_owned() } else { human::ellipsis(text, length) };
+    let mounts: Vec<String> = spec.mounts.iter().map(|mount| mount_name(&mount.source)).collect();
+    let mounts: Vec<String> =
+        mounts.iter().filter(|name| !name.is_empty()).map(|name| short(name, 15)).collect();
+    let volumes = mounts.iter().filter(|name| !name.starts_with('/')).count();
+    let id = if whole { spec.id.as_str() } else { spec.id.get(..12).unwrap_or(&spec.id) };
+    let image = spec.image.as_ref().map_or_else(String::new, |image| image.name.clone());
+    let labels: Vec<String> = spec.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let fields = json!({
+        "ID": id, "Image": image, "Command": format!("\"{}\"", short(&command(spec), 20)),
+        "CreatedAt": human::local_time(&spec.created), "RunningFor": human::ago(&spec.created),
+        "Status": status(container), "State": container.status(), "Ports": "", "Names": spec.name,
+        "Size": sizes.map_or_else(|| "0B".to_owned(), |store| size(container, store)), "Labels": labels.join(","),
+        "Mounts": mounts.join(","), "LocalVolumes": volumes.to_string(), "Networks": network_name(spec),
+        "Platform": spec.platform,
+    });
+    let labels =
+        spec.labels.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
+    match fields {
+        Value::Object(fields) => Row { fields, labels },
+        _ => Row::default(),
+    }
+}
+
+fn command(spec: &ContainerSpec) -> String {
+    let words = [&spec.process.entrypoint, &spec.process.command];
+    let words: Vec<&str> = words.into_iter().flatten().flatten().map(String::as_str).collect();
+    words.join(" ").escape_debug().to_string()
+}
+
+/// docker's words: `Up 5 minutes`, `Exited (0) 2 hours ago`, `Created`.
+fn status(container: &Listed) -> String {
+    match container.status() {
+        "running" => format!("Up {}", human::ago(&container.state.started).trim_end_matches(" ago")),
+        "exited" => format!("Exited ({}) {}", container.exit_code(), human::ago(container.finished())),
+        _ => "Created".to_owned(),
+    }
+}
+
+/// Written bytes, and with those of the image where that is still there.
+fn size(container: &Listed, store: &Store) -> String {
+    let written = container.written();
+    match container.image_size(store) {
+        Some(image) => {
+            format!("{} (virtual {})", human::size(written), human::size(image.saturating_add(written)))
+        }
+        None => human::size(written),
+    }
+}
