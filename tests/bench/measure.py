@@ -3,6 +3,7 @@
 import glob
 import json
 import os
+import pwd
 import random
 import re
 import shutil
@@ -190,15 +191,23 @@ PHASES = [
 ]
 
 
-def measure_phases():
-    """Where the time of one start goes, seen by strace, which slows all of it: shares and counts are what to read."""
-    dhow = Engine("dhow")
-    dhow.run("load", "-i", HERE + "/busybox.tar")
-    trace = dhow.dir + "/trace"
-    command = ["strace", "-f", "-ttt", "-o", trace, "dhow", "run", "--rm", "--network", "none", BUSYBOX, "/bin/true"]
-    subprocess.run(command, env=dhow.env, check=True)
+def measure_phases(account):
+    """Where the time of one start goes, seen by strace, which slows all of it: shares and counts are what to read.
+
+    Runs as root, for only root's strace lets `newuidmap` keep its privilege; dhow itself runs as `account`."""
+    home = pwd.getpwnam(account).pw_dir
+    scratch = tempfile.mkdtemp(prefix="bench-phases-", dir=home)
+    shutil.chown(scratch, account, account)
+    env = {"HOME": home, "USER": account, "PATH": os.environ["PATH"], "DHOW_ROOT": scratch + "/root"}
+    subprocess.run(["dhow", "load", "-q", "-i", HERE + "/busybox.tar"], env=env, user=account, group=account,
+                   extra_groups=[], check=True)
+    trace = tempfile.mktemp()
+    command = ["dhow", "run", "--rm", "--network", "none", BUSYBOX, "/bin/true"]
+    subprocess.run(["strace", "-u", account, "-f", "-ttt", "-o", trace, *command], env=env, check=True)
     with open(trace, encoding="utf-8", errors="replace") as file:
         lines = [line.split(None, 2) for line in file]
+    os.unlink(trace)
+    shutil.rmtree(scratch)
     rows, at, begin = [], 0, float(lines[0][1])
     for name, pattern in PHASES:
         first = at
@@ -207,8 +216,7 @@ def measure_phases():
         end = float(lines[at][1])
         calls = sum("resumed>" not in line[2] and "(" in line[2] for line in lines[first:at])
         rows.append((name, (end - begin) * 1000, calls))
-        begin, at = end, at + 1
-    dhow.discard()
+        begin, at = end, min(at + 1, len(lines) - 1)
     return rows
 
 
@@ -277,22 +285,23 @@ def print_table(table):
 
 
 def main():
-    if sys.argv[1] == "report":
+    verb, account, *rest = sys.argv[1:] + [""]
+    if verb == "report":
         report()
         return
-    account, remote, *rest = sys.argv[2:]
-    os.environ["USER"] = account
-    quick = "--quick" in rest
-    parts = [part for part in rest if not part.startswith("-")] or ["start", "store", "phases"]
-    mapped = account == "bench-a"
     rows, phases = {}, []
-    if "start" in parts:
-        rows.update(measure_start(mapped, 11 if quick else 61))
-    if "store" in parts:
-        rows.update(measure_store(mapped, 1 if quick else 5, remote))
-    if "phases" in parts:
-        phases = measure_phases()
-    with open(f"{RESULTS}/{account}.json", "w", encoding="utf-8") as file:
+    if verb == "phases":
+        phases = measure_phases(account)
+    else:
+        os.environ["USER"] = account
+        remote, *rest = rest
+        quick, mapped = "--quick" in rest, account == "bench-a"
+        parts = [part for part in rest if part in ("start", "store")] or ["start", "store"]
+        if "start" in parts:
+            rows.update(measure_start(mapped, 11 if quick else 61))
+        if "store" in parts:
+            rows.update(measure_store(mapped, 1 if quick else 5, remote))
+    with open(f"{RESULTS}/{verb}-{account}.json", "w", encoding="utf-8") as file:
         json.dump({"account": account, "rows": rows, "phases": phases}, file)
 
 
