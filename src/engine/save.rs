@@ -1,13 +1,17 @@
 //! `save`: images as one archive that docker, podman and skopeo read, with the same IDs.
 
-use std::io::Write;
-use std::path::Path;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
-use crate::error::unsupported;
+use crate::error::{Failure, Kind};
+use crate::image::archive::write::{Outline, Saved};
 use crate::model::platform::Platform;
-use crate::store::Store;
+use crate::model::reference::Reference;
+use crate::store::{Image, Store, new_container_id};
 
 /// What to save.
 #[derive(Clone, Debug)]
@@ -18,14 +22,119 @@ pub struct SaveRequest {
     pub platform: Option<Platform>,
 }
 
-/// Writes the archive to `out`. After an error what was written is useless.
+/// Writes the archive to `out`. What is missing is found out before anything is written; after a later error what was
+/// written is useless.
 ///
 /// The process must be one that can read files of every owner ([`super::namespace`]).
-pub fn save(_store: &Store, _request: &SaveRequest, _out: &mut dyn Write) -> Result<()> {
-    Err(unsupported("not yet").into())
+pub fn save(store: &Store, request: &SaveRequest, out: &mut dyn Write) -> Result<()> {
+    let images = images(store, request)?;
+    Outline::new(store, &images)?.write(out).context("cannot write the archive")
 }
 
 /// [`save`] to a file, which appears only when it is complete; a device or a pipe is written to directly.
-pub fn save_to_file(_store: &Store, _request: &SaveRequest, _path: &Path) -> Result<()> {
-    Err(unsupported("not yet").into())
+pub fn save_to_file(store: &Store, request: &SaveRequest, path: &Path) -> Result<()> {
+    let images = images(store, request)?;
+    let outline = Outline::new(store, &images)?;
+    let doing = || format!("cannot write {}", path.display());
+    if path.metadata().is_ok_and(|found| !found.is_file()) {
+        let mut file = File::options().write(true).open(path).with_context(doing)?;
+        return outline.write(&mut file).with_context(doing);
+    }
+    let unfinished = Unfinished::beside(path).with_context(doing)?;
+    outline.write(&mut BufWriter::with_capacity(256 << 10, &unfinished.file)).with_context(doing)?;
+    unfinished.rename(path).with_context(doing)
+}
+
+fn images(store: &Store, request: &SaveRequest) -> Result<Vec<Saved>> {
+    let mut saved: Vec<Saved> = Vec::new();
+    for text in &request.images {
+        for (image, tag) in meant(store, text)? {
+            check_platform(&image, text, request.platform.as_ref())?;
+            let at = saved.iter().position(|known| known.image.id == image.id).unwrap_or_else(|| {
+                saved.push(Saved { image, tags: Vec::new() });
+                saved.len() - 1
+            });
+            if let (Some(known), Some(tag)) = (saved.get_mut(at), tag)
+                && !known.tags.contains(&tag)
+            {
+                known.tags.push(tag);
+            }
+        }
+    }
+    Ok(saved)
+}
+
+/// The images that `text` means, with the tag that each is saved by: a repository stands for all its tags; what is
+/// called by ID or digest is saved without a name.
+fn meant(store: &Store, text: &str) -> Result<Vec<(Image, Option<Reference>)>> {
+    let reference = text.parse::<Reference>().ok();
+    if let Some(repository) = reference.as_ref().filter(|it| it.tag().is_none() && it.digest().is_none()) {
+        let mut images = Vec::new();
+        for record in store.names()? {
+            let name = record.reference;
+            if name.tag().is_some() && name.familiar_name() == repository.familiar_name() {
+                images.extend(store.image(&record.id)?.map(|image| (image, Some(name))));
+            }
+        }
+        if !images.is_empty() {
+            return Ok(images);
+        }
+    }
+    let image = store.find_image(text)?;
+    let tag = reference.filter(|reference| reference.tag().is_some() && reference.digest().is_none());
+    Ok(vec![(image, tag)])
+}
+
+fn check_platform(image: &Image, text: &str, wanted: Option<&Platform>) -> Result<()> {
+    let config = &image.config;
+    let offered = Platform {
+        os: config.os.clone(),
+        architecture: config.architecture.clone(),
+        variant: config.variant.clone(),
+    };
+    match wanted {
+        Some(wanted) if wanted.rank(&offered).is_none() => Err(Failure::new(
+            Kind::NotFound,
+            format!("image {text} was found but does not provide the specified platform ({wanted})"),
+        )
+        .hint(format!("it is for {offered}"))
+        .into()),
+        _ => Ok(()),
+    }
+}
+
+/// A file that is removed unless it gets its name.
+struct Unfinished {
+    file: File,
+    path: Option<PathBuf>,
+}
+
+impl Unfinished {
+    fn beside(target: &Path) -> Result<Self> {
+        let name = target.file_name().context("the path has no file name")?;
+        let random = new_container_id()?;
+        let mut hidden = std::ffi::OsString::from(".");
+        hidden.push(name);
+        hidden.push(format!(".{}", random.get(..12).unwrap_or_default()));
+        let path = target.with_file_name(hidden);
+        let file = File::options().write(true).create_new(true).mode(0o600).open(&path)?;
+        Ok(Self { file, path: Some(path) })
+    }
+
+    fn rename(mut self, target: &Path) -> std::io::Result<()> {
+        if let Some(path) = &self.path {
+            std::fs::rename(path, target)?;
+        }
+        self.path = None;
+        Ok(())
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(path) = &self.path {
+            // It is of no use to anybody; that it stays is the lesser problem.
+            let _ = std::fs::remove_file(path);
+        }
+    }
 }

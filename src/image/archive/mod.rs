@@ -1,3 +1,16 @@
 //! Images as archives: what docker, podman, skopeo and buildkit write, and what they read.
+//!
+//! Reading goes through [`members`], which is filled in one of two ways: from a regular file by an index of offsets
+//! ([`file`]), so that layers unpack side by side, or from a stream ([`stream`]), where layers unpack as they pass
+//! because what lists them mostly comes last. [`docker`] and [`oci`] understand the two kinds of listing.
 
+mod docker;
+mod file;
+mod layers;
+mod members;
+mod oci;
 pub mod read;
+mod stream;
+#[cfg(test)]
+mod tests;
+pub mod write;

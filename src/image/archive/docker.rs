@@ -1,0 +1,69 @@
+//! `manifest.json`, docker's own listing: images by configuration, names and layers (moby, `image/spec/v1.2.md`,
+//! "Combined Image JSON + Filesystem Changeset Format").
+
+use anyhow::{Context as _, Result};
+use serde::Deserialize;
+
+use super::members::{Members, clean, named_digest};
+use super::read::Described;
+use crate::error::{Failure, corrupt, invalid};
+use crate::model::digest::Digest;
+use crate::model::platform::Platform;
+use crate::model::reference::Reference;
+
+/// The listing's name.
+pub(super) const LISTING: &str = "manifest.json";
+/// Most images of an archive.
+const IMAGES: usize = 10_000;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Entry {
+    config: String,
+    #[serde(default)]
+    repo_tags: Option<Vec<String>>,
+    #[serde(default)]
+    layers: Option<Vec<String>>,
+}
+
+/// The images that the listing `text` has.
+pub(super) fn describe(
+    members: &Members,
+    text: &[u8],
+    platform: Option<&Platform>,
+) -> Result<Vec<Described>> {
+    let entries: Vec<Entry> = serde_json::from_slice(text).map_err(|error| malformed(&error))?;
+    if entries.len() > IMAGES {
+        return Err(invalid(format!("the archive lists more than {IMAGES} images")).into());
+    }
+    let mut images = Vec::new();
+    for entry in &entries {
+        let image = entry
+            .describe(members)
+            .with_context(|| format!("the image `{}` of the archive", entry.config.escape_debug()))?;
+        if platform.is_none_or(|wanted| wanted.rank(&image.platform()).is_some()) {
+            images.push(image);
+        }
+    }
+    Ok(images)
+}
+
+impl Entry {
+    fn describe(&self, members: &Members) -> Result<Described> {
+        let config =
+            members.text(&self.config)?.ok_or_else(|| corrupt("the archive lacks its configuration"))?;
+        if let Some(promised) = named_digest(self.config.as_bytes())
+            && self.config.starts_with("blobs/")
+            && promised != Digest::of(&config)
+        {
+            return Err(corrupt(format!("the archive's blob {promised} has another digest")).into());
+        }
+        let layers = self.layers.iter().flatten().map(|layer| clean(layer.as_bytes())).collect();
+        let names = self.repo_tags.iter().flatten().map(|name| Ok(name.parse::<Reference>()?.or_latest()));
+        Described::new(config, None, layers, names.collect::<Result<_>>()?)
+    }
+}
+
+fn malformed(error: &serde_json::Error) -> Failure {
+    invalid(format!("the archive's {LISTING} is malformed: {}", error.to_string().escape_debug()))
+}

@@ -1,0 +1,89 @@
+//! An uncompressed archive in a regular file: an index of where everything is, so that nothing need be read twice or in
+//! order.
+
+use std::fs::File;
+use std::io::{self, BufRead, Read};
+use std::os::unix::fs::FileExt as _;
+
+use anyhow::Result;
+
+use super::members::{Item, Members, clean, target_of};
+use crate::error::{corrupt, unsupported};
+use crate::image::tar::{Kind, Member, TarReader};
+
+/// Enough for a header, its extensions and the header after a small member.
+const BUFFER: usize = 8 << 10;
+
+/// Reads the headers of the archive that begins at `start`, in bytes.
+pub(super) fn index(file: File, start: u64) -> Result<Members> {
+    let length = file.metadata()?.len();
+    let mut members = Members::of_file(file.try_clone()?);
+    let mut archive = TarReader::new(Headers { file, at: start, buffer: Vec::new(), used: 0 });
+    while let Some(member) = archive.next_member()? {
+        let offset = archive.input().position();
+        if length.saturating_sub(offset) < member.size {
+            return Err(corrupt("the archive is truncated").into());
+        }
+        if let Some(item) = item(&member, offset) {
+            members.add(clean(&member.path), item)?;
+        }
+        // The input jumps over what it has not in its buffer.
+        archive.consumed(usize::try_from(member.size)?);
+    }
+    Ok(members)
+}
+
+fn item(member: &Member, offset: u64) -> Option<Item> {
+    match member.kind {
+        Kind::File if member.sparse.is_some() => {
+            Some(Item::Failed(unsupported("the archive stores this member as a sparse file")))
+        }
+        Kind::File => Some(Item::At { offset, size: member.size }),
+        Kind::HardLink | Kind::Symlink => Some(Item::Link(target_of(member))),
+        _ => None,
+    }
+}
+
+/// Reads a file here and there: consuming more than there is in the buffer moves on without reading.
+struct Headers {
+    file: File,
+    /// Where the buffer's end is in the file.
+    at: u64,
+    buffer: Vec<u8>,
+    used: usize,
+}
+
+impl Headers {
+    fn position(&self) -> u64 {
+        self.at - (self.buffer.len() - self.used) as u64
+    }
+}
+
+impl BufRead for Headers {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.used == self.buffer.len() {
+            self.used = 0;
+            self.buffer.resize(BUFFER, 0);
+            let amount = self.file.read_at(&mut self.buffer, self.at);
+            self.buffer.truncate(*amount.as_ref().unwrap_or(&0));
+            self.at += amount? as u64;
+        }
+        Ok(&self.buffer[self.used..])
+    }
+
+    fn consume(&mut self, amount: usize) {
+        let buffered = amount.min(self.buffer.len() - self.used);
+        self.used += buffered;
+        self.at = self.at.saturating_add((amount - buffered) as u64);
+    }
+}
+
+impl Read for Headers {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let available = self.fill_buf()?;
+        let amount = available.len().min(buffer.len());
+        buffer[..amount].copy_from_slice(&available[..amount]);
+        self.consume(amount);
+        Ok(amount)
+    }
+}

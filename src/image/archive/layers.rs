@@ -1,0 +1,193 @@
+//! The layers of an archive on their way into the store.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Context as _, Result};
+
+use super::members::{Item, Members};
+use super::read::Options;
+use crate::error::{corrupt, not_found};
+use crate::image::unpack::{Limits, UnpackOptions, unpack};
+use crate::model::digest::Digest;
+use crate::model::progress::{LayerEvent, Progress};
+use crate::store::{LayerLease, LayerSlot, Store};
+
+/// Layers unpacked at a time, at most; each keeps more than one processor busy.
+const AT_ONCE: usize = 4;
+
+/// A layer that an image wants, and the member that should be it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Wanted {
+    pub(super) diff_id: Digest,
+    pub(super) member: Vec<u8>,
+}
+
+/// Layers in the store that cannot be removed meanwhile.
+pub(super) struct Layers<'a> {
+    store: &'a Store,
+    options: &'a Options,
+    progress: Loading<'a>,
+    leases: BTreeMap<Digest, LayerLease>,
+}
+
+impl<'a> Layers<'a> {
+    pub(super) fn new(store: &'a Store, options: &'a Options, progress: &'a dyn Progress) -> Self {
+        Self { store, options, progress: Loading(progress), leases: BTreeMap::new() }
+    }
+
+    /// Holds the layer if the store has it.
+    pub(super) fn take_present(&mut self, diff_id: &Digest) -> Result<bool> {
+        if self.leases.contains_key(diff_id) {
+            return Ok(true);
+        }
+        if self.store.layer(diff_id)?.is_none() {
+            return Ok(false);
+        }
+        match self.store.begin_layer(diff_id)? {
+            LayerSlot::Present(lease) => {
+                self.leases.insert(diff_id.clone(), lease);
+                Ok(true)
+            }
+            LayerSlot::Draft(_) => Ok(false),
+        }
+    }
+
+    /// Unpacks a layer of `size` bytes that nobody has asked for yet. Returns its digest.
+    pub(super) fn unpack_unknown(
+        &mut self,
+        source: impl Read + Send,
+        name: &[u8],
+        size: u64,
+    ) -> Result<Digest> {
+        let draft = self.store.begin_unknown_layer()?;
+        let record = unpack(source, &draft, &self.unpack_options(label(name), size), &self.progress)?;
+        let lease = draft.commit(record)?;
+        let diff_id = lease.diff_id.clone();
+        self.leases.insert(diff_id.clone(), lease);
+        Ok(diff_id)
+    }
+
+    /// Holds all of these layers, unpacking side by side those that the store lacks. After a failure no further one is
+    /// begun.
+    pub(super) fn get(&mut self, members: &Members, wanted: &BTreeSet<Wanted>) -> Result<()> {
+        let missing = self.missing(wanted)?;
+        let next = AtomicUsize::new(0);
+        let stop = AtomicBool::new(false);
+        let done = Mutex::new(Vec::new());
+        let this = &*self;
+        let work = || {
+            while let Some(wanted) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
+                if stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                let result = this.layer(members, wanted);
+                stop.fetch_or(result.is_err(), Ordering::Relaxed);
+                done.lock().unwrap_or_else(PoisonError::into_inner).push(result);
+            }
+        };
+        let threads =
+            std::thread::available_parallelism().map_or(1, usize::from).min(AT_ONCE).min(missing.len());
+        std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
+        let mut failure = None;
+        for result in done.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            match result {
+                Ok(lease) => drop(self.leases.insert(lease.diff_id.clone(), lease)),
+                Err(error) => drop(failure.get_or_insert(error)),
+            }
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// Those that the store lacks, each once, the largest first so that no thread has to end alone with it.
+    fn missing<'w>(&mut self, wanted: &'w BTreeSet<Wanted>) -> Result<Vec<&'w Wanted>> {
+        let mut missing: Vec<&Wanted> = Vec::new();
+        for wanted in wanted {
+            let repeated = missing.last().is_some_and(|last| last.diff_id == wanted.diff_id);
+            if !repeated && !self.take_present(&wanted.diff_id)? {
+                missing.push(wanted);
+            }
+        }
+        Ok(missing)
+    }
+
+    fn layer(&self, members: &Members, wanted: &Wanted) -> Result<LayerLease> {
+        let draft = match self.store.begin_layer(&wanted.diff_id)? {
+            LayerSlot::Present(lease) => return Ok(lease),
+            LayerSlot::Draft(draft) => draft,
+        };
+        let shown = || String::from_utf8_lossy(&wanted.member).escape_debug().to_string();
+        let item = members
+            .get(&wanted.member)
+            .ok_or_else(|| not_found(format!("the archive lacks `{}`, layer {}", shown(), wanted.diff_id)))?;
+        let size = match item {
+            Item::Layer(found) => {
+                return Err(corrupt(format!(
+                    "layer {} is not what its image says: `{}` has the digest {found}",
+                    wanted.diff_id,
+                    shown()
+                ))
+                .into());
+            }
+            Item::At { size, .. } => *size,
+            Item::Text(text) => text.len() as u64,
+            Item::Link(_) | Item::Failed(_) => 0,
+        };
+        let doing = || format!("cannot use `{}` as layer {}", shown(), wanted.diff_id);
+        let source = members.content(item).with_context(doing)?;
+        let options = self.unpack_options(wanted.diff_id.short().to_owned(), size);
+        let record = unpack(source, &draft, &options, &self.progress)?;
+        draft.commit(record)
+    }
+
+    fn unpack_options(&self, label: String, source_size: u64) -> UnpackOptions {
+        UnpackOptions { identity: self.options.identity, limits: Limits::default(), label, source_size }
+    }
+
+    /// A lease for each of an image's layers, in order.
+    pub(super) fn leases(&self, diff_ids: &[Digest]) -> Result<Vec<LayerLease>> {
+        let lease = |diff_id: &Digest| match self.store.begin_layer(diff_id)? {
+            LayerSlot::Present(lease) => Ok(lease),
+            LayerSlot::Draft(_) => {
+                Err(corrupt(format!("layer {diff_id} has disappeared from the store")).into())
+            }
+        };
+        diff_ids.iter().map(lease).collect()
+    }
+
+    /// Removes layers that no image came to have.
+    pub(super) fn release(self, used: &BTreeSet<Digest>) -> Result<()> {
+        let unused = self.leases.keys().any(|diff_id| !used.contains(diff_id));
+        drop(self.leases);
+        if unused {
+            self.store.collect_layers()?;
+        }
+        Ok(())
+    }
+}
+
+/// Twelve characters to show for a member that may be a layer.
+fn label(name: &[u8]) -> String {
+    let name = name.strip_suffix(b"/layer.tar").unwrap_or(name);
+    let base = name.rsplit(|b| *b == b'/').next().unwrap_or(name);
+    String::from_utf8_lossy(base).chars().take(12).collect()
+}
+
+/// Says of layers that they are being loaded, where unpacking says that they are being extracted.
+struct Loading<'a>(&'a dyn Progress);
+
+impl Progress for Loading<'_> {
+    fn event(&self, layer: &str, event: LayerEvent) {
+        let event = match event {
+            LayerEvent::Extracting { current, total } => LayerEvent::Loading { current, total },
+            other => other,
+        };
+        self.0.event(layer, event);
+    }
+
+    fn line(&self, text: &str) {
+        self.0.line(text);
+    }
+}

@@ -1,0 +1,206 @@
+//! The members of an archive by name, links among them resolved without ever leaving it.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt as _;
+
+use anyhow::{Context as _, Result};
+
+use crate::error::{Failure, Kind, corrupt};
+use crate::image::hash::Hasher;
+use crate::image::manifest::Descriptor;
+use crate::image::tar::{self, Member};
+use crate::model::digest::Digest;
+
+/// The largest listing, manifest or configuration, in bytes; other engines stop at 4 or 8 MiB.
+pub(super) const TEXT_LIMIT: u64 = 8 << 20;
+/// The most members; an image has a few for each of its layers.
+const MEMBERS: usize = 1 << 17;
+/// Links that lead to links.
+const LINKS: usize = 16;
+
+/// What is known of a member's content.
+pub(super) enum Item {
+    /// The content itself.
+    Text(Vec<u8>),
+    /// Where the content lies in the archive's file, in bytes.
+    At { offset: u64, size: u64 },
+    /// A layer that is in the store, by the digest of its tar stream.
+    Layer(Digest),
+    /// Another name.
+    Link(Vec<u8>),
+    /// Why it cannot be used, should anything need it.
+    Failed(Failure),
+}
+
+/// The members of an archive.
+#[derive(Default)]
+pub(super) struct Members {
+    items: BTreeMap<Vec<u8>, Item>,
+    /// What [`Item::At`] refers to.
+    file: Option<File>,
+}
+
+impl Members {
+    pub(super) fn of_file(file: File) -> Self {
+        Self { items: BTreeMap::new(), file: Some(file) }
+    }
+
+    /// Adds a member; of several with one name the last counts, as when unpacked.
+    pub(super) fn add(&mut self, name: Vec<u8>, item: Item) -> Result<()> {
+        self.items.insert(name, item);
+        if self.items.len() > MEMBERS {
+            let message =
+                format!("the archive has more than {MEMBERS} members, which no archive of images has");
+            return Err(Failure::new(Kind::Full, message).into());
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// The member of this name, through links.
+    pub(super) fn get(&self, name: &[u8]) -> Option<&Item> {
+        let mut item = self.items.get(name)?;
+        for _ in 0..LINKS {
+            match item {
+                Item::Link(target) => item = self.items.get(target)?,
+                _ => return Some(item),
+            }
+        }
+        None
+    }
+
+    /// A listing, manifest or configuration; `None` where there is no such member.
+    pub(super) fn text(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        let Some(item) = self.get(&clean(name.as_bytes())) else { return Ok(None) };
+        let too_large = || corrupt(format!("`{}` is too large for what it is", name.escape_debug()));
+        match item {
+            Item::Text(text) => Ok(Some(text.clone())),
+            Item::At { size, .. } if *size > TEXT_LIMIT => Err(too_large().into()),
+            Item::At { .. } => {
+                let mut text = Vec::new();
+                let mut source = self.content(item)?;
+                source
+                    .read_to_end(&mut text)
+                    .with_context(|| format!("cannot read `{}`", name.escape_debug()))?;
+                Ok(Some(text))
+            }
+            Item::Failed(failure) => Err(failure.clone().into()),
+            Item::Layer(_) | Item::Link(_) => Err(too_large().into()),
+        }
+    }
+
+    /// A blob of an OCI layout that is text, verified.
+    pub(super) fn blob(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
+        let digest = &descriptor.digest;
+        let text = self
+            .text(&blob_name(digest))?
+            .ok_or_else(|| corrupt(format!("the archive lacks the blob {digest} that it lists")))?;
+        if Hasher::of(digest, &text) != *digest {
+            return Err(corrupt(format!("the archive's blob {digest} has another digest")).into());
+        }
+        Ok(text)
+    }
+
+    /// The content of an item that has any.
+    pub(super) fn content<'a>(&'a self, item: &'a Item) -> Result<Box<dyn Read + Send + 'a>> {
+        match (item, &self.file) {
+            (Item::Text(text), _) => Ok(Box::new(&text[..])),
+            (Item::At { offset, size }, Some(file)) => {
+                Ok(Box::new(Part { file, at: *offset, end: offset.saturating_add(*size) }))
+            }
+            (Item::Failed(failure), _) => Err(failure.clone().into()),
+            _ => Err(corrupt("a member of the archive was expected to have content").into()),
+        }
+    }
+}
+
+/// A part of a file, read without moving the file's position.
+struct Part<'a> {
+    file: &'a File,
+    at: u64,
+    end: u64,
+}
+
+impl Read for Part<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.end.saturating_sub(self.at)).unwrap_or(usize::MAX);
+        let wanted = buffer.len().min(left);
+        if wanted == 0 {
+            return Ok(0);
+        }
+        let amount = self.file.read_at(&mut buffer[..wanted], self.at)?;
+        if amount == 0 {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, corrupt("the archive is truncated")));
+        }
+        self.at += amount as u64;
+        Ok(amount)
+    }
+}
+
+/// The name of a blob in an OCI layout.
+pub(super) fn blob_name(digest: &Digest) -> String {
+    format!("blobs/{}/{}", digest.algorithm(), digest.hex())
+}
+
+/// The digest that a member's name claims: `blobs/sha256/HEX`, `HEX.tar`, `HEX.json`.
+pub(super) fn named_digest(name: &[u8]) -> Option<Digest> {
+    let base = name.rsplit(|b| *b == b'/').next()?;
+    let stem = base.split(|b| *b == b'.').next()?;
+    format!("sha256:{}", std::str::from_utf8(stem).ok()?).parse().ok()
+}
+
+/// A name without `.`, `..` and needless slashes; what would lead out stays at the top.
+pub(super) fn clean(name: &[u8]) -> Vec<u8> {
+    let mut parts: Vec<&[u8]> = Vec::new();
+    for part in name.split(|b| *b == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.join(&b'/')
+}
+
+/// What a link means, as another clean name.
+pub(super) fn target_of(member: &Member) -> Vec<u8> {
+    if member.kind == tar::Kind::HardLink || member.link.starts_with(b"/") {
+        return clean(&member.link);
+    }
+    clean(&[&clean(&member.path)[..], b"/../", &member.link].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_never_leave() {
+        assert_eq!(clean(b"./a//b/"), b"a/b");
+        assert_eq!(clean(b"../../etc/passwd"), b"etc/passwd");
+        assert_eq!(clean(b"/"), b"");
+        let hex = "a".repeat(64);
+        for name in [format!("blobs/sha256/{hex}"), format!("{hex}.tar"), format!("x/{hex}.json")] {
+            assert_eq!(named_digest(name.as_bytes()).unwrap().hex(), hex);
+        }
+        assert!(named_digest(b"x/layer.tar").is_none());
+    }
+
+    #[test]
+    fn links_lead_to_contents_and_loops_to_nothing() {
+        let mut members = Members::default();
+        let link = |to: &str| Item::Link(to.into());
+        members.add(b"a".into(), link("b")).unwrap();
+        members.add(b"b".into(), Item::Text(b"text".into())).unwrap();
+        members.add(b"x".into(), link("y")).unwrap();
+        members.add(b"y".into(), link("x")).unwrap();
+        members.add(b"z".into(), link("nothing")).unwrap();
+        assert_eq!(members.text("./a").unwrap().unwrap(), b"text");
+        assert!(members.get(b"x").is_none() && members.get(b"z").is_none());
+    }
+}

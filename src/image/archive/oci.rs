@@ -1,0 +1,111 @@
+//! `index.json`, the listing of an OCI image layout (OCI image specification, `image-layout.md`), with the names that
+//! containerd and skopeo put into its annotations.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context as _, Result};
+
+use super::members::{Members, blob_name};
+use super::read::Described;
+use crate::error::invalid;
+use crate::image::manifest::{Descriptor, ImageManifest, Index, Manifest, OCI_INDEX};
+use crate::model::platform::Platform;
+use crate::model::reference::Reference;
+
+/// The listing's name.
+pub(super) const LISTING: &str = "index.json";
+/// Full names, as containerd and docker write them.
+pub(super) const FULL_NAME: &str = "io.containerd.image.name";
+/// Names or bare tags, as the specification has them.
+pub(super) const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// Indexes within indexes.
+const DEPTH: usize = 3;
+
+/// The images that the listing `text` has: for `platform` where one is asked for, else the one of each name that suits
+/// this machine best, or the only one.
+pub(super) fn describe(
+    members: &Members,
+    text: &[u8],
+    platform: Option<&Platform>,
+) -> Result<Vec<Described>> {
+    let index = match Manifest::parse(text, OCI_INDEX).context("the archive's index.json")? {
+        Manifest::Index(index) => index,
+        Manifest::Image(_) => return Err(invalid("the archive's index.json is no index").into()),
+    };
+    let host = Platform::host();
+    let wanted = platform.unwrap_or(&host);
+    let mut images = Vec::new();
+    for entry in chosen(&index, wanted)? {
+        let image = image(members, entry, wanted)
+            .with_context(|| format!("the image {} of the archive", entry.digest))?;
+        if platform.is_none_or(|wanted| wanted.rank(&image.platform()).is_some()) {
+            images.push(image);
+        }
+    }
+    Ok(images)
+}
+
+/// The entries to load: of those with one name but several platforms, one.
+fn chosen<'a>(index: &'a Index, wanted: &Platform) -> Result<Vec<&'a Descriptor>> {
+    let mut chosen = Vec::new();
+    let mut seen = BTreeSet::new();
+    for entry in index.manifests.iter().filter(|entry| !is_attestation(entry)) {
+        let name = name_text(entry);
+        let group: Vec<Descriptor> = index
+            .manifests
+            .iter()
+            .filter(|other| name_text(other) == name && !is_attestation(other))
+            .cloned()
+            .collect();
+        if !differ_by_platform(&group) {
+            chosen.push(entry);
+        } else if seen.insert(name) {
+            let best = Index { manifests: group }.select(wanted)?.digest.clone();
+            chosen.extend(
+                index.manifests.iter().find(|other| other.digest == best && name_text(other) == name),
+            );
+        }
+    }
+    Ok(chosen)
+}
+
+fn differ_by_platform(group: &[Descriptor]) -> bool {
+    group.iter().any(|entry| entry.platform.is_some() && entry.platform != group[0].platform)
+}
+
+/// Attestations are listed beside images, for a platform that does not exist.
+fn is_attestation(entry: &Descriptor) -> bool {
+    entry.platform.as_ref().is_some_and(|platform| platform.os == "unknown")
+}
+
+fn name_text(entry: &Descriptor) -> Option<&str> {
+    let name = entry.annotations.get(FULL_NAME).or_else(|| entry.annotations.get(REF_NAME));
+    name.map(String::as_str)
+}
+
+/// The name of an entry. A bare word is a tag without a repository, which names nothing here.
+fn name(entry: &Descriptor) -> Result<Option<Reference>> {
+    match name_text(entry) {
+        Some(text) if text.contains(['/', ':']) => Ok(Some(text.parse::<Reference>()?.or_latest())),
+        _ => Ok(None),
+    }
+}
+
+fn image(members: &Members, entry: &Descriptor, wanted: &Platform) -> Result<Described> {
+    let (manifest, raw) = manifest(members, entry, wanted)?;
+    let config = members.blob(&manifest.config).context("its configuration")?;
+    let layers = manifest.layers.iter().map(|layer| blob_name(&layer.digest).into_bytes()).collect();
+    Described::new(config, Some(raw), layers, name(entry)?.into_iter().collect())
+}
+
+fn manifest(members: &Members, entry: &Descriptor, wanted: &Platform) -> Result<(ImageManifest, Vec<u8>)> {
+    let mut entry = entry.clone();
+    for _ in 0..DEPTH {
+        let text = members.blob(&entry)?;
+        match Manifest::parse(&text, &entry.media_type)? {
+            Manifest::Image(manifest) => return Ok((manifest, text)),
+            Manifest::Index(index) => entry = index.select(wanted)?.clone(),
+        }
+    }
+    Err(invalid("indexes lie in indexes too deeply").into())
+}

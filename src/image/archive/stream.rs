@@ -1,0 +1,120 @@
+//! An archive that is read once, from its beginning to its end: layers are unpacked while they pass, before it is known
+//! whether an image wants them.
+
+use std::io::{self, BufRead, Read};
+
+use anyhow::Result;
+
+use super::layers::Layers;
+use super::members::{Item, Members, TEXT_LIMIT, clean, named_digest, target_of};
+use crate::error::{Failure, corrupt, unsupported};
+use crate::image::tar::{Kind, Member, TarReader};
+use crate::image::unpack::decode::Format;
+
+/// Members up to this size are kept, whatever they are, in bytes.
+const SMALL: u64 = 64 << 10;
+/// All that is kept, in bytes.
+const KEPT: u64 = 64 << 20;
+/// How much of a member tells what it is.
+const PREFIX: usize = 512;
+
+/// Reads the archive; its layers go into the store and are held by `layers`.
+pub(super) fn scan(input: impl BufRead + Send, layers: &mut Layers<'_>) -> Result<Members> {
+    let mut scan = Scan { archive: TarReader::new(input), kept: 0, layers };
+    let mut members = Members::default();
+    while let Some(member) = scan.archive.next_member()? {
+        let name = clean(&member.path);
+        match member.kind {
+            Kind::File => {
+                let item = scan.file(&name, &member)?;
+                members.add(name, item)?;
+            }
+            Kind::HardLink | Kind::Symlink => members.add(name, Item::Link(target_of(&member)))?,
+            _ => {}
+        }
+    }
+    drain(scan.archive.into_input())?;
+    Ok(members)
+}
+
+/// Reads what follows the archive, so that who writes to the pipe is not told that nobody listens, and damage at
+/// the end of a compressed stream is noticed.
+fn drain(mut input: impl BufRead) -> io::Result<()> {
+    loop {
+        let amount = input.fill_buf()?.len();
+        if amount == 0 {
+            return Ok(());
+        }
+        input.consume(amount);
+    }
+}
+
+struct Scan<'a, 'l, R> {
+    archive: TarReader<R>,
+    kept: u64,
+    layers: &'a mut Layers<'l>,
+}
+
+impl<R: BufRead + Send> Scan<'_, '_, R> {
+    fn file(&mut self, name: &[u8], member: &Member) -> Result<Item> {
+        if member.sparse.is_some() {
+            return Ok(Item::Failed(unsupported("the archive stores this member as a sparse file")));
+        }
+        let mut prefix = Vec::new();
+        let mut content = Content(&mut self.archive);
+        content.by_ref().take(PREFIX as u64).read_to_end(&mut prefix)?;
+        let fits = self.kept.saturating_add(member.size) <= KEPT;
+        if fits && (member.size <= SMALL || (is_json(&prefix) && member.size <= TEXT_LIMIT)) {
+            self.kept = self.kept.saturating_add(member.size);
+            content.read_to_end(&mut prefix)?;
+            return Ok(Item::Text(prefix));
+        }
+        let compressed = Format::of(&prefix) != Format::Plain;
+        if !compressed && !is_tar(&prefix) {
+            return Ok(Item::Failed(corrupt("it is neither text nor a layer")));
+        }
+        let claimed = named_digest(name).filter(|_| !compressed);
+        if let Some(digest) = claimed
+            && self.layers.take_present(&digest)?
+        {
+            return Ok(Item::Layer(digest));
+        }
+        let source = prefix.as_slice().chain(content);
+        match self.layers.unpack_unknown(source, name, member.size) {
+            Ok(digest) => Ok(Item::Layer(digest)),
+            // It may be that no image wants it.
+            Err(error) => Ok(Item::Failed(Failure::of(&error))),
+        }
+    }
+}
+
+/// The current member's content.
+struct Content<'a, R>(&'a mut TarReader<R>);
+
+impl<R: BufRead> Read for Content<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let available = self.0.content()?;
+        let amount = available.len().min(buffer.len());
+        buffer[..amount].copy_from_slice(&available[..amount]);
+        self.0.consumed(amount);
+        Ok(amount)
+    }
+}
+
+fn is_json(start: &[u8]) -> bool {
+    matches!(start.trim_ascii_start().first(), Some(b'{' | b'['))
+}
+
+/// Whether a tar archive begins so: by its magic, by a header of the format before there was one, or by its end.
+fn is_tar(start: &[u8]) -> bool {
+    let sum: u32 = start
+        .iter()
+        .enumerate()
+        .map(|(at, b)| if (148..156).contains(&at) { 32 } else { u32::from(*b) })
+        .sum();
+    let stated = start.get(148..156).and_then(|field| {
+        let text = std::str::from_utf8(field).ok()?;
+        u32::from_str_radix(text.trim_matches(['\0', ' ']), 8).ok()
+    });
+    start.len() == PREFIX && (stated == Some(sum) || start.iter().all(|b| *b == 0))
+}

@@ -1,0 +1,213 @@
+//! Writes images as one archive that is both docker's (`manifest.json`) and an OCI image layout, as docker does since
+//! version 25. Layers are uncompressed tar streams, written again from the store. The same images give the same bytes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write};
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::members::blob_name;
+use super::{docker, oci};
+use crate::error::corrupt;
+use crate::image::manifest::{Descriptor, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST};
+use crate::image::pack::pack;
+use crate::image::tar::BLOCK;
+use crate::model::digest::Digest;
+use crate::model::layer::LayerRecord;
+use crate::model::reference::Reference;
+use crate::store::{Image, Store};
+
+const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+
+/// An image to write, with the tags that it has in the archive.
+#[derive(Clone, Debug)]
+pub struct Saved {
+    /// The image.
+    pub image: Image,
+    /// Names with a tag.
+    pub tags: Vec<Reference>,
+}
+
+/// A member's content.
+enum Content {
+    Bytes(Vec<u8>),
+    Layer(LayerRecord),
+}
+
+/// An archive that is known in full before the first byte is written.
+pub struct Outline<'a> {
+    store: &'a Store,
+    /// By name; directories are made of them.
+    members: BTreeMap<String, Content>,
+}
+
+impl<'a> Outline<'a> {
+    /// Looks up all that the archive of `images` needs.
+    pub fn new(store: &'a Store, images: &[Saved]) -> Result<Self> {
+        let mut outline = Self { store, members: BTreeMap::new() };
+        let mut listing = Vec::new();
+        let mut index = Vec::new();
+        for saved in images {
+            let doing = || format!("cannot save image {}", saved.image.id.short());
+            let layers = outline.layers(&saved.image).with_context(doing)?;
+            listing.push(listed(saved, &layers));
+            index.extend(outline.image(saved, &layers)?);
+        }
+        outline.json(docker::LISTING, &listing)?;
+        outline
+            .json(oci::LISTING, &json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": index}))?;
+        outline.json("oci-layout", &json!({"imageLayoutVersion": "1.0.0"}))?;
+        let repositories = repositories(images);
+        if !repositories.is_empty() {
+            outline.json("repositories", &repositories)?;
+        }
+        Ok(outline)
+    }
+
+    /// Descriptors of the layers, which become members.
+    fn layers(&mut self, image: &Image) -> Result<Vec<Descriptor>> {
+        let mut layers = Vec::new();
+        for diff_id in &image.config.rootfs.diff_ids {
+            let record = self.store.layer(diff_id)?.ok_or_else(|| {
+                corrupt(format!("its layer {diff_id} is not in the store"))
+                    .hint("remove the image and pull or load it again")
+            })?;
+            layers.push(descriptor(LAYER, diff_id.clone(), record.tar_size));
+            self.members.insert(blob_name(diff_id), Content::Layer(record));
+        }
+        Ok(layers)
+    }
+
+    /// Adds configuration and manifest; returns the entries of the index, one for each tag.
+    fn image(&mut self, saved: &Saved, layers: &[Descriptor]) -> Result<Vec<Descriptor>> {
+        let config = self.blob(OCI_CONFIG, saved.image.raw_config.clone());
+        let manifest =
+            json!({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": layers});
+        let manifest = self.blob(OCI_MANIFEST, serde_json::to_vec(&manifest)?);
+        let named = |tag: &Reference| {
+            let names = [
+                (oci::FULL_NAME, tag.to_string()),
+                (oci::REF_NAME, tag.tag().unwrap_or_default().to_owned()),
+            ];
+            let annotations = names.into_iter().map(|(key, name)| (key.to_owned(), name)).collect();
+            Descriptor { annotations, ..manifest.clone() }
+        };
+        let entries: Vec<Descriptor> = saved.tags.iter().map(named).collect();
+        Ok(if entries.is_empty() { vec![manifest] } else { entries })
+    }
+
+    fn blob(&mut self, media_type: &str, content: Vec<u8>) -> Descriptor {
+        let blob = descriptor(media_type, Digest::of(&content), content.len() as u64);
+        self.members.insert(blob_name(&blob.digest), Content::Bytes(content));
+        blob
+    }
+
+    fn json(&mut self, name: &str, value: &impl Serialize) -> Result<()> {
+        self.members.insert(name.to_owned(), Content::Bytes(serde_json::to_vec(value)?));
+        Ok(())
+    }
+
+    /// Writes the archive.
+    pub fn write(&self, out: &mut dyn Write) -> Result<()> {
+        let mut dirs = BTreeSet::new();
+        for (name, content) in &self.members {
+            for (end, _) in name.match_indices('/') {
+                let dir = &name[..=end];
+                if dirs.insert(dir) {
+                    out.write_all(&header(dir, tar::EntryType::Directory, 0)?)?;
+                }
+            }
+            match content {
+                Content::Bytes(bytes) => self.bytes(name, bytes, out)?,
+                Content::Layer(record) => self.layer(name, record, out)?,
+            }
+        }
+        out.write_all(&[0; 2 * BLOCK as usize])?;
+        out.flush()?;
+        Ok(())
+    }
+
+    fn bytes(&self, name: &str, bytes: &[u8], out: &mut dyn Write) -> Result<()> {
+        out.write_all(&header(name, tar::EntryType::Regular, bytes.len() as u64)?)?;
+        out.write_all(bytes)?;
+        Ok(pad(out, bytes.len() as u64)?)
+    }
+
+    fn layer(&self, name: &str, record: &LayerRecord, out: &mut dyn Write) -> Result<()> {
+        out.write_all(&header(name, tar::EntryType::Regular, record.tar_size)?)?;
+        let mut counted = Counted { out, written: 0 };
+        pack(self.store, &record.diff_id, &mut counted)?;
+        if counted.written != record.tar_size {
+            return Err(corrupt(format!("the record of layer {} says another size", record.diff_id)).into());
+        }
+        Ok(pad(out, record.tar_size)?)
+    }
+}
+
+fn descriptor(media_type: &str, digest: Digest, size: u64) -> Descriptor {
+    let (urls, annotations) = (Vec::new(), BTreeMap::new());
+    Descriptor { media_type: media_type.to_owned(), digest, size, urls, annotations, platform: None }
+}
+
+/// An entry of docker's listing.
+fn listed(saved: &Saved, layers: &[Descriptor]) -> Value {
+    let sources: BTreeMap<&str, &Descriptor> =
+        layers.iter().map(|layer| (layer.digest.as_str(), layer)).collect();
+    let tags: Option<Vec<String>> =
+        (!saved.tags.is_empty()).then(|| saved.tags.iter().map(Reference::familiar).collect());
+    json!({
+        "Config": blob_name(&saved.image.id),
+        "RepoTags": tags,
+        "Layers": layers.iter().map(|layer| blob_name(&layer.digest)).collect::<Vec<_>>(),
+        "LayerSources": sources,
+    })
+}
+
+/// The listing of docker before 1.10, which newer ones write still: repository and tag to the topmost layer.
+fn repositories(images: &[Saved]) -> BTreeMap<String, BTreeMap<String, String>> {
+    let mut repositories: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    for saved in images {
+        let Some(top) = saved.image.config.rootfs.diff_ids.last() else { continue };
+        for tag in &saved.tags {
+            let name = repositories.entry(tag.familiar_name()).or_default();
+            name.insert(tag.tag().unwrap_or_default().to_owned(), top.hex().to_owned());
+        }
+    }
+    repositories
+}
+
+fn header(name: &str, kind: tar::EntryType, size: u64) -> Result<[u8; BLOCK as usize]> {
+    let mut header = tar::Header::new_ustar();
+    header.set_path(name).with_context(|| format!("cannot write the header of {name}"))?;
+    header.set_entry_type(kind);
+    header.set_mode(if kind.is_dir() { 0o755 } else { 0o644 });
+    header.set_size(size);
+    header.set_mtime(0);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_cksum();
+    Ok(*header.as_bytes())
+}
+
+fn pad(out: &mut dyn Write, size: u64) -> io::Result<()> {
+    out.write_all(&[0; BLOCK as usize][..(size.wrapping_neg() % BLOCK) as usize])
+}
+
+struct Counted<'a> {
+    out: &'a mut dyn Write,
+    written: u64,
+}
+
+impl Write for Counted<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let amount = self.out.write(bytes)?;
+        self.written += amount as u64;
+        Ok(amount)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
