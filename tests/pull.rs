@@ -57,6 +57,24 @@ each_mode! {
         assert_eq!(dhow.run(&format!("{name} cat /hidden/after")).output().out(), "after");
     }
 
+    fn a_terminal_gets_a_line_per_layer_and_keeps_its_cursor(dhow) {
+        let Some(registry) = Registry::plain() else { return };
+        let image = sizeable("drawn").compressed(Compression::Gzip);
+        registry.push(&image, "drawn:1");
+        let front = Front::before(&registry, |_| Action::Pass);
+        let name = front.name("drawn:1");
+        let (code, shown) = dhow.cmd("pull").arg(&name).pty(100, 40).wait();
+        assert_eq!(code, 0, "{shown}");
+        let place = |text: &str| shown.rfind(text).unwrap_or_else(|| panic!("no {text:?} in {shown:?}"));
+        assert!(shown.matches(": Pull complete").count() >= 3, "{shown:?}");
+        assert!(place("1: Pulling from drawn") < place(": Pull complete"), "{shown:?}");
+        assert!(place(": Pull complete") < place("Digest: sha256:"), "{shown:?}");
+        assert!(place("Digest: ") < place("Status: Downloaded newer image"), "{shown:?}");
+        assert!(!shown.contains("\x1b[?25l"), "the cursor is never hidden: {shown:?}");
+        let (code, shown) = dhow.cmd("pull -q").arg(&name).pty(100, 40).wait();
+        assert_eq!((code, shown.trim()), (0, name.as_str()));
+    }
+
     fn pulls_whatever_the_manifest_and_compression(dhow) {
         let Some(registry) = Registry::plain() else { return };
         for (compression, tag) in [(Compression::None, "none"), (Compression::Gzip, "gzip"), (Compression::Zstd, "zstd")] {

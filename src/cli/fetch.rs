@@ -1,8 +1,8 @@
 //! Pulling as `pull` and `run` do it: prepared with the user's rights, fetched where files can have their owners.
 
 use super::entry::Context;
-use super::lines::{Channel, Lines};
-use super::{environment, report};
+use super::lines::Channel;
+use super::{environment, progress, report};
 use crate::engine::namespace;
 use crate::engine::pull::{self, Prepared, PullRequest, Pulled};
 use crate::model::environment::Environment;
@@ -45,7 +45,7 @@ pub(crate) fn fetch(
     channel: Option<Channel>,
 ) -> anyhow::Result<Vec<Pulled>> {
     let progress: Box<dyn Progress> = match channel {
-        Some(channel) => Box::new(Lines::new(channel)),
+        Some(channel) => progress::on(channel),
         None => Box::new(Silent),
     };
     let pulled = pull::fetch(store, &ready.prepared, ready.identity, &*progress)?;

@@ -1,7 +1,7 @@
 //! Progress as plain lines, where there is no terminal to draw on: each state of a layer once, as docker prints them.
 
 use std::collections::HashMap;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::mem::discriminant;
 use std::sync::{Mutex, PoisonError};
 
@@ -16,6 +16,16 @@ pub(crate) enum Channel {
     Stdout,
     /// Standard error, where standard output belongs to a container.
     Stderr,
+}
+
+impl Channel {
+    /// Whether it is a terminal.
+    pub(crate) fn is_terminal(self) -> bool {
+        match self {
+            Self::Stdout => output::is_terminal(),
+            Self::Stderr => std::io::stderr().is_terminal(),
+        }
+    }
 }
 
 /// Prints lines.

@@ -15,6 +15,7 @@ mod lines;
 mod listing;
 mod multicall;
 mod output;
+mod progress;
 mod prompt;
 mod report;
 mod suggest;
