@@ -1,0 +1,174 @@
+//! The command line itself: dispatch, help, mistakes and their exit codes, formats, `ps` and `rm`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use support::{Dhow, each_mode, fixtures};
+
+each_mode! {
+    fn the_version_is_one_line(dhow) {
+        let own = format!("dhow version {}", env!("CARGO_PKG_VERSION"));
+        for line in ["--version", "-v", "-D --version"] {
+            assert_eq!(dhow.cmd(line).ok().out(), own);
+        }
+        assert!(!dhow.root().exists(), "asking for the version makes no store");
+    }
+
+    fn called_docker_it_answers_as_docker(dhow) {
+        let docker = dhow.dir().join("docker");
+        symlink(fixtures::binary(), &docker).unwrap();
+        let docker = docker.to_str().unwrap();
+        let version = dhow.tool(docker).arg("--version").ok().out();
+        assert!(version.starts_with("Docker version 2") && version.contains(", build "), "{version}");
+        dhow.tool(docker).arg("no-such-command").fails(1, &["docker: unknown command: docker no-such-command"]);
+        let server = dhow.tool(docker).args(["version", "--format", "{{.Server.Version}}"]).ok().out();
+        assert!(version.contains(&server), "{server}");
+    }
+
+    fn help_is_there_for_everything(dhow) {
+        let all = dhow.cmd("--help").ok().out();
+        for word in ["run", "image", "--config"] {
+            assert!(all.contains(word), "{word}: {all}");
+        }
+        assert_eq!(dhow.cmd("").ok().out(), all);
+        assert_eq!(dhow.cmd("help").ok().out(), all);
+        let of_run = dhow.cmd("run --help").ok().out();
+        assert!(of_run.contains("dhow run [OPTIONS] IMAGE [COMMAND] [ARG...]"), "{of_run}");
+        assert_eq!(dhow.cmd("help run").ok().out(), of_run);
+        assert!(dhow.cmd("container").ok().out().contains("rm"));
+        assert!(dhow.cmd("ps -h").ok().out().contains("--no-trunc"));
+    }
+
+    fn mistakes_have_dockers_exit_codes(dhow) {
+        dhow.cmd("iamges").fails(1, &["unknown command: dhow iamges", "did you mean `images`?"]);
+        dhow.cmd("image lss").fails(1, &["unknown command: dhow image lss", "did you mean `ls`?"]);
+        dhow.cmd("swarm init").fails(1, &["swarm", "this version of dhow does not"]);
+        dhow.cmd("container exec x true").fails(1, &["container exec", "this version of dhow does not"]);
+        dhow.cmd("ps --al").fails(125, &["unknown flag: --al", "did you mean --all?"]);
+        dhow.cmd("ps -y").fails(125, &["unknown shorthand flag", "-y"]);
+        dhow.cmd("ps --format").fails(125, &["flag needs an argument: --format"]);
+        dhow.cmd("ps surplus").fails(1, &["surplus"]);
+        dhow.cmd("rm").fails(1, &["CONTAINER"]);
+        dhow.cmd("ps --last=many").fails(125, &["many", "--last"]);
+        dhow.cmd("--no-such-flag ps").fails(125, &["--no-such-flag"]);
+    }
+
+    fn there_is_no_daemon_to_connect_to(dhow) {
+        dhow.cmd("-H tcp://127.0.0.1:1 ps").fails(1, &["--host tcp://127.0.0.1:1", "is the engine"]);
+        dhow.cmd("--context other ps").fails(1, &["--context other"]);
+        dhow.cmd("--tlsverify ps").fails(1, &["--tls"]);
+        dhow.cmd("-l loud ps").fails(1, &["loud"]);
+        dhow.cmd("--context default -l debug ps -q").ok();
+    }
+
+    fn flags_of_run_are_checked_before_anything_is_made(dhow) {
+        for (line, parts) in [
+            ("-d x", &["--detach", "not in this version"] as &[&str]),
+            ("-p 80:80 --restart always x", &["--publish, --restart", "not in this version"]),
+            ("--restart sometimes x", &["--restart"]),
+            ("--health-interval soon x", &["soon", "--health-interval"]),
+            ("-m much x", &["much", "--memory"]),
+            ("-v relative/dir:/x y", &["relative/dir"]),
+            ("-v /a:/x --tmpfs /x y", &["Duplicate mount point: /x"]),
+            ("--mount type=bind,src=/a y", &["target is required"]),
+            ("--mount type=bind,src=/a,dst=/b,color=red y", &["color"]),
+            ("--network mesh y", &["mesh"]),
+            ("--env-file /no/such/file y", &["/no/such/file"]),
+            ("--security-opt seccomp=/no/such/file y", &["/no/such/file"]),
+            ("--sysctl kernel.panic=1 y", &["kernel.panic"]),
+            ("--network host --sysctl net.core.somaxconn=1 y", &["host network namespace"]),
+            ("--ulimit nofile=9:8 y", &["nofile=9:8"]),
+            ("--name -x y", &["-x"]),
+            ("--platform windows/amd64 y", &["windows/amd64"]),
+            ("--pull sometimes y", &["sometimes"]),
+            ("-a stdwhat y", &["stdwhat"]),
+            ("-u x -w here y", &["here"]),
+        ] {
+            dhow.cmd(&format!("run {line}")).fails(125, parts);
+        }
+        assert!(dhow.cmd("ps -aq").ok().out().is_empty());
+    }
+
+    fn a_limit_that_cannot_be_applied_is_said_once(dhow) {
+        let output = dhow.cmd("run --rm --network none -m 64m --pids-limit -1 --cpus 1.5 dhow.local/demo").output();
+        assert_eq!(output.code, 0, "{}", output.err());
+        assert_eq!(output.err().matches("WARNING").count(), 1, "{}", output.err());
+        assert!(output.err().contains("--cpus, --memory"), "{}", output.err());
+        assert!(!output.err().contains("--pids-limit"), "no limit was asked for: {}", output.err());
+    }
+
+    fn containers_are_listed_and_removed(dhow) {
+        dhow.cmd("run --network none --name first -l k=v dhow.local/demo").ok();
+        dhow.cmd("run --network none --name second --entrypoint /no/such dhow.local/demo").fails(127, &["/no/such"]);
+        assert!(dhow.cmd("ps -q").ok().out().is_empty());
+        let format = ["--format", "{{.Names}} {{.State}} {{.Label \"k\"}}"];
+        assert_eq!(dhow.cmd("ps -a").args(format).ok().out(), "second exited \nfirst exited v");
+        assert_eq!(dhow.cmd("ps -l").args(["--format", "{{.Names}}"]).ok().out(), "second");
+        assert_eq!(dhow.cmd("ps -f name=fir -f exited=0 --format {{.Names}}").ok().out(), "first");
+        let table = dhow.cmd("ps -a").ok().out();
+        assert!(table.starts_with("CONTAINER ID   IMAGE"), "{table}");
+        assert!(table.contains("Exited (127) Less than a second ago") || table.contains("Exited (127) "), "{table}");
+        let id = dhow.cmd("ps -aq --no-trunc -f name=first").ok().out();
+        assert_eq!(id.len(), 64);
+        dhow.cmd("rm nobody").arg(&id[..10]).fails(1, &["No such container: nobody"]);
+        dhow.cmd("rm -f nobody second").warns("No such container: nobody").ok();
+        assert!(dhow.cmd("ps -aq").ok().out().is_empty());
+    }
+
+    fn a_running_container_is_removed_only_by_force(dhow) {
+        let root = rootfs(dhow);
+        let running = dhow.cmd("run -i --network none --name busy --rootfs").arg(&root)
+            .args(["/bin/busybox", "sh", "-c", "echo up; cat"]).start_piped();
+        running.expect("up\n");
+        assert!(dhow.cmd("ps --format").arg("{{.Names}} {{.Status}}").ok().out().starts_with("busy Up "));
+        dhow.cmd("rm busy").fails(1, &["busy", "is running", "-f"]);
+        assert_eq!(dhow.cmd("rm -f busy").ok().out(), "busy");
+        assert_eq!(running.wait().code, 137);
+        assert!(dhow.cmd("ps -aq").ok().out().is_empty());
+    }
+
+    fn a_reader_that_goes_away_is_no_error(dhow) {
+        let script = format!("set -o pipefail; {} --help | :; echo ${{PIPESTATUS[0]}}", fixtures::binary().display());
+        let output = dhow.tool("bash -c").arg(&script).output();
+        assert!(["0", "141"].contains(&output.out().as_str()), "{}", output.out());
+        assert_eq!(output.err(), "");
+    }
+
+    fn a_full_disk_below_the_output_is_an_error(dhow) {
+        let script = format!("{} --help >/dev/full", fixtures::binary().display());
+        dhow.tool("bash -c").arg(&script).fails(1, &["No space left"]);
+    }
+
+    fn formats_are_go_templates(dhow) {
+        let info = |format: &str| dhow.cmd("info -f").arg(format).ok().out();
+        assert_eq!(info("{{.OSType}}"), "linux");
+        assert_eq!(info("{{json .DockerRootDir}}"), format!("{:?}", dhow.root().display().to_string()));
+        assert_eq!(info("{{.ServerVersion}}"), env!("CARGO_PKG_VERSION"));
+        let mode = if dhow.mode == support::Mode::Mapped { "mapped" } else { "single" };
+        assert_eq!(info("{{.Identity}}"), mode);
+        dhow.cmd("info -f").arg("{{.Broken").fails(1, &["template parsing error"]);
+        let json: serde_json::Value = serde_json::from_str(&info("json")).unwrap();
+        assert_eq!(json["Driver"], "overlay");
+    }
+
+    fn completions_are_those_of_the_name_it_is_called_by(dhow) {
+        let script = dhow.cmd("completion bash").ok().out();
+        assert!(script.contains("complete -F _dhow"), "{script}");
+        dhow.cmd("completion tcsh").fails(1, &["tcsh", "bash"]);
+    }
+}
+
+/// A root file system with nothing but busybox.
+fn rootfs(dhow: &Dhow) -> std::path::PathBuf {
+    let root = dhow.make_dir("rootfs");
+    for dir in ["bin", "proc", "sys", "dev", "etc"] {
+        dhow.make_dir(&format!("rootfs/{dir}"));
+    }
+    let busybox = support::find_program("busybox").expect("busybox-static is installed");
+    fs::copy(busybox, root.join("bin/busybox")).expect("a copy of busybox");
+    dhow.give(&root.join("bin/busybox"));
+    root
+}
