@@ -36,23 +36,67 @@ complete -c dhow -n "__fish_dhow_needs_command" -l tls -d 'Not possible: there i
 complete -c dhow -n "__fish_dhow_needs_command" -l tlsverify -d 'Not possible: there is no connection to protect'
 complete -c dhow -n "__fish_dhow_needs_command" -s v -l version -d 'Print the version and stop'
 complete -c dhow -n "__fish_dhow_needs_command" -s h -l help -d 'Show help and stop'
-complete -c dhow -n "__fish_dhow_needs_command" -f -a "system" -d 'The engine and its data'
+complete -c dhow -n "__fish_dhow_needs_command" -f -a "ps" -d 'List containers, by default those that run'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "rm" -d 'Remove containers'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "container" -d 'Containers'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "run" -d 'Make a container from an image and run a command in it'
-complete -c dhow -n "__fish_dhow_needs_command" -f -a "image" -d 'Images'
+complete -c dhow -n "__fish_dhow_needs_command" -f -a "images" -d 'List images'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "pull" -d 'Download an image from a registry'
+complete -c dhow -n "__fish_dhow_needs_command" -f -a "rmi" -d 'Remove images'
+complete -c dhow -n "__fish_dhow_needs_command" -f -a "image" -d 'Images'
+complete -c dhow -n "__fish_dhow_needs_command" -f -a "tag" -d 'Give an image another name'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "login" -d 'Log in to a registry, Docker Hub by default'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "logout" -d 'Log out from a registry, Docker Hub by default'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "completion" -d 'Print the completion script of a shell'
+complete -c dhow -n "__fish_dhow_needs_command" -f -a "system" -d 'The engine and its data'
+complete -c dhow -n "__fish_dhow_needs_command" -f -a "info" -d 'Show what dhow found on this machine, and what is missing'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "version" -d 'Show the version and what it is compatible with'
+complete -c dhow -n "__fish_dhow_using_subcommand ps" -s f -l filter -d 'Only those for which KEY=VALUE holds: ancestor, before, exited, id, label, name, network, since, status, volume' -r
+complete -c dhow -n "__fish_dhow_using_subcommand ps" -l format -d 'Print with a Go template, `table TEMPLATE`, or `json`' -r
+complete -c dhow -n "__fish_dhow_using_subcommand ps" -s n -l last -d 'The last so many, whatever their state' -r
+complete -c dhow -n "__fish_dhow_using_subcommand ps" -s a -l all -d 'Those that do not run too'
+complete -c dhow -n "__fish_dhow_using_subcommand ps" -s l -l latest -d 'The newest, whatever its state'
+complete -c dhow -n "__fish_dhow_using_subcommand ps" -l no-trunc -d 'Do not shorten'
+complete -c dhow -n "__fish_dhow_using_subcommand ps" -s q -l quiet -d 'Only the IDs'
+complete -c dhow -n "__fish_dhow_using_subcommand ps" -s s -l size -d 'Sizes of what containers wrote'
+complete -c dhow -n "__fish_dhow_using_subcommand ps" -s h -l help -d 'Show this help'
 complete -c dhow -n "__fish_dhow_using_subcommand rm" -s f -l force -d 'Kill a container that runs'
 complete -c dhow -n "__fish_dhow_using_subcommand rm" -s l -l link -d 'Remove a link between containers: not in this version'
 complete -c dhow -n "__fish_dhow_using_subcommand rm" -s v -l volumes -d 'Remove the anonymous volumes too'
 complete -c dhow -n "__fish_dhow_using_subcommand rm" -s h -l help -d 'Show this help'
-complete -c dhow -n "__fish_dhow_using_subcommand container; and not __fish_seen_subcommand_from rm remove run" -f -a "rm" -d 'Remove containers'
-complete -c dhow -n "__fish_dhow_using_subcommand container; and not __fish_seen_subcommand_from rm remove run" -f -a "remove" -d 'Remove containers'
-complete -c dhow -n "__fish_dhow_using_subcommand container; and not __fish_seen_subcommand_from rm remove run" -f -a "run" -d 'Make a container from an image and run a command in it'
+complete -c dhow -n "__fish_dhow_using_subcommand container; and not __fish_seen_subcommand_from ls list ps rm remove run" -f -a "ls" -d 'List containers, by default those that run'
+complete -c dhow -n "__fish_dhow_using_subcommand container; and not __fish_seen_subcommand_from ls list ps rm remove run" -f -a "list" -d 'List containers, by default those that run'
+complete -c dhow -n "__fish_dhow_using_subcommand container; and not __fish_seen_subcommand_from ls list ps rm remove run" -f -a "ps" -d 'List containers, by default those that run'
+complete -c dhow -n "__fish_dhow_using_subcommand container; and not __fish_seen_subcommand_from ls list ps rm remove run" -f -a "rm" -d 'Remove containers'
+complete -c dhow -n "__fish_dhow_using_subcommand container; and not __fish_seen_subcommand_from ls list ps rm remove run" -f -a "remove" -d 'Remove containers'
+complete -c dhow -n "__fish_dhow_using_subcommand container; and not __fish_seen_subcommand_from ls list ps rm remove run" -f -a "run" -d 'Make a container from an image and run a command in it'
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from ls" -s f -l filter -d 'Only those for which KEY=VALUE holds: ancestor, before, exited, id, label, name, network, since, status, volume' -r
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from ls" -l format -d 'Print with a Go template, `table TEMPLATE`, or `json`' -r
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from ls" -s n -l last -d 'The last so many, whatever their state' -r
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from ls" -s a -l all -d 'Those that do not run too'
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from ls" -s l -l latest -d 'The newest, whatever its state'
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from ls" -l no-trunc -d 'Do not shorten'
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from ls" -s q -l quiet -d 'Only the IDs'
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from ls" -s s -l size -d 'Sizes of what containers wrote'
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from ls" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from list" -s f -l filter -d 'Only those for which KEY=VALUE holds: ancestor, before, exited, id, label, name, network, since, status, volume' -r
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from list" -l format -d 'Print with a Go template, `table TEMPLATE`, or `json`' -r
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from list" -s n -l last -d 'The last so many, whatever their state' -r
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from list" -s a -l all -d 'Those that do not run too'
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from list" -s l -l latest -d 'The newest, whatever its state'
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from list" -l no-trunc -d 'Do not shorten'
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Only the IDs'
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from list" -s s -l size -d 'Sizes of what containers wrote'
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from list" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from ps" -s f -l filter -d 'Only those for which KEY=VALUE holds: ancestor, before, exited, id, label, name, network, since, status, volume' -r
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from ps" -l format -d 'Print with a Go template, `table TEMPLATE`, or `json`' -r
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from ps" -s n -l last -d 'The last so many, whatever their state' -r
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from ps" -s a -l all -d 'Those that do not run too'
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from ps" -s l -l latest -d 'The newest, whatever its state'
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from ps" -l no-trunc -d 'Do not shorten'
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from ps" -s q -l quiet -d 'Only the IDs'
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from ps" -s s -l size -d 'Sizes of what containers wrote'
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from ps" -s h -l help -d 'Show this help'
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from rm" -s f -l force -d 'Kill a container that runs'
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from rm" -s l -l link -d 'Remove a link between containers: not in this version'
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from rm" -s v -l volumes -d 'Remove the anonymous volumes too'
@@ -271,22 +315,75 @@ complete -c dhow -n "__fish_dhow_using_subcommand run" -l use-api-socket -d 'Not
 complete -c dhow -n "__fish_dhow_using_subcommand run" -s q -l quiet -d 'Do not show the progress of a pull'
 complete -c dhow -n "__fish_dhow_using_subcommand run" -l sig-proxy -d 'Pass signals on to the process'
 complete -c dhow -n "__fish_dhow_using_subcommand run" -l help -d 'Show this help'
-complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from pull" -f -a "pull" -d 'Download an image from a registry'
-complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from pull" -l platform -d 'The platform, where the repository has several (os/architecture[/variant])' -r
-complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from pull" -s a -l all-tags -d 'Download all tags of the repository'
-complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from pull" -l disable-content-trust -d 'Do not verify signatures; dhow has no Notary client, so nothing else is possible'
-complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from pull" -s q -l quiet -d 'Print the name of the image only'
-complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from pull" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand images" -s f -l filter -d 'Only those that match: before, dangling, label, reference, since, until' -r
+complete -c dhow -n "__fish_dhow_using_subcommand images" -l format -d '`table`, `json`, or a Go template' -r
+complete -c dhow -n "__fish_dhow_using_subcommand images" -s a -l all -d 'Show all; images here have no hidden intermediate ones, so nothing changes'
+complete -c dhow -n "__fish_dhow_using_subcommand images" -l digests -d 'Show the digests that names were pulled by'
+complete -c dhow -n "__fish_dhow_using_subcommand images" -l no-trunc -d 'Show whole IDs'
+complete -c dhow -n "__fish_dhow_using_subcommand images" -s q -l quiet -d 'Only show IDs'
+complete -c dhow -n "__fish_dhow_using_subcommand images" -l tree -d 'Show images with their platforms and sizes as a tree'
+complete -c dhow -n "__fish_dhow_using_subcommand images" -s h -l help -d 'Show this help'
 complete -c dhow -n "__fish_dhow_using_subcommand pull" -l platform -d 'The platform, where the repository has several (os/architecture[/variant])' -r
 complete -c dhow -n "__fish_dhow_using_subcommand pull" -s a -l all-tags -d 'Download all tags of the repository'
 complete -c dhow -n "__fish_dhow_using_subcommand pull" -l disable-content-trust -d 'Do not verify signatures; dhow has no Notary client, so nothing else is possible'
 complete -c dhow -n "__fish_dhow_using_subcommand pull" -s q -l quiet -d 'Print the name of the image only'
 complete -c dhow -n "__fish_dhow_using_subcommand pull" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand rmi" -l platform -d 'Only if the image is for this platform, os/architecture[/variant]' -r
+complete -c dhow -n "__fish_dhow_using_subcommand rmi" -s f -l force -d 'Remove an image with all its names, and names that stopped containers use'
+complete -c dhow -n "__fish_dhow_using_subcommand rmi" -l no-prune -d 'Keep parents without a name; images have none here, so nothing changes'
+complete -c dhow -n "__fish_dhow_using_subcommand rmi" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from ls list prune pull rm remove tag" -f -a "ls" -d 'List images'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from ls list prune pull rm remove tag" -f -a "list" -d 'List images'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from ls list prune pull rm remove tag" -f -a "prune" -d 'Remove images that have no tag, or that nothing uses'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from ls list prune pull rm remove tag" -f -a "pull" -d 'Download an image from a registry'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from ls list prune pull rm remove tag" -f -a "rm" -d 'Remove images'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from ls list prune pull rm remove tag" -f -a "remove" -d 'Remove images'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from ls list prune pull rm remove tag" -f -a "tag" -d 'Give an image another name'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from ls" -s f -l filter -d 'Only those that match: before, dangling, label, reference, since, until' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from ls" -l format -d '`table`, `json`, or a Go template' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from ls" -s a -l all -d 'Show all; images here have no hidden intermediate ones, so nothing changes'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from ls" -l digests -d 'Show the digests that names were pulled by'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from ls" -l no-trunc -d 'Show whole IDs'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from ls" -s q -l quiet -d 'Only show IDs'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from ls" -l tree -d 'Show images with their platforms and sizes as a tree'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from ls" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from list" -s f -l filter -d 'Only those that match: before, dangling, label, reference, since, until' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from list" -l format -d '`table`, `json`, or a Go template' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from list" -s a -l all -d 'Show all; images here have no hidden intermediate ones, so nothing changes'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from list" -l digests -d 'Show the digests that names were pulled by'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from list" -l no-trunc -d 'Show whole IDs'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Only show IDs'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from list" -l tree -d 'Show images with their platforms and sizes as a tree'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from list" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from prune" -l filter -d 'Only those that match: until=TIME, label=KEY[=VALUE], label!=KEY[=VALUE]' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from prune" -s a -l all -d 'Remove all that no container uses, not only those without a tag'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from prune" -s f -l force -d 'Do not ask'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from prune" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from pull" -l platform -d 'The platform, where the repository has several (os/architecture[/variant])' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from pull" -s a -l all-tags -d 'Download all tags of the repository'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from pull" -l disable-content-trust -d 'Do not verify signatures; dhow has no Notary client, so nothing else is possible'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from pull" -s q -l quiet -d 'Print the name of the image only'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from pull" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from rm" -l platform -d 'Only if the image is for this platform, os/architecture[/variant]' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from rm" -s f -l force -d 'Remove an image with all its names, and names that stopped containers use'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from rm" -l no-prune -d 'Keep parents without a name; images have none here, so nothing changes'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from rm" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from remove" -l platform -d 'Only if the image is for this platform, os/architecture[/variant]' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from remove" -s f -l force -d 'Remove an image with all its names, and names that stopped containers use'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from remove" -l no-prune -d 'Keep parents without a name; images have none here, so nothing changes'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from remove" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from tag" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand tag" -s h -l help -d 'Show this help'
 complete -c dhow -n "__fish_dhow_using_subcommand login" -s p -l password -d 'The password; others can see it in the list of processes' -r
 complete -c dhow -n "__fish_dhow_using_subcommand login" -s u -l username -d 'The account' -r
 complete -c dhow -n "__fish_dhow_using_subcommand login" -l password-stdin -d 'Read the password from standard input'
 complete -c dhow -n "__fish_dhow_using_subcommand login" -s h -l help -d 'Show this help'
 complete -c dhow -n "__fish_dhow_using_subcommand logout" -s h -l help -d 'Show this help'
 complete -c dhow -n "__fish_dhow_using_subcommand completion" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand system; and not __fish_seen_subcommand_from info" -f -a "info" -d 'Show what dhow found on this machine, and what is missing'
+complete -c dhow -n "__fish_dhow_using_subcommand system; and __fish_seen_subcommand_from info" -s f -l format -d 'Print with a Go template, or `json`' -r
+complete -c dhow -n "__fish_dhow_using_subcommand system; and __fish_seen_subcommand_from info" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand info" -s f -l format -d 'Print with a Go template, or `json`' -r
+complete -c dhow -n "__fish_dhow_using_subcommand info" -s h -l help -d 'Show this help'
 complete -c dhow -n "__fish_dhow_using_subcommand version" -s f -l format -d 'Print with a Go template, or `json`' -r
 complete -c dhow -n "__fish_dhow_using_subcommand version" -s h -l help -d 'Show this help'
