@@ -4,18 +4,28 @@
 //! long, from a seed that is printed and can be given again as `DHOW_FUZZ_SEED`. An input that fails is kept in a file.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "support/hostile.rs"]
+mod hostile;
 mod support;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use dhow::error::{Kind, kind_of};
 use dhow::image::manifest::Manifest;
+use dhow::image::pack::pack;
+use dhow::image::recipe::{RecipeReader, RecipeWriter, Record};
 use dhow::image::registry::challenge;
 use dhow::image::registry::text::{join, printable, split_port};
+use dhow::image::tar::TarReader;
+use dhow::image::unpack::{Limits, UnpackOptions, unpack};
 use dhow::model::digest::Digest;
 use dhow::model::image::ImageConfig;
+use dhow::model::layer::Identity;
 use dhow::model::platform::Platform;
+use dhow::model::progress::Silent;
 use dhow::model::reference::Reference;
+use dhow::store::Store;
 
 /// Inputs for each target where no time is given.
 const INPUTS: u64 = 20_000;
@@ -82,13 +92,19 @@ fn damaged(random: &mut Random, seeds: &[Vec<u8>]) -> Vec<u8> {
 
 /// Feeds `target` with damaged `seeds`, and with the seeds themselves.
 fn feed(name: &str, seeds: &[Vec<u8>], target: impl Fn(&[u8])) {
+    feed_some(name, INPUTS, seeds, target);
+}
+
+/// [`feed`] for slow targets: `inputs` are enough where no time is given.
+fn feed_some(name: &str, inputs: u64, seeds: &[Vec<u8>], target: impl Fn(&[u8])) {
+    let enough = inputs;
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let seconds = number("DHOW_FUZZ_SECONDS");
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
     let seed = number("DHOW_FUZZ_SEED").unwrap_or(if seconds.is_some() { now } else { 1 });
     let mut random = Random(seed | 1);
     let until = Instant::now() + Duration::from_secs(seconds.unwrap_or(0));
-    let more = |count: u64| if seconds.is_some() { Instant::now() < until } else { count < INPUTS };
+    let more = |count: u64| if seconds.is_some() { Instant::now() < until } else { count < enough };
     let mut inputs: Vec<Vec<u8>> = seeds.to_vec();
     let mut count = 0;
     while more(count) {
@@ -215,5 +231,92 @@ fn what_registries_say() {
         assert!(!printable(&text).contains(char::is_control));
         let (host, _) = split_port(&text);
         assert!(text.contains(host));
+    });
+}
+
+/// Archives that are as they should be and ones that are not.
+fn archives() -> Vec<Vec<u8>> {
+    hostile::corpus("/tmp/outside")
+        .into_iter()
+        .map(|case| case.tar)
+        .filter(|tar| tar.len() < 16 << 10)
+        .collect()
+}
+
+#[test]
+fn tar_archives() {
+    feed("tar", &archives(), |input| {
+        let mut reader = TarReader::new(input);
+        let mut members = 0;
+        while let Ok(Some(member)) = reader.next_member() {
+            members += 1;
+            assert!(member.mode <= 0o7777 && member.mtime.nanos < 1_000_000_000);
+            let mut content = 0;
+            while let Ok(part) = reader.content() {
+                let length = part.len();
+                content += length as u64;
+                if length == 0 {
+                    break;
+                }
+                reader.consumed(length);
+            }
+            assert!(content <= member.size);
+        }
+        assert!(members <= input.len() / 512, "a member has a block at least");
+    });
+}
+
+#[test]
+fn layers() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("store");
+    let store = Store::open(root.clone()).unwrap();
+    let identity = Identity::Single;
+    let limits = Limits { bytes: 1 << 24, entries: 1 << 10 };
+    let options = UnpackOptions { identity, limits, label: String::new(), source_size: 0 };
+    feed_some("layer", 400, &archives(), |input| {
+        let draft = store.begin_unknown_layer().unwrap();
+        match unpack(input, &draft, &options, &Silent) {
+            Err(_) => drop(draft),
+            Ok(record) => {
+                let lease = draft.commit(record).unwrap();
+                let mut again = Vec::new();
+                match pack(&store, &lease.diff_id, &mut again) {
+                    Ok(()) => assert_eq!(Digest::of(&again), lease.diff_id),
+                    // Outside a user namespace modes may keep us from reading.
+                    Err(error) => assert_eq!(kind_of(&error), Kind::Denied, "{error:#}"),
+                }
+            }
+        }
+        store.collect_layers().unwrap();
+        let around: Vec<_> = std::fs::read_dir(dir.path()).unwrap().collect();
+        assert_eq!(around.len(), 1, "nothing beside the store");
+        for left in ["tmp", "layers", "trash"] {
+            let found = std::fs::read_dir(root.join(left)).map_or(0, |entries| entries.count());
+            assert_eq!(found, 0, "{left}");
+        }
+    });
+}
+
+#[test]
+fn recipes() {
+    let mut writer = RecipeWriter::new(Vec::new()).unwrap();
+    writer.raw(&[0; 512]).unwrap();
+    writer.file(b"usr/bin/x", 300).unwrap();
+    writer.raw(b"rest").unwrap();
+    // Damage goes below the compression, which would notice most of it.
+    let plain = zstd::decode_all(&writer.finish().unwrap()[..]).unwrap();
+    feed("recipe", &[plain], |input| {
+        let Ok(mut reader) = RecipeReader::new(std::io::Cursor::new(zstd::encode_all(input, 1).unwrap()))
+        else {
+            return;
+        };
+        while let Ok(Some(record)) = reader.next_record() {
+            let Record::Raw(length) = record else { continue };
+            let mut buffer = vec![0; length.min(1 << 16) as usize];
+            if reader.read(&mut buffer).is_err() {
+                return;
+            }
+        }
     });
 }

@@ -56,6 +56,11 @@ impl Fixture {
     /// Whether packing gives the archive again.
     fn packs_again(&self, tar: &[u8]) -> bool {
         let mut out = Vec::new();
+        if !rustix::process::geteuid().is_root() {
+            // The engine packs inside a user namespace, where modes keep nobody out.
+            let tree = self.store.layer_tree(&Digest::of(tar));
+            std::process::Command::new("chmod").args(["-R", "u+rwX"]).arg(tree).output().unwrap();
+        }
         pack(&self.store, &Digest::of(tar), &mut out).unwrap();
         out == tar
     }
