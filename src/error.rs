@@ -100,6 +100,13 @@ pub fn kind_of(error: &anyhow::Error) -> Kind {
         if let Some(io) = cause.downcast_ref::<std::io::Error>() {
             return kind_of_io(io);
         }
+        // The crates that wrap system calls have errors of their own.
+        if let Some(errno) = cause.downcast_ref::<rustix::io::Errno>() {
+            return kind_of_io(&(*errno).into());
+        }
+        if let Some(errno) = cause.downcast_ref::<nix::Error>() {
+            return kind_of_io(&(*errno).into());
+        }
     }
     Kind::Other
 }
@@ -138,6 +145,14 @@ pub fn corrupt(message: impl Into<String>) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_of_system_calls_have_their_kinds() {
+        let full = anyhow::Error::from(rustix::io::Errno::NOSPC).context("doing it");
+        assert_eq!(kind_of(&full), Kind::Full);
+        assert_eq!(kind_of(&anyhow::Error::from(nix::Error::EDQUOT)), Kind::Full);
+        assert_eq!(kind_of(&anyhow::Error::from(std::io::Error::from_raw_os_error(13))), Kind::Denied);
+    }
 
     #[test]
     fn a_failure_inside_an_io_error_keeps_its_kind_and_hint() {
