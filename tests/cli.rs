@@ -154,6 +154,20 @@ each_mode! {
         assert_eq!(json["Driver"], "overlay");
     }
 
+    fn dockers_configuration_is_honoured(dhow) {
+        let config = r#"{"psFormat": "<{{.Names}}>", "imagesFormat": "[{{.Repository}}]", "detachKeys": "nonsense"}"#;
+        let dir = dhow.write("client/config.json", config).parent().unwrap().to_owned();
+        dhow.cmd("run --network none --name listed dhow.local/demo").ok();
+        dhow.cmd("--config").arg(&dir).args(["run", "--rm", "dhow.local/demo"]).ok();
+        assert_eq!(dhow.cmd("--config").arg(&dir).args(["ps", "-a"]).ok().out(), "<listed>");
+        assert_eq!(dhow.cmd("images").env("DOCKER_CONFIG", &dir).ok().out(), "[dhow.local/demo]");
+        assert_eq!(dhow.cmd("ps -aq --no-trunc").env("DOCKER_CONFIG", &dir).ok().out().len(), 64);
+        dhow.write("client/config.json", "{");
+        let broken = dhow.cmd("ps -a").env("DOCKER_CONFIG", &dir).warns("config.json").ok().out();
+        assert!(broken.starts_with("CONTAINER ID"), "{broken}");
+        dhow.cmd("run dhow.local/demo").env("DOCKER_DEFAULT_PLATFORM", "a/b/c/d").fails(125, &["DOCKER_DEFAULT_PLATFORM"]);
+    }
+
     fn completions_are_those_of_the_name_it_is_called_by(dhow) {
         let script = dhow.cmd("completion bash").ok().out();
         assert!(script.contains("complete -F _dhow"), "{script}");

@@ -7,10 +7,17 @@ use anyhow::Context as _;
 use crate::error::Failure;
 use crate::error::Kind;
 use crate::model::environment::Environment;
+use crate::model::platform::Platform;
 
 /// All variables as a value, for what lies below the command line.
 pub(crate) fn all() -> Environment {
     std::env::vars_os().collect()
+}
+
+/// `$DOCKER_DEFAULT_PLATFORM`: the platform of images where no flag says one.
+pub(crate) fn default_platform() -> anyhow::Result<Option<Platform>> {
+    let text = std::env::var("DOCKER_DEFAULT_PLATFORM").ok().filter(|text| !text.is_empty());
+    Ok(text.map(|text| text.parse()).transpose().context("cannot use DOCKER_DEFAULT_PLATFORM")?)
 }
 
 /// A variable that is set and not empty, as a path.

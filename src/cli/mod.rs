@@ -18,6 +18,7 @@ mod output;
 mod progress;
 mod prompt;
 mod report;
+mod settings;
 mod suggest;
 mod table;
 mod template;

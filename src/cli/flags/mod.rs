@@ -14,8 +14,8 @@ mod table;
 use clap::Args;
 
 use super::entry::Context;
-use super::report;
 use super::usage::UsageError;
+use super::{environment, report};
 use crate::model::container::ContainerSpec;
 use crate::model::platform::Platform;
 use crate::model::run::{PullPolicy, RunRequest};
@@ -61,6 +61,9 @@ impl ContainerFlags {
             report::warn(context, &warning);
         }
         let image = self.take_image(context)?;
+        if self.platform.is_none() && image.is_some() {
+            self.platform = environment::default_platform()?;
+        }
         let mut spec =
             ContainerSpec { platform: self.platform.as_ref().map(Platform::to_string), ..Default::default() };
         if !self.words.is_empty() {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::cli::entry::{Context, Entry, Outcome, Verb};
 use crate::cli::listing::{Listing, Row};
-use crate::cli::{environment, human, output, report};
+use crate::cli::{environment, human, output, report, settings};
 use crate::engine::namespace;
 use crate::engine::ps::{Listed, Query, list, mount_name, network_name};
 use crate::model::container::ContainerSpec;
@@ -91,7 +91,8 @@ impl Verb for Ls {
 
 impl Ls {
     fn chosen_format(&self, context: &Context) -> String {
-        let format = self.format.clone().unwrap_or_default();
+        let set = || if self.quiet { None } else { settings::read(context).ps_format };
+        let format = self.format.clone().or_else(set).unwrap_or_default();
         if self.quiet && !format.is_empty() && format != "table" {
             report::warn(context, "Ignoring custom format, because both --format and --quiet are set.");
             return String::new();

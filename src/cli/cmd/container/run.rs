@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 
+use anyhow::Context as _;
 use clap::Args;
 
 use crate::cli::entry::{Context, Entry, Outcome, Verb};
@@ -9,7 +10,7 @@ use crate::cli::fetch::{self, Ready};
 use crate::cli::flags::ContainerFlags;
 use crate::cli::lines::Channel;
 use crate::cli::usage::UsageError;
-use crate::cli::{environment, report};
+use crate::cli::{environment, report, settings};
 use crate::engine;
 use crate::engine::pull::PullRequest;
 use crate::engine::run::Front;
@@ -44,7 +45,7 @@ impl Verb for Run {
     fn run(self, context: &Context) -> Outcome {
         let request = self.container.into_request(context)?;
         check_terminal(&request)?;
-        let detach_keys = self.detach_keys.unwrap_or_default();
+        let detach_keys = detach_keys(self.detach_keys, &request, context)?;
         let request = RunRequest { sig_proxy: self.sig_proxy, detach_keys, ..request };
         let store = Store::open(environment::data_root()?)?;
         let mut front = Terminal {
@@ -89,6 +90,21 @@ impl Front for Terminal<'_> {
         let channel = (!request.quiet).then_some(Channel::Stderr);
         fetch::fetch(self.context, store, ready, channel).map(drop)
     }
+}
+
+/// Those of the flag, else of docker's configuration, which only a terminal is worth reading for.
+fn detach_keys(
+    flag: Option<DetachKeys>,
+    request: &RunRequest,
+    context: &Context,
+) -> anyhow::Result<DetachKeys> {
+    if let Some(keys) = flag {
+        return Ok(keys);
+    }
+    let set = if request.spec.process.tty { settings::read(context).detach_keys } else { None };
+    set.filter(|keys| !keys.is_empty())
+        .map_or_else(|| Ok(DetachKeys::default()), |keys| keys.parse())
+        .context("cannot use detachKeys of docker's configuration")
 }
 
 /// Scripts count on the refusal of `-it` without a terminal, and on its exit code.

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::cli::entry::{Context, Entry, Outcome, Verb};
 use crate::cli::listing::{Listing, Row};
 use crate::cli::usage::UsageError;
-use crate::cli::{environment, human, output};
+use crate::cli::{environment, human, output, settings};
 use crate::engine::images::{Listed, list};
 use crate::model::filter::Filter;
 use crate::store::Store;
@@ -46,8 +46,11 @@ pub(crate) struct Ls {
 }
 
 impl Verb for Ls {
-    fn run(mut self, _context: &Context) -> Outcome {
+    fn run(mut self, context: &Context) -> Outcome {
         self.check_tree()?;
+        if self.format.is_none() && !self.quiet && !self.tree {
+            self.format = settings::read(context).images_format;
+        }
         if let Some(name) = self.name.take() {
             self.filter.push(Filter { key: "reference".into(), value: name });
         }

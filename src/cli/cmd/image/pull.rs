@@ -44,6 +44,7 @@ impl Verb for Pull {
         }
         let reference: Reference = self.name.parse()?;
         let platform = self.platform.as_deref().map(str::parse::<Platform>).transpose()?;
+        let platform = platform.map_or_else(environment::default_platform, |platform| Ok(Some(platform)))?;
         if !self.quiet && !self.all_tags && reference.tag().is_none() && reference.digest().is_none() {
             output::print_line(&format!("Using default tag: {DEFAULT_TAG}"))?;
         }

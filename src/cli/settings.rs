@@ -1,0 +1,36 @@
+//! What docker's client configuration (`config.json`) says about the command line itself.
+
+use std::io::ErrorKind;
+
+use serde::Deserialize;
+
+use super::entry::Context;
+use super::{fetch, report};
+
+/// The settings honoured here; credentials are the registry client's to read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct Settings {
+    /// What detaches a terminal.
+    pub(crate) detach_keys: Option<String>,
+    /// The format of `ps`.
+    pub(crate) ps_format: Option<String>,
+    /// The format of `images`.
+    pub(crate) images_format: Option<String>,
+}
+
+/// Reads them; a file that cannot be read is said and then treated as absent, as docker does.
+pub(crate) fn read(context: &Context) -> Settings {
+    let environment = fetch::environment_of(context);
+    let dir = environment.path("DOCKER_CONFIG").or_else(|| Some(environment.home()?.join(".docker")));
+    let Some(path) = dir.map(|dir| dir.join("config.json")) else { return Settings::default() };
+    let parsed = match std::fs::read(&path) {
+        Ok(text) => serde_json::from_slice(&text).map_err(|why| why.to_string()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Settings::default()),
+        Err(error) => Err(error.to_string()),
+    };
+    parsed.unwrap_or_else(|why| {
+        report::warn(context, &format!("cannot read {}: {why}", path.display()));
+        Settings::default()
+    })
+}
