@@ -365,3 +365,106 @@ fn a_credential_does_not_cross_the_network_unencrypted() {
     assert!(error.to_string().contains("without encryption"), "{error}");
     assert!(proxy.requests().iter().all(|request| request.header("authorization").is_none()));
 }
+
+/// A TLS server that wants to see a certificate of its own authority, and sends files as its answers.
+struct Strict {
+    dir: tempfile::TempDir,
+    child: std::process::Child,
+    host: String,
+}
+
+impl Strict {
+    fn new() -> Option<Self> {
+        support::have_programs(&["openssl"]).then_some(())?;
+        let dir = tempfile::tempdir().unwrap();
+        let openssl = |line: &str| {
+            let mut command = std::process::Command::new("openssl");
+            let output = command.current_dir(dir.path()).args(line.split_whitespace()).output().unwrap();
+            assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+        };
+        let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+        openssl(&format!("req -x509 {key} -days 2 -subj /CN=authority -keyout ca.key -out ca.pem"));
+        std::fs::write(dir.path().join("names"), "subjectAltName=IP:127.0.0.1\n").unwrap();
+        for name in ["server", "client"] {
+            openssl(&format!("req {key} -subj /CN={name} -keyout {name}.key -out {name}.csr"));
+            openssl(&format!(
+                "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out {name}.pem"
+            ));
+        }
+        let list = dir.path().join("v2/some/image/tags/list");
+        std::fs::create_dir_all(list.parent().unwrap()).unwrap();
+        std::fs::write(list, "HTTP/1.0 200 OK\r\n\r\n{\"tags\":[\"seen\"]}").unwrap();
+        let host = format!("127.0.0.1:{}", support::registry::free_port());
+        let child = std::process::Command::new("openssl")
+            .current_dir(dir.path())
+            .args([
+                "s_server",
+                "-quiet",
+                "-HTTP",
+                "-Verify",
+                "1",
+                "-verify_return_error",
+                "-CAfile",
+                "ca.pem",
+            ])
+            .args(["-cert", "server.pem", "-key", "server.key", "-accept", &host])
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let server = Self { dir, child, host };
+        server.wait();
+        Some(server)
+    }
+
+    /// Until it listens; it announces nothing, so it is asked again.
+    fn wait(&self) {
+        let begin = std::time::Instant::now();
+        while std::net::TcpStream::connect(&self.host).is_err() {
+            assert!(begin.elapsed() < Duration::from_secs(30), "openssl s_server does not listen");
+            std::thread::yield_now();
+        }
+    }
+
+    /// The tags that a user with these files (name there, name here) in their directory for the registry sees.
+    fn tags(&self, files: &[(&str, &str)]) -> anyhow::Result<Vec<String>> {
+        let home = tempfile::tempdir().unwrap();
+        let place = home.path().join(".docker/certs.d").join(&self.host);
+        std::fs::create_dir_all(&place).unwrap();
+        for (to, from) in files {
+            std::fs::copy(self.dir.path().join(from), place.join(to)).unwrap();
+        }
+        let environment = Environment::from_iter([("HOME", home.path())]);
+        let endpoint = Endpoint {
+            host: self.host.clone(),
+            repository: "some/image".into(),
+            transport: Transport::Verified,
+            mirror: false,
+        };
+        let http = Arc::new(Http::new(&environment, PATIENCE)?);
+        Repository::open(http, Source { endpoint, credential: None }, "some/image")?.tags()
+    }
+}
+
+impl Drop for Strict {
+    fn drop(&mut self) {
+        // Failing means that it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_client_certificate_is_shown_where_there_is_one() {
+    let Some(server) = Strict::new() else { return };
+    let ca = ("ca.crt", "ca.pem");
+    let tags = server.tags(&[ca, ("client.cert", "client.pem"), ("client.key", "client.key")]).unwrap();
+    assert_eq!(tags, ["seen"]);
+    let error = server.tags(&[ca]).unwrap_err();
+    assert_eq!(kind_of(&error), Kind::Network, "{error}");
+    let error = server.tags(&[("client.cert", "client.pem"), ("client.key", "client.key")]).unwrap_err();
+    assert!(error.to_string().contains("certificate of 127.0.0.1"), "{error}");
+    let error = server.tags(&[ca, ("client.cert", "client.pem"), ("client.key", "server.key")]).unwrap_err();
+    assert!(error.to_string().contains("client certificate"), "{error}");
+}
