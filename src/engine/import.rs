@@ -1,17 +1,25 @@
 //! `import`: an image of one layer, made of an archive of a file system.
 
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
-use crate::error::unsupported;
+use super::state::now;
+use crate::error::{Failure, Kind, invalid};
+use crate::image::registry::http::{Http, Patience, Request};
+use crate::image::unpack::{Limits, UnpackOptions, unpack};
+use crate::model::change;
 use crate::model::digest::Digest;
 use crate::model::environment::Environment;
+use crate::model::image::{History, ImageConfig, RootFs, RunConfig};
 use crate::model::layer::Identity;
 use crate::model::platform::Platform;
 use crate::model::progress::Progress;
 use crate::model::reference::Reference;
-use crate::store::Store;
+use crate::store::{NewImage, Store};
 
 /// What to import.
 #[derive(Clone, Debug)]
@@ -44,11 +52,156 @@ pub enum Source {
 /// The process must be one that may give files the owners that `identity` stands for ([`super::namespace`]); it
 /// starts threads.
 pub fn import(
-    _store: &Store,
-    _environment: &Environment,
-    _request: &ImportRequest,
-    _identity: Identity,
-    _progress: &dyn Progress,
+    store: &Store,
+    environment: &Environment,
+    request: &ImportRequest,
+    identity: Identity,
+    progress: &dyn Progress,
 ) -> Result<Digest> {
-    Err(unsupported("not yet").into())
+    let mut run = RunConfig::default();
+    for change in &request.changes {
+        change::apply(&mut run, change)?;
+    }
+    let name = name(request)?;
+    let (source, size) = open(environment, &request.source)?;
+    let draft = store.begin_unknown_layer()?;
+    let options =
+        UnpackOptions { identity, limits: Limits::default(), label: "import".into(), source_size: size };
+    let shown = request.source.to_string();
+    let record =
+        unpack(source, &draft, &options, progress).with_context(|| format!("cannot import {shown}"))?;
+    let layer = draft.commit(record)?;
+    let config =
+        serde_json::to_vec(&config(request, run, &layer.diff_id)).context("writing a configuration")?;
+    let names: Vec<(Reference, Option<Digest>)> = name.into_iter().map(|name| (name, None)).collect();
+    store.put_image(&NewImage { config: &config, manifest: None, layers: &[layer], names: &names })
+}
+
+fn name(request: &ImportRequest) -> Result<Option<Reference>> {
+    match &request.reference {
+        Some(name) if name.digest().is_some() => {
+            Err(invalid("an imported image cannot be named by a digest").into())
+        }
+        other => Ok(other.clone().map(Reference::or_latest)),
+    }
+}
+
+/// The archive and its length in bytes, 0 where unknown.
+fn open(environment: &Environment, source: &Source) -> Result<(Box<dyn Read + Send>, u64)> {
+    match source {
+        Source::Stdin => {
+            let stdin = rustix::io::dup(rustix::stdio::stdin()).context("cannot read standard input")?;
+            Ok((Box::new(File::from(stdin)), 0))
+        }
+        Source::File(path) => {
+            let file = File::open(path).with_context(|| format!("cannot import {}", path.display()))?;
+            let size = file.metadata()?.len();
+            Ok((Box::new(file), size))
+        }
+        Source::Url(url) => fetch(environment, url).with_context(|| format!("cannot import {source}")),
+    }
+}
+
+fn fetch(environment: &Environment, url: &str) -> Result<(Box<dyn Read + Send>, u64)> {
+    let uri = url.parse().map_err(|_| invalid("it is not an address"))?;
+    let http = Http::new(environment, Patience::default())?;
+    let response = http.send(&Request::get(uri), true).map_err(|problem| problem.failure)?;
+    if !response.status().is_success() {
+        let kind = if response.status() == 404 { Kind::NotFound } else { Kind::Network };
+        return Err(Failure::new(kind, format!("the server answers {}", response.status())).into());
+    }
+    let body = response.into_body();
+    let size = body.content_length().unwrap_or_default();
+    Ok((Box::new(body.into_reader()), size))
+}
+
+fn config(request: &ImportRequest, run: RunConfig, diff_id: &Digest) -> ImageConfig {
+    let platform = request.platform.clone().unwrap_or_else(Platform::host);
+    let comment = request.message.clone().unwrap_or_else(|| format!("Imported from {}", request.source));
+    let created = Some(now());
+    ImageConfig {
+        created: created.clone(),
+        architecture: platform.architecture,
+        variant: platform.variant,
+        os: platform.os,
+        comment: comment.clone(),
+        config: run,
+        rootfs: RootFs { kind: "layers".into(), diff_ids: vec![diff_id.clone()] },
+        history: vec![History { created, comment, ..History::default() }],
+        ..ImageConfig::default()
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stdin => f.write_str("-"),
+            Self::File(path) => path.display().fmt(f),
+            // What stands before the host may be a password.
+            Self::Url(url) => match url.split_once("://").zip(url.split_once('@')) {
+                Some(((scheme, _), (_, rest))) => write!(f, "{scheme}://{rest}"),
+                None => f.write_str(url),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::rmi::tests::Fixture;
+    use crate::model::progress::Silent;
+
+    fn request(source: Source) -> ImportRequest {
+        let reference = Some("imported".parse().unwrap());
+        ImportRequest { source, reference, changes: vec![], message: None, platform: None }
+    }
+
+    fn import_it(fixture: &Fixture, request: &ImportRequest) -> Result<Digest> {
+        import(&fixture.store, &Environment::default(), request, Identity::Single, &Silent)
+    }
+
+    #[test]
+    fn a_compressed_archive_becomes_a_configured_image() {
+        let fixture = Fixture::new();
+        let mut archive = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(1);
+        archive.append_data(&mut header, "file", &b"x"[..]).unwrap();
+        let plain = archive.into_inner().unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), zstd::encode_all(&plain[..], 1).unwrap()).unwrap();
+        let request = ImportRequest {
+            changes: vec!["CMD [\"/file\"]".into()],
+            platform: Some("linux/arm64".parse().unwrap()),
+            ..request(Source::File(file.path().into()))
+        };
+        let id = import_it(&fixture, &request).unwrap();
+        let image = fixture.store.find_image("imported:latest").unwrap();
+        assert_eq!((&image.id, image.config.architecture.as_str()), (&id, "arm64"));
+        assert_eq!(image.config.rootfs.diff_ids, [Digest::of(&plain)]);
+        assert_eq!(image.config.config.cmd.unwrap(), ["/file"]);
+        assert_eq!(image.config.comment, format!("Imported from {}", file.path().display()));
+    }
+
+    #[test]
+    fn what_cannot_be_imported_leaves_nothing() {
+        let fixture = Fixture::new();
+        let junk = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(junk.path(), [7; 2000]).unwrap();
+        let bad_change = ImportRequest { changes: vec!["RUN x".into()], ..request(Source::Stdin) };
+        let missing = request(Source::File("/no/such/file".into()));
+        let no_address = request(Source::Url("http://".into()));
+        for bad in [request(Source::File(junk.path().into())), bad_change, missing, no_address] {
+            assert!(import_it(&fixture, &bad).is_err());
+        }
+        assert!(fixture.store.images().unwrap().is_empty() && fixture.store.layers().unwrap().is_empty());
+    }
+
+    #[test]
+    fn passwords_in_addresses_are_not_shown() {
+        let shown = |url: &str| Source::Url(url.into()).to_string();
+        assert_eq!(shown("https://me:secret@host/x.tar"), "https://host/x.tar");
+        assert_eq!(shown("https://host/x.tar"), "https://host/x.tar");
+    }
 }

@@ -1,6 +1,7 @@
 //! Plain values that several layers share: they parse, print and serialise, and do no input or output.
 
 pub mod bytes;
+pub mod change;
 pub mod container;
 pub mod csv;
 pub mod detach_keys;
