@@ -11,6 +11,7 @@ mod flags;
 mod globals;
 mod help;
 mod human;
+mod inspect;
 mod lines;
 mod listing;
 mod multicall;

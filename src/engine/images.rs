@@ -4,9 +4,11 @@ use anyhow::Result;
 use jiff::Timestamp;
 
 use super::moment;
-use crate::error::Failure;
+use super::run::platform_of;
+use crate::error::{Failure, not_found};
 use crate::model::filter::{Filter, LabelFilter};
 use crate::model::glob;
+use crate::model::platform::Platform;
 use crate::model::reference::Reference;
 use crate::store::{Image, NameRecord, Store};
 
@@ -33,6 +35,18 @@ pub fn list(store: &Store, filters: &[Filter]) -> Result<Vec<Listed>> {
     }
     listed.sort_by_cached_key(|item| std::cmp::Reverse(created(&item.image)));
     Ok(listed)
+}
+
+/// The image that a person means by `text`, which must be for one of `platforms` if there are any.
+pub fn find(store: &Store, text: &str, platforms: &[Platform]) -> Result<Image> {
+    let image = store.find_image(text)?;
+    let offered = platform_of(&image.config);
+    if platforms.is_empty() || platforms.iter().any(|wanted| wanted.rank(&offered).is_some()) {
+        return Ok(image);
+    }
+    let message =
+        format!("No such image: {text}: it is there for {offered} and not for the platform asked for");
+    Err(not_found(message).into())
 }
 
 /// The image with all its names.

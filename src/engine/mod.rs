@@ -2,11 +2,13 @@
 
 mod attach;
 pub mod demo;
+pub mod history;
 mod image_files;
 pub mod image_prune;
 pub mod images;
 pub mod import;
 pub mod info;
+pub mod inspect;
 pub mod load;
 pub mod login;
 pub mod moment;

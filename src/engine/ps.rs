@@ -80,7 +80,8 @@ pub fn list(store: &Store, query: &Query) -> Result<Vec<Listed>> {
     Ok(found)
 }
 
-fn look_at(dir: ContainerDir) -> Result<Listed> {
+/// The container as it is now.
+pub(super) fn look_at(dir: ContainerDir) -> Result<Listed> {
     let running = dir.is_locked()?;
     Ok(Listed { state: dir.read_state()?.unwrap_or_default(), running, dir })
 }

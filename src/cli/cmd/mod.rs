@@ -9,9 +9,12 @@ use super::entry::Entry;
 
 /// Every command of this version.
 pub(crate) const ENTRIES: &[Entry] = &[
+    container::inspect::ENTRY,
     container::ls::ENTRY,
     container::rm::ENTRY,
     container::run::ENTRY,
+    image::history::ENTRY,
+    image::inspect::ENTRY,
     image::ls::ENTRY,
     image::prune::ENTRY,
     image::pull::ENTRY,
@@ -21,6 +24,7 @@ pub(crate) const ENTRIES: &[Entry] = &[
     registry::logout::ENTRY,
     system::completion::ENTRY,
     system::info::ENTRY,
+    system::inspect::ENTRY,
     system::version::ENTRY,
 ];
 
@@ -77,7 +81,6 @@ pub(crate) const ABSENT: &[&str] = &[
     "container diff",
     "container exec",
     "container export",
-    "container inspect",
     "container kill",
     "container logs",
     "container pause",

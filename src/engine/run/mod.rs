@@ -3,6 +3,8 @@
 mod defaults;
 mod emulator;
 
+pub(super) use emulator::platform_of;
+
 use std::os::fd::AsFd as _;
 use std::path::Path;
 

@@ -1,5 +1,6 @@
 //! Commands about containers.
 
+pub(crate) mod inspect;
 pub(crate) mod ls;
 pub(crate) mod rm;
 pub(crate) mod run;

@@ -1,5 +1,7 @@
 //! Commands about images.
 
+pub(crate) mod history;
+pub(crate) mod inspect;
 pub(crate) mod ls;
 pub(crate) mod prune;
 pub(crate) mod pull;

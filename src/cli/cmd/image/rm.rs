@@ -4,9 +4,10 @@ use clap::Args;
 
 use crate::cli::entry::{Context, Entry, Outcome, Verb};
 use crate::cli::{environment, output, report};
+use crate::engine::images::find;
 use crate::engine::namespace;
 use crate::engine::rmi::{Removed, remove_image};
-use crate::error::{Kind, kind_of, not_found};
+use crate::error::{Kind, kind_of};
 use crate::model::platform::Platform;
 use crate::store::Store;
 
@@ -53,7 +54,9 @@ impl Verb for Rmi {
 
 impl Rmi {
     fn remove(&self, store: &Store, image: &str) -> anyhow::Result<()> {
-        self.check_platform(store, image)?;
+        if !self.platform.is_empty() {
+            find(store, image, &self.platform)?;
+        }
         let removal = remove_image(store, image, self.force)?;
         let lines: Vec<String> = removal
             .lines
@@ -64,18 +67,5 @@ impl Rmi {
             })
             .collect();
         output::print(&lines.concat())
-    }
-
-    fn check_platform(&self, store: &Store, name: &str) -> anyhow::Result<()> {
-        if self.platform.is_empty() {
-            return Ok(());
-        }
-        let config = store.find_image(name)?.config;
-        let offered = Platform { os: config.os, architecture: config.architecture, variant: config.variant };
-        if self.platform.iter().any(|wanted| wanted.rank(&offered).is_some()) {
-            return Ok(());
-        }
-        Err(not_found(format!("No such image: {name} for the platform asked for; it is for {offered}"))
-            .into())
     }
 }

@@ -2,4 +2,5 @@
 
 pub(crate) mod completion;
 pub(crate) mod info;
+pub(crate) mod inspect;
 pub(crate) mod version;

@@ -1,0 +1,100 @@
+//! `history`: how the layers of an image came to be.
+
+use clap::Args;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde_json::{Map, Value, json};
+
+use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::listing::{Listing, Row};
+use crate::cli::{environment, human, output};
+use crate::engine::history::{Step, history};
+use crate::engine::images::find;
+use crate::model::platform::Platform;
+use crate::store::Store;
+
+pub(crate) const ENTRY: Entry = Entry::new::<History>(
+    &["image history", "history"],
+    "[OPTIONS] IMAGE",
+    "Show how the layers of an image came to be",
+);
+
+/// How much of an instruction a table shows.
+const INSTRUCTION: usize = 45;
+
+/// Arguments of `history`.
+#[derive(Args)]
+pub(crate) struct History {
+    /// `table`, `json`, or a Go template
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<String>,
+    /// Print sizes with units and times as spans; exact ones with --human=false
+    #[arg(short = 'H', long, default_value = "true")]
+    human: bool,
+    /// Show whole IDs and instructions
+    #[arg(long)]
+    no_trunc: bool,
+    /// Only if the image is for this platform, os/architecture[/variant]
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<Platform>,
+    /// Only show IDs
+    #[arg(short, long)]
+    quiet: bool,
+    /// Name or ID
+    #[arg(required = true, value_name = "IMAGE")]
+    image: String,
+}
+
+impl Verb for History {
+    fn run(mut self, _context: &Context) -> Outcome {
+        let store = Store::open(environment::data_root()?)?;
+        let platforms: Vec<Platform> = self.platform.take().into_iter().collect();
+        let image = find(&store, &self.image, &platforms)?;
+        let rows = history(&store, &image)?.iter().map(|step| self.row(step)).collect();
+        let quiet = self.quiet.then_some("{{.ID}}");
+        let table = if self.human { TABLE } else { EXACT };
+        let listing = Listing { table, quiet, raw: None, headers: HEADERS };
+        output::print(&listing.render(self.format.as_deref(), rows)?)?;
+        Ok(0)
+    }
+}
+
+impl History {
+    fn row(&self, step: &Step) -> Row {
+        let created = step.history.created.as_deref().unwrap_or_default();
+        let instruction = step.history.created_by.replace('\t', " ");
+        let id = step.id.as_ref().map(|id| if self.no_trunc { id.as_str() } else { id.short() });
+        let fields = json!({
+            "Comment": step.history.comment,
+            "CreatedAt": local_time(created),
+            "CreatedBy": if self.no_trunc { instruction } else { human::ellipsis(&instruction, INSTRUCTION) },
+            "CreatedSince": if self.human { human::ago(created) } else { local_time(created) },
+            "ID": id.unwrap_or("<missing>"),
+            "Size": if self.human { human::size(step.size) } else { step.size.to_string() },
+        });
+        match fields {
+            Value::Object(fields) => Row { fields, labels: Map::new() },
+            _ => Row::default(),
+        }
+    }
+}
+
+/// RFC 3339 in the machine's zone, to the second; empty for a text that is no time.
+fn local_time(time: &str) -> String {
+    let Ok(time) = time.parse::<Timestamp>() else { return String::new() };
+    let zoned = time.to_zoned(TimeZone::system());
+    let format = if zoned.offset().is_zero() { "%Y-%m-%dT%H:%M:%SZ" } else { "%Y-%m-%dT%H:%M:%S%:z" };
+    zoned.strftime(format).to_string()
+}
+
+const TABLE: &str = "{{.ID}}\t{{.CreatedSince}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}";
+const EXACT: &str = "{{.ID}}\t{{.CreatedAt}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}";
+
+const HEADERS: &[(&str, &str)] = &[
+    ("Comment", "COMMENT"),
+    ("CreatedAt", "CREATED AT"),
+    ("CreatedBy", "CREATED BY"),
+    ("CreatedSince", "CREATED"),
+    ("ID", "IMAGE"),
+    ("Size", "SIZE"),
+];

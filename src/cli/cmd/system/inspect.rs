@@ -1,0 +1,62 @@
+//! `inspect`: everything that is known of objects of any kind.
+
+use std::str::FromStr;
+
+use clap::Args;
+
+use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::inspect::show;
+use crate::engine::inspect::{ObjectKind, Question};
+use crate::error::{Failure, invalid, unsupported};
+
+pub(crate) const ENTRY: Entry = Entry::new::<Inspect>(
+    &["inspect"],
+    "[OPTIONS] NAME|ID [NAME|ID...]",
+    "Show everything about containers, images and volumes",
+);
+
+/// Arguments of `inspect`.
+#[derive(Args)]
+pub(crate) struct Inspect {
+    /// `json`, or a Go template
+    #[arg(short, long, value_name = "FORMAT")]
+    format: Option<String>,
+    /// Count what containers wrote
+    #[arg(short, long)]
+    size: bool,
+    /// Only objects of this kind: container, image or volume
+    #[arg(long, value_name = "KIND")]
+    r#type: Option<String>,
+    /// Names or IDs
+    #[arg(required = true, value_name = "NAME|ID")]
+    objects: Vec<String>,
+}
+
+impl Verb for Inspect {
+    fn run(self, context: &Context) -> Outcome {
+        let kind = self.r#type.as_deref().filter(|kind| !kind.is_empty());
+        let kind = kind.map(Kind::from_str).transpose()?.map(|kind| kind.0);
+        let question = Question { kind, size: self.size, ..Question::default() };
+        show(context, &self.objects, self.format.as_deref(), &question)
+    }
+}
+
+/// The value of `--type`.
+struct Kind(ObjectKind);
+
+impl FromStr for Kind {
+    type Err = Failure;
+
+    fn from_str(text: &str) -> Result<Self, Failure> {
+        match text {
+            "container" => Ok(Self(ObjectKind::Container)),
+            "image" => Ok(Self(ObjectKind::Image)),
+            "volume" => Ok(Self(ObjectKind::Volume)),
+            "config" | "network" | "node" | "plugin" | "secret" | "service" | "task" => {
+                Err(unsupported(format!("this version of dhow has no objects of type {text}")))
+            }
+            _ => Err(invalid(format!("unknown type: \"{}\"", text.escape_debug()))
+                .hint("container, image or volume")),
+        }
+    }
+}

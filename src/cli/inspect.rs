@@ -1,0 +1,86 @@
+//! Prints what `inspect` found: as a list in JSON, or each object through the user's template.
+
+use serde::Serialize;
+
+use super::entry::{Context, Outcome};
+use super::template::Template;
+use super::{environment, output, report};
+use crate::engine::inspect::{Inspected, Question, inspect};
+use crate::engine::namespace;
+use crate::store::Store;
+
+/// docker's exit code for a template that cannot be read.
+const BAD_TEMPLATE: u8 = 64;
+
+/// How objects are shown.
+enum Manner {
+    /// As an indented list.
+    List,
+    /// As a list on one line.
+    Compact,
+    /// Each on a line, through the template.
+    Template(Template),
+}
+
+/// Shows the objects called `names`. What is missing is said at the end, when the rest is printed.
+pub(crate) fn show(
+    context: &Context,
+    names: &[String],
+    format: Option<&str>,
+    question: &Question,
+) -> Outcome {
+    let manner = match format {
+        None | Some("") => Manner::List,
+        Some("json") => Manner::Compact,
+        Some(template) => match Template::parse(template) {
+            Ok(template) => Manner::Template(template),
+            Err(error) => {
+                report::complain(context, &error.into());
+                return Ok(BAD_TEMPLATE);
+            }
+        },
+    };
+    if question.size {
+        namespace::enter(&environment::all())?;
+    }
+    let store = Store::open(environment::data_root()?)?;
+    let (mut found, mut errors) = (Vec::new(), Vec::new());
+    for name in names {
+        match inspect(&store, name, question) {
+            Ok(object) => found.push(object),
+            Err(error) => errors.push(error),
+        }
+    }
+    if question.size && found.iter().any(|object| !matches!(object, Inspected::Container(_))) {
+        report::warn(context, "--size counts for containers only");
+    }
+    output::print(&text(&manner, &found, &mut errors)?)?;
+    errors.iter().for_each(|error| report::complain(context, error));
+    Ok(u8::from(!errors.is_empty()))
+}
+
+/// The objects as text; those that the template does not fit add to `errors`.
+fn text(manner: &Manner, found: &[Inspected], errors: &mut Vec<anyhow::Error>) -> anyhow::Result<String> {
+    let template = match manner {
+        Manner::List => return indented(found),
+        Manner::Compact => return Ok(serde_json::to_string(found)? + "\n"),
+        Manner::Template(template) => template,
+    };
+    let mut text = String::new();
+    for object in found {
+        match template.render(&serde_json::to_value(object)?) {
+            Ok(line) => text += &(line + "\n"),
+            Err(error) => errors.push(error.into()),
+        }
+    }
+    Ok(if text.is_empty() { "\n".into() } else { text })
+}
+
+/// docker indents by four blanks.
+fn indented(found: &[Inspected]) -> anyhow::Result<String> {
+    let mut json = Vec::new();
+    let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+    found.serialize(&mut serde_json::Serializer::with_formatter(&mut json, formatter))?;
+    json.push(b'\n');
+    Ok(String::from_utf8(json)?)
+}

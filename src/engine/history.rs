@@ -1,0 +1,54 @@
+//! `history`: how the layers of an image came to be.
+
+use anyhow::Result;
+
+use crate::model::digest::Digest;
+use crate::model::image::History;
+use crate::store::{Image, Store};
+
+/// A step that made an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The image's ID at the last step; what images were called before it is not known.
+    pub id: Option<Digest>,
+    /// What the image says of it.
+    pub history: History,
+    /// Sizes of the files of its layer, in bytes; zero for a step that made none.
+    pub size: u64,
+}
+
+/// The steps of `image`, the last one first.
+pub fn history(store: &Store, image: &Image) -> Result<Vec<Step>> {
+    let mut layers = image.config.rootfs.diff_ids.iter();
+    let mut steps = Vec::new();
+    for history in &image.config.history {
+        let layer = if history.empty_layer { None } else { layers.next() };
+        let record = layer.map(|diff_id| store.layer(diff_id)).transpose()?.flatten();
+        let size = record.map_or(0, |record| record.size);
+        steps.push(Step { id: None, history: history.clone(), size });
+    }
+    steps.reverse();
+    if let Some(last) = steps.first_mut() {
+        last.id = Some(image.id.clone());
+    }
+    Ok(steps)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::NewImage;
+
+    #[test]
+    fn the_last_step_comes_first_and_has_the_id() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path().into()).unwrap();
+        let config = br#"{"history":[{"created_by":"a"},{"created_by":"b","empty_layer":true}],"rootfs":{"type":"layers","diff_ids":[]}}"#;
+        let new = NewImage { config, manifest: None, layers: &[], names: &[] };
+        let id = store.put_image(&new).unwrap();
+        let steps = history(&store, &store.image(&id).unwrap().unwrap()).unwrap();
+        let told: Vec<_> =
+            steps.iter().map(|step| (step.id.clone(), step.history.created_by.as_str(), step.size)).collect();
+        assert_eq!(told, [(Some(id), "b", 0), (None, "a", 0)]);
+    }
+}

@@ -1,0 +1,200 @@
+//! A container as docker shows it, as far as it is known here.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::host::{HostConfig, host_config};
+use super::image::{ConfigInspect, GraphDriver, NO_TIME, layer_trees};
+use super::ps::{self, Listed, mount_name, network_name};
+use crate::model::container::{ContainerSpec, MountSource, MountSpec};
+use crate::store::Store;
+
+/// docker's fields of a container.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ContainerInspect {
+    id: String,
+    created: String,
+    path: String,
+    args: Vec<String>,
+    state: State,
+    image: String,
+    name: String,
+    restart_count: u32,
+    driver: &'static str,
+    platform: &'static str,
+    host_config: HostConfig,
+    graph_driver: GraphDriver,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size_rw: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size_root_fs: Option<u64>,
+    mounts: Vec<Mount>,
+    config: ConfigInspect,
+    network_settings: NetworkSettings,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct State {
+    status: &'static str,
+    running: bool,
+    paused: bool,
+    restarting: bool,
+    #[serde(rename = "OOMKilled")]
+    oom_killed: bool,
+    dead: bool,
+    pid: i32,
+    exit_code: i32,
+    error: String,
+    started_at: String,
+    finished_at: String,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Mount {
+    #[serde(rename = "Type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    name: String,
+    source: String,
+    destination: String,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    driver: &'static str,
+    mode: String,
+    #[serde(rename = "RW")]
+    rw: bool,
+    propagation: String,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct NetworkSettings {
+    #[serde(rename = "IPAddress")]
+    ip_address: &'static str,
+    ports: BTreeMap<String, ()>,
+    networks: BTreeMap<&'static str, Network>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Network {
+    #[serde(rename = "IPAddress")]
+    ip_address: &'static str,
+}
+
+/// The container that `text` names; with `size` what it wrote is counted.
+pub(super) fn inspect(store: &Store, text: &str, size: bool) -> Result<Box<ContainerInspect>> {
+    let listed = ps::look_at(store.find_container(text)?)?;
+    let spec = listed.dir.spec();
+    let process = &spec.process;
+    let mut words = process.entrypoint.iter().chain(&process.command).flatten().cloned();
+    let written = size.then(|| listed.written());
+    let network = network_name(spec);
+    Ok(Box::new(ContainerInspect {
+        id: spec.id.clone(),
+        created: spec.created.clone(),
+        path: words.next().unwrap_or_default(),
+        args: words.collect(),
+        state: state(&listed),
+        image: spec.image.as_ref().map(|image| image.id.to_string()).unwrap_or_default(),
+        name: format!("/{}", spec.name),
+        restart_count: 0,
+        driver: "overlay",
+        platform: "linux",
+        host_config: host_config(spec, network),
+        graph_driver: graph_driver(store, &listed)?,
+        size_rw: written,
+        size_root_fs: written
+            .map(|written| written.saturating_add(listed.image_size(store).unwrap_or_default())),
+        mounts: spec.mounts.iter().map(|mount| shown(store, mount)).collect::<Result<_>>()?,
+        config: config(spec),
+        network_settings: NetworkSettings {
+            ip_address: "",
+            ports: BTreeMap::new(),
+            networks: BTreeMap::from([(network, Network { ip_address: "" })]),
+        },
+    }))
+}
+
+fn state(listed: &Listed) -> State {
+    let time = |text: &str| if text.is_empty() { NO_TIME.into() } else { text.to_owned() };
+    State {
+        status: listed.status(),
+        running: listed.running,
+        paused: false,
+        restarting: false,
+        oom_killed: false,
+        dead: false,
+        pid: if listed.running { listed.state.pid } else { 0 },
+        exit_code: if listed.running { 0 } else { listed.exit_code() },
+        error: listed.state.error.clone(),
+        started_at: time(&listed.state.started),
+        finished_at: if listed.running { NO_TIME.into() } else { time(listed.finished()) },
+    }
+}
+
+fn graph_driver(store: &Store, listed: &Listed) -> Result<GraphDriver> {
+    let mut data = BTreeMap::from([
+        ("UpperDir", listed.dir.upper().display().to_string()),
+        ("WorkDir", listed.dir.work().display().to_string()),
+    ]);
+    let image = listed.dir.spec().image.as_ref().map(|used| store.image(&used.id)).transpose()?;
+    if let Some(image) = image.flatten() {
+        data.insert("LowerDir", layer_trees(store, &image.config.rootfs.diff_ids).join(":"));
+    }
+    Ok(GraphDriver { data, name: "overlay" })
+}
+
+fn shown(store: &Store, mount: &MountSpec) -> Result<Mount> {
+    let (kind, driver, propagation) = match &mount.source {
+        MountSource::Bind { propagation, .. } if propagation.is_empty() => ("bind", "", "rprivate"),
+        MountSource::Bind { propagation, .. } => ("bind", "", propagation.as_str()),
+        MountSource::Volume { .. } => ("volume", "local", ""),
+        MountSource::Tmpfs { .. } => ("tmpfs", "", ""),
+    };
+    let (name, source) = match &mount.source {
+        MountSource::Volume { name: Some(name), .. } => {
+            (name.clone(), store.volume_data(name)?.display().to_string())
+        }
+        source => (String::new(), mount_name(source)),
+    };
+    Ok(Mount {
+        kind,
+        name,
+        source,
+        destination: mount.target.clone(),
+        driver,
+        mode: if mount.read_only { "ro".into() } else { String::new() },
+        rw: !mount.read_only,
+        propagation: propagation.into(),
+    })
+}
+
+fn config(spec: &ContainerSpec) -> ConfigInspect {
+    let process = &spec.process;
+    let attached =
+        |stream: &str| process.attach.is_empty() || process.attach.iter().any(|name| name == stream);
+    ConfigInspect {
+        hostname: spec.hostname.clone().unwrap_or_default(),
+        domainname: spec.domainname.clone().unwrap_or_default(),
+        user: process.user.clone().unwrap_or_default(),
+        attach_stdin: process.interactive && attached("stdin"),
+        attach_stdout: attached("stdout"),
+        attach_stderr: attached("stderr"),
+        tty: process.tty,
+        open_stdin: process.interactive,
+        stdin_once: process.interactive,
+        env: process.env.clone(),
+        cmd: process.command.clone(),
+        image: spec.image.as_ref().map(|image| image.name.clone()).unwrap_or_default(),
+        working_dir: process.workdir.clone().unwrap_or_default(),
+        entrypoint: process.entrypoint.clone(),
+        labels: Some(spec.labels.clone()),
+        stop_signal: spec.stop_signal.clone().unwrap_or_default(),
+        stop_timeout: spec.stop_timeout,
+        ..ConfigInspect::default()
+    }
+}

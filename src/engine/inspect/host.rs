@@ -1,0 +1,170 @@
+//! The part of a container that docker calls its host configuration.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::model::container::{
+    ContainerSpec, DeviceSpec, IpcMode, MountSource, MountSpec, Seccomp, SecuritySpec, Ulimit, UsernsMode,
+};
+
+/// docker's default, in bytes.
+const SHM_SIZE: u64 = 64 << 20;
+
+/// What was asked of the host.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct HostConfig {
+    binds: Option<Vec<String>>,
+    network_mode: &'static str,
+    restart_policy: RestartPolicy,
+    auto_remove: bool,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: BTreeMap<String, String>,
+    cap_add: Option<Vec<String>>,
+    cap_drop: Option<Vec<String>>,
+    cgroupns_mode: &'static str,
+    dns: Vec<String>,
+    dns_options: Vec<String>,
+    dns_search: Vec<String>,
+    extra_hosts: Option<Vec<String>>,
+    group_add: Option<Vec<String>>,
+    ipc_mode: &'static str,
+    oom_score_adj: i32,
+    pid_mode: &'static str,
+    privileged: bool,
+    readonly_rootfs: bool,
+    security_opt: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    tmpfs: BTreeMap<String, String>,
+    #[serde(rename = "UTSMode")]
+    uts_mode: &'static str,
+    userns_mode: String,
+    shm_size: u64,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    sysctls: BTreeMap<String, String>,
+    devices: Vec<Device>,
+    ulimits: Vec<Limit>,
+    init: bool,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct RestartPolicy {
+    name: &'static str,
+    maximum_retry_count: u32,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Device {
+    path_on_host: String,
+    path_in_container: String,
+    cgroup_permissions: String,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Limit {
+    name: String,
+    hard: i64,
+    soft: i64,
+}
+
+/// What `spec` asks of the host; `network` is the name of its network.
+pub(super) fn host_config(spec: &ContainerSpec, network: &'static str) -> HostConfig {
+    let namespaces = &spec.namespaces;
+    let host = |shared: bool| if shared { "host" } else { "" };
+    HostConfig {
+        binds: unless_empty(spec.mounts.iter().filter_map(bind).collect()),
+        network_mode: network,
+        restart_policy: RestartPolicy { name: "no", maximum_retry_count: 0 },
+        auto_remove: spec.auto_remove,
+        annotations: spec.annotations.clone(),
+        cap_add: unless_empty(spec.security.cap_add.clone()),
+        cap_drop: unless_empty(spec.security.cap_drop.clone()),
+        cgroupns_mode: if namespaces.cgroup_host { "host" } else { "private" },
+        dns: spec.dns.servers.clone(),
+        dns_options: spec.dns.options.clone(),
+        dns_search: spec.dns.search.clone(),
+        extra_hosts: unless_empty(spec.extra_hosts.iter().map(|(name, at)| format!("{name}:{at}")).collect()),
+        group_add: unless_empty(spec.process.groups.clone()),
+        ipc_mode: match namespaces.ipc {
+            IpcMode::Private => "private",
+            IpcMode::None => "none",
+            IpcMode::Host => "host",
+        },
+        oom_score_adj: spec.oom_score_adj.unwrap_or_default(),
+        pid_mode: host(namespaces.pid_host),
+        privileged: spec.security.privileged,
+        readonly_rootfs: spec.read_only,
+        security_opt: unless_empty(security(&spec.security)),
+        tmpfs: spec.mounts.iter().filter_map(tmpfs).collect(),
+        uts_mode: host(namespaces.uts_host),
+        userns_mode: userns(&namespaces.userns),
+        shm_size: spec.shm_size.unwrap_or(SHM_SIZE),
+        sysctls: spec.sysctls.clone(),
+        devices: spec.devices.iter().map(device).collect(),
+        ulimits: spec.ulimits.iter().map(limit).collect(),
+        init: spec.init,
+    }
+}
+
+/// A list that docker shows as null where it is empty.
+fn unless_empty(list: Vec<String>) -> Option<Vec<String>> {
+    Some(list).filter(|list| !list.is_empty())
+}
+
+fn bind(mount: &MountSpec) -> Option<String> {
+    let source = match &mount.source {
+        MountSource::Bind { path, .. } => path.display().to_string(),
+        MountSource::Volume { name: Some(name), anonymous: false, .. } => name.clone(),
+        MountSource::Volume { .. } | MountSource::Tmpfs { .. } => return None,
+    };
+    let suffix = if mount.read_only { ":ro" } else { "" };
+    Some(format!("{source}:{}{suffix}", mount.target))
+}
+
+fn tmpfs(mount: &MountSpec) -> Option<(String, String)> {
+    let MountSource::Tmpfs { size, mode, options } = &mount.source else { return None };
+    let mut all = options.clone();
+    all.extend(size.map(|size| format!("size={size}")));
+    all.extend(mode.map(|mode| format!("mode={mode:o}")));
+    Some((mount.target.clone(), all.join(",")))
+}
+
+fn security(security: &SecuritySpec) -> Vec<String> {
+    let mut options: Vec<String> = security.labels.iter().map(|label| format!("label={label}")).collect();
+    options.extend(security.no_new_privileges.then(|| "no-new-privileges".to_owned()));
+    options.extend(security.unmasked.then(|| "systempaths=unconfined".to_owned()));
+    options.extend(security.writable_cgroups.then(|| "writable-cgroups=true".to_owned()));
+    options.extend(security.apparmor.as_ref().map(|profile| format!("apparmor={profile}")));
+    match &security.seccomp {
+        Seccomp::Default => {}
+        Seccomp::Unconfined => options.push("seccomp=unconfined".into()),
+        Seccomp::Profile(profile) => options.push(format!("seccomp={profile}")),
+    }
+    options
+}
+
+fn userns(mode: &UsernsMode) -> String {
+    match mode {
+        UsernsMode::Default => String::new(),
+        UsernsMode::KeepId { .. } => "keep-id".into(),
+        UsernsMode::Host => "host".into(),
+        UsernsMode::Auto => "auto".into(),
+        UsernsMode::NoMap => "nomap".into(),
+    }
+}
+
+fn device(device: &DeviceSpec) -> Device {
+    Device {
+        path_on_host: device.host.display().to_string(),
+        path_in_container: device.container.clone(),
+        cgroup_permissions: device.permissions.clone(),
+    }
+}
+
+fn limit(limit: &Ulimit) -> Limit {
+    Limit { name: limit.name.clone(), hard: limit.hard, soft: limit.soft }
+}

@@ -1,0 +1,161 @@
+//! An image as docker shows it.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::images;
+use crate::model::digest::Digest;
+use crate::model::image::RunConfig;
+use crate::model::platform::Platform;
+use crate::store::{Image, NameRecord, Store};
+
+/// Go's way to say that there is no time.
+pub(super) const NO_TIME: &str = "0001-01-01T00:00:00Z";
+
+/// docker's fields of an image.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ImageInspect {
+    id: Digest,
+    repo_tags: Vec<String>,
+    repo_digests: Vec<String>,
+    parent: &'static str,
+    comment: String,
+    created: String,
+    docker_version: String,
+    author: String,
+    config: ConfigInspect,
+    architecture: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    variant: String,
+    os: String,
+    size: u64,
+    graph_driver: GraphDriver,
+    #[serde(rename = "RootFS")]
+    root_fs: RootFs,
+    metadata: Metadata,
+}
+
+/// Defaults for containers of an image, or what a container has of them.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ConfigInspect {
+    pub(super) hostname: String,
+    pub(super) domainname: String,
+    pub(super) user: String,
+    pub(super) attach_stdin: bool,
+    pub(super) attach_stdout: bool,
+    pub(super) attach_stderr: bool,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) exposed_ports: BTreeMap<String, Value>,
+    pub(super) tty: bool,
+    pub(super) open_stdin: bool,
+    pub(super) stdin_once: bool,
+    pub(super) env: Vec<String>,
+    pub(super) cmd: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) healthcheck: Option<Value>,
+    pub(super) image: String,
+    pub(super) volumes: Option<BTreeMap<String, Value>>,
+    pub(super) working_dir: String,
+    pub(super) entrypoint: Option<Vec<String>>,
+    pub(super) on_build: Option<Vec<String>>,
+    pub(super) labels: Option<BTreeMap<String, String>>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(super) stop_signal: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) stop_timeout: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) shell: Option<Vec<String>>,
+}
+
+/// Where the files lie.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct GraphDriver {
+    pub(super) data: BTreeMap<&'static str, String>,
+    pub(super) name: &'static str,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct RootFs {
+    #[serde(rename = "Type")]
+    kind: &'static str,
+    layers: Vec<Digest>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Metadata {
+    last_tag_time: String,
+}
+
+/// The image that `text` names.
+pub(super) fn inspect(store: &Store, text: &str, platforms: &[Platform]) -> Result<Box<ImageInspect>> {
+    let image = images::find(store, text, platforms)?;
+    let names = store.names()?;
+    let tagged = |name: &&NameRecord| name.id == image.id && name.reference.tag().is_some();
+    let last_tag = names.iter().filter(tagged).map(|name| name.since.clone()).max();
+    let graph_driver = graph_driver(store, &image);
+    let listed = images::with_names(image, &names);
+    let (record, config) = (listed.image.record, listed.image.config);
+    Ok(Box::new(ImageInspect {
+        id: listed.image.id,
+        repo_tags: listed.tags.iter().map(|name| name.familiar()).collect(),
+        repo_digests: listed.digests.iter().map(|name| name.familiar()).collect(),
+        parent: "",
+        comment: config.comment,
+        created: config.created.unwrap_or_else(|| NO_TIME.into()),
+        docker_version: config.docker_version,
+        author: config.author,
+        config: defaults(config.config),
+        architecture: config.architecture,
+        variant: config.variant,
+        os: config.os,
+        size: record.size,
+        graph_driver,
+        root_fs: RootFs { kind: "layers", layers: config.rootfs.diff_ids },
+        metadata: Metadata { last_tag_time: last_tag.unwrap_or_else(|| NO_TIME.into()) },
+    }))
+}
+
+fn defaults(config: RunConfig) -> ConfigInspect {
+    ConfigInspect {
+        user: config.user,
+        exposed_ports: config.exposed_ports,
+        env: config.env,
+        cmd: config.cmd,
+        healthcheck: config.healthcheck,
+        volumes: Some(config.volumes).filter(|volumes| !volumes.is_empty()),
+        working_dir: config.working_dir,
+        entrypoint: config.entrypoint,
+        on_build: config.on_build,
+        labels: config.labels,
+        stop_signal: config.stop_signal,
+        stop_timeout: config.stop_timeout,
+        shell: config.shell,
+        ..ConfigInspect::default()
+    }
+}
+
+/// The uppermost layer and those below it, the upper ones first.
+fn graph_driver(store: &Store, image: &Image) -> GraphDriver {
+    let mut trees = layer_trees(store, &image.config.rootfs.diff_ids);
+    let mut data = BTreeMap::new();
+    if !trees.is_empty() {
+        data.insert("UpperDir", trees.remove(0));
+    }
+    if !trees.is_empty() {
+        data.insert("LowerDir", trees.join(":"));
+    }
+    GraphDriver { data, name: "overlay" }
+}
+
+/// The directories of `layers`, the uppermost first.
+pub(super) fn layer_trees(store: &Store, layers: &[Digest]) -> Vec<String> {
+    layers.iter().rev().map(|layer| store.layer_tree(layer).display().to_string()).collect()
+}

@@ -1,0 +1,37 @@
+//! A volume as docker shows it.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::error::not_found;
+use crate::store::Store;
+
+/// docker's fields of a volume.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct VolumeInspect {
+    created_at: String,
+    driver: &'static str,
+    labels: Option<BTreeMap<String, String>>,
+    mountpoint: String,
+    name: String,
+    options: Option<BTreeMap<String, String>>,
+    scope: &'static str,
+}
+
+/// The volume called `name`.
+pub(super) fn inspect(store: &Store, name: &str) -> Result<VolumeInspect> {
+    let record = store.volume(name)?.ok_or_else(|| not_found(format!("get {name}: no such volume")))?;
+    let unless_empty = |map: BTreeMap<String, String>| Some(map).filter(|map| !map.is_empty());
+    Ok(VolumeInspect {
+        created_at: record.created,
+        driver: "local",
+        labels: unless_empty(record.labels),
+        mountpoint: store.volume_data(name)?.display().to_string(),
+        name: record.name,
+        options: unless_empty(record.options),
+        scope: "local",
+    })
+}
