@@ -17,7 +17,7 @@ pub(crate) fn all() -> Environment {
 /// `$DOCKER_DEFAULT_PLATFORM`: the platform of images where no flag says one.
 pub(crate) fn default_platform() -> anyhow::Result<Option<Platform>> {
     let text = std::env::var("DOCKER_DEFAULT_PLATFORM").ok().filter(|text| !text.is_empty());
-    Ok(text.map(|text| text.parse()).transpose().context("cannot use DOCKER_DEFAULT_PLATFORM")?)
+    text.map(|text| text.parse()).transpose().context("cannot use DOCKER_DEFAULT_PLATFORM")
 }
 
 /// A variable that is set and not empty, as a path.
