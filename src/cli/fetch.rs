@@ -7,7 +7,6 @@ use crate::engine::namespace;
 use crate::engine::pull::{self, Prepared, PullRequest, Pulled};
 use crate::model::environment::Environment;
 use crate::model::layer::Identity;
-use crate::model::progress::{Progress, Silent};
 use crate::store::Store;
 
 /// The environment with what the flags before the command say about it.
@@ -33,8 +32,7 @@ pub(crate) fn prepare(
 ) -> anyhow::Result<Ready> {
     let prepared = pull::prepare(environment, request)?;
     prepared.warnings.iter().for_each(|warning| report::warn(context, warning));
-    let mapped = namespace::identity(environment).is_mapped();
-    Ok(Ready { prepared, identity: if mapped { Identity::Mapped } else { Identity::Single } })
+    Ok(Ready { prepared, identity: namespace::ownership(&namespace::identity(environment)) })
 }
 
 /// Carries it out; this process is where files can have their owners.
@@ -44,11 +42,7 @@ pub(crate) fn fetch(
     ready: &Ready,
     channel: Option<Channel>,
 ) -> anyhow::Result<Vec<Pulled>> {
-    let progress: Box<dyn Progress> = match channel {
-        Some(channel) => progress::on(channel),
-        None => Box::new(Silent),
-    };
-    let pulled = pull::fetch(store, &ready.prepared, ready.identity, &*progress)?;
+    let pulled = pull::fetch(store, &ready.prepared, ready.identity, &*progress::on(channel))?;
     pulled.iter().filter_map(|image| image.warning.as_ref()).for_each(|text| report::warn(context, text));
     Ok(pulled)
 }

@@ -12,11 +12,15 @@ use indicatif::{
 
 use super::human;
 use super::lines::{Channel, Lines};
-use crate::model::progress::{LayerEvent, Progress};
+use crate::model::progress::{LayerEvent, Progress, Silent};
 
-/// Bars where `channel` is a terminal, plain lines elsewhere.
-pub(crate) fn on(channel: Channel) -> Box<dyn Progress> {
-    if channel.is_terminal() { Box::new(Bars::new(channel)) } else { Box::new(Lines::new(channel)) }
+/// Bars where `channel` is a terminal, plain lines where it is something else, nothing where there is none.
+pub(crate) fn on(channel: Option<Channel>) -> Box<dyn Progress> {
+    match channel {
+        Some(channel) if channel.is_terminal() => Box::new(Bars::new(channel)),
+        Some(channel) => Box::new(Lines::new(channel)),
+        None => Box::new(Silent),
+    }
 }
 
 /// Draws bars.
@@ -87,7 +91,8 @@ impl Drawing {
         }
         if known != Some(discriminant(&event)) || event.bytes().is_none() {
             layer.bar.set_style(style(&event));
-            layer.bar.set_prefix(id.to_owned());
+            // An archive may call its layers anything.
+            layer.bar.set_prefix(id.escape_debug().to_string());
             layer.bar.set_message(event.to_string());
         }
         if event.is_final() {

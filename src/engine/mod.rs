@@ -1,6 +1,7 @@
 //! Use cases, one verb a file: joins the store, images and the sandbox.
 
 mod attach;
+pub mod container_prune;
 pub mod demo;
 pub mod history;
 mod image_files;

@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result};
 
 use crate::error::{Failure, Kind};
 use crate::model::environment::Environment;
+use crate::model::layer;
 use crate::sandbox::identity::{self, Identity};
 use crate::sys::process::{Side, exit_now, fork};
 use crate::sys::socket::Socket;
@@ -18,6 +19,11 @@ pub fn enter(environment: &Environment) -> Result<Identity> {
     let identity = identity(environment);
     identity::enter(&identity)?;
     Ok(identity)
+}
+
+/// How a layer that is unpacked in `identity`'s namespace keeps the owners of its files.
+pub fn ownership(identity: &Identity) -> layer::Identity {
+    if identity.is_mapped() { layer::Identity::Mapped } else { layer::Identity::Single }
 }
 
 /// Does `work` in a child that can handle files of every owner, and waits for it. This process stays as it is.

@@ -223,7 +223,7 @@ pub fn mount_name(source: &MountSource) -> String {
 }
 
 /// Sizes of the files below `dir`; what cannot be read does not count.
-fn size_below(dir: &std::path::Path) -> u64 {
+pub(super) fn size_below(dir: &std::path::Path) -> u64 {
     let mut pending = vec![dir.to_path_buf()];
     let mut sum = 0u64;
     while let Some(dir) = pending.pop() {

@@ -2,5 +2,6 @@
 
 pub(crate) mod inspect;
 pub(crate) mod ls;
+pub(crate) mod prune;
 pub(crate) mod rm;
 pub(crate) mod run;

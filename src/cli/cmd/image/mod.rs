@@ -1,10 +1,13 @@
 //! Commands about images.
 
 pub(crate) mod history;
+pub(crate) mod import;
 pub(crate) mod inspect;
+pub(crate) mod load;
 pub(crate) mod ls;
 pub(crate) mod prune;
 pub(crate) mod pull;
 pub(crate) mod rm;
+pub(crate) mod save;
 pub(crate) mod tag;
 mod tree;

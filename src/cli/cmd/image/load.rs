@@ -1,0 +1,61 @@
+//! `load`: images from an archive.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::lines::Channel;
+use crate::cli::usage::UsageError;
+use crate::cli::{environment, output, progress};
+use crate::engine::load::{LoadRequest, Loaded, load};
+use crate::engine::namespace;
+use crate::model::platform::Platform;
+use crate::store::Store;
+
+pub(crate) const ENTRY: Entry = Entry::new::<Load>(
+    &["image load", "load"],
+    "[OPTIONS]",
+    "Load images from an archive that `save`, docker, podman or skopeo wrote",
+);
+
+/// Arguments of `load`.
+#[derive(Args)]
+pub(crate) struct Load {
+    /// Read this file instead of standard input
+    #[arg(short, long, value_name = "FILE")]
+    input: Option<PathBuf>,
+    /// Only images for this platform (os/architecture[/variant])
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<Platform>,
+    /// Do not show the progress
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+impl Verb for Load {
+    fn run(self, _context: &Context) -> Outcome {
+        if self.input.is_none() && std::io::stdin().is_terminal() {
+            return Err(UsageError::words("requested load from stdin, but stdin is empty")
+                .hinting("name a file with -i, or redirect standard input")
+                .into());
+        }
+        let request = LoadRequest { input: self.input, platform: self.platform };
+        let channel = (!self.quiet).then_some(Channel::Stdout);
+        let identity = namespace::enter(&environment::all())?;
+        let store = Store::open(environment::data_root()?)?;
+        store.sweep()?;
+        let loaded = load(&store, &request, namespace::ownership(&identity), &*progress::on(channel))?;
+        output::print(&loaded.iter().map(lines).collect::<String>())?;
+        Ok(0)
+    }
+}
+
+/// docker's lines: one for each name, or the ID of an image that has none.
+fn lines(image: &Loaded) -> String {
+    if image.names.is_empty() {
+        return format!("Loaded image ID: {}\n", image.id);
+    }
+    image.names.iter().map(|name| format!("Loaded image: {}\n", name.familiar())).collect()
+}

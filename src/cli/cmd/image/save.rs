@@ -1,0 +1,56 @@
+//! `save`: images as one archive.
+
+use std::io::{BufWriter, Write as _};
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::usage::UsageError;
+use crate::cli::{environment, output};
+use crate::engine::namespace;
+use crate::engine::save::{SaveRequest, save, save_to_file};
+use crate::model::platform::Platform;
+use crate::store::Store;
+
+pub(crate) const ENTRY: Entry = Entry::new::<Save>(
+    &["image save", "save"],
+    "[OPTIONS] IMAGE [IMAGE...]",
+    "Write images to an archive that docker, podman and skopeo read",
+);
+
+/// Arguments of `save`.
+#[derive(Args)]
+pub(crate) struct Save {
+    /// Write this file instead of standard output; it appears when it is complete
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Fail for images of other platforms (os/architecture[/variant])
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<Platform>,
+    /// Names or IDs; a name without a tag means all tags
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<String>,
+}
+
+impl Verb for Save {
+    fn run(self, _context: &Context) -> Outcome {
+        if self.output.is_none() && output::is_terminal() {
+            return Err(UsageError::words("refusing to write an archive to a terminal")
+                .hinting("name a file with -o, or redirect standard output")
+                .into());
+        }
+        let request = SaveRequest { images: self.images, platform: self.platform };
+        namespace::enter(&environment::all())?;
+        let store = Store::open(environment::data_root()?)?;
+        match &self.output {
+            Some(path) => save_to_file(&store, &request, path)?,
+            None => {
+                let mut out = BufWriter::with_capacity(256 << 10, output::stdout());
+                save(&store, &request, &mut out)?;
+                out.flush()?;
+            }
+        }
+        Ok(0)
+    }
+}

@@ -1,0 +1,100 @@
+//! `container prune`: removes containers that do not run.
+
+use anyhow::Result;
+
+use super::ps::size_below;
+use super::remove::remove;
+use crate::error::{Kind, kind_of};
+use crate::model::container::ContainerSpec;
+use crate::model::filter::LabelFilter;
+use crate::sandbox::identity::Identity;
+use crate::store::Store;
+
+/// Which containers to remove.
+#[derive(Clone, Debug, Default)]
+pub struct PruneRequest {
+    /// Only containers created before this time.
+    pub until: Option<jiff::Timestamp>,
+    /// Conditions on labels; all must hold.
+    pub labels: Vec<LabelFilter>,
+}
+
+/// What was removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// IDs of the containers.
+    pub containers: Vec<String>,
+    /// Bytes that they had written.
+    pub reclaimed: u64,
+}
+
+/// Removes all containers that do not run and that the request's conditions hold for. Their volumes stay.
+///
+/// The caller has moved to where files of every owner can be deleted ([`super::namespace`]), and has one thread.
+pub fn prune_containers(store: &Store, request: &PruneRequest, identity: &Identity) -> Result<Pruned> {
+    let mut pruned = Pruned::default();
+    for container in store.containers()? {
+        if !request.matches(container.spec()) {
+            continue;
+        }
+        // One that runs, and one that another process is removing, are left alone.
+        let Some(locked) = container.lock().or_else(gone)? else { continue };
+        let (id, volumes) = (locked.spec().id.clone(), locked.spec().auto_remove);
+        pruned.reclaimed = pruned.reclaimed.saturating_add(size_below(&locked.upper()));
+        remove(store, locked, volumes, identity)?;
+        pruned.containers.push(id);
+    }
+    Ok(pruned)
+}
+
+fn gone<T>(error: anyhow::Error) -> Result<Option<T>> {
+    match kind_of(&error) {
+        Kind::NotFound => Ok(None),
+        _ => Err(error),
+    }
+}
+
+impl PruneRequest {
+    fn matches(&self, spec: &ContainerSpec) -> bool {
+        let created = spec.created.parse::<jiff::Timestamp>().ok();
+        let old = match (self.until, created) {
+            (Some(until), Some(created)) => created < until,
+            _ => true,
+        };
+        old && self.labels.iter().all(|label| label.holds(Some(&spec.labels)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_runs_and_what_does_not_match_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path().join("store")).unwrap();
+        let make = |name: &str, created: &str| {
+            let spec = ContainerSpec {
+                id: crate::store::new_container_id().unwrap(),
+                name: name.into(),
+                created: created.into(),
+                labels: [("kind".to_owned(), name.to_owned())].into(),
+                ..ContainerSpec::default()
+            };
+            store.create_container(&spec).unwrap()
+        };
+        let running = make("running", "2026-01-01T00:00:00Z");
+        let old = make("old", "2026-01-01T00:00:00Z").spec().id.clone();
+        let new = make("new", "2026-01-03T00:00:00Z").spec().id.clone();
+        let identity = Identity::probe(None, "");
+        let prune = |request: &PruneRequest| prune_containers(&store, request, &identity).unwrap().containers;
+        let labelled =
+            PruneRequest { labels: vec![LabelFilter::new("kind=other", true)], ..Default::default() };
+        assert_eq!(prune(&labelled), [""; 0]);
+        let until = Some("2026-01-02T00:00:00Z".parse().unwrap());
+        assert_eq!(prune(&PruneRequest { until, ..Default::default() }), [old]);
+        assert_eq!(prune(&PruneRequest::default()), [new]);
+        assert_eq!(store.containers().unwrap().len(), 1);
+        drop(running);
+    }
+}
