@@ -11,6 +11,7 @@ use crate::error::{Failure, Kind};
 use crate::image::archive::write::{Outline, Saved};
 use crate::model::platform::Platform;
 use crate::model::reference::Reference;
+use crate::sandbox::identity;
 use crate::store::{Image, Store, new_container_id};
 
 /// What to save.
@@ -25,16 +26,19 @@ pub struct SaveRequest {
 /// Writes the archive to `out`. What is missing is found out before anything is written; after a later error what was
 /// written is useless.
 ///
-/// The process must be one that can read files of every owner ([`super::namespace`]).
+/// The process must be one that can read files of every owner ([`super::namespace`]), and has one thread.
 pub fn save(store: &Store, request: &SaveRequest, out: &mut dyn Write) -> Result<()> {
     let images = images(store, request)?;
-    Outline::new(store, &images)?.write(out).context("cannot write the archive")
+    let outline = Outline::new(store, &images)?;
+    enter();
+    outline.write(out).context("cannot write the archive")
 }
 
 /// [`save`] to a file, which appears only when it is complete; a device or a pipe is written to directly.
 pub fn save_to_file(store: &Store, request: &SaveRequest, path: &Path) -> Result<()> {
     let images = images(store, request)?;
     let outline = Outline::new(store, &images)?;
+    enter();
     let doing = || format!("cannot write {}", path.display());
     if path.metadata().is_ok_and(|found| !found.is_file()) {
         let mut file = File::options().write(true).open(path).with_context(doing)?;
@@ -43,6 +47,14 @@ pub fn save_to_file(store: &Store, request: &SaveRequest, path: &Path) -> Result
     let unfinished = Unfinished::beside(path).with_context(doing)?;
     outline.write(&mut BufWriter::with_capacity(256 << 10, &unfinished.file)).with_context(doing)?;
     unfinished.rename(path).with_context(doing)
+}
+
+/// Where there is but one id, its own files may deny themselves to it; what cannot be entered is then what cannot be
+/// read, and reading says so.
+fn enter() {
+    if !rustix::process::geteuid().is_root() {
+        let _ = identity::enter_alone();
+    }
 }
 
 fn images(store: &Store, request: &SaveRequest) -> Result<Vec<Saved>> {

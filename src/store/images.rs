@@ -12,6 +12,7 @@ use super::{ContainerDir, NameRecord, Store, layout, list_dir, now, read_if_ther
 use crate::error::{Failure, Kind, corrupt, not_found};
 use crate::model::digest::Digest;
 use crate::model::image::ImageConfig;
+use crate::model::layer::Identity;
 use crate::model::reference::Reference;
 
 /// What is remembered of an image beside its configuration.
@@ -24,6 +25,9 @@ pub struct ImageRecord {
     /// Digest of the manifest that was stored with it.
     #[serde(default)]
     pub manifest_digest: Option<Digest>,
+    /// How the layers keep owners, all of them alike; `None` where there are no layers.
+    #[serde(default)]
+    pub identity: Option<Identity>,
 }
 
 /// An image that is there.
@@ -118,20 +122,22 @@ impl Store {
             ))
             .into());
         }
+        let identity = common_identity(new.layers)?;
         let _lock = self.lock_image_shared(&id)?;
-        self.write_image(&id, new).with_context(|| format!("cannot store image {}", id.short()))?;
+        self.write_image(&id, new, identity).with_context(|| format!("cannot store image {}", id.short()))?;
         for (reference, digest) in new.names {
             self.write_name(reference, &id, digest.as_ref())?;
         }
         Ok(id)
     }
 
-    fn write_image(&self, id: &Digest, new: &NewImage<'_>) -> anyhow::Result<()> {
+    fn write_image(&self, id: &Digest, new: &NewImage<'_>, identity: Option<Identity>) -> anyhow::Result<()> {
         let dir = self.image_dir(id);
         let record = ImageRecord {
             size: new.layers.iter().map(|layer| layer.size).fold(0, u64::saturating_add),
             stored: now(),
             manifest_digest: new.manifest.map(Digest::of),
+            identity,
         };
         if self.has_image(id) {
             return self.update_manifest(&dir, new.manifest, record);
@@ -249,6 +255,24 @@ impl Store {
     }
 }
 
+/// How `layers` keep owners. Layers from before and after an account got or lost its subordinate ids do not make an
+/// image together.
+fn common_identity(layers: &[LayerLease]) -> anyhow::Result<Option<Identity>> {
+    let first = layers.first().map(|layer| layer.identity);
+    match layers.iter().find(|layer| Some(layer.identity) != first) {
+        None => Ok(first),
+        Some(other) => Err(Failure::new(
+            Kind::Conflict,
+            format!(
+                "layer {} keeps the owners of files in another way than the image's other layers: the account got or lost subordinate ids since the older ones were unpacked",
+                other.diff_id
+            ),
+        )
+        .hint("remove the images of that time (`dhow image prune -a` removes all that no container uses), then repeat this")
+        .into()),
+    }
+}
+
 fn parse_config(id: &Digest, bytes: &[u8]) -> anyhow::Result<ImageConfig> {
     // serde would read a list as the fields of the struct in their order.
     if bytes.trim_ascii_start().first() != Some(&b'{') {
@@ -270,6 +294,7 @@ fn no_such_image(text: &str) -> anyhow::Error {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::model::layer::LayerRecord;
 
     pub(in crate::store) fn store() -> (tempfile::TempDir, Store) {
         let dir = tempfile::tempdir().unwrap();
@@ -329,6 +354,30 @@ pub(super) mod tests {
         let junk = NewImage { config: b"[]", manifest: None, layers: &[], names: &[] };
         assert!(store.put_image(&junk).is_err());
         assert!(store.images().unwrap().is_empty());
+    }
+
+    #[test]
+    fn layers_of_two_kinds_of_ownership_make_no_image() {
+        let (_dir, store) = store();
+        let layer = |content: &[u8], identity| {
+            let diff_id = Digest::of(content);
+            let super::super::LayerSlot::Draft(draft) = store.begin_layer(&diff_id).unwrap() else {
+                panic!("present")
+            };
+            let (size, tar_size) = (0, 0);
+            draft.commit(LayerRecord { diff_id, size, tar_size, identity, sources: vec![] }).unwrap()
+        };
+        let layers =
+            [layer(b"a", Identity::Single), layer(b"b", Identity::Mapped), layer(b"c", Identity::Mapped)];
+        let put = |layers: &[LayerLease]| {
+            let diff_ids: Vec<&Digest> = layers.iter().map(|layer| &layer.diff_id).collect();
+            let config = serde_json::json!({"rootfs": {"type": "layers", "diff_ids": diff_ids}}).to_string();
+            store.put_image(&NewImage { config: config.as_bytes(), manifest: None, layers, names: &[] })
+        };
+        let error = put(&layers[..2]).unwrap_err();
+        assert!(error.to_string().contains("subordinate ids"), "{error}");
+        let id = put(&layers[1..]).unwrap();
+        assert_eq!(store.image(&id).unwrap().unwrap().record.identity, Some(Identity::Mapped));
     }
 
     #[test]

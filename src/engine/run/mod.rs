@@ -18,6 +18,7 @@ use crate::error::{Failure, Kind, kind_of};
 use crate::model::container::{ImageUse, NetworkMode};
 use crate::model::digest::Digest;
 use crate::model::environment::Environment;
+use crate::model::layer::Identity as Ownership;
 use crate::model::run::{PullPolicy, RunRequest};
 use crate::sandbox::identity::Identity;
 use crate::store::{Image, LockedContainer, Store};
@@ -55,6 +56,7 @@ pub fn run(store: &Store, mut request: RunRequest, front: &mut dyn Front) -> Res
         request.image.clone().map(|name| image(store, &name, &request, &identity, front)).transpose()?;
     if let Some(image) = &image {
         emulator::check(&image.config)?;
+        check_owners(image, &identity)?;
     }
     complete(&mut request, image.as_ref(), front)?;
     let cidfile = request.cidfile.as_deref().map(CidFile::reserve).transpose()?;
@@ -63,6 +65,25 @@ pub fn run(store: &Store, mut request: RunRequest, front: &mut dyn Front) -> Res
         cidfile.fill(&request.spec.id)?;
     }
     start(store, container, image, identity, request)
+}
+
+/// Refuses an image whose files have their owners in a way that this account cannot see any more: it got or lost its
+/// subordinate ids since.
+fn check_owners(image: &Image, identity: &Identity) -> Result<()> {
+    let (then, now) = match (image.record.identity, identity.is_mapped()) {
+        (Some(Ownership::Mapped), false) => ("had subordinate ids", "has none"),
+        (Some(Ownership::Single), true) => ("had no subordinate ids", "has some"),
+        _ => return Ok(()),
+    };
+    let id = image.id.short();
+    let message = format!(
+        "image {id} was unpacked when this account {then}, and now it {now}: its files have the wrong owners"
+    );
+    Err(Failure::new(Kind::Conflict, message)
+        .hint(format!(
+            "`dhow rmi -f {id}`, then pull or load it again; layers that other images share go with `dhow image prune -a`"
+        ))
+        .into())
 }
 
 /// Fills in what the user left open: identity, image defaults, network.
