@@ -279,6 +279,27 @@ fn an_identity_token_is_exchanged() {
 }
 
 #[test]
+fn a_login_is_proven_and_may_yield_an_identity_token() {
+    let tokens = Scripted::new(|request, _| match request.header("authorization") {
+        Some("Basic Y2FwdGFpbjpzZWNyZXQ=") if request.target.contains("offline_token=true") => {
+            Reply::new(200, r#"{"token":"good","refresh_token":"identity"}"#)
+        }
+        _ => Reply::new(401, ""),
+    });
+    let realm = format!("Bearer realm=\"http://{}/token\",service=\"fleet\"", tokens.host());
+    let server = Scripted::new(move |request, _| match request.header("authorization") {
+        Some("Bearer good") => Reply::new(200, "{}"),
+        _ => Reply::new(401, "").header("WWW-Authenticate", realm.clone()),
+    });
+    assert_eq!(open(&server.host(), password()).unwrap().login().unwrap().as_deref(), Some("identity"));
+    let wrong = Credential::Password { username: "captain".into(), password: "wrong".into() };
+    let error = open(&server.host(), Some(wrong)).unwrap().login().unwrap_err();
+    assert_eq!(error.to_string(), "unauthorized: incorrect username or password");
+    let error = open(&server.host(), None).unwrap().tags().unwrap_err();
+    assert_eq!(error.to_string(), "unauthorized: authentication required");
+}
+
+#[test]
 fn a_token_that_is_refused_is_not_tried_for_ever() {
     let (tokens, server) = guarded(|_| Reply::new(200, r#"{"token":"bad"}"#));
     let repository = open(&server.host(), None).unwrap();

@@ -4,7 +4,7 @@ use super::entry::Context;
 use super::lines::Channel;
 use super::{environment, progress, report};
 use crate::engine::namespace;
-use crate::engine::pull::{self, Prepared, PullRequest, Pulled};
+use crate::engine::pull::{self, Prepared, PullRequest};
 use crate::model::environment::Environment;
 use crate::model::layer::Identity;
 use crate::store::Store;
@@ -41,8 +41,8 @@ pub(crate) fn fetch(
     store: &Store,
     ready: &Ready,
     channel: Option<Channel>,
-) -> anyhow::Result<Vec<Pulled>> {
+) -> anyhow::Result<()> {
     let pulled = pull::fetch(store, &ready.prepared, ready.identity, &*progress::on(channel))?;
     pulled.iter().filter_map(|image| image.warning.as_ref()).for_each(|text| report::warn(context, text));
-    Ok(pulled)
+    Ok(())
 }

@@ -181,7 +181,7 @@ impl Authority {
         let request = self.token_request(registry, &uri, bearer.parameter("service"), scope)?;
         let verify = !(self.insecure && host_and_port(&uri).0 == host_and_port(registry).0);
         let mut response = http.send(&request, verify)?;
-        check_status(&mut response, &uri)?;
+        self.check_status(&mut response, registry, &uri)?;
         read_answer(&mut response, &uri)
     }
 
@@ -224,6 +224,33 @@ impl Authority {
         Ok(Request { authorization, ..Request::get(uri) })
     }
 
+    fn check_status(
+        &self,
+        response: &mut Response<Body>,
+        registry: &Uri,
+        realm: &Uri,
+    ) -> Result<(), Problem> {
+        let status = response.status().as_u16();
+        if status < 300 {
+            return Ok(());
+        }
+        let said = complaint(response).message;
+        if matches!(status, 400 | 401 | 403) {
+            let why = match (said.is_empty(), self.has_credential()) {
+                (false, _) => said,
+                (true, true) => "incorrect username or password".to_owned(),
+                (true, false) => "authentication required".to_owned(),
+            };
+            let failure = Failure::new(Kind::Denied, format!("unauthorized: {why}"));
+            let hint = format!("`dhow login {}` changes who asks", authority(registry));
+            return Err(Problem { failure: failure.hint(hint), retry: Retry::Never });
+        }
+        let detail = if said.is_empty() { String::new() } else { format!(": {said}") };
+        let message = format!("the token server {} answers with status {status}{detail}", authority(realm));
+        let retry = if status == 429 || status >= 500 { Retry::Later } else { Retry::Never };
+        Err(Problem { failure: Failure::new(Kind::Network, message), retry })
+    }
+
     /// Refuses to send a credential where others could read it.
     fn check_secrecy(&self, registry: &Uri, to: &Uri) -> Result<(), Problem> {
         let host = to.host().unwrap_or_default();
@@ -248,22 +275,6 @@ fn basic(username: &str, password: &str) -> String {
 
 fn never(kind: Kind, message: String) -> Problem {
     Problem { failure: Failure::new(kind, message), retry: Retry::Never }
-}
-
-fn check_status(response: &mut Response<Body>, uri: &Uri) -> Result<(), Problem> {
-    let status = response.status().as_u16();
-    if status < 300 {
-        return Ok(());
-    }
-    let said = complaint(response).message;
-    let detail = if said.is_empty() { String::new() } else { format!(": {said}") };
-    if matches!(status, 400 | 401 | 403) {
-        let why = if said.is_empty() { "incorrect username or password".to_owned() } else { said };
-        return Err(never(Kind::Denied, format!("unauthorized: {why}")));
-    }
-    let message = format!("the token server {} answers with status {status}{detail}", authority(uri));
-    let retry = if status == 429 || status >= 500 { Retry::Later } else { Retry::Never };
-    Err(Problem { failure: Failure::new(Kind::Network, message), retry })
 }
 
 fn read_answer(response: &mut Response<Body>, uri: &Uri) -> Result<(Token, Option<String>), Problem> {

@@ -88,7 +88,7 @@ impl Front for Terminal<'_> {
             return Err(not_found(format!("No such image: {image}")).into());
         };
         let channel = (!request.quiet).then_some(Channel::Stderr);
-        fetch::fetch(self.context, store, ready, channel).map(drop)
+        fetch::fetch(self.context, store, ready, channel)
     }
 }
 

@@ -48,6 +48,8 @@ impl Verb for Pull {
         if !self.quiet && !self.all_tags && reference.tag().is_none() && reference.digest().is_none() {
             output::print_line(&format!("Using default tag: {DEFAULT_TAG}"))?;
         }
+        // docker ends with the name as it understood it: the whole repository's, or tag and digest as given.
+        let shown = if self.all_tags { reference.clone() } else { reference.clone().or_latest() };
         let request = PullRequest { reference, all_tags: self.all_tags, platform };
         let environment = fetch::environment_of(context);
         let ready = fetch::prepare(context, &environment, request)?;
@@ -55,9 +57,8 @@ impl Verb for Pull {
         let store = Store::open(environment::data_root()?)?;
         store.sweep()?;
         let channel = (!self.quiet).then_some(Channel::Stdout);
-        for image in fetch::fetch(context, &store, &ready, channel)? {
-            output::print_line(&image.reference.to_string())?;
-        }
+        fetch::fetch(context, &store, &ready, channel)?;
+        output::print_line(&shown.to_string())?;
         Ok(0)
     }
 }
