@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 #[path = "support/hostile.rs"]
+#[allow(dead_code, unreachable_pub, reason = "shared with the library's own tests")]
 mod hostile;
 mod support;
 

@@ -276,10 +276,12 @@ pub(super) mod tests {
     }
 
     fn untagged(removal: &Removal) -> Vec<&str> {
-        let name = |line| match line {
-            &Removed::Untagged(ref name) => Some(name.as_str()),
-            Removed::Deleted(_) => None,
-        };
+        fn name(line: &Removed) -> Option<&str> {
+            match line {
+                Removed::Untagged(name) => Some(name),
+                Removed::Deleted(_) => None,
+            }
+        }
         removal.lines.iter().filter_map(name).collect()
     }
 

@@ -2,17 +2,17 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
 use crate::error::{Failure, Kind};
+use crate::image::archive::output::OutputFile;
 use crate::image::archive::write::{Outline, Saved};
 use crate::model::platform::Platform;
 use crate::model::reference::Reference;
 use crate::sandbox::identity;
-use crate::store::{Image, Store, new_container_id};
+use crate::store::{Image, Store};
 
 /// What to save.
 #[derive(Clone, Debug)]
@@ -44,8 +44,8 @@ pub fn save_to_file(store: &Store, request: &SaveRequest, path: &Path) -> Result
         let mut file = File::options().write(true).open(path).with_context(doing)?;
         return outline.write(&mut file).with_context(doing);
     }
-    let unfinished = Unfinished::beside(path).with_context(doing)?;
-    outline.write(&mut BufWriter::with_capacity(256 << 10, &unfinished.file)).with_context(doing)?;
+    let unfinished = OutputFile::beside(path).with_context(doing)?;
+    outline.write(&mut BufWriter::with_capacity(256 << 10, unfinished.file())).with_context(doing)?;
     unfinished.rename(path).with_context(doing)
 }
 
@@ -112,41 +112,5 @@ fn check_platform(image: &Image, text: &str, wanted: Option<&Platform>) -> Resul
         .hint(format!("it is for {offered}"))
         .into()),
         _ => Ok(()),
-    }
-}
-
-/// A file that is removed unless it gets its name.
-struct Unfinished {
-    file: File,
-    path: Option<PathBuf>,
-}
-
-impl Unfinished {
-    fn beside(target: &Path) -> Result<Self> {
-        let name = target.file_name().context("the path has no file name")?;
-        let random = new_container_id()?;
-        let mut hidden = std::ffi::OsString::from(".");
-        hidden.push(name);
-        hidden.push(format!(".{}", random.get(..12).unwrap_or_default()));
-        let path = target.with_file_name(hidden);
-        let file = File::options().write(true).create_new(true).mode(0o600).open(&path)?;
-        Ok(Self { file, path: Some(path) })
-    }
-
-    fn rename(mut self, target: &Path) -> std::io::Result<()> {
-        if let Some(path) = &self.path {
-            std::fs::rename(path, target)?;
-        }
-        self.path = None;
-        Ok(())
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        if let Some(path) = &self.path {
-            // It is of no use to anybody; that it stays is the lesser problem.
-            let _ = std::fs::remove_file(path);
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! What a container with one id needs beyond the root emulation so that common programs work unmodified.
 
-use super::super::image_files;
+use crate::engine::image_files;
 use crate::model::digest::Digest;
 use crate::sandbox::plan::{Mount, MountKind, Plan};
 use crate::store::Store;

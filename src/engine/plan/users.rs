@@ -4,7 +4,7 @@ use std::os::fd::AsFd as _;
 
 use anyhow::{Context as _, Result};
 
-use super::super::image_files;
+use crate::engine::image_files;
 use crate::model::container::ContainerSpec;
 use crate::model::digest::Digest;
 use crate::sandbox::user::{Database, User};

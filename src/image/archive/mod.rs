@@ -9,6 +9,7 @@ mod file;
 mod layers;
 mod members;
 mod oci;
+pub mod output;
 pub mod read;
 mod stream;
 #[cfg(test)]

@@ -1,0 +1,77 @@
+//! A file of the user's that appears under its name only when it is complete.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::model::digest::hex;
+
+/// A file being written beside its target, removed unless it gets its name.
+#[derive(Debug)]
+pub struct OutputFile {
+    file: File,
+    path: Option<PathBuf>,
+}
+
+impl OutputFile {
+    /// A new file, mode 0600, under a hidden name in the directory of `target`.
+    pub fn beside(target: &Path) -> io::Result<Self> {
+        let name = target
+            .file_name()
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the path has no file name"))?;
+        let mut random = [0; 6];
+        getrandom::fill(&mut random).map_err(io::Error::other)?;
+        let mut hidden = OsString::from(".");
+        hidden.push(name);
+        hidden.push(format!(".{}", hex(&random)));
+        let path = target.with_file_name(hidden);
+        let file = File::options().write(true).create_new(true).mode(0o600).open(&path)?;
+        Ok(Self { file, path: Some(path) })
+    }
+
+    /// Where to write.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Gives the file its name; one that has it already is replaced.
+    pub fn rename(mut self, target: &Path) -> io::Result<()> {
+        if let Some(path) = &self.path {
+            std::fs::rename(path, target)?;
+        }
+        self.path = None;
+        Ok(())
+    }
+}
+
+impl Drop for OutputFile {
+    fn drop(&mut self) {
+        if let Some(path) = &self.path {
+            // It is of no use to anybody; that it stays is the lesser problem.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn appears_complete_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("out.tar");
+        std::fs::write(&target, "old").unwrap();
+        drop(OutputFile::beside(&target).unwrap());
+        assert_eq!(std::fs::read(&target).unwrap(), b"old");
+        let output = OutputFile::beside(&target).unwrap();
+        output.file().write_all(b"new").unwrap();
+        output.rename(&target).unwrap();
+        assert_eq!(std::fs::read(&target).unwrap(), b"new");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+}
