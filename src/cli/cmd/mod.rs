@@ -105,3 +105,27 @@ pub(crate) const ABSENT: &[&str] = &[
     "system prune",
     "system dial-stdio",
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn a_name_means_one_command() {
+        let mut seen = HashSet::new();
+        for name in ENTRIES.iter().flat_map(|entry| entry.names).chain(ABSENT) {
+            assert!(seen.insert(name), "{name} is there twice");
+        }
+    }
+
+    #[test]
+    fn names_of_two_words_begin_with_a_group() {
+        for name in ENTRIES.iter().flat_map(|entry| entry.names) {
+            if let Some((group, _)) = name.split_once(' ') {
+                assert!(GROUPS.iter().any(|known| known.0 == group), "{name}");
+            }
+        }
+    }
+}
