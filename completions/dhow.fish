@@ -40,9 +40,13 @@ complete -c dhow -n "__fish_dhow_needs_command" -f -a "ps" -d 'List containers, 
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "rm" -d 'Remove containers'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "container" -d 'Containers'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "run" -d 'Make a container from an image and run a command in it'
+complete -c dhow -n "__fish_dhow_needs_command" -f -a "history" -d 'Show how the layers of an image came to be'
+complete -c dhow -n "__fish_dhow_needs_command" -f -a "import" -d 'Make an image of one layer from an archive of a file system'
+complete -c dhow -n "__fish_dhow_needs_command" -f -a "load" -d 'Load images from an archive that `save`, docker, podman or skopeo wrote'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "images" -d 'List images'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "pull" -d 'Download an image from a registry'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "rmi" -d 'Remove images'
+complete -c dhow -n "__fish_dhow_needs_command" -f -a "save" -d 'Write images to an archive that docker, podman and skopeo read'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "image" -d 'Images'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "tag" -d 'Give an image another name'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "login" -d 'Log in to a registry, Docker Hub by default'
@@ -50,6 +54,7 @@ complete -c dhow -n "__fish_dhow_needs_command" -f -a "logout" -d 'Log out from 
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "completion" -d 'Print the completion script of a shell'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "system" -d 'The engine and its data'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "info" -d 'Show what dhow found on this machine, and what is missing'
+complete -c dhow -n "__fish_dhow_needs_command" -f -a "inspect" -d 'Show everything about containers, images and volumes'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "version" -d 'Show the version and what it is compatible with'
 complete -c dhow -n "__fish_dhow_using_subcommand ps" -s f -l filter -d 'Only those for which KEY=VALUE holds: ancestor, before, exited, id, label, name, network, since, status, volume' -r
 complete -c dhow -n "__fish_dhow_using_subcommand ps" -l format -d 'Print with a Go template, `table TEMPLATE`, or `json`' -r
@@ -64,12 +69,17 @@ complete -c dhow -n "__fish_dhow_using_subcommand rm" -s f -l force -d 'Kill a c
 complete -c dhow -n "__fish_dhow_using_subcommand rm" -s l -l link -d 'Remove a link between containers: not in this version'
 complete -c dhow -n "__fish_dhow_using_subcommand rm" -s v -l volumes -d 'Remove the anonymous volumes too'
 complete -c dhow -n "__fish_dhow_using_subcommand rm" -s h -l help -d 'Show this help'
-complete -c dhow -n "__fish_dhow_using_subcommand container; and not __fish_seen_subcommand_from ls list ps rm remove run" -f -a "ls" -d 'List containers, by default those that run'
-complete -c dhow -n "__fish_dhow_using_subcommand container; and not __fish_seen_subcommand_from ls list ps rm remove run" -f -a "list" -d 'List containers, by default those that run'
-complete -c dhow -n "__fish_dhow_using_subcommand container; and not __fish_seen_subcommand_from ls list ps rm remove run" -f -a "ps" -d 'List containers, by default those that run'
-complete -c dhow -n "__fish_dhow_using_subcommand container; and not __fish_seen_subcommand_from ls list ps rm remove run" -f -a "rm" -d 'Remove containers'
-complete -c dhow -n "__fish_dhow_using_subcommand container; and not __fish_seen_subcommand_from ls list ps rm remove run" -f -a "remove" -d 'Remove containers'
-complete -c dhow -n "__fish_dhow_using_subcommand container; and not __fish_seen_subcommand_from ls list ps rm remove run" -f -a "run" -d 'Make a container from an image and run a command in it'
+complete -c dhow -n "__fish_dhow_using_subcommand container; and not __fish_seen_subcommand_from inspect ls list ps prune rm remove run" -f -a "inspect" -d 'Show everything about containers'
+complete -c dhow -n "__fish_dhow_using_subcommand container; and not __fish_seen_subcommand_from inspect ls list ps prune rm remove run" -f -a "ls" -d 'List containers, by default those that run'
+complete -c dhow -n "__fish_dhow_using_subcommand container; and not __fish_seen_subcommand_from inspect ls list ps prune rm remove run" -f -a "list" -d 'List containers, by default those that run'
+complete -c dhow -n "__fish_dhow_using_subcommand container; and not __fish_seen_subcommand_from inspect ls list ps prune rm remove run" -f -a "ps" -d 'List containers, by default those that run'
+complete -c dhow -n "__fish_dhow_using_subcommand container; and not __fish_seen_subcommand_from inspect ls list ps prune rm remove run" -f -a "prune" -d 'Remove all containers that do not run'
+complete -c dhow -n "__fish_dhow_using_subcommand container; and not __fish_seen_subcommand_from inspect ls list ps prune rm remove run" -f -a "rm" -d 'Remove containers'
+complete -c dhow -n "__fish_dhow_using_subcommand container; and not __fish_seen_subcommand_from inspect ls list ps prune rm remove run" -f -a "remove" -d 'Remove containers'
+complete -c dhow -n "__fish_dhow_using_subcommand container; and not __fish_seen_subcommand_from inspect ls list ps prune rm remove run" -f -a "run" -d 'Make a container from an image and run a command in it'
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from inspect" -s f -l format -d '`json`, or a Go template' -r
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from inspect" -s s -l size -d 'Count what they wrote'
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from inspect" -s h -l help -d 'Show this help'
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from ls" -s f -l filter -d 'Only those for which KEY=VALUE holds: ancestor, before, exited, id, label, name, network, since, status, volume' -r
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from ls" -l format -d 'Print with a Go template, `table TEMPLATE`, or `json`' -r
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from ls" -s n -l last -d 'The last so many, whatever their state' -r
@@ -97,6 +107,9 @@ complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_sub
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from ps" -s q -l quiet -d 'Only the IDs'
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from ps" -s s -l size -d 'Sizes of what containers wrote'
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from ps" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from prune" -l filter -d 'Only those that match: until=TIME, label=KEY[=VALUE], label!=KEY[=VALUE]' -r
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from prune" -s f -l force -d 'Do not ask'
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from prune" -s h -l help -d 'Show this help'
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from rm" -s f -l force -d 'Kill a container that runs'
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from rm" -s l -l link -d 'Remove a link between containers: not in this version'
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from rm" -s v -l volumes -d 'Remove the anonymous volumes too'
@@ -315,6 +328,20 @@ complete -c dhow -n "__fish_dhow_using_subcommand run" -l use-api-socket -d 'Not
 complete -c dhow -n "__fish_dhow_using_subcommand run" -s q -l quiet -d 'Do not show the progress of a pull'
 complete -c dhow -n "__fish_dhow_using_subcommand run" -l sig-proxy -d 'Pass signals on to the process'
 complete -c dhow -n "__fish_dhow_using_subcommand run" -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand history" -l format -d '`table`, `json`, or a Go template' -r
+complete -c dhow -n "__fish_dhow_using_subcommand history" -l platform -d 'Only if the image is for this platform, os/architecture[/variant]' -r
+complete -c dhow -n "__fish_dhow_using_subcommand history" -s H -l human -d 'Print sizes with units and times as spans; exact ones with --human=false'
+complete -c dhow -n "__fish_dhow_using_subcommand history" -l no-trunc -d 'Show whole IDs and instructions'
+complete -c dhow -n "__fish_dhow_using_subcommand history" -s q -l quiet -d 'Only show IDs'
+complete -c dhow -n "__fish_dhow_using_subcommand history" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand import" -s c -l change -d 'Apply this Dockerfile instruction to the image\'s configuration' -r
+complete -c dhow -n "__fish_dhow_using_subcommand import" -s m -l message -d 'Remember this text as the image\'s comment' -r
+complete -c dhow -n "__fish_dhow_using_subcommand import" -l platform -d 'The platform that the files are for (os/architecture[/variant])' -r
+complete -c dhow -n "__fish_dhow_using_subcommand import" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand load" -s i -l input -d 'Read this file instead of standard input' -r -F
+complete -c dhow -n "__fish_dhow_using_subcommand load" -l platform -d 'Only images for this platform (os/architecture[/variant])' -r
+complete -c dhow -n "__fish_dhow_using_subcommand load" -s q -l quiet -d 'Do not show the progress'
+complete -c dhow -n "__fish_dhow_using_subcommand load" -s h -l help -d 'Show this help'
 complete -c dhow -n "__fish_dhow_using_subcommand images" -s f -l filter -d 'Only those that match: before, dangling, label, reference, since, until' -r
 complete -c dhow -n "__fish_dhow_using_subcommand images" -l format -d '`table`, `json`, or a Go template' -r
 complete -c dhow -n "__fish_dhow_using_subcommand images" -s a -l all -d 'Show all; images here have no hidden intermediate ones, so nothing changes'
@@ -332,13 +359,38 @@ complete -c dhow -n "__fish_dhow_using_subcommand rmi" -l platform -d 'Only if t
 complete -c dhow -n "__fish_dhow_using_subcommand rmi" -s f -l force -d 'Remove an image with all its names, and names that stopped containers use'
 complete -c dhow -n "__fish_dhow_using_subcommand rmi" -l no-prune -d 'Keep parents without a name; images have none here, so nothing changes'
 complete -c dhow -n "__fish_dhow_using_subcommand rmi" -s h -l help -d 'Show this help'
-complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from ls list prune pull rm remove tag" -f -a "ls" -d 'List images'
-complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from ls list prune pull rm remove tag" -f -a "list" -d 'List images'
-complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from ls list prune pull rm remove tag" -f -a "prune" -d 'Remove images that have no tag, or that nothing uses'
-complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from ls list prune pull rm remove tag" -f -a "pull" -d 'Download an image from a registry'
-complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from ls list prune pull rm remove tag" -f -a "rm" -d 'Remove images'
-complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from ls list prune pull rm remove tag" -f -a "remove" -d 'Remove images'
-complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from ls list prune pull rm remove tag" -f -a "tag" -d 'Give an image another name'
+complete -c dhow -n "__fish_dhow_using_subcommand save" -s o -l output -d 'Write this file instead of standard output; it appears when it is complete' -r -F
+complete -c dhow -n "__fish_dhow_using_subcommand save" -l platform -d 'Fail for images of other platforms (os/architecture[/variant])' -r
+complete -c dhow -n "__fish_dhow_using_subcommand save" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from history inspect import load ls list prune pull rm remove save tag" -f -a "history" -d 'Show how the layers of an image came to be'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from history inspect import load ls list prune pull rm remove save tag" -f -a "inspect" -d 'Show everything about images'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from history inspect import load ls list prune pull rm remove save tag" -f -a "import" -d 'Make an image of one layer from an archive of a file system'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from history inspect import load ls list prune pull rm remove save tag" -f -a "load" -d 'Load images from an archive that `save`, docker, podman or skopeo wrote'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from history inspect import load ls list prune pull rm remove save tag" -f -a "ls" -d 'List images'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from history inspect import load ls list prune pull rm remove save tag" -f -a "list" -d 'List images'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from history inspect import load ls list prune pull rm remove save tag" -f -a "prune" -d 'Remove images that have no tag, or that nothing uses'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from history inspect import load ls list prune pull rm remove save tag" -f -a "pull" -d 'Download an image from a registry'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from history inspect import load ls list prune pull rm remove save tag" -f -a "rm" -d 'Remove images'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from history inspect import load ls list prune pull rm remove save tag" -f -a "remove" -d 'Remove images'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from history inspect import load ls list prune pull rm remove save tag" -f -a "save" -d 'Write images to an archive that docker, podman and skopeo read'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from history inspect import load ls list prune pull rm remove save tag" -f -a "tag" -d 'Give an image another name'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from history" -l format -d '`table`, `json`, or a Go template' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from history" -l platform -d 'Only if the image is for this platform, os/architecture[/variant]' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from history" -s H -l human -d 'Print sizes with units and times as spans; exact ones with --human=false'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from history" -l no-trunc -d 'Show whole IDs and instructions'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from history" -s q -l quiet -d 'Only show IDs'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from history" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from inspect" -s f -l format -d '`json`, or a Go template' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from inspect" -l platform -d 'Only if the image is for this platform, os/architecture[/variant]' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from inspect" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from import" -s c -l change -d 'Apply this Dockerfile instruction to the image\'s configuration' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from import" -s m -l message -d 'Remember this text as the image\'s comment' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from import" -l platform -d 'The platform that the files are for (os/architecture[/variant])' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from import" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from load" -s i -l input -d 'Read this file instead of standard input' -r -F
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from load" -l platform -d 'Only images for this platform (os/architecture[/variant])' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from load" -s q -l quiet -d 'Do not show the progress'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from load" -s h -l help -d 'Show this help'
 complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from ls" -s f -l filter -d 'Only those that match: before, dangling, label, reference, since, until' -r
 complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from ls" -l format -d '`table`, `json`, or a Go template' -r
 complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from ls" -s a -l all -d 'Show all; images here have no hidden intermediate ones, so nothing changes'
@@ -372,6 +424,9 @@ complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcomm
 complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from remove" -s f -l force -d 'Remove an image with all its names, and names that stopped containers use'
 complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from remove" -l no-prune -d 'Keep parents without a name; images have none here, so nothing changes'
 complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from remove" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from save" -s o -l output -d 'Write this file instead of standard output; it appears when it is complete' -r -F
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from save" -l platform -d 'Fail for images of other platforms (os/architecture[/variant])' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from save" -s h -l help -d 'Show this help'
 complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from tag" -s h -l help -d 'Show this help'
 complete -c dhow -n "__fish_dhow_using_subcommand tag" -s h -l help -d 'Show this help'
 complete -c dhow -n "__fish_dhow_using_subcommand login" -s p -l password -d 'The password; others can see it in the list of processes' -r
@@ -385,5 +440,9 @@ complete -c dhow -n "__fish_dhow_using_subcommand system; and __fish_seen_subcom
 complete -c dhow -n "__fish_dhow_using_subcommand system; and __fish_seen_subcommand_from info" -s h -l help -d 'Show this help'
 complete -c dhow -n "__fish_dhow_using_subcommand info" -s f -l format -d 'Print with a Go template, or `json`' -r
 complete -c dhow -n "__fish_dhow_using_subcommand info" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand inspect" -s f -l format -d '`json`, or a Go template' -r
+complete -c dhow -n "__fish_dhow_using_subcommand inspect" -l type -d 'Only objects of this kind: container, image or volume' -r
+complete -c dhow -n "__fish_dhow_using_subcommand inspect" -s s -l size -d 'Count what containers wrote'
+complete -c dhow -n "__fish_dhow_using_subcommand inspect" -s h -l help -d 'Show this help'
 complete -c dhow -n "__fish_dhow_using_subcommand version" -s f -l format -d 'Print with a Go template, or `json`' -r
 complete -c dhow -n "__fish_dhow_using_subcommand version" -s h -l help -d 'Show this help'
