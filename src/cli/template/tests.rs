@@ -155,3 +155,70 @@ fn rows_have_labels_and_headers_stay_as_they_are() {
     let row = Template::parse("{{.ID}}:{{.Label \"com.example.my-key\"}}{{.Label \"none\"}}").unwrap();
     assert_eq!(row.render_row(&json!({"ID": "x"}), labels.as_object().unwrap()).unwrap(), "x:v");
 }
+
+/// Pieces of templates in any order, which is nearer to sense than any characters.
+const PIECES: &[&str] = &[
+    "{{",
+    "}}",
+    "{{-",
+    "-}}",
+    " ",
+    ".",
+    ".Name",
+    ".List",
+    ".Config",
+    "$",
+    "$x",
+    ":=",
+    "=",
+    "|",
+    "(",
+    ")",
+    ",",
+    "if",
+    "else",
+    "end",
+    "range",
+    "with",
+    "break",
+    "continue",
+    "printf",
+    "index",
+    "slice",
+    "join",
+    "json",
+    "and",
+    "eq",
+    "\"%5.2s%d\"",
+    "\"é\"",
+    "`",
+    "'a'",
+    "1",
+    "-1",
+    "1e400",
+    "0x7fffffffffffffff",
+    "9223372036854775807",
+    "nil",
+    "/*",
+    "*/",
+    "text",
+    "\n",
+];
+
+proptest::proptest! {
+    #[test]
+    fn any_pieces_are_a_template_or_an_error(choice in proptest::collection::vec(0..PIECES.len(), 0..24)) {
+        let source: String = choice.iter().map(|at| PIECES[*at]).collect();
+        if let Err(error) = render(&source) {
+            proptest::prop_assert!(error.to_string().starts_with("template parsing error: template: :"));
+        }
+    }
+
+    #[test]
+    fn any_text_in_an_action_is_a_template_or_an_error(text in "\\PC{0,24}") {
+        let source = format!("{{{{{text}}}}}");
+        if let Err(error) = render(&source) {
+            proptest::prop_assert!(error.to_string().starts_with("template parsing error: template: :"));
+        }
+    }
+}
