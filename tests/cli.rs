@@ -124,7 +124,7 @@ each_mode! {
             .args(["/bin/busybox", "sh", "-c", "echo up; cat"]).start_piped();
         running.expect("up\n");
         assert!(dhow.cmd("ps --format").arg("{{.Names}} {{.Status}}").ok().out().starts_with("busy Up "));
-        dhow.cmd("rm busy").fails(1, &["busy", "is running", "-f"]);
+        dhow.cmd("rm busy").fails(1, &["cannot remove container \"/busy\": container is running", "-f"]);
         assert_eq!(dhow.cmd("rm -f busy").ok().out(), "busy");
         assert_eq!(running.wait().code, 137);
         assert!(dhow.cmd("ps -aq").ok().out().is_empty());

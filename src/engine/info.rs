@@ -43,7 +43,7 @@ pub struct Info {
 
 /// Looks around.
 pub fn info(store: &Store, identity: &Identity) -> Result<Info> {
-    let containers = ps::list(store, &Query { all: true, ..Query::default() })?;
+    let containers = ps::list(store, &Query { all: true, ..Query::default() }, || identity.clone())?;
     let running = containers.iter().filter(|container| container.running).count();
     let uname = rustix::system::uname();
     let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();

@@ -2,10 +2,12 @@
 
 use anyhow::Result;
 
+use super::remove::reap;
 use super::state::ContainerState;
 use crate::error::{Kind, invalid, kind_of};
 use crate::model::container::{ContainerSpec, MountSource, NetworkMode};
 use crate::model::filter::Filter;
+use crate::sandbox::identity::Identity;
 use crate::store::{ContainerDir, Store};
 
 /// What is to be listed.
@@ -66,12 +68,20 @@ impl Listed {
     }
 }
 
-/// The containers that `query` asks for, the newest first.
-pub fn list(store: &Store, query: &Query) -> Result<Vec<Listed>> {
+/// The containers that `query` asks for, the newest first. Those that should have removed themselves, and whose
+/// supervisor was killed before it could, are removed now: for that it asks who this is, and the process must have one
+/// thread.
+pub fn list(store: &Store, query: &Query, identity: impl FnOnce() -> Identity) -> Result<Vec<Listed>> {
     let filters = Filters::new(store, &query.filters)?;
     let mut found = Vec::new();
     for dir in store.containers()? {
         found.push(look_at(dir)?);
+    }
+    let before = found.len();
+    found.retain(|container| container.running || !container.spec().auto_remove);
+    if found.len() < before {
+        // One that cannot be removed is no reason not to list the others.
+        let _ = reap(store, &identity());
     }
     found.sort_by(|a, b| b.spec().created.cmp(&a.spec().created));
     let all = query.all || query.last.is_some() || filters.ask_for_state();
@@ -266,7 +276,11 @@ mod tests {
     fn names(store: &Store, last: Option<usize>, filters: &[(&str, &str)]) -> Vec<String> {
         let filters = filters.iter().map(|(k, v)| Filter { key: (*k).into(), value: (*v).into() }).collect();
         let query = Query { all: true, last, filters };
-        list(store, &query).unwrap().iter().map(|c| c.spec().name.clone()).collect()
+        list(store, &query, nobody).unwrap().iter().map(|c| c.spec().name.clone()).collect()
+    }
+
+    fn nobody() -> Identity {
+        Identity::probe(None, "")
     }
 
     #[test]
@@ -287,7 +301,23 @@ mod tests {
     #[test]
     fn those_that_ended_are_not_listed_by_default() {
         let (_dir, store) = store_with(&["one"]);
-        assert!(list(&store, &Query::default()).unwrap().is_empty());
+        assert!(list(&store, &Query::default(), nobody).unwrap().is_empty());
+    }
+
+    #[test]
+    fn those_that_should_be_gone_are_removed() {
+        let (_dir, store) = store_with(&["one"]);
+        let spec = ContainerSpec {
+            id: crate::store::new_container_id().unwrap(),
+            name: "left".into(),
+            auto_remove: true,
+            ..ContainerSpec::default()
+        };
+        let running = store.create_container(&spec).unwrap();
+        assert_eq!(names(&store, None, &[]), ["one", "left"]);
+        drop(running);
+        assert_eq!(names(&store, None, &[]), ["one"]);
+        assert!(store.container(&spec.id).unwrap().is_none());
     }
 
     #[test]
@@ -295,7 +325,7 @@ mod tests {
         let (_dir, store) = store_with(&[]);
         for (key, value) in [("foo", "x"), ("status", "happy"), ("exited", "many"), ("before", "nobody")] {
             let filters = vec![Filter { key: key.into(), value: value.into() }];
-            assert!(list(&store, &Query { filters, ..Query::default() }).is_err(), "{key}");
+            assert!(list(&store, &Query { filters, ..Query::default() }, nobody).is_err(), "{key}");
         }
     }
 }

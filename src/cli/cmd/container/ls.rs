@@ -77,7 +77,7 @@ impl Verb for Ls {
         let last = usize::try_from(self.last).ok().filter(|last| *last > 0);
         let last = if self.latest { Some(1) } else { last };
         let query = Query { all: self.all, last, filters: self.filter };
-        let rows: Vec<Row> = list(&store, &query)?
+        let rows: Vec<Row> = list(&store, &query, || namespace::identity(&environment::all()))?
             .iter()
             .map(|c| row(c, self.no_trunc, with_size.then_some(&store)))
             .collect();
