@@ -96,7 +96,7 @@ impl ContainerFlags {
         }
         if self.words.is_empty() {
             let message = format!("'{}' requires at least 1 argument: the image", context.command_line());
-            return Err(UsageError::flag(message));
+            return Err(UsageError::words(message));
         }
         Ok(Some(self.words.remove(0)))
     }
