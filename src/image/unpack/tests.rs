@@ -268,7 +268,7 @@ fn any_member() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 80, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn what_unpacks_packs_to_the_same_bytes(members in prop::collection::vec(any_member(), 0..12)) {
