@@ -45,6 +45,11 @@ fn ensure_dir(root: BorrowedFd<'_>, path: &Path, links: u32) -> io::Result<Owned
     if links == 0 {
         return Err(rustix::io::Errno::LOOP.into());
     }
+    if path.ends_with("..") {
+        // What it goes up from must exist for the kernel to go up from it.
+        ensure_dir(root, path.parent().unwrap_or(Path::new("")), links - 1)?;
+        return open_in_root(root, path, flags, Mode::empty());
+    }
     let (parent, name) = split(path)?;
     let parent_fd = ensure_dir(root, &parent, links)?;
     match rustix::fs::mkdirat(&parent_fd, name, Mode::from_raw_mode(0o755)) {
