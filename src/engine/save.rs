@@ -114,3 +114,49 @@ fn check_platform(image: &Image, text: &str, wanted: Option<&Platform>) -> Resul
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::rmi::tests::Fixture;
+    use crate::model::digest::Digest;
+
+    fn request(images: &[&str]) -> SaveRequest {
+        SaveRequest { images: images.iter().map(|&text| text.to_owned()).collect(), platform: None }
+    }
+
+    fn tags(fixture: &Fixture, wanted: &[&str]) -> Vec<Vec<String>> {
+        let saved = images(&fixture.store, &request(wanted)).unwrap();
+        saved.iter().map(|saved| saved.tags.iter().map(Reference::familiar).collect()).collect()
+    }
+
+    #[test]
+    fn a_repository_means_its_tags_and_an_id_none() {
+        let fixture = Fixture::new();
+        let (a, b) = (fixture.image("a"), fixture.image("b"));
+        fixture.name("x:1", &a);
+        fixture.name("x:2", &b);
+        fixture.name("y:1", &a);
+        assert_eq!(tags(&fixture, &["x"]), [["x:1"], ["x:2"]]);
+        assert_eq!(tags(&fixture, &["x:2", "x:2"]), [["x:2"]]);
+        assert_eq!(tags(&fixture, &["y:1", "x:1"]), [["y:1", "x:1"]]);
+        assert_eq!(tags(&fixture, &[a.short()]), [[""; 0]]);
+        assert_eq!(tags(&fixture, &[&format!("x@{}", Digest::of(b"manifest"))]), [[""; 0]]);
+        assert!(images(&fixture.store, &request(&["x", "absent"])).is_err());
+        let foreign = SaveRequest { platform: Some("linux/s390x".parse().unwrap()), ..request(&["x:1"]) };
+        assert!(images(&fixture.store, &foreign).unwrap_err().to_string().contains("linux/s390x"));
+    }
+
+    #[test]
+    fn a_failure_leaves_the_old_file() {
+        let fixture = Fixture::new();
+        let a = fixture.image("a");
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("archive.tar");
+        std::fs::write(&file, "old").unwrap();
+        // The fixture's layers have nothing to be written from.
+        assert!(save_to_file(&fixture.store, &request(&[a.short()]), &file).is_err());
+        assert_eq!(std::fs::read(&file).unwrap(), b"old");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+}
