@@ -8,12 +8,11 @@ use std::os::unix::fs::MetadataExt as _;
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
-use super::namespace;
-use crate::error::{Failure, Kind};
+use super::{namespace, rmi};
+use crate::error::{Failure, Kind, kind_of};
 use crate::image::unpack::{UnpackOptions, unpack};
 use crate::model::container::ContainerSpec;
 use crate::model::digest::Digest;
-use crate::model::layer::Identity as LayerIdentity;
 use crate::model::platform::Platform;
 use crate::model::progress::{LayerEvent, Progress};
 use crate::model::reference::Reference;
@@ -45,10 +44,27 @@ pub(super) fn ensure(store: &Store, identity: &Identity) -> Result<Image> {
     {
         return Ok(image);
     }
-    let mapped = identity.is_mapped();
-    namespace::in_child(identity, || make(store, &stamp, mapped))
-        .context("making the built-in image from dhow's own executable")?;
+    let old = store.find_image(NAME).ok().map(|image| image.id);
+    namespace::in_child(identity, || {
+        make(store, &stamp, identity)?;
+        match &old {
+            Some(old) => forget(store, old),
+            None => Ok(()),
+        }
+    })
+    .context("making the built-in image from dhow's own executable")?;
     store.find_image(NAME)
+}
+
+/// Removes the image of an executable that is no more, unless it has another name or a container uses it.
+fn forget(store: &Store, old: &Digest) -> Result<()> {
+    if store.names()?.iter().any(|name| name.id == *old) {
+        return Ok(());
+    }
+    match rmi::remove_image(store, old.as_str(), false) {
+        Err(error) if !matches!(kind_of(&error), Kind::InUse | Kind::Conflict | Kind::NotFound) => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// What makes one build of the executable different from another.
@@ -57,15 +73,14 @@ fn stamp() -> Result<String> {
     Ok(format!("{}-{}-{}-{}.{}", file.dev(), file.ino(), file.size(), file.mtime(), file.mtime_nsec()))
 }
 
-fn make(store: &Store, stamp: &str, mapped: bool) -> Result<()> {
+fn make(store: &Store, stamp: &str, identity: &Identity) -> Result<()> {
     let archive = archive()?;
     let diff_id = Digest::of(&archive);
     let layer = match store.begin_layer(&diff_id)? {
         LayerSlot::Present(lease) => lease,
         LayerSlot::Draft(draft) => {
-            let identity = if mapped { LayerIdentity::Mapped } else { LayerIdentity::Single };
             let options = UnpackOptions {
-                identity,
+                identity: namespace::ownership(identity),
                 limits: Default::default(),
                 label: String::new(),
                 source_size: archive.len() as u64,

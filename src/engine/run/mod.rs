@@ -30,8 +30,10 @@ use crate::sys::signal::SignalFd;
 pub trait Front {
     /// The environment of the command.
     fn environment(&self) -> &Environment;
-    /// Says something the user should know, on standard error.
+    /// Warns of something, on standard error.
     fn warn(&self, message: &str);
+    /// Says what goes on, on standard error.
+    fn note(&self, message: &str);
     /// Gets the image into the store; runs in a child process that may start threads.
     fn fetch(&self, store: &Store, image: &str, request: &RunRequest) -> Result<()>;
     /// What must be found out before [`Front::fetch`] runs where the user is somebody else: credentials.
@@ -134,7 +136,7 @@ fn image(
     }
     front.prepare_fetch(name)?;
     if !request.quiet && request.pull == PullPolicy::Missing {
-        front.warn(&format!("Unable to find image '{}' locally", with_tag(name)));
+        front.note(&format!("Unable to find image '{}' locally", with_tag(name)));
     }
     namespace::in_child(identity, || {
         store.sweep()?;

@@ -10,7 +10,7 @@ use crate::cli::fetch::{self, Ready};
 use crate::cli::flags::ContainerFlags;
 use crate::cli::lines::Channel;
 use crate::cli::usage::UsageError;
-use crate::cli::{environment, report, settings};
+use crate::cli::{environment, output, report, settings};
 use crate::engine;
 use crate::engine::pull::PullRequest;
 use crate::engine::run::Front;
@@ -74,6 +74,10 @@ impl Front for Terminal<'_> {
 
     fn warn(&self, message: &str) {
         report::warn(self.context, message);
+    }
+
+    fn note(&self, message: &str) {
+        output::note(message);
     }
 
     fn prepare_fetch(&mut self, image: &str) -> anyhow::Result<()> {
