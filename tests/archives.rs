@@ -11,7 +11,7 @@ use std::process::Command;
 
 use serde_json::Value;
 use support::process::must_run;
-use support::{Compression, Dhow, Entry, Layer, each_mode, fixtures, have_programs};
+use support::{Compression, Dhow, Entry, Image, Layer, each_mode, fixtures, have_programs};
 
 /// The image ID that dhow knows `name` by.
 fn id_of(dhow: &Dhow, name: &str) -> String {
@@ -116,6 +116,62 @@ each_mode! {
         dhow.cmd("rmi multi:1").ok();
         dhow.cmd("load").stdin(saved).ok();
         assert_eq!(id_of(dhow, "multi:1"), image.id());
+    }
+
+    fn files_closed_to_their_owner_are_saved(dhow) {
+        let layer = Layer::new([
+            Entry::dir("closed/").mode(0),
+            Entry::file("closed/secret", "secret").mode(0),
+            Entry::file("shadow", "others").mode(0).owner(5, 6),
+        ]);
+        let image = Image::new([layer]);
+        dhow.load(&image, "closed:1");
+        let saved = dhow.cmd("save closed:1").ok().stdout;
+        let blob = format!("blobs/sha256/{}", support::image::hex(&image.layers[0].diff_id()));
+        assert!(entries_of(&saved)[&blob] == image.layers[0].0);
+        dhow.cmd("rmi closed:1").ok();
+        assert_eq!(fs::read_dir(dhow.root().join("layers")).unwrap().count(), 0);
+    }
+
+    fn an_image_of_another_time_is_not_run_with_the_wrong_owners(dhow) {
+        dhow.load(fixtures::busybox(), "old:1");
+        let dir = dhow.root().join("images").join(support::image::hex(&fixtures::busybox().id()));
+        let record = fs::read_to_string(dir.join("image.json")).unwrap();
+        let other = if record.contains("\"single\"") {
+            record.replace("\"single\"", "\"mapped\"")
+        } else {
+            record.replace("\"mapped\"", "\"single\"")
+        };
+        assert_ne!(other, record);
+        fs::write(dir.join("image.json"), other).unwrap();
+        dhow.run("old:1 true").fails(125, &["subordinate ids", "dhow rmi -f"]);
+        dhow.cmd("rmi -f old:1").ok();
+        dhow.load(fixtures::busybox(), "old:1");
+        dhow.run("old:1 true").ok();
+    }
+
+    fn many_loads_and_removals_at_once_agree(dhow) {
+        let images = [fixtures::busybox(), fixtures::multi_user()];
+        let archives = [0, 1].map(|n| {
+            fixtures::shared_file(&format!("at-once-{n}.tar"), &images[n].docker_archive(&[&format!("at-once:{n}")]))
+        });
+        std::thread::scope(|scope| {
+            for (n, archive) in archives.iter().enumerate() {
+                for _ in 0..3 {
+                    scope.spawn(move || dhow.cmd("load -i").arg(archive).ok());
+                    // It may come too early.
+                    scope.spawn(move || dhow.cmd("rmi -f").arg(format!("at-once:{n}")).output());
+                }
+            }
+        });
+        for (n, archive) in archives.iter().enumerate() {
+            dhow.cmd("load -i").arg(archive).ok();
+            assert_eq!(id_of(dhow, &format!("at-once:{n}")), images[n].id());
+        }
+        dhow.run("at-once:0 true").ok();
+        dhow.cmd("rmi at-once:0 at-once:1").ok();
+        assert_eq!(fs::read_dir(dhow.root().join("layers")).unwrap().count(), 0);
+        assert_eq!(fs::read_dir(dhow.root().join("tmp")).unwrap().count(), 0);
     }
 
     fn several_images_share_an_archive(dhow) {
