@@ -83,15 +83,19 @@ fn make_private_dirs(path: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Does `action`, and once more after making `dir` if it failed because that does not exist.
+/// How often a directory is made again that others take for a dead process's and sweep away.
+const PERSISTENCE: u32 = 100;
+
+/// Does `action`, and again after making `dir` if it failed because that does not exist. Until the maker holds a lock
+/// in it, a new directory may be swept away as unfinished, hence several tries.
 fn with_dir<T>(dir: &Path, mut action: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    match action() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            make_private_dirs(dir)?;
-            action()
+    for _ in 0..PERSISTENCE {
+        match action() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => make_private_dirs(dir)?,
+            done => return done,
         }
-        done => done,
     }
+    action()
 }
 
 /// The names in a directory, none where it does not exist; hidden ones (unfinished records) are left out.
