@@ -47,7 +47,7 @@ pub(super) fn serve(post: Post, command: Supervisor) -> ! {
 
 fn start(post: &Post, command: &Supervisor) -> Result<Running> {
     let streams = [post.streams[0].as_fd(), post.streams[1].as_fd(), post.streams[2].as_fd()];
-    let running = launch(&post.plan, &post.identity, streams)
+    let running = launch(&post.plan, &post.identity, streams, post.container.as_fd())
         .with_context(|| format!("cannot start container {}", post.plan.name))?;
     let state = ContainerState { pid: running.process.pid, started: now(), ..previous(&post.container) };
     post.container.write_state(&state)?;

@@ -43,6 +43,14 @@ impl Channel {
         }
     }
 
+    /// Fails where the other side is gone.
+    pub(super) fn check_open(&self) -> Result<()> {
+        match self.0.is_connected()? {
+            true => Ok(()),
+            false => Err(Failure::new(Kind::Interrupted, "the supervisor has ended").into()),
+        }
+    }
+
     /// Hands over the terminal.
     pub(super) fn send_terminal(&self, master: &OwnedFd) -> Result<()> {
         Ok(self.0.send(b"terminal", Some(master.as_fd()))?)

@@ -62,6 +62,8 @@ fn become_container(
     give_up_privilege(plan, &user)?;
     if plan.process.die_with_parent {
         sys::process::die_with_parent()?;
+        // A parent that was gone before that call sends no signal.
+        channel.check_open()?;
     }
     program::exec(&plan.process, &user)
 }

@@ -1,6 +1,6 @@
 //! Starts a container from its plan: clones the process, maps its ids, and waits until its program runs.
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 
 use anyhow::Result;
 
@@ -20,15 +20,26 @@ pub struct Running {
     pub user_namespace: OwnedFd,
 }
 
-/// Starts `plan`; `streams` are its standard input, output and error unless it has a terminal.
+/// Starts `plan`; `streams` are its standard input, output and error unless it has a terminal. `lock` is a descriptor
+/// of this process that the container must not hold open even for a moment: while it is open the container counts as
+/// supervised.
 ///
 /// The process must have one thread. On failure nothing of the container is left.
-pub fn launch(plan: &Plan, identity: &Identity, streams: [BorrowedFd<'_>; 3]) -> Result<Running> {
+pub fn launch(
+    plan: &Plan,
+    identity: &Identity,
+    streams: [BorrowedFd<'_>; 3],
+    lock: BorrowedFd<'_>,
+) -> Result<Running> {
     let (ours, theirs) = channel::pair()?;
     let side = process::clone_into(namespaces(plan)).map_err(|error| explain_refusal(&error))?;
     match side {
         Side::Child => {
             drop(ours);
+            // Another file takes the lock's place; nothing in this process uses the lock any more.
+            if process::place_fd(streams[0], lock.as_raw_fd()).is_err() {
+                process::exit_now(125);
+            }
             init::run(plan, &theirs, &init::Streams(streams))
         }
         Side::Parent(child) => {

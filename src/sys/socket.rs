@@ -4,6 +4,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
@@ -65,6 +66,14 @@ impl Socket {
             _ => None,
         });
         Ok(Message { bytes: buffer, fd })
+    }
+
+    /// Whether the other end is still open.
+    pub fn is_connected(&self) -> io::Result<bool> {
+        let mut fds = [PollFd::from_borrowed_fd(self.as_fd(), PollFlags::empty())];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        rustix::io::retry_on_intr(|| poll(&mut fds, Some(&now)))?;
+        Ok(!fds[0].revents().contains(PollFlags::HUP))
     }
 
     /// For poll(2).
