@@ -20,7 +20,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result};
 
-use crate::error::{Failure, invalid, unsupported};
+use crate::error::{Failure, invalid};
 use crate::sys;
 
 /// Names by number, without `CAP_`: `linux/capability.h` as of 6.18.
@@ -218,19 +218,16 @@ pub fn tweak(add: &[String], drop: &[String], privileged: bool) -> Result<CapSet
     })
 }
 
-/// Splits `set` into what the running kernel knows and what it does not, which the caller drops with a word.
+/// Splits `set` into what the running kernel knows and what it does not.
 ///
 /// Costs a prctl(2) for each capability, so it is for `--cap-add` and not for every start: [`limit`] and [`settle`]
 /// ignore what the kernel does not know.
-pub fn known_to_kernel(set: CapSet) -> Result<(CapSet, CapSet)> {
+pub fn known_to_kernel(set: CapSet) -> (CapSet, CapSet) {
     if set.without(CapSet::DOCKER).is_empty() {
-        return Ok((set, CapSet::EMPTY));
+        return (set, CapSet::EMPTY);
     }
-    let bounding =
-        sys::caps::bounding().map_err(|error| refused("ask for the capability bounding set", &error))?;
-    let highest = u64::MAX.checked_shr(bounding.leading_zeros()).unwrap_or(0);
-    let known = CapSet(highest);
-    Ok((set.intersection(known), set.without(known)))
+    let known = CapSet(sys::caps::supported());
+    (set.intersection(known), set.without(known))
 }
 
 /// Limits the bounding set to `keep`. No allocation and only system calls, so it may run between fork and exec.
@@ -247,10 +244,6 @@ pub fn settle(set: CapSet, root: bool) -> io::Result<()> {
 /// Sets `no_new_privs`, irrevocably. May run between fork and exec.
 pub fn forbid_new() -> io::Result<()> {
     sys::caps::no_new_privs()
-}
-
-fn refused(doing: &str, error: &io::Error) -> Failure {
-    unsupported(format!("cannot {doing}: {error}"))
 }
 
 #[cfg(test)]
@@ -333,9 +326,9 @@ mod tests {
     #[test]
     fn what_the_kernel_lacks_is_told_apart() {
         let future = CapSet::from_bits(1 << 63);
-        let (known, unknown) = known_to_kernel(CapSet::DOCKER.union(future)).unwrap();
+        let (known, unknown) = known_to_kernel(CapSet::DOCKER.union(future));
         assert_eq!((known, unknown), (CapSet::DOCKER, future));
-        assert_eq!(known_to_kernel(CapSet::DOCKER).unwrap(), (CapSet::DOCKER, CapSet::EMPTY));
+        assert_eq!(known_to_kernel(CapSet::DOCKER), (CapSet::DOCKER, CapSet::EMPTY));
     }
 
     #[test]

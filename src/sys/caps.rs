@@ -36,6 +36,11 @@ pub fn bounding() -> io::Result<u64> {
     Ok(set)
 }
 
+/// Every capability that the running kernel knows.
+pub fn supported() -> u64 {
+    caps::runtime::thread_all_supported().iter().fold(0, |set, capability| set | capability.bitmask())
+}
+
 /// Makes `set` the permitted and the effective set and empties the inheritable one, and with it the ambient one (the
 /// kernel keeps ambient within inheritable). One capset(2); bits the kernel does not know are ignored by it.
 pub fn set_process(set: u64) -> io::Result<()> {

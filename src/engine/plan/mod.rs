@@ -227,7 +227,18 @@ fn rlimit(limit: &Ulimit) -> (String, u64, u64) {
 fn confinement(spec: &ContainerSpec, identity: &Identity) -> Result<Confinement> {
     let security = &spec.security;
     refuse_labels(spec)?;
-    let capabilities = caps::tweak(&security.cap_add, &security.cap_drop, security.privileged)?;
+    let asked = caps::tweak(&security.cap_add, &security.cap_drop, security.privileged)?;
+    let (capabilities, unknown) = caps::known_to_kernel(asked);
+    // `ALL` means all there are; a name means that one.
+    let all = security.privileged || security.cap_add.iter().any(|name| name.eq_ignore_ascii_case("all"));
+    if !all && !unknown.is_empty() {
+        let names = security.cap_add.join(", ");
+        return Err(Failure::new(
+            Kind::Unsupported,
+            format!("this kernel lacks a capability of --cap-add {names}"),
+        )
+        .into());
+    }
     Ok(Confinement {
         capabilities: capabilities.bits(),
         no_new_privileges: security.no_new_privileges,

@@ -17,7 +17,7 @@ pub(super) const LISTING: &str = "index.json";
 /// Full names, as containerd and docker write them.
 pub(super) const FULL_NAME: &str = "io.containerd.image.name";
 /// Names or bare tags, as the specification has them.
-pub(super) const REF_NAME: &str = "org.opencontainers.image.ref.name";
+pub(super) use oci_spec::image::ANNOTATION_REF_NAME as REF_NAME;
 /// Indexes within indexes.
 const DEPTH: usize = 3;
 

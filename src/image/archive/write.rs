@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 use anyhow::{Context as _, Result};
+use oci_spec::image::OciLayoutBuilder;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -19,7 +20,10 @@ use crate::model::layer::LayerRecord;
 use crate::model::reference::Reference;
 use crate::store::{Image, Store};
 
+/// Media type of a layer that is not compressed (`MediaType::ImageLayer`).
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+/// The only version of image layouts there is (OCI image specification, `image-layout.md`).
+const LAYOUT_VERSION: &str = "1.0.0";
 
 /// An image to write, with the tags that it has in the archive.
 #[derive(Clone, Debug)]
@@ -58,7 +62,8 @@ impl<'a> Outline<'a> {
         outline.json(docker::LISTING, &listing)?;
         outline
             .json(oci::LISTING, &json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": index}))?;
-        outline.json("oci-layout", &json!({"imageLayoutVersion": "1.0.0"}))?;
+        let layout = OciLayoutBuilder::default().image_layout_version(LAYOUT_VERSION).build()?;
+        outline.json("oci-layout", &layout)?;
         let repositories = repositories(images);
         if !repositories.is_empty() {
             outline.json("repositories", &repositories)?;
