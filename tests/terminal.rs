@@ -32,6 +32,8 @@ each_mode! {
         terminal.expect("# ");
         terminal.send("echo still here\n");
         terminal.expect("\nstill here");
+        // The shell throws away what is typed before it prompts.
+        terminal.expect("# ");
         terminal.send("\x04");
         terminal.wait();
     }
