@@ -163,6 +163,7 @@ fn queue() -> Mount {
 /// A new sysfs shows the container's network devices; with the host's network only the host's can be shown.
 fn sys(spec: &ContainerSpec, unshare: Unshare) -> Vec<Mount> {
     let flags = Flags { read_only: !spec.security.privileged, ..CLOSED };
+    let writable = spec.security.privileged || spec.security.writable_cgroups;
     let sysfs = MountKind::New {
         kind: "sysfs".into(),
         params: Vec::new(),
@@ -170,11 +171,35 @@ fn sys(spec: &ContainerSpec, unshare: Unshare) -> Vec<Mount> {
         fallback: Some("/sys".into()),
         optional: true,
     };
-    let cgroup =
-        MountKind::New { kind: "cgroup2".into(), params: Vec::new(), flags, fallback: None, optional: true };
+    let cgroup = MountKind::New {
+        kind: "cgroup2".into(),
+        params: Vec::new(),
+        flags: Flags { read_only: !writable, ..CLOSED },
+        fallback: None,
+        optional: true,
+    };
     let mut mounts = vec![mount("/sys", sysfs)];
     if unshare.cgroup {
         mounts.push(mount("/sys/fs/cgroup", cgroup));
     }
     mounts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cgroup_file_system_is_writable_only_where_asked() {
+        let unshare = Unshare { net: true, pid: true, ipc: true, uts: true, cgroup: true };
+        let read_only = |spec: &ContainerSpec| {
+            let mounts = sys(spec, unshare);
+            let cgroup = mounts.iter().find(|mount| mount.target == "/sys/fs/cgroup").unwrap();
+            matches!(&cgroup.kind, MountKind::New { flags, .. } if flags.read_only)
+        };
+        let mut spec = ContainerSpec::default();
+        assert!(read_only(&spec));
+        spec.security.writable_cgroups = true;
+        assert!(!read_only(&spec));
+    }
 }
