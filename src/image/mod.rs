@@ -9,3 +9,12 @@ pub mod recipe;
 pub mod registry;
 pub mod tar;
 pub mod unpack;
+
+/// What `Read::read` of a reader is whose buffer is its own: a copy out of it.
+fn read_buffered(input: &mut impl std::io::BufRead, buffer: &mut [u8]) -> std::io::Result<usize> {
+    let available = input.fill_buf()?;
+    let amount = available.len().min(buffer.len());
+    buffer[..amount].copy_from_slice(&available[..amount]);
+    input.consume(amount);
+    Ok(amount)
+}

@@ -80,10 +80,6 @@ impl BufRead for Headers {
 
 impl Read for Headers {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let available = self.fill_buf()?;
-        let amount = available.len().min(buffer.len());
-        buffer[..amount].copy_from_slice(&available[..amount]);
-        self.consume(amount);
-        Ok(amount)
+        crate::image::read_buffered(self, buffer)
     }
 }

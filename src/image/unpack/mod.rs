@@ -206,11 +206,7 @@ impl BufRead for Recorder {
 
 impl Read for Recorder {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let available = self.fill_buf()?;
-        let amount = available.len().min(buffer.len());
-        buffer[..amount].copy_from_slice(&available[..amount]);
-        self.consume(amount);
-        Ok(amount)
+        crate::image::read_buffered(self, buffer)
     }
 }
 
