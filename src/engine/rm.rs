@@ -1,15 +1,11 @@
 //! `rm`: removes a container, ending it first where that is asked for.
 
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
+use super::first_process;
 use super::remove::remove;
-use super::state::ContainerState;
 use crate::error::{Failure, Kind};
 use crate::sandbox::identity::Identity;
 use crate::store::{ContainerDir, LockedContainer, Store};
@@ -60,9 +56,8 @@ fn take(container: ContainerDir, force: bool) -> Result<Option<LockedContainer>>
 fn kill(container: &ContainerDir) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     while container.is_locked()? {
-        let state: Option<ContainerState> = container.read_state()?;
-        if let Some(pid) = state.and_then(|state| Pid::from_raw(state.pid)) {
-            return kill_first(container, pid);
+        if let Some(first) = first_process::find(container)? {
+            return first.signal(libc::SIGKILL);
         }
         if Instant::now() > deadline {
             return Err(Failure::new(Kind::InUse, "another process is making or removing it").into());
@@ -70,63 +65,4 @@ fn kill(container: &ContainerDir) -> Result<()> {
         std::thread::sleep(PAUSE);
     }
     Ok(())
-}
-
-fn kill_first(container: &ContainerDir, pid: Pid) -> Result<()> {
-    let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
-        Err(Errno::SRCH) => return Ok(()),
-        other => other?,
-    };
-    // The number may have passed to another process before the descriptor was opened, not after: only the first
-    // process's parent, the supervisor, holds the container.
-    if !parent_holds(pid, &container.path().join("lock"))? {
-        return Ok(());
-    }
-    match pidfd_send_signal(&pidfd, Signal::KILL) {
-        Ok(()) | Err(Errno::SRCH) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Whether the parent of process `pid` has the file `lock` open. A process that is gone has no parent.
-fn parent_holds(pid: Pid, lock: &Path) -> Result<bool> {
-    let stat = match std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())) {
-        Err(error) if is_gone(&error) => return Ok(false),
-        other => other?,
-    };
-    // proc_pid_stat(5): the name in brackets may hold anything; behind it come the state and the parent.
-    let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)).unwrap_or("0");
-    let descriptors = match std::fs::read_dir(format!("/proc/{parent}/fd")) {
-        Err(error) if is_gone(&error) => return Ok(false),
-        other => other.with_context(|| format!("looking at its supervisor, process {parent}"))?,
-    };
-    let wanted = std::fs::metadata(lock)?;
-    Ok(descriptors
-        .flatten()
-        .filter_map(|entry| std::fs::metadata(entry.path()).ok())
-        .any(|file| (file.dev(), file.ino()) == (wanted.dev(), wanted.ino())))
-}
-
-fn is_gone(error: &std::io::Error) -> bool {
-    error.kind() == std::io::ErrorKind::NotFound || error.raw_os_error() == Some(Errno::SRCH.raw_os_error())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_parent_that_has_it_open_holds() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("lock");
-        let file = std::fs::File::create(&path).unwrap();
-        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
-        let pid = Pid::from_raw(child.id().cast_signed()).unwrap();
-        assert!(parent_holds(pid, &path).unwrap());
-        drop(file);
-        assert!(!parent_holds(pid, &path).unwrap());
-        child.kill().unwrap();
-        child.wait().unwrap();
-        assert!(!parent_holds(pid, &path).unwrap());
-    }
 }

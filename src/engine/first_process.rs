@@ -1,0 +1,151 @@
+//! The first process of a running container, found so that no other process can be taken for it.
+//!
+//! The state file names it by number only, and a number passes to another process once its owner has ended. So the
+//! number is turned into a pidfd, and then its parent must be the container's supervisor: the one process that has the
+//! container's lock file open. What is looked at afterwards is the pidfd alone.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use super::state::ContainerState;
+use crate::store::ContainerDir;
+use crate::sys::process::signal_pidfd;
+
+/// The first process of a container.
+#[derive(Debug)]
+pub struct FirstProcess {
+    pid: i32,
+    pidfd: OwnedFd,
+}
+
+impl FirstProcess {
+    /// Its number in the caller's pid namespace. It may end at any time, and then the number means nothing.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Sends a signal, of any number; a process that has ended already is no error.
+    pub fn signal(&self, signal: i32) -> Result<()> {
+        Ok(signal_pidfd(self.pidfd.as_fd(), signal)?)
+    }
+
+    /// Whether it has ended; it may not have been reaped yet.
+    pub fn has_ended(&self) -> Result<bool> {
+        let mut fds = [PollFd::from_borrowed_fd(self.pidfd.as_fd(), PollFlags::IN)];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        Ok(rustix::io::retry_on_intr(|| poll(&mut fds, Some(&now)))? > 0)
+    }
+}
+
+impl AsFd for FirstProcess {
+    /// Its pidfd, which becomes readable when it ends.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+}
+
+/// Finds it; `None` where the container does not run, or has no process yet or any more.
+///
+/// To be called before this process enters a user namespace: from inside one the supervisor's descriptors cannot be
+/// looked at, which is an error of kind denied.
+pub fn find(container: &ContainerDir) -> Result<Option<FirstProcess>> {
+    let state: Option<ContainerState> = container.read_state()?;
+    let Some(pid) = state.and_then(|state| Pid::from_raw(state.pid)) else { return Ok(None) };
+    let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
+        Err(Errno::SRCH) => return Ok(None),
+        other => other?,
+    };
+    let found = FirstProcess { pid: pid.as_raw_nonzero().get(), pidfd };
+    // The end is asked about last: a process that lives now had the number all the time since the pidfd was opened.
+    if !parent_holds(pid, &container.path().join("lock"))? || found.has_ended()? {
+        return Ok(None);
+    }
+    Ok(Some(found))
+}
+
+/// Whether the parent of process `pid` has the file `lock` open. A process that is gone has no parent.
+fn parent_holds(pid: Pid, lock: &Path) -> Result<bool> {
+    let stat = match std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())) {
+        Err(error) if is_gone(&error) => return Ok(false),
+        other => other?,
+    };
+    // proc_pid_stat(5): the name in brackets may hold anything; behind it come the state and the parent.
+    let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)).unwrap_or("0");
+    let doing = || format!("looking at its supervisor, process {parent}");
+    let descriptors = match std::fs::read_dir(format!("/proc/{parent}/fd")) {
+        Err(error) if is_gone(&error) => return Ok(false),
+        // Another user's process is not a supervisor of this one.
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => return Ok(false),
+        other => other.with_context(doing)?,
+    };
+    let wanted = match std::fs::metadata(lock) {
+        Err(error) if is_gone(&error) => return Ok(false),
+        other => other?,
+    };
+    for entry in descriptors.flatten() {
+        match std::fs::metadata(entry.path()) {
+            Ok(file) if (file.dev(), file.ino()) == (wanted.dev(), wanted.ino()) => return Ok(true),
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                return Err(error).with_context(doing);
+            }
+            _ => {}
+        }
+    }
+    Ok(false)
+}
+
+fn is_gone(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::NotFound || error.raw_os_error() == Some(Errno::SRCH.raw_os_error())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::container::ContainerSpec;
+    use crate::store::{Store, new_container_id};
+
+    /// A container whose state names `pid`, held by this process.
+    fn container(dir: &Path, pid: i32) -> crate::store::LockedContainer {
+        let store = Store::open(dir.to_owned()).unwrap();
+        let spec =
+            ContainerSpec { id: new_container_id().unwrap(), name: format!("c{pid}"), ..Default::default() };
+        let container = store.create_container(&spec).unwrap();
+        container.write_state(&ContainerState { pid, ..Default::default() }).unwrap();
+        container
+    }
+
+    #[test]
+    fn only_a_child_of_who_holds_the_lock_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let pid = child.id().cast_signed();
+        let held = container(dir.path(), pid);
+        let found = find(&held).unwrap().unwrap();
+        assert_eq!(found.pid(), pid);
+        let place: ContainerDir = (*held).clone();
+        drop(held);
+        assert!(find(&place).unwrap().is_none(), "nobody holds the container");
+        let _held = place.clone().lock().unwrap().unwrap();
+        assert!(find(&place).unwrap().is_some());
+        found.signal(libc::SIGKILL).unwrap();
+        child.wait().unwrap();
+        assert!(found.has_ended().unwrap());
+        found.signal(libc::SIGKILL).unwrap();
+        assert!(find(&place).unwrap().is_none(), "it has ended");
+    }
+
+    #[test]
+    fn a_number_that_belongs_to_somebody_else_is_not_it() {
+        let dir = tempfile::tempdir().unwrap();
+        for pid in [0, 1, std::process::id().cast_signed()] {
+            let held = container(dir.path(), pid);
+            assert!(find(&held).unwrap().is_none(), "{pid}");
+        }
+    }
+}
