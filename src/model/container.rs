@@ -1,4 +1,5 @@
-//! What was asked of a container: the [`ContainerSpec`] that `run` produces and the store keeps, immutable.
+//! What was asked of a container: the [`ContainerSpec`] that `run` produces and the store keeps; only `update` and
+//! `rename` change it afterwards.
 //!
 //! The command line fills in what was asked; the engine merges the image's defaults into it when the container is
 //! created. How it is carried out is the sandbox's `Plan`, made anew at each start.

@@ -5,8 +5,11 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, Mode, OFlags, openat, renameat, unlinkat};
 
 use super::{lock, random_hex, with_dir};
 
@@ -53,6 +56,35 @@ pub fn write(path: &Path, content: &[u8], durability: Durability) -> io::Result<
 pub fn write_json<T: serde::Serialize>(path: &Path, value: &T, durability: Durability) -> io::Result<()> {
     let text = serde_json::to_vec(value).map_err(io::Error::other)?;
     write(path, &text, durability)
+}
+
+/// Replaces, lastingly, the record `name` in an open directory with `value` as JSON. Unlike [`write`] it never makes the
+/// directory: one that was moved away meanwhile gets the record where it is now.
+pub(super) fn write_json_at<T: serde::Serialize>(
+    dir: BorrowedFd<'_>,
+    name: &str,
+    value: &T,
+) -> io::Result<()> {
+    let text = serde_json::to_vec(value).map_err(io::Error::other)?;
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    loop {
+        let unfinished = format!("{UNFINISHED}{}", random_hex(8)?);
+        let file = File::from(openat(dir, &unfinished, flags, Mode::RUSR | Mode::WUSR)?);
+        if !lock::try_lock_file(&file, lock::Mode::Exclusive)? {
+            continue;
+        }
+        let written = (&file).write_all(&text).and_then(|()| file.sync_data());
+        match written.and_then(|()| Ok(renameat(dir, &unfinished, dir, name)?)) {
+            // A sweep was quicker than the lock.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => {
+                // Nothing more can be done about a failure; the next sweep tries again.
+                let _ = unlinkat(dir, &unfinished, AtFlags::empty());
+                return Err(error);
+            }
+            Ok(()) => return Ok(()),
+        }
+    }
 }
 
 /// Removes what crashed writers left in `dir`.

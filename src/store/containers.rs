@@ -1,4 +1,4 @@
-//! Containers: an immutable spec, a small state, the upper directory, and a lock that says whether it runs.
+//! Containers: a spec, a small state, the upper directory, and a lock that says whether it runs.
 
 use std::io;
 use std::ops::Deref;
@@ -19,8 +19,8 @@ use crate::model::container::{ContainerSpec, MountSource};
 /// A container that is there.
 #[derive(Clone, Debug)]
 pub struct ContainerDir {
-    path: PathBuf,
-    spec: ContainerSpec,
+    pub(super) path: PathBuf,
+    pub(super) spec: ContainerSpec,
 }
 
 impl ContainerDir {
@@ -218,7 +218,10 @@ impl Store {
     /// As [`Store::remove_container`], but what it wrote is still to be deleted: for who waits for the name only.
     pub fn retire_container(&self, container: LockedContainer) -> anyhow::Result<Retired> {
         let doing = || format!("cannot remove container {}", container.spec.name);
-        let link = self.by_name_dir().join(&container.spec.name);
+        // It may have been renamed since this process read its spec.
+        let now = self.container(&container.spec.id).ok().flatten();
+        let name = now.as_ref().map_or(&container.spec.name, |now| &now.spec.name);
+        let link = self.by_name_dir().join(name);
         // While we hold the container nobody takes its name for dead, so it cannot change hands in between.
         if std::fs::read_link(&link).is_ok_and(|target| target == Path::new(&container.spec.id)) {
             atomic::ignore_missing(std::fs::remove_file(&link)).with_context(doing)?;

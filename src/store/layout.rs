@@ -14,7 +14,8 @@
 //! names/<escaped reference>       NameRecord: a tag or a digest of a repository → image ID
 //! containers/<id>/                a container once spec.json is there; before, its maker holds the lock
 //! │   lock                        held by the maker, then the supervisor: "running" is "locked"
-//! │   spec.json, state.json       immutable; replaced atomically by the lock's holder
+//! │   spec.json                   replaced by who holds `edit`, made with the first edit ([`super::edit`])
+//! │   state.json                  replaced by the lock's holder
 //! │   upper/, work/               overlayfs
 //! containers/by-name/<name>       symbolic link to the ID; made exclusively, so it reserves the name
 //! volumes/<name>/                 appears by rename

@@ -100,7 +100,8 @@ pub(super) fn try_lock_file(file: &File, mode: Mode) -> io::Result<bool> {
     }
 }
 
-fn wait_lock_file(file: &File, mode: Mode) -> io::Result<()> {
+/// Locks an open file as soon as no conflicting lock is held.
+pub(super) fn wait_lock_file(file: &File, mode: Mode) -> io::Result<()> {
     retry(|| fcntl(file, FcntlArg::F_OFD_SETLKW(&request(mode))))
 }
 

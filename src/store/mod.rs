@@ -4,6 +4,7 @@
 
 pub mod atomic;
 pub mod containers;
+mod edit;
 pub mod images;
 pub mod layers;
 pub mod layout;

@@ -1,0 +1,137 @@
+//! Changes of a container's spec: the few things that a command may change after the container was made.
+
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use anyhow::{Context as _, Result};
+use rustix::fs::{Mode, OFlags, open, openat};
+
+use super::lock::{self, wait_lock_file};
+use super::{ContainerDir, Store, atomic};
+use crate::error::{Failure, Kind, not_found};
+use crate::model::container::ContainerSpec;
+
+impl Store {
+    /// Replaces the spec of `container` by what `change` makes of the present one, and returns the container as it is
+    /// then. Edits of one container come one after the other, whether it runs or not; an error of `change` leaves it as
+    /// it was. An error of kind not-found if the container was removed.
+    ///
+    /// Everything happens relative to the container's directory: if it is being removed at the same time, the edit
+    /// either comes before that or finds nothing.
+    pub fn edit_container(
+        &self,
+        container: &ContainerDir,
+        change: impl FnOnce(&mut ContainerSpec) -> Result<()>,
+    ) -> Result<ContainerDir> {
+        let doing = || format!("cannot change container {}", container.spec.name);
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = open(&container.path, flags, Mode::empty()).map_err(|error| gone(container, error))?;
+        let _lock = edit_lock(dir.as_fd()).with_context(doing)?;
+        let mut spec = read(container, dir.as_fd())?;
+        let before = spec.clone();
+        change(&mut spec)?;
+        if spec != before {
+            atomic::write_json_at(dir.as_fd(), "spec.json", &spec).with_context(doing)?;
+        }
+        Ok(ContainerDir { path: container.path.clone(), spec })
+    }
+}
+
+fn edit_lock(dir: BorrowedFd<'_>) -> std::io::Result<File> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC;
+    let file = File::from(openat(dir, "edit", flags, Mode::RUSR | Mode::WUSR)?);
+    wait_lock_file(&file, lock::Mode::Exclusive)?;
+    Ok(file)
+}
+
+fn read(container: &ContainerDir, dir: BorrowedFd<'_>) -> Result<ContainerSpec> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = openat(dir, "spec.json", flags, Mode::empty()).map_err(|error| gone(container, error))?;
+    serde_json::from_reader(std::io::BufReader::new(File::from(file))).map_err(|error| {
+        let path = container.path.join("spec.json");
+        Failure::new(Kind::Corrupt, format!("the record `{}` is damaged: {error}", path.display())).into()
+    })
+}
+
+fn gone(container: &ContainerDir, error: rustix::io::Errno) -> anyhow::Error {
+    match error {
+        rustix::io::Errno::NOENT => not_found(format!("No such container: {}", container.spec.id)).into(),
+        error => {
+            anyhow::Error::from(error).context(format!("cannot change container {}", container.spec.name))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{invalid, kind_of};
+    use crate::store::images::tests::store;
+    use crate::store::new_container_id;
+
+    fn container(store: &Store) -> ContainerDir {
+        let spec =
+            ContainerSpec { id: new_container_id().unwrap(), name: "web".into(), ..Default::default() };
+        drop(store.create_container(&spec).unwrap());
+        store.find_container("web").unwrap()
+    }
+
+    #[test]
+    fn edits_come_one_after_the_other() {
+        let (_dir, store) = store();
+        let container = container(&store);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    store
+                        .edit_container(&container, |spec| {
+                            spec.stop_timeout = Some(spec.stop_timeout.unwrap_or(0) + 1);
+                            Ok(())
+                        })
+                        .unwrap()
+                });
+            }
+        });
+        assert_eq!(store.find_container("web").unwrap().spec().stop_timeout, Some(8));
+    }
+
+    #[test]
+    fn a_refused_change_leaves_the_spec() {
+        let (_dir, store) = store();
+        let container = container(&store);
+        let refused = store.edit_container(&container, |spec| {
+            spec.init = true;
+            Err(invalid("no").into())
+        });
+        assert_eq!(kind_of(&refused.unwrap_err()), Kind::Invalid);
+        assert!(!store.find_container("web").unwrap().spec().init);
+    }
+
+    #[test]
+    fn a_removed_container_does_not_come_back() {
+        let (_dir, store) = store();
+        let container = container(&store);
+        store.remove_container(container.clone().lock().unwrap().unwrap()).unwrap();
+        let error = store.edit_container(&container, |_| Ok(())).unwrap_err();
+        assert_eq!(kind_of(&error), Kind::NotFound);
+        assert!(!container.path().exists());
+    }
+
+    #[test]
+    fn removal_knows_the_name_of_now() {
+        let (_dir, store) = store();
+        let container = container(&store);
+        let names = store.by_name_dir();
+        std::os::unix::fs::symlink(&container.spec().id, names.join("other")).unwrap();
+        let held = container.clone().lock().unwrap().unwrap();
+        store
+            .edit_container(&container, |spec| {
+                spec.name = "other".into();
+                Ok(())
+            })
+            .unwrap();
+        std::fs::remove_file(names.join("web")).unwrap();
+        store.remove_container(held).unwrap();
+        assert_eq!(std::fs::read_dir(names).unwrap().count(), 0);
+    }
+}
