@@ -3,6 +3,7 @@
 mod attach;
 pub mod container_prune;
 pub mod demo;
+pub mod events;
 pub mod first_process;
 pub mod history;
 mod image_files;

@@ -7,7 +7,8 @@ use jiff::tz::TimeZone;
 use crate::error::{Failure, invalid};
 use crate::model::duration;
 
-/// Reads RFC 3339, a date or date and time in the machine's zone, seconds since 1970, or a span (`24h`) before `now`.
+/// Reads RFC 3339, a date or date and time in the machine's zone, seconds since 1970, a span (`24h`) before `now`, or a negative
+/// one after it.
 pub fn parse(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
     read(text, now).ok_or_else(|| {
         invalid(format!("`{}` is not a point in time", text.escape_debug()))
@@ -22,11 +23,20 @@ fn read(text: &str, now: Timestamp) -> Option<Timestamp> {
     if let Ok(time) = text.parse::<DateTime>() {
         return time.to_zoned(TimeZone::system()).ok().map(|time| time.timestamp());
     }
-    let whole = text.split_once('.').map_or(text, |(whole, _)| whole);
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     if let Ok(seconds) = whole.parse::<i64>() {
-        return Timestamp::from_second(seconds).ok();
+        return Timestamp::new(seconds, nanoseconds(fraction)?).ok();
     }
-    now.checked_sub(duration::parse(text).ok()?).ok()
+    match text.strip_prefix('-') {
+        Some(ahead) => now.checked_add(duration::parse(ahead).ok()?).ok(),
+        None => now.checked_sub(duration::parse(text).ok()?).ok(),
+    }
+}
+
+/// The digits behind the point, the first nine of them.
+fn nanoseconds(fraction: &str) -> Option<i32> {
+    let digits: String = fraction.chars().chain(std::iter::repeat('0')).take(9).collect();
+    digits.parse::<u32>().ok()?.try_into().ok()
 }
 
 #[cfg(test)]
@@ -40,14 +50,18 @@ mod tests {
             ("2024-01-02T03:04:05Z", "2024-01-02T03:04:05Z"),
             ("2024-01-02T03:04:05+01:00", "2024-01-02T02:04:05Z"),
             ("1704164645", "2024-01-02T03:04:05Z"),
-            ("1704164645.123", "2024-01-02T03:04:05Z"),
+            ("1704164645.123", "2024-01-02T03:04:05.123Z"),
+            ("1704164645.000000001", "2024-01-02T03:04:05.000000001Z"),
             ("24h", "2024-02-29T00:00:00Z"),
             ("1h30m", "2024-02-29T22:30:00Z"),
+            ("-2h", "2024-03-01T02:00:00Z"),
         ] {
             assert_eq!(parse(text, now).unwrap(), time.parse::<Timestamp>().unwrap(), "{text}");
         }
         assert!(parse("2024-01-02", now).is_ok() && parse("2024-01-02T03:04", now).is_ok());
-        for bad in ["", "yesterday", "-1h", "99999999999999999999", "9999999999h"] {
+        for bad in
+            ["", "yesterday", "--1h", "1704164645.x", "1704164645.-1", "99999999999999999999", "9999999999h"]
+        {
             assert!(parse(bad, now).is_err(), "{bad}");
         }
     }

@@ -9,6 +9,7 @@ pub mod device;
 pub mod digest;
 pub mod duration;
 pub mod environment;
+pub mod event;
 pub mod filter;
 pub mod glob;
 pub mod hosts;

@@ -20,6 +20,7 @@
 //! containers/by-name/<name>       symbolic link to the ID; made exclusively, so it reserves the name
 //! volumes/<name>/                 appears by rename
 //! │   _data/, volume.json
+//! events/log, log.old             what happened, a line an event ([`super::events`])
 //! locks/<kind>-<name>             lock files; see below
 //! tmp/<random>, <random>.lock     unfinished work and the lock that its maker holds
 //! trash/<random>                  waits for removal by whoever comes
@@ -35,6 +36,7 @@
 //! | `locks/unpack-HEX`   |                                                   | whoever unpacks it           |
 //! | `locks/image-HEX`    | registering the image, a name, a container of it  | its removal                  |
 //! | `locks/names`        |                                                   | a change of `names/`         |
+//! | `locks/events`       |                                                   | making the event log the old one |
 //! | `locks/stale-names`  |                                                   | removal of a dead reservation in `by-name/` |
 //! | `locks/volume-NAME`  | registering a container that uses it              | its removal                  |
 //!
@@ -83,6 +85,10 @@ impl Store {
 
     pub(super) fn volumes_dir(&self) -> PathBuf {
         self.root.join("volumes")
+    }
+
+    pub(super) fn events_dir(&self) -> PathBuf {
+        self.root.join("events")
     }
 
     pub(super) fn tmp_dir(&self) -> PathBuf {

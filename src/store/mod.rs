@@ -5,6 +5,7 @@
 pub mod atomic;
 pub mod containers;
 mod edit;
+pub mod events;
 pub mod images;
 pub mod layers;
 pub mod layout;
@@ -22,6 +23,7 @@ use anyhow::Context as _;
 use crate::error::{Failure, Kind, unsupported};
 
 pub use containers::{ContainerDir, LockedContainer, check_name, new_container_id};
+pub use events::EventReader;
 pub use images::{Image, ImageRecord, LockedImage, NewImage};
 pub use layers::{LayerDraft, LayerLease, LayerSlot, RemovedLayer};
 pub use names::NameRecord;

@@ -27,6 +27,7 @@ pub(crate) const ENTRIES: &[Entry] = &[
     registry::login::ENTRY,
     registry::logout::ENTRY,
     system::completion::ENTRY,
+    system::events::ENTRY,
     system::info::ENTRY,
     system::inspect::ENTRY,
     system::version::ENTRY,
@@ -50,7 +51,6 @@ pub(crate) const ABSENT: &[&str] = &[
     "cp",
     "create",
     "diff",
-    "events",
     "exec",
     "export",
     "kill",
@@ -101,7 +101,6 @@ pub(crate) const ABSENT: &[&str] = &[
     "image build",
     "image push",
     "system df",
-    "system events",
     "system prune",
     "system dial-stdio",
 ];

@@ -1,6 +1,7 @@
 //! Commands about dhow itself.
 
 pub(crate) mod completion;
+pub(crate) mod events;
 pub(crate) mod info;
 pub(crate) mod inspect;
 pub(crate) mod version;

@@ -1,0 +1,158 @@
+//! `events`: what happened, and what happens.
+
+use clap::Args;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde_json::{Value, json};
+
+use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::template::Template;
+use crate::cli::{environment, output};
+use crate::engine::events::{Query, events};
+use crate::model::event::{Event, EventKind};
+use crate::model::filter::Filter;
+use crate::store::Store;
+
+pub(crate) const ENTRY: Entry = Entry::new::<Events>(
+    &["system events", "events"],
+    "[OPTIONS]",
+    "Show what happens to containers, images and volumes",
+);
+
+/// Arguments of `events`.
+#[derive(Args)]
+pub(crate) struct Events {
+    /// Only those that match: container, event, image, label, network, scope, type, volume
+    #[arg(short, long, value_name = "FILTER")]
+    filter: Vec<Filter>,
+    /// Print with a Go template, or `json`
+    #[arg(long, value_name = "TEMPLATE")]
+    format: Option<String>,
+    /// Begin with what happened at this time, or so long ago (10m)
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// End with what happened at this time
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+}
+
+impl Verb for Events {
+    fn run(self, _context: &Context) -> Outcome {
+        let manner = match self.format.as_deref() {
+            None | Some("") => Manner::Line,
+            Some("json" | "{{json .}}") => Manner::Json,
+            Some(template) => Manner::Template(Template::parse(template)?),
+        };
+        let given = |time: &Option<String>| time.clone().filter(|time| !time.is_empty());
+        let query = Query::new(given(&self.since).as_deref(), given(&self.until).as_deref(), self.filter)?;
+        let store = Store::open(environment::data_root()?)?;
+        events(&store, &query, |event| output::print_line(&manner.show(event)?))?;
+        Ok(0)
+    }
+}
+
+enum Manner {
+    Line,
+    Json,
+    Template(Template),
+}
+
+impl Manner {
+    fn show(&self, event: &Event) -> anyhow::Result<String> {
+        Ok(match self {
+            Self::Line => line(event, TimeZone::system()),
+            Self::Json => json_line(event).to_string(),
+            Self::Template(template) => template.render(&fields(event))?,
+        })
+    }
+}
+
+/// docker's line; its times have all nine digits.
+fn line(event: &Event, zone: TimeZone) -> String {
+    let mut text = String::new();
+    if let Ok(time) = Timestamp::from_nanosecond(event.time.into()) {
+        let offset = if zone.to_offset(time).is_zero() { "Z" } else { "%:z" };
+        text = time.to_zoned(zone).strftime(&format!("%Y-%m-%dT%H:%M:%S.%9f{offset} ")).to_string();
+    }
+    text += &format!("{} {} {}", event.kind.as_str(), event.action, event.id);
+    let attributes: Vec<String> =
+        event.attributes.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    if !attributes.is_empty() {
+        text += &format!(" ({})", attributes.join(", "));
+    }
+    text
+}
+
+/// The fields as templates name them.
+fn fields(event: &Event) -> Value {
+    let (status, id, from) = old_fields(event);
+    json!({
+        "Status": status, "ID": id, "From": from, "Type": event.kind.as_str(), "Action": event.action,
+        "Actor": {"ID": event.id, "Attributes": event.attributes}, "Scope": "local",
+        "Time": seconds(event), "TimeNano": event.time,
+    })
+}
+
+/// The fields as JSON names them.
+fn json_line(event: &Event) -> Value {
+    let mut value = json!({
+        "Type": event.kind.as_str(), "Action": event.action,
+        "Actor": {"ID": event.id, "Attributes": event.attributes}, "scope": "local",
+        "time": seconds(event), "timeNano": event.time,
+    });
+    let (status, id, from) = old_fields(event);
+    if let Value::Object(map) = &mut value {
+        for (name, text) in [("status", status), ("id", id), ("from", from)] {
+            if !text.is_empty() {
+                map.insert(name.into(), text.into());
+            }
+        }
+    }
+    value
+}
+
+/// What older clients read: status, ID and image, of containers and images only.
+fn old_fields(event: &Event) -> (&str, &str, &str) {
+    let image = event.attributes.get("image").map_or("", String::as_str);
+    match event.kind {
+        EventKind::Container => (&event.action, &event.id, image),
+        EventKind::Image => (&event.action, &event.id, ""),
+        EventKind::Volume | EventKind::Network => ("", "", ""),
+    }
+}
+
+fn seconds(event: &Event) -> i64 {
+    event.time.div_euclid(1_000_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event() -> Event {
+        let event =
+            Event::new(EventKind::Container, "die", "0123").with("name", "web").with("image", "alpine");
+        Event { time: 1_704_164_645_000_000_120, ..event }
+    }
+
+    #[test]
+    fn lines_of_docker() {
+        assert_eq!(
+            line(&event(), TimeZone::UTC),
+            "2024-01-02T03:04:05.000000120Z container die 0123 (image=alpine, name=web)"
+        );
+        let east = TimeZone::fixed(jiff::tz::offset(2));
+        assert!(line(&event(), east).starts_with("2024-01-02T05:04:05.000000120+02:00 container"));
+    }
+
+    #[test]
+    fn templates_and_json_have_dockers_fields() {
+        let template = Template::parse("{{.Type}} {{.Action}} {{.Actor.Attributes.name}} {{.Time}}").unwrap();
+        assert_eq!(Manner::Template(template).show(&event()).unwrap(), "container die web 1704164645");
+        let shown: Value = serde_json::from_str(&Manner::Json.show(&event()).unwrap()).unwrap();
+        assert_eq!(shown["status"], "die");
+        assert_eq!(shown["from"], "alpine");
+        assert_eq!(shown["Actor"]["Attributes"]["image"], "alpine");
+        assert_eq!(shown["timeNano"], 1_704_164_645_000_000_120_i64);
+    }
+}

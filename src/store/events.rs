@@ -1,0 +1,255 @@
+//! The log of what happened to objects: `events/log`, a JSON object a line, and `events/log.old` before it.
+//!
+//! Every process appends for itself, one write an event, and takes no lock: the kernel keeps appended writes apart. A
+//! line begins as well as ends with a newline, so a torn one, left by a crash or a full disk, spoils no other. When
+//! the log has grown over [`SIZE`], whoever wrote last makes it the old one, under a lock. A reader holds both files
+//! open, because a writer that is slower than that change still appends to what is the old one by then.
+//!
+//! Nothing depends on the log: an event that cannot be written is lost, and what it tells of happens all the same.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use super::lock::{Lock, Mode};
+use super::{Store, is_gone, make_private_dirs, with_dir};
+use crate::model::event::Event;
+
+/// Bytes after which a new log is begun; the log and the old one together have about twice as many.
+const SIZE: u64 = 1 << 20;
+/// Bytes that one event may have. Beyond, only the attributes in [`KEPT`] are kept: labels may be as long as one likes.
+const LONGEST: usize = 64 << 10;
+const KEPT: [&str; 8] = ["container", "driver", "execID", "exitCode", "image", "name", "oldName", "signal"];
+
+impl Store {
+    /// Notes that `event` happened now. Costs four system calls.
+    pub fn record_event(&self, event: Event) {
+        let time = i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or_default();
+        // See the module's description: nobody can be helped by a failure.
+        let _ = line(Event { time, ..event }).and_then(|line| self.append(&line));
+    }
+
+    fn append(&self, line: &[u8]) -> io::Result<()> {
+        let path = self.event_log();
+        let mut options = OpenOptions::new();
+        options.append(true).create(true).mode(0o600);
+        let mut file = with_dir(&self.events_dir(), || options.open(&path))?;
+        file.write_all(line)?;
+        let written = file.metadata()?;
+        if written.len() < SIZE { Ok(()) } else { self.rotate(written.ino()) }
+    }
+
+    fn rotate(&self, full: u64) -> io::Result<()> {
+        // Whoever is quicker does it for both.
+        let Some(_lock) = Lock::try_acquire(&self.plain_lock_path("events"), Mode::Exclusive)? else {
+            return Ok(());
+        };
+        let log = self.event_log();
+        if std::fs::metadata(&log)?.ino() == full { std::fs::rename(&log, old(&log)) } else { Ok(()) }
+    }
+
+    /// A reader of the log; it begins with the oldest event that is kept.
+    pub fn read_events(&self) -> EventReader {
+        EventReader { log: self.event_log(), old: None, current: None }
+    }
+
+    /// The directory in which a change says that there are events to read; it is made if it does not exist.
+    pub fn watched_for_events(&self) -> io::Result<PathBuf> {
+        make_private_dirs(&self.events_dir())?;
+        Ok(self.events_dir())
+    }
+
+    fn event_log(&self) -> PathBuf {
+        self.events_dir().join("log")
+    }
+}
+
+fn old(log: &Path) -> PathBuf {
+    log.with_extension("old")
+}
+
+fn line(mut event: Event) -> io::Result<Vec<u8>> {
+    let mut text = text(&event)?;
+    if text.len() > LONGEST {
+        event
+            .attributes
+            .retain(|name, value| KEPT.contains(&name.as_str()) && value.len() < LONGEST / KEPT.len());
+        event.action = event.action.chars().take(LONGEST / KEPT.len() / 4).collect();
+        text = self::text(&event)?;
+    }
+    Ok(text)
+}
+
+fn text(event: &Event) -> io::Result<Vec<u8>> {
+    let mut text = vec![b'\n'];
+    serde_json::to_writer(&mut text, event)?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+/// Reads events in the order in which they were written, also while more are.
+#[derive(Debug)]
+pub struct EventReader {
+    log: PathBuf,
+    old: Option<Tail>,
+    current: Option<Tail>,
+}
+
+impl EventReader {
+    /// The events that were written since the last call.
+    pub fn read(&mut self) -> io::Result<Vec<Event>> {
+        let mut events = Vec::new();
+        self.catch_up()?;
+        for tail in [&mut self.old, &mut self.current].into_iter().flatten() {
+            tail.read(&mut events)?;
+        }
+        Ok(events)
+    }
+
+    /// Leaves out what has been written so far.
+    pub fn skip(&mut self) -> io::Result<()> {
+        self.read().map(drop)
+    }
+
+    /// Opens the files that bear the names now. What was the log may be the old one by now, and is read on from where
+    /// the reader was.
+    fn catch_up(&mut self) -> io::Result<()> {
+        loop {
+            let current = Tail::open(&self.log)?;
+            let old = Tail::open(&old(&self.log))?;
+            // The log of a moment ago is the old one now: look again, or its events would be read twice.
+            if current.as_ref().is_some_and(|current| old.as_ref().is_some_and(|old| old.is(current))) {
+                continue;
+            }
+            let mut known: Vec<Tail> = [self.old.take(), self.current.take()].into_iter().flatten().collect();
+            let mut or_known = |opened: Option<Tail>| {
+                let opened = opened?;
+                let at = known.iter().position(|known| known.is(&opened));
+                Some(at.map_or(opened, |at| known.swap_remove(at)))
+            };
+            (self.old, self.current) = (or_known(old), or_known(current));
+            return Ok(());
+        }
+    }
+}
+
+/// A file and how far it was read.
+#[derive(Debug)]
+struct Tail {
+    file: File,
+    identity: (u64, u64),
+    /// The beginning of a line whose end is not there yet.
+    partial: Vec<u8>,
+}
+
+impl Tail {
+    fn open(path: &Path) -> io::Result<Option<Self>> {
+        let file = match File::open(path) {
+            Err(error) if is_gone(&error) => return Ok(None),
+            other => other?,
+        };
+        let data = file.metadata()?;
+        Ok(Some(Self { file, identity: (data.dev(), data.ino()), partial: Vec::new() }))
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        self.identity == other.identity
+    }
+
+    fn read(&mut self, events: &mut Vec<Event>) -> io::Result<()> {
+        let mut text = std::mem::take(&mut self.partial);
+        self.file.read_to_end(&mut text)?;
+        let end = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        self.partial = text.split_off(end);
+        let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        // A line that is no event was torn, or written by a later version.
+        events.extend(lines.filter_map(|line| serde_json::from_slice::<Event>(line).ok()));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::event::EventKind;
+    use crate::store::images::tests::store;
+
+    fn event(id: &str) -> Event {
+        Event::new(EventKind::Volume, "create", id)
+    }
+
+    fn ids(reader: &mut EventReader) -> Vec<String> {
+        reader.read().unwrap().into_iter().map(|event| event.id).collect()
+    }
+
+    #[test]
+    fn what_was_written_is_read_once() {
+        let (_dir, store) = store();
+        let mut reader = store.read_events();
+        assert_eq!(ids(&mut reader), [""; 0]);
+        store.record_event(event("a"));
+        store.record_event(event("b").with("driver", "local"));
+        let read = reader.read().unwrap();
+        assert_eq!(read.len(), 2);
+        assert_eq!(read[1].attributes["driver"], "local");
+        assert!(read[0].time > 0 && read[0].time <= read[1].time);
+        assert_eq!(ids(&mut reader), [""; 0]);
+        store.record_event(event("c"));
+        assert_eq!(ids(&mut reader), ["c"]);
+    }
+
+    #[test]
+    fn a_torn_line_spoils_no_other() {
+        let (_dir, store) = store();
+        let mut reader = store.read_events();
+        store.record_event(event("a"));
+        store.append(b"\n{\"t\":1,\"k\":\"vol").unwrap();
+        assert_eq!(ids(&mut reader), ["a"]);
+        store.record_event(event("b"));
+        assert_eq!(ids(&mut reader), ["b"]);
+    }
+
+    #[test]
+    fn the_log_is_bounded_and_a_reader_survives_its_change() {
+        let (_dir, store) = store();
+        let mut reader = store.read_events();
+        let padding = "x".repeat(10 << 10);
+        let mut seen = Vec::new();
+        for n in 0..300 {
+            store.record_event(event(&n.to_string()).with("label", &padding));
+            if n % 7 == 0 {
+                seen.extend(ids(&mut reader));
+            }
+        }
+        seen.extend(ids(&mut reader));
+        assert_eq!(seen, (0..300).map(|n| n.to_string()).collect::<Vec<_>>());
+        let size = |path: &Path| std::fs::metadata(path).unwrap().len();
+        assert!(size(&store.event_log()) + size(&old(&store.event_log())) < 2 * SIZE + 64 * 1024);
+        let kept = ids(&mut store.read_events());
+        assert_eq!(kept.last().unwrap(), "299");
+        assert!(kept.len() > 100 && kept.len() < 300);
+    }
+
+    #[test]
+    fn endless_labels_are_left_out() {
+        let (_dir, store) = store();
+        store.record_event(event("a").with("long", "x".repeat(LONGEST)).with("name", "n"));
+        let read = store.read_events().read().unwrap();
+        assert_eq!(read[0].attributes, [("name".to_owned(), "n".to_owned())].into());
+    }
+
+    #[test]
+    fn writers_do_not_disturb_one_another() {
+        let (_dir, store) = store();
+        std::thread::scope(|scope| {
+            for writer in 0..4 {
+                let store = &store;
+                scope.spawn(move || {
+                    (0..200).for_each(|n| store.record_event(event(&format!("{writer}-{n}"))))
+                });
+            }
+        });
+        assert_eq!(store.read_events().read().unwrap().len(), 800);
+    }
+}
