@@ -3,9 +3,11 @@
 use anyhow::Result;
 
 use super::ps::size_below;
+use super::record;
 use super::remove::remove;
 use crate::error::{Kind, kind_of};
 use crate::model::container::ContainerSpec;
+use crate::model::event::EventKind;
 use crate::model::filter::LabelFilter;
 use crate::sandbox::identity::Identity;
 use crate::store::Store;
@@ -44,6 +46,7 @@ pub fn prune_containers(store: &Store, request: &PruneRequest, identity: &Identi
         remove(store, locked, volumes, identity)?;
         pruned.containers.push(id);
     }
+    record::pruned(store, EventKind::Container, pruned.reclaimed);
     Ok(pruned)
 }
 

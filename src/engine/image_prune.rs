@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 
+use super::record;
 use super::rmi::{Removal, finish_removal};
 use crate::model::digest::Digest;
+use crate::model::event::EventKind;
 use crate::model::filter::LabelFilter;
 use crate::store::{Image, Store};
 
@@ -44,6 +46,7 @@ pub fn prune_images(store: &Store, request: &PruneRequest) -> Result<Removal> {
     }
     let orphans = store.collect_layers()?;
     pruned.reclaimed = orphans.iter().fold(pruned.reclaimed, |sum, layer| sum.saturating_add(layer.size));
+    record::pruned(store, EventKind::Image, pruned.reclaimed);
     Ok(pruned)
 }
 

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
+use super::record;
 use super::state::now;
 use crate::error::{Failure, Kind, invalid};
 use crate::image::registry::http::{Http, Patience, Request};
@@ -74,7 +75,12 @@ pub fn import(
     let config =
         serde_json::to_vec(&config(request, run, &layer.diff_id)).context("writing a configuration")?;
     let names: Vec<(Reference, Option<Digest>)> = name.into_iter().map(|name| (name, None)).collect();
-    store.put_image(&NewImage { config: &config, manifest: None, layers: &[layer], names: &names })
+    let new = NewImage { config: &config, manifest: None, layers: &[layer], names: &names };
+    let id = store.put_image(&new)?;
+    if let Some(image) = store.image(&id)? {
+        record::image(store, "import", &image);
+    }
+    Ok(id)
 }
 
 fn name(request: &ImportRequest) -> Result<Option<Reference>> {

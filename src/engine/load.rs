@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
-use crate::image::archive::read::{self, Archive, Options};
+use super::record;
+use crate::image::archive::read::{Archive, Options, load as load_archive};
 use crate::model::layer::Identity;
 use crate::model::platform::Platform;
 use crate::model::progress::Progress;
@@ -32,19 +33,34 @@ pub fn load(
     identity: Identity,
     progress: &dyn Progress,
 ) -> Result<Vec<Loaded>> {
+    let loaded = read(store, request, identity, progress)?;
+    for one in &loaded {
+        if let Some(image) = store.image(&one.id)? {
+            record::image(store, "load", &image);
+        }
+    }
+    Ok(loaded)
+}
+
+fn read(
+    store: &Store,
+    request: &LoadRequest,
+    identity: Identity,
+    progress: &dyn Progress,
+) -> Result<Vec<Loaded>> {
     let options = Options { identity, platform: request.platform.clone() };
     match &request.input {
         Some(path) => {
             let doing = || format!("cannot load {}", path.display());
             let file = File::open(path).with_context(doing)?;
-            read::load(store, Archive::open(file).with_context(doing)?, &options, progress)
+            load_archive(store, Archive::open(file).with_context(doing)?, &options, progress)
                 .with_context(doing)
         }
         None => {
             let stdin =
                 File::from(rustix::io::dup(rustix::stdio::stdin()).context("cannot read standard input")?);
             let archive = Archive::open(stdin).context("cannot read standard input")?;
-            read::load(store, archive, &options, progress).context("cannot load from standard input")
+            load_archive(store, archive, &options, progress).context("cannot load from standard input")
         }
     }
 }

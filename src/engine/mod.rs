@@ -19,6 +19,7 @@ pub mod namespace;
 mod plan;
 pub mod ps;
 pub mod pull;
+mod record;
 mod remove;
 pub mod rm;
 pub mod rmi;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
+use super::record;
 use crate::error::invalid;
 use crate::image::pull::{Description, PulledImage, Puller, first_that_answers};
 use crate::image::registry::config::Registries;
@@ -165,6 +166,7 @@ impl Task<'_> {
         let before = self.store.name(reference)?.map(|record| record.id);
         let image = self.puller(repository).fetch(described, reference)?;
         let newer = before.as_ref() != Some(&image.id);
+        record::pulled(self.store, reference, &image.id);
         self.progress.line(&format!("Digest: {}", image.digest));
         let name = reference.familiar();
         self.progress.line(&match newer {

@@ -5,6 +5,7 @@
 
 use anyhow::Result;
 
+use super::record;
 use crate::error::{Failure, Kind};
 use crate::model::digest::Digest;
 use crate::model::reference::Reference;
@@ -40,7 +41,7 @@ pub fn remove_image(store: &Store, text: &str, force: bool) -> Result<Removal> {
         // The name may have moved while we waited for the lock.
         if store.find_image(text)?.id == image.id {
             let users = locked.containers()?;
-            let mut removal = Removing { locked: &locked, users, force, lines: Vec::new() };
+            let mut removal = Removing { store, locked: &locked, users, force, lines: Vec::new() };
             let outcome = match named(&image.id, text) {
                 Some(reference) => removal.by_name(&reference)?,
                 None => removal.by_id()?,
@@ -59,8 +60,9 @@ enum Outcome {
 }
 
 pub(super) fn finish_removal(store: &Store, locked: LockedImage) -> Result<Removal> {
-    let lines =
+    let lines: Vec<_> =
         locked.names()?.into_iter().map(|name| Removed::Untagged(name.reference.familiar())).collect();
+    lines.iter().for_each(|_| record::image(store, "untag", locked.image()));
     finish(store, locked, lines, Outcome::Goes)
 }
 
@@ -71,6 +73,7 @@ fn finish(store: &Store, locked: LockedImage, lines: Vec<Removed>, outcome: Outc
     }
     let image = locked.image().clone();
     locked.remove()?;
+    record::image(store, "delete", &image);
     removal.lines.push(Removed::Deleted(image.id.clone()));
     let layers = store.collect_layers()?;
     removal.reclaimed = layers.iter().map(|layer| layer.size).fold(0, u64::saturating_add);
@@ -92,6 +95,7 @@ fn named(id: &Digest, text: &str) -> Option<Reference> {
 }
 
 struct Removing<'a> {
+    store: &'a Store,
     locked: &'a LockedImage,
     users: Vec<ContainerDir>,
     force: bool,
@@ -109,6 +113,7 @@ impl Removing<'_> {
 
     fn untag(&mut self, reference: &Reference) -> Result<()> {
         if self.locked.remove_name(reference)? {
+            record::image(self.store, "untag", self.image());
             self.lines.push(Removed::Untagged(reference.familiar()));
         }
         Ok(())

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
+use super::record;
 use crate::error::{Failure, Kind};
 use crate::image::archive::output::OutputFile;
 use crate::image::archive::write::{Outline, Saved};
@@ -31,7 +32,9 @@ pub fn save(store: &Store, request: &SaveRequest, out: &mut dyn Write) -> Result
     let images = images(store, request)?;
     let outline = Outline::new(store, &images)?;
     enter();
-    outline.write(out).context("cannot write the archive")
+    outline.write(out).context("cannot write the archive")?;
+    record_all(store, &images);
+    Ok(())
 }
 
 /// [`save`] to a file, which appears only when it is complete; a device or a pipe is written to directly.
@@ -42,11 +45,19 @@ pub fn save_to_file(store: &Store, request: &SaveRequest, path: &Path) -> Result
     let doing = || format!("cannot write {}", path.display());
     if path.metadata().is_ok_and(|found| !found.is_file()) {
         let mut file = File::options().write(true).open(path).with_context(doing)?;
-        return outline.write(&mut file).with_context(doing);
+        outline.write(&mut file).with_context(doing)?;
+        record_all(store, &images);
+        return Ok(());
     }
     let unfinished = OutputFile::beside(path).with_context(doing)?;
     outline.write(&mut BufWriter::with_capacity(256 << 10, unfinished.file())).with_context(doing)?;
-    unfinished.rename(path).with_context(doing)
+    unfinished.rename(path).with_context(doing)?;
+    record_all(store, &images);
+    Ok(())
+}
+
+fn record_all(store: &Store, images: &[Saved]) {
+    images.iter().for_each(|saved| record::image(store, "save", &saved.image));
 }
 
 /// Where there is but one id, its own files may deny themselves to it; what cannot be entered is then what cannot be

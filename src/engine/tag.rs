@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use super::record;
 use crate::error::invalid;
 use crate::model::reference::Reference;
 use crate::store::Store;
@@ -14,7 +15,10 @@ pub fn tag(store: &Store, source: &str, target: &str) -> Result<()> {
         return Err(invalid("refusing to create a tag with a digest reference").into());
     }
     let image = store.find_image(source)?;
-    store.set_name(&target.or_latest(), &image.id, None)
+    let target = target.or_latest();
+    store.set_name(&target, &image.id, None)?;
+    record::named_image(store, "tag", &image, &target.familiar());
+    Ok(())
 }
 
 #[cfg(test)]

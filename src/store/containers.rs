@@ -15,6 +15,7 @@ use super::remove::Retired;
 use super::{Store, list_dir, random_hex, read_record, with_dir};
 use crate::error::{Failure, Kind, invalid, kind_of, not_found};
 use crate::model::container::{ContainerSpec, MountSource};
+use crate::model::event::Event;
 
 /// A container that is there.
 #[derive(Clone, Debug)]
@@ -226,7 +227,11 @@ impl Store {
         if std::fs::read_link(&link).is_ok_and(|target| target == Path::new(&container.spec.id)) {
             atomic::ignore_missing(std::fs::remove_file(&link)).with_context(doing)?;
         }
-        self.retire(&container.path).with_context(doing)
+        let retired = self.retire(&container.path).with_context(doing)?;
+        if let Some(now) = now {
+            self.record_event(Event::of_container(&now.spec, "destroy"));
+        }
+        Ok(retired)
     }
 
     /// All containers, in order of their IDs.

@@ -11,6 +11,7 @@ use super::lock::{Lock, Mode};
 use super::{ContainerDir, Store, list_dir, now, random_hex, read_record};
 use crate::error::{Failure, Kind, invalid, not_found};
 use crate::model::container::MountSource;
+use crate::model::event::{Event, EventKind};
 
 /// What is known of a volume.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,7 +71,10 @@ impl Store {
             .and_then(|()| atomic::write_json(&temp.path().join("volume.json"), &record, Durability::Passing))
             .with_context(doing)?;
         match temp.rename_to(&self.volumes_dir().join(&record.name)) {
-            Ok(()) => Ok(record),
+            Ok(()) => {
+                self.record_event(event("create", &record.name));
+                Ok(record)
+            }
             Err(error) => match self.volume(&record.name)? {
                 Some(existing) => Ok(existing),
                 None => Err(error).with_context(doing),
@@ -112,13 +116,21 @@ impl Store {
         let doing = || format!("cannot remove volume {name}");
         self.discard(&self.volumes_dir().join(name)).with_context(doing)?;
         lock.remove_file().with_context(doing)?;
-        if found { Ok(()) } else { Err(not_found(format!("get {name}: no such volume")).into()) }
+        if !found {
+            return Err(not_found(format!("get {name}: no such volume")).into());
+        }
+        self.record_event(event("destroy", name));
+        Ok(())
     }
 
     fn lock_volume(&self, name: &str, mode: Mode) -> anyhow::Result<Lock> {
         Lock::acquire(&self.lock_path("volume", name), mode)
             .with_context(|| format!("cannot lock volume {name}"))
     }
+}
+
+fn event(action: &str, name: &str) -> Event {
+    Event::new(EventKind::Volume, action, name).with("driver", "local")
 }
 
 /// A new name for an anonymous volume.

@@ -1,0 +1,39 @@
+//! What the log of events says about images, as docker says it.
+
+use crate::model::digest::Digest;
+use crate::model::event::{Event, EventKind};
+use crate::model::reference::Reference;
+use crate::store::{Image, Store};
+
+/// Something happened to an image that is there.
+pub(super) fn image(store: &Store, action: &str, image: &Image) {
+    named_image(store, action, image, image.id.as_str());
+}
+
+/// Something happened to an image that has to do with the name `name`.
+pub(super) fn named_image(store: &Store, action: &str, image: &Image, name: &str) {
+    let event = Event::new(EventKind::Image, action, image.id.as_str()).with("name", name);
+    store.record_event(with_labels(event, image));
+}
+
+/// The image `id` was pulled by `reference`, which is what docker calls it by here.
+pub(super) fn pulled(store: &Store, reference: &Reference, id: &Digest) {
+    let event = Event::new(EventKind::Image, "pull", reference.familiar());
+    let event = event.with("name", reference.familiar_name());
+    store.record_event(match store.image(id) {
+        Ok(Some(image)) => with_labels(event, &image),
+        _ => event,
+    });
+}
+
+fn with_labels(event: Event, image: &Image) -> Event {
+    match &image.config.config.labels {
+        Some(labels) => event.labelled(labels),
+        None => event,
+    }
+}
+
+/// Objects of a kind that nothing used were removed; `reclaimed` is the number of bytes they had.
+pub(super) fn pruned(store: &Store, kind: EventKind, reclaimed: u64) {
+    store.record_event(Event::new(kind, "prune", "").with("reclaimed", reclaimed.to_string()));
+}

@@ -1,0 +1,99 @@
+//! `events`: what happened is told, and what happens is told as it does.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use support::{Dhow, Output, each_mode};
+
+/// Type, action and name of everything so far.
+fn history(dhow: &Dhow, options: &str) -> Vec<String> {
+    let format = "{{.Type}} {{.Action}} {{.Actor.Attributes.name}}";
+    dhow.cmd("events --since 0 --until 0s")
+        .args(options.split_whitespace())
+        .args(["--format", format])
+        .ok()
+        .lines()
+}
+
+fn id_of(dhow: &Dhow, image: &str) -> String {
+    dhow.cmd("images --no-trunc -q").arg(image).ok().out()
+}
+
+each_mode! {
+    fn images_are_told_of(dhow) {
+        dhow.with_busybox();
+        let id = id_of(dhow, "busybox");
+        dhow.cmd("tag busybox example.org/other:1").ok();
+        dhow.cmd("save -o /dev/null busybox").ok();
+        dhow.cmd("rmi example.org/other:1").ok();
+        dhow.cmd("rmi busybox").ok();
+        let expected = [
+            format!("image load {id}"), "image tag example.org/other:1".into(), format!("image save {id}"),
+            format!("image untag {id}"), format!("image untag {id}"), format!("image delete {id}"),
+        ];
+        assert_eq!(history(dhow, ""), expected);
+        assert_eq!(history(dhow, "--filter image=example.org/other"), expected[1..2]);
+        assert_eq!(history(dhow, "--filter event=delete --filter event=save"), [expected[2].as_str(), expected[5].as_str()]);
+        assert_eq!(history(dhow, "--filter type=network"), [""; 0]);
+        dhow.cmd("events --filter colour=red").fails(1, &["invalid filter 'colour'"]);
+        dhow.cmd("events --since 5 --until 4").fails(1, &["cannot be after"]);
+        dhow.cmd("events --since noon").fails(1, &["noon"]);
+    }
+
+    fn lines_and_json_are_dockers(dhow) {
+        dhow.with_busybox();
+        let id = id_of(dhow, "busybox");
+        let line = dhow.cmd("events --since 1h --until 0s").env("TZ", "UTC").ok().out();
+        let (time, rest) = line.split_once(' ').unwrap();
+        assert_eq!(rest, format!("image load {id} (name={id})"));
+        assert!(time.len() == 30 && time.ends_with('Z') && time.as_bytes()[19] == b'.', "{time}");
+        let json = dhow.cmd("events --since 1h --until 0s --format json").ok().out();
+        let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!((&value["Type"], &value["status"], &value["scope"]), (&"image".into(), &"load".into(), &"local".into()));
+        assert_eq!(value["timeNano"].as_i64().unwrap() / 1_000_000_000, value["time"].as_i64().unwrap());
+    }
+
+    fn a_follower_sees_what_happens_across_a_change_of_the_log(dhow) {
+        dhow.with_busybox();
+        let follower = dhow.cmd("events --since 0").start();
+        follower.expect("image load");
+        dhow.cmd("tag busybox first").ok();
+        follower.expect("name=first:latest");
+        // As if much had happened: the next event fills the log.
+        let path = dhow.root().join("events/log");
+        let line = format!("\n{{\"t\":1,\"k\":\"volume\",\"a\":\"create\",\"id\":\"{}\"}}\n", "x".repeat(1000));
+        std::fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(line.repeat(1100).as_bytes()).unwrap();
+        dhow.cmd("tag busybox second").ok();
+        follower.expect("name=second:latest");
+        assert!(!path.exists() && path.with_extension("old").exists(), "the log has begun anew");
+        dhow.cmd("tag busybox third").ok();
+        follower.expect("name=third:latest");
+        follower.signal(Signal::INT);
+        assert_eq!(follower.wait().code, 130);
+        assert!(history(dhow, "--filter event=tag").len() == 3, "history reaches back over the change");
+    }
+
+    fn a_follower_ends_at_its_time(dhow) {
+        dhow.with_busybox();
+        let begun = Instant::now();
+        let Output { code, stdout, .. } = dhow.cmd("events --since 0 --until -1s").output();
+        assert_eq!(code, 0);
+        assert!(String::from_utf8(stdout).unwrap().contains("image load"));
+        assert!(begun.elapsed() >= Duration::from_secs(1));
+    }
+
+    fn removal_of_a_container_is_told(dhow) {
+        dhow.with_busybox();
+        dhow.cmd("run --network none --name gone -l tier=back busybox true").ok();
+        dhow.cmd("rm gone").ok();
+        let line = dhow.cmd("events --since 0 --until 0s --filter container=gone --filter event=destroy").ok().out();
+        assert!(line.ends_with("(image=busybox, name=gone, tier=back)"), "{line}");
+        assert_eq!(history(dhow, "--filter label=tier=back --filter event=destroy"), ["container destroy gone"]);
+        assert_eq!(history(dhow, "--filter label=tier=front"), [""; 0]);
+        dhow.settle();
+    }
+}
