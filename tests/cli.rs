@@ -96,8 +96,6 @@ each_mode! {
         let output = dhow.cmd("run --rm --network none -m 64m --pids-limit -1 --cpus 1.5 dhow.local/demo").output();
         assert_eq!(output.code, 0, "{}", output.err());
         assert_eq!(output.err().matches("WARNING").count(), 1, "{}", output.err());
-        assert!(output.err().contains("--cpus, --memory"), "{}", output.err());
-        assert!(!output.err().contains("--pids-limit"), "no limit was asked for: {}", output.err());
     }
 
     fn containers_are_listed_and_removed(dhow) {

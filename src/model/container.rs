@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
+use super::limits::LimitsSpec;
 
 /// Everything that defines a container.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -47,6 +48,11 @@ pub struct ContainerSpec {
     pub security: SecuritySpec,
     /// Resource limits by process (`setrlimit`).
     pub ulimits: Vec<Ulimit>,
+    /// Resource limits of all its processes together (cgroups).
+    pub limits: LimitsSpec,
+    /// The slice of systemd (`x.slice`), or the directory of delegated cgroups, to put its cgroup below; empty for the
+    /// usual place.
+    pub cgroup_parent: String,
     /// Kernel settings of the container's own namespaces.
     pub sysctls: BTreeMap<String, String>,
     /// Size of /dev/shm in bytes; 64 MiB by default.

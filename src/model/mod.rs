@@ -16,6 +16,7 @@ pub mod hosts;
 pub mod image;
 pub mod key_value;
 pub mod layer;
+pub mod limits;
 pub mod mount;
 pub mod mount_flag;
 pub mod name;

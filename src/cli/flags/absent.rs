@@ -6,7 +6,6 @@ use super::table::{Known, Shape, asked, augment};
 use crate::error::{Failure, unsupported};
 
 const TABLE: &[Known] = &[
-    Known::new("cgroup-parent", Shape::Text).harmless(&[""]),
     Known::new("detach", Shape::Switch).short('d'),
     Known::new("expose", Shape::Text),
     Known::new("gpus", Shape::Text),

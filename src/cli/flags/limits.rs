@@ -1,73 +1,193 @@
-//! Resource limits by cgroup: checked, and said to be discarded, as docker does where no cgroup is delegated.
+//! Flags about what a container may take of the machine.
 
-use clap::{ArgMatches, Args, Command, FromArgMatches};
+use clap::Args;
 
-use super::table::{Known, Shape, asked, augment};
+use crate::cli::entry::Context;
+use crate::cli::report;
+use crate::error::{Failure, invalid, unsupported};
+use crate::model::bytes;
+use crate::model::container::ContainerSpec;
+use crate::model::limits::{
+    DeviceRate, DeviceWeight, LimitsSpec, check_device_rule, parse_cpus, parse_iops, parse_swap,
+};
 
-const TABLE: &[Known] = &[
-    Known::new("blkio-weight", Shape::Integer).harmless(&["0"]),
-    Known::new("blkio-weight-device", Shape::Text),
-    Known::new("cpu-count", Shape::Integer).harmless(&["0"]),
-    Known::new("cpu-percent", Shape::Integer).harmless(&["0"]),
-    Known::new("cpu-period", Shape::Integer).harmless(&["0"]),
-    Known::new("cpu-quota", Shape::Integer).harmless(&["0", "-1"]),
-    Known::new("cpu-rt-period", Shape::Integer).harmless(&["0"]),
-    Known::new("cpu-rt-runtime", Shape::Integer).harmless(&["0"]),
-    Known::new("cpu-shares", Shape::Integer).short('c').harmless(&["0"]),
-    Known::new("cpus", Shape::Decimal).harmless(&["0"]),
-    Known::new("cpuset-cpus", Shape::Text).harmless(&[""]),
-    Known::new("cpuset-mems", Shape::Text).harmless(&[""]),
-    Known::new("device-cgroup-rule", Shape::Text),
-    Known::new("device-read-bps", Shape::Text),
-    Known::new("device-read-iops", Shape::Text),
-    Known::new("device-write-bps", Shape::Text),
-    Known::new("device-write-iops", Shape::Text),
-    Known::new("io-maxbandwidth", Shape::Bytes).harmless(&["0"]),
-    Known::new("io-maxiops", Shape::Integer).harmless(&["0"]),
-    Known::new("kernel-memory", Shape::Bytes).harmless(&["0"]),
-    Known::new("memory", Shape::Bytes).short('m').harmless(&["0"]),
-    Known::new("memory-reservation", Shape::Bytes).harmless(&["0"]),
-    Known::new("memory-swap", Shape::BytesOrUnlimited).harmless(&["0", "-1"]),
-    Known::new("memory-swappiness", Shape::Integer).harmless(&["-1"]),
-    Known::new("oom-kill-disable", Shape::Switch),
-    Known::new("pids-limit", Shape::Integer).harmless(&["0", "-1"]),
-];
+/// The limits that can be changed while a container runs.
+#[derive(Args)]
+pub(crate) struct ChangeableLimits {
+    /// Weight of disk access against others, 10 to 1000, or 0 for none
+    #[arg(long, value_name = "WEIGHT", default_value = "0", hide_default_value = true)]
+    blkio_weight: u16,
+    /// Microseconds of a period of the processor scheduler
+    #[arg(long, value_name = "MICROSECONDS", default_value = "0", hide_default_value = true)]
+    cpu_period: u64,
+    /// Microseconds of processor time in each period
+    #[arg(long, value_name = "MICROSECONDS", default_value = "0", hide_default_value = true)]
+    cpu_quota: i64,
+    /// Period of real-time scheduling: control groups of version 2 have none
+    #[arg(long, value_name = "MICROSECONDS", default_value = "0", hide_default_value = true)]
+    cpu_rt_period: i64,
+    /// Processor time for real-time scheduling: control groups of version 2 have none
+    #[arg(long, value_name = "MICROSECONDS", default_value = "0", hide_default_value = true)]
+    cpu_rt_runtime: i64,
+    /// Weight of processor time against others, 1024 being the usual one
+    #[arg(short, long, value_name = "WEIGHT", default_value = "0", hide_default_value = true)]
+    cpu_shares: i64,
+    /// Number of processors, with a fraction
+    #[arg(long, value_name = "NUMBER", value_parser = parse_cpus)]
+    cpus: Option<u64>,
+    /// Processors that may be used, as in 0-2,4
+    #[arg(long, value_name = "LIST", default_value = "", hide_default_value = true)]
+    cpuset_cpus: String,
+    /// Memory nodes that may be used, as in 0,1
+    #[arg(long, value_name = "LIST", default_value = "", hide_default_value = true)]
+    cpuset_mems: String,
+    /// Memory of the kernel: control groups of version 2 count it with the rest
+    #[arg(long, value_name = "SIZE", value_parser = bytes::parse, hide = true)]
+    kernel_memory: Option<u64>,
+    /// Memory
+    #[arg(short, long, value_name = "SIZE", value_parser = bytes::parse)]
+    memory: Option<u64>,
+    /// Memory that is left to the container when memory gets scarce
+    #[arg(long, value_name = "SIZE", value_parser = bytes::parse)]
+    memory_reservation: Option<u64>,
+    /// Memory and swap space together, or -1 for as much swap space as there is
+    #[arg(long, value_name = "SIZE", value_parser = parse_swap)]
+    memory_swap: Option<i64>,
+    /// Number of processes and threads, or -1 for no limit
+    #[arg(long, value_name = "NUMBER")]
+    pids_limit: Option<i64>,
+}
 
-/// The limits asked for.
+impl ChangeableLimits {
+    /// The limits asked for, and what has to be said about those that control groups of version 2 do not have.
+    pub(crate) fn into_limits(self) -> Result<(LimitsSpec, Vec<&'static str>), Failure> {
+        if self.cpu_rt_period != 0 || self.cpu_rt_runtime != 0 {
+            return Err(unsupported("kernel does not support CPU real-time scheduler"));
+        }
+        let cpu_shares = u64::try_from(self.cpu_shares).map_err(|_| {
+            invalid(format!("invalid CPU shares ({}): value must be a positive integer", self.cpu_shares))
+        })?;
+        let mut warnings = Vec::new();
+        if self.kernel_memory.is_some_and(|size| size > 0) {
+            warnings.push("Your kernel does not support kernel memory limit capabilities or the cgroup is not mounted. Limitation discarded.");
+        }
+        let limits = LimitsSpec {
+            memory: self.memory.unwrap_or_default(),
+            memory_swap: self.memory_swap.unwrap_or_default(),
+            memory_reservation: self.memory_reservation.unwrap_or_default(),
+            nano_cpus: self.cpus.unwrap_or_default(),
+            cpu_period: self.cpu_period,
+            cpu_quota: self.cpu_quota,
+            cpu_shares,
+            cpuset_cpus: self.cpuset_cpus,
+            cpuset_mems: self.cpuset_mems,
+            pids: self.pids_limit.filter(|limit| *limit != 0),
+            blkio_weight: self.blkio_weight,
+            ..LimitsSpec::default()
+        };
+        Ok((limits, warnings))
+    }
+}
+
+/// All limits.
+#[derive(Args)]
 pub(crate) struct LimitFlags {
-    asked: Vec<&'static str>,
+    #[command(flatten)]
+    changeable: ChangeableLimits,
+    /// Weight of access to one disk, PATH:WEIGHT
+    #[arg(long, value_name = "WEIGHT")]
+    blkio_weight_device: Vec<DeviceWeight>,
+    /// Slice of systemd, or directory of delegated control groups, to put the container's own below
+    #[arg(long, value_name = "PARENT", default_value = "", hide_default_value = true)]
+    cgroup_parent: String,
+    /// Processors: for Windows only
+    #[arg(long, value_name = "NUMBER", hide = true)]
+    cpu_count: Option<i64>,
+    /// Share of the processors: for Windows only
+    #[arg(long, value_name = "PERCENT", hide = true)]
+    cpu_percent: Option<i64>,
+    /// Rule for a group of devices: only root can set one
+    #[arg(long, value_name = "RULE", value_parser = check_device_rule)]
+    device_cgroup_rule: Vec<String>,
+    /// Bytes read from a device each second, PATH:SIZE
+    #[arg(long, value_name = "RATE")]
+    device_read_bps: Vec<DeviceRate>,
+    /// Reads of a device each second, PATH:NUMBER
+    #[arg(long, value_name = "RATE", value_parser = parse_iops)]
+    device_read_iops: Vec<DeviceRate>,
+    /// Bytes written to a device each second, PATH:SIZE
+    #[arg(long, value_name = "RATE")]
+    device_write_bps: Vec<DeviceRate>,
+    /// Writes to a device each second, PATH:NUMBER
+    #[arg(long, value_name = "RATE", value_parser = parse_iops)]
+    device_write_iops: Vec<DeviceRate>,
+    /// Rate of disk access: for Windows only
+    #[arg(long, value_name = "SIZE", value_parser = bytes::parse, hide = true)]
+    io_maxbandwidth: Option<u64>,
+    /// Number of disk accesses: for Windows only
+    #[arg(long, value_name = "NUMBER", hide = true)]
+    io_maxiops: Option<u64>,
+    /// Readiness to swap: control groups of version 2 have none of their own
+    #[arg(long, value_name = "NUMBER", default_value = "-1", hide_default_value = true)]
+    memory_swappiness: i64,
+    /// Do not kill when memory runs out: control groups of version 2 cannot
+    #[arg(long)]
+    oom_kill_disable: bool,
 }
 
 impl LimitFlags {
-    /// The line that says which limits do not hold.
-    pub(crate) fn warning(&self) -> Option<String> {
-        let names: Vec<_> = self.asked.iter().map(|name| format!("--{name}")).collect();
-        (!names.is_empty()).then(|| {
-            format!(
-                "{}: not applied, as this version sets no cgroup limits. Limitation discarded.",
-                names.join(", ")
-            )
-        })
-    }
-}
-
-impl FromArgMatches for LimitFlags {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        Ok(Self { asked: asked(matches, TABLE) })
-    }
-
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        self.asked = asked(matches, TABLE);
+    pub(super) fn fill(self, spec: &mut ContainerSpec, context: &Context) -> anyhow::Result<()> {
+        self.refuse_windows()?;
+        let mut more = Vec::new();
+        if self.memory_swappiness != -1 {
+            if !(0..=100).contains(&self.memory_swappiness) {
+                let message = "Valid memory swappiness range is 0-100";
+                return Err(invalid(format!("invalid value: {}. {message}", self.memory_swappiness)).into());
+            }
+            more.push("Your kernel does not support memory swappiness capabilities or the cgroup is not mounted. Memory swappiness discarded.");
+        }
+        if self.oom_kill_disable {
+            more.push("Your kernel does not support OomKillDisable. OomKillDisable discarded.");
+        }
+        if !self.device_cgroup_rule.is_empty() {
+            more.push("--device-cgroup-rule: only root can set rules for devices; the rights of the nodes themselves hold. Rule discarded.");
+        }
+        let (limits, warnings) = self.changeable.into_limits()?;
+        let mut limits = LimitsSpec {
+            blkio_weight_device: self.blkio_weight_device,
+            read_bps: self.device_read_bps,
+            write_bps: self.device_write_bps,
+            read_iops: self.device_read_iops,
+            write_iops: self.device_write_iops,
+            ..limits
+        };
+        limits.check()?;
+        limits.complete();
+        for warning in more.iter().chain(&warnings) {
+            report::warn(context, warning);
+        }
+        if !limits.is_empty() {
+            report::warn(context, "This version sets no cgroup limits. Limitation discarded.");
+        }
+        spec.limits = limits;
+        spec.cgroup_parent = self.cgroup_parent;
         Ok(())
     }
-}
 
-impl Args for LimitFlags {
-    fn augment_args(command: Command) -> Command {
-        augment(command, TABLE, "Resource limit: checked, but not applied by this version", false)
-    }
-
-    fn augment_args_for_update(command: Command) -> Command {
-        Self::augment_args(command)
+    /// What docker says when one of these is given, whatever its value.
+    fn refuse_windows(&self) -> Result<(), Failure> {
+        let given = [
+            ("cpu-count", self.cpu_count.is_some()),
+            ("cpu-percent", self.cpu_percent.is_some()),
+            ("io-maxbandwidth", self.io_maxbandwidth.is_some()),
+            ("io-maxiops", self.io_maxiops.is_some()),
+        ];
+        match given.iter().find(|(_, given)| *given) {
+            Some((name, _)) => Err(unsupported(format!(
+                "\"--{name}\" is only supported on a Docker daemon running on windows, but the Docker daemon is \
+                 running on linux"
+            ))),
+            None => Ok(()),
+        }
     }
 }

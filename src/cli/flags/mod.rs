@@ -57,9 +57,6 @@ impl ContainerFlags {
     /// Checks everything that needs neither the image nor the machine, and makes the request.
     pub(crate) fn into_request(mut self, context: &Context) -> anyhow::Result<RunRequest> {
         self.absent.check()?;
-        if let Some(warning) = self.limits.warning() {
-            report::warn(context, &warning);
-        }
         let image = self.take_image(context)?;
         if self.platform.is_none() && image.is_some() {
             self.platform = environment::default_platform()?;
@@ -76,6 +73,7 @@ impl ContainerFlags {
         self.security.fill(&mut spec)?;
         self.namespaces.fill(&mut spec)?;
         self.network.fill(&mut spec)?;
+        self.limits.fill(&mut spec, context)?;
         for device in spec.devices.iter().filter(|device| device.permissions != "rwm") {
             let message = format!(
                 "--device {}: only a device cgroup could limit it to `{}`; the rights of the node itself hold",

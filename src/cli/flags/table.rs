@@ -3,7 +3,7 @@
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use crate::model::{bytes, duration};
+use crate::model::duration;
 
 /// A flag of a table.
 pub(crate) struct Known {
@@ -22,14 +22,8 @@ pub(crate) struct Known {
 pub(crate) enum Shape {
     /// True or false.
     Switch,
-    /// A size.
-    Bytes,
-    /// A size, or -1.
-    BytesOrUnlimited,
     /// A whole number.
     Integer,
-    /// A number with a fraction.
-    Decimal,
     /// A span of time.
     Duration,
     /// Any text.
@@ -89,16 +83,7 @@ pub(crate) fn asked(matches: &ArgMatches, table: &[Known]) -> Vec<&'static str> 
 
 fn checker(shape: Shape) -> fn(&str) -> Result<String, String> {
     match shape {
-        Shape::Bytes => |text| bytes::parse(text).map(|_| text.to_owned()).map_err(|why| why.to_string()),
-        Shape::BytesOrUnlimited => |text| match text {
-            "-1" => Ok(text.to_owned()),
-            _ => bytes::parse(text).map(|_| text.to_owned()).map_err(|why| why.to_string()),
-        },
         Shape::Integer => |text| text.parse::<i64>().map(|_| text.to_owned()).map_err(|why| why.to_string()),
-        Shape::Decimal => |text| match text.parse::<f64>() {
-            Ok(number) if number.is_finite() && number >= 0.0 => Ok(text.to_owned()),
-            _ => Err("a number such as 1.5 is expected".into()),
-        },
         Shape::Duration => {
             |text| duration::parse(text).map(|_| text.to_owned()).map_err(|why| why.to_string())
         }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::resources::Resources;
 use crate::model::container::{
-    ContainerSpec, DeviceSpec, IpcMode, MountSource, MountSpec, Seccomp, SecuritySpec, Ulimit, UsernsMode,
+    ContainerSpec, IpcMode, MountSource, MountSpec, Seccomp, SecuritySpec, Ulimit, UsernsMode,
 };
 
 /// docker's default, in bytes.
@@ -43,7 +44,8 @@ pub(super) struct HostConfig {
     shm_size: u64,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     sysctls: BTreeMap<String, String>,
-    devices: Vec<Device>,
+    #[serde(flatten)]
+    resources: Resources,
     ulimits: Vec<Limit>,
     init: bool,
 }
@@ -53,14 +55,6 @@ pub(super) struct HostConfig {
 struct RestartPolicy {
     name: &'static str,
     maximum_retry_count: u32,
-}
-
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct Device {
-    path_on_host: String,
-    path_in_container: String,
-    cgroup_permissions: String,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -104,7 +98,7 @@ pub(super) fn host_config(spec: &ContainerSpec, network: &'static str) -> HostCo
         userns_mode: userns(&namespaces.userns),
         shm_size: spec.shm_size.unwrap_or(SHM_SIZE),
         sysctls: spec.sysctls.clone(),
-        devices: spec.devices.iter().map(device).collect(),
+        resources: Resources::of(spec),
         ulimits: spec.ulimits.iter().map(limit).collect(),
         init: spec.init,
     }
@@ -154,14 +148,6 @@ fn userns(mode: &UsernsMode) -> String {
         UsernsMode::Host => "host".into(),
         UsernsMode::Auto => "auto".into(),
         UsernsMode::NoMap => "nomap".into(),
-    }
-}
-
-fn device(device: &DeviceSpec) -> Device {
-    Device {
-        path_on_host: device.host.display().to_string(),
-        path_in_container: device.container.clone(),
-        cgroup_permissions: device.permissions.clone(),
     }
 }
 

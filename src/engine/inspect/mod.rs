@@ -3,6 +3,7 @@
 mod container;
 mod host;
 mod image;
+mod resources;
 mod volume;
 
 use anyhow::Result;

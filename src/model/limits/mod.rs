@@ -1,0 +1,327 @@
+//! What a container may take of the machine's memory, processors, processes and disks: docker's rules for it.
+
+mod device;
+mod list;
+
+pub use device::{DeviceRate, DeviceWeight, check_device_rule, parse_iops};
+pub use list::parse_list;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Failure, invalid};
+
+/// The least memory that docker lets a container have: 6 MiB.
+const LEAST_MEMORY: u64 = 6 << 20;
+/// Length of a period of the processor scheduler where only the share of it was asked for, in microseconds.
+const PERIOD: u64 = 100_000;
+
+/// Limits as asked. Zero, an empty text or list, and `None` mean that nothing was.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LimitsSpec {
+    /// Bytes of memory.
+    pub memory: u64,
+    /// Bytes of memory and swap space together; -1 for as much swap as there is.
+    pub memory_swap: i64,
+    /// Bytes of memory that are left to the container when memory gets scarce.
+    pub memory_reservation: u64,
+    /// Billionths of a processor.
+    pub nano_cpus: u64,
+    /// Microseconds of a period of the processor scheduler.
+    pub cpu_period: u64,
+    /// Microseconds of processor time in each period; negative for no limit.
+    pub cpu_quota: i64,
+    /// Weight against others, 1024 being the usual one.
+    pub cpu_shares: u64,
+    /// Processors that may be used: `0-2,4`.
+    pub cpuset_cpus: String,
+    /// Memory nodes that may be used: `0,1`.
+    pub cpuset_mems: String,
+    /// Number of processes and threads; zero and less for no limit.
+    pub pids: Option<i64>,
+    /// Weight of disk access against others, 10 to 1000.
+    pub blkio_weight: u16,
+    /// The same for single disks.
+    pub blkio_weight_device: Vec<DeviceWeight>,
+    /// Bytes read each second.
+    pub read_bps: Vec<DeviceRate>,
+    /// Bytes written each second.
+    pub write_bps: Vec<DeviceRate>,
+    /// Reads each second.
+    pub read_iops: Vec<DeviceRate>,
+    /// Writes each second.
+    pub write_iops: Vec<DeviceRate>,
+}
+
+impl LimitsSpec {
+    /// Whether nothing was asked, so that no cgroup is needed.
+    pub fn is_empty(&self) -> bool {
+        let unlimited = Self { pids: self.pids.filter(|limit| *limit > 0), ..self.clone() };
+        unlimited == Self::default()
+    }
+
+    /// Checks what can be checked without the machine, as docker does when it makes a container.
+    pub fn check(&self) -> Result<(), Failure> {
+        self.check_change()?;
+        if self.memory == 0 && self.memory_swap > 0 {
+            return Err(invalid(
+                "You should always set the Memory limit when using Memoryswap limit, see usage",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Checks limits that are to be laid over those of a container.
+    pub fn check_change(&self) -> Result<(), Failure> {
+        self.check_memory()?;
+        self.check_cpu()?;
+        parse_list(&self.cpuset_cpus).map_err(|_| bad_list(&self.cpuset_cpus, "cpus"))?;
+        parse_list(&self.cpuset_mems).map_err(|_| bad_list(&self.cpuset_mems, "mems"))?;
+        if self.blkio_weight > 0 && !(10..=1000).contains(&self.blkio_weight) {
+            return Err(invalid("Range of blkio weight is from 10 to 1000"));
+        }
+        Ok(())
+    }
+
+    fn check_memory(&self) -> Result<(), Failure> {
+        let too_small = |size: u64| size != 0 && size < LEAST_MEMORY;
+        if too_small(self.memory) {
+            return Err(invalid("Minimum memory limit allowed is 6MB"));
+        }
+        if self.memory > 0 && u64::try_from(self.memory_swap).is_ok_and(|both| 0 < both && both < self.memory)
+        {
+            return Err(invalid("Minimum memoryswap limit should be larger than memory limit, see usage"));
+        }
+        if too_small(self.memory_reservation) {
+            return Err(invalid("Minimum memory reservation allowed is 6MB"));
+        }
+        if self.memory > 0 && self.memory < self.memory_reservation {
+            return Err(invalid(
+                "Minimum memory limit can not be less than memory reservation limit, see usage",
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_cpu(&self) -> Result<(), Failure> {
+        if self.nano_cpus > 0 && self.cpu_period > 0 {
+            return Err(invalid("Conflicting options: Nano CPUs and CPU Period cannot both be set"));
+        }
+        if self.nano_cpus > 0 && self.cpu_quota > 0 {
+            return Err(invalid("Conflicting options: Nano CPUs and CPU Quota cannot both be set"));
+        }
+        if self.cpu_period != 0 && !(1000..=1_000_000).contains(&self.cpu_period) {
+            return Err(invalid(
+                "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)",
+            ));
+        }
+        if self.cpu_quota > 0 && self.cpu_quota < 1000 {
+            return Err(invalid("CPU cfs quota can not be less than 1ms (i.e. 1000)"));
+        }
+        Ok(())
+    }
+
+    /// Fills in what docker adds: swap space as large as the memory.
+    pub fn complete(&mut self) {
+        if self.memory > 0 && self.memory_swap == 0 {
+            self.memory_swap = i64::try_from(self.memory.saturating_mul(2)).unwrap_or(-1);
+        }
+    }
+
+    /// These limits with those of `change` that were asked for laid over them, by the rules of docker's `update`.
+    pub fn updated(&self, change: &Self) -> Result<Self, Failure> {
+        self.refuse_mixture(change)?;
+        let mut new = self.clone();
+        if change.memory != 0 {
+            let enough = u64::try_from(self.memory_swap).is_ok_and(|both| 0 < both && both < change.memory);
+            if enough && change.memory_swap == 0 {
+                return Err(invalid(
+                    "Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time",
+                ));
+            }
+            new.memory = change.memory;
+        }
+        lay(&mut new.memory_swap, &change.memory_swap);
+        lay(&mut new.memory_reservation, &change.memory_reservation);
+        lay(&mut new.nano_cpus, &change.nano_cpus);
+        lay(&mut new.cpu_period, &change.cpu_period);
+        lay(&mut new.cpu_quota, &change.cpu_quota);
+        lay(&mut new.cpu_shares, &change.cpu_shares);
+        lay(&mut new.cpuset_cpus, &change.cpuset_cpus);
+        lay(&mut new.cpuset_mems, &change.cpuset_mems);
+        lay(&mut new.blkio_weight, &change.blkio_weight);
+        new.pids = change.pids.or(new.pids);
+        new.check()?;
+        new.complete();
+        Ok(new)
+    }
+
+    /// A share of processors is a period and a quota in other words, so only one of the two can be changed.
+    fn refuse_mixture(&self, change: &Self) -> Result<(), Failure> {
+        let conflict = |change: &str, present: &str| {
+            Err(invalid(format!(
+                "Conflicting options: {change} cannot be updated as {present} has already been set"
+            )))
+        };
+        match () {
+            () if change.nano_cpus > 0 && self.cpu_period > 0 => conflict("Nano CPUs", "CPU Period"),
+            () if change.nano_cpus > 0 && self.cpu_quota > 0 => conflict("Nano CPUs", "CPU Quota"),
+            () if change.cpu_period > 0 && self.nano_cpus > 0 => conflict("CPU Period", "NanoCPUs"),
+            () if change.cpu_quota > 0 && self.nano_cpus > 0 => conflict("CPU Quota", "NanoCPUs"),
+            () => Ok(()),
+        }
+    }
+
+    /// Processor time as quota and period in microseconds; no quota means no limit. `None` where nothing was asked.
+    pub fn bandwidth(&self) -> Option<(Option<u64>, u64)> {
+        if self.nano_cpus > 0 {
+            let quota = u128::from(self.nano_cpus) * u128::from(PERIOD) / 1_000_000_000;
+            return Some((Some(u64::try_from(quota).unwrap_or(u64::MAX)), PERIOD));
+        }
+        if self.cpu_quota == 0 && self.cpu_period == 0 {
+            return None;
+        }
+        let period = if self.cpu_period == 0 { PERIOD } else { self.cpu_period };
+        Some((u64::try_from(self.cpu_quota).ok().filter(|quota| *quota > 0), period))
+    }
+}
+
+fn lay<T: PartialEq + Default + Clone>(over: &mut T, value: &T) {
+    if *value != T::default() {
+        over.clone_from(value);
+    }
+}
+
+fn bad_list(text: &str, what: &str) -> Failure {
+    invalid(format!("Invalid value {} for cpuset {what}", text.escape_debug()))
+}
+
+/// Reads `--cpus`: a number of processors with at most nine decimals, in billionths.
+pub fn parse_cpus(text: &str) -> Result<u64, Failure> {
+    let malformed = || invalid(format!("failed to parse {} as a rational number", text.escape_debug()));
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+    if (whole.is_empty() && fraction.is_empty()) || !digits(whole) || !digits(fraction) {
+        return Err(malformed());
+    }
+    let fraction = fraction.trim_end_matches('0');
+    if fraction.len() > 9 {
+        return Err(invalid("value is too precise"));
+    }
+    let padded = format!("{}{fraction:0<9}", if whole.is_empty() { "0" } else { whole });
+    padded.parse().map_err(|_| malformed())
+}
+
+/// Reads `--memory-swap`: a size, or -1.
+pub fn parse_swap(text: &str) -> Result<i64, Failure> {
+    if text == "-1" {
+        return Ok(-1);
+    }
+    let size = super::bytes::parse(text)?;
+    i64::try_from(size).map_err(|_| invalid(format!("invalid size: '{}'", text.escape_debug())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MB: u64 = 1 << 20;
+
+    #[test]
+    fn what_docker_refuses_is_refused() {
+        let refused = |limits: LimitsSpec, words: &str| {
+            let message = limits.check().unwrap_err().to_string();
+            assert!(message.contains(words), "{message}");
+        };
+        let of = LimitsSpec::default;
+        refused(LimitsSpec { memory: 6 * MB - 1, ..of() }, "Minimum memory limit allowed is 6MB");
+        refused(
+            LimitsSpec { memory: 64 * MB, memory_swap: 32 << 20, ..of() },
+            "larger than memory limit, see usage",
+        );
+        refused(LimitsSpec { memory_swap: 64 << 20, ..of() }, "always set the Memory limit");
+        refused(LimitsSpec { memory_reservation: MB, ..of() }, "reservation allowed is 6MB");
+        refused(
+            LimitsSpec { memory: 64 * MB, memory_reservation: 65 * MB, ..of() },
+            "less than memory reservation",
+        );
+        refused(LimitsSpec { nano_cpus: 1, cpu_period: 1000, ..of() }, "Nano CPUs and CPU Period");
+        refused(LimitsSpec { nano_cpus: 1, cpu_quota: 1000, ..of() }, "Nano CPUs and CPU Quota");
+        refused(LimitsSpec { cpu_period: 999, ..of() }, "CPU cfs period");
+        refused(LimitsSpec { cpu_quota: 999, ..of() }, "CPU cfs quota");
+        refused(LimitsSpec { cpuset_cpus: "0-".into(), ..of() }, "Invalid value 0- for cpuset cpus");
+        refused(LimitsSpec { cpuset_mems: "x".into(), ..of() }, "Invalid value x for cpuset mems");
+        refused(LimitsSpec { blkio_weight: 9, ..of() }, "from 10 to 1000");
+        LimitsSpec { memory: 6 * MB, memory_swap: -1, cpu_quota: -1, ..of() }.check().unwrap();
+    }
+
+    #[test]
+    fn no_limit_is_no_limit() {
+        assert!(LimitsSpec::default().is_empty());
+        assert!(LimitsSpec { pids: Some(-1), ..Default::default() }.is_empty());
+        assert!(!LimitsSpec { pids: Some(7), ..Default::default() }.is_empty());
+        assert!(!LimitsSpec { cpuset_cpus: "0".into(), ..Default::default() }.is_empty());
+    }
+
+    #[test]
+    fn swap_space_is_as_large_as_the_memory() {
+        let mut limits = LimitsSpec { memory: 64 * MB, ..Default::default() };
+        limits.complete();
+        assert_eq!(limits.memory_swap, 128 << 20);
+    }
+
+    #[test]
+    fn an_update_keeps_what_it_does_not_name() {
+        let base =
+            LimitsSpec { memory: 64 * MB, memory_swap: 128 << 20, pids: Some(9), ..Default::default() };
+        let change = |change: LimitsSpec| base.updated(&change);
+        let of = LimitsSpec::default;
+        let new = change(LimitsSpec { memory: 32 * MB, cpu_shares: 5, ..of() }).unwrap();
+        assert_eq!((new.memory, new.memory_swap, new.cpu_shares, new.pids), (32 * MB, 128 << 20, 5, Some(9)));
+        let error = change(LimitsSpec { memory: 256 * MB, ..of() }).unwrap_err().to_string();
+        assert!(error.contains("update the memoryswap at the same time"), "{error}");
+        change(LimitsSpec { memory: 256 * MB, memory_swap: -1, ..of() }).unwrap();
+        assert_eq!(change(LimitsSpec { pids: Some(-1), ..of() }).unwrap().pids, Some(-1));
+        let fresh = of().updated(&LimitsSpec { memory: 32 * MB, ..of() }).unwrap();
+        assert_eq!(fresh.memory_swap, 64 << 20);
+        let shared = LimitsSpec { nano_cpus: 1, ..of() };
+        let error = shared.updated(&LimitsSpec { cpu_quota: 5000, ..of() }).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "Conflicting options: CPU Quota cannot be updated as NanoCPUs has already been set"
+        );
+    }
+
+    #[test]
+    fn processor_time_in_all_its_spellings() {
+        let of = LimitsSpec::default;
+        assert_eq!(of().bandwidth(), None);
+        assert_eq!(
+            LimitsSpec { nano_cpus: 1_500_000_000, ..of() }.bandwidth(),
+            Some((Some(150_000), 100_000))
+        );
+        assert_eq!(LimitsSpec { cpu_quota: 5000, ..of() }.bandwidth(), Some((Some(5000), 100_000)));
+        assert_eq!(LimitsSpec { cpu_quota: -1, ..of() }.bandwidth(), Some((None, 100_000)));
+        assert_eq!(LimitsSpec { cpu_period: 5000, ..of() }.bandwidth(), Some((None, 5000)));
+    }
+
+    #[test]
+    fn reads_numbers_of_processors() {
+        for (text, nano) in [
+            ("1", 1_000_000_000),
+            ("0.5", 500_000_000),
+            (".5", 500_000_000),
+            ("1.", 1_000_000_000),
+            ("1.50000000000", 1_500_000_000),
+            ("0", 0),
+        ] {
+            assert_eq!(parse_cpus(text).unwrap(), nano, "{text}");
+        }
+        for bad in ["", ".", "x", "-1", "1.0000000001", "1e3", "99999999999999"] {
+            assert!(parse_cpus(bad).is_err(), "{bad}");
+        }
+        assert_eq!(parse_swap("-1").unwrap(), -1);
+        assert_eq!(parse_swap("1k").unwrap(), 1024);
+        assert!(parse_swap("-2").is_err());
+    }
+}
