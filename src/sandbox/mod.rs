@@ -8,6 +8,7 @@ mod init;
 pub mod launch;
 mod overlay;
 pub mod plan;
+pub mod processes;
 mod program;
 pub mod reaper;
 mod rootfs;

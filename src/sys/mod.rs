@@ -4,6 +4,7 @@
 pub mod caps;
 pub mod fs;
 pub mod mount;
+pub mod namespace;
 pub mod net;
 pub mod process;
 pub mod pty;

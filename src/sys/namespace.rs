@@ -1,0 +1,30 @@
+//! Namespaces of other processes: setns(2), ioctl_nsfs(2).
+
+use std::io;
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+
+/// `NS_GET_PARENT` of `linux/nsfs.h`.
+const GET_PARENT: libc::Ioctl = 0xb702;
+
+/// Moves this process, which has one thread, into the namespaces `kinds` (flags of [`super::process::ns`]) of the
+/// process that `pidfd` means, all or none of them (Linux 5.8). A pid namespace is entered by its children only.
+pub fn join(pidfd: BorrowedFd<'_>, kinds: u64) -> io::Result<()> {
+    let kinds = i32::try_from(kinds).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+    // SAFETY: setns takes numbers only; the descriptor is open.
+    let result = unsafe { libc::setns(pidfd.as_raw_fd(), kinds) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The parent of a user or pid namespace; `None` where it is not below one of the caller's own.
+pub fn parent(namespace: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
+    // SAFETY: this ioctl takes no argument; the descriptor is open.
+    let fd = unsafe { libc::ioctl(namespace.as_raw_fd(), GET_PARENT) };
+    if fd >= 0 {
+        // SAFETY: the kernel returned a new descriptor (closed by exec) that nobody else owns.
+        return Ok(Some(unsafe { OwnedFd::from_raw_fd(fd) }));
+    }
+    match io::Error::last_os_error() {
+        error if error.raw_os_error() == Some(libc::EPERM) => Ok(None),
+        error => Err(error),
+    }
+}
