@@ -6,6 +6,7 @@
 
 pub mod pax;
 pub mod sparse;
+pub mod write;
 
 use std::io::{self, BufRead};
 

@@ -1,0 +1,279 @@
+//! Writes the headers of a tar stream: ustar where that can say it, with a PAX extended header before it where not.
+//!
+//! Sparse files go out in GNU's format 1.0, which every reader of PAX headers knows. The same members give the same
+//! bytes everywhere: nothing of the writer's machine or time goes in.
+
+use super::{BLOCK, Kind, Member};
+
+/// What follows the last member.
+pub const END: [u8; 2 * BLOCK as usize] = [0; 2 * BLOCK as usize];
+
+/// The zeros that fill the last block of `size` bytes of content.
+pub fn padding(size: u64) -> &'static [u8] {
+    &END[..(size.wrapping_neg() % BLOCK) as usize]
+}
+
+/// All that comes before the content of `member`: extended headers, header, and the map of a sparse file.
+/// `member.size` bytes of content and their [`padding`] are to follow.
+pub fn header(member: &Member) -> Vec<u8> {
+    let map = member.sparse.as_ref().map(|(_, segments)| {
+        let numbers = segments.iter().flat_map(|segment| [segment.offset, segment.length]);
+        let mut map = format!("{}\n", segments.len()).into_bytes();
+        numbers.for_each(|number| map.extend_from_slice(format!("{number}\n").as_bytes()));
+        map.extend_from_slice(padding(map.len() as u64));
+        map
+    });
+    let stored = member.size + map.as_ref().map_or(0, Vec::len) as u64;
+    let mut block = Block::new(member, stored);
+    let mut records = block.records(member, stored);
+    xattrs(member, &mut records);
+    let mut out = Vec::with_capacity(2048);
+    if !records.is_empty() {
+        let mut extended = Block([0; BLOCK as usize]);
+        extended.common(b"PaxHeaders/member", b'x', 0o644, records.len() as u64);
+        extended.seal();
+        out.extend_from_slice(&extended.0);
+        out.extend_from_slice(&records);
+        out.extend_from_slice(padding(records.len() as u64));
+    }
+    block.seal();
+    out.extend_from_slice(&block.0);
+    out.extend(map.unwrap_or_default());
+    out
+}
+
+fn xattrs(member: &Member, records: &mut Vec<u8>) {
+    for (name, value) in &member.xattrs {
+        // A key ends at the first equals sign, so such a name cannot be said.
+        if !name.contains(&b'=') {
+            record(records, &[b"SCHILY.xattr.", &name[..]].concat(), value);
+        }
+    }
+}
+
+struct Block([u8; BLOCK as usize]);
+
+impl Block {
+    fn new(member: &Member, stored: u64) -> Self {
+        let kind = match member.kind {
+            Kind::File => b'0',
+            Kind::HardLink => b'1',
+            Kind::Symlink => b'2',
+            Kind::Char => b'3',
+            Kind::Block => b'4',
+            Kind::Dir => b'5',
+            Kind::Fifo => b'6',
+            Kind::Other(kind) => kind,
+        };
+        let mut block = Self([0; BLOCK as usize]);
+        block.common(&member.path, kind, member.mode, stored);
+        block
+    }
+
+    fn common(&mut self, path: &[u8], kind: u8, mode: u32, size: u64) {
+        self.text(0, 100, path);
+        self.number(100, 8, mode.into());
+        self.number(108, 8, 0);
+        self.number(116, 8, 0);
+        self.number(124, 12, size);
+        self.number(136, 12, 0);
+        self.text(156, 1, &[kind]);
+        self.text(257, 8, b"ustar\x0000");
+        self.number(329, 8, 0);
+        self.number(337, 8, 0);
+    }
+
+    /// Fills in the rest and returns the records of what does not fit.
+    fn records(&mut self, member: &Member, stored: u64) -> Vec<u8> {
+        let mut records = Vec::new();
+        match &member.sparse {
+            Some((real_size, _)) => {
+                record(&mut records, b"GNU.sparse.major", b"1");
+                record(&mut records, b"GNU.sparse.minor", b"0");
+                record(&mut records, b"GNU.sparse.name", &member.path);
+                record(&mut records, b"GNU.sparse.realsize", real_size.to_string().as_bytes());
+                // Who does not know the format must not take this for the file.
+                self.text(0, 100, b"GNUSparseFile.0/member");
+            }
+            None if !self.name(&member.path) => record(&mut records, b"path", &member.path),
+            None => {}
+        }
+        if !self.text(157, 100, &member.link) || !member.link.is_ascii() {
+            record(&mut records, b"linkpath", &member.link);
+        }
+        if !fits(12, stored) {
+            record(&mut records, b"size", stored.to_string().as_bytes());
+        }
+        for (at, key, id) in [(108, &b"uid"[..], member.uid), (116, b"gid", member.gid)] {
+            if !self.number(at, 8, id.into()) {
+                record(&mut records, key, id.to_string().as_bytes());
+            }
+        }
+        self.time(member, &mut records);
+        if matches!(member.kind, Kind::Char | Kind::Block) {
+            self.number(329, 8, member.device.0.into());
+            self.number(337, 8, member.device.1.into());
+        }
+        records
+    }
+
+    fn time(&mut self, member: &Member, records: &mut Vec<u8>) {
+        let time = member.mtime;
+        let seconds = u64::try_from(time.seconds).unwrap_or_default();
+        if self.number(136, 12, seconds) && time.seconds >= 0 && time.nanos == 0 {
+            return;
+        }
+        // Before 1970 the fraction counts the other way: -0.25 is a quarter of a second before.
+        let (sign, whole, nanos) = match (time.seconds < 0, time.nanos) {
+            (true, nanos @ 1..) => ("-", (time.seconds + 1).unsigned_abs(), 1_000_000_000 - nanos),
+            (negative, nanos) => (if negative { "-" } else { "" }, time.seconds.unsigned_abs(), nanos),
+        };
+        let text = format!("{sign}{whole}.{nanos:09}");
+        record(records, b"mtime", text.trim_end_matches('0').trim_end_matches('.').as_bytes());
+    }
+
+    /// The name, divided where it is long; `false` where that cannot be done.
+    fn name(&mut self, path: &[u8]) -> bool {
+        if !path.is_ascii() || path.len() > 255 {
+            return false;
+        }
+        if path.len() <= 100 {
+            return true;
+        }
+        let divides = |at: &usize| *at > 0 && *at <= 155 && path.len() - at - 1 <= 100 && at + 1 < path.len();
+        let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        let Some(at) = slashes.rev().find(divides) else { return false };
+        self.text(345, 155, &path[..at]);
+        self.text(0, 100, &path[at + 1..]);
+        true
+    }
+
+    /// As much of `text` as there is room for; whether that was all.
+    fn text(&mut self, at: usize, length: usize, text: &[u8]) -> bool {
+        let taken = text.len().min(length);
+        self.0[at..at + length].fill(0);
+        self.0[at..at + taken].copy_from_slice(&text[..taken]);
+        taken == text.len()
+    }
+
+    /// Octal digits and a zero byte; zero, and `false`, where there are too many.
+    fn number(&mut self, at: usize, length: usize, value: u64) -> bool {
+        let fits = fits(length, value);
+        let value = if fits { value } else { 0 };
+        self.text(at, length, format!("{value:0width$o}", width = length - 1).as_bytes());
+        fits
+    }
+
+    fn seal(&mut self) {
+        self.0[148..156].fill(b' ');
+        let sum: u32 = self.0.iter().map(|byte| u32::from(*byte)).sum();
+        self.text(148, 8, format!("{sum:06o}\0 ").as_bytes());
+    }
+}
+
+/// Whether `value` has at most as many octal digits as a field of `length` bytes holds.
+fn fits(length: usize, value: u64) -> bool {
+    value >> (3 * (length - 1)) == 0
+}
+
+/// Adds a record, whose length counts itself.
+fn record(out: &mut Vec<u8>, key: &[u8], value: &[u8]) {
+    let rest = key.len() + value.len() + 3;
+    let mut length = rest;
+    while length != rest + length.to_string().len() {
+        length = rest + length.to_string().len();
+    }
+    out.extend_from_slice(format!("{length} ").as_bytes());
+    out.extend_from_slice(key);
+    out.push(b'=');
+    out.extend_from_slice(value);
+    out.push(b'\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::tar::sparse::Segment;
+    use crate::image::tar::{TarReader, Time};
+
+    fn member(path: &[u8]) -> Member {
+        Member {
+            kind: Kind::File,
+            path: path.to_vec(),
+            link: Vec::new(),
+            mode: 0o4755,
+            uid: 1000,
+            gid: 50,
+            mtime: Time { seconds: 1_600_000_000, nanos: 0 },
+            device: (0, 0),
+            xattrs: Vec::new(),
+            size: 0,
+            sparse: None,
+        }
+    }
+
+    fn through(member: &Member) -> Member {
+        let mut stream = header(member);
+        stream.resize(stream.len() + member.size as usize, b'x');
+        stream.extend_from_slice(padding(member.size));
+        stream.extend_from_slice(&END);
+        assert_eq!(stream.len() % 512, 0);
+        let mut reader = TarReader::new(&stream[..]);
+        let read = reader.next_member().unwrap().unwrap();
+        assert!(reader.next_member().unwrap().is_none());
+        read
+    }
+
+    fn same(a: &Member, b: &Member) {
+        let fields = |m: &Member| {
+            let sparse = m.sparse.clone();
+            let text = (m.path.clone(), m.link.clone(), m.xattrs.clone());
+            (m.kind, text, m.mode, (m.uid, m.gid), m.mtime, m.device, m.size, sparse)
+        };
+        assert_eq!(fields(a), fields(b));
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let long = [&b"d/".repeat(60)[..], b"f"].concat();
+        for path in [&b"f"[..], "größe".as_bytes(), &long, &[b'n'; 140], &[&long[..], &[b'n'; 200]].concat()]
+        {
+            let plain = Member { size: 700, ..member(path) };
+            same(&through(&plain), &plain);
+            let link = Member { kind: Kind::Symlink, link: path.to_vec(), ..member(path) };
+            same(&through(&link), &link);
+        }
+        let large = Member {
+            uid: 4_000_000_000,
+            gid: 3_000_000,
+            xattrs: vec![(b"user.x".to_vec(), b"a\n=\0".to_vec())],
+            ..member(b"f")
+        };
+        same(&through(&large), &large);
+        let device = Member { kind: Kind::Char, device: (1, 3), ..member(b"null") };
+        same(&through(&device), &device);
+    }
+
+    #[test]
+    fn times_have_signs_and_fractions() {
+        for (seconds, nanos) in [(0, 1), (-1, 750_000_000), (-13, 0), (-13, 500_000_000), (1 << 40, 120)] {
+            let moment = Member { mtime: Time { seconds, nanos }, ..member(b"f") };
+            assert_eq!(through(&moment).mtime, moment.mtime);
+        }
+    }
+
+    #[test]
+    fn sparse_files_keep_their_map() {
+        let segments = vec![Segment { offset: 4096, length: 600 }, Segment { offset: 1 << 40, length: 0 }];
+        let sparse = Member { size: 600, sparse: Some((1 << 40, segments)), ..member("große".as_bytes()) };
+        same(&through(&sparse), &sparse);
+    }
+
+    #[test]
+    fn a_large_size_is_said_in_full() {
+        let large = Member { size: 9 << 33, ..member(b"f") };
+        let head = header(&large);
+        let read = TarReader::new(&head[..]).next_member().unwrap().unwrap();
+        assert_eq!(read.size, large.size);
+    }
+}
