@@ -3,6 +3,7 @@
 mod attach;
 pub mod container_prune;
 pub mod demo;
+pub mod diff;
 pub mod events;
 pub mod first_process;
 pub mod history;
@@ -23,6 +24,7 @@ mod record;
 mod remove;
 pub mod rm;
 pub mod rmi;
+mod rootfs_view;
 pub mod run;
 pub mod save;
 pub mod state;

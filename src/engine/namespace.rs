@@ -21,6 +21,16 @@ pub fn enter(environment: &Environment) -> Result<Identity> {
     Ok(identity)
 }
 
+/// As [`enter`]; with one id only it becomes that id's root too, because a file's mode may deny it to its owner.
+pub fn enter_as_root(environment: &Environment) -> Result<Identity> {
+    let identity = enter(environment)?;
+    if !rustix::process::geteuid().is_root() {
+        // What cannot be entered leaves what cannot be read, and reading says so.
+        let _ = identity::enter_alone();
+    }
+    Ok(identity)
+}
+
 /// How a layer that is unpacked in `identity`'s namespace keeps the owners of its files.
 pub fn ownership(identity: &Identity) -> layer::Identity {
     if identity.is_mapped() { layer::Identity::Mapped } else { layer::Identity::Single }

@@ -1,6 +1,7 @@
 //! OCI content in and out: registries, archives, unpacking and packing of layers.
 
 pub mod archive;
+pub mod changes;
 pub mod hash;
 pub mod manifest;
 pub mod pack;

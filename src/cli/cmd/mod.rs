@@ -9,6 +9,7 @@ use super::entry::Entry;
 
 /// Every command of this version.
 pub(crate) const ENTRIES: &[Entry] = &[
+    container::diff::ENTRY,
     container::inspect::ENTRY,
     container::ls::ENTRY,
     container::prune::ENTRY,
@@ -50,7 +51,6 @@ pub(crate) const ABSENT: &[&str] = &[
     "context",
     "cp",
     "create",
-    "diff",
     "exec",
     "export",
     "kill",
@@ -82,7 +82,6 @@ pub(crate) const ABSENT: &[&str] = &[
     "container commit",
     "container cp",
     "container create",
-    "container diff",
     "container exec",
     "container export",
     "container kill",

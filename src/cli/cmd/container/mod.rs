@@ -1,5 +1,6 @@
 //! Commands about containers.
 
+pub(crate) mod diff;
 pub(crate) mod inspect;
 pub(crate) mod ls;
 pub(crate) mod prune;

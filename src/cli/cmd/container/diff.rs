@@ -1,0 +1,55 @@
+//! `diff`: what a container changed in its file system.
+
+use std::io::Write as _;
+
+use clap::Args;
+
+use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::{environment, output};
+use crate::engine::diff::diff;
+use crate::engine::namespace;
+use crate::image::changes::ChangeKind;
+use crate::store::Store;
+
+pub(crate) const ENTRY: Entry = Entry::new::<Diff>(
+    &["container diff", "diff"],
+    "CONTAINER",
+    "List the files and directories that a container added (A), changed (C) or deleted (D)",
+);
+
+/// Arguments of `diff`.
+#[derive(Args)]
+pub(crate) struct Diff {
+    /// Name or ID
+    #[arg(required = true, value_name = "CONTAINER")]
+    container: String,
+}
+
+impl Verb for Diff {
+    fn run(self, _context: &Context) -> Outcome {
+        let store = Store::open(environment::data_root()?)?;
+        // Before the namespace, which costs more than to find out that there is no such container.
+        store.find_container(&self.container)?;
+        namespace::enter_as_root(&environment::all())?;
+        let mut text = Vec::new();
+        for change in diff(&store, &self.container)? {
+            let letter = match change.kind {
+                ChangeKind::Added => 'A',
+                ChangeKind::Changed => 'C',
+                ChangeKind::Deleted => 'D',
+            };
+            // A name may hold anything; on a terminal it must not steer it.
+            let path = match output::is_terminal() {
+                true => String::from_utf8_lossy(&change.path).escape_debug().to_string().into_bytes(),
+                false => change.path,
+            };
+            text.extend_from_slice(format!("{letter} /").as_bytes());
+            text.extend_from_slice(&path);
+            text.push(b'\n');
+        }
+        let mut out = output::stdout();
+        out.write_all(&text)?;
+        out.flush()?;
+        Ok(0)
+    }
+}

@@ -1,0 +1,21 @@
+//! `diff`: the paths that a container added, changed or deleted.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+use super::rootfs_view;
+use crate::image::changes::{Change, changes};
+use crate::store::Store;
+
+/// The changes of the container that `text` names, running or not, in the order of their paths.
+///
+/// The process must be one that can read files of every owner ([`super::namespace`]).
+pub fn diff(store: &Store, text: &str) -> Result<Vec<Change>> {
+    let container = store.find_container(text)?;
+    let image = rootfs_view::image(store, container.spec(), "compare")?;
+    let lower = rootfs_view::lower(store, &image.config.rootfs.diff_ids);
+    let lower: Vec<&Path> = lower.iter().map(AsRef::as_ref).collect();
+    changes(&container.upper(), &lower)
+        .with_context(|| format!("cannot compare container {} with its image", container.spec().name))
+}

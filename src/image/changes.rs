@@ -1,0 +1,345 @@
+//! What a container changed of its image: its upper directory compared with the layers below, without mounting them.
+//!
+//! The upper directory alone is walked, so the cost is that of the change. A name is looked up in the layers that have
+//! its directory, each held open by a descriptor; nothing follows a link.
+
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::rc::Rc;
+
+use anyhow::{Context as _, Result};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+/// Directories nested deeper than this are refused: each level holds descriptors.
+const MAX_DEPTH: usize = 400;
+
+/// What happened to a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// It was not there before.
+    Added,
+    /// It was, and is another now, or something in it is.
+    Changed,
+    /// It is not there any more.
+    Deleted,
+}
+
+/// A changed path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Relative to the root, without a leading slash.
+    pub path: Vec<u8>,
+    /// What happened.
+    pub kind: ChangeKind,
+    /// A directory that hides what the layers below have in it.
+    pub opaque: bool,
+    /// Deleted by standing below an opaque directory, not by a mark of its own.
+    pub implied: bool,
+}
+
+/// The changes of `upper` against the trees `lower` (the uppermost first), in the order of their paths, a directory
+/// before what is in it. Empty files and directories that stand for mount points of the engine are passed over.
+pub fn changes(upper: &Path, lower: &[&Path]) -> Result<Vec<Change>> {
+    let upper = open_dir(CWD, &c_path(upper)?)?;
+    let lower =
+        lower.iter().map(|path| Ok(Rc::new(open_dir(CWD, &c_path(path)?)?))).collect::<Result<_>>()?;
+    let mut comparison = Comparison { changes: Vec::new() };
+    comparison.directory(&upper, &Lower(lower), b"", 0)?;
+    Ok(comparison.changes)
+}
+
+/// The same directory in those layers below that have it, the uppermost first, as far as they are seen.
+struct Lower(Vec<Rc<OwnedFd>>);
+
+impl Lower {
+    /// What the layers together have under `name`, if anything.
+    fn find(&self, name: &CStr) -> Result<Option<Stat>> {
+        for dir in &self.0 {
+            match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Err(Errno::NOENT) => {}
+                Ok(stat) => return Ok((!is_whiteout(&stat)).then_some(stat)),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The directory `name` of this directory.
+    fn enter(&self, name: &CStr) -> Result<Lower> {
+        let mut found = Vec::new();
+        for dir in &self.0 {
+            match open_dir(dir.as_fd(), name) {
+                Err(Errno::NOENT) => {}
+                // Whatever else it is hides what lies below.
+                Err(Errno::NOTDIR | Errno::LOOP) => break,
+                Ok(dir) => {
+                    let opaque = is_opaque(&dir);
+                    found.push(Rc::new(dir));
+                    if opaque {
+                        break;
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(Lower(found))
+    }
+
+    /// All names that it has.
+    fn names(&self) -> Result<Vec<CString>> {
+        let mut names = Vec::new();
+        for dir in &self.0 {
+            names.extend(list(dir)?);
+        }
+        names.sort_unstable();
+        names.dedup();
+        Ok(names)
+    }
+}
+
+struct Comparison {
+    changes: Vec<Change>,
+}
+
+impl Comparison {
+    fn directory(&mut self, upper: &OwnedFd, lower: &Lower, path: &[u8], depth: usize) -> Result<()> {
+        anyhow::ensure!(depth < MAX_DEPTH, "directories are nested more than {MAX_DEPTH} deep");
+        let mut names: Vec<(CString, bool)> = list(upper)?.into_iter().map(|name| (name, true)).collect();
+        if !path.is_empty() && is_opaque(upper) {
+            names.extend(lower.names()?.into_iter().map(|name| (name, false)));
+        }
+        // By name; where both have it, that of the upper directory first.
+        names.sort_by(|a, b| (&a.0, !a.1).cmp(&(&b.0, !b.1)));
+        names.dedup_by(|later, earlier| later.0 == earlier.0);
+        for (name, here) in names {
+            let path = join(path, name.to_bytes());
+            let doing = || format!("comparing `/{}`", String::from_utf8_lossy(&path).escape_debug());
+            if here {
+                self.entry(upper, lower, &name, &path, depth).with_context(doing)?;
+            } else if lower.find(&name).with_context(doing)?.is_some() {
+                self.changes.push(Change { path, kind: ChangeKind::Deleted, opaque: false, implied: true });
+            }
+        }
+        Ok(())
+    }
+
+    fn entry(
+        &mut self,
+        upper: &OwnedFd,
+        lower: &Lower,
+        name: &CStr,
+        path: &[u8],
+        depth: usize,
+    ) -> Result<()> {
+        let stat = match rustix::fs::statat(upper, name, AtFlags::SYMLINK_NOFOLLOW) {
+            // The container goes on working.
+            Err(Errno::NOENT) => return Ok(()),
+            other => other?,
+        };
+        let before = lower.find(name)?;
+        let change = |kind| Change { path: path.to_vec(), kind, opaque: false, implied: false };
+        if is_whiteout(&stat) {
+            self.changes.extend(before.map(|_| change(ChangeKind::Deleted)));
+            return Ok(());
+        }
+        let kind = if before.is_some() { ChangeKind::Changed } else { ChangeKind::Added };
+        if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+            if before.is_some() || !is_stub(upper, name, path, &stat) {
+                self.changes.push(change(kind));
+            }
+            return Ok(());
+        }
+        let dir = match open_dir(upper.as_fd(), name) {
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
+            other => other?,
+        };
+        let below = if before.as_ref().is_some_and(is_dir) { lower.enter(name)? } else { Lower(Vec::new()) };
+        let at = self.changes.len();
+        self.directory(&dir, &below, path, depth + 1)?;
+        let opaque = is_opaque(&dir) && before.as_ref().is_some_and(is_dir);
+        let touched = match &before {
+            Some(before) => opaque || !same_dir(path, before, &stat),
+            None => !is_stub_dir(path),
+        };
+        if touched || self.changes.len() > at {
+            self.changes.insert(at, Change { opaque, ..change(kind) });
+        }
+        Ok(())
+    }
+}
+
+/// Whether a directory is what it was. Where the engine makes mount points, the time says nothing.
+fn same_dir(path: &[u8], before: &Stat, now: &Stat) -> bool {
+    let same = (before.st_mode, before.st_uid, before.st_gid) == (now.st_mode, now.st_uid, now.st_gid);
+    let times = |stat: &Stat| (stat.st_mtime, stat.st_mtime_nsec);
+    same && (times(before) == times(now) || matches!(path, b"etc" | b"dev"))
+}
+
+/// Directories that every container has, whether its image has them or not.
+fn is_stub_dir(path: &[u8]) -> bool {
+    matches!(path, b"dev" | b"proc" | b"sys" | b"etc" | b"dev/pts" | b"dev/shm" | b"dev/mqueue")
+}
+
+/// Files that every container has, as the engine makes them: empty, to be mounted on.
+fn is_stub(dir: &OwnedFd, name: &CStr, path: &[u8], stat: &Stat) -> bool {
+    match path {
+        b".dockerenv" | b"etc/hosts" | b"etc/hostname" | b"etc/resolv.conf" | b"dev/console" => {
+            FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_size == 0
+        }
+        b"etc/mtab" => {
+            rustix::fs::readlinkat(dir, name, Vec::new()).is_ok_and(|link| link.as_bytes() == b"/proc/mounts")
+        }
+        _ => false,
+    }
+}
+
+fn is_dir(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::Directory
+}
+
+fn is_whiteout(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
+}
+
+fn is_opaque(dir: &OwnedFd) -> bool {
+    let mut value = [0_u8; 2];
+    let length = rustix::fs::fgetxattr(dir, "user.overlay.opaque", &mut value[..]);
+    length == Ok(1) && value[0] == b'y'
+}
+
+fn open_dir(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(parent, name, flags, Mode::empty())
+}
+
+fn list(dir: &OwnedFd) -> Result<Vec<CString>> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(dir)? {
+        let name = entry?.file_name().to_owned();
+        if name.as_c_str() != c"." && name.as_c_str() != c".." {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
+    if dir.is_empty() { name.to_vec() } else { [dir, b"/", name].concat() }
+}
+
+fn c_path(path: &Path) -> Result<CString> {
+    use std::os::unix::ffi::OsStrExt as _;
+    Ok(CString::new(path.as_os_str().as_bytes())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    struct Trees(tempfile::TempDir);
+
+    impl Trees {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            for tree in ["upper", "one", "two"] {
+                fs::create_dir(dir.path().join(tree)).unwrap();
+            }
+            Self(dir)
+        }
+
+        fn write(&self, path: &str) {
+            let path = self.0.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "x").unwrap();
+        }
+
+        fn opaque(&self, path: &str) -> bool {
+            let dir = fs::File::open(self.0.path().join(path)).unwrap();
+            rustix::fs::fsetxattr(&dir, "user.overlay.opaque", b"y", rustix::fs::XattrFlags::empty()).is_ok()
+        }
+
+        fn same_time(&self, path: &str, like: &str) {
+            let time = fs::metadata(self.0.path().join(like)).unwrap().modified().unwrap();
+            fs::File::open(self.0.path().join(path)).unwrap().set_modified(time).unwrap();
+        }
+
+        fn found(&self) -> Vec<String> {
+            let tree = |name| self.0.path().join(name);
+            let all = changes(&tree("upper"), &[&tree("one"), &tree("two")]).unwrap();
+            let letter = |kind| match kind {
+                ChangeKind::Added => 'A',
+                ChangeKind::Changed => 'C',
+                ChangeKind::Deleted => 'D',
+            };
+            let line = |c: &Change| format!("{} {}", letter(c.kind), String::from_utf8_lossy(&c.path));
+            all.iter().map(line).collect()
+        }
+    }
+
+    #[test]
+    fn parents_come_before_and_are_changed() {
+        let trees = Trees::new();
+        trees.write("two/a/b/old");
+        trees.write("one/a/c/old");
+        trees.write("upper/a/b/old");
+        trees.write("upper/a/c/new");
+        trees.write("upper/z");
+        assert_eq!(trees.found(), ["C a", "C a/b", "C a/b/old", "C a/c", "A a/c/new", "A z"]);
+    }
+
+    #[test]
+    fn what_an_opaque_directory_hides_is_deleted() {
+        let trees = Trees::new();
+        trees.write("two/a/b");
+        trees.write("two/a/kept");
+        trees.write("upper/a/kept");
+        if trees.opaque("upper/a") {
+            assert_eq!(trees.found(), ["C a", "D a/b", "C a/kept"]);
+        }
+        // One layer hides what another has, so a name in it is new.
+        let trees = Trees::new();
+        trees.write("two/a/b");
+        trees.write("one/a/c");
+        trees.write("upper/a/b");
+        if trees.opaque("one/a") {
+            assert_eq!(trees.found(), ["C a", "A a/b"]);
+        }
+    }
+
+    #[test]
+    fn a_directory_that_is_the_same_is_no_change() {
+        let trees = Trees::new();
+        trees.write("two/a/b");
+        fs::create_dir(trees.0.path().join("upper/a")).unwrap();
+        trees.same_time("upper/a", "two/a");
+        assert_eq!(trees.found(), [""; 0]);
+    }
+
+    #[test]
+    fn stubs_are_none() {
+        let trees = Trees::new();
+        for dir in ["dev/pts", "proc", "sys", "etc", "data"] {
+            fs::create_dir_all(trees.0.path().join("upper").join(dir)).unwrap();
+        }
+        for file in [".dockerenv", "etc/hosts", "etc/hostname"] {
+            fs::write(trees.0.path().join("upper").join(file), "").unwrap();
+        }
+        std::os::unix::fs::symlink("/proc/mounts", trees.0.path().join("upper/etc/mtab")).unwrap();
+        assert_eq!(trees.found(), ["A data"]);
+        fs::write(trees.0.path().join("upper/etc/hosts"), "mine").unwrap();
+        assert_eq!(trees.found(), ["A data", "A etc", "A etc/hosts"]);
+    }
+
+    #[test]
+    fn a_file_in_the_place_of_a_directory() {
+        let trees = Trees::new();
+        trees.write("one/a/b");
+        trees.write("two/f");
+        trees.write("upper/a");
+        trees.write("upper/f/g");
+        assert_eq!(trees.found(), ["C a", "C f", "A f/g"]);
+    }
+}
