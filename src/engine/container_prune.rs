@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 
-use super::ps::size_below;
 use super::record;
 use super::remove::remove;
+use super::size::size_below;
 use crate::error::{Kind, kind_of};
 use crate::model::container::ContainerSpec;
 use crate::model::event::EventKind;

@@ -27,6 +27,8 @@ pub mod rmi;
 mod rootfs_view;
 pub mod run;
 pub mod save;
+mod size;
 pub mod state;
 mod supervisor;
 pub mod tag;
+pub mod volumes;

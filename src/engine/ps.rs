@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use super::remove::reap;
+use super::size::size_below;
 use super::state::ContainerState;
 use crate::error::{Kind, invalid, kind_of};
 use crate::model::container::{ContainerSpec, MountSource, NetworkMode};
@@ -230,22 +231,6 @@ pub fn mount_name(source: &MountSource) -> String {
         MountSource::Bind { path, .. } => path.display().to_string(),
         MountSource::Tmpfs { .. } => String::new(),
     }
-}
-
-/// Sizes of the files below `dir`; what cannot be read does not count.
-pub(super) fn size_below(dir: &std::path::Path) -> u64 {
-    let mut pending = vec![dir.to_path_buf()];
-    let mut sum = 0u64;
-    while let Some(dir) = pending.pop() {
-        for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-            match entry.metadata() {
-                Ok(meta) if meta.is_dir() => pending.push(entry.path()),
-                Ok(meta) if meta.is_file() => sum = sum.saturating_add(meta.len()),
-                _ => {}
-            }
-        }
-    }
-    sum
 }
 
 #[cfg(test)]

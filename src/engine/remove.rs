@@ -8,7 +8,7 @@ use std::os::fd::BorrowedFd;
 use anyhow::{Context as _, Result};
 
 use super::namespace::in_child;
-use crate::error::{Failure, Kind};
+use crate::error::{Failure, Kind, kind_of};
 use crate::model::container::{ContainerSpec, MountSource};
 use crate::sandbox::identity::Identity;
 use crate::store::{LockedContainer, Retired, Store};
@@ -26,8 +26,13 @@ pub(super) struct Leftovers {
 pub(super) fn retire(store: &Store, container: LockedContainer, volumes: bool) -> Result<Leftovers> {
     let anonymous = if volumes { anonymous_volumes(container.spec()) } else { Vec::new() };
     let files = store.retire_container(container)?;
-    let stuck = anonymous.iter().filter(|name| store.remove_volume(name).is_err()).count() > 0;
+    let stuck = anonymous.iter().filter(|name| is_stuck(store.remove_volume(name))).count() > 0;
     Ok(Leftovers { files, stuck })
+}
+
+/// Another container may use the volume too (`--volumes-from`), and takes it along when it goes.
+fn is_stuck(removal: Result<()>) -> bool {
+    removal.is_err_and(|error| !matches!(kind_of(&error), Kind::InUse | Kind::NotFound))
 }
 
 impl Leftovers {

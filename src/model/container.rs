@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
 use super::limits::LimitsSpec;
+use super::volume::VolumeSetup;
 
 /// Everything that defines a container.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -150,6 +151,9 @@ pub enum MountSource {
         no_copy: bool,
         /// A path inside the volume to mount in place of its root.
         subpath: Option<String>,
+        /// What it gets if it does not exist yet.
+        #[serde(default, skip_serializing_if = "VolumeSetup::is_empty")]
+        setup: VolumeSetup,
     },
     /// A temporary file system in memory.
     Tmpfs {

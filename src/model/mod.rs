@@ -29,3 +29,4 @@ pub mod security;
 pub mod signal;
 pub mod sysctl;
 pub mod ulimit;
+pub mod volume;

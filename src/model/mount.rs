@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::bytes;
 use super::container::{MountSource, MountSpec};
 use super::name::is_object_name;
+use super::volume::VolumeSetup;
 use crate::error::{Failure, invalid};
 
 /// Propagations of a bind mount, as `mount(8)` names them.
@@ -107,7 +108,7 @@ impl VolumeOptions {
         if let Some(propagation) = &self.propagation {
             return Err(format!("{propagation} is for paths of the host, and this is a volume"));
         }
-        volume_source(name.unwrap_or_default(), self.no_copy, None)
+        volume_source(name.unwrap_or_default(), self.no_copy, None, VolumeSetup::default())
     }
 }
 
@@ -116,6 +117,7 @@ pub(super) fn volume_source(
     name: &str,
     no_copy: bool,
     subpath: Option<String>,
+    setup: VolumeSetup,
 ) -> Result<MountSource, String> {
     if !name.is_empty() && !is_object_name(name) {
         return Err(format!(
@@ -124,7 +126,7 @@ pub(super) fn volume_source(
         ));
     }
     let name = (!name.is_empty()).then(|| name.to_owned());
-    Ok(MountSource::Volume { anonymous: name.is_none(), name, no_copy, subpath })
+    Ok(MountSource::Volume { anonymous: name.is_none(), name, no_copy, subpath, setup })
 }
 
 /// A path of the host without `.` and doubled slashes; `..` stays for the kernel to resolve through links.
@@ -274,6 +276,7 @@ mod tests {
             anonymous: name.is_none(),
             no_copy,
             subpath: None,
+            setup: VolumeSetup::default(),
         };
         assert_eq!(named, expected(Some("data"), true));
         assert_eq!(volume("/d").unwrap().source, expected(None, false));

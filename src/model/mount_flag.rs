@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::container::{MountSource, MountSpec};
 use super::mount::{check_propagation, check_target, clean_host_path, octal, volume_source};
+use super::volume::{self, Backing, VolumeSetup};
 use super::{bytes, csv};
 use crate::error::{Failure, invalid};
 
@@ -45,6 +46,7 @@ struct VolumeFields {
     given: bool,
     no_copy: bool,
     subpath: Option<String>,
+    setup: VolumeSetup,
 }
 
 #[derive(Default)]
@@ -92,7 +94,7 @@ impl Fields {
         let read_only = self.read_only;
         let source = match self.kind.as_str() {
             "bind" => self.bind.finish(base.join(&self.source), &self.source, read_only)?,
-            "volume" => volume_source(&self.source, self.volume.no_copy, self.volume.subpath)?,
+            "volume" => self.volume.finish(&self.source)?,
             "tmpfs" if !self.source.is_empty() => return Err("a tmpfs has no source".into()),
             "tmpfs" => {
                 MountSource::Tmpfs { size: self.tmpfs.size, mode: self.tmpfs.mode, options: Vec::new() }
@@ -159,13 +161,31 @@ impl VolumeFields {
         match key {
             "volume-nocopy" => self.no_copy = boolean(key, value)?,
             "volume-subpath" => self.subpath = Some(needed()?.to_owned()),
-            "volume-driver" if needed()? == "local" => {}
-            "volume-driver" | "volume-opt" | "volume-label" => {
-                return Err(format!("'{key}' is not in this version"));
+            "volume-driver" => volume::check_driver(needed()?).map_err(|why| why.to_string())?,
+            "volume-label" => {
+                let (name, value) = pair(key, needed()?)?;
+                self.setup.labels.insert(name, value);
+            }
+            "volume-opt" => {
+                let (name, value) = pair(key, needed()?)?;
+                self.setup.options.insert(name, value);
             }
             _ => return Err(unknown_key(key, key)),
         }
         Ok(())
+    }
+
+    fn finish(self, name: &str) -> Result<MountSource, String> {
+        Backing::parse(&self.setup.options).map_err(|why| why.to_string())?;
+        volume_source(name, self.no_copy, self.subpath, self.setup)
+    }
+}
+
+/// A pair inside a value; what has no value has an empty one.
+fn pair(key: &str, text: &str) -> Result<(String, String), String> {
+    match text.split_once('=').unwrap_or((text, "")) {
+        ("", _) => Err(format!("invalid value for {key}: {}", text.escape_debug())),
+        (name, value) => Ok((name.to_owned(), value.to_owned())),
     }
 }
 
@@ -267,12 +287,22 @@ mod tests {
         let subpath = Some("x/y".to_owned());
         assert_eq!(
             volume,
-            MountSource::Volume { name: Some("data".into()), anonymous: false, no_copy: true, subpath }
+            MountSource::Volume {
+                name: Some("data".into()),
+                anonymous: false,
+                no_copy: true,
+                subpath,
+                setup: VolumeSetup::default()
+            }
         );
         assert!(matches!(
             mount("type=volume,dst=/d").unwrap().source,
             MountSource::Volume { anonymous: true, .. }
         ));
+        let text = "src=data,dst=/d,volume-driver=local,volume-label=a=b,volume-opt=type=tmpfs,volume-opt=device=tmpfs";
+        let MountSource::Volume { setup, .. } = mount(text).unwrap().source else { panic!() };
+        assert_eq!(setup.labels["a"], "b");
+        assert_eq!((setup.options["type"].as_str(), setup.options["device"].as_str()), ("tmpfs", "tmpfs"));
         let tmpfs = mount("type=tmpfs,dst=/t,tmpfs-size=1m,tmpfs-mode=700").unwrap().source;
         assert_eq!(tmpfs, MountSource::Tmpfs { size: Some(1 << 20), mode: Some(0o700), options: Vec::new() });
     }
@@ -299,6 +329,8 @@ mod tests {
             "type=tmpfs,dst=/t,tmpfs-mode=8",
             "type=tmpfs,dst=/t,tmpfs-size=big",
             "type=volume,dst=/d,volume-driver=nfs",
+            "type=volume,dst=/d,volume-opt=type=nfs,volume-opt=device=:/x",
+            "type=volume,dst=/d,volume-label==x",
             "type=bind,source,dst=/b",
             "type=bind,src=/a,dst=/",
         ] {

@@ -5,12 +5,16 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use anyhow::{Context as _, Result};
-use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Timestamps, Uid};
+use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Gid, Mode, OFlags, Timestamps, Uid, XattrFlags};
+use rustix::io::Errno;
 
 use crate::sys;
 
 /// Directories nested deeper than this are not copied: no image has them by intent.
 const MAX_DEPTH: u32 = 512;
+
+/// Set on a volume while it is being filled: what a killed process leaves half full is filled again.
+const UNFINISHED: &str = "user.dhow.unfinished";
 
 /// Fills the directory `to` with the content of `from` and gives it its owner, mode and times, unless `to` has
 /// something in it already. Anything but two directories is left alone.
@@ -19,11 +23,18 @@ pub(super) fn copy_up(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
         return Ok(());
     }
     let (from, to) = (reopen(from)?, reopen(to)?);
-    if !is_empty(&to)? {
+    // Of two containers that start at once one copies and the other waits. Without such locks (NFS) both may try, and
+    // one of them says that a file exists.
+    let _ = rustix::fs::flock(&to, FlockOperation::LockExclusive);
+    let again = rustix::fs::fgetxattr(&to, UNFINISHED, &mut [0_u8; 1][..]).is_ok();
+    if !again && !is_empty(&to)? {
         return Ok(());
     }
-    let mut copier = Copier { links: HashMap::new() };
-    copier.directory(&from, &to, MAX_DEPTH)
+    // A file system without such attributes cannot tell half a copy from a whole one.
+    let _ = rustix::fs::fsetxattr(&to, UNFINISHED, b"1", XattrFlags::empty());
+    Copier { links: HashMap::new(), again }.directory(&from, &to, MAX_DEPTH)?;
+    let _ = rustix::fs::fremovexattr(&to, UNFINISHED);
+    Ok(())
 }
 
 /// Gives `to` the mode and owner of `from`.
@@ -55,6 +66,8 @@ fn is_empty(dir: &OwnedFd) -> Result<bool> {
 }
 
 struct Copier {
+    /// An earlier copy was interrupted: what is there is replaced.
+    again: bool,
     /// Where the first copy of a file with several links went, by device and inode.
     links: HashMap<(u64, u64), (OwnedFd, std::ffi::CString)>,
 }
@@ -74,9 +87,16 @@ impl Copier {
 
     fn entry(&mut self, from: &OwnedFd, to: &OwnedFd, name: &CStr, depth: u32) -> Result<()> {
         let stat = rustix::fs::statat(from, name, AtFlags::SYMLINK_NOFOLLOW)?;
-        match FileType::from_raw_mode(stat.st_mode) {
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        if self.again && kind != FileType::Directory {
+            missing_is_fine(rustix::fs::unlinkat(to, name, AtFlags::empty()))?;
+        }
+        match kind {
             FileType::Directory if depth > 0 => {
-                rustix::fs::mkdirat(to, name, Mode::from_raw_mode(0o700))?;
+                match rustix::fs::mkdirat(to, name, Mode::from_raw_mode(0o700)) {
+                    Err(Errno::EXIST) if self.again => {}
+                    made => made?,
+                }
                 self.directory(&open_dir(from, name)?, &open_dir(to, name)?, depth - 1)
             }
             FileType::RegularFile => self.file(from, to, name, &stat),
@@ -115,6 +135,13 @@ impl Copier {
     }
 }
 
+fn missing_is_fine(result: rustix::io::Result<()>) -> rustix::io::Result<()> {
+    match result {
+        Err(Errno::NOENT) => Ok(()),
+        other => other,
+    }
+}
+
 fn open_dir(dir: &OwnedFd, name: &CStr) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(rustix::fs::openat(dir, name, flags, Mode::empty())?)
@@ -146,7 +173,7 @@ fn copy_xattrs(from: BorrowedFd<'_>, to: BorrowedFd<'_>) {
     for name in names[..length].split(|b| *b == 0).filter(|name| !name.is_empty()) {
         let mut value = vec![0_u8; 64 << 10];
         if let Ok(length) = rustix::fs::fgetxattr(from, name, &mut value[..]) {
-            let _ = rustix::fs::fsetxattr(to, name, &value[..length], rustix::fs::XattrFlags::empty());
+            let _ = rustix::fs::fsetxattr(to, name, &value[..length], XattrFlags::empty());
         }
     }
 }
@@ -182,5 +209,43 @@ mod tests {
         std::fs::remove_file(to.join("b")).unwrap();
         copy_up(open(&from).as_fd(), open(&to).as_fd()).unwrap();
         assert!(!to.join("b").exists(), "a volume with content is left alone");
+    }
+
+    #[test]
+    fn an_interrupted_copy_is_made_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        for dir in [from.join("sub"), to.join("sub")] {
+            std::fs::create_dir_all(dir).unwrap();
+        }
+        std::fs::write(from.join("sub/a"), "content").unwrap();
+        std::fs::hard_link(from.join("sub/a"), from.join("b")).unwrap();
+        std::fs::write(to.join("sub/a"), "cont").unwrap();
+        let mark = rustix::fs::setxattr(&to, UNFINISHED, b"1", XattrFlags::empty());
+        if mark == Err(Errno::NOTSUP) {
+            return;
+        }
+        copy_up(open(&from).as_fd(), open(&to).as_fd()).unwrap();
+        assert_eq!(std::fs::read_to_string(to.join("b")).unwrap(), "content");
+        std::fs::remove_file(to.join("b")).unwrap();
+        copy_up(open(&from).as_fd(), open(&to).as_fd()).unwrap();
+        assert!(!to.join("b").exists(), "it is whole now");
+    }
+
+    #[test]
+    fn two_at_once_copy_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        std::fs::create_dir(&from).unwrap();
+        std::fs::create_dir(&to).unwrap();
+        for n in 0..200 {
+            std::fs::write(from.join(n.to_string()), "x").unwrap();
+        }
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| copy_up(open(&from).as_fd(), open(&to).as_fd()).unwrap());
+            }
+        });
+        assert_eq!(std::fs::read_dir(&to).unwrap().count(), 200);
     }
 }

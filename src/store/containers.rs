@@ -155,8 +155,8 @@ impl Store {
     fn ensure_volumes(&self, spec: &ContainerSpec) -> anyhow::Result<Vec<Lock>> {
         let mut locks = Vec::new();
         for mount in &spec.mounts {
-            if let MountSource::Volume { name: Some(name), anonymous, .. } = &mount.source {
-                locks.push(self.ensure_volume(name, *anonymous)?);
+            if let MountSource::Volume { name: Some(name), anonymous, setup, .. } = &mount.source {
+                locks.push(self.ensure_volume(name, *anonymous, setup)?);
             }
         }
         Ok(locks)
@@ -349,6 +349,7 @@ mod tests {
     use super::*;
     use crate::error::kind_of;
     use crate::model::container::{ImageUse, MountSpec};
+    use crate::model::volume::VolumeSetup;
     use crate::store::images::tests::{put, store};
 
     fn spec(name: &str) -> ContainerSpec {
@@ -436,10 +437,11 @@ mod tests {
             anonymous: false,
             no_copy: false,
             subpath: None,
+            setup: VolumeSetup { labels: [("a".into(), "b".into())].into(), ..VolumeSetup::default() },
         };
         let mount = MountSpec { target: "/data".into(), source, read_only: false };
         store.create_container(&ContainerSpec { mounts: vec![mount], ..spec("web") }).unwrap();
-        assert!(store.volume("data").unwrap().is_some());
+        assert_eq!(store.volume("data").unwrap().unwrap().labels["a"], "b");
         assert_eq!(store.volume_users("data").unwrap().len(), 1);
         assert_eq!(kind_of(&store.remove_volume("data").unwrap_err()), Kind::InUse);
     }

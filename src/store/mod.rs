@@ -29,7 +29,7 @@ pub use layers::{LayerDraft, LayerLease, LayerSlot, RemovedLayer};
 pub use names::NameRecord;
 pub use remove::Retired;
 pub use temp::TempDir;
-pub use volumes::{VolumeRecord, check_volume_name, new_volume_name};
+pub use volumes::{VolumeRecord, check_volume_name};
 
 /// The version of the disk format that this program writes.
 const VERSION: &str = "1\n";

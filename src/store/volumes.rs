@@ -12,6 +12,7 @@ use super::{ContainerDir, Store, list_dir, now, random_hex, read_record};
 use crate::error::{Failure, Kind, invalid, not_found};
 use crate::model::container::MountSource;
 use crate::model::event::{Event, EventKind};
+use crate::model::volume::{ANONYMOUS_LABEL, Backing, VolumeSetup};
 
 /// What is known of a volume.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +30,13 @@ pub struct VolumeRecord {
     pub options: std::collections::BTreeMap<String, String>,
 }
 
+impl VolumeRecord {
+    /// What holds its files.
+    pub fn backing(&self) -> Result<Backing, Failure> {
+        Backing::parse(&self.options)
+    }
+}
+
 impl Store {
     /// The volume's record, or `None` where there is none of this name.
     pub fn volume(&self, name: &str) -> anyhow::Result<Option<VolumeRecord>> {
@@ -42,18 +50,31 @@ impl Store {
         Ok(self.volumes_dir().join(name).join("_data"))
     }
 
-    /// Makes a volume; one that exists already stays as it is.
-    pub fn create_volume(&self, record: VolumeRecord) -> anyhow::Result<VolumeRecord> {
+    /// Makes a volume; one that exists already stays as it is. A name is made up where there is none.
+    pub fn create_volume(&self, mut record: VolumeRecord) -> anyhow::Result<VolumeRecord> {
+        if record.name.is_empty() {
+            record.name = new_volume_name()?;
+            record.anonymous = true;
+        }
         check_volume_name(&record.name)?;
         let _lock = self.lock_volume(&record.name, Mode::Shared)?;
         self.make_volume(record)
     }
 
     /// Makes sure that a volume exists; it cannot be removed while the lock lives.
-    pub(super) fn ensure_volume(&self, name: &str, anonymous: bool) -> anyhow::Result<Lock> {
+    pub(super) fn ensure_volume(
+        &self,
+        name: &str,
+        anonymous: bool,
+        setup: &VolumeSetup,
+    ) -> anyhow::Result<Lock> {
         check_volume_name(name)?;
         let lock = self.lock_volume(name, Mode::Shared)?;
-        self.make_volume(VolumeRecord { name: name.to_owned(), anonymous, ..Default::default() })?;
+        if self.volume(name)?.is_none() {
+            let (name, setup) = (name.to_owned(), setup.clone());
+            let (labels, options) = (setup.labels, setup.options);
+            self.make_volume(VolumeRecord { name, anonymous, labels, options, ..Default::default() })?;
+        }
         Ok(lock)
     }
 
@@ -64,6 +85,9 @@ impl Store {
         }
         let doing = || format!("cannot create volume {}", record.name);
         let temp = self.temp_dir()?;
+        if record.anonymous {
+            record.labels.entry(ANONYMOUS_LABEL.into()).or_default();
+        }
         if record.created.is_empty() {
             record.created = now();
         }
@@ -103,7 +127,7 @@ impl Store {
         Ok(self.containers()?.into_iter().filter(uses).collect())
     }
 
-    /// Removes a volume that no container uses.
+    /// Removes a volume that no container uses; a directory of the host that it stands for stays.
     pub fn remove_volume(&self, name: &str) -> anyhow::Result<()> {
         check_volume_name(name)?;
         let lock = self.lock_volume(name, Mode::Exclusive)?;
@@ -134,7 +158,7 @@ fn event(action: &str, name: &str) -> Event {
 }
 
 /// A new name for an anonymous volume.
-pub fn new_volume_name() -> anyhow::Result<String> {
+fn new_volume_name() -> anyhow::Result<String> {
     random_hex(32).context("cannot get random numbers for a volume's name")
 }
 
@@ -177,7 +201,7 @@ mod tests {
     fn names_stay_inside() {
         let (_dir, store) = store();
         for bad in ["", "..", "../x", "a/b", "x", "/abs"] {
-            assert!(store.create_volume(record(bad)).is_err(), "{bad}");
+            assert!(bad.is_empty() || store.create_volume(record(bad)).is_err(), "{bad}");
             assert!(store.volume(bad).is_err(), "{bad}");
         }
     }

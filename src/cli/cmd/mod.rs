@@ -4,6 +4,7 @@ pub(crate) mod container;
 pub(crate) mod image;
 pub(crate) mod registry;
 pub(crate) mod system;
+pub(crate) mod volume;
 
 use super::entry::Entry;
 
@@ -32,11 +33,20 @@ pub(crate) const ENTRIES: &[Entry] = &[
     system::info::ENTRY,
     system::inspect::ENTRY,
     system::version::ENTRY,
+    volume::create::ENTRY,
+    volume::inspect::ENTRY,
+    volume::ls::ENTRY,
+    volume::prune::ENTRY,
+    volume::rm::ENTRY,
 ];
 
 /// Groups of commands, each with what it is about.
-pub(crate) const GROUPS: &[(&str, &str)] =
-    &[("container", "Containers"), ("image", "Images"), ("system", "The engine and its data")];
+pub(crate) const GROUPS: &[(&str, &str)] = &[
+    ("container", "Containers"),
+    ("image", "Images"),
+    ("system", "The engine and its data"),
+    ("volume", "Volumes"),
+];
 
 /// Commands of docker that this version does not have.
 pub(crate) const ABSENT: &[&str] = &[
@@ -76,7 +86,6 @@ pub(crate) const ABSENT: &[&str] = &[
     "trust",
     "unpause",
     "update",
-    "volume",
     "wait",
     "container attach",
     "container commit",
@@ -99,6 +108,7 @@ pub(crate) const ABSENT: &[&str] = &[
     "container wait",
     "image build",
     "image push",
+    "volume update",
     "system df",
     "system prune",
     "system dial-stdio",

@@ -9,7 +9,7 @@ mod namespaces;
 mod network;
 mod process;
 mod security;
-mod table;
+pub(crate) mod table;
 
 use clap::Args;
 

@@ -48,8 +48,13 @@ fn an_image_for_another_platform_is_not_the_one() {
 fn containers_and_volumes_come_by_their_names() {
     let (_dir, store, id) = store();
     store.create_volume(VolumeRecord { name: "data".into(), ..Default::default() }).unwrap();
-    let source =
-        MountSource::Volume { name: Some("data".into()), anonymous: false, no_copy: false, subpath: None };
+    let source = MountSource::Volume {
+        name: Some("data".into()),
+        anonymous: false,
+        no_copy: false,
+        subpath: None,
+        setup: Default::default(),
+    };
     let mut spec = ContainerSpec {
         id: new_container_id().unwrap(),
         name: "web".into(),

@@ -4,6 +4,7 @@ mod files;
 mod single;
 mod system;
 mod users;
+mod volume;
 mod wanted;
 
 use std::path::PathBuf;

@@ -1,10 +1,10 @@
 //! All mounts of a container: the system's, the generated files, and those that were asked for, which win.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
 
-use super::{INIT_PATH, files, system};
+use super::{INIT_PATH, files, system, volume};
 use crate::error::{Failure, Kind, invalid};
 use crate::model::container::{ContainerSpec, DeviceSpec, MountSource, MountSpec};
 use crate::sandbox::identity::IdMap;
@@ -23,7 +23,7 @@ pub(super) fn mounts(
     let mut mounts = system::mounts(spec, map, unshare);
     mounts.extend(generated(spec)?);
     mounts.extend(devices(spec)?);
-    let asked = asked(store, spec)?;
+    let asked = asked(store, container)?;
     mounts.retain(|mount| !asked.iter().any(|asked| replaces(&asked.target, &mount.target)));
     mounts.extend(asked);
     if spec.init {
@@ -99,10 +99,10 @@ fn device_mounts(device: &DeviceSpec) -> Result<Vec<Mount>> {
 }
 
 /// What `-v`, `--mount` and `--tmpfs` gave, parents before what lies below them, the last word at each target.
-fn asked(store: &Store, spec: &ContainerSpec) -> Result<Vec<Mount>> {
+fn asked(store: &Store, container: &ContainerDir) -> Result<Vec<Mount>> {
     let mut mounts: Vec<Mount> = Vec::new();
-    for wish in &spec.mounts {
-        let mount = one(store, wish)?;
+    for wish in &container.spec().mounts {
+        let mount = one(store, container, wish)?;
         mounts.retain(|other| other.target != mount.target);
         mounts.push(mount);
     }
@@ -110,7 +110,7 @@ fn asked(store: &Store, spec: &ContainerSpec) -> Result<Vec<Mount>> {
     Ok(mounts)
 }
 
-fn one(store: &Store, wish: &MountSpec) -> Result<Mount> {
+fn one(store: &Store, container: &ContainerDir, wish: &MountSpec) -> Result<Mount> {
     let target = clean_absolute(Path::new(&wish.target)).to_string_lossy().into_owned();
     if target == "/" {
         return Err(invalid("invalid mount: the destination can't be '/'").into());
@@ -142,7 +142,13 @@ fn one(store: &Store, wish: &MountSpec) -> Result<Mount> {
         MountSource::Volume { name, no_copy, subpath, .. } => {
             let name =
                 name.as_deref().ok_or_else(|| invalid(format!("the volume for `{target}` has no name")))?;
-            volume(store.volume_data(name)?, subpath.clone(), *no_copy, wish.read_only)
+            let wish = volume::Wish {
+                name,
+                subpath: subpath.as_deref(),
+                no_copy: *no_copy,
+                read_only: wish.read_only,
+            };
+            volume::mount(store, container, &wish)?
         }
         MountSource::Tmpfs { size, mode, options } => tmpfs(*size, *mode, options, wish.read_only)?,
     };
@@ -182,21 +188,13 @@ fn propagation_of(text: &str) -> Propagation {
     }
 }
 
-fn volume(data: PathBuf, subpath: Option<String>, no_copy: bool, read_only: bool) -> MountKind {
-    MountKind::Bind(Bind {
-        source: data,
-        copy_up: !no_copy && subpath.is_none(),
-        subpath,
-        recursive: true,
-        flags: Flags { read_only, ..Flags::default() },
-        recursive_flags: false,
-        propagation: Propagation::Private,
-        optional: false,
-    })
-}
-
 /// docker's defaults are `noexec,nosuid,nodev`; options undo them one by one.
-fn tmpfs(size: Option<u64>, mode: Option<u32>, options: &[String], read_only: bool) -> Result<MountKind> {
+pub(super) fn tmpfs(
+    size: Option<u64>,
+    mode: Option<u32>,
+    options: &[String],
+    read_only: bool,
+) -> Result<MountKind> {
     let mut flags = Flags { read_only, nosuid: true, nodev: true, noexec: true };
     let mut params: Vec<(String, Option<String>)> = Vec::new();
     let mut set = |name: &str, value: String| {

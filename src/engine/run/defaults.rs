@@ -73,7 +73,13 @@ fn volumes(spec: &mut ContainerSpec, defaults: &RunConfig) {
         if spec.mounts.iter().any(|mount| clean_absolute(mount.target.as_ref()) == target) {
             continue;
         }
-        let source = MountSource::Volume { name: None, anonymous: true, no_copy: false, subpath: None };
+        let source = MountSource::Volume {
+            name: None,
+            anonymous: true,
+            no_copy: false,
+            subpath: None,
+            setup: Default::default(),
+        };
         spec.mounts.push(MountSpec {
             target: target.to_string_lossy().into_owned(),
             source,

@@ -1,0 +1,76 @@
+//! `volume ls`: list volumes.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::listing::{Listing, Row};
+use crate::cli::{environment, output};
+use crate::engine::volumes::{Listed, list};
+use crate::error::unsupported;
+use crate::model::filter::Filter;
+use crate::model::volume::DRIVER;
+use crate::store::Store;
+
+pub(crate) const ENTRY: Entry = Entry::new::<Ls>(&["volume ls", "volume list"], "[OPTIONS]", "List volumes");
+
+/// Arguments of `volume ls`.
+#[derive(Args)]
+pub(crate) struct Ls {
+    /// Volumes of a swarm: there are none
+    #[arg(long, hide = true)]
+    cluster: bool,
+    /// Only those that match: dangling, driver, label, name
+    #[arg(short, long, value_name = "FILTER")]
+    filter: Vec<Filter>,
+    /// Print with a Go template, `table TEMPLATE`, or `json`
+    #[arg(long, value_name = "TEMPLATE")]
+    format: Option<String>,
+    /// Only the names
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+impl Verb for Ls {
+    fn run(self, _context: &Context) -> Outcome {
+        if self.cluster {
+            return Err(unsupported("--cluster is for volumes of a swarm, and dhow is none").into());
+        }
+        let store = Store::open(environment::data_root()?)?;
+        let rows = list(&store, &self.filter)?.iter().map(row).collect();
+        let quiet = self.quiet.then_some("{{.Name}}");
+        let listing = Listing { table: "{{.Driver}}\t{{.Name}}", quiet, raw: None, headers: HEADINGS };
+        output::print(&listing.render(self.format.as_deref(), rows)?)?;
+        Ok(0)
+    }
+}
+
+/// What stands over the columns.
+pub(crate) const HEADINGS: &[(&str, &str)] = &[
+    ("Availability", "AVAILABILITY"),
+    ("Driver", "DRIVER"),
+    ("Group", "GROUP"),
+    ("Labels", "LABELS"),
+    ("Links", "LINKS"),
+    ("Mountpoint", "MOUNTPOINT"),
+    ("Name", "VOLUME NAME"),
+    ("Scope", "SCOPE"),
+    ("Size", "SIZE"),
+    ("Status", "STATUS"),
+];
+
+fn row(volume: &Listed) -> Row {
+    let record = &volume.record;
+    let labels: Vec<String> = record.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let fields = json!({
+        "Availability": "N/A", "Driver": DRIVER, "Group": "N/A", "Labels": labels.join(","), "Links": "N/A",
+        "Mountpoint": volume.mountpoint.display().to_string(), "Name": record.name, "Scope": "local",
+        "Size": "N/A", "Status": "N/A",
+    });
+    let labels =
+        record.labels.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
+    match fields {
+        Value::Object(fields) => Row { fields, labels },
+        _ => Row::default(),
+    }
+}

@@ -1,0 +1,41 @@
+//! `volume rm`: remove volumes.
+
+use clap::Args;
+
+use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::{environment, output, report};
+use crate::engine::{namespace, volumes};
+use crate::store::Store;
+
+pub(crate) const ENTRY: Entry =
+    Entry::new::<Rm>(&["volume rm", "volume remove"], "[OPTIONS] VOLUME [VOLUME...]", "Remove volumes");
+
+/// Arguments of `volume rm`.
+#[derive(Args)]
+pub(crate) struct Rm {
+    /// Do not mind volumes that are not there
+    #[arg(short, long)]
+    force: bool,
+    /// Names
+    #[arg(required = true, value_name = "VOLUME")]
+    volumes: Vec<String>,
+}
+
+impl Verb for Rm {
+    fn run(self, context: &Context) -> Outcome {
+        namespace::enter(&environment::all())?;
+        let store = Store::open(environment::data_root()?)?;
+        store.sweep()?;
+        let mut code = 0;
+        for name in &self.volumes {
+            match volumes::rm(&store, name, self.force) {
+                Ok(()) => output::print_line(name)?,
+                Err(error) => {
+                    report::complain(context, &error);
+                    code = 1;
+                }
+            }
+        }
+        Ok(code)
+    }
+}

@@ -1,0 +1,95 @@
+//! A volume as a mount: a directory of the store or of the host, or memory.
+
+use anyhow::Result;
+
+use super::wanted::tmpfs;
+use crate::engine::state::ContainerState;
+use crate::error::{Failure, Kind, invalid, not_found};
+use crate::model::container::MountSource;
+use crate::model::volume::{Backing, BindBacking};
+use crate::sandbox::plan::{Bind, Flags, MountKind, Propagation};
+use crate::store::{ContainerDir, Store};
+
+/// A volume as a container wants it.
+pub(super) struct Wish<'a> {
+    pub(super) name: &'a str,
+    pub(super) subpath: Option<&'a str>,
+    pub(super) no_copy: bool,
+    pub(super) read_only: bool,
+}
+
+/// The mount of a volume, which exists since the container was made.
+pub(super) fn mount(store: &Store, container: &ContainerDir, wish: &Wish<'_>) -> Result<MountKind> {
+    let record =
+        store.volume(wish.name)?.ok_or_else(|| not_found(format!("get {}: no such volume", wish.name)))?;
+    let backing = match record.backing()? {
+        Backing::Store => {
+            BindBacking { path: store.volume_data(wish.name)?, recursive: true, ..Default::default() }
+        }
+        Backing::Bind(bind) => {
+            check_there(wish.name, &bind)?;
+            bind
+        }
+        Backing::Memory { read_only, source } => return memory(store, container, wish, read_only, &source),
+    };
+    Ok(MountKind::Bind(Bind {
+        copy_up: wish.subpath.is_none() && !wish.no_copy && is_first_start(container)?,
+        source: backing.path,
+        subpath: wish.subpath.map(str::to_owned),
+        recursive: backing.recursive,
+        flags: Flags {
+            read_only: wish.read_only || backing.read_only,
+            nosuid: backing.nosuid,
+            nodev: backing.nodev,
+            noexec: backing.noexec,
+        },
+        recursive_flags: false,
+        propagation: Propagation::Private,
+        optional: false,
+    }))
+}
+
+/// docker copies when it makes a container; a volume that was emptied since stays empty.
+fn is_first_start(container: &ContainerDir) -> Result<bool> {
+    Ok(container.read_state::<ContainerState>()?.is_none_or(|state| state.started.is_empty()))
+}
+
+fn check_there(name: &str, bind: &BindBacking) -> Result<()> {
+    if bind.path.is_dir() {
+        return Ok(());
+    }
+    let message =
+        format!("cannot mount volume {name}: its directory `{}` does not exist", bind.path.display());
+    Err(invalid(message).into())
+}
+
+/// Each container has mounts of its own, which no other can reach into: one file system in memory cannot be in two.
+fn memory(
+    store: &Store,
+    container: &ContainerDir,
+    wish: &Wish<'_>,
+    read_only: bool,
+    source: &MountSource,
+) -> Result<MountKind> {
+    let (name, id) = (wish.name, &container.spec().id);
+    if wish.subpath.is_some() {
+        return Err(
+            invalid(format!("volume {name} is in memory and empty at first: it has no subpath")).into()
+        );
+    }
+    for user in store.volume_users(name)?.iter().filter(|user| user.spec().id != *id) {
+        if user.is_locked()? {
+            let user = &user.spec().name;
+            let message = format!("volume {name} is in memory, and the running container {user} has it");
+            return Err(Failure::new(Kind::InUse, message)
+                .hint("a volume of type tmpfs can be in one running container at a time")
+                .into());
+        }
+    }
+    match source {
+        MountSource::Tmpfs { size, mode, options } => {
+            tmpfs(*size, *mode, options, read_only || wish.read_only)
+        }
+        _ => Err(invalid(format!("volume {name} is in memory, and not a tmpfs")).into()),
+    }
+}

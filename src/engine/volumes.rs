@@ -1,0 +1,249 @@
+//! `volume`: makes, lists and removes volumes.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use super::record;
+use super::size::size_below;
+use crate::error::{Kind, kind_of, unsupported};
+use crate::model::container::MountSource;
+use crate::model::event::EventKind;
+use crate::model::filter::{Filter, LabelFilter};
+use crate::model::volume::{Backing, DRIVER, Map, check_driver};
+use crate::store::{Store, VolumeRecord};
+
+/// A volume to make.
+#[derive(Clone, Debug, Default)]
+pub struct NewVolume {
+    /// Its name; one is made up where it is empty.
+    pub name: String,
+    /// The driver; empty for the only one.
+    pub driver: String,
+    /// Labels.
+    pub labels: Map,
+    /// Options of the driver.
+    pub options: Map,
+}
+
+/// Makes a volume, unless there is one of this name, and returns the name.
+pub fn create(store: &Store, new: NewVolume) -> Result<String> {
+    check_driver(&new.driver)?;
+    let NewVolume { name, labels, options, .. } = new;
+    let record = VolumeRecord { name, labels, options, ..VolumeRecord::default() };
+    record.backing()?;
+    Ok(store.create_volume(record)?.name)
+}
+
+/// A volume in a listing.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// Its record.
+    pub record: VolumeRecord,
+    /// Where its files are.
+    pub mountpoint: PathBuf,
+}
+
+/// The volumes that all kinds of `filters` hold for, in order of their names.
+pub fn list(store: &Store, filters: &[Filter]) -> Result<Vec<Listed>> {
+    let filters = Filters::new(store, filters)?;
+    let mut listed = Vec::new();
+    for record in store.volumes()? {
+        if filters.accept(&record) {
+            let mountpoint = store.volume_data(&record.name)?;
+            listed.push(Listed { record, mountpoint });
+        }
+    }
+    Ok(listed)
+}
+
+struct Filters<'a> {
+    filters: &'a [Filter],
+    /// Names of volumes that containers use, where that is asked about.
+    used: Vec<String>,
+}
+
+impl<'a> Filters<'a> {
+    fn new(store: &Store, filters: &'a [Filter]) -> Result<Self> {
+        let mut used = Vec::new();
+        for filter in filters {
+            match filter.key.as_str() {
+                "dangling" => {
+                    filter.boolean()?;
+                    used = self::used(store)?;
+                }
+                "driver" | "label" | "name" => {}
+                _ => return Err(filter.unknown("dangling, driver, label, name").into()),
+            }
+        }
+        Ok(Self { filters, used })
+    }
+
+    fn accept(&self, record: &VolumeRecord) -> bool {
+        let values =
+            |key: &str| self.filters.iter().filter(move |filter| filter.key == key).collect::<Vec<_>>();
+        let any = |key: &str, holds: &dyn Fn(&Filter) -> bool| {
+            let values = values(key);
+            values.is_empty() || values.iter().any(|filter| holds(filter))
+        };
+        let dangling = !self.used.contains(&record.name);
+        any("dangling", &|filter| filter.boolean().is_ok_and(|wanted| wanted == dangling))
+            && any("driver", &|filter| filter.value == DRIVER)
+            && any("name", &|filter| record.name.contains(&filter.value))
+            && values("label")
+                .iter()
+                .all(|filter| LabelFilter::new(&filter.value, true).holds(Some(&record.labels)))
+    }
+}
+
+/// The volumes that containers use, once for each of them.
+pub(super) fn used(store: &Store) -> Result<Vec<String>> {
+    let mut used = Vec::new();
+    for container in store.containers()? {
+        used.extend(container.spec().mounts.iter().filter_map(|mount| match &mount.source {
+            MountSource::Volume { name, .. } => name.clone(),
+            _ => None,
+        }));
+    }
+    Ok(used)
+}
+
+/// Bytes of the files that a volume keeps in the store; those of a directory of the host are not the volume's.
+pub(super) fn size(store: &Store, record: &VolumeRecord) -> u64 {
+    match (record.backing(), store.volume_data(&record.name)) {
+        (Ok(Backing::Store), Ok(data)) => size_below(&data),
+        _ => 0,
+    }
+}
+
+/// Removes a volume that nothing uses; with `force` one that is not there is as it was to be.
+///
+/// The caller has moved to where files of every owner can be deleted ([`super::namespace`]).
+pub fn rm(store: &Store, name: &str, force: bool) -> Result<()> {
+    match store.remove_volume(name) {
+        Err(error) if force && kind_of(&error) == Kind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Which volumes to remove.
+#[derive(Clone, Debug, Default)]
+pub struct PruneRequest {
+    /// Those that somebody named too.
+    pub all: bool,
+    /// Conditions on labels; all must hold.
+    pub labels: Vec<LabelFilter>,
+}
+
+impl PruneRequest {
+    /// Reads `filters`, of which `all` widens the choice.
+    pub fn new(all: bool, filters: &[Filter]) -> Result<Self> {
+        let mut request = Self { all, ..Self::default() };
+        for filter in filters {
+            match filter.key.as_str() {
+                "label" => request.labels.push(LabelFilter::new(&filter.value, true)),
+                "label!" => request.labels.push(LabelFilter::new(&filter.value, false)),
+                "all" => request.all |= filter.boolean()?,
+                "until" => {
+                    return Err(unsupported(
+                        "the filter 'until' does not exist for volumes, which do not age",
+                    )
+                    .into());
+                }
+                _ => return Err(filter.unknown("label, label!, all").into()),
+            }
+        }
+        Ok(request)
+    }
+}
+
+/// What was removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Names of the volumes.
+    pub volumes: Vec<String>,
+    /// Bytes that their files had.
+    pub reclaimed: u64,
+}
+
+/// Removes the volumes that no container uses and that the request's conditions hold for.
+///
+/// The caller has moved to where files of every owner can be deleted ([`super::namespace`]).
+pub fn prune(store: &Store, request: &PruneRequest) -> Result<Pruned> {
+    let used = used(store)?;
+    let mut pruned = Pruned::default();
+    for record in store.volumes()? {
+        let wanted = (request.all || record.anonymous)
+            && !used.contains(&record.name)
+            && request.labels.iter().all(|label| label.holds(Some(&record.labels)));
+        if !wanted {
+            continue;
+        }
+        let size = size(store, &record);
+        match store.remove_volume(&record.name) {
+            Ok(()) => {
+                pruned.reclaimed = pruned.reclaimed.saturating_add(size);
+                pruned.volumes.push(record.name);
+            }
+            // Somebody was quicker to use it, or to remove it.
+            Err(error) if matches!(kind_of(&error), Kind::InUse | Kind::NotFound) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    record::pruned(store, EventKind::Volume, pruned.reclaimed);
+    Ok(pruned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filter(text: &str) -> Filter {
+        text.parse().unwrap()
+    }
+
+    fn names(store: &Store, filters: &[&str]) -> Vec<String> {
+        let filters: Vec<_> = filters.iter().map(|text| filter(text)).collect();
+        list(store, &filters).unwrap().into_iter().map(|listed| listed.record.name).collect()
+    }
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path().join("store")).unwrap();
+        for (name, label) in [("one", "a"), ("two", "b"), ("three", "a")] {
+            let labels = [(label.to_owned(), name.to_owned())].into();
+            create(&store, NewVolume { name: name.into(), labels, ..NewVolume::default() }).unwrap();
+        }
+        (dir, store)
+    }
+
+    #[test]
+    fn filters_choose() {
+        let (_dir, store) = store();
+        assert_eq!(names(&store, &[]), ["one", "three", "two"]);
+        assert_eq!(names(&store, &["name=t"]), ["three", "two"]);
+        assert_eq!(names(&store, &["label=a"]), ["one", "three"]);
+        assert_eq!(names(&store, &["label=a=one"]), ["one"]);
+        assert_eq!(names(&store, &["driver=nfs"]), [""; 0]);
+        assert_eq!(names(&store, &["dangling=true", "name=two", "name=one"]), ["one", "two"]);
+        assert_eq!(names(&store, &["dangling=false"]), [""; 0]);
+        assert!(list(&store, &[filter("colour=red")]).is_err());
+        assert!(list(&store, &[filter("dangling=maybe")]).is_err());
+    }
+
+    #[test]
+    fn pruning_spares_what_has_a_name_unless_all_is_said() {
+        let (_dir, store) = store();
+        let anonymous = create(&store, NewVolume::default()).unwrap();
+        std::fs::write(store.volume_data(&anonymous).unwrap().join("file"), "12345").unwrap();
+        let prune = |all, filters: &[&str]| {
+            let filters: Vec<_> = filters.iter().map(|text| filter(text)).collect();
+            super::prune(&store, &PruneRequest::new(all, &filters).unwrap()).unwrap()
+        };
+        assert_eq!(prune(false, &[]), Pruned { volumes: vec![anonymous], reclaimed: 5 });
+        assert_eq!(prune(true, &["label=a=one"]).volumes, ["one"]);
+        assert_eq!(prune(false, &["all=true", "label!=b"]).volumes, ["three"]);
+        assert_eq!(names(&store, &[]), ["two"]);
+        assert!(PruneRequest::new(false, &[filter("until=1h")]).is_err());
+    }
+}
