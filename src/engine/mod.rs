@@ -5,6 +5,7 @@ pub mod container_prune;
 pub mod demo;
 pub mod diff;
 pub mod events;
+pub mod export;
 pub mod first_process;
 pub mod history;
 mod image_files;

@@ -2,6 +2,7 @@
 
 pub mod archive;
 pub mod changes;
+pub mod files;
 pub mod hash;
 pub mod manifest;
 pub mod pack;

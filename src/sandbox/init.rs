@@ -42,7 +42,7 @@ fn become_container(
     if plan.unshare.net {
         sys::net::loopback_up().context("bringing up the loopback interface")?;
     }
-    let prepared = rootfs::prepare(plan)?;
+    let prepared = rootfs::prepare(&plan.mounts)?;
     channel.await_go()?;
     if plan.unshare.uts {
         set_names(plan)?;

@@ -14,3 +14,4 @@ pub mod reaper;
 mod rootfs;
 pub mod seccomp;
 pub mod user;
+pub mod visit;

@@ -68,8 +68,8 @@ fn mount_by_options(layers: &Overlay, stage: &Path) -> std::io::Result<OwnedFd> 
     sys::fs::open_dir(stage)
 }
 
-/// Covers the container's directory with a tmpfs, so that the same relative paths lead into memory.
-fn writable_in_memory(layers: &Overlay, stage: &Path) -> Result<()> {
+/// Covers the directory of the writable layer with a tmpfs, so that the same relative paths lead into memory.
+pub(super) fn writable_in_memory(layers: &Overlay, stage: &Path) -> Result<()> {
     let tmpfs = sys::mount::new_filesystem("tmpfs", &[Param::Text("mode", "0755")], Attr::empty())?;
     for path in [&layers.upper, &layers.work] {
         let name =

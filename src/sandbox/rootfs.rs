@@ -26,9 +26,9 @@ pub(super) struct Prepared {
 /// Opens what the plan binds from the host, while the ids are being mapped by others.
 ///
 /// Binds whose source is missing are left out if optional, an error otherwise.
-pub(super) fn prepare(plan: &Plan) -> Result<Prepared> {
+pub(super) fn prepare(mounts: &[Mount]) -> Result<Prepared> {
     let mut prepared = Prepared::default();
-    for (index, mount) in plan.mounts.iter().enumerate() {
+    for (index, mount) in mounts.iter().enumerate() {
         if let MountKind::Bind(bind) = &mount.kind
             && let Some(tree) = open_source(bind, &mount.target)?
         {
@@ -71,14 +71,8 @@ fn explain_bind(error: &std::io::Error, bind: &Bind) -> Failure {
 }
 
 /// Builds everything below `plan.root.stage` and returns the new root, opened.
-pub(super) fn build(plan: &Plan, mut prepared: Prepared) -> Result<OwnedFd> {
-    let shelf = Shelf { dir: plan.root.shelf.clone(), files: None };
-    let root = attach_root(&plan.root)?;
-    let mut builder = Builder { root, shelf, made: 0 };
-    for (index, mount) in plan.mounts.iter().enumerate() {
-        let source = prepared.sources.remove(&index);
-        builder.mount(mount, source).with_context(|| format!("mounting `{}`", mount.target))?;
-    }
+pub(super) fn build(plan: &Plan, prepared: Prepared) -> Result<OwnedFd> {
+    let builder = put_together(&plan.root, &plan.mounts, prepared)?;
     builder.set_sysctls(&plan.sysctls)?;
     builder.hide(&plan.masked, &plan.read_only)?;
     if plan.root.read_only {
@@ -86,6 +80,21 @@ pub(super) fn build(plan: &Plan, mut prepared: Prepared) -> Result<OwnedFd> {
             .context("making the root file system read-only")?;
     }
     Ok(builder.root)
+}
+
+/// The root with its mounts alone, writable, for a visit to a container that does not run.
+pub(super) fn assemble(root: &Root, mounts: &[Mount], prepared: Prepared) -> Result<OwnedFd> {
+    Ok(put_together(root, mounts, prepared)?.root)
+}
+
+fn put_together(root: &Root, mounts: &[Mount], mut prepared: Prepared) -> Result<Builder> {
+    let shelf = Shelf { dir: root.shelf.clone(), files: None };
+    let mut builder = Builder { root: attach_root(root)?, shelf, made: 0 };
+    for (index, mount) in mounts.iter().enumerate() {
+        let source = prepared.sources.remove(&index);
+        builder.mount(mount, source).with_context(|| format!("mounting `{}`", mount.target))?;
+    }
+    Ok(builder)
 }
 
 fn attach_root(root: &Root) -> Result<OwnedFd> {

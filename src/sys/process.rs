@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, IntoRawFd as _, OwnedFd};
 
 /// Namespaces for [`clone_into`], as flags of clone(2).
 pub mod ns {
@@ -249,6 +249,35 @@ pub fn place_fd(fd: BorrowedFd<'_>, to: i32) -> io::Result<()> {
     // SAFETY: dup2 takes numbers only; `to` is one of the standard streams, which std never caches by ownership.
     let result = unsafe { libc::dup2(fd.as_raw_fd(), to) };
     if result >= 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Moves `fds` to the numbers from 0 on and closes every other descriptor of this process.
+///
+/// For a forked child that never returns to its caller: what other values of this process took for theirs is closed or
+/// means something else afterwards, so none of them may be used, nor dropped.
+pub fn keep_only<const N: usize>(fds: [OwnedFd; N]) -> io::Result<[OwnedFd; N]> {
+    let first_free = i32::try_from(N).unwrap_or(i32::MAX);
+    // Above the final numbers first, so that placing one does not overwrite another that is still needed.
+    let mut high = Vec::with_capacity(N);
+    for fd in fds {
+        high.push(rustix::io::fcntl_dupfd_cloexec(&fd, first_free)?);
+        // Its number may be one of the final ones.
+        let _: i32 = fd.into_raw_fd();
+    }
+    let high = <[OwnedFd; N]>::try_from(high).map_err(|_| io::Error::other("a descriptor is missing"))?;
+    let mut number = 0;
+    let placed = high.map(|fd| {
+        // SAFETY: dup3 takes numbers only; whoever thought to own `number` is never to use it (see above).
+        let placed = unsafe { libc::dup3(fd.into_raw_fd(), number, libc::O_CLOEXEC) };
+        number += 1;
+        placed
+    });
+    if placed.contains(&-1) {
+        return Err(io::Error::last_os_error());
+    }
+    close_range(first_free.cast_unsigned(), 0)?;
+    // SAFETY: dup3 made each of these numbers a new open descriptor, and nothing else here owns it.
+    Ok(placed.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }))
 }
 
 /// Supplementary groups, then group, then user, each as real, effective, saved and file-system id.

@@ -17,6 +17,19 @@ pub const MAX_MESSAGE: usize = 32 << 10;
 #[derive(Debug)]
 pub struct Socket(OwnedFd);
 
+impl From<OwnedFd> for Socket {
+    /// An end that was made by [`Socket::pair`] and moved.
+    fn from(fd: OwnedFd) -> Self {
+        Self(fd)
+    }
+}
+
+impl From<Socket> for OwnedFd {
+    fn from(socket: Socket) -> Self {
+        socket.0
+    }
+}
+
 /// A message with the descriptor that came along.
 #[derive(Debug)]
 pub struct Message {

@@ -11,6 +11,7 @@ use super::entry::Entry;
 /// Every command of this version.
 pub(crate) const ENTRIES: &[Entry] = &[
     container::diff::ENTRY,
+    container::export::ENTRY,
     container::inspect::ENTRY,
     container::ls::ENTRY,
     container::prune::ENTRY,
@@ -62,7 +63,6 @@ pub(crate) const ABSENT: &[&str] = &[
     "cp",
     "create",
     "exec",
-    "export",
     "kill",
     "logs",
     "manifest",
@@ -92,7 +92,6 @@ pub(crate) const ABSENT: &[&str] = &[
     "container cp",
     "container create",
     "container exec",
-    "container export",
     "container kill",
     "container logs",
     "container pause",

@@ -4,6 +4,7 @@ mod files;
 mod single;
 mod system;
 mod users;
+pub(super) mod visit;
 mod volume;
 mod wanted;
 

@@ -99,7 +99,7 @@ fn device_mounts(device: &DeviceSpec) -> Result<Vec<Mount>> {
 }
 
 /// What `-v`, `--mount` and `--tmpfs` gave, parents before what lies below them, the last word at each target.
-fn asked(store: &Store, container: &ContainerDir) -> Result<Vec<Mount>> {
+pub(super) fn asked(store: &Store, container: &ContainerDir) -> Result<Vec<Mount>> {
     let mut mounts: Vec<Mount> = Vec::new();
     for wish in &container.spec().mounts {
         let mount = one(store, container, wish)?;

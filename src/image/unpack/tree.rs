@@ -23,6 +23,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use crate::error::{corrupt, unsupported};
+use crate::image::files::is_reserved;
 use crate::image::tar::{Kind, Member, Time};
 use crate::model::layer::Identity;
 use crate::store::LayerDraft;
@@ -411,18 +412,6 @@ impl Tree {
         rustix::fs::fchmod(&dir, Mode::from_raw_mode(end.mode))?;
         end.mtime.map_or(Ok(()), |mtime| rustix::fs::futimens(&dir, &times(mtime)))
     }
-}
-
-/// Attributes that mean something to overlayfs, to dhow or to the kernel's integrity checks, and that an image
-/// therefore cannot set.
-fn is_reserved(name: &[u8]) -> bool {
-    let starts = |prefix: &[u8]| name.starts_with(prefix);
-    name.is_empty()
-        || name.contains(&0)
-        || starts(b"user.overlay.")
-        || starts(b"user.dhow.")
-        || starts(b"trusted.")
-        || (starts(b"security.") && name != b"security.capability")
 }
 
 /// Sets an attribute of dhow's own. File systems without attributes lose it, which costs no more than what it says.

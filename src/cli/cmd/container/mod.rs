@@ -1,6 +1,7 @@
 //! Commands about containers.
 
 pub(crate) mod diff;
+pub(crate) mod export;
 pub(crate) mod inspect;
 pub(crate) mod ls;
 pub(crate) mod prune;

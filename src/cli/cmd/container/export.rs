@@ -1,0 +1,52 @@
+//! `export`: a container's file system as one archive.
+
+use std::io::{BufWriter, Write as _};
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::usage::UsageError;
+use crate::cli::{environment, output};
+use crate::engine::{export, namespace};
+use crate::store::Store;
+
+pub(crate) const ENTRY: Entry = Entry::new::<Export>(
+    &["container export", "export"],
+    "[OPTIONS] CONTAINER",
+    "Write a container's file system, without its volumes, to a tar archive",
+);
+
+/// Arguments of `export`.
+#[derive(Args)]
+pub(crate) struct Export {
+    /// Write this file instead of standard output; it appears when it is complete
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Name or ID
+    #[arg(required = true, value_name = "CONTAINER")]
+    container: String,
+}
+
+impl Verb for Export {
+    fn run(self, _context: &Context) -> Outcome {
+        if self.output.is_none() && output::is_terminal() {
+            return Err(UsageError::words("refusing to write an archive to a terminal")
+                .hinting("name a file with -o, or redirect standard output")
+                .into());
+        }
+        let environment = environment::all();
+        let store = Store::open(environment::data_root()?)?;
+        let export = export::open(&store, &self.container, &namespace::identity(&environment))?;
+        namespace::enter_as_root(&environment)?;
+        match &self.output {
+            Some(path) => export.write_to_file(path)?,
+            None => {
+                let mut out = BufWriter::with_capacity(256 << 10, output::stdout());
+                export.write(&mut out)?;
+                out.flush()?;
+            }
+        }
+        Ok(0)
+    }
+}

@@ -1,0 +1,60 @@
+//! `export`: the whole file system of a container, as a container sees it but for what is mounted there, as one archive.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use rustix::fs::{Mode, OFlags};
+
+use super::rootfs_view::View;
+use crate::image::archive::output::OutputFile;
+use crate::image::files::look::Meaning;
+use crate::image::files::pack::Packer;
+use crate::model::event::Event;
+use crate::sandbox::identity::Identity;
+use crate::store::Store;
+
+/// A container's files, ready to be written.
+pub struct Export {
+    tree: OwnedFd,
+    name: String,
+}
+
+/// Finds the files of the container that `text` names, running or not. The process has one thread and has not entered
+/// a user namespace.
+pub fn open(store: &Store, text: &str, identity: &Identity) -> Result<Export> {
+    let container = store.find_container(text)?;
+    let event = Event::of_container(container.spec(), "export");
+    let name = container.spec().name.clone();
+    let tree = View::for_reading(store, container, identity)?.own_tree()?;
+    store.record_event(event);
+    Ok(Export { tree, name })
+}
+
+impl Export {
+    /// Writes the archive. The process must be one that can read files of every owner ([`super::namespace`]); the
+    /// owners are those that an image of this container would have.
+    pub fn write(&self, out: &mut dyn Write) -> Result<()> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::openat(&self.tree, ".", flags, Mode::empty())?;
+        let mut packer = Packer::new(out, Meaning::Kept);
+        packer
+            .below(&root)
+            .and_then(|()| packer.finish())
+            .with_context(|| format!("cannot export container {}", self.name))
+    }
+
+    /// [`Export::write`] to a file, which appears only when it is complete; a device or a pipe is written to directly.
+    pub fn write_to_file(&self, path: &Path) -> Result<()> {
+        let doing = || format!("cannot write {}", path.display());
+        if path.metadata().is_ok_and(|found| !found.is_file()) {
+            let mut file = File::options().write(true).open(path).with_context(doing)?;
+            return self.write(&mut file);
+        }
+        let unfinished = OutputFile::beside(path).with_context(doing)?;
+        self.write(&mut BufWriter::with_capacity(256 << 10, unfinished.file()))?;
+        unfinished.rename(path).with_context(doing)
+    }
+}

@@ -1,0 +1,356 @@
+//! A file on disk described as a member of an archive.
+//!
+//! In a layer, and in a container's file system, attributes of dhow's own tell what the disk could not hold
+//! (`user.dhow.owner`, `user.dhow.device`, `user.dhow.xattr.NAME`; see [`crate::image::unpack`]). A remembered owner
+//! counts as long as the file belongs to the account's own id: what was given to somebody for real is theirs.
+
+use std::ffi::CStr;
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt as _;
+
+use anyhow::{Context as _, Result};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, SeekFrom, Stat};
+use rustix::io::Errno;
+
+use super::is_reserved;
+use crate::image::tar::sparse::Segment;
+use crate::image::tar::{Kind, Member, Time};
+
+/// Holes that are worth a map, in bytes.
+const HOLES: u64 = 64 << 10;
+/// The most segments that readers take; a file of more is written in full.
+const MAX_SEGMENTS: usize = 1 << 18;
+/// The longest list of names, and the longest value, that the kernel allows an attribute.
+const MAX_XATTR: usize = 64 << 10;
+const BUFFER: usize = 256 << 10;
+
+/// Whether dhow's own attributes mean something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// Files of the user's: they are what the file system says.
+    Plain,
+    /// Files of a layer or a container.
+    Kept,
+}
+
+/// A file, described.
+pub struct Found {
+    /// What it is, without a path.
+    pub member: Member,
+    /// A regular file's content.
+    pub content: Option<File>,
+    /// Device and inode where it may have other names.
+    pub linked: Option<(u64, u64)>,
+    /// A directory, open for reading.
+    pub dir: Option<OwnedFd>,
+}
+
+/// Describes `name` in `dir`, without following it. `None` for what is gone and for a socket, which no archive holds.
+pub fn look(dir: BorrowedFd<'_>, name: &CStr, meaning: Meaning) -> Result<Option<Found>> {
+    // Somebody may put another thing under the name between two looks; then look again.
+    for _ in 0..100 {
+        let stat = match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => return Ok(None),
+            other => other?,
+        };
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let opened = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => rustix::fs::openat(dir, name, flags | OFlags::DIRECTORY, Mode::empty()),
+            FileType::RegularFile => rustix::fs::openat(dir, name, flags, Mode::empty()),
+            FileType::Socket => return Ok(None),
+            FileType::Symlink => match rustix::fs::readlinkat(dir, name, Vec::new()) {
+                Ok(link) => return Ok(Some(unopened(&stat, link.into_bytes()))),
+                Err(Errno::NOENT | Errno::INVAL) => continue,
+                Err(error) => return Err(error.into()),
+            },
+            _ => return Ok(Some(unopened(&stat, Vec::new()))),
+        };
+        let fd = match opened {
+            Ok(fd) => fd,
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO) => continue,
+            Err(error) => return Err(error).context("cannot open it"),
+        };
+        let now = rustix::fs::fstat(&fd)?;
+        match FileType::from_raw_mode(now.st_mode) {
+            FileType::Directory => return directory(fd, meaning).map(Some),
+            FileType::RegularFile => return regular(fd, &now, meaning).map(Some),
+            _ => {}
+        }
+    }
+    anyhow::bail!("it changes all the time")
+}
+
+/// Describes an open directory.
+pub fn directory(dir: OwnedFd, meaning: Meaning) -> Result<Found> {
+    let mut member = describe(&rustix::fs::fstat(&dir)?, Kind::Dir);
+    attributes(dir.as_fd(), &mut member, meaning);
+    Ok(Found { member, content: None, linked: None, dir: Some(dir) })
+}
+
+fn regular(fd: OwnedFd, stat: &Stat, meaning: Meaning) -> Result<Found> {
+    let mut member = describe(stat, Kind::File);
+    let device = attributes(fd.as_fd(), &mut member, meaning);
+    let linked = (stat.st_nlink > 1).then_some((stat.st_dev, stat.st_ino));
+    if let Some((kind, numbers)) = device {
+        (member.kind, member.device) = (kind, numbers);
+        return Ok(Found { member, content: None, linked, dir: None });
+    }
+    let size = u64::try_from(stat.st_size).unwrap_or_default();
+    member.size = size;
+    let stored = u64::try_from(stat.st_blocks).unwrap_or_default().saturating_mul(512);
+    if size.saturating_sub(stored) >= HOLES
+        && let Some(segments) = segments(fd.as_fd(), size)
+    {
+        member.size = segments.iter().map(|segment| segment.length).sum();
+        member.sparse = Some((size, segments));
+    }
+    Ok(Found { member, content: Some(File::from(fd)), linked, dir: None })
+}
+
+fn unopened(stat: &Stat, link: Vec<u8>) -> Found {
+    let kind = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Symlink => Kind::Symlink,
+        FileType::CharacterDevice => Kind::Char,
+        FileType::BlockDevice => Kind::Block,
+        _ => Kind::Fifo,
+    };
+    let device = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
+    let member = Member { link, device, ..describe(stat, kind) };
+    let linked = (stat.st_nlink > 1).then_some((stat.st_dev, stat.st_ino));
+    Found { member, content: None, linked, dir: None }
+}
+
+fn describe(stat: &Stat, kind: Kind) -> Member {
+    Member {
+        kind,
+        path: Vec::new(),
+        link: Vec::new(),
+        mode: stat.st_mode & 0o7777,
+        uid: stat.st_uid,
+        gid: stat.st_gid,
+        mtime: Time {
+            seconds: stat.st_mtime,
+            nanos: u32::try_from(stat.st_mtime_nsec).unwrap_or_default().min(999_999_999),
+        },
+        device: (0, 0),
+        xattrs: Vec::new(),
+        size: 0,
+        sparse: None,
+    }
+}
+
+/// Reads the attributes into `member`; returns the device that an empty file stands for.
+fn attributes(fd: BorrowedFd<'_>, member: &mut Member, meaning: Meaning) -> Option<(Kind, (u32, u32))> {
+    let mut device = None;
+    for name in xattr_names(fd) {
+        let kept = name.strip_prefix(b"user.dhow.").filter(|_| meaning == Meaning::Kept);
+        let Some(value) = (kept.is_some() || !is_reserved(&name)).then(|| xattr(fd, &name)).flatten() else {
+            continue;
+        };
+        match kept {
+            None => member.xattrs.push((name, value)),
+            Some(b"owner") if is_own(member) => {
+                if let Some((uid, gid)) = pair(&value) {
+                    (member.uid, member.gid) = (uid, gid);
+                }
+            }
+            Some(b"device") => device = device_of(&value),
+            Some(rest) => {
+                if let Some(real) = rest.strip_prefix(b"xattr.")
+                    && !is_reserved(real)
+                    && xattr(fd, real).is_none()
+                {
+                    member.xattrs.push((real.to_vec(), value));
+                }
+            }
+        }
+    }
+    member.xattrs.sort_unstable();
+    device
+}
+
+/// Whether the file belongs to the id that stands for everybody who has none of their own.
+fn is_own(member: &Member) -> bool {
+    let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    (member.uid, member.gid) == own
+}
+
+/// `1000:50`
+fn pair(value: &[u8]) -> Option<(u32, u32)> {
+    let (first, second) = std::str::from_utf8(value).ok()?.split_once(':')?;
+    Some((first.parse().ok()?, second.parse().ok()?))
+}
+
+/// `c 1:3`
+fn device_of(value: &[u8]) -> Option<(Kind, (u32, u32))> {
+    let kind = match value.first()? {
+        b'c' => Kind::Char,
+        b'b' => Kind::Block,
+        _ => return None,
+    };
+    Some((kind, pair(value.strip_prefix(b"c ").or_else(|| value.strip_prefix(b"b "))?)?))
+}
+
+/// The names of all attributes; a file system without attributes has none.
+pub(crate) fn xattr_names(fd: BorrowedFd<'_>) -> Vec<Vec<u8>> {
+    let mut small = [0_u8; 1024];
+    let list = match rustix::fs::flistxattr(fd, &mut small[..]) {
+        Ok(length) => small[..length].to_vec(),
+        Err(_) => {
+            let mut large = vec![0_u8; MAX_XATTR];
+            let length = rustix::fs::flistxattr(fd, &mut large[..]).unwrap_or(0);
+            large.truncate(length);
+            large
+        }
+    };
+    list.split(|byte| *byte == 0).filter(|name| !name.is_empty()).map(<[u8]>::to_vec).collect()
+}
+
+/// The value of an attribute, where there is one that may be read.
+pub(crate) fn xattr(fd: BorrowedFd<'_>, name: &[u8]) -> Option<Vec<u8>> {
+    let mut small = [0_u8; 256];
+    match rustix::fs::fgetxattr(fd, name, &mut small[..]) {
+        Ok(length) => Some(small[..length].to_vec()),
+        Err(Errno::RANGE) => {
+            let mut large = vec![0_u8; MAX_XATTR];
+            let length = rustix::fs::fgetxattr(fd, name, &mut large[..]).ok()?;
+            large.truncate(length);
+            Some(large)
+        }
+        Err(_) => None,
+    }
+}
+
+/// Where a file has data; `None` where that is everywhere, or cannot be told in a map.
+fn segments(fd: BorrowedFd<'_>, size: u64) -> Option<Vec<Segment>> {
+    let mut segments = Vec::new();
+    let mut at = 0;
+    while at < size {
+        let start = match rustix::fs::seek(fd, SeekFrom::Data(at)) {
+            Ok(start) if start < size => start,
+            Ok(_) | Err(Errno::NXIO) => break,
+            Err(_) => return None,
+        };
+        let end = rustix::fs::seek(fd, SeekFrom::Hole(start)).ok()?.min(size);
+        segments
+            .push(Segment { offset: start, length: end.checked_sub(start).filter(|length| *length > 0)? });
+        at = end;
+        if segments.len() > MAX_SEGMENTS - 1 {
+            return None;
+        }
+    }
+    if segments.iter().map(|segment| segment.length).sum::<u64>() == size {
+        return None;
+    }
+    // By custom an empty one at the end tells the size.
+    if at < size || segments.is_empty() {
+        segments.push(Segment { offset: size, length: 0 });
+    }
+    Some(segments)
+}
+
+/// Hands the content of a regular file to `each`, part by part, exactly as long as `member` says: what a file lost
+/// since it was described is zeros, and what it gained is left out.
+pub fn read_content(
+    file: &File,
+    member: &Member,
+    mut each: impl FnMut(u64, &[u8]) -> Result<()>,
+) -> Result<()> {
+    let whole = [Segment { offset: 0, length: member.size }];
+    let segments = member.sparse.as_ref().map_or(&whole[..], |(_, segments)| segments);
+    let mut buffer = vec![0_u8; BUFFER.min(usize::try_from(member.size).unwrap_or(BUFFER)).max(1)];
+    for segment in segments {
+        let (mut at, end) = (segment.offset, segment.offset + segment.length);
+        while at < end {
+            let room = buffer.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
+            let part = &mut buffer[..room];
+            let mut read = match file.read_at(part, at) {
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                other => other.context("cannot read it")?,
+            };
+            if read == 0 {
+                part.fill(0);
+                read = part.len();
+            }
+            each(at, &part[..read])?;
+            at += read as u64;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    fn found(dir: &std::path::Path, name: &CStr, meaning: Meaning) -> Option<Found> {
+        let dir = crate::sys::fs::open_dir(dir).unwrap();
+        look(dir.as_fd(), name, meaning).unwrap()
+    }
+
+    #[test]
+    fn kinds_are_told_without_following() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name| dir.path().join(name);
+        std::fs::write(at("file"), "abc").unwrap();
+        std::fs::set_permissions(at("file"), std::fs::Permissions::from_mode(0o4711)).unwrap();
+        std::fs::hard_link(at("file"), at("again")).unwrap();
+        std::os::unix::fs::symlink("/etc", at("link")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+        let file = found(dir.path(), c"file", Meaning::Plain).unwrap();
+        assert_eq!((file.member.kind, file.member.mode, file.member.size), (Kind::File, 0o4711, 3));
+        assert!(
+            file.linked.is_some()
+                && file.linked == found(dir.path(), c"again", Meaning::Plain).unwrap().linked
+        );
+        let link = found(dir.path(), c"link", Meaning::Plain).unwrap();
+        assert_eq!((link.member.kind, link.member.link), (Kind::Symlink, b"/etc".to_vec()));
+        assert!(found(dir.path(), c"socket", Meaning::Plain).is_none());
+        assert!(found(dir.path(), c"absent", Meaning::Plain).is_none());
+    }
+
+    #[test]
+    fn what_is_remembered_counts_in_a_container_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = File::create(dir.path().join("f")).unwrap();
+        let set = |name: &str, value: &[u8]| {
+            rustix::fs::fsetxattr(&file, name, value, rustix::fs::XattrFlags::empty())
+        };
+        if set("user.dhow.owner", b"7:8").is_err() {
+            return;
+        }
+        set("user.dhow.device", b"c 1:3").unwrap();
+        set("user.dhow.xattr.security.capability", b"cap").unwrap();
+        set("user.overlay.opaque", b"y").unwrap();
+        set("user.mine", b"1").unwrap();
+        let kept = found(dir.path(), c"f", Meaning::Kept).unwrap().member;
+        assert_eq!((kept.uid, kept.gid, kept.kind, kept.device), (7, 8, Kind::Char, (1, 3)));
+        let names: Vec<_> = kept.xattrs.iter().map(|(name, _)| String::from_utf8_lossy(name)).collect();
+        assert_eq!(names, ["security.capability", "user.mine"]);
+        let plain = found(dir.path(), c"f", Meaning::Plain).unwrap().member;
+        assert_eq!((plain.kind, plain.xattrs.len()), (Kind::File, 1));
+    }
+
+    #[test]
+    fn holes_are_found_and_a_file_that_shrank_is_filled_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = File::create(dir.path().join("f")).unwrap();
+        file.set_len(1 << 30).unwrap();
+        file.write_all_at(b"data", 1 << 20).unwrap();
+        let sparse = found(dir.path(), c"f", Meaning::Plain).unwrap();
+        let (size, segments) = sparse.member.sparse.clone().unwrap();
+        assert_eq!((size, segments.last().unwrap().offset), (1 << 30, 1 << 30));
+        assert!(sparse.member.size < 1 << 20);
+        file.set_len(0).unwrap();
+        let mut length = 0;
+        read_content(sparse.content.as_ref().unwrap(), &sparse.member, |_, part| {
+            assert!(part.iter().all(|byte| *byte == 0));
+            length += part.len() as u64;
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(length, sparse.member.size);
+    }
+}

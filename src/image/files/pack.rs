@@ -1,0 +1,167 @@
+//! A tree of files as a tar stream, in the order of the names.
+
+use std::collections::HashMap;
+use std::ffi::{CStr, CString};
+use std::io::Write;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+
+use anyhow::{Context as _, Result};
+use rustix::fs::Dir;
+
+use super::look::{Found, Meaning, directory, look, read_content};
+use crate::image::tar::write::{END, header, padding};
+use crate::image::tar::{Kind, Member};
+
+/// Directories nested deeper than this are refused: each level holds a descriptor.
+const MAX_DEPTH: usize = 400;
+
+/// Writes members to a stream.
+pub struct Packer<'a> {
+    out: &'a mut dyn Write,
+    meaning: Meaning,
+    /// The first name of what has several, by device and inode.
+    links: HashMap<(u64, u64), Vec<u8>>,
+}
+
+impl<'a> Packer<'a> {
+    /// A stream of members to `out`.
+    pub fn new(out: &'a mut dyn Write, meaning: Meaning) -> Self {
+        Self { out, meaning, links: HashMap::new() }
+    }
+
+    /// Writes `name` in `dir`, with all below it if it is a directory, under the name `path`. `false` where it is
+    /// gone, or a socket.
+    pub fn entry(&mut self, dir: BorrowedFd<'_>, name: &CStr, path: &[u8]) -> Result<bool> {
+        self.entry_at(dir, name, path, 0)
+    }
+
+    /// Writes the open directory `dir`, with all below it, under the name `path`.
+    pub fn directory(&mut self, dir: OwnedFd, path: &[u8]) -> Result<()> {
+        let found = directory(dir, self.meaning)?;
+        self.found(found, path, 0)
+    }
+
+    /// Writes all below the open directory `dir`, but not itself, under names without a prefix.
+    pub fn below(&mut self, dir: &OwnedFd) -> Result<()> {
+        self.content_of(dir, b"", 0)
+    }
+
+    /// Writes the end of the archive.
+    pub fn finish(self) -> Result<()> {
+        self.out.write_all(&END)?;
+        Ok(self.out.flush()?)
+    }
+
+    fn entry_at(&mut self, dir: BorrowedFd<'_>, name: &CStr, path: &[u8], depth: usize) -> Result<bool> {
+        let doing = || format!("cannot pack `{}`", String::from_utf8_lossy(path).escape_debug());
+        match look(dir, name, self.meaning).with_context(doing)? {
+            Some(found) => self.found(found, path, depth).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    fn found(&mut self, found: Found, path: &[u8], depth: usize) -> Result<()> {
+        let doing = || format!("cannot pack `{}`", String::from_utf8_lossy(path).escape_debug());
+        let mut member = Member { path: path.to_vec(), ..found.member };
+        if let Some(dir) = &found.dir {
+            member.path.push(b'/');
+            self.out.write_all(&header(&member))?;
+            return self.content_of(dir, path, depth);
+        }
+        if let Some(first) = found.linked.and_then(|linked| self.links.get(&linked)) {
+            member = Member {
+                kind: Kind::HardLink,
+                link: first.clone(),
+                size: 0,
+                sparse: None,
+                xattrs: Vec::new(),
+                ..member
+            };
+            return Ok(self.out.write_all(&header(&member))?);
+        }
+        self.links.extend(found.linked.map(|linked| (linked, path.to_vec())));
+        self.out.write_all(&header(&member))?;
+        if let Some(content) = &found.content {
+            read_content(content, &member, |_, part| Ok(self.out.write_all(part)?)).with_context(doing)?;
+            self.out.write_all(padding(member.size))?;
+        }
+        Ok(())
+    }
+
+    fn content_of(&mut self, dir: &OwnedFd, path: &[u8], depth: usize) -> Result<()> {
+        anyhow::ensure!(depth < MAX_DEPTH, "directories are nested more than {MAX_DEPTH} deep");
+        for name in names(dir)? {
+            let below = if path.is_empty() {
+                name.to_bytes().to_vec()
+            } else {
+                [path, b"/", name.to_bytes()].concat()
+            };
+            self.entry_at(dir.as_fd(), &name, &below, depth + 1)?;
+        }
+        Ok(())
+    }
+}
+
+/// The names in a directory, in order.
+fn names(dir: &OwnedFd) -> Result<Vec<CString>> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(dir)? {
+        let name = entry?.file_name().to_owned();
+        if name.as_c_str() != c"." && name.as_c_str() != c".." {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::path::Path;
+
+    fn packed(dir: &Path) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut packer = Packer::new(&mut out, Meaning::Plain);
+        let dir = fs::File::open(dir).unwrap();
+        packer.below(&OwnedFd::from(dir)).unwrap();
+        packer.finish().unwrap();
+        out
+    }
+
+    #[test]
+    fn another_reader_understands_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::create_dir(at("sub")).unwrap();
+        fs::write(at("sub/file"), "abc").unwrap();
+        fs::hard_link(at("sub/file"), at("zz")).unwrap();
+        std::os::unix::fs::symlink("nowhere", at("link")).unwrap();
+        let sparse = fs::File::create(at("sparse")).unwrap();
+        sparse.set_len(10 << 20).unwrap();
+        let bytes = packed(dir.path());
+        assert!(bytes.len() < 1 << 20, "{}", bytes.len());
+        let other = tempfile::tempdir().unwrap();
+        let mut tar = std::process::Command::new("tar")
+            .args(["-x", "-C"])
+            .arg(other.path())
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        tar.stdin.take().unwrap().write_all(&bytes).unwrap();
+        assert!(tar.wait().unwrap().success());
+        assert_eq!(fs::read(other.path().join("zz")).unwrap(), b"abc");
+        assert_eq!(fs::read_link(other.path().join("link")).unwrap(), Path::new("nowhere"));
+        assert_eq!(fs::metadata(other.path().join("sparse")).unwrap().len(), 10 << 20);
+        // The times of the two directories differ, so their names and contents are compared.
+        let names = |dir: &Path| {
+            let bytes = packed(dir);
+            let mut archive = ::tar::Archive::new(&bytes[..]);
+            let name =
+                |entry: std::io::Result<::tar::Entry<'_, &[u8]>>| entry.unwrap().path_bytes().into_owned();
+            archive.entries().unwrap().map(name).collect::<Vec<_>>()
+        };
+        assert_eq!(names(dir.path()), names(other.path()));
+    }
+}
