@@ -1,12 +1,15 @@
 //! A resolved plan into isolated processes.
 
 pub mod caps;
+pub mod cgroup;
 mod channel;
 mod copy_up;
+mod dbus;
 pub mod identity;
 mod init;
 pub mod launch;
 mod overlay;
+pub mod pause;
 pub mod plan;
 pub mod processes;
 mod program;

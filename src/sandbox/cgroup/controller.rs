@@ -1,0 +1,86 @@
+//! The controllers of cgroup v2 that limits need, and sets of them.
+
+use std::path::Path;
+
+/// A controller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Controller {
+    /// Memory and swap space.
+    Memory,
+    /// Processor time.
+    Cpu,
+    /// Which processors and memory nodes.
+    Cpuset,
+    /// Number of processes.
+    Pids,
+    /// Access to disks.
+    Io,
+}
+
+const ALL: [Controller; 5] =
+    [Controller::Memory, Controller::Cpu, Controller::Cpuset, Controller::Pids, Controller::Io];
+
+impl Controller {
+    /// Its name in `cgroup.controllers`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Cpu => "cpu",
+            Self::Cpuset => "cpuset",
+            Self::Pids => "pids",
+            Self::Io => "io",
+        }
+    }
+}
+
+/// A set of controllers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Controllers(u8);
+
+impl Controllers {
+    /// Those named in a file such as `cgroup.controllers`; none where it cannot be read.
+    pub(super) fn read(path: &Path) -> Self {
+        Self::parse(&std::fs::read_to_string(path).unwrap_or_default())
+    }
+
+    fn parse(text: &str) -> Self {
+        let mut set = Self::default();
+        for controller in ALL {
+            if text.split_whitespace().any(|name| name == controller.name()) {
+                set.insert(controller);
+            }
+        }
+        set
+    }
+
+    pub(super) fn insert(&mut self, controller: Controller) {
+        self.0 |= 1 << controller as u8;
+    }
+
+    /// Whether `controller` is one of them.
+    pub fn has(self, controller: Controller) -> bool {
+        self.0 & (1 << controller as u8) != 0
+    }
+
+    pub(super) fn count(self) -> u32 {
+        self.0.count_ones()
+    }
+
+    pub(super) fn iter(self) -> impl Iterator<Item = Controller> {
+        ALL.into_iter().filter(move |controller| self.has(*controller))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_know_their_members() {
+        let set = Controllers::parse("cpuset cpu io memory hugetlb\n");
+        assert!(set.has(Controller::Cpu) && set.has(Controller::Cpuset) && !set.has(Controller::Pids));
+        assert_eq!(set.count(), 4);
+        let two = Controllers::parse("pids cpu");
+        assert_eq!(two.iter().collect::<Vec<_>>(), [Controller::Cpu, Controller::Pids]);
+    }
+}

@@ -1,0 +1,111 @@
+//! cgroups in a directory that was given to this account: that of a CI job, of a container that dhow runs in, of a unit
+//! with `Delegate=yes`, or one named by `--cgroup-parent`.
+//!
+//! The kernel lets a cgroup hand controllers down only while no process is in it itself. So the directory is one above
+//! the own cgroup where that is ours too; else all processes of the own cgroup, which are this job's, are moved to a leaf
+//! below it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use rustix::fs::{Access, access};
+
+use super::controller::Controllers;
+use super::group;
+use super::hierarchy::Hierarchy;
+
+/// Where the processes go that are in the way.
+const LEAF: &str = "dhow-job";
+/// How often processes are moved to the leaf, as they may start others meanwhile.
+const ROUNDS: u32 = 10;
+
+/// A directory to make cgroups in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Directory {
+    /// Its path.
+    pub(super) path: PathBuf,
+    /// What cgroups below it can use.
+    pub(super) controllers: Controllers,
+    /// Whether its processes have to go to a leaf first.
+    occupied: bool,
+}
+
+impl Directory {
+    /// The nearest directory, from the own cgroup upwards, that has most of the controllers; changes nothing.
+    pub(super) fn find(hierarchy: &Hierarchy) -> Option<Self> {
+        let own = hierarchy.directory(&hierarchy.own);
+        let within = own.ancestors().take_while(|path| path.starts_with(hierarchy.root()));
+        let mut best: Option<Self> = None;
+        for path in within.take_while(|path| is_ours(path)) {
+            let found = Self::look_at(path, path == own);
+            if best.as_ref().is_none_or(|best| found.controllers.count() > best.controllers.count()) {
+                best = Some(found);
+            }
+        }
+        best
+    }
+
+    /// The directory that the user named, if it can be used.
+    pub(super) fn named(hierarchy: &Hierarchy, cgroup: &Path) -> Option<Self> {
+        let path = hierarchy.directory(cgroup);
+        is_ours(&path).then(|| Self::look_at(&path, path == hierarchy.directory(&hierarchy.own)))
+    }
+
+    fn look_at(path: &Path, own: bool) -> Self {
+        let available = Controllers::read(&path.join("cgroup.controllers"));
+        let handed_down = Controllers::read(&path.join("cgroup.subtree_control"));
+        let processes = std::fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
+        let occupied = !processes.trim().is_empty() && available != handed_down;
+        // Only the processes of this job can be moved out of the way.
+        let controllers = if occupied && !own { handed_down } else { available };
+        Self { path: path.to_owned(), controllers, occupied: occupied && own }
+    }
+
+    /// Makes the cgroup of container `id`.
+    pub(super) fn make(&self, id: &str) -> Result<PathBuf> {
+        if self.occupied {
+            self.make_room()?;
+        }
+        group::enable(&self.path, self.controllers);
+        let path = self.path.join(format!("dhow-{id}"));
+        group::make_dir(&path)?;
+        Ok(path)
+    }
+
+    /// Moves all processes of the directory to a leaf below it.
+    fn make_room(&self) -> Result<()> {
+        let leaf = self.path.join(LEAF);
+        group::make_dir(&leaf)?;
+        for _ in 0..ROUNDS {
+            let processes = std::fs::read_to_string(self.path.join("cgroup.procs"))?;
+            // 0 is a process that this pid namespace does not have.
+            let pids: Vec<&str> = processes.lines().filter(|pid| *pid != "0").collect();
+            if pids.is_empty() {
+                break;
+            }
+            for pid in pids {
+                match group::admit(&leaf, pid) {
+                    Err(error) if error.raw_os_error() != Some(libc::ESRCH) => {
+                        return Err(error).with_context(|| {
+                            format!("moving process {pid} of this job to the cgroup `{}`", leaf.display())
+                        });
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether cgroups below have a file of this name, as far as can be told.
+    pub(super) fn has_file(&self, name: &str, root: &Path) -> bool {
+        // The one at the top has few files of its own.
+        self.path == root || self.path.join(name).exists()
+    }
+}
+
+/// Whether this account may make cgroups in `path` and move processes of its own between them.
+fn is_ours(path: &Path) -> bool {
+    let allowed = |path: &Path, how: Access| access(path, how).is_ok();
+    allowed(path, Access::WRITE_OK | Access::EXEC_OK) && allowed(&path.join("cgroup.procs"), Access::WRITE_OK)
+}

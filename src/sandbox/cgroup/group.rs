@@ -1,0 +1,83 @@
+//! Single operations on the directory of a cgroup.
+
+use std::io;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use rustix::fs::{AtFlags, CWD, Mode, mkdirat, unlinkat};
+use rustix::io::Errno;
+
+use super::controller::{Controller, Controllers};
+
+/// Makes the directory; one that is there already is taken.
+pub(super) fn make_dir(path: &Path) -> Result<()> {
+    match mkdirat(CWD, path, Mode::from_raw_mode(0o755)) {
+        Ok(()) | Err(Errno::EXIST) => Ok(()),
+        Err(error) => {
+            Err(io::Error::from(error)).with_context(|| format!("making the cgroup `{}`", path.display()))
+        }
+    }
+}
+
+/// Moves process `pid`, or with `0` this one, into a cgroup.
+pub(super) fn admit(path: &Path, pid: &str) -> io::Result<()> {
+    std::fs::write(path.join("cgroup.procs"), pid)
+}
+
+/// Gives as many of `controllers` to the cgroups below `path` as the kernel lets it: those given.
+pub(super) fn enable(path: &Path, controllers: Controllers) -> Controllers {
+    let file = path.join("cgroup.subtree_control");
+    let mut enabled = Controllers::read(&file);
+    for controller in
+        controllers.iter().filter(|controller| !enabled.has(*controller)).collect::<Vec<Controller>>()
+    {
+        if std::fs::write(&file, format!("+{}", controller.name())).is_ok() {
+            enabled.insert(controller);
+        }
+    }
+    enabled
+}
+
+/// Removes the directory of a cgroup and of those that were made below it. What is gone already is no error; busy where
+/// processes are left.
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    for below in below(path) {
+        remove(&below)?;
+    }
+    match unlinkat(CWD, path, AtFlags::REMOVEDIR) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The cgroups directly below.
+pub(super) fn below(path: &Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
+}
+
+/// A number from a file with one, such as `pids.current`; `None` for `max` and where it cannot be read.
+pub(super) fn number(path: &Path) -> Option<u64> {
+    std::fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+/// The number behind `key` in a file with a pair on each line, such as `cgroup.events`.
+pub(super) fn value_of(text: &str, key: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_are_found_by_their_whole_key() {
+        let text = "oom 1\noom_kill 3\noom_group_kill 0\n";
+        assert_eq!(value_of(text, "oom_kill"), Some(3));
+        assert_eq!(value_of(text, "oom"), Some(1));
+        assert_eq!(value_of(text, "kill"), None);
+    }
+}

@@ -1,0 +1,81 @@
+//! Where the file system of cgroup v2 is, and where in it a process is.
+
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+/// The mounted hierarchy and this process's place in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Hierarchy {
+    /// Where it is mounted.
+    mount: PathBuf,
+    /// This process's cgroup, as /proc tells it: absolute, from the root of the cgroup namespace.
+    pub(super) own: PathBuf,
+}
+
+impl Hierarchy {
+    /// Finds both; `None` where no cgroup v2 is mounted, or the process is outside of what is mounted.
+    pub(super) fn find() -> Option<Self> {
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+        let mount = mounts.lines().find_map(mount_point)?;
+        let own = own_cgroup().ok()??;
+        Some(Self { mount, own })
+    }
+
+    /// The directory of a cgroup that /proc or systemd names.
+    pub(super) fn directory(&self, cgroup: &Path) -> PathBuf {
+        let mut path = self.mount.clone();
+        path.extend(cgroup.components().filter(|part| matches!(part, Component::Normal(_))));
+        path
+    }
+
+    /// The directory at the top.
+    pub(super) fn root(&self) -> &Path {
+        &self.mount
+    }
+}
+
+/// This process's cgroup in the v2 hierarchy; `None` where that is outside of its cgroup namespace, or removed.
+pub(super) fn own_cgroup() -> io::Result<Option<PathBuf>> {
+    Ok(parse_cgroup(&std::fs::read_to_string("/proc/self/cgroup")?))
+}
+
+fn parse_cgroup(text: &str) -> Option<PathBuf> {
+    let path = text.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let inside = path.starts_with('/') && !path.starts_with("/..") && !path.ends_with(" (deleted)");
+    inside.then(|| PathBuf::from(path))
+}
+
+/// The mount point of a line of mountinfo (proc_pid_mountinfo(5)) if it is a cgroup v2 whose root is that of this
+/// process's namespace.
+fn mount_point(line: &str) -> Option<PathBuf> {
+    let (mount, source) = line.split_once(" - ")?;
+    let mut fields = mount.split(' ').skip(3);
+    let (root, point) = (fields.next()?, fields.next()?);
+    let is_cgroup = source.split(' ').next() == Some("cgroup2");
+    // Blanks and the like are escaped; a cgroup file system is mounted at no such place.
+    (is_cgroup && root == "/" && !point.contains('\\')).then(|| PathBuf::from(point))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_proc_are_read() {
+        let line = "30 25 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate";
+        assert_eq!(mount_point(line).unwrap(), Path::new("/sys/fs/cgroup"));
+        assert!(mount_point(&line.replace("cgroup2 cgroup2", "tmpfs cgroup")).is_none());
+        assert!(mount_point(&line.replace("0:26 / ", "0:26 /../.. ")).is_none());
+        let own = parse_cgroup("4:memory:/x\n0::/user.slice/a b.scope\n").unwrap();
+        assert_eq!(own, Path::new("/user.slice/a b.scope"));
+        for outside in ["0::/../x", "0::/x (deleted)", "1:name=systemd:/x", ""] {
+            assert!(parse_cgroup(outside).is_none(), "{outside}");
+        }
+    }
+
+    #[test]
+    fn directories_stay_below_the_mount() {
+        let hierarchy = Hierarchy { mount: "/sys/fs/cgroup".into(), own: "/".into() };
+        assert_eq!(hierarchy.directory(Path::new("/a/../b")), Path::new("/sys/fs/cgroup/a/b"));
+    }
+}

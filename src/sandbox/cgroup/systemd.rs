@@ -1,0 +1,204 @@
+//! cgroups through systemd's user manager: a transient scope that holds the supervisor, and below it the container.
+//!
+//! A scope is delegated, so below it everything is written directly. Only systemd can move a process out of its session
+//! into a scope; as the supervisor has itself moved and the container is started by it, no other process moves.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+
+use super::controller::Controllers;
+use super::hierarchy::{self, Hierarchy};
+use super::{Surroundings, group};
+use crate::error::{Failure, Kind};
+use crate::sandbox::dbus::{Call, Connection, Peer, Refusal, Writer};
+
+/// How long systemd may take to move a process, and how often to look whether it has.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(20);
+/// The cgroup of the container below that of the scope, and that of its supervisor.
+const CONTAINER: &str = "container";
+const SUPERVISOR: &str = "supervisor";
+
+const MANAGER: Call<'_> = Call {
+    destination: "org.freedesktop.systemd1",
+    path: "/org/freedesktop/systemd1",
+    interface: "org.freedesktop.systemd1.Manager",
+    member: "",
+    signature: "",
+};
+
+/// A user manager that can be asked.
+#[derive(Clone, Debug)]
+pub(super) struct Manager {
+    /// What its own cgroup may use, and so the scopes below it.
+    pub(super) controllers: Controllers,
+    /// The directory of its own cgroup.
+    pub(super) directory: PathBuf,
+    /// The slice to put scopes into, where not the usual one.
+    slice: Option<String>,
+}
+
+impl Manager {
+    /// Finds the user manager and what it may use; changes nothing.
+    pub(super) fn find(
+        hierarchy: &Hierarchy,
+        surroundings: &Surroundings,
+        slice: Option<&str>,
+    ) -> Result<Self, Refusal> {
+        let mut connection = connect(surroundings)?;
+        let answer = connection.property(&Call { member: "ControlGroup", ..MANAGER })?;
+        let mut value = answer.read();
+        value.signature()?;
+        let directory = hierarchy.directory(Path::new(&value.string()?));
+        let controllers = Controllers::read(&directory.join("cgroup.controllers"));
+        Ok(Self { controllers, directory, slice: slice.map(str::to_owned) })
+    }
+
+    /// Puts this process into a scope for container `id`, unless it is in one already, and makes the container's
+    /// cgroup there: its directory.
+    pub(super) fn make(
+        &self,
+        id: &str,
+        hierarchy: &Hierarchy,
+        surroundings: &Surroundings,
+    ) -> Result<PathBuf> {
+        let scope = match present_scope(id, &hierarchy.own) {
+            Some(scope) => hierarchy.directory(&scope),
+            None => hierarchy.directory(&self.enter_scope(id, surroundings)?),
+        };
+        let supervisor = scope.join(SUPERVISOR);
+        group::make_dir(&supervisor)?;
+        group::admit(&supervisor, "0").context("moving the supervisor below its scope")?;
+        let controllers = Controllers::read(&scope.join("cgroup.controllers"));
+        group::enable(&scope, controllers);
+        let container = scope.join(CONTAINER);
+        group::make_dir(&container)?;
+        Ok(container)
+    }
+
+    fn enter_scope(&self, id: &str, surroundings: &Surroundings) -> Result<PathBuf> {
+        let unit = format!("dhow-{id}-{}.scope", std::process::id());
+        let refused = |why: Refusal| {
+            Failure::new(Kind::Denied, format!("systemd does not make a scope for the container: {why}"))
+        };
+        let mut connection = connect(surroundings).map_err(refused)?;
+        let rule = "type='signal',interface='org.freedesktop.systemd1.Manager',member='JobRemoved'";
+        connection.listen(rule).map_err(refused)?;
+        let start = Call { member: "StartTransientUnit", signature: "ssa(sv)a(sa(sv))", ..MANAGER };
+        connection.call(&start, &self.properties(id, &unit)).map_err(refused)?;
+        wait_until_inside(&mut connection, &unit)
+    }
+
+    fn properties(&self, id: &str, unit: &str) -> Writer {
+        let mut arguments = Writer::default();
+        let short = id.get(..12).unwrap_or(id);
+        arguments.string(unit).string("fail");
+        arguments.array(8, |list| {
+            list.structure(|property| {
+                property.string("Description").signature("s").string(&format!("dhow container {short}"));
+            });
+            list.structure(|property| {
+                property.string("Delegate").signature("b").boolean(true);
+            });
+            list.structure(|property| {
+                // Nobody resets a scope whose processes were killed.
+                property.string("CollectMode").signature("s").string("inactive-or-failed");
+            });
+            if let Some(slice) = &self.slice {
+                list.structure(|property| {
+                    property.string("Slice").signature("s").string(slice);
+                });
+            }
+            list.structure(|property| {
+                // 0 means whoever asks, whatever number it has in its own pid namespace.
+                property.string("PIDs").signature("au").array(4, |pids| {
+                    pids.u32(0);
+                });
+            });
+        });
+        arguments.array(8, |_| {});
+        arguments
+    }
+}
+
+/// systemd's answer only says that it will; the process is moved a little later, and a job that failed is told of by a
+/// signal.
+fn wait_until_inside(connection: &mut Connection, unit: &str) -> Result<PathBuf> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(own) = hierarchy::own_cgroup()?.filter(|own| own.ends_with(unit)) {
+            return Ok(own);
+        }
+        if let Some(removed) = connection.signal("JobRemoved", PAUSE)? {
+            let mut arguments = removed.read();
+            let (_, _) = (arguments.u32()?, arguments.string()?);
+            let (of, result) = (arguments.string()?, arguments.string()?);
+            if of == unit && result != "done" {
+                let message = format!("systemd could not start the scope `{unit}`: {result}");
+                return Err(Failure::new(Kind::Other, message).into());
+            }
+        }
+        if Instant::now() > deadline {
+            let message = format!("systemd did not move the supervisor into the scope `{unit}`");
+            return Err(Failure::new(Kind::Other, message).into());
+        }
+    }
+}
+
+/// The scope made for an earlier start of the same container by this very process.
+fn present_scope(id: &str, own: &Path) -> Option<PathBuf> {
+    let scope = own.parent()?;
+    let name = scope.file_name()?.to_str()?;
+    let ours =
+        own.ends_with(SUPERVISOR) && name.starts_with(&format!("dhow-{id}-")) && name.ends_with(".scope");
+    ours.then(|| scope.to_owned())
+}
+
+/// Has systemd move process `pid` into the cgroup `container`, which [`Manager::make`] made: who is in a login session
+/// cannot do it alone.
+pub(super) fn admit(container: &Path, pid: i32, surroundings: &Surroundings) -> Result<()> {
+    let unit = container.parent().and_then(Path::file_name).and_then(|name| name.to_str());
+    let unit = unit.filter(|name| name.ends_with(".scope")).context("the cgroup is not in a scope")?;
+    let mut connection = connect(surroundings)?;
+    let mut arguments = Writer::default();
+    arguments.string(unit).string(&format!("/{CONTAINER}"));
+    arguments.array(4, |pids| {
+        pids.u32(pid.cast_unsigned());
+    });
+    let call = Call { member: "AttachProcessesToUnit", signature: "ssau", ..MANAGER };
+    connection.call(&call, &arguments)?;
+    Ok(())
+}
+
+/// systemd's own socket, else the bus.
+fn connect(surroundings: &Surroundings) -> Result<Connection, Refusal> {
+    let mut sockets = vec![(surroundings.runtime_dir().join("systemd/private"), Peer::Manager)];
+    sockets.extend(surroundings.bus().map(|path| (path, Peer::Bus)));
+    sockets.push((surroundings.runtime_dir().join("bus"), Peer::Bus));
+    let mut last = None;
+    for (path, peer) in sockets {
+        match Connection::open(&path, peer) {
+            Ok(connection) => return Ok(connection),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| std::io::Error::from(std::io::ErrorKind::NotFound)).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_supervisor_knows_its_own_scope() {
+        let id = "a".repeat(64);
+        let own = format!("/user.slice/app.slice/dhow-{id}-77.scope/supervisor");
+        let scope = format!("/user.slice/app.slice/dhow-{id}-77.scope");
+        assert_eq!(present_scope(&id, Path::new(&own)).unwrap(), Path::new(&scope));
+        assert!(present_scope(&"b".repeat(64), Path::new(&own)).is_none());
+        assert!(present_scope(&id, Path::new(&scope)).is_none());
+        assert!(present_scope(&id, Path::new("/")).is_none());
+    }
+}

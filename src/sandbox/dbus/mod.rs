@@ -1,0 +1,193 @@
+//! A client of D-Bus, just large enough to ask systemd for something: blocking, no threads, no code generated.
+//!
+//! Two kinds of socket are spoken to: a bus, which wants to be greeted and passes messages on, and systemd's own
+//! (`$XDG_RUNTIME_DIR/systemd/private`), which systemctl uses too and which is there without a bus.
+
+mod wire;
+
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
+use wire::{Kind, Message};
+
+pub(crate) use wire::{Call, Reader, Writer};
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The longest line of the authentication.
+const MAX_LINE: usize = 16 << 10;
+/// The bus itself.
+const BUS: Call<'_> = Call {
+    destination: "org.freedesktop.DBus",
+    path: "/org/freedesktop/DBus",
+    interface: "org.freedesktop.DBus",
+    member: "Hello",
+    signature: "",
+};
+
+/// What is at the other end of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Peer {
+    /// A bus.
+    Bus,
+    /// systemd itself.
+    Manager,
+}
+
+/// A connection. Messages that nobody asked for are thrown away unless they are waited for.
+pub(crate) struct Connection {
+    stream: UnixStream,
+    serial: u32,
+    peer: Peer,
+}
+
+/// What a call came to.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// The other side said no, and why.
+    Said(String),
+    /// No answer came.
+    Failed(io::Error),
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Said(text) => f.write_str(text),
+            Self::Failed(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+impl From<io::Error> for Refusal {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Connection {
+    /// Connects to the socket at `path` as the user of this process.
+    pub(crate) fn open(path: &Path, peer: Peer) -> io::Result<Self> {
+        let stream = UnixStream::connect(path)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        let mut connection = Self { stream, serial: 0, peer };
+        // Without an identity in the request the other side takes that of the socket, which is right inside a user
+        // namespace too, where this process would name another number.
+        connection.stream.write_all(b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n")?;
+        connection.authenticated()?;
+        if peer == Peer::Bus {
+            connection.call(&BUS, &Writer::default()).map_err(|why| io::Error::other(why.to_string()))?;
+        }
+        Ok(connection)
+    }
+
+    fn authenticated(&mut self) -> io::Result<()> {
+        loop {
+            let line = self.line()?;
+            match line.split(' ').next() {
+                Some("OK") => return Ok(()),
+                Some("DATA") => {}
+                _ => return Err(io::Error::new(io::ErrorKind::PermissionDenied, line)),
+            }
+        }
+    }
+
+    /// One line, read byte by byte so that nothing of the first message is taken.
+    fn line(&mut self) -> io::Result<String> {
+        let mut line = Vec::new();
+        while !line.ends_with(b"\r\n") {
+            let mut byte = [0];
+            self.stream.read_exact(&mut byte)?;
+            line.extend(byte);
+            if line.len() > MAX_LINE {
+                return Err(wire::malformed());
+            }
+        }
+        Ok(String::from_utf8_lossy(&line).trim_end().to_owned())
+    }
+
+    /// Calls a method and waits for its answer: the arguments of the answer.
+    pub(crate) fn call(&mut self, call: &Call<'_>, arguments: &Writer) -> Result<Answer, Refusal> {
+        self.serial += 1;
+        let serial = self.serial;
+        self.stream.write_all(&wire::encode(call, serial, arguments))?;
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            let message = self.receive()?;
+            match message.kind {
+                Kind::Return if message.reply_to == Some(serial) => return Ok(Answer(message.body)),
+                Kind::Error if message.reply_to == Some(serial) => return Err(refusal(message)),
+                _ => {}
+            }
+        }
+        Err(io::Error::from(io::ErrorKind::TimedOut).into())
+    }
+
+    /// A property of an object: its value, behind its type.
+    pub(crate) fn property(&mut self, of: &Call<'_>) -> Result<Answer, Refusal> {
+        let get = Call {
+            interface: "org.freedesktop.DBus.Properties",
+            member: "Get",
+            signature: "ss",
+            ..Call { ..*of }
+        };
+        let mut arguments = Writer::default();
+        arguments.string(of.interface).string(of.member);
+        self.call(&get, &arguments)
+    }
+
+    /// Asks for signals that match `rule`, where that is needed.
+    pub(crate) fn listen(&mut self, rule: &str) -> Result<(), Refusal> {
+        if self.peer == Peer::Manager {
+            return Ok(());
+        }
+        let mut arguments = Writer::default();
+        arguments.string(rule);
+        self.call(&Call { member: "AddMatch", signature: "s", ..BUS }, &arguments).map(drop)
+    }
+
+    /// The signal named `member`, if that is what comes within `patience`.
+    pub(crate) fn signal(&mut self, member: &str, patience: Duration) -> io::Result<Option<Answer>> {
+        let mut fds = [PollFd::new(&self.stream, PollFlags::IN)];
+        let limit = Timespec::try_from(patience).map_err(io::Error::other)?;
+        if retry_on_intr(|| poll(&mut fds, Some(&limit)))? == 0 {
+            return Ok(None);
+        }
+        let message = self.receive()?;
+        let wanted = message.kind == Kind::Signal && message.member == member;
+        Ok(wanted.then_some(Answer(message.body)))
+    }
+
+    fn receive(&mut self) -> io::Result<Message> {
+        let mut bytes = vec![0; wire::FIXED];
+        self.stream.read_exact(&mut bytes)?;
+        let length = wire::length(&bytes)?;
+        bytes.resize(length, 0);
+        if let Some(rest) = bytes.get_mut(wire::FIXED..) {
+            self.stream.read_exact(rest)?;
+        }
+        wire::decode(&bytes)
+    }
+}
+
+fn refusal(message: Message) -> Refusal {
+    let text = Reader::new(&message.body, 0).string();
+    Refusal::Said(text.unwrap_or(message.error))
+}
+
+/// The arguments of an answer or a signal.
+pub(crate) struct Answer(Vec<u8>);
+
+impl Answer {
+    /// Reads them.
+    pub(crate) fn read(&self) -> Reader<'_> {
+        Reader::new(&self.0, 0)
+    }
+}
