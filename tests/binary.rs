@@ -65,7 +65,7 @@ each_mode! {
     fn nothing_is_accepted_and_ignored_without_a_word(dhow) {
         dhow.with_busybox();
         let refused = ["-d", "-p 80:80", "-P", "--restart always", "--network bridge", "--gpus all", "--log-driver syslog",
-            "--health-cmd true", "--volumes-from x", "--link x", "--ip 192.0.2.1", "--mac-address x", "--runtime runc",
+            "--health-cmd true", "--link x", "--ip 192.0.2.1", "--mac-address x", "--runtime kata",
             "--storage-opt x=y", "--cgroup-parent x", "--pid container:x", "--uts x"];
         for flag in refused {
             let long = match flag { "-d" => "--detach", "-p 80:80" => "--publish", "-P" => "--publish-all", other => other };

@@ -33,3 +33,4 @@ pub mod state;
 mod supervisor;
 pub mod tag;
 pub mod volumes;
+mod volumes_from;

@@ -51,7 +51,9 @@ fn carry_out(config: &mut RunConfig, name: &str, rest: &str) -> Result<(), Failu
         }
         "EXPOSE" => {
             for port in words(rest, &config.env)? {
-                config.exposed_ports.extend(ports(&port)?.into_iter().map(|port| (port, json!({}))));
+                config
+                    .exposed_ports
+                    .extend(super::port::parse(&port)?.into_iter().map(|port| (port, json!({}))));
             }
         }
         "VOLUME" => {
@@ -108,20 +110,6 @@ fn pairs(rest: &str, env: &[String]) -> Result<Vec<(String, String)>, Failure> {
         _ => Err(invalid(format!("`{}` is not NAME=value", word.escape_debug()))),
     };
     words(rest, env)?.into_iter().map(pair).collect()
-}
-
-/// `80`, `80/udp`, `8000-8010/tcp`, each port with its protocol.
-fn ports(text: &str) -> Result<Vec<String>, Failure> {
-    let malformed = || invalid(format!("`{}` is not a port", text.escape_debug()));
-    let (range, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-    let protocol = protocol.to_ascii_lowercase();
-    let (first, last) = range.split_once('-').unwrap_or((range, range));
-    let first: u16 = first.parse().map_err(|_| malformed())?;
-    let last: u16 = last.parse().map_err(|_| malformed())?;
-    if first == 0 || first > last || !matches!(protocol.as_str(), "tcp" | "udp" | "sctp") {
-        return Err(malformed());
-    }
-    Ok((first..=last).map(|port| format!("{port}/{protocol}")).collect())
 }
 
 fn join(dir: &str, path: &str) -> String {

@@ -4,7 +4,7 @@
 //! The command line fills in what was asked; the engine merges the image's defaults into it when the container is
 //! created. How it is carried out is the sandbox's `Plan`, made anew at each start.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -43,6 +43,12 @@ pub struct ContainerSpec {
     pub auto_remove: bool,
     /// Bind mounts, volumes and tmpfs, in the order given; later ones win a target.
     pub mounts: Vec<MountSpec>,
+    /// Containers whose mounts it took over when it was made, as they were given (`--volumes-from`).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub volumes_from: Vec<String>,
+    /// Ports that it says it listens on, `80/tcp`.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub exposed_ports: BTreeSet<String>,
     /// Devices of the host to offer.
     pub devices: Vec<DeviceSpec>,
     /// Confinement.

@@ -22,6 +22,7 @@ pub mod mount_flag;
 pub mod name;
 pub mod namespace;
 pub mod platform;
+pub mod port;
 pub mod progress;
 pub mod reference;
 pub mod run;

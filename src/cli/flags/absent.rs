@@ -7,7 +7,6 @@ use crate::error::{Failure, unsupported};
 
 const TABLE: &[Known] = &[
     Known::new("detach", Shape::Switch).short('d'),
-    Known::new("expose", Shape::Text),
     Known::new("gpus", Shape::Text),
     Known::new("health-cmd", Shape::Text),
     Known::new("health-interval", Shape::Duration),
@@ -27,11 +26,25 @@ const TABLE: &[Known] = &[
     Known::new("publish", Shape::Text).short('p'),
     Known::new("publish-all", Shape::Switch).short('P'),
     Known::new("restart", Shape::Text).harmless(&["", "no"]),
-    Known::new("runtime", Shape::Text).harmless(&[""]),
+    // dhow is what these are to docker.
+    Known::new("runtime", Shape::Text).harmless(&["", "runc", "crun", "io.containerd.runc.v2"]),
     Known::new("storage-opt", Shape::Text),
     Known::new("use-api-socket", Shape::Switch),
-    Known::new("volume-driver", Shape::Text).harmless(&["", "local"]),
-    Known::new("volumes-from", Shape::Text),
+];
+
+/// Flags that no version will have as docker has them, and what there is in place of them.
+const REASONS: &[(&str, &str)] = &[
+    (
+        "gpus",
+        "docker leaves GPUs to a hook of their maker's that dhow does not run: --device and -v can offer the nodes of /dev and the libraries",
+    ),
+    ("isolation", "containers of Linux know `default` only"),
+    ("runtime", "dhow is its own runtime and runs no other"),
+    (
+        "storage-opt",
+        "docker holds a size by a project quota, which root must set up: a user's own quota, or --read-only with --tmpfs, bounds what is written",
+    ),
+    ("use-api-socket", "there is no daemon, and so no socket of an API"),
 ];
 
 /// The flags given that cannot be honoured.
@@ -42,6 +55,10 @@ pub(crate) struct AbsentFlags {
 impl AbsentFlags {
     /// Refuses, naming the flags.
     pub(crate) fn check(&self) -> Result<(), Failure> {
+        let reason = |flag: &&'static str| REASONS.iter().find(|(known, _)| known == flag);
+        if let Some((flag, reason)) = self.asked.iter().find_map(reason) {
+            return Err(unsupported(format!("--{flag} is not possible: {reason}")));
+        }
         let names: Vec<_> = self.asked.iter().map(|name| format!("--{name}")).collect();
         match names.as_slice() {
             [] => Ok(()),

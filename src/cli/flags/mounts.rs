@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::error::invalid;
 use crate::model::container::{ContainerSpec, DeviceSpec, MountSpec};
-use crate::model::{bytes, mount, mount_flag};
+use crate::model::{bytes, mount, mount_flag, volume};
 
 /// Files and devices.
 #[derive(Args)]
@@ -22,6 +22,12 @@ pub(crate) struct MountFlags {
     /// File system in memory, TARGET[:OPTIONS]
     #[arg(long, value_name = "MOUNT")]
     tmpfs: Vec<String>,
+    /// Take over the mounts of another container, CONTAINER[:ro|rw]
+    #[arg(long, value_name = "CONTAINER")]
+    volumes_from: Vec<String>,
+    /// The driver of volumes: `local`
+    #[arg(long, value_name = "DRIVER")]
+    volume_driver: Option<String>,
     /// Offer a device of the host, HOST[:CONTAINER][:PERMISSIONS]
     #[arg(long, value_name = "DEVICE")]
     device: Vec<DeviceSpec>,
@@ -52,6 +58,8 @@ impl MountFlags {
             mounts.push(mount::parse_tmpfs(text)?);
         }
         refuse_duplicates(&mounts)?;
+        volume::check_driver(self.volume_driver.as_deref().unwrap_or_default())?;
+        spec.volumes_from = self.volumes_from;
         spec.mounts = mounts;
         spec.devices = self.device;
         spec.read_only = self.read_only;

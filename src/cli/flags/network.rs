@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::error::invalid;
 use crate::model::container::{ContainerSpec, IpcMode, NetworkMode};
-use crate::model::{hosts, namespace, sysctl};
+use crate::model::{hosts, namespace, port, sysctl};
 
 /// Network, resolver and hosts file.
 #[derive(Args)]
@@ -12,6 +12,9 @@ pub(crate) struct NetworkFlags {
     /// Network: none or host
     #[arg(long, visible_alias = "net", value_name = "NETWORK")]
     network: Vec<String>,
+    /// A port that the container says it listens on, PORT[-PORT][/PROTOCOL]
+    #[arg(long, value_name = "PORT")]
+    expose: Vec<String>,
     /// Add NAME:ADDRESS to /etc/hosts
     #[arg(long, value_name = "HOST", value_parser = hosts::parse_entry)]
     add_host: Vec<(String, String)>,
@@ -36,6 +39,12 @@ impl NetworkFlags {
         }
         if let Some(bad) = self.dns_option.iter().find(|option| option.contains(char::is_whitespace)) {
             return Err(invalid(format!("--dns-option `{}` contains white space", bad.escape_debug())).into());
+        }
+        for text in &self.expose {
+            let ports = port::parse(text).map_err(|why| {
+                invalid(format!("invalid range format for --expose: {}: {why}", text.escape_debug()))
+            })?;
+            spec.exposed_ports.extend(ports);
         }
         spec.extra_hosts = self.add_host;
         spec.dns.servers = self.dns;

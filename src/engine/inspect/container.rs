@@ -184,6 +184,7 @@ fn config(spec: &ContainerSpec) -> ConfigInspect {
         attach_stdin: process.interactive && attached("stdin"),
         attach_stdout: attached("stdout"),
         attach_stderr: attached("stderr"),
+        exposed_ports: spec.exposed_ports.iter().map(|port| (port.clone(), serde_json::json!({}))).collect(),
         tty: process.tty,
         open_stdin: process.interactive,
         stdin_once: process.interactive,

@@ -18,6 +18,7 @@ const SHM_SIZE: u64 = 64 << 20;
 pub(super) struct HostConfig {
     binds: Option<Vec<String>>,
     network_mode: &'static str,
+    volumes_from: Option<Vec<String>>,
     restart_policy: RestartPolicy,
     auto_remove: bool,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -72,6 +73,7 @@ pub(super) fn host_config(spec: &ContainerSpec, network: &'static str) -> HostCo
     HostConfig {
         binds: unless_empty(spec.mounts.iter().filter_map(bind).collect()),
         network_mode: network,
+        volumes_from: unless_empty(spec.volumes_from.clone()),
         restart_policy: RestartPolicy { name: "no", maximum_retry_count: 0 },
         auto_remove: spec.auto_remove,
         annotations: spec.annotations.clone(),

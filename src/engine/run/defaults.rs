@@ -34,6 +34,7 @@ pub(super) fn merge(spec: &mut ContainerSpec, image: &ImageConfig) -> Result<()>
     if spec.stop_signal.is_none() && !defaults.stop_signal.is_empty() {
         spec.stop_signal = Some(defaults.stop_signal.clone());
     }
+    spec.exposed_ports.extend(defaults.exposed_ports.keys().cloned());
     spec.stop_timeout = spec.stop_timeout.or(defaults.stop_timeout);
     volumes(spec, defaults);
     Ok(())

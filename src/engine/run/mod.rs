@@ -60,6 +60,7 @@ pub fn run(store: &Store, mut request: RunRequest, front: &mut dyn Front) -> Res
         emulator::check(&image.config)?;
         check_owners(image, &identity)?;
     }
+    super::volumes_from::add(store, &mut request.spec)?;
     complete(&mut request, image.as_ref(), front)?;
     let cidfile = request.cidfile.as_deref().map(CidFile::reserve).transpose()?;
     let container = create(store, &request, &identity)?;
