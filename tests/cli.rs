@@ -66,8 +66,12 @@ each_mode! {
 
     fn flags_of_run_are_checked_before_anything_is_made(dhow) {
         for (line, parts) in [
-            ("-d x", &["--detach", "not in this version"] as &[&str]),
-            ("-p 80:80 --restart always x", &["--publish, --restart", "not in this version"]),
+            ("-d -a stdout x", &["Conflicting options: -a and -d"] as &[&str]),
+            ("-p 80:80 --link a x", &["--link", "not in this version"]),
+            ("--rm --restart always x", &["--restart", "--rm"]),
+            ("--log-driver sometimes x", &["no log driver named"]),
+            ("--log-opt max-size=much x", &["max-size"]),
+            ("--no-healthcheck --health-cmd true x", &["--no-healthcheck conflicts"]),
             ("--restart sometimes x", &["--restart"]),
             ("--health-interval soon x", &["soon", "--health-interval"]),
             ("-m much x", &["much", "--memory"]),

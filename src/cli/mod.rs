@@ -4,10 +4,12 @@
 //! definition found there is built. The whole tree exists for help, completions and man pages.
 
 mod cmd;
+mod each;
 mod entry;
 mod environment;
 mod fetch;
 mod flags;
+mod front;
 mod globals;
 mod help;
 mod human;

@@ -2,10 +2,12 @@
 
 use std::io::ErrorKind;
 
+use anyhow::Context as _;
 use serde::Deserialize;
 
 use super::entry::Context;
 use super::{fetch, report};
+use crate::model::detach_keys::DetachKeys;
 
 /// The settings honoured here; credentials are the registry client's to read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -33,4 +35,19 @@ pub(crate) fn read(context: &Context) -> Settings {
         report::warn(context, &format!("cannot read {}: {why}", path.display()));
         Settings::default()
     })
+}
+
+/// Those of the flag, else of docker's configuration, which only a terminal is worth reading for.
+pub(crate) fn detach_keys(
+    flag: Option<DetachKeys>,
+    tty: bool,
+    context: &Context,
+) -> anyhow::Result<DetachKeys> {
+    if let Some(keys) = flag {
+        return Ok(keys);
+    }
+    let set = if tty { read(context).detach_keys } else { None };
+    set.filter(|keys| !keys.is_empty())
+        .map_or_else(|| Ok(DetachKeys::default()), |keys| keys.parse())
+        .context("cannot use detachKeys of docker's configuration")
 }

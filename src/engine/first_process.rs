@@ -69,6 +69,13 @@ pub fn find(container: &ContainerDir) -> Result<Option<FirstProcess>> {
     Ok(Some(found))
 }
 
+/// When process `pid` started, in clock ticks since boot (proc_pid_stat(5), `starttime`); `None` where it is gone.
+pub(super) fn ticks(pid: i32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in brackets may hold anything; the state behind it is field 3.
+    stat.rsplit_once(')')?.1.split_whitespace().nth(22 - 3)?.parse().ok()
+}
+
 /// Whether the parent of process `pid` has the file `lock` open. A process that is gone has no parent.
 fn parent_holds(pid: Pid, lock: &Path) -> Result<bool> {
     let stat = match std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())) {

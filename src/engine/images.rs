@@ -3,8 +3,8 @@
 use anyhow::Result;
 use jiff::Timestamp;
 
+use super::create::platform_of;
 use super::moment;
-use super::run::platform_of;
 use crate::error::{Failure, not_found};
 use crate::model::filter::{Filter, LabelFilter};
 use crate::model::glob;

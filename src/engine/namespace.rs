@@ -44,7 +44,7 @@ pub fn in_child(identity: &Identity, work: impl FnOnce() -> Result<()>) -> Resul
             drop(ours);
             let result = identity::enter(identity).and_then(|()| work());
             if let Err(error) = &result {
-                let _ = theirs.send(&serde_json::to_vec(&Failure::of(error)).unwrap_or_default(), None);
+                let _ = theirs.send(&serde_json::to_vec(&Failure::of(error)).unwrap_or_default(), &[]);
             }
             exit_now(i32::from(result.is_err()))
         }

@@ -37,9 +37,11 @@ impl Listed {
     /// docker's word for its state. One whose supervisor was killed has ended without saying how.
     pub fn status(&self) -> &'static str {
         match self.running {
-            true => "running",
-            false if self.state.started.is_empty() && self.state.finished.is_empty() => "created",
-            false => "exited",
+            true if self.state.paused => "paused",
+            true if self.state.restarting => "restarting",
+            true if self.state.pid != 0 => "running",
+            _ if self.state.started.is_empty() && self.state.finished.is_empty() => "created",
+            _ => "exited",
         }
     }
 

@@ -8,6 +8,7 @@ use std::os::fd::BorrowedFd;
 use anyhow::{Context as _, Result};
 
 use super::namespace::in_child;
+use super::orphan;
 use crate::error::{Failure, Kind, kind_of};
 use crate::model::container::{ContainerSpec, MountSource};
 use crate::sandbox::identity::Identity;
@@ -64,6 +65,7 @@ pub(super) fn remove(
     volumes: bool,
     identity: &Identity,
 ) -> Result<()> {
+    orphan::settle(&container)?;
     retire(store, container, volumes)?.delete(store, Namespace::New(identity))
 }
 

@@ -1,18 +1,14 @@
 //! `rm`: removes a container, ending it first where that is asked for.
 
-use std::time::{Duration, Instant};
-
 use anyhow::{Context as _, Result};
 
-use super::first_process;
+use super::attach::wire::{Ending, Order};
+use super::control::{Answer, Contact, ask, reach};
+use super::ps;
 use super::remove::remove;
-use crate::error::{Failure, Kind};
+use crate::error::{Failure, Kind, kind_of};
 use crate::sandbox::identity::Identity;
 use crate::store::{ContainerDir, LockedContainer, Store};
-
-/// How long a container may be without a first process, and how often to look.
-const PATIENCE: Duration = Duration::from_secs(10);
-const PAUSE: Duration = Duration::from_millis(5);
 
 /// What to do beside removing.
 #[derive(Clone, Copy, Debug, Default)]
@@ -38,31 +34,30 @@ pub fn rm(store: &Store, text: &str, options: Options, identity: &Identity) -> R
 
 /// Holds the container once it does not run; `None` where whoever held it removed it.
 fn take(container: ContainerDir, force: bool) -> Result<Option<LockedContainer>> {
-    if let Some(locked) = container.clone().lock()? {
-        return Ok(Some(locked));
+    let found = match force {
+        true => ask(&container, &Order::Stop(Ending { signal: Some(libc::SIGKILL), timeout: Some(0) })),
+        false => match reach(container.clone()) {
+            Ok(Contact::Supervisor(container, _)) => return Err(refusal(*container)?.into()),
+            Ok(Contact::Nobody(locked)) => Ok(Answer::Nobody(locked)),
+            Err(error) => Err(error),
+        },
+    };
+    match found {
+        Ok(Answer::Nobody(locked)) => Ok(Some(*locked)),
+        Ok(Answer::Report(_)) => container.wait(),
+        // There was one a moment ago.
+        Err(error) if kind_of(&error) == Kind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
-    let name = &container.spec().name;
-    if !force {
-        let message = format!(
-            "cannot remove container \"/{name}\": container is running: stop the container before removing or force remove"
-        );
-        return Err(Failure::new(Kind::InUse, message).hint("-f kills it").into());
-    }
-    kill(&container).with_context(|| format!("cannot kill container \"/{name}\""))?;
-    container.wait()
 }
 
-/// Kills the first process of `container`. One that has none is about to have one, or to be removed.
-fn kill(container: &ContainerDir) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
-    while container.is_locked()? {
-        if let Some(first) = first_process::find(container)? {
-            return first.signal(libc::SIGKILL);
-        }
-        if Instant::now() > deadline {
-            return Err(Failure::new(Kind::InUse, "another process is making or removing it").into());
-        }
-        std::thread::sleep(PAUSE);
-    }
-    Ok(())
+fn refusal(container: ContainerDir) -> Result<Failure> {
+    let name = container.spec().name.clone();
+    let why = match ps::look_at(container)?.status() {
+        "paused" => "container is paused and must be unpaused first",
+        "restarting" => "container is restarting: stop the container before removing or force remove",
+        _ => "container is running: stop the container before removing or force remove",
+    };
+    let message = format!("cannot remove container \"/{name}\": {why}");
+    Ok(Failure::new(Kind::InUse, message).hint("-f kills it"))
 }

@@ -10,7 +10,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
+use super::health::HealthSpec;
 use super::limits::LimitsSpec;
+use super::log::LogSpec;
+use super::restart::RestartPolicy;
 use super::volume::VolumeSetup;
 
 /// Everything that defines a container.
@@ -80,8 +83,14 @@ pub struct ContainerSpec {
     pub stop_signal: Option<String>,
     /// Seconds to wait for it.
     pub stop_timeout: Option<i64>,
-    /// Ignore the image's health check.
-    pub no_healthcheck: bool,
+    /// The health check; an image's where nothing was asked.
+    pub health: HealthSpec,
+    /// The shell for health checks in shell form, if the image names one.
+    pub shell: Option<Vec<String>>,
+    /// When it is started again.
+    pub restart: RestartPolicy,
+    /// Where its output is kept.
+    pub log: LogSpec,
 }
 
 /// An image as a container uses it.
@@ -113,6 +122,8 @@ pub struct ProcessSpec {
     pub tty: bool,
     /// Keep its standard input open.
     pub interactive: bool,
+    /// Close its standard input when the first command that is attached to it goes.
+    pub stdin_once: bool,
     /// Which of stdin, stdout, stderr to attach; empty means the default.
     pub attach: Vec<String>,
 }

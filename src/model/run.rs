@@ -21,6 +21,8 @@ pub struct RunRequest {
     pub platform: Option<Platform>,
     /// Where to write the container's ID; the file must not exist.
     pub cidfile: Option<PathBuf>,
+    /// Leave it to itself once it runs.
+    pub detach: bool,
     /// Whether signals that reach this process are passed on, where there is no terminal.
     pub sig_proxy: bool,
     /// What detaches a terminal.

@@ -32,7 +32,7 @@ pub(super) fn pair() -> Result<(Channel, Channel)> {
 impl Channel {
     /// Lets the other side go on.
     pub(super) fn go(&self) -> Result<()> {
-        Ok(self.0.send(b"go", None)?)
+        Ok(self.0.send(b"go", &[])?)
     }
 
     /// Waits for [`Channel::go`]. Fails where the other side is gone.
@@ -53,7 +53,7 @@ impl Channel {
 
     /// Hands over the terminal.
     pub(super) fn send_terminal(&self, master: &OwnedFd) -> Result<()> {
-        Ok(self.0.send(b"terminal", Some(master.as_fd()))?)
+        Ok(self.0.send(b"terminal", &[master.as_fd()])?)
     }
 
     /// Reports why the container did not start. Nothing can be done where even that fails.
@@ -63,13 +63,13 @@ impl Channel {
             let short = Failure::new(failure.kind(), "the container could not be started");
             text = serde_json::to_vec(&short).unwrap_or_default();
         }
-        let _ = self.0.send(&text, None);
+        let _ = self.0.send(&text, &[]);
     }
 
     /// Waits for the next word from inside.
     pub(super) fn listen(&self) -> Result<Said> {
-        let message = self.0.receive().context("waiting for the container to start")?;
-        Ok(match message.fd {
+        let mut message = self.0.receive().context("waiting for the container to start")?;
+        Ok(match message.fds.pop() {
             Some(master) => Said::Terminal(master),
             None if message.bytes.is_empty() => Said::Running,
             None => Said::Failed(

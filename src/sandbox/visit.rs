@@ -126,7 +126,7 @@ impl Drop for Visitor {
 }
 
 fn tell<T: Serialize>(socket: &Socket, word: &T) -> Result<()> {
-    Ok(socket.send(&serde_json::to_vec(&Said::Word(word))?, None)?)
+    Ok(socket.send(&serde_json::to_vec(&Said::Word(word))?, &[])?)
 }
 
 /// The next word; `None` at the end.
@@ -165,11 +165,11 @@ pub fn own_tree(place: Place<'_>) -> Result<OwnedFd> {
     let (ours, theirs) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     let visitor = send(place, ours, theirs, |root, control, _| {
         let tree = sys::mount::clone_tree(root.as_fd(), false).context("cutting out the root")?;
-        control.send(&serde_json::to_vec(&Said::Word(()))?, Some(tree.as_fd()))?;
+        control.send(&serde_json::to_vec(&Said::Word(()))?, &[tree.as_fd()])?;
         Ok(())
     })?;
-    let message = visitor.control.receive()?;
-    match message.fd {
+    let mut message = visitor.control.receive()?;
+    match message.fds.pop() {
         Some(tree) => visitor.finish().map(|()| tree),
         None => match serde_json::from_slice(&message.bytes) {
             Ok(Said::<()>::Failed(failure)) => Err(failure.into()),
@@ -292,5 +292,5 @@ fn report(control: &Socket, failure: &Failure) {
         let short = Failure::new(failure.kind(), "the work inside the container failed");
         text = serde_json::to_vec(&Said::<()>::Failed(short)).unwrap_or_default();
     }
-    let _ = control.send(&text, None);
+    let _ = control.send(&text, &[]);
 }

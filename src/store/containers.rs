@@ -40,6 +40,11 @@ impl ContainerDir {
         self.path.join("work")
     }
 
+    /// The log of its output; files put aside have longer names.
+    pub fn log_path(&self) -> PathBuf {
+        self.path.join("output.log")
+    }
+
     /// What was asked.
     pub fn spec(&self) -> &ContainerSpec {
         &self.spec
@@ -114,6 +119,14 @@ impl AsFd for LockedContainer {
 }
 
 impl LockedContainer {
+    /// Reads the specification again: a command may have changed it.
+    pub fn reload(&mut self) -> anyhow::Result<()> {
+        if let Some(spec) = read_record(&self.dir.path.join("spec.json"))? {
+            self.dir.spec = spec;
+        }
+        Ok(())
+    }
+
     /// Replaces the state.
     pub fn write_state<T: Serialize>(&self, state: &T) -> anyhow::Result<()> {
         atomic::write_json(&self.path.join("state.json"), state, Durability::Passing)

@@ -17,6 +17,8 @@
 //! │   spec.json                   replaced by who holds `edit`, made with the first edit ([`super::edit`])
 //! │   state.json                  replaced by the lock's holder
 //! │   upper/, work/               overlayfs
+//! │   output.log, output.log.<n>  what it wrote, and what of that was put aside
+//! │   control                     the supervisor's socket; a dead one's may lie there
 //! containers/by-name/<name>       symbolic link to the ID; made exclusively, so it reserves the name
 //! volumes/<name>/                 appears by rename
 //! │   _data/, volume.json

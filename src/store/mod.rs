@@ -10,6 +10,7 @@ pub mod images;
 pub mod layers;
 pub mod layout;
 pub mod lock;
+mod log;
 pub mod names;
 pub mod remove;
 pub mod temp;
@@ -26,6 +27,7 @@ pub use containers::{ContainerDir, LockedContainer, check_name, new_container_id
 pub use events::EventReader;
 pub use images::{Image, ImageRecord, LockedImage, NewImage};
 pub use layers::{LayerDraft, LayerLease, LayerSlot, RemovedLayer};
+pub use log::{LogEntry, LogReader, LogWriter};
 pub use names::NameRecord;
 pub use remove::Retired;
 pub use temp::TempDir;

@@ -1,19 +1,20 @@
-//! Pairs of sockets that keep messages apart and carry descriptors: unix(7), `SOCK_SEQPACKET`.
+//! Sockets that keep messages apart and carry descriptors: unix(7), `SOCK_SEQPACKET`.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
 };
 
 /// The longest message that [`Socket::receive`] takes.
 pub const MAX_MESSAGE: usize = 32 << 10;
 
-/// One end of a pair.
+/// One end of a connection.
 #[derive(Debug)]
 pub struct Socket(OwnedFd);
 
@@ -30,14 +31,21 @@ impl From<Socket> for OwnedFd {
     }
 }
 
-/// A message with the descriptor that came along.
+/// The most descriptors that a message carries.
+pub const MAX_FDS: usize = 3;
+
+/// A message with the descriptors that came along.
 #[derive(Debug)]
 pub struct Message {
     /// The bytes; empty where the other end is closed.
     pub bytes: Vec<u8>,
-    /// A descriptor.
-    pub fd: Option<OwnedFd>,
+    /// Descriptors, closed by exec.
+    pub fds: Vec<OwnedFd>,
 }
+
+/// Takes connections at a name in a directory.
+#[derive(Debug)]
+pub struct Listener(OwnedFd);
 
 impl Socket {
     /// Two connected ends, closed by exec.
@@ -47,16 +55,32 @@ impl Socket {
         Ok((Self(a), Self(b)))
     }
 
-    /// Sends a message that is not empty. A closed other end is an error, not a signal.
-    pub fn send(&self, bytes: &[u8], fd: Option<BorrowedFd<'_>>) -> io::Result<()> {
-        let fds: Vec<BorrowedFd<'_>> = fd.into_iter().collect();
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    /// Connects to the listener called `name` in `dir`.
+    pub fn connect(dir: BorrowedFd<'_>, name: &str) -> io::Result<Self> {
+        let socket = seqpacket(SocketFlags::empty())?;
+        rustix::io::retry_on_intr(|| rustix::net::connect(&socket, &address(dir, name)?))?;
+        Ok(Self(socket))
+    }
+
+    /// Sends a message that is not empty, with at most [`MAX_FDS`] descriptors. A closed other end is an error, not a
+    /// signal.
+    pub fn send(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        self.send_with(bytes, fds, SendFlags::NOSIGNAL)
+    }
+
+    /// The same, but fails where it would have to wait for the other end to read.
+    pub fn send_now(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+        self.send_with(bytes, fds, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)
+    }
+
+    fn send_with(&self, bytes: &[u8], fds: &[BorrowedFd<'_>], flags: SendFlags) -> io::Result<()> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
         let mut control = SendAncillaryBuffer::new(&mut space);
-        if !fds.is_empty() {
-            control.push(SendAncillaryMessage::ScmRights(&fds));
+        if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "too many descriptors in a message"));
         }
         rustix::io::retry_on_intr(|| {
-            rustix::net::sendmsg(&self.0, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)
+            rustix::net::sendmsg(&self.0, &[IoSlice::new(bytes)], &mut control, flags)
         })?;
         Ok(())
     }
@@ -64,7 +88,7 @@ impl Socket {
     /// Waits for the next message; an empty one means that the other end is closed.
     pub fn receive(&self) -> io::Result<Message> {
         let mut buffer = vec![0_u8; MAX_MESSAGE];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let result = rustix::io::retry_on_intr(|| {
             let flags = RecvFlags::CMSG_CLOEXEC;
@@ -74,11 +98,13 @@ impl Socket {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "message too long"));
         }
         buffer.truncate(result.bytes);
-        let fd = control.drain().find_map(|item| match item {
-            RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
-            _ => None,
-        });
-        Ok(Message { bytes: buffer, fd })
+        let mut fds = Vec::new();
+        for item in control.drain() {
+            if let RecvAncillaryMessage::ScmRights(more) = item {
+                fds.extend(more);
+            }
+        }
+        Ok(Message { bytes: buffer, fds })
     }
 
     /// Whether the other end is still open.
@@ -93,4 +119,43 @@ impl Socket {
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         AsFd::as_fd(&self.0)
     }
+}
+
+impl Listener {
+    /// Listens at `name` in `dir`, where nothing of that name may exist.
+    pub fn bind(dir: BorrowedFd<'_>, name: &str) -> io::Result<Self> {
+        let socket = seqpacket(SocketFlags::NONBLOCK)?;
+        rustix::net::bind(&socket, &address(dir, name)?)?;
+        rustix::net::listen(&socket, BACKLOG)?;
+        Ok(Self(socket))
+    }
+
+    /// The next connection of a process of this user; `None` where it is gone again, or is somebody else's.
+    pub fn accept(&self) -> io::Result<Option<Socket>> {
+        let socket = match rustix::net::accept_with(&self.0, SocketFlags::CLOEXEC) {
+            Ok(socket) => socket,
+            Err(Errno::AGAIN | Errno::CONNABORTED | Errno::INTR) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let peer = rustix::net::sockopt::socket_peercred(&socket)?;
+        Ok((peer.uid == rustix::process::geteuid()).then_some(Socket(socket)))
+    }
+
+    /// For poll(2).
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        AsFd::as_fd(&self.0)
+    }
+}
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 128;
+
+fn seqpacket(flags: SocketFlags) -> io::Result<OwnedFd> {
+    let flags = flags | SocketFlags::CLOEXEC;
+    Ok(rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?)
+}
+
+/// A name of any depth in 108 bytes (unix(7)): by the directory's descriptor.
+fn address(dir: BorrowedFd<'_>, name: &str) -> rustix::io::Result<SocketAddrUnix> {
+    SocketAddrUnix::new(format!("/proc/self/fd/{}/{name}", dir.as_raw_fd()))
 }

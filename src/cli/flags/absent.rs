@@ -6,26 +6,16 @@ use super::table::{Known, Shape, asked, augment};
 use crate::error::{Failure, unsupported};
 
 const TABLE: &[Known] = &[
-    Known::new("detach", Shape::Switch).short('d'),
     Known::new("gpus", Shape::Text),
-    Known::new("health-cmd", Shape::Text),
-    Known::new("health-interval", Shape::Duration),
-    Known::new("health-retries", Shape::Integer),
-    Known::new("health-start-interval", Shape::Duration),
-    Known::new("health-start-period", Shape::Duration),
-    Known::new("health-timeout", Shape::Duration),
     Known::new("ip", Shape::Text),
     Known::new("ip6", Shape::Text),
     Known::new("isolation", Shape::Text).harmless(&["", "default"]),
     Known::new("link", Shape::Text),
     Known::new("link-local-ip", Shape::Text),
-    Known::new("log-driver", Shape::Text),
-    Known::new("log-opt", Shape::Text),
     Known::new("mac-address", Shape::Text),
     Known::new("network-alias", Shape::Text),
     Known::new("publish", Shape::Text).short('p'),
     Known::new("publish-all", Shape::Switch).short('P'),
-    Known::new("restart", Shape::Text).harmless(&["", "no"]),
     // dhow is what these are to docker.
     Known::new("runtime", Shape::Text).harmless(&["", "runc", "crun", "io.containerd.runc.v2"]),
     Known::new("storage-opt", Shape::Text),

@@ -45,9 +45,6 @@ pub(crate) struct IdentityFlags {
     /// Seconds to wait for that before killing
     #[arg(long, value_name = "SECONDS")]
     stop_timeout: Option<i64>,
-    /// Ignore the image's health check
-    #[arg(long)]
-    no_healthcheck: bool,
     /// Verify signatures of the image: not possible, so only the default (do not) is accepted
     #[arg(long, default_value = "true", hide = true)]
     disable_content_trust: bool,
@@ -78,7 +75,6 @@ impl IdentityFlags {
         spec.init = self.init;
         spec.stop_signal = self.stop_signal;
         spec.stop_timeout = self.stop_timeout;
-        spec.no_healthcheck = self.no_healthcheck;
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 mod absent;
 mod files;
 mod identity;
+mod life;
 mod limits;
 mod mounts;
 mod namespaces;
@@ -25,6 +26,8 @@ use crate::model::run::{PullPolicy, RunRequest};
 pub(crate) struct ContainerFlags {
     #[command(flatten)]
     identity: identity::IdentityFlags,
+    #[command(flatten)]
+    life: life::LifeFlags,
     #[command(flatten)]
     process: process::ProcessFlags,
     #[command(flatten)]
@@ -68,6 +71,7 @@ impl ContainerFlags {
         }
         let cidfile = self.identity.cidfile.take();
         self.identity.fill(&mut spec)?;
+        self.life.fill(&mut spec)?;
         self.process.fill(&mut spec)?;
         self.mounts.fill(&mut spec)?;
         self.security.fill(&mut spec)?;

@@ -3,8 +3,6 @@
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use crate::model::duration;
-
 /// A flag of a table.
 pub(crate) struct Known {
     /// Its long name.
@@ -22,10 +20,6 @@ pub(crate) struct Known {
 pub(crate) enum Shape {
     /// True or false.
     Switch,
-    /// A whole number.
-    Integer,
-    /// A span of time.
-    Duration,
     /// Any text.
     Text,
 }
@@ -83,10 +77,6 @@ pub(crate) fn asked(matches: &ArgMatches, table: &[Known]) -> Vec<&'static str> 
 
 fn checker(shape: Shape) -> fn(&str) -> Result<String, String> {
     match shape {
-        Shape::Integer => |text| text.parse::<i64>().map(|_| text.to_owned()).map_err(|why| why.to_string()),
-        Shape::Duration => {
-            |text| duration::parse(text).map(|_| text.to_owned()).map_err(|why| why.to_string())
-        }
         Shape::Switch | Shape::Text => |text| Ok(text.to_owned()),
     }
 }

@@ -1,10 +1,7 @@
 //! The loop of an attached command: copies streams, passes signals on, and waits for the container's end.
 
-use std::os::fd::{AsFd as _, OwnedFd};
-
 use anyhow::Result;
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::relay::{Relay, Wants};
@@ -19,6 +16,8 @@ const PATIENCE: u32 = 3;
 
 /// How an attached container is treated.
 pub(crate) struct Options {
+    /// The container has a terminal of its own.
+    pub(crate) tty: bool,
     /// Pass signals on.
     pub(crate) sig_proxy: bool,
     /// Pass what the user types to the container's terminal.
@@ -54,8 +53,8 @@ pub(crate) fn attend(
         terminal,
         options,
         keys,
-        master: None,
         interrupts: 0,
+        started: false,
         detached: false,
         ended: None,
     };
@@ -69,9 +68,8 @@ struct Session<'a> {
     terminal: Option<UserTerminal>,
     options: Options,
     keys: KeyWatch,
-    /// The container's terminal, for its size.
-    master: Option<OwnedFd>,
     interrupts: u32,
+    started: bool,
     detached: bool,
     ended: Option<i32>,
 }
@@ -83,7 +81,7 @@ impl Session<'_> {
                 self.turn(true)?;
             }
             if self.detached {
-                self.command.order(&Order::Detach);
+                self.command.order(&Order::Detach, &[]);
                 return Ok(Outcome::Detached);
             }
             if self.interrupts >= PATIENCE {
@@ -125,8 +123,9 @@ impl Session<'_> {
         ];
         let mut indices = Vec::new();
         for (index, relay) in self.relays.iter().enumerate() {
-            // After the end only output matters.
-            let Some(wants) = relay.wants().filter(|_| wait || relay.is_output()) else { continue };
+            // Keys typed before the terminal is set up would be echoed, and after the end only output matters.
+            let takes_input = wait && (self.started || !self.options.tty);
+            let Some(wants) = relay.wants().filter(|_| takes_input || relay.is_output()) else { continue };
             indices.push(index);
             fds.push(match wants {
                 Wants::Read(fd) => PollFd::from_borrowed_fd(fd, PollFlags::IN),
@@ -153,7 +152,7 @@ impl Session<'_> {
     fn step(&mut self, index: usize) {
         let (keys, detached) = (&mut self.keys, &mut self.detached);
         if let Some(relay) = self.relays.get_mut(index) {
-            match relay.is_output() || self.master.is_none() {
+            match relay.is_output() || !self.options.tty {
                 true => relay.step(|_| {}),
                 false => relay.step(|bytes| *detached |= keys.filter(bytes)),
             }
@@ -164,7 +163,7 @@ impl Session<'_> {
         while let Some(signal) = self.signals.next()? {
             match signal {
                 libc::SIGCHLD | libc::SIGPIPE | libc::SIGTTIN | libc::SIGTTOU => {}
-                libc::SIGWINCH if self.master.is_some() => self.resize(),
+                libc::SIGWINCH if self.options.tty => self.resize(),
                 _ => self.forward(signal),
             }
         }
@@ -180,21 +179,27 @@ impl Session<'_> {
         if matches!(signal, libc::SIGINT | libc::SIGTERM) {
             self.interrupts += 1;
         }
-        self.command.order(&Order::Signal(signal));
+        self.command.order(&Order::Signal(signal), &[]);
     }
 
     fn resize(&self) {
-        if let (Some(terminal), Some(master)) = (&self.terminal, &self.master) {
-            terminal.copy_size(master.as_fd());
+        if let Some((rows, columns)) = self.terminal.as_ref().and_then(UserTerminal::size) {
+            self.command.order(&Order::Resize(rows, columns), &[]);
         }
     }
 
     fn take_report(&mut self) -> Result<()> {
         match self.command.report()? {
-            Some((Report::Started, None)) => {}
-            Some((Report::Started, Some(master))) => self.open_terminal(master)?,
-            Some((Report::Ended(code), _)) => self.ended = Some(code),
-            Some((Report::Failed(failure), _)) => return Err(failure.into()),
+            Some(Report::Started) if self.options.tty => {
+                self.started = true;
+                self.resize();
+                if let (Some(terminal), true) = (&mut self.terminal, self.options.interactive) {
+                    terminal.enter()?;
+                }
+            }
+            Some(Report::Started | Report::Done) => {}
+            Some(Report::Ended(code)) => self.ended = Some(code),
+            Some(Report::Failed(failure)) => return Err(failure.into()),
             None => {
                 return Err(Failure::new(
                     Kind::Other,
@@ -203,24 +208,6 @@ impl Session<'_> {
                 .into());
             }
         }
-        Ok(())
-    }
-
-    fn open_terminal(&mut self, master: OwnedFd) -> Result<()> {
-        rustix::fs::fcntl_setfl(&master, OFlags::NONBLOCK | OFlags::RDWR)?;
-        if let Some(terminal) = &mut self.terminal {
-            terminal.copy_size(master.as_fd());
-            if self.options.interactive {
-                terminal.enter()?;
-            }
-        }
-        if self.options.interactive {
-            let stdin = std::io::stdin().as_fd().try_clone_to_owned()?;
-            self.relays.push(Relay::new(stdin, master.try_clone()?));
-        }
-        let stdout = std::io::stdout().as_fd().try_clone_to_owned()?;
-        self.relays.push(Relay::output(master.try_clone()?, stdout));
-        self.master = Some(master);
         Ok(())
     }
 }

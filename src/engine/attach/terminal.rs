@@ -39,13 +39,6 @@ impl UserTerminal {
         let size = pty::size(self.fd.as_fd()).ok()?;
         (size.ws_row > 0 && size.ws_col > 0).then_some((size.ws_row, size.ws_col))
     }
-
-    /// Gives `other` this terminal's rows and columns. A terminal that has none is left as it is.
-    pub(crate) fn copy_size(&self, other: BorrowedFd<'_>) {
-        if let Ok(size) = pty::size(self.fd.as_fd()) {
-            let _ = pty::set_size(other, size);
-        }
-    }
 }
 
 impl Drop for UserTerminal {

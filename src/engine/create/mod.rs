@@ -1,32 +1,27 @@
-//! `run`: a container from a request, attached until it ends.
+//! `create`: a container from a request. `run` begins with it.
 
+mod cidfile;
 mod defaults;
 mod emulator;
 
 pub(super) use emulator::platform_of;
 
-use std::os::fd::AsFd as _;
-use std::path::Path;
+use anyhow::Result;
 
-use anyhow::{Context as _, Result};
-
-use super::attach::{self, Options, Outcome, Streams, UserTerminal, wire};
+use self::cidfile::CidFile;
 use super::state::now;
-use super::supervisor::{self, Post};
-use super::{demo, namespace, plan};
+use super::{demo, namespace};
 use crate::error::{Failure, Kind, kind_of};
 use crate::model::container::{ImageUse, NetworkMode};
 use crate::model::digest::Digest;
 use crate::model::environment::Environment;
+use crate::model::event::Event;
 use crate::model::layer::Identity as Ownership;
 use crate::model::run::{PullPolicy, RunRequest};
 use crate::sandbox::identity::Identity;
 use crate::store::{Image, LockedContainer, Store};
-use crate::sys;
-use crate::sys::process::Side;
-use crate::sys::signal::SignalFd;
 
-/// What `run` needs from the command line layer.
+/// What making a container needs from the command line layer.
 pub trait Front {
     /// The environment of the command.
     fn environment(&self) -> &Environment;
@@ -40,39 +35,50 @@ pub trait Front {
     fn prepare_fetch(&mut self, image: &str) -> Result<()>;
 }
 
-/// The exit code of a container that failed to start for this reason, as docker has it.
-pub(crate) fn exit_code_of(kind: Kind) -> i32 {
-    match kind {
-        Kind::CommandNotFound => 127,
-        Kind::CommandNotExecutable => 126,
-        _ => 125,
+/// A container that was made, and that this process holds.
+pub(super) struct Created {
+    pub(super) container: LockedContainer,
+    /// Those of its image, lowest first.
+    pub(super) layers: Vec<Digest>,
+    pub(super) identity: Identity,
+}
+
+/// Makes a container and leaves it to be started. Returns its ID. The process must have one thread.
+pub fn create(store: &Store, mut request: RunRequest, front: &mut dyn Front) -> Result<String> {
+    let made = make(store, &mut request, front)?;
+    match super::plan::make(store, &made.container, &made.layers, &made.identity) {
+        Ok(_) => Ok(request.spec.id),
+        Err(error) => {
+            super::remove::remove(store, made.container, true, &made.identity)?;
+            Err(error)
+        }
     }
 }
 
-/// Runs a container to its end, or until the user detaches. Returns the exit code of the command.
-///
-/// The process must have one thread.
-pub fn run(store: &Store, mut request: RunRequest, front: &mut dyn Front) -> Result<i32> {
+/// Makes a container. What is left open in `request` is filled in there too.
+pub(super) fn make(store: &Store, request: &mut RunRequest, front: &mut dyn Front) -> Result<Created> {
     let identity = namespace::identity(front.environment());
     let image =
-        request.image.clone().map(|name| image(store, &name, &request, &identity, front)).transpose()?;
+        request.image.clone().map(|name| image(store, &name, request, &identity, front)).transpose()?;
     if let Some(image) = &image {
         emulator::check(&image.config)?;
         check_owners(image, &identity)?;
     }
     super::volumes_from::add(store, &mut request.spec)?;
-    complete(&mut request, image.as_ref(), front)?;
+    complete(request, image.as_ref(), front)?;
     let cidfile = request.cidfile.as_deref().map(CidFile::reserve).transpose()?;
-    let container = create(store, &request, &identity)?;
+    let container = register(store, request, &identity)?;
     if let Some(cidfile) = cidfile {
         cidfile.fill(&request.spec.id)?;
     }
-    start(store, container, image, identity, request)
+    store.record_event(Event::of_container(&request.spec, "create"));
+    let layers = image.map(|image| image.config.rootfs.diff_ids).unwrap_or_default();
+    Ok(Created { container, layers, identity })
 }
 
 /// Refuses an image whose files have their owners in a way that this account cannot see any more: it got or lost its
 /// subordinate ids since.
-fn check_owners(image: &Image, identity: &Identity) -> Result<()> {
+pub(super) fn check_owners(image: &Image, identity: &Identity) -> Result<()> {
     let (then, now) = match (image.record.identity, identity.is_mapped()) {
         (Some(Ownership::Mapped), false) => ("had subordinate ids", "has none"),
         (Some(Ownership::Single), true) => ("had no subordinate ids", "has some"),
@@ -165,7 +171,7 @@ fn present(store: &Store, name: &str, request: &RunRequest) -> Result<Option<Ima
     Ok(fits.then_some(image))
 }
 
-fn create(store: &Store, request: &RunRequest, identity: &Identity) -> Result<LockedContainer> {
+fn register(store: &Store, request: &RunRequest, identity: &Identity) -> Result<LockedContainer> {
     let name_taken = |error: &anyhow::Error| kind_of(error) == Kind::Conflict;
     match store.create_container(&request.spec) {
         // Its holder may be a container that should have removed itself and was killed before it could.
@@ -173,113 +179,5 @@ fn create(store: &Store, request: &RunRequest, identity: &Identity) -> Result<Lo
             store.create_container(&request.spec)
         }
         result => result,
-    }
-}
-
-fn start(
-    store: &Store,
-    container: LockedContainer,
-    image: Option<Image>,
-    identity: Identity,
-    request: RunRequest,
-) -> Result<i32> {
-    let layers: Vec<Digest> = image.map(|image| image.config.rootfs.diff_ids).unwrap_or_default();
-    let prepared = plan::make(store, &container, &layers, &identity)
-        .and_then(|plan| Ok((plan, attach::prepare(&request.spec.process)?)));
-    let (mut plan, streams) = match prepared {
-        Ok(prepared) => prepared,
-        Err(error) => {
-            super::remove::remove(store, container, true, &identity)?;
-            return Err(error);
-        }
-    };
-    let terminal =
-        if request.spec.process.tty { UserTerminal::behind(std::io::stdin().as_fd())? } else { None };
-    plan.process.terminal_size = terminal.as_ref().and_then(UserTerminal::size);
-    let spare = terminal.as_ref().map(UserTerminal::spare).transpose()?;
-    let signals = SignalFd::blocking(&sys::signal::forwardable())?;
-    let (theirs, ours) = wire::pair()?;
-    let Streams { container: ends, relays } = streams;
-    let post = Post {
-        store: store.clone(),
-        container,
-        plan,
-        identity: identity.clone(),
-        streams: ends,
-        terminal: spare,
-    };
-    match sys::process::fork().context("starting the container's supervisor")? {
-        Side::Child => {
-            // What belongs to the command must not stay open here, or its end would not be seen.
-            drop((ours, relays, terminal, signals));
-            supervisor::serve(post, theirs)
-        }
-        Side::Parent(_) => drop((post, theirs)),
-    }
-    let options = Options {
-        sig_proxy: request.sig_proxy,
-        interactive: request.spec.process.interactive,
-        detach_keys: request.detach_keys,
-    };
-    match attach::attend(&ours, &signals, relays, terminal, options) {
-        Ok(Outcome::Ended(code)) => Ok(code),
-        Ok(Outcome::Detached) => Ok(0),
-        Ok(Outcome::Abandoned(signal)) => Ok(128 + signal),
-        Err(error) => {
-            // A supervisor that was killed left its container to whoever comes next, and that is this command.
-            if request.spec.auto_remove {
-                super::remove::reap(store, &identity)?;
-            }
-            Err(error)
-        }
-    }
-}
-
-/// The file for the container's ID: claimed before there is a container, removed again if none comes of it.
-struct CidFile {
-    path: std::path::PathBuf,
-    filled: bool,
-}
-
-impl CidFile {
-    fn reserve(path: &Path) -> Result<Self> {
-        match rustix::fs::open(path, Self::flags(), rustix::fs::Mode::from_raw_mode(0o644)) {
-            Ok(_) => Ok(Self { path: path.to_owned(), filled: false }),
-            Err(rustix::io::Errno::EXIST) => Err(Failure::new(
-                Kind::Conflict,
-                format!(
-                    "container ID file found, make sure the other container isn't running or delete {}",
-                    path.display()
-                ),
-            )
-            .into()),
-            Err(error) => Err(std::io::Error::from(error))
-                .with_context(|| format!("failed to create the container ID file {}", path.display())),
-        }
-    }
-
-    fn flags() -> rustix::fs::OFlags {
-        use rustix::fs::OFlags;
-        OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC
-    }
-
-    fn fill(mut self, id: &str) -> Result<()> {
-        let file = rustix::fs::open(
-            &self.path,
-            rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::CLOEXEC,
-            rustix::fs::Mode::empty(),
-        )?;
-        rustix::io::write(&file, id.as_bytes())
-            .with_context(|| format!("writing the container ID file {}", self.path.display()))?;
-        self.filled = true;
-        Ok(())
-    }
-}
-
-impl Drop for CidFile {
-    fn drop(&mut self) {
-        if !self.filled {
-            let _ = rustix::fs::unlink(&self.path);
-        }
     }
 }

@@ -36,6 +36,7 @@ pub(super) fn merge(spec: &mut ContainerSpec, image: &ImageConfig) -> Result<()>
     }
     spec.exposed_ports.extend(defaults.exposed_ports.keys().cloned());
     spec.stop_timeout = spec.stop_timeout.or(defaults.stop_timeout);
+    health(spec, defaults);
     volumes(spec, defaults);
     Ok(())
 }
@@ -65,6 +66,13 @@ fn environment(image: &[String], asked: &[String]) -> Vec<String> {
     }
     merged.retain(|entry| entry.contains('='));
     merged
+}
+
+/// A check of an image that is not in docker's form checks nothing, as with docker.
+fn health(spec: &mut ContainerSpec, defaults: &RunConfig) {
+    let image = defaults.healthcheck.clone().and_then(|check| serde_json::from_value(check).ok());
+    spec.health = std::mem::take(&mut spec.health).or(&image.unwrap_or_default());
+    spec.shell.clone_from(&defaults.shell);
 }
 
 /// Each volume of the image that nothing was mounted at becomes an anonymous one.

@@ -1,0 +1,47 @@
+//! `attach`: join a container that runs.
+
+use clap::Args;
+
+use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::{environment, settings};
+use crate::engine::attach::join;
+use crate::engine::start::Attachment;
+use crate::model::detach_keys::DetachKeys;
+use crate::store::Store;
+
+pub(crate) const ENTRY: Entry = Entry::new::<Attach>(
+    &["container attach", "attach"],
+    "[OPTIONS] CONTAINER",
+    "Attach input and output to a container that runs",
+);
+
+/// Arguments of `attach`.
+#[derive(Args)]
+pub(crate) struct Attach {
+    /// Keys that detach the terminal
+    #[arg(long, value_name = "KEYS")]
+    detach_keys: Option<DetachKeys>,
+    /// Attach the output only
+    #[arg(long)]
+    no_stdin: bool,
+    /// Pass signals on to the process
+    #[arg(long, default_value = "true")]
+    sig_proxy: bool,
+    /// Name or ID
+    #[arg(value_name = "CONTAINER")]
+    container: String,
+}
+
+impl Verb for Attach {
+    fn run(self, context: &Context) -> Outcome {
+        let store = Store::open(environment::data_root()?)?;
+        let tty = store.find_container(&self.container)?.spec().process.tty;
+        let attachment = Attachment {
+            wanted: [!self.no_stdin, true, true],
+            sig_proxy: self.sig_proxy,
+            detach_keys: settings::detach_keys(self.detach_keys, tty, context)?,
+        };
+        let code = join(&store, &self.container, attachment)?;
+        Ok(u8::try_from(code).unwrap_or(u8::MAX))
+    }
+}

@@ -1,0 +1,83 @@
+//! `logs`: what a container has written.
+
+use std::io::Write as _;
+
+use clap::Args;
+
+use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::environment;
+use crate::engine::logs::{Query, logs};
+use crate::model::log::Stream;
+use crate::store::{LogEntry, Store};
+
+pub(crate) const ENTRY: Entry = Entry::new::<Logs>(
+    &["container logs", "logs"],
+    "[OPTIONS] CONTAINER",
+    "Show what a container has written",
+);
+
+/// Arguments of `logs`.
+#[derive(Args)]
+pub(crate) struct Logs {
+    /// Show the labels and variables that the log was told to keep too
+    #[arg(long)]
+    details: bool,
+    /// Go on until the container ends
+    #[arg(short, long)]
+    follow: bool,
+    /// Only from this time on, or from so long ago
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Only so many lines from the end
+    #[arg(short = 'n', long, value_name = "LINES", default_value = "all", allow_hyphen_values = true)]
+    tail: String,
+    /// Show the time of each line
+    #[arg(short, long)]
+    timestamps: bool,
+    /// Only up to this time, or to so long ago
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// Name or ID
+    #[arg(value_name = "CONTAINER")]
+    container: String,
+}
+
+impl Verb for Logs {
+    fn run(self, _context: &Context) -> Outcome {
+        let query = Query::new(self.since.as_deref(), self.until.as_deref(), &self.tail, self.follow)?;
+        let store = Store::open(environment::data_root()?)?;
+        let (mut out, mut err) = (std::io::stdout().lock(), std::io::stderr().lock());
+        logs(&store, &self.container, &query, &mut |line| {
+            let text = self.prefix(&line) + &line.text;
+            match line.stream {
+                Stream::Stdout => out.write_all(text.as_bytes()).and_then(|()| out.flush())?,
+                Stream::Stderr => err.write_all(text.as_bytes())?,
+            }
+            Ok(())
+        })?;
+        Ok(0)
+    }
+}
+
+impl Logs {
+    /// In docker's order: time, then details.
+    fn prefix(&self, line: &LogEntry) -> String {
+        let mut prefix = String::new();
+        if self.timestamps {
+            prefix += &fixed(&line.time);
+            prefix.push(' ');
+        }
+        if self.details {
+            let pairs: Vec<String> =
+                line.extras.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            prefix += &pairs.join(",");
+            prefix.push(' ');
+        }
+        prefix
+    }
+}
+
+/// With nine digits behind the point, so that lines are aligned.
+fn fixed(time: &str) -> String {
+    time.parse::<jiff::Timestamp>().map_or_else(|_| time.to_owned(), |time| format!("{time:.9}"))
+}

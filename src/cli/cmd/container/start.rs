@@ -1,0 +1,75 @@
+//! `start`: run containers that were made or have ended.
+
+use std::io::IsTerminal as _;
+
+use clap::Args;
+
+use crate::cli::each::each;
+use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::usage::UsageError;
+use crate::cli::{environment, settings};
+use crate::engine::start::{Attachment, start};
+use crate::error::{invalid, unsupported};
+use crate::model::detach_keys::DetachKeys;
+use crate::store::Store;
+
+pub(crate) const ENTRY: Entry = Entry::new::<Start>(
+    &["container start", "start"],
+    "[OPTIONS] CONTAINER [CONTAINER...]",
+    "Start containers that do not run",
+);
+
+/// Arguments of `start`.
+#[derive(Args)]
+pub(crate) struct Start {
+    /// Attach the output and pass signals on
+    #[arg(short, long)]
+    attach: bool,
+    /// Restore from a checkpoint: not possible
+    #[arg(long, value_name = "NAME", hide = true)]
+    checkpoint: Option<String>,
+    /// Where checkpoints are: not possible
+    #[arg(long, value_name = "DIR", hide = true)]
+    checkpoint_dir: Option<String>,
+    /// Keys that detach the terminal
+    #[arg(long, value_name = "KEYS")]
+    detach_keys: Option<DetachKeys>,
+    /// Attach the input too
+    #[arg(short, long)]
+    interactive: bool,
+    /// Pass signals on to the process while attached
+    #[arg(long, default_value = "true")]
+    sig_proxy: bool,
+    /// Names or IDs
+    #[arg(required = true, value_name = "CONTAINER")]
+    containers: Vec<String>,
+}
+
+impl Verb for Start {
+    fn run(self, context: &Context) -> Outcome {
+        if self.checkpoint.is_some() || self.checkpoint_dir.is_some() {
+            return Err(unsupported("checkpoints are not in this version of dhow").into());
+        }
+        let store = Store::open(environment::data_root()?)?;
+        let environment = environment::all();
+        if !self.attach && !self.interactive {
+            return each(context, &self.containers, |name| {
+                start(&store, name, None, &environment).map(|_| name.to_owned())
+            });
+        }
+        let [name] = self.containers.as_slice() else {
+            return Err(invalid("you cannot start and attach multiple containers at once").into());
+        };
+        let tty = store.find_container(name)?.spec().process.tty;
+        if tty && self.interactive && !std::io::stdin().is_terminal() {
+            return Err(UsageError::words("the input device is not a TTY").into());
+        }
+        let attachment = Attachment {
+            wanted: [self.interactive, true, true],
+            sig_proxy: self.sig_proxy,
+            detach_keys: settings::detach_keys(self.detach_keys, tty, context)?,
+        };
+        let code = start(&store, name, Some(attachment), &environment)?;
+        Ok(u8::try_from(code).unwrap_or(u8::MAX))
+    }
+}

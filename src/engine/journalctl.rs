@@ -1,0 +1,113 @@
+//! Reading a container's log back from the journal of systemd, by its own program.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use super::logs::Query;
+use crate::error::{Failure, Kind};
+use crate::model::container::ContainerSpec;
+use crate::model::log::Stream;
+use crate::store::LogEntry;
+
+/// Hands the container's lines to `take`.
+pub(super) fn logs(
+    spec: &ContainerSpec,
+    query: &Query,
+    take: &mut dyn FnMut(LogEntry) -> Result<()>,
+) -> Result<()> {
+    let mut reader = Reader(start(&arguments(spec, query))?);
+    let Some(output) = reader.0.stdout.take() else { return Ok(()) };
+    for line in BufReader::new(output).lines() {
+        if let Some(entry) = entry(&line.context("reading from journalctl")?) {
+            take(entry)?;
+        }
+    }
+    Ok(())
+}
+
+fn arguments(spec: &ContainerSpec, query: &Query) -> Vec<String> {
+    let mut arguments = vec![
+        "--output=json".into(),
+        "--no-pager".into(),
+        "--quiet".into(),
+        format!("CONTAINER_ID_FULL={}", spec.id),
+    ];
+    let seconds = |time: jiff::Timestamp| format!("@{}", time.as_second());
+    arguments.extend(query.since.map(|since| format!("--since={}", seconds(since))));
+    arguments.extend(query.until.map(|until| format!("--until={}", seconds(until))));
+    match query.tail {
+        Some(lines) => arguments.push(format!("--lines={lines}")),
+        None if query.follow => arguments.push("--no-tail".into()),
+        None => {}
+    }
+    if query.follow {
+        arguments.push("--follow".into());
+    }
+    arguments
+}
+
+fn start(arguments: &[String]) -> Result<Child> {
+    let mut command = Command::new("journalctl");
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    command.spawn().map_err(|error| {
+        Failure::new(Kind::Unsupported, format!("cannot run journalctl: {error}"))
+            .hint("a log in the journal is read back by journalctl, a part of systemd")
+            .into()
+    })
+}
+
+/// Ends with the command that reads from it.
+struct Reader(Child);
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn entry(line: &str) -> Option<LogEntry> {
+    let fields: BTreeMap<String, Value> = serde_json::from_str(line).ok()?;
+    let micros = fields.get("__REALTIME_TIMESTAMP")?.as_str()?.parse().ok()?;
+    let stream = match fields.get("PRIORITY").and_then(Value::as_str) {
+        Some("3") => Stream::Stderr,
+        _ => Stream::Stdout,
+    };
+    Some(LogEntry {
+        time: jiff::Timestamp::from_microsecond(micros).ok()?.to_string(),
+        stream,
+        text: text(fields.get("MESSAGE")?) + "\n",
+        extras: BTreeMap::new(),
+    })
+}
+
+/// What is not UTF-8 comes as a list of bytes.
+fn text(message: &Value) -> String {
+    match message {
+        Value::String(text) => text.clone(),
+        Value::Array(bytes) => {
+            let bytes: Vec<u8> =
+                bytes.iter().filter_map(Value::as_u64).filter_map(|byte| u8::try_from(byte).ok()).collect();
+            String::from_utf8_lossy(&bytes).into_owned()
+        }
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_journalctl_prints() {
+        let read = entry(r#"{"__REALTIME_TIMESTAMP":"1700000000000000","PRIORITY":"3","MESSAGE":[104,255]}"#)
+            .unwrap();
+        assert_eq!(read.text, "h\u{fffd}\n");
+        assert_eq!((read.stream, read.time.as_str()), (Stream::Stderr, "2023-11-14T22:13:20Z"));
+        assert!(entry("-- boot --").is_none());
+    }
+}

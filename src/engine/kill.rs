@@ -1,0 +1,15 @@
+//! `kill`: sends a signal to a container's first process.
+
+use anyhow::{Context as _, Result};
+
+use super::attach::wire::Order;
+use super::control::command;
+use crate::store::Store;
+
+/// Sends `signal` to the container that a person means by `text`.
+pub fn kill(store: &Store, text: &str, signal: i32) -> Result<()> {
+    let container = store.find_container(text)?;
+    command(&container, &Order::Kill(signal))
+        .map(drop)
+        .with_context(|| format!("cannot kill container: {text}"))
+}

@@ -1,0 +1,108 @@
+//! A container's output on its way to the log: cut into lines, stamped, handed to the driver.
+
+mod extras;
+mod journal;
+
+use anyhow::Result;
+
+use crate::model::log::{Driver, Stream};
+use crate::store::{ContainerDir, LogWriter};
+
+/// Longer lines are cut; docker's limit.
+const LONGEST_LINE: usize = 16 << 10;
+
+/// Where lines go.
+enum Sink {
+    File(Box<LogWriter>),
+    Journal(journal::Journal),
+    Nothing,
+}
+
+/// The open log of a container that runs. What it cannot write is lost, and never keeps the container from going on.
+pub(super) struct Log {
+    sink: Sink,
+    /// The beginnings of lines that have not ended yet, by [`Stream::index`].
+    begun: [Vec<u8>; 2],
+}
+
+impl Log {
+    /// Opens the log that the container's specification asks for.
+    pub(super) fn open(container: &ContainerDir) -> Result<Self> {
+        let spec = container.spec();
+        let plan = spec.log.plan()?;
+        let sink = match plan.driver {
+            Driver::None => Sink::Nothing,
+            Driver::Journald => Sink::Journal(journal::Journal::open(spec, &plan)?),
+            Driver::JsonFile | Driver::Local => {
+                let extras = extras::json(spec, &plan)?;
+                Sink::File(Box::new(container.write_log(plan.rotation, extras)?))
+            }
+        };
+        Ok(Self { sink, begun: [Vec::new(), Vec::new()] })
+    }
+
+    /// Takes what the container wrote to `stream`.
+    pub(super) fn write(&mut self, stream: Stream, bytes: &[u8]) {
+        if matches!(self.sink, Sink::Nothing) {
+            return;
+        }
+        let Some(begun) = self.begun.get_mut(stream.index()) else { return };
+        begun.extend_from_slice(bytes);
+        let (lines, rest) = cut(begun);
+        self.sink.write(stream, &lines);
+        *begun = rest;
+    }
+
+    /// Writes what has no line end yet: nothing more comes.
+    pub(super) fn finish(&mut self) {
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            let Some(begun) = self.begun.get_mut(stream.index()) else { continue };
+            let rest = std::mem::take(begun);
+            if !rest.is_empty() {
+                self.sink.write(stream, &[&rest]);
+            }
+        }
+    }
+}
+
+impl Sink {
+    fn write(&mut self, stream: Stream, lines: &[&[u8]]) {
+        match self {
+            Self::File(file) => file.write(stream, lines),
+            Self::Journal(journal) => journal.write(stream, lines),
+            Self::Nothing => {}
+        }
+    }
+}
+
+/// Complete lines with their ends, pieces of lines that are too long, and what is left.
+fn cut(bytes: &[u8]) -> (Vec<&[u8]>, Vec<u8>) {
+    let mut lines = Vec::new();
+    let mut rest = bytes;
+    loop {
+        let window = rest.get(..LONGEST_LINE).unwrap_or(rest);
+        let length = match window.iter().position(|byte| *byte == b'\n') {
+            Some(end) => end + 1,
+            None if window.len() == LONGEST_LINE => LONGEST_LINE,
+            None => return (lines, rest.to_vec()),
+        };
+        let (line, behind) = rest.split_at(length);
+        lines.push(line);
+        rest = behind;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_cut() {
+        let (lines, rest) = cut(b"one\n\ntwo");
+        assert_eq!(lines, [&b"one\n"[..], b"\n"]);
+        assert_eq!(rest, b"two");
+        let long = vec![b'x'; LONGEST_LINE + 5];
+        let (lines, rest) = cut(&long);
+        assert_eq!((lines.len(), rest.len()), (1, 5));
+    }
+}

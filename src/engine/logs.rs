@@ -1,0 +1,127 @@
+//! `logs`: what a container has written, and what it writes from now on.
+
+use std::os::fd::OwnedFd;
+
+use anyhow::{Context as _, Result};
+use jiff::Timestamp;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::inotify;
+use rustix::io::Errno;
+
+use super::attach::wire::Command;
+use super::{journalctl, moment};
+use crate::error::{Failure, unsupported};
+use crate::model::log::Driver;
+use crate::store::{ContainerDir, LogEntry, Store};
+
+/// What is to be shown.
+#[derive(Clone, Debug, Default)]
+pub struct Query {
+    /// Only what is not older.
+    pub since: Option<Timestamp>,
+    /// Only what is not newer.
+    pub until: Option<Timestamp>,
+    /// Only so many of the last lines.
+    pub tail: Option<usize>,
+    /// Go on until the container ends.
+    pub follow: bool,
+}
+
+impl Query {
+    /// Reads the values as they were typed.
+    pub fn new(since: Option<&str>, until: Option<&str>, tail: &str, follow: bool) -> Result<Self, Failure> {
+        let now = Timestamp::now();
+        let time = |text: Option<&str>| text.map(|text| moment::parse(text, now)).transpose();
+        // docker takes whatever is no number for all lines.
+        let tail = tail.parse::<i64>().ok().and_then(|lines| usize::try_from(lines).ok());
+        Ok(Self { since: time(since)?, until: time(until)?, tail, follow })
+    }
+
+    /// Whether `entry` is in time; `None` where it and all after it are too late.
+    fn accepts(&self, entry: &LogEntry) -> Option<bool> {
+        let Ok(time) = entry.time.parse::<Timestamp>() else { return Some(true) };
+        if self.until.is_some_and(|until| time > until) {
+            return None;
+        }
+        Some(self.since.is_none_or(|since| time >= since))
+    }
+}
+
+/// Hands the lines of the log of the container that a person means by `text` to `take`.
+pub fn logs(
+    store: &Store,
+    text: &str,
+    query: &Query,
+    take: &mut dyn FnMut(LogEntry) -> Result<()>,
+) -> Result<()> {
+    let container = store.find_container(text)?;
+    let spec = container.spec();
+    let driver = spec.log.plan()?.driver;
+    match driver {
+        Driver::None => return Err(unsupported("configured logging driver does not support reading").into()),
+        Driver::Journald => return journalctl::logs(spec, query, take),
+        Driver::JsonFile | Driver::Local => {}
+    }
+    let mut filtered = |entry: LogEntry| {
+        Ok(match query.accepts(&entry) {
+            None => false,
+            Some(wanted) => {
+                if wanted {
+                    take(entry)?;
+                }
+                true
+            }
+        })
+    };
+    let follow = query.follow.then(|| Follow::new(&container)).transpose()?;
+    let mut reader = container.read_log(query.tail)?;
+    loop {
+        // Asked before reading: what is written before the end is there to be read after it.
+        let ended = follow.as_ref().is_none_or(Follow::has_ended);
+        if !reader.read(&mut filtered)? || ended {
+            return Ok(());
+        }
+        if let Some(follow) = &follow {
+            follow.wait()?;
+        }
+    }
+}
+
+/// Waits for more of a log, and for the end of who writes it.
+struct Follow {
+    changes: OwnedFd,
+    /// The supervisor, which closes this when it ends; none where nothing runs.
+    supervisor: Option<Command>,
+}
+
+impl Follow {
+    fn new(container: &ContainerDir) -> Result<Self> {
+        let changes = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)
+            .context("cannot watch the log")?;
+        let wanted =
+            inotify::WatchFlags::MODIFY | inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO;
+        inotify::add_watch(&changes, container.path(), wanted).context("cannot watch the log")?;
+        Ok(Self { changes, supervisor: Command::connect(container)? })
+    }
+
+    fn has_ended(&self) -> bool {
+        let Some(supervisor) = &self.supervisor else { return true };
+        let mut fds = [PollFd::from_borrowed_fd(supervisor.as_fd(), PollFlags::IN)];
+        let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut fds, Some(&now)).is_ok_and(|ready| ready > 0)
+    }
+
+    fn wait(&self) -> Result<()> {
+        let mut fds = vec![PollFd::new(&self.changes, PollFlags::IN)];
+        if let Some(supervisor) = &self.supervisor {
+            fds.push(PollFd::from_borrowed_fd(supervisor.as_fd(), PollFlags::IN));
+        }
+        match poll(&mut fds, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let mut buffer = [0; 4096];
+        while rustix::io::read(&self.changes, &mut buffer[..]).is_ok_and(|length| length > 0) {}
+        Ok(())
+    }
+}

@@ -1,0 +1,81 @@
+//! What a supervisor that was killed left behind: a first process that may still be dying, and a state that says that
+//! it runs.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use super::first_process::ticks;
+use super::state::{ContainerState, now};
+use crate::error::{Failure, Kind};
+use crate::sandbox::processes::{Boundary, inside};
+use crate::store::LockedContainer;
+use crate::sys::process::signal_pidfd;
+
+/// How long a killed process may take to end; one that waits for a disk or a server cannot be hurried.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The exit code of a container whose end nobody saw.
+const UNKNOWN: i32 = 255;
+
+/// Makes the state of `container`, which this process holds, true: nothing of it runs afterwards.
+pub(super) fn settle(container: &LockedContainer) -> Result<()> {
+    let Some(state) = container.read_state::<ContainerState>()? else { return Ok(()) };
+    if state.pid == 0 && !state.restarting {
+        return Ok(());
+    }
+    let exit_code = if state.pid == 0 { state.exit_code } else { UNKNOWN };
+    let finished = if state.pid == 0 { state.finished.clone() } else { now() };
+    kill(&state).with_context(|| format!("ending what is left of container {}", container.spec().name))?;
+    container.write_state(&ContainerState {
+        pid: 0,
+        ticks: 0,
+        restarting: false,
+        paused: false,
+        exit_code,
+        finished,
+        ..state
+    })
+}
+
+/// Ends the first process, if it is still that, and everything below it.
+fn kill(state: &ContainerState) -> Result<()> {
+    let Some(pid) = Pid::from_raw(state.pid) else { return Ok(()) };
+    let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
+        Err(Errno::SRCH) => return Ok(()),
+        other => other?,
+    };
+    // The number may be another process's by now, but then that was started at another time.
+    if ticks(state.pid) != Some(state.ticks) {
+        return Ok(());
+    }
+    // With the host's process table the first process takes nobody along.
+    for other in inside(state.pid, Boundary::User)?.into_iter().filter(|other| *other != state.pid) {
+        if let Some(Ok(pidfd)) = Pid::from_raw(other).map(|pid| pidfd_open(pid, PidfdFlags::empty()))
+            && inside(state.pid, Boundary::User)?.contains(&other)
+        {
+            signal_pidfd(std::os::fd::AsFd::as_fd(&pidfd), libc::SIGKILL)?;
+        }
+    }
+    signal_pidfd(std::os::fd::AsFd::as_fd(&pidfd), libc::SIGKILL)?;
+    let deadline = Instant::now() + PATIENCE;
+    let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let timeout = Timespec { tv_sec: left.as_secs().cast_signed(), tv_nsec: left.subsec_nanos().into() };
+        match poll(&mut fds, Some(&timeout)) {
+            Ok(0) => {
+                let message = format!("process {} was killed and does not end", state.pid);
+                return Err(Failure::new(Kind::InUse, message)
+                    .hint("it may wait for a disk or a server")
+                    .into());
+            }
+            Ok(_) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}

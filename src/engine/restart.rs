@@ -1,0 +1,28 @@
+//! `restart`: ends a container and starts it again; one that does not run is started.
+
+use anyhow::Result;
+
+use super::attach::wire::{Ending, Order};
+use super::control::{Answer, ask};
+use super::start::start;
+use crate::model::environment::Environment;
+use crate::store::Store;
+
+/// Restarts the container that a person means by `text`; `signal` and `timeout` as in [`super::stop::stop`]. The
+/// process must have one thread.
+pub fn restart(
+    store: &Store,
+    text: &str,
+    signal: Option<i32>,
+    timeout: Option<i64>,
+    environment: &Environment,
+) -> Result<()> {
+    let container = store.find_container(text)?;
+    match ask(&container, &Order::Restart(Ending { signal, timeout }))? {
+        Answer::Report(_) => Ok(()),
+        Answer::Nobody(locked) => {
+            drop(locked);
+            start(store, text, None, environment).map(drop)
+        }
+    }
+}

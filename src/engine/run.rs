@@ -1,0 +1,44 @@
+//! `run`: makes a container and starts it.
+
+use anyhow::Result;
+
+use super::create::{self, Front};
+use super::start::{Attachment, bring_up};
+use super::{plan, remove};
+use crate::model::run::RunRequest;
+use crate::store::Store;
+
+/// What became of a container.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Ran {
+    /// It was attached to; the command exits with this code.
+    Attached(i32),
+    /// It runs by itself; this is its ID.
+    Detached(String),
+}
+
+/// Runs a container: to its end, or until the user detaches, or until its program runs if it is to be detached.
+///
+/// The process must have one thread.
+pub fn run(store: &Store, mut request: RunRequest, front: &mut dyn Front) -> Result<Ran> {
+    let made = create::make(store, &mut request, front)?;
+    let plan = match plan::make(store, &made.container, &made.layers, &made.identity) {
+        Ok(plan) => plan,
+        Err(error) => {
+            remove::remove(store, made.container, true, &made.identity)?;
+            return Err(error);
+        }
+    };
+    if request.detach {
+        bring_up(store, made.container, plan, made.identity, None)?;
+        return Ok(Ran::Detached(request.spec.id));
+    }
+    let named = &request.spec.process.attach;
+    let wants = |name: &str| named.is_empty() || named.iter().any(|stream| stream.eq_ignore_ascii_case(name));
+    let attachment = Attachment {
+        wanted: [wants("stdin"), wants("stdout"), wants("stderr")],
+        sig_proxy: request.sig_proxy,
+        detach_keys: request.detach_keys,
+    };
+    bring_up(store, made.container, plan, made.identity, Some(attachment)).map(Ran::Attached)
+}

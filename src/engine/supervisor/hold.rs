@@ -1,0 +1,40 @@
+//! Holding a container's processes, letting them go on, and taking in a changed specification.
+
+use anyhow::Result;
+
+use super::Supervision;
+use super::run::Run;
+use crate::error::{Failure, Kind};
+
+impl Supervision {
+    pub(super) fn pause(&mut self, run: &Run) -> Result<()> {
+        if self.state.paused {
+            return Err(self.conflict("is already paused").into());
+        }
+        run.hold()?;
+        self.set_paused(true)
+    }
+
+    pub(super) fn unpause(&mut self, run: &Run) -> Result<()> {
+        if !self.state.paused {
+            return Err(self.conflict("is not paused").into());
+        }
+        run.let_go_on()?;
+        self.set_paused(false)
+    }
+
+    /// A command has changed the specification.
+    pub(super) fn reload(&mut self, _run: &mut Run) -> Result<()> {
+        self.container.reload()
+    }
+
+    fn set_paused(&mut self, paused: bool) -> Result<()> {
+        self.state.paused = paused;
+        self.tell(if paused { "pause" } else { "unpause" }, &[]);
+        self.container.write_state(&self.state)
+    }
+
+    fn conflict(&self, what: &str) -> Failure {
+        Failure::new(Kind::Conflict, format!("Container {} {what}", self.container.spec().name))
+    }
+}

@@ -1,0 +1,346 @@
+//! The process that owns a running container: starts it, keeps its output, ends it, starts it again, cleans up.
+//!
+//! It is forked by the command, in a session of its own, and inherits the container's lock, which is what "running"
+//! means. It has one thread and one loop. It outlives the command unless the container is to be removed at its end and
+//! the command is attached: then an abandoned container is killed, so that no orphan stays behind a killed job.
+
+mod clients;
+mod events;
+mod hold;
+mod orders;
+mod run;
+mod streams;
+
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+
+use self::clients::{Clients, Owner};
+use self::events::Watch;
+use self::run::Run;
+use super::attach::wire::{self, Control, Report};
+use super::log::Log;
+use super::remove::{self, Namespace};
+use super::state::{ContainerState, now};
+use crate::error::{Failure, Kind};
+use crate::model::event::Event as Happening;
+use crate::model::restart::Backoff;
+use crate::sandbox::identity::Identity;
+use crate::sandbox::plan::Plan;
+use crate::store::{LockedContainer, Store};
+use crate::sys;
+use crate::sys::process::Ended;
+use crate::sys::pty;
+use crate::sys::signal::SignalFd;
+
+/// Everything the supervisor needs, handed over by the fork.
+pub(super) struct Post {
+    pub(super) store: Store,
+    pub(super) container: LockedContainer,
+    pub(super) plan: Plan,
+    pub(super) identity: Identity,
+    /// How the command that starts the container is attached.
+    pub(super) attached: Attached,
+    /// The user's terminal and its settings, put back if the command dies without doing so.
+    pub(super) terminal: Option<(OwnedFd, pty::Saved)>,
+}
+
+/// How the command that starts a container is attached to it.
+pub(super) enum Attached {
+    /// Its own streams are the container's; nothing passes through the supervisor and nothing is logged.
+    Direct([OwnedFd; 3]),
+    /// By pipes, one for each stream that it wants.
+    Piped([Option<OwnedFd>; 3]),
+    /// Not at all.
+    No,
+}
+
+/// Runs the container to its end. For the child of a fork: never returns.
+pub(super) fn serve(post: Post, command: wire::Supervisor) -> ! {
+    let _ = rustix::process::setsid();
+    sys::process::set_title(&format!("dhow: {}", post.plan.name));
+    let code = match Supervision::new(post, command) {
+        Ok(supervision) => supervision.live(),
+        Err(_) => 125,
+    };
+    sys::process::exit_now(code)
+}
+
+/// The supervisor at work.
+struct Supervision {
+    store: Store,
+    container: LockedContainer,
+    plan: Plan,
+    identity: Identity,
+    state: ContainerState,
+    clients: Clients,
+    control: Option<Control>,
+    signals: SignalFd,
+    /// The command's streams, for the first run.
+    direct: Option<[OwnedFd; 3]>,
+    log: Option<Log>,
+    intent: Intent,
+    backoff: Backoff,
+    /// What is left of the last run.
+    last_run: Option<Run>,
+}
+
+/// What was asked for beyond the present run.
+#[derive(Default)]
+struct Intent {
+    /// It was stopped by hand.
+    stop: bool,
+    /// It is not to be started again by its policy, though nobody stopped it: the machine is going down.
+    quit: bool,
+    /// It is to be started again at once.
+    again: bool,
+}
+
+impl Supervision {
+    fn new(post: Post, command: wire::Supervisor) -> Result<Self> {
+        let Post { store, container, plan, identity, attached, terminal } = post;
+        let mut clients = Clients::default();
+        let client = clients.add(command);
+        client.awaits_start = true;
+        let direct = match attached {
+            Attached::No => None,
+            Attached::Direct(ends) => {
+                client.awaits_end = true;
+                client.owner = Some(Owner { terminal });
+                Some(ends)
+            }
+            Attached::Piped(ends) => {
+                client.attach(ends);
+                client.owner = Some(Owner { terminal });
+                None
+            }
+        };
+        let signals = SignalFd::blocking(&sys::signal::forwardable()).context("receiving signals")?;
+        Ok(Self {
+            state: container.read_state()?.unwrap_or_default(),
+            store,
+            container,
+            plan,
+            identity,
+            clients,
+            control: None,
+            signals,
+            direct,
+            log: None,
+            intent: Intent::default(),
+            backoff: Backoff::default(),
+            last_run: None,
+        })
+    }
+
+    /// Returns the exit code.
+    fn live(mut self) -> i32 {
+        // What an earlier life left behind is over.
+        self.state.restarts = 0;
+        self.state.stopped = false;
+        loop {
+            let mut run = match self.start() {
+                Ok(run) => run,
+                Err(error) => return self.give_up(&error),
+            };
+            let ended = self.attend(&mut run).unwrap_or(Ended::Signaled(libc::SIGKILL));
+            match self.note_end(run, ended) {
+                Ok(Some(pause)) if self.rest(pause) => self.intent = Intent::default(),
+                Ok(Some(_) | None) => return self.conclude(),
+                Err(error) => return self.give_up(&error),
+            }
+        }
+    }
+
+    fn start(&mut self) -> Result<Run> {
+        if self.direct.is_none() && self.log.is_none() {
+            self.log = Some(Log::open(&self.container)?);
+        }
+        let run = Run::begin(&self.plan, &self.identity, &self.container, self.direct.take())
+            .with_context(|| format!("cannot start container {}", self.plan.name))?;
+        self.state = ContainerState {
+            pid: run.pid(),
+            ticks: run.ticks(),
+            started: now(),
+            restarting: false,
+            oom_killed: false,
+            paused: false,
+            error: String::new(),
+            health: None,
+            ..std::mem::take(&mut self.state)
+        };
+        self.container.write_state(&self.state)?;
+        leave_stdio()?;
+        self.clients.tell_start(&Report::Started);
+        self.tell("start", &[]);
+        if self.control.is_none() {
+            self.control = Some(Control::open(&self.container)?);
+        }
+        Ok(run)
+    }
+
+    /// Notes an event that others may watch for.
+    fn tell(&self, action: &str, attributes: &[(&str, &str)]) {
+        let event = Happening::of_container(self.container.spec(), action);
+        let event = attributes.iter().fold(event, |event, (name, value)| event.with(name, *value));
+        self.store.record_event(event);
+    }
+
+    /// The container did not start: it stays to be looked at, unless it was to be removed at its end.
+    fn give_up(mut self, error: &anyhow::Error) -> i32 {
+        let failure = Failure::of(error);
+        let exit_code = super::start::exit_code_of(failure.kind());
+        self.state = ContainerState {
+            pid: 0,
+            restarting: false,
+            finished: now(),
+            exit_code,
+            error: failure.to_string(),
+            ..std::mem::take(&mut self.state)
+        };
+        let _ = self.container.write_state(&self.state);
+        let Self { store, container, identity, mut clients, control, .. } = self;
+        drop(control);
+        match container.spec().auto_remove {
+            true => drop(remove::remove(&store, container, true, &identity)),
+            false => drop(container),
+        }
+        clients.tell_start(&Report::Failed(failure));
+        clients.tell_end(&Report::Ended(exit_code));
+        exit_code
+    }
+
+    /// Serves until the container's first process has ended.
+    fn attend(&mut self, run: &mut Run) -> Result<Ended> {
+        loop {
+            let mut watch = Watch::default();
+            self.watch(&mut watch);
+            run.watch(&mut watch, &self.clients);
+            for event in watch.wait(run.deadline())? {
+                if event == events::Event::Ended {
+                    return Ok(run.wait()?);
+                }
+                self.serve_event(event, Some(run))?;
+            }
+            run.act_on_time()?;
+        }
+    }
+
+    /// What is watched for whether it runs or not.
+    fn watch<'a>(&'a self, watch: &mut Watch<'a>) {
+        watch.read(events::Event::Signal, self.signals.as_fd());
+        if let Some(control) = &self.control {
+            watch.read(events::Event::Connection, control.as_fd());
+        }
+        for client in self.clients.iter() {
+            watch.read(events::Event::Order(client.id), client.socket().as_fd());
+        }
+    }
+
+    /// Writes down how a run ended. Returns after which pause the next one begins, if there is to be one.
+    fn note_end(&mut self, mut run: Run, ended: Ended) -> Result<Option<Duration>> {
+        run.drain(|stream, bytes| self.take_output(stream, bytes));
+        if let Some(log) = &mut self.log {
+            log.finish();
+        }
+        let code = ended.code();
+        let pause = self.pause_before_next(code, run.lasted());
+        self.state = ContainerState {
+            pid: 0,
+            ticks: 0,
+            finished: now(),
+            exit_code: code,
+            paused: false,
+            restarting: pause.is_some(),
+            stopped: self.intent.stop,
+            ..std::mem::take(&mut self.state)
+        };
+        self.clients.finish_output();
+        self.tell("die", &[("exitCode", &code.to_string())]);
+        if self.intent.stop {
+            self.tell("stop", &[]);
+        }
+        // One that removes itself needs no record of how it ended.
+        if pause.is_some() || !self.container.spec().auto_remove {
+            self.container.write_state(&self.state)?;
+        }
+        if pause.is_some() {
+            self.clients.tell_end(&Report::Ended(code));
+        }
+        self.last_run = pause.is_none().then_some(run);
+        Ok(pause)
+    }
+
+    fn pause_before_next(&mut self, code: i32, lasted: Duration) -> Option<Duration> {
+        if self.intent.again {
+            return Some(Duration::ZERO);
+        }
+        let policy = self.container.spec().restart;
+        if self.intent.stop || self.intent.quit || !policy.wants_again(code, self.state.restarts) {
+            return None;
+        }
+        self.state.restarts += 1;
+        Some(self.backoff.next(lasted))
+    }
+
+    /// Serves until the next start is due. Returns `false` where it is not to be any more.
+    fn rest(&mut self, pause: Duration) -> bool {
+        let due = Instant::now() + pause;
+        while Instant::now() < due && !self.intent.again {
+            let mut watch = Watch::default();
+            self.watch(&mut watch);
+            let Ok(events) = watch.wait(Some(due)) else { return false };
+            for event in events {
+                if self.serve_event(event, None).is_err() {
+                    return false;
+                }
+            }
+            if self.intent.stop || self.intent.quit {
+                self.state.restarting = false;
+                self.state.stopped = self.intent.stop;
+                let _ = self.container.write_state(&self.state);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The container has ended for good. Whoever is told of that finds it free.
+    fn conclude(self) -> i32 {
+        let code = self.state.exit_code;
+        let Self { store, container, mut clients, last_run, control, .. } = self;
+        // Whoever comes from now on is to find nobody and not wait for an answer.
+        drop(control);
+        if !container.spec().auto_remove {
+            drop(container);
+            clients.tell_end(&Report::Ended(code));
+            return code;
+        }
+        let spec = container.spec().clone();
+        match remove::retire(&store, container, true) {
+            Ok(leftovers) => {
+                store.record_event(Happening::of_container(&spec, "destroy"));
+                clients.tell_end(&Report::Ended(code));
+                if let Some(run) = last_run {
+                    // Nobody is left to be told: what cannot be deleted stays in the trash for the next command.
+                    let _ = leftovers.delete(&store, Namespace::Open(run.user_namespace()));
+                }
+            }
+            Err(error) => clients.tell_end(&Report::Failed(Failure::new(
+                Kind::Other,
+                format!("cleaning up after the container: {error:#}"),
+            ))),
+        }
+        code
+    }
+}
+
+/// The supervisor must not keep a pipe of its caller open.
+fn leave_stdio() -> Result<()> {
+    let null = super::attach::streams::null()?;
+    for number in 0..3 {
+        sys::process::place_fd(null.as_fd(), number)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,168 @@
+//! One run of a container, from the start of its first process to its end.
+
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use super::clients::Clients;
+use super::events::{Event, Watch};
+use super::streams::{Buffer, Got, Streams};
+use crate::engine::attach::wire::Ending;
+use crate::model::container::ContainerSpec;
+use crate::model::log::Stream;
+use crate::model::signal;
+use crate::sandbox::identity::Identity;
+use crate::sandbox::launch::{Running, launch};
+use crate::sandbox::plan::Plan;
+use crate::sandbox::processes::{Boundary, inside};
+use crate::store::LockedContainer;
+use crate::sys::process::{Ended, signal_pidfd};
+
+/// Seconds that a container may take to end when it is asked to; docker's.
+const DEFAULT_TIMEOUT: i64 = 10;
+
+/// So much output is read at most once the container has ended: others may hold its pipes and go on writing.
+const MAX_REST: usize = 1024;
+
+/// A run.
+pub(super) struct Run {
+    running: Running,
+    pub(super) streams: Streams,
+    began: Instant,
+    /// When it is killed, if it was asked to end.
+    kill_at: Option<Instant>,
+}
+
+impl Run {
+    /// Starts the container. `direct` are streams to be passed on; without them it writes to this process.
+    pub(super) fn begin(
+        plan: &Plan,
+        identity: &Identity,
+        container: &LockedContainer,
+        direct: Option<[OwnedFd; 3]>,
+    ) -> Result<Self> {
+        let process = &container.spec().process;
+        let (ends, streams) = match direct {
+            Some(ends) => (ends, Streams::default()),
+            None if process.tty => (Streams::none()?, Streams::default()),
+            None => Streams::pipes(process.interactive)?,
+        };
+        let mut running = launch(plan, identity, ends.each_ref().map(|end| end.as_fd()), container.as_fd())?;
+        let streams = running.terminal.take().map_or(Ok(streams), Streams::terminal)?;
+        Ok(Self { running, streams, began: Instant::now(), kill_at: None })
+    }
+
+    /// The first process.
+    pub(super) fn pid(&self) -> i32 {
+        self.running.process.pid
+    }
+
+    /// When that started, in clock ticks since boot.
+    pub(super) fn ticks(&self) -> u64 {
+        crate::engine::first_process::ticks(self.pid()).unwrap_or_default()
+    }
+
+    /// The user namespace, in which its files can be handled.
+    pub(super) fn user_namespace(&self) -> BorrowedFd<'_> {
+        self.running.user_namespace.as_fd()
+    }
+
+    /// Reaps the first process, which has ended.
+    pub(super) fn wait(&self) -> std::io::Result<Ended> {
+        self.running.process.wait()
+    }
+
+    /// How long it has run.
+    pub(super) fn lasted(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// What is watched for while it runs.
+    pub(super) fn watch<'a>(&'a self, watch: &mut Watch<'a>, clients: &'a Clients) {
+        watch.read(Event::Ended, self.running.process.pidfd());
+        for (stream, fd) in self.streams.outputs() {
+            if !clients.hold_up(stream) {
+                watch.read(Event::Output(stream), fd);
+            }
+        }
+        if let Some(fd) = self.streams.waiting_input() {
+            watch.write(Event::Input, fd);
+        }
+        for client in clients.iter() {
+            if let (Some(fd), true) = (client.input(), self.streams.takes_input()) {
+                watch.read(Event::ClientInput(client.id), fd);
+            }
+            for (stream, fd) in client.waiting_outputs() {
+                watch.write(Event::ClientOutput(client.id, stream), fd);
+            }
+        }
+    }
+
+    /// When [`Run::act_on_time`] is to be called at the latest.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.kill_at
+    }
+
+    /// Does what is due.
+    pub(super) fn act_on_time(&mut self) -> Result<()> {
+        if self.kill_at.is_some_and(|at| at <= Instant::now()) {
+            self.kill_at = None;
+            self.signal(libc::SIGKILL)?;
+        }
+        Ok(())
+    }
+
+    /// Sends a signal to the first process.
+    pub(super) fn signal(&self, signal: i32) -> Result<()> {
+        Ok(self.running.process.signal(signal)?)
+    }
+
+    /// Asks it to end, and sees to it that it does in time. Asked again the shorter time holds.
+    pub(super) fn end(&mut self, spec: &ContainerSpec, ending: Ending) -> Result<()> {
+        let timeout = ending.timeout.or(spec.stop_timeout).unwrap_or(DEFAULT_TIMEOUT);
+        if let Ok(seconds) = u64::try_from(timeout) {
+            let at = Instant::now().checked_add(Duration::from_secs(seconds));
+            self.kill_at = super::events::earlier(self.kill_at, at);
+        }
+        self.signal(ending.signal.unwrap_or_else(|| stop_signal(spec)))
+    }
+
+    /// Holds all processes.
+    pub(super) fn hold(&self) -> Result<()> {
+        self.signal_all(libc::SIGSTOP)
+    }
+
+    /// Lets them go on.
+    pub(super) fn let_go_on(&self) -> Result<()> {
+        self.signal_all(libc::SIGCONT)
+    }
+
+    fn signal_all(&self, signal: i32) -> Result<()> {
+        for pid in inside(self.pid(), Boundary::User)? {
+            if let Some(Ok(pidfd)) = Pid::from_raw(pid).map(|pid| pidfd_open(pid, PidfdFlags::empty())) {
+                signal_pidfd(pidfd.as_fd(), signal)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what is left of its output.
+    pub(super) fn drain(&mut self, mut take: impl FnMut(Stream, &[u8])) {
+        let mut buffer = Buffer::new();
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            for _ in 0..MAX_REST {
+                match self.streams.read(stream, &mut buffer) {
+                    Got::Bytes(bytes) => take(stream, bytes),
+                    Got::Nothing | Got::End => break,
+                }
+            }
+        }
+    }
+}
+
+/// The signal that asks the container to end.
+pub(super) fn stop_signal(spec: &ContainerSpec) -> i32 {
+    spec.stop_signal.as_ref().and_then(|name| signal::parse(name).ok()).unwrap_or(libc::SIGTERM)
+}

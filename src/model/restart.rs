@@ -1,0 +1,154 @@
+//! Restart policies: when an ended container is started again, and after how long.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Failure, invalid};
+
+/// `--restart`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RestartPolicy {
+    /// Never.
+    #[default]
+    No,
+    /// After an exit code other than 0.
+    OnFailure {
+        /// So often at most; 0 means without end.
+        max: u32,
+    },
+    /// Unless it was stopped by hand; after a reboot even then.
+    Always,
+    /// Unless it was stopped by hand, a reboot included.
+    UnlessStopped,
+}
+
+impl RestartPolicy {
+    /// Whether a container that ended by itself with `exit_code` is to run again, having been restarted `restarts`
+    /// times in a row.
+    pub fn wants_again(self, exit_code: i32, restarts: u32) -> bool {
+        match self {
+            Self::No => false,
+            Self::OnFailure { max } => exit_code != 0 && (max == 0 || restarts < max),
+            Self::Always | Self::UnlessStopped => true,
+        }
+    }
+
+    /// docker's name without the number.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::No => "no",
+            Self::OnFailure { .. } => "on-failure",
+            Self::Always => "always",
+            Self::UnlessStopped => "unless-stopped",
+        }
+    }
+
+    /// The greatest number of restarts, 0 where there is none.
+    pub fn max(self) -> u32 {
+        if let Self::OnFailure { max } = self { max } else { 0 }
+    }
+}
+
+impl fmt::Display for RestartPolicy {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OnFailure { max } if *max > 0 => write!(out, "on-failure:{max}"),
+            other => out.write_str(other.name()),
+        }
+    }
+}
+
+impl FromStr for RestartPolicy {
+    type Err = Failure;
+
+    fn from_str(text: &str) -> Result<Self, Failure> {
+        let (name, number) = text.split_once(':').map_or((text, None), |(name, number)| (name, Some(number)));
+        let policy = match name {
+            "" | "no" => Self::No,
+            "on-failure" => Self::OnFailure { max: number.map_or(Ok(0), |number| count(text, number))? },
+            "always" => Self::Always,
+            "unless-stopped" => Self::UnlessStopped,
+            _ => {
+                return Err(invalid(format!("invalid restart policy '{}'", text.escape_debug()))
+                    .hint("one of no, on-failure[:MAX], always, unless-stopped"));
+            }
+        };
+        match (policy, number) {
+            (Self::OnFailure { .. }, _) | (_, None) => Ok(policy),
+            _ => Err(invalid(format!(
+                "invalid restart policy '{}': maximum retry count can only be used with 'on-failure'",
+                text.escape_debug()
+            ))),
+        }
+    }
+}
+
+fn count(text: &str, number: &str) -> Result<u32, Failure> {
+    number.parse().map_err(|_| {
+        invalid(format!(
+            "invalid restart policy '{}': maximum retry count must be a number of 0 or more",
+            text.escape_debug()
+        ))
+    })
+}
+
+/// docker's pauses between restarts: 100 ms, doubled each time up to a minute, anew after a run of ten seconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Backoff {
+    last: Duration,
+}
+
+impl Backoff {
+    const FIRST: Duration = Duration::from_millis(100);
+    const LONGEST: Duration = Duration::from_secs(60);
+    const STEADY: Duration = Duration::from_secs(10);
+
+    /// The pause before the next start, after a run of `ran`.
+    pub fn next(&mut self, ran: Duration) -> Duration {
+        self.last = match self.last {
+            Duration::ZERO => Self::FIRST,
+            _ if ran >= Self::STEADY => Self::FIRST,
+            last => (last * 2).min(Self::LONGEST),
+        };
+        self.last
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings() {
+        for text in ["no", "on-failure", "on-failure:3", "always", "unless-stopped"] {
+            assert_eq!(text.parse::<RestartPolicy>().unwrap().to_string(), text);
+        }
+        assert_eq!("".parse::<RestartPolicy>().unwrap(), RestartPolicy::No);
+        for text in ["sometimes", "always:3", "on-failure:x", "on-failure:-1", "no:1"] {
+            assert!(text.parse::<RestartPolicy>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn failures_are_counted() {
+        let policy = RestartPolicy::OnFailure { max: 2 };
+        assert!(policy.wants_again(1, 1));
+        assert!(!policy.wants_again(1, 2));
+        assert!(!policy.wants_again(0, 0));
+        assert!(RestartPolicy::OnFailure { max: 0 }.wants_again(1, 1000));
+        assert!(RestartPolicy::Always.wants_again(0, 1000));
+    }
+
+    #[test]
+    fn pauses_double_to_a_minute() {
+        let mut backoff = Backoff::default();
+        let pauses: Vec<u128> = (0..12).map(|_| backoff.next(Duration::ZERO).as_millis()).collect();
+        assert_eq!(pauses[..4], [100, 200, 400, 800]);
+        assert_eq!(pauses[11], 60_000);
+        assert_eq!(backoff.next(Duration::from_secs(10)).as_millis(), 100);
+    }
+}

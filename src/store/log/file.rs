@@ -1,0 +1,200 @@
+//! A log in files: a line of JSON for each line of output, in docker's form, rotated by size.
+
+use std::fmt::Write as _;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use super::super::atomic::ignore_missing;
+use crate::model::log::{Rotation, Stream};
+
+/// The file being written.
+pub struct LogWriter {
+    path: PathBuf,
+    file: File,
+    size: u64,
+    rotation: Rotation,
+    /// The value of `attrs` in each line.
+    extras: Option<String>,
+    /// Bytes of output that could not be written and have not been told of yet.
+    lost: u64,
+}
+
+impl LogWriter {
+    /// Opens the log at `path` to go on behind its end.
+    pub(super) fn open(path: PathBuf, rotation: Rotation, extras: Option<String>) -> Result<Self> {
+        let file = open(&path).with_context(|| format!("cannot open the log `{}`", path.display()))?;
+        let size = file.metadata()?.len();
+        let mut log = Self { path, file, size, rotation, extras, lost: 0 };
+        // A crash may have left half a line.
+        let mut last = [b'\n'];
+        if size > 0 {
+            log.file.read_exact_at(&mut last, size - 1)?;
+        }
+        if last != [b'\n'] {
+            log.append(b"\n")?;
+        }
+        Ok(log)
+    }
+
+    /// Appends lines of output; what cannot be written is lost, and told of in the log once it can be again.
+    pub fn write(&mut self, stream: Stream, lines: &[&[u8]]) {
+        if lines.is_empty() {
+            return;
+        }
+        let time = jiff::Timestamp::now();
+        let mut text = String::new();
+        if self.lost > 0 {
+            let note = format!("dhow: {} bytes of output could not be written to the log\n", self.lost);
+            self.line(&mut text, Stream::Stderr, note.as_bytes(), time);
+        }
+        for line in lines {
+            self.line(&mut text, stream, line, time);
+        }
+        match self.make_room(text.len() as u64).and_then(|()| self.append(text.as_bytes())) {
+            Ok(()) => self.lost = 0,
+            Err(_) => self.lost += lines.iter().map(|line| line.len() as u64).sum::<u64>(),
+        }
+    }
+
+    fn line(&self, text: &mut String, stream: Stream, line: &[u8], time: jiff::Timestamp) {
+        let output = serde_json::to_string(&String::from_utf8_lossy(line)).unwrap_or_default();
+        let _ = write!(text, r#"{{"log":{output},"stream":"{}""#, stream.name());
+        if let Some(extras) = &self.extras {
+            let _ = write!(text, r#","attrs":{extras}"#);
+        }
+        let _ = writeln!(text, r#","time":"{time}"}}"#);
+    }
+
+    /// A write that fails in the middle is taken back, so that the log has whole lines only.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self.file.write_all(bytes) {
+            Ok(()) => {
+                self.size += bytes.len() as u64;
+                Ok(())
+            }
+            Err(error) => {
+                self.file.set_len(self.size)?;
+                Err(error)
+            }
+        }
+    }
+
+    fn make_room(&mut self, more: u64) -> io::Result<()> {
+        match self.rotation.max_size {
+            Some(max) if self.size > 0 && self.size + more > max => self.rotate(),
+            _ => Ok(()),
+        }
+    }
+
+    fn rotate(&mut self) -> io::Result<()> {
+        for number in (1..self.rotation.max_files).rev() {
+            for ending in ["", COMPRESSED] {
+                let from = numbered(&self.path, number, ending);
+                let done = match number + 1 < self.rotation.max_files {
+                    true => std::fs::rename(&from, numbered(&self.path, number + 1, ending)),
+                    false => std::fs::remove_file(&from),
+                };
+                ignore_missing(done)?;
+            }
+        }
+        match self.rotation.max_files {
+            0 | 1 => std::fs::remove_file(&self.path)?,
+            _ => std::fs::rename(&self.path, numbered(&self.path, 1, ""))?,
+        }
+        self.file = open(&self.path)?;
+        self.size = 0;
+        if self.rotation.compress && self.rotation.max_files > 1 {
+            compress(&self.path)?;
+        }
+        Ok(())
+    }
+}
+
+/// What the names of compressed files end in.
+pub(super) const COMPRESSED: &str = ".zst";
+
+/// The `number`th file put aside, 1 being the latest.
+pub(super) fn numbered(path: &Path, number: u32, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{number}{ending}"));
+    name.into()
+}
+
+/// The file put aside last; a reader finds it under one name or the other at every moment.
+fn compress(path: &Path) -> io::Result<()> {
+    let plain = numbered(path, 1, "");
+    let partial = numbered(path, 1, ".partial");
+    let done = File::open(&plain)
+        .and_then(|from| zstd::stream::copy_encode(from, create(&partial)?, 1))
+        .and_then(|()| std::fs::rename(&partial, numbered(path, 1, COMPRESSED)))
+        .and_then(|()| std::fs::remove_file(&plain));
+    if done.is_err() {
+        ignore_missing(std::fs::remove_file(&partial))?;
+    }
+    done
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rotation(max_size: u64, max_files: u32, compress: bool) -> Rotation {
+        Rotation { max_size: Some(max_size), max_files, compress }
+    }
+
+    fn names(dir: &Path) -> Vec<String> {
+        let mut names: Vec<String> =
+            std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn rotates_and_keeps_so_many() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let mut log = LogWriter::open(path.clone(), rotation(300, 3, false), None).unwrap();
+        for number in 0..20 {
+            log.write(Stream::Stdout, &[format!("line {number}\n").as_bytes()]);
+        }
+        assert_eq!(names(dir.path()), ["log", "log.1", "log.2"]);
+        assert!(std::fs::read_to_string(&path).unwrap().contains("line 19"));
+        assert!(std::fs::metadata(&path).unwrap().len() <= 300);
+    }
+
+    #[test]
+    fn compresses_what_is_put_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = LogWriter::open(dir.path().join("log"), rotation(200, 3, true), None).unwrap();
+        for number in 0..12 {
+            log.write(Stream::Stderr, &[format!("line {number}\n").as_bytes()]);
+        }
+        assert_eq!(names(dir.path()), ["log", "log.1.zst", "log.2.zst"]);
+    }
+
+    #[test]
+    fn goes_on_behind_half_a_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        std::fs::write(&path, "{\"log\":\"torn").unwrap();
+        let mut log = LogWriter::open(path.clone(), rotation(1 << 20, 1, false), Some("{}".into())).unwrap();
+        log.write(Stream::Stdout, &[b"\xff\"\n"]);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let line = text.lines().nth(1).unwrap();
+        assert!(
+            line.starts_with("{\"log\":\"\u{fffd}\\\"\\n\",\"stream\":\"stdout\",\"attrs\":{},\"time\":\"")
+        );
+    }
+}

@@ -1,0 +1,308 @@
+//! Reading a log in files back: from its end or a moment on, and further as it grows.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Read, Seek as _, SeekFrom};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde::Deserialize;
+
+use super::file::{COMPRESSED, numbered};
+use crate::model::log::Stream;
+
+/// No log has more files.
+const MOST_FILES: u32 = 1000;
+
+/// How much is read at once from the end of a file to find where a line begins.
+const BLOCK: u64 = 64 << 10;
+
+/// A line of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogEntry {
+    /// RFC 3339 time.
+    pub time: String,
+    /// Which output it was.
+    pub stream: Stream,
+    /// With the line's end, if it has one.
+    pub text: String,
+    /// What went along with it.
+    pub extras: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+struct Line {
+    log: String,
+    stream: String,
+    time: String,
+    #[serde(default)]
+    attrs: BTreeMap<String, String>,
+}
+
+fn entry(line: &[u8]) -> Option<LogEntry> {
+    let line: Line = serde_json::from_slice(line).ok()?;
+    let stream = if line.stream == "stderr" { Stream::Stderr } else { Stream::Stdout };
+    Some(LogEntry { time: line.time, stream, text: line.log, extras: line.attrs })
+}
+
+/// A log that is being read; it goes on where it stopped.
+pub struct LogReader {
+    path: PathBuf,
+    /// Read after one another.
+    ahead: Vec<Source>,
+    /// The current file, once everything before it is read.
+    current: Option<Current>,
+}
+
+/// A file put aside, from a place on.
+enum Source {
+    Plain(File),
+    /// Decompressed, without so many lines at its beginning.
+    Compressed(File, usize),
+}
+
+struct Current {
+    file: BufReader<File>,
+    inode: u64,
+    /// A line that was not complete when it was read.
+    begun: Vec<u8>,
+}
+
+impl LogReader {
+    /// The log at `path`: all of it, or the last `tail` lines.
+    pub(super) fn open(path: PathBuf, tail: Option<usize>) -> Result<Self> {
+        let opening = || format!("reading the log `{}`", path.display());
+        let (ahead, current) = sources(&path, tail).with_context(opening)?;
+        Ok(Self { path, ahead, current })
+    }
+
+    /// Hands over every entry that is there now, until `take` says that it is enough.
+    pub fn read(&mut self, take: &mut dyn FnMut(LogEntry) -> Result<bool>) -> Result<bool> {
+        loop {
+            for source in std::mem::take(&mut self.ahead) {
+                if !read_source(source, take)? {
+                    return Ok(false);
+                }
+            }
+            if let Some(current) = &mut self.current
+                && !read_current(current, take)?
+            {
+                return Ok(false);
+            }
+            if !self.turn_over()? {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Goes to the next file if the current one was put aside. Returns whether there is something new to read.
+    fn turn_over(&mut self) -> Result<bool> {
+        let file = match File::open(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            other => other?,
+        };
+        let inode = file.metadata()?.ino();
+        if self.current.as_ref().is_some_and(|current| current.inode == inode) {
+            return Ok(false);
+        }
+        // Of several turns since the last read the files in between are still there under their numbers.
+        let known = self.current.as_ref().map(|current| current.inode);
+        for path in (1..MOST_FILES).map(|number| numbered(&self.path, number, "")) {
+            let Ok(aside) = File::open(path) else { break };
+            if known.is_none() || Some(aside.metadata()?.ino()) == known {
+                break;
+            }
+            self.ahead.insert(0, Source::Plain(aside));
+        }
+        self.current = Some(Current { file: BufReader::new(file), inode, begun: Vec::new() });
+        Ok(true)
+    }
+}
+
+fn read_source(source: Source, take: &mut dyn FnMut(LogEntry) -> Result<bool>) -> Result<bool> {
+    match source {
+        Source::Plain(file) => read_lines(BufReader::new(file), 0, take),
+        Source::Compressed(file, skip) => {
+            read_lines(BufReader::new(zstd::stream::read::Decoder::new(file)?), skip, take)
+        }
+    }
+}
+
+fn read_lines(
+    from: impl io::BufRead,
+    skip: usize,
+    take: &mut dyn FnMut(LogEntry) -> Result<bool>,
+) -> Result<bool> {
+    for line in from.split(b'\n').skip(skip) {
+        if let Some(entry) = entry(&line?)
+            && !take(entry)?
+        {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn read_current(current: &mut Current, take: &mut dyn FnMut(LogEntry) -> Result<bool>) -> Result<bool> {
+    loop {
+        current.file.read_until(b'\n', &mut current.begun)?;
+        if current.begun.pop_if(|last| *last == b'\n').is_none() {
+            return Ok(true);
+        }
+        if let Some(entry) = entry(&std::mem::take(&mut current.begun))
+            && !take(entry)?
+        {
+            return Ok(false);
+        }
+    }
+}
+
+/// The files to read, oldest first, and the current one; from where the last `tail` lines begin.
+fn sources(path: &Path, tail: Option<usize>) -> io::Result<(Vec<Source>, Option<Current>)> {
+    let mut missing = tail;
+    let current = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        other => Some(other?),
+    };
+    let current = current.map(|file| from_end(file, &mut missing)).transpose()?;
+    let mut ahead = Vec::new();
+    for number in 1..MOST_FILES {
+        if missing == Some(0) {
+            break;
+        }
+        if let Ok(file) = File::open(numbered(path, number, "")) {
+            ahead.push(Source::Plain(from_end(file, &mut missing)?));
+        } else if let Ok(file) = File::open(numbered(path, number, COMPRESSED)) {
+            ahead.push(compressed(file, &mut missing)?);
+        } else {
+            break;
+        }
+    }
+    ahead.reverse();
+    let current = current
+        .map(|file| {
+            let inode = file.metadata()?.ino();
+            Ok::<_, io::Error>(Current { file: BufReader::new(file), inode, begun: Vec::new() })
+        })
+        .transpose()?;
+    Ok((ahead, current))
+}
+
+/// Places `file` at the beginning of its last `missing` lines, and takes those that it has off that number.
+fn from_end(mut file: File, missing: &mut Option<usize>) -> io::Result<File> {
+    let Some(wanted) = missing else { return Ok(file) };
+    let end = file.metadata()?.len();
+    let (mut at, mut found) = (end, 0);
+    let mut block = vec![0; BLOCK as usize];
+    while at > 0 {
+        let length = at.min(BLOCK);
+        at -= length;
+        let Some(bytes) = block.get_mut(..length as usize) else { break };
+        file.read_exact_at(bytes, at)?;
+        for (index, _) in bytes.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n') {
+            // The line end of the line before the first that is wanted.
+            if found == *wanted {
+                file.seek(SeekFrom::Start(at + index as u64 + 1))?;
+                *missing = Some(0);
+                return Ok(file);
+            }
+            found += 1;
+        }
+    }
+    *missing = Some(*wanted - found);
+    file.seek(SeekFrom::Start(0))?;
+    Ok(file)
+}
+
+fn compressed(mut file: File, missing: &mut Option<usize>) -> io::Result<Source> {
+    let Some(wanted) = missing else { return Ok(Source::Compressed(file, 0)) };
+    let lines = count_lines(zstd::stream::read::Decoder::new(&mut file)?)?;
+    file.seek(SeekFrom::Start(0))?;
+    let skip = lines.saturating_sub(*wanted);
+    *missing = Some(wanted.saturating_sub(lines));
+    Ok(Source::Compressed(file, skip))
+}
+
+fn count_lines(mut from: impl Read) -> io::Result<usize> {
+    let mut buffer = vec![0; BLOCK as usize];
+    let mut lines = 0;
+    loop {
+        match from.read(&mut buffer)? {
+            0 => return Ok(lines),
+            length => lines += buffer.iter().take(length).filter(|byte| **byte == b'\n').count(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::file::LogWriter;
+    use super::*;
+    use crate::model::log::Rotation;
+
+    fn log(dir: &Path, compress: bool) -> LogWriter {
+        let rotation = Rotation { max_size: Some(1000), max_files: 4, compress };
+        LogWriter::open(dir.join("log"), rotation, None).unwrap()
+    }
+
+    fn write(log: &mut LogWriter, numbers: std::ops::Range<u32>) {
+        for number in numbers {
+            log.write(Stream::Stdout, &[format!("{number}\n").as_bytes()]);
+        }
+    }
+
+    fn read(reader: &mut LogReader) -> Vec<u32> {
+        let mut numbers = Vec::new();
+        reader
+            .read(&mut |entry| {
+                numbers.push(entry.text.trim().parse().unwrap());
+                Ok(true)
+            })
+            .unwrap();
+        numbers
+    }
+
+    #[test]
+    fn the_last_lines_are_found_across_files() {
+        for compress in [false, true] {
+            let dir = tempfile::tempdir().unwrap();
+            write(&mut log(dir.path(), compress), 0..40);
+            let all = read(&mut LogReader::open(dir.path().join("log"), None).unwrap());
+            assert!(
+                all.len() > 20
+                    && all.last() == Some(&39)
+                    && all.windows(2).all(|pair| pair[0] + 1 == pair[1])
+            );
+            for tail in [0, 1, 5, 17, 1000] {
+                let lines = read(&mut LogReader::open(dir.path().join("log"), Some(tail)).unwrap());
+                assert_eq!(lines, all[all.len().saturating_sub(tail)..], "{tail} {compress}");
+            }
+        }
+    }
+
+    #[test]
+    fn goes_on_over_turns() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = log(dir.path(), false);
+        let mut reader = LogReader::open(dir.path().join("log"), None).unwrap();
+        assert!(read(&mut reader).is_empty());
+        write(&mut log, 0..3);
+        assert_eq!(read(&mut reader), [0, 1, 2]);
+        write(&mut log, 3..30);
+        assert_eq!(read(&mut reader), (3..30).collect::<Vec<_>>());
+        assert!(read(&mut reader).is_empty());
+    }
+
+    #[test]
+    fn half_a_line_waits_and_a_torn_one_is_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        std::fs::write(&path, "{\"log\":\"torn\n{\"log\":\"1\\n\",\"stream\":\"stderr\",").unwrap();
+        let mut reader = LogReader::open(path.clone(), None).unwrap();
+        assert!(read(&mut reader).is_empty());
+        let mut file = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
+        io::Write::write_all(&mut file, b"\"time\":\"t\"}\n").unwrap();
+        assert_eq!(read(&mut reader), [1]);
+    }
+}
