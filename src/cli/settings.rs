@@ -17,6 +17,8 @@ pub(crate) struct Settings {
     pub(crate) detach_keys: Option<String>,
     /// The format of `ps`.
     pub(crate) ps_format: Option<String>,
+    /// The format of `stats`.
+    pub(crate) stats_format: Option<String>,
     /// The format of `images`.
     pub(crate) images_format: Option<String>,
 }

@@ -109,7 +109,8 @@ fn release_field(release: &str, name: &str) -> Option<String> {
     Some(value.trim().trim_matches(['"', '\'']).to_owned())
 }
 
-fn memory(meminfo: &str) -> u64 {
+/// Bytes of memory in the machine, from the text of /proc/meminfo.
+pub(super) fn memory(meminfo: &str) -> u64 {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     let kilobytes = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
     kilobytes.unwrap_or_default().saturating_mul(1024)

@@ -40,6 +40,7 @@ pub mod save;
 mod size;
 pub mod start;
 pub mod state;
+pub mod stats;
 pub mod stop;
 mod supervisor;
 pub mod tag;

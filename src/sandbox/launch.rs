@@ -3,6 +3,7 @@
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 
 use anyhow::Result;
+use nix::sched::CloneFlags;
 
 use super::channel::{self, Channel, Said};
 use super::identity::{Identity, explain_refusal};
@@ -20,24 +21,37 @@ pub struct Running {
     pub user_namespace: OwnedFd,
 }
 
-/// Starts `plan`; `streams` are its standard input, output and error unless it has a terminal. `lock` is a descriptor
-/// of this process that the container must not hold open even for a moment: while it is open the container counts as
-/// supervised.
-///
-/// The process must have one thread. On failure nothing of the container is left.
+/// [`launch_in`] the cgroup of the caller.
 pub fn launch(
     plan: &Plan,
     identity: &Identity,
     streams: [BorrowedFd<'_>; 3],
     lock: BorrowedFd<'_>,
 ) -> Result<Running> {
+    launch_in(plan, identity, streams, lock, None)
+}
+
+/// Starts `plan`; `streams` are its standard input, output and error unless it has a terminal. `lock` is a descriptor
+/// of this process that the container must not hold open even for a moment: while it is open the container counts as
+/// supervised. All its processes are in `cgroup`, if there is one.
+///
+/// The process must have one thread. On failure nothing of the container is left.
+pub fn launch_in(
+    plan: &Plan,
+    identity: &Identity,
+    streams: [BorrowedFd<'_>; 3],
+    lock: BorrowedFd<'_>,
+    cgroup: Option<BorrowedFd<'_>>,
+) -> Result<Running> {
     let (ours, theirs) = channel::pair()?;
-    let side = process::clone_into(namespaces(plan)).map_err(|error| explain_refusal(&error))?;
+    let (now, then) = namespaces(plan, cgroup.is_some());
+    let side = process::clone_into_cgroup(now, cgroup).map_err(|error| explain_refusal(&error))?;
     match side {
         Side::Child => {
             drop(ours);
             // Another file takes the lock's place; nothing in this process uses the lock any more.
-            if process::place_fd(streams[0], lock.as_raw_fd()).is_err() {
+            if process::place_fd(streams[0], lock.as_raw_fd()).is_err() || nix::sched::unshare(then).is_err()
+            {
                 process::exit_now(125);
             }
             init::run(plan, &theirs, &init::Streams(streams))
@@ -56,15 +70,19 @@ pub fn launch(
     }
 }
 
-fn namespaces(plan: &Plan) -> u64 {
+/// The namespaces to be born into, and those to make then: a cgroup namespace begins where its maker is, so whoever is
+/// born into a cgroup makes it there.
+fn namespaces(plan: &Plan, in_cgroup: bool) -> (u64, CloneFlags) {
     let wanted = [
         (plan.unshare.net, ns::NET),
         (plan.unshare.pid, ns::PID),
         (plan.unshare.ipc, ns::IPC),
         (plan.unshare.uts, ns::UTS),
-        (plan.unshare.cgroup, ns::CGROUP),
+        (plan.unshare.cgroup && !in_cgroup, ns::CGROUP),
     ];
-    wanted.iter().filter(|(new, _)| *new).fold(ns::USER | ns::MOUNT, |all, (_, flag)| all | flag)
+    let now = wanted.iter().filter(|(new, _)| *new).fold(ns::USER | ns::MOUNT, |all, (_, flag)| all | flag);
+    let later = plan.unshare.cgroup && in_cgroup;
+    (now, if later { CloneFlags::CLONE_NEWCGROUP } else { CloneFlags::empty() })
 }
 
 fn bring_up(

@@ -8,6 +8,7 @@ mod dbus;
 pub mod identity;
 mod init;
 pub mod launch;
+pub mod load;
 mod overlay;
 pub mod pause;
 pub mod plan;

@@ -142,17 +142,28 @@ struct CloneArgs {
     cgroup: u64,
 }
 
+/// `CLONE_INTO_CGROUP` of `linux/sched.h` (Linux 5.7).
+const INTO_CGROUP: u64 = 1 << 33;
+
 /// Forks into new namespaces (`flags` from [`ns`]).
 ///
 /// The calling process must have one thread only: the child gets a copy of the memory with whatever locks other
 /// threads held, and it goes on to allocate. A process with more threads gets an error.
 pub fn clone_into(flags: u64) -> io::Result<Side> {
+    clone_into_cgroup(flags, None)
+}
+
+/// [`clone_into`], and into the cgroup v2 whose directory `cgroup` is. A new cgroup namespace has its root in the cgroup
+/// of the caller all the same.
+pub fn clone_into_cgroup(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Side> {
     if !single_threaded()? {
         return Err(io::Error::other("a process with several threads cannot fork into a container"));
     }
     let mut pidfd: i32 = -1;
+    let into = if cgroup.is_some() { INTO_CGROUP } else { 0 };
     let args = CloneArgs {
-        flags: flags | libc::CLONE_PIDFD as u64,
+        flags: flags | into | libc::CLONE_PIDFD as u64,
+        cgroup: cgroup.map_or(0, |dir| u64::from(dir.as_raw_fd().cast_unsigned())),
         pidfd: (&raw mut pidfd) as u64,
         exit_signal: libc::SIGCHLD as u64,
         ..CloneArgs::default()

@@ -39,6 +39,16 @@ pub(super) fn own_cgroup() -> io::Result<Option<PathBuf>> {
     Ok(parse_cgroup(&std::fs::read_to_string("/proc/self/cgroup")?))
 }
 
+/// The cgroup of process `pid`; `None` where that is gone too.
+pub(super) fn cgroup_of(pid: i32) -> io::Result<Option<PathBuf>> {
+    match std::fs::read_to_string(format!("/proc/{pid}/cgroup")) {
+        Ok(text) => Ok(parse_cgroup(&text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 fn parse_cgroup(text: &str) -> Option<PathBuf> {
     let path = text.lines().find_map(|line| line.strip_prefix("0::"))?;
     let inside = path.starts_with('/') && !path.starts_with("/..") && !path.ends_with(" (deleted)");

@@ -33,6 +33,7 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::error::{Failure, Kind};
 use crate::model::limits::LimitsSpec;
+use hierarchy::Hierarchy;
 
 pub use controller::{Controller, Controllers};
 pub use logout::{Logout, at_logout};
@@ -110,6 +111,15 @@ impl Cgroup {
             return Err(strange().into());
         }
         Ok(Some(found))
+    }
+
+    /// The cgroup of container `id` that its process `pid` is in; `None` where it has none of its own, or `pid` is gone.
+    pub fn of(pid: i32, id: &str) -> Result<Option<Self>> {
+        let Some(hierarchy) = Hierarchy::find() else { return Ok(None) };
+        let Some(cgroup) = hierarchy::cgroup_of(pid)? else { return Ok(None) };
+        // A process may be in a cgroup that the container itself made below its own.
+        let path = hierarchy.directory(&cgroup);
+        path.ancestors().find(|path| is_of(path, id)).map_or(Ok(None), |path| Self::open(path, id))
     }
 
     /// Its directory, absolute.

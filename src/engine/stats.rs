@@ -1,0 +1,209 @@
+//! `stats`: what containers use of the machine, measured twice for what is counted by time.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use anyhow::Result;
+
+use super::first_process;
+use crate::error::{Kind, kind_of};
+use crate::model::container::{ContainerSpec, NetworkMode};
+use crate::sandbox::cgroup::{Cgroup, Usage};
+use crate::sandbox::load;
+use crate::sandbox::processes::{Boundary, inside};
+use crate::store::{ContainerDir, Store};
+
+/// What a container uses.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stats {
+    /// How it was called on the command line, else the beginning of its ID.
+    pub container: String,
+    /// Its ID; empty where it is gone.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Whether it is there; the rest means nothing otherwise.
+    pub valid: bool,
+    /// Share of one processor in percent, over the time since the last measurement.
+    pub cpu: f64,
+    /// Bytes of memory.
+    pub memory: u64,
+    /// Bytes of memory that it may use; 0 where it does not run.
+    pub memory_limit: u64,
+    /// Bytes received from the network.
+    pub received: u64,
+    /// Bytes sent to the network.
+    pub sent: u64,
+    /// Bytes read from disks.
+    pub read: u64,
+    /// Bytes written to disks.
+    pub written: u64,
+    /// Number of processes and threads.
+    pub pids: u64,
+}
+
+impl Stats {
+    /// Share of the memory that it may use, in percent.
+    pub fn memory_share(&self) -> f64 {
+        if self.memory_limit == 0 { 0.0 } else { self.memory as f64 / self.memory_limit as f64 * 100.0 }
+    }
+}
+
+/// Measures containers again and again.
+pub struct Meter<'a> {
+    store: &'a Store,
+    /// Those that were asked for; empty for all.
+    wanted: Vec<String>,
+    /// Those that do not run too.
+    all: bool,
+    /// Processor time at the last measurement, in microseconds, by ID.
+    before: HashMap<String, (Instant, u64)>,
+    /// Bytes of memory in the machine.
+    memory: u64,
+}
+
+impl<'a> Meter<'a> {
+    /// A meter of the containers `wanted`, or where there are none of those that run, or with `all` of all. An error of
+    /// kind not-found where one does not exist.
+    pub fn new(store: &'a Store, wanted: Vec<String>, all: bool) -> Result<Self> {
+        for text in &wanted {
+            store.find_container(text)?;
+        }
+        let memory = super::info::memory(&std::fs::read_to_string("/proc/meminfo").unwrap_or_default());
+        Ok(Self { store, wanted, all, before: HashMap::new(), memory })
+    }
+
+    /// Measures. `None` where all containers that were asked for by name are gone.
+    pub fn measure(&mut self) -> Result<Option<Vec<Stats>>> {
+        let mut stats = Vec::new();
+        if self.wanted.is_empty() {
+            for container in self.store.containers()? {
+                if self.all || container.is_locked()? {
+                    let short = container.spec().id.get(..12).unwrap_or_default().to_owned();
+                    stats.extend(self.of(short, &container)?);
+                }
+            }
+            stats.sort_by(|a, b| a.0.cmp(&b.0).reverse());
+            return Ok(Some(stats.into_iter().map(|(_, stats)| stats).collect()));
+        }
+        let mut gone = 0;
+        for text in self.wanted.clone() {
+            match self.store.find_container(&text) {
+                Ok(container) => stats.extend(self.of(text, &container)?),
+                Err(error) if kind_of(&error) == Kind::NotFound => {
+                    gone += 1;
+                    stats.push((String::new(), Stats { container: text, ..Stats::default() }));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let left = gone < self.wanted.len();
+        Ok(left.then(|| stats.into_iter().map(|(_, stats)| stats).collect()))
+    }
+
+    /// The time of creation, by which containers are sorted, and what one uses.
+    fn of(&mut self, called: String, container: &ContainerDir) -> Result<Option<(String, Stats)>> {
+        let spec = container.spec();
+        let idle = Stats {
+            container: called,
+            id: spec.id.clone(),
+            name: spec.name.clone(),
+            valid: true,
+            ..Stats::default()
+        };
+        let stats = match first_process::find(container)? {
+            Some(first) => self.running(spec, first.pid(), idle)?,
+            None => idle,
+        };
+        Ok(Some((spec.created.clone(), stats)))
+    }
+
+    fn running(&mut self, spec: &ContainerSpec, first: i32, idle: Stats) -> Result<Stats> {
+        let usage = usage(spec, first)?;
+        let shared = spec.namespaces.network == Some(NetworkMode::Host);
+        let (received, sent) = if shared { (0, 0) } else { load::network(first) };
+        let limit = usage.memory_limit.filter(|limit| *limit < self.memory);
+        Ok(Stats {
+            cpu: self.share(&spec.id, usage.cpu.unwrap_or_default()),
+            memory: usage.memory.unwrap_or_default(),
+            memory_limit: limit.unwrap_or(self.memory),
+            received,
+            sent,
+            read: usage.read.unwrap_or_default(),
+            written: usage.written.unwrap_or_default(),
+            pids: usage.pids.unwrap_or_default(),
+            ..idle
+        })
+    }
+
+    /// Percent of one processor since the last measurement.
+    fn share(&mut self, id: &str, cpu: u64) -> f64 {
+        let now = Instant::now();
+        let Some((then, before)) = self.before.insert(id.to_owned(), (now, cpu)) else { return 0.0 };
+        let passed = now.duration_since(then).as_micros();
+        // It may have been started anew, and count from zero again.
+        if passed == 0 { 0.0 } else { cpu.saturating_sub(before) as f64 / passed as f64 * 100.0 }
+    }
+}
+
+/// From its cgroup; what that does not count, and all where it has none, from its processes.
+fn usage(spec: &ContainerSpec, first: i32) -> Result<Usage> {
+    let counted = Cgroup::of(first, &spec.id)?.map(|cgroup| cgroup.usage()).unwrap_or_default();
+    let complete =
+        counted.memory.is_some() && counted.cpu.is_some() && counted.pids.is_some() && counted.read.is_some();
+    if complete {
+        return Ok(counted);
+    }
+    let boundary = if spec.namespaces.pid_host { Boundary::User } else { Boundary::Pid };
+    let summed = load::of_processes(&inside(first, boundary)?);
+    Ok(Usage {
+        cpu: counted.cpu.or(summed.cpu),
+        memory: counted.memory.or(summed.memory),
+        memory_limit: counted.memory_limit,
+        pids: counted.pids.or(summed.pids),
+        read: counted.read.or(summed.read),
+        written: counted.written.or(summed.written),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::new_container_id;
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path().join("store")).unwrap();
+        (dir, store)
+    }
+
+    #[test]
+    fn one_that_does_not_run_uses_nothing() {
+        let (_dir, store) = store();
+        let spec =
+            ContainerSpec { id: new_container_id().unwrap(), name: "web".into(), ..Default::default() };
+        drop(store.create_container(&spec).unwrap());
+        let none = Meter::new(&store, vec![], false).unwrap().measure().unwrap().unwrap();
+        assert!(none.is_empty());
+        let all = Meter::new(&store, vec![], true).unwrap().measure().unwrap().unwrap();
+        assert_eq!((all.len(), all[0].name.as_str(), all[0].memory_limit), (1, "web", 0));
+        let mut named = Meter::new(&store, vec!["web".into()], false).unwrap();
+        assert_eq!(named.measure().unwrap().unwrap()[0].container, "web");
+        store.remove_container(store.find_container("web").unwrap().lock().unwrap().unwrap()).unwrap();
+        assert_eq!(named.measure().unwrap(), None);
+        assert!(Meter::new(&store, vec!["web".into()], false).is_err());
+    }
+
+    #[test]
+    fn shares_are_of_one_processor() {
+        let (_dir, store) = store();
+        let mut meter = Meter::new(&store, vec![], true).unwrap();
+        assert_eq!(meter.share("a", 500), 0.0);
+        let second = Instant::now().checked_sub(std::time::Duration::from_secs(2)).unwrap();
+        meter.before.insert("a".into(), (second, 500));
+        let share = meter.share("a", 1_000_500);
+        assert!((40.0..=50.0).contains(&share), "{share}");
+        let half = Stats { memory: 1, memory_limit: 2, ..Stats::default() };
+        assert_eq!(half.memory_share(), 50.0);
+    }
+}

@@ -1,0 +1,99 @@
+//! What the processes of a container use, summed up from /proc: for a container without a cgroup of its own.
+
+use std::fs;
+
+use super::cgroup::Usage;
+
+/// Clock ticks in a second, as /proc counts processor time: a constant of the kernel's interface (`USER_HZ`).
+const TICKS: u64 = 100;
+
+/// The sum over `pids`. Those that have ended count for what their parents know of them.
+pub fn of_processes(pids: &[i32]) -> Usage {
+    let mut sum = Usage {
+        cpu: Some(0),
+        memory: Some(0),
+        memory_limit: None,
+        pids: Some(0),
+        read: Some(0),
+        written: Some(0),
+    };
+    for pid in pids {
+        let text = |name: &str| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
+        let stat = text("stat");
+        add(&mut sum.cpu, ticks(&stat).saturating_mul(1_000_000 / TICKS));
+        add(&mut sum.pids, field(&stat, 20));
+        // Shared pages count in parts, so that the sum is what the container really uses.
+        let memory =
+            kilobytes(&text("smaps_rollup"), "Pss:").or_else(|| kilobytes(&text("status"), "VmRSS:"));
+        add(&mut sum.memory, memory.unwrap_or_default().saturating_mul(1024));
+        let io = text("io");
+        add(&mut sum.read, number(&io, "read_bytes:").unwrap_or_default());
+        add(&mut sum.written, number(&io, "write_bytes:").unwrap_or_default());
+    }
+    sum
+}
+
+/// Bytes received and sent by the interfaces in the network namespace of process `pid`, loopback aside.
+pub fn network(pid: i32) -> (u64, u64) {
+    let table = fs::read_to_string(format!("/proc/{pid}/net/dev")).unwrap_or_default();
+    sum_of_interfaces(&table)
+}
+
+fn sum_of_interfaces(table: &str) -> (u64, u64) {
+    let mut sum = (0_u64, 0_u64);
+    for (name, counters) in table.lines().filter_map(|line| line.split_once(':')) {
+        if name.trim() == "lo" {
+            continue;
+        }
+        let counters: Vec<u64> = counters.split_whitespace().map(|word| word.parse().unwrap_or(0)).collect();
+        sum.0 = sum.0.saturating_add(counters.first().copied().unwrap_or_default());
+        sum.1 = sum.1.saturating_add(counters.get(8).copied().unwrap_or_default());
+    }
+    sum
+}
+
+fn add(sum: &mut Option<u64>, value: u64) {
+    *sum = sum.map(|sum| sum.saturating_add(value));
+}
+
+/// Its own processor time and that of its children that it has waited for (proc_pid_stat(5)).
+fn ticks(stat: &str) -> u64 {
+    (14..=17).map(|number| field(stat, number)).fold(0, u64::saturating_add)
+}
+
+/// A field by its number in the manual; the third is the first behind the name in brackets.
+fn field(stat: &str, number: usize) -> u64 {
+    let rest = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    let word = number.checked_sub(3).and_then(|index| rest.split_whitespace().nth(index));
+    word.and_then(|word| word.parse().ok()).unwrap_or_default()
+}
+
+fn number(text: &str, key: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix(key)?.trim().parse().ok())
+}
+
+fn kilobytes(text: &str, key: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix(key)?.trim().strip_suffix("kB")?.trim().parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_files_of_proc_are_read() {
+        let stat = "7 (a b) c) S 1 7 7 0 -1 4194560 1 2 3 4 10 20 30 40 20 0 5 0 99 1000 2";
+        assert_eq!((ticks(stat), field(stat, 20)), (100, 5));
+        assert_eq!(ticks("nonsense"), 0);
+        let table = "Inter-| Receive | Transmit\n face |bytes\n    lo: 5 1 0 0 0 0 0 0 5 1 0 0 0 0 0 0\n  eth0: 100 2 0 0 0 0 0 0 30 1 0 0 0 0 0 0\n  eth1:1 1 0 0 0 0 0 0 2 1 0 0 0 0 0 0\n";
+        assert_eq!(sum_of_interfaces(table), (101, 32));
+        assert_eq!(kilobytes("Rss: 8 kB\nPss:        12 kB\n", "Pss:"), Some(12));
+    }
+
+    #[test]
+    fn this_process_uses_something() {
+        let own = of_processes(&[std::process::id().cast_signed()]);
+        assert!(own.memory.unwrap() > 0 && own.pids.unwrap() > 0);
+        assert_eq!(of_processes(&[]).memory, Some(0));
+    }
+}
