@@ -1,6 +1,8 @@
 //! Work on files of every owner: in the account's user namespace, in this process or in a child.
 
 use anyhow::{Context as _, Result};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::error::{Failure, Kind};
 use crate::model::environment::Environment;
@@ -24,11 +26,16 @@ pub fn enter(environment: &Environment) -> Result<Identity> {
 /// As [`enter`]; with one id only it becomes that id's root too, because a file's mode may deny it to its owner.
 pub fn enter_as_root(environment: &Environment) -> Result<Identity> {
     let identity = enter(environment)?;
+    become_root();
+    Ok(identity)
+}
+
+/// Becomes the root of the one id there is, unless this process is root already.
+fn become_root() {
     if !rustix::process::geteuid().is_root() {
         // What cannot be entered leaves what cannot be read, and reading says so.
         let _ = identity::enter_alone();
     }
-    Ok(identity)
 }
 
 /// How a layer that is unpacked in `identity`'s namespace keeps the owners of its files.
@@ -38,24 +45,41 @@ pub fn ownership(identity: &Identity) -> layer::Identity {
 
 /// Does `work` in a child that can handle files of every owner, and waits for it. This process stays as it is.
 pub fn in_child(identity: &Identity, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    result_of_child(identity, work)
+}
+
+/// As [`in_child`], as root in any case (see [`enter_as_root`]), and returns what `work` does, sent as JSON.
+pub fn in_root_child<T: Serialize + DeserializeOwned>(
+    identity: &Identity,
+    work: impl FnOnce() -> Result<T>,
+) -> Result<T> {
+    result_of_child(identity, || {
+        become_root();
+        work()
+    })
+}
+
+fn result_of_child<T: Serialize + DeserializeOwned>(
+    identity: &Identity,
+    work: impl FnOnce() -> Result<T>,
+) -> Result<T> {
     let (ours, theirs) = Socket::pair()?;
     match fork().context("starting a process")? {
         Side::Child => {
             drop(ours);
             let result = identity::enter(identity).and_then(|()| work());
-            if let Err(error) = &result {
-                let _ = theirs.send(&serde_json::to_vec(&Failure::of(error)).unwrap_or_default(), &[]);
-            }
-            exit_now(i32::from(result.is_err()))
+            let answer = result.map_err(|error| Failure::of(&error));
+            let _ = theirs.send(&serde_json::to_vec(&answer).unwrap_or_default(), &[]);
+            exit_now(i32::from(answer.is_err()))
         }
         Side::Parent(child) => {
             drop(theirs);
             let said = ours.receive()?.bytes;
             let ended = child.wait()?;
-            match serde_json::from_slice::<Failure>(&said) {
-                Ok(failure) => Err(failure.into()),
-                Err(_) if ended.code() == 0 => Ok(()),
-                Err(_) => Err(Failure::new(Kind::Interrupted, "interrupted").into()),
+            match serde_json::from_slice::<Result<T, Failure>>(&said) {
+                Ok(Err(failure)) => Err(failure.into()),
+                Ok(Ok(result)) if ended.code() == 0 => Ok(result),
+                _ => Err(Failure::new(Kind::Interrupted, "interrupted").into()),
             }
         }
     }

@@ -9,6 +9,7 @@ pub mod pack;
 pub mod pull;
 pub mod recipe;
 pub mod registry;
+pub mod snapshot;
 pub mod tar;
 pub mod unpack;
 

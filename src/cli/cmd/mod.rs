@@ -11,6 +11,7 @@ use super::entry::Entry;
 /// Every command of this version.
 pub(crate) const ENTRIES: &[Entry] = &[
     container::attach::ENTRY,
+    container::commit::ENTRY,
     container::create::ENTRY,
     container::diff::ENTRY,
     container::export::ENTRY,
@@ -66,7 +67,6 @@ pub(crate) const ABSENT: &[&str] = &[
     "builder",
     "buildx",
     "checkpoint",
-    "commit",
     "compose",
     "config",
     "context",
@@ -87,7 +87,6 @@ pub(crate) const ABSENT: &[&str] = &[
     "top",
     "trust",
     "update",
-    "container commit",
     "container cp",
     "container exec",
     "container port",

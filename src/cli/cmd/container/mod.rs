@@ -1,6 +1,7 @@
 //! Commands about containers.
 
 pub(crate) mod attach;
+pub(crate) mod commit;
 pub(crate) mod create;
 pub(crate) mod diff;
 pub(crate) mod export;

@@ -1,0 +1,273 @@
+//! `commit`: an image made of a container's image and what the container changed.
+//!
+//! The cost is that of the change: the image's layers are shared, and the new one is a copy of the changed files.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+use super::rootfs_view;
+use super::state::now;
+use super::{namespace, pause, record};
+use crate::error::{Failure, Kind, corrupt, invalid, kind_of, not_found};
+use crate::image::changes::changes;
+use crate::image::snapshot::snapshot;
+use crate::model::change;
+use crate::model::container::{ContainerSpec, MountSource};
+use crate::model::digest::Digest;
+use crate::model::event::Event;
+use crate::model::image::{History, ImageConfig, RootFs, RunConfig};
+use crate::model::reference::Reference;
+use crate::sandbox::identity::Identity;
+use crate::store::{ContainerDir, Image, LayerLease, LayerSlot, NewImage, Store};
+use crate::sys;
+use crate::sys::process::{Child, Side};
+
+/// What to commit.
+#[derive(Clone, Debug)]
+pub struct CommitRequest {
+    /// The container, as the user called it.
+    pub container: String,
+    /// The new image's name.
+    pub reference: Option<Reference>,
+    /// Who made it.
+    pub author: String,
+    /// The commit message.
+    pub message: String,
+    /// Instructions of a Dockerfile (`--change`).
+    pub changes: Vec<String>,
+    /// Stop the container's processes meanwhile.
+    pub pause: bool,
+}
+
+/// Makes the image and returns its ID. The process has one thread and has not entered a user namespace.
+pub fn commit(store: &Store, request: &CommitRequest, identity: &Identity) -> Result<Digest> {
+    let name = name(request)?;
+    let container = store.find_container(&request.container)?;
+    let spec = container.spec();
+    let image = rootfs_view::image(store, spec, "commit")?;
+    let mut run = run_config(spec, &image.config);
+    for change in &request.changes {
+        change::apply(&mut run, change)?;
+    }
+    let created = Created { request, run, name };
+    let paused = if request.pause { Paused::of(store, &container)? } else { None };
+    let id = namespace::in_root_child(identity, || {
+        store.sweep()?;
+        make(store, &container, &image, created, identity)
+    })
+    .with_context(|| format!("cannot commit container {}", spec.name))?;
+    drop(paused);
+    let event = Event::of_container(spec, "commit").with("comment", &request.message);
+    store.record_event(event.with("imageID", id.as_str()));
+    if let (Some(reference), Some(image)) = (&request.reference, store.image(&id)?) {
+        record::named_image(store, "tag", &image, &reference.clone().or_latest().familiar());
+    }
+    Ok(id)
+}
+
+/// What is new beside the layer.
+struct Created<'a> {
+    request: &'a CommitRequest,
+    run: RunConfig,
+    name: Option<Reference>,
+}
+
+fn name(request: &CommitRequest) -> Result<Option<Reference>, Failure> {
+    match &request.reference {
+        Some(name) if name.digest().is_some() => {
+            Err(invalid("refusing to create a tag with a digest reference"))
+        }
+        other => Ok(other.clone().map(Reference::or_latest)),
+    }
+}
+
+/// Where files of every owner can be made: the layer, the configuration and the image.
+fn make(
+    store: &Store,
+    container: &ContainerDir,
+    image: &Image,
+    created: Created<'_>,
+    identity: &Identity,
+) -> Result<Digest> {
+    let diff_ids = &image.config.rootfs.diff_ids;
+    let mut layers = diff_ids.iter().map(|layer| lease(store, layer)).collect::<Result<Vec<_>>>()?;
+    let lower = rootfs_view::lower(store, diff_ids);
+    let lower: Vec<&Path> = lower.iter().map(AsRef::as_ref).collect();
+    let upper = container.upper();
+    let list = changes(&upper, &lower)?;
+    if !list.is_empty() {
+        let draft = store.begin_unknown_layer()?;
+        let record = snapshot(&upper, &list, &draft, namespace::ownership(identity))?;
+        layers.push(draft.commit(record)?);
+    }
+    // One that was removed meanwhile may have lost files before they were copied.
+    if store.container(&container.spec().id)?.is_none() {
+        return Err(not_found(format!("No such container: {}", created.request.container)).into());
+    }
+    let config = config(image, &created, container.spec(), &layers);
+    let config = serde_json::to_vec(&config).context("writing a configuration")?;
+    let names: Vec<(Reference, Option<Digest>)> = created.name.into_iter().map(|name| (name, None)).collect();
+    store.put_image(&NewImage { config: &config, manifest: None, layers: &layers, names: &names })
+}
+
+fn lease(store: &Store, diff_id: &Digest) -> Result<LayerLease> {
+    match store.begin_layer(diff_id)? {
+        LayerSlot::Present(lease) => Ok(lease),
+        LayerSlot::Draft(_) => Err(corrupt(format!("layer {diff_id} of the container's image is gone"))
+            .hint("pull or load the image again")
+            .into()),
+    }
+}
+
+fn config(image: &Image, created: &Created<'_>, spec: &ContainerSpec, layers: &[LayerLease]) -> ImageConfig {
+    let (parent, request) = (&image.config, created.request);
+    let time = Some(now());
+    let mut history = parent.history.clone();
+    // Who has no history, or a part of one, must not be told that the new entry is about an old layer.
+    let known = history.iter().filter(|entry| !entry.empty_layer).count();
+    let missing = parent.rootfs.diff_ids.len().saturating_sub(known);
+    history.extend(std::iter::repeat_n(
+        History { created: parent.created.clone(), ..History::default() },
+        missing,
+    ));
+    let process = &spec.process;
+    history.push(History {
+        created: time.clone(),
+        created_by: process.command.iter().flatten().cloned().collect::<Vec<_>>().join(" "),
+        author: request.author.clone(),
+        comment: request.message.clone(),
+        empty_layer: layers.len() == parent.rootfs.diff_ids.len(),
+    });
+    ImageConfig {
+        created: time,
+        author: request.author.clone(),
+        architecture: parent.architecture.clone(),
+        variant: parent.variant.clone(),
+        os: parent.os.clone(),
+        comment: request.message.clone(),
+        config: created.run.clone(),
+        rootfs: RootFs {
+            kind: "layers".into(),
+            diff_ids: layers.iter().map(|layer| layer.diff_id.clone()).collect(),
+        },
+        history,
+        ..ImageConfig::default()
+    }
+}
+
+/// What the container was told to run, as defaults of an image.
+fn run_config(spec: &ContainerSpec, image: &ImageConfig) -> RunConfig {
+    let (process, parent) = (&spec.process, &image.config);
+    let anonymous = spec
+        .mounts
+        .iter()
+        .filter(|mount| matches!(mount.source, MountSource::Volume { anonymous: true, .. }));
+    let mut volumes = parent.volumes.clone();
+    volumes.extend(anonymous.map(|mount| (mount.target.clone(), serde_json::json!({}))));
+    RunConfig {
+        user: process.user.clone().unwrap_or_default(),
+        exposed_ports: parent.exposed_ports.clone(),
+        env: environment(spec, parent),
+        entrypoint: process.entrypoint.clone(),
+        cmd: process.command.clone(),
+        volumes,
+        working_dir: process.workdir.clone().unwrap_or_default(),
+        labels: (!spec.labels.is_empty()).then(|| spec.labels.clone()),
+        stop_signal: spec.stop_signal.clone().unwrap_or_default(),
+        stop_timeout: spec.stop_timeout,
+        healthcheck: (!spec.health.is_empty()).then(|| serde_json::json!(spec.health)),
+        on_build: None,
+        shell: parent.shell.clone(),
+    }
+}
+
+/// The variables without those that every container gets and nobody asked for.
+fn environment(spec: &ContainerSpec, parent: &RunConfig) -> Vec<String> {
+    let name = |entry: &str| entry.split('=').next().unwrap_or_default().to_owned();
+    let given = |entry: &str| {
+        let value = entry.split_once('=').map_or("", |(_, value)| value);
+        match name(entry).as_str() {
+            "HOSTNAME" => spec.hostname.as_deref() == Some(value),
+            "TERM" => spec.process.tty && value == "xterm",
+            _ => false,
+        }
+    };
+    let of_image = |entry: &str| parent.env.iter().any(|known| name(known) == name(entry));
+    spec.process.env.iter().filter(|entry| of_image(entry) || !given(entry)).cloned().collect()
+}
+
+/// A container that is paused until this is dropped, or this process and those it forked have ended, however that was:
+/// a process of its own waits for that and unpauses it.
+struct Paused {
+    guard: Child,
+    /// The guard reads its other end.
+    signal: Option<OwnedFd>,
+}
+
+impl Paused {
+    /// `None` for one that does not run or is paused already.
+    fn of(store: &Store, container: &ContainerDir) -> Result<Option<Self>> {
+        let id = &container.spec().id;
+        if !container.is_locked()? {
+            return Ok(None);
+        }
+        let (theirs, ours) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+        let paused = match sys::process::fork()? {
+            Side::Child => {
+                drop(ours);
+                // The terminal's signals are for the command.
+                let _ = rustix::process::setsid();
+                let mut word = [0_u8; 1];
+                let said = rustix::io::retry_on_intr(|| rustix::io::read(&theirs, &mut word));
+                // Told to stay quiet it does; left alone it unpauses.
+                let done = said == Ok(1) || pause::unpause(store, id).is_ok();
+                sys::process::exit_now(i32::from(!done));
+            }
+            Side::Parent(guard) => Self { guard, signal: Some(ours) },
+        };
+        drop(theirs);
+        match pause::pause(store, id) {
+            Ok(()) => Ok(Some(paused)),
+            Err(error) => {
+                paused.forget()?;
+                // Paused by somebody else, or ended meanwhile: it does not write in any case.
+                if kind_of(&error) == Kind::Conflict { Ok(None) } else { Err(error) }
+            }
+        }
+    }
+
+    /// There is nothing to unpause.
+    fn forget(&self) -> Result<()> {
+        if let Some(signal) = &self.signal {
+            rustix::io::write(signal, b"q")?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Paused {
+    fn drop(&mut self) {
+        self.signal = None;
+        // When it has ended the container goes on.
+        let _ = self.guard.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_every_container_gets_stays_out() {
+        let mut spec = ContainerSpec { hostname: Some("h".into()), ..Default::default() };
+        spec.process.env = ["PATH=/bin", "A=1", "TERM=xterm", "HOSTNAME=h"].map(str::to_owned).into();
+        let parent = RunConfig { env: vec!["PATH=/bin".into()], ..Default::default() };
+        assert_eq!(environment(&spec, &parent), ["PATH=/bin", "A=1", "TERM=xterm"]);
+        spec.process.tty = true;
+        assert_eq!(environment(&spec, &parent), ["PATH=/bin", "A=1"]);
+        let parent = RunConfig { env: vec!["HOSTNAME=x".into()], ..Default::default() };
+        assert_eq!(environment(&spec, &parent), ["PATH=/bin", "A=1", "HOSTNAME=h"]);
+    }
+}

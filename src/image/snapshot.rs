@@ -1,0 +1,377 @@
+//! A layer made of what a container changed: its files copied (shared with the container's where the file system can),
+//! hashed as the tar stream that the layer is, and the recipe of that stream written on the way.
+
+use std::collections::HashMap;
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::rc::Rc;
+
+use anyhow::{Context as _, Result};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags,
+};
+use rustix::io::Errno;
+use sha2::Digest as _;
+
+use super::changes::{Change, ChangeKind};
+use super::files::look::{Found, Meaning, look, read_content, xattr, xattr_names};
+use super::recipe::RecipeWriter;
+use super::tar::write::{END, header, padding};
+use super::tar::{Kind, Member, Time};
+use crate::model::digest::Digest;
+use crate::model::layer::{Identity, LayerRecord};
+use crate::store::LayerDraft;
+
+/// Makes the layer of `changes`, found in `upper`, in `draft`. Returns the record to commit the draft with.
+///
+/// The caller must be able to give files the owners that those in `upper` have. The container may go on writing; each
+/// file is then taken as it is at some moment.
+pub fn snapshot(
+    upper: &Path,
+    changes: &[Change],
+    draft: &LayerDraft,
+    identity: Identity,
+) -> Result<LayerRecord> {
+    let recipe = File::create_new(draft.recipe_path()).context("cannot create the recipe")?;
+    let stream = Stream { recipe: RecipeWriter::new(recipe)?, hash: sha2::Sha256::new(), length: 0 };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let mut snapshot = Snapshot {
+        upper: rustix::fs::openat(CWD, upper, flags, Mode::empty()).context("cannot open its files")?,
+        tree: rustix::fs::openat(CWD, draft.tree(), flags, Mode::empty())?,
+        stream,
+        size: 0,
+        links: HashMap::new(),
+        dirs: Vec::new(),
+        last: None,
+    };
+    for change in changes.iter().filter(|change| !change.implied) {
+        snapshot.take(change).with_context(|| {
+            format!("cannot copy `/{}`", String::from_utf8_lossy(&change.path).escape_debug())
+        })?;
+    }
+    snapshot.finish(identity)
+}
+
+/// The tar stream: hashed, counted, and noted in the recipe.
+struct Stream {
+    recipe: RecipeWriter,
+    hash: sha2::Sha256,
+    length: u64,
+}
+
+impl Stream {
+    fn raw(&mut self, bytes: &[u8]) -> Result<()> {
+        self.content(bytes);
+        self.recipe.raw(bytes).context("cannot write the recipe")
+    }
+
+    fn content(&mut self, bytes: &[u8]) {
+        self.hash.update(bytes);
+        self.length += bytes.len() as u64;
+    }
+}
+
+/// The same directory of the container and of the layer.
+struct Parents {
+    upper: OwnedFd,
+    tree: OwnedFd,
+}
+
+struct Snapshot {
+    upper: OwnedFd,
+    tree: OwnedFd,
+    stream: Stream,
+    size: u64,
+    /// The first name of what has several, by device and inode.
+    links: HashMap<(u64, u64), Vec<u8>>,
+    /// Directories whose mode and time are set at the end: filling them changes the time, and may not be allowed.
+    dirs: Vec<(Vec<u8>, Member)>,
+    last: Option<(Vec<u8>, Rc<Parents>)>,
+}
+
+impl Snapshot {
+    fn take(&mut self, change: &Change) -> Result<()> {
+        let (dir, base) = split(&change.path);
+        let base = CString::new(base)?;
+        // What was there when the changes were listed may be gone by now.
+        let Some(parents) = self.parents(dir)? else { return Ok(()) };
+        if change.kind == ChangeKind::Deleted {
+            return self.delete(&parents, &base, dir);
+        }
+        let Some(found) = look(parents.upper.as_fd(), &base, Meaning::Kept)? else { return Ok(()) };
+        let member = Member { path: change.path.clone(), ..found.member.clone() };
+        match &found.dir {
+            Some(from) => self.directory(&parents, &base, from, member, change.opaque),
+            None => self.other(&parents, &base, &found, member),
+        }
+    }
+
+    fn parents(&mut self, dir: &[u8]) -> Result<Option<Rc<Parents>>> {
+        if let Some((path, parents)) = &self.last
+            && path == dir
+        {
+            return Ok(Some(Rc::clone(parents)));
+        }
+        let parents = match (beneath(&self.upper, dir), beneath(&self.tree, dir)) {
+            (Ok(upper), Ok(tree)) => Rc::new(Parents { upper, tree }),
+            (Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP), _) | (_, Err(Errno::NOENT)) => return Ok(None),
+            (Err(error), _) | (_, Err(error)) => return Err(error.into()),
+        };
+        self.last = Some((dir.to_vec(), Rc::clone(&parents)));
+        Ok(Some(parents))
+    }
+
+    fn delete(&mut self, parents: &Parents, base: &CStr, dir: &[u8]) -> Result<()> {
+        self.mark(dir, &[b".wh.", base.to_bytes()].concat())?;
+        Ok(rustix::fs::mknodat(&parents.tree, base, FileType::CharacterDevice, Mode::empty(), 0)?)
+    }
+
+    /// An empty member that says something about others.
+    fn mark(&mut self, dir: &[u8], name: &[u8]) -> Result<()> {
+        let path = if dir.is_empty() { name.to_vec() } else { [dir, b"/", name].concat() };
+        self.stream.raw(&header(&Member { path, ..nothing() }))
+    }
+
+    fn directory(
+        &mut self,
+        parents: &Parents,
+        base: &CStr,
+        from: &OwnedFd,
+        mut member: Member,
+        opaque: bool,
+    ) -> Result<()> {
+        let path = member.path.clone();
+        rustix::fs::mkdirat(&parents.tree, base, Mode::RWXU)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let to = rustix::fs::openat(&parents.tree, base, flags, Mode::empty())?;
+        member.path.push(b'/');
+        self.stream.raw(&header(&member))?;
+        if opaque {
+            self.mark(&path, b".wh..wh..opq")?;
+            rustix::fs::fsetxattr(&to, "user.overlay.opaque", b"y", XattrFlags::empty())?;
+        }
+        same_owner_and_attributes(from, &to)?;
+        self.dirs.push((path, member));
+        Ok(())
+    }
+
+    fn other(&mut self, parents: &Parents, base: &CStr, found: &Found, mut member: Member) -> Result<()> {
+        if let Some(first) = found.linked.and_then(|linked| self.links.get(&linked)) {
+            let (dir, name) = split(first);
+            let from = beneath(&self.tree, dir)?;
+            rustix::fs::linkat(&from, CString::new(name)?, &parents.tree, base, AtFlags::empty())?;
+            member = Member {
+                kind: Kind::HardLink,
+                link: first.clone(),
+                size: 0,
+                sparse: None,
+                xattrs: Vec::new(),
+                ..member
+            };
+            return self.stream.raw(&header(&member));
+        }
+        self.links.extend(found.linked.map(|linked| (linked, member.path.clone())));
+        self.stream.raw(&header(&member))?;
+        match (&found.content, member.kind) {
+            (Some(content), _) => self.file(parents, base, content, &member),
+            (None, Kind::Symlink) => {
+                rustix::fs::symlinkat(&member.link[..], &parents.tree, base)?;
+                unopened(parents, base, &member)
+            }
+            (None, Kind::Fifo) => {
+                let mode = Mode::from_raw_mode(member.mode);
+                rustix::fs::mknodat(&parents.tree, base, FileType::Fifo, Mode::RUSR, 0)?;
+                rustix::fs::chmodat(&parents.tree, base, mode, AtFlags::empty())?;
+                unopened(parents, base, &member)
+            }
+            _ => stand_in(parents, base, &member),
+        }
+    }
+
+    fn file(&mut self, parents: &Parents, base: &CStr, from: &File, member: &Member) -> Result<()> {
+        let to = create(parents, base)?;
+        let real_size = member.sparse.as_ref().map_or(member.size, |(size, _)| *size);
+        let shared = real_size > 0 && rustix::fs::ioctl_ficlone(&to, from).is_ok();
+        to.set_len(real_size).context("cannot give it its size")?;
+        if member.size > 0 && member.sparse.is_none() {
+            self.stream.recipe.file(&member.path, member.size).context("cannot write the recipe")?;
+        }
+        let stream = &mut self.stream;
+        let source = if shared { &to } else { from };
+        read_content(source, member, |at, part| {
+            if !shared {
+                to.write_all_at(part, at).context("cannot write the copy")?;
+            }
+            // The tree alone does not tell how the stream divides a sparse file.
+            if member.sparse.is_some() {
+                return stream.raw(part);
+            }
+            stream.content(part);
+            Ok(())
+        })?;
+        self.stream.raw(padding(member.size))?;
+        self.size += member.size;
+        same_owner_and_attributes(from, &to)?;
+        // After the owner: a change of owner takes the setuid bit away.
+        rustix::fs::fchmod(&to, Mode::from_raw_mode(member.mode))?;
+        Ok(rustix::fs::futimens(&to, &times(member.mtime))?)
+    }
+
+    fn finish(mut self, identity: Identity) -> Result<LayerRecord> {
+        self.stream.raw(&END)?;
+        // The deepest first: a mode may forbid to enter.
+        while let Some((path, member)) = self.dirs.pop() {
+            let dir = beneath(&self.tree, &path)?;
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let dir = rustix::fs::openat(&dir, ".", flags, Mode::empty())?;
+            rustix::fs::fchmod(&dir, Mode::from_raw_mode(member.mode))?;
+            rustix::fs::futimens(&dir, &times(member.mtime))?;
+        }
+        self.stream.recipe.finish().context("cannot write the recipe")?;
+        Ok(LayerRecord {
+            diff_id: Digest::from_sha256(self.stream.hash.finalize().as_slice()),
+            size: self.size,
+            tar_size: self.stream.length,
+            identity,
+            sources: Vec::new(),
+        })
+    }
+}
+
+/// An empty file of root's, from the beginning of time.
+fn nothing() -> Member {
+    Member {
+        kind: Kind::File,
+        path: Vec::new(),
+        link: Vec::new(),
+        mode: 0,
+        uid: 0,
+        gid: 0,
+        mtime: Time::default(),
+        device: (0, 0),
+        xattrs: Vec::new(),
+        size: 0,
+        sparse: None,
+    }
+}
+
+/// Opens a directory by its path, which leads through directories alone.
+fn beneath(root: &OwnedFd, path: &[u8]) -> Result<OwnedFd, Errno> {
+    let path = if path.is_empty() { b"." } else { path };
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    loop {
+        match rustix::fs::openat2(root, path, flags, Mode::empty(), resolve) {
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            other => return other,
+        }
+    }
+}
+
+fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|byte| *byte == b'/') {
+        Some(at) => (&path[..at], &path[at + 1..]),
+        None => (b"", path),
+    }
+}
+
+fn create(parents: &Parents, base: &CStr) -> Result<File> {
+    // For reading too: what it shares is hashed from here.
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(File::from(rustix::fs::openat(&parents.tree, base, flags, Mode::RUSR | Mode::WUSR)?))
+}
+
+/// Devices cannot be made in a user namespace: an empty file stands for one, as in every layer.
+fn stand_in(parents: &Parents, base: &CStr, member: &Member) -> Result<()> {
+    let file = create(parents, base)?;
+    let kind = if member.kind == Kind::Block { 'b' } else { 'c' };
+    let value = format!("{kind} {}:{}", member.device.0, member.device.1);
+    // Without attributes the recipe still knows.
+    let remember = |name: &str, value: &str| {
+        let _ = rustix::fs::fsetxattr(&file, name, value.as_bytes(), XattrFlags::empty());
+    };
+    remember("user.dhow.device", &value);
+    let (uid, gid) = (Uid::from_raw(member.uid), Gid::from_raw(member.gid));
+    if rustix::fs::fchown(&file, Some(uid), Some(gid)).is_err() {
+        remember("user.dhow.owner", &format!("{}:{}", member.uid, member.gid));
+    }
+    rustix::fs::fchmod(&file, Mode::from_raw_mode(member.mode))?;
+    Ok(rustix::fs::futimens(&file, &times(member.mtime))?)
+}
+
+/// Owner and time of what cannot be opened.
+fn unopened(parents: &Parents, base: &CStr, member: &Member) -> Result<()> {
+    let (uid, gid) = (Uid::from_raw(member.uid), Gid::from_raw(member.gid));
+    let flags = AtFlags::SYMLINK_NOFOLLOW;
+    match rustix::fs::chownat(&parents.tree, base, Some(uid), Some(gid), flags) {
+        Ok(()) | Err(Errno::INVAL | Errno::PERM) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(rustix::fs::utimensat(&parents.tree, base, &times(member.mtime), flags)?)
+}
+
+/// As they are on disk, dhow's own attributes included, but not those that overlayfs made for the container.
+fn same_owner_and_attributes(from: impl std::os::fd::AsFd, to: impl std::os::fd::AsFd) -> Result<()> {
+    let stat = rustix::fs::fstat(&from)?;
+    let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
+    match rustix::fs::fchown(&to, Some(uid), Some(gid)) {
+        Ok(()) | Err(Errno::INVAL | Errno::PERM) => {}
+        Err(error) => return Err(error.into()),
+    }
+    for name in xattr_names(from.as_fd()) {
+        if name.starts_with(b"user.overlay.") {
+            continue;
+        }
+        if let Some(value) = xattr(from.as_fd(), &name) {
+            // What cannot be set is in the recipe still.
+            let _ = rustix::fs::fsetxattr(&to, &name[..], &value, XattrFlags::empty());
+        }
+    }
+    Ok(())
+}
+
+fn times(time: Time) -> Timestamps {
+    let time = Timespec { tv_sec: time.seconds, tv_nsec: time.nanos.into() };
+    Timestamps { last_access: time, last_modification: time }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::changes::changes;
+    use crate::image::pack::pack;
+    use crate::store::Store;
+    use std::fs;
+
+    #[test]
+    fn the_layer_is_what_its_recipe_writes() {
+        let dir = tempfile::tempdir().unwrap();
+        let (upper, lower) = (dir.path().join("upper"), dir.path().join("lower"));
+        for sub in [upper.join("d/deep"), lower.join("d")] {
+            fs::create_dir_all(sub).unwrap();
+        }
+        fs::write(upper.join("d/file"), vec![b'x'; 700_000]).unwrap();
+        fs::hard_link(upper.join("d/file"), upper.join("d/link")).unwrap();
+        fs::write(upper.join("d/deep/empty"), "").unwrap();
+        std::os::unix::fs::symlink("file", upper.join("d/symlink")).unwrap();
+        let sparse = File::create(upper.join("sparse")).unwrap();
+        sparse.set_len(100 << 20).unwrap();
+        sparse.write_all_at(b"data", 50 << 20).unwrap();
+        let store = Store::open(dir.path().join("store")).unwrap();
+        let draft = store.begin_unknown_layer().unwrap();
+        let list = changes(&upper, &[&lower]).unwrap();
+        let record = snapshot(&upper, &list, &draft, Identity::Single).unwrap();
+        assert!(record.tar_size < 1 << 20);
+        let layer = draft.commit(record).unwrap();
+        let mut stream = Vec::new();
+        pack(&store, &layer.diff_id, &mut stream).unwrap();
+        assert_eq!(stream.len() as u64, layer.tar_size);
+        assert_eq!(Digest::of(&stream), layer.diff_id);
+        let tree = store.layer_tree(&layer.diff_id);
+        assert_eq!(fs::read(tree.join("d/link")).unwrap().len(), 700_000);
+        assert_eq!(fs::metadata(tree.join("sparse")).unwrap().len(), 100 << 20);
+    }
+}
