@@ -32,6 +32,7 @@ pub mod ps;
 pub mod pull;
 mod record;
 mod remove;
+pub mod rename;
 pub mod restart;
 pub mod rm;
 pub mod rmi;

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use super::atomic::{self, Durability};
 use super::lock::{Lock, Mode};
 use super::remove::Retired;
-use super::{Store, list_dir, random_hex, read_record, with_dir};
+use super::{Store, list_dir, random_hex, read_record};
 use crate::error::{Failure, Kind, invalid, kind_of, not_found};
 use crate::model::container::{ContainerSpec, MountSource};
 use crate::model::event::Event;
@@ -176,50 +176,10 @@ impl Store {
     }
 
     fn fill(&self, container: &LockedContainer) -> anyhow::Result<()> {
-        self.reserve_name(&container.spec)?;
+        self.reserve_name(&container.spec.id, &container.spec.name)?;
         super::layers::make_open_dir(&container.upper())?;
         std::fs::create_dir(container.work())?;
         atomic::write_json(&container.path.join("spec.json"), &container.spec, Durability::Passing)?;
-        Ok(())
-    }
-
-    fn reserve_name(&self, spec: &ContainerSpec) -> anyhow::Result<()> {
-        let dir = self.by_name_dir();
-        let link = dir.join(&spec.name);
-        loop {
-            match with_dir(&dir, || std::os::unix::fs::symlink(&spec.id, &link)) {
-                Ok(()) => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error.into()),
-            }
-            if let Some(holder) = self.name_holder(&spec.name)? {
-                return Err(name_conflict(&spec.name, &holder).into());
-            }
-            self.drop_dead_name(&spec.name)?;
-        }
-    }
-
-    /// The ID that a name is reserved for, unless what reserved it is gone or died before it was made.
-    fn name_holder(&self, name: &str) -> anyhow::Result<Option<String>> {
-        let id = match std::fs::read_link(self.by_name_dir().join(name)) {
-            Ok(target) => target.to_string_lossy().into_owned(),
-            Err(error) if super::is_gone(&error) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        let dir = self.containers_dir().join(&id);
-        let alive = dir.join("spec.json").exists()
-            || Lock::is_held(&dir.join("lock"))?
-            // Its maker may have finished, and let go, between the two questions.
-            || dir.join("spec.json").exists();
-        Ok(alive.then_some(id))
-    }
-
-    fn drop_dead_name(&self, name: &str) -> anyhow::Result<()> {
-        let _lock = Lock::acquire(&self.plain_lock_path("stale-names"), Mode::Exclusive)?;
-        // Another process may have removed the dead one and taken the name meanwhile.
-        if self.name_holder(name)?.is_none() {
-            atomic::ignore_missing(std::fs::remove_file(self.by_name_dir().join(name)))?;
-        }
         Ok(())
     }
 
@@ -232,17 +192,22 @@ impl Store {
     /// As [`Store::remove_container`], but what it wrote is still to be deleted: for who waits for the name only.
     pub fn retire_container(&self, container: LockedContainer) -> anyhow::Result<Retired> {
         let doing = || format!("cannot remove container {}", container.spec.name);
+        let made = container.path.join("spec.json").exists();
         // It may have been renamed since this process read its spec.
-        let now = self.container(&container.spec.id).ok().flatten();
-        let name = now.as_ref().map_or(&container.spec.name, |now| &now.spec.name);
-        let link = self.by_name_dir().join(name);
+        let spec = edited(&container.path).unwrap_or_else(|| container.spec.clone());
         // While we hold the container nobody takes its name for dead, so it cannot change hands in between.
-        if std::fs::read_link(&link).is_ok_and(|target| target == Path::new(&container.spec.id)) {
-            atomic::ignore_missing(std::fs::remove_file(&link)).with_context(doing)?;
-        }
+        self.free_name(&spec).with_context(doing)?;
         let retired = self.retire(&container.path).with_context(doing)?;
-        if let Some(now) = now {
-            self.record_event(Event::of_container(&now.spec, "destroy"));
+        // A rename may have come between. One that comes later finds that the container is gone.
+        let spec = match edited(&retired.path()) {
+            Some(last) if last.name != spec.name => {
+                self.drop_dead_name(&last.name).with_context(doing)?;
+                last
+            }
+            _ => spec,
+        };
+        if made {
+            self.record_event(Event::of_container(&spec, "destroy"));
         }
         Ok(retired)
     }
@@ -262,34 +227,7 @@ impl Store {
         Ok(read_record(&path.join("spec.json"))?.map(|spec| ContainerDir { path, spec }))
     }
 
-    /// The container that a person means by `text`: an ID, a name (with or without a leading slash), or a prefix of
-    /// an ID that only one container has.
-    pub fn find_container(&self, text: &str) -> anyhow::Result<ContainerDir> {
-        let name = text.strip_prefix('/').unwrap_or(text);
-        let id = match check_id(text) {
-            Ok(()) => Some(text.to_owned()),
-            Err(_) => match check_name(name) {
-                Ok(()) => self.name_holder(name)?.or(self.id_by_prefix(text)?),
-                Err(_) => self.id_by_prefix(text)?,
-            },
-        };
-        let found = id.map(|id| self.container(&id)).transpose()?.flatten();
-        found.ok_or_else(|| no_such_container(text))
-    }
-
-    fn id_by_prefix(&self, text: &str) -> anyhow::Result<Option<String>> {
-        if text.is_empty() {
-            return Ok(None);
-        }
-        let mut matching = self.container_ids()?.into_iter().filter(|id| id.starts_with(text));
-        let first = matching.next();
-        if matching.next().is_some() {
-            return Err(invalid(format!("Multiple IDs found with provided prefix: {text}")).into());
-        }
-        Ok(first)
-    }
-
-    fn container_ids(&self) -> anyhow::Result<Vec<String>> {
+    pub(super) fn container_ids(&self) -> anyhow::Result<Vec<String>> {
         let mut names = list_dir(&self.containers_dir()).context("cannot list the containers")?;
         names.retain(|name| check_id(name).is_ok());
         Ok(names)
@@ -312,12 +250,20 @@ impl Store {
     }
 }
 
+/// The spec in the container's directory, where a command may have changed it since it was made.
+fn edited(dir: &Path) -> Option<ContainerSpec> {
+    if !dir.join("edit").exists() {
+        return None;
+    }
+    read_record(&dir.join("spec.json")).ok().flatten()
+}
+
 /// A new random container ID.
 pub fn new_container_id() -> anyhow::Result<String> {
     random_hex(32).context("cannot get random numbers for a container ID")
 }
 
-fn check_id(id: &str) -> Result<(), Failure> {
+pub(super) fn check_id(id: &str) -> Result<(), Failure> {
     if id.len() == 64 && id.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
         return Ok(());
     }
@@ -343,17 +289,7 @@ pub(super) fn is_name(name: &str) -> bool {
         && name.bytes().all(rest)
 }
 
-fn name_conflict(name: &str, holder: &str) -> Failure {
-    Failure::new(
-        Kind::Conflict,
-        format!(
-            "Conflict. The container name \"/{name}\" is already in use by container \"{holder}\". \
-             You have to remove (or rename) that container to be able to reuse that name."
-        ),
-    )
-}
-
-fn no_such_container(text: &str) -> anyhow::Error {
+pub(super) fn no_such_container(text: &str) -> anyhow::Error {
     not_found(format!("No such container: {}", text.escape_debug())).into()
 }
 

@@ -1,7 +1,8 @@
 //! Changes of a container's spec: the few things that a command may change after the container was made.
 
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use rustix::fs::{Mode, OFlags, open, openat};
@@ -23,17 +24,49 @@ impl Store {
         container: &ContainerDir,
         change: impl FnOnce(&mut ContainerSpec) -> Result<()>,
     ) -> Result<ContainerDir> {
-        let doing = || format!("cannot change container {}", container.spec.name);
+        let editing = Editing::begin(container)?;
+        let mut spec = editing.spec.clone();
+        change(&mut spec)?;
+        if spec != editing.spec {
+            editing.write(&spec)?;
+        }
+        Ok(editing.finish(spec))
+    }
+}
+
+/// A container whose spec nobody else can change.
+pub(super) struct Editing {
+    path: PathBuf,
+    dir: OwnedFd,
+    spec: ContainerSpec,
+    _lock: File,
+}
+
+impl Editing {
+    /// Waits for its turn.
+    pub(super) fn begin(container: &ContainerDir) -> Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = open(&container.path, flags, Mode::empty()).map_err(|error| gone(container, error))?;
-        let _lock = edit_lock(dir.as_fd()).with_context(doing)?;
-        let mut spec = read(container, dir.as_fd())?;
-        let before = spec.clone();
-        change(&mut spec)?;
-        if spec != before {
-            atomic::write_json_at(dir.as_fd(), "spec.json", &spec).with_context(doing)?;
-        }
-        Ok(ContainerDir { path: container.path.clone(), spec })
+        let lock = edit_lock(dir.as_fd())
+            .with_context(|| format!("cannot change container {}", container.spec.name))?;
+        let spec = read(container, dir.as_fd())?;
+        Ok(Self { path: container.path.clone(), dir, spec, _lock: lock })
+    }
+
+    /// The spec as it is now.
+    pub(super) fn spec(&self) -> &ContainerSpec {
+        &self.spec
+    }
+
+    /// Replaces the spec.
+    pub(super) fn write(&self, spec: &ContainerSpec) -> Result<()> {
+        atomic::write_json_at(self.dir.as_fd(), "spec.json", spec)
+            .with_context(|| format!("cannot change container {}", self.spec.name))
+    }
+
+    /// Lets others change it; `spec` was written.
+    pub(super) fn finish(self, spec: ContainerSpec) -> ContainerDir {
+        ContainerDir { path: self.path, spec }
     }
 }
 

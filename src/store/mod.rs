@@ -3,6 +3,7 @@
 //! The disk format and the rules of locking are drawn in [`layout`].
 
 pub mod atomic;
+mod container_names;
 pub mod containers;
 mod edit;
 pub mod events;

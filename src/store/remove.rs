@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::{Store, atomic, random_hex, with_dir};
+use super::{PERSISTENCE, Store, atomic, random_hex, with_dir};
 
 /// How many directories below one another are held open.
 const MAX_DEPTH: usize = 40;
@@ -42,6 +42,11 @@ pub struct Retired {
 }
 
 impl Retired {
+    /// Where it lies.
+    pub(super) fn path(&self) -> PathBuf {
+        self.trash.join(&self.name)
+    }
+
     /// Deletes it. What is gone already is fine.
     pub fn delete(self) -> io::Result<()> {
         let root = match open_dir(CWD, &c_string(&self.trash)?) {
@@ -93,7 +98,16 @@ impl Trash {
                 Err(Errno::WOULDBLOCK) => continue,
                 _ => self.clear(&dir, 0)?,
             }
-            remove_empty(root.as_fd(), &name)?;
+            // A process that opened the directory while it had its name may still put something into it.
+            let mut last = remove_empty(root.as_fd(), &name);
+            for _ in 0..PERSISTENCE {
+                if !last.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::DirectoryNotEmpty) {
+                    break;
+                }
+                self.clear(&dir, 0)?;
+                last = remove_empty(root.as_fd(), &name);
+            }
+            last?;
         }
         Ok(())
     }

@@ -1,0 +1,33 @@
+//! `rename`: give a container another name.
+
+use clap::Args;
+
+use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::environment;
+use crate::engine::rename::rename;
+use crate::store::Store;
+
+pub(crate) const ENTRY: Entry = Entry::new::<Rename>(
+    &["container rename", "rename"],
+    "CONTAINER NEW_NAME",
+    "Give a container another name",
+);
+
+/// Arguments of `rename`.
+#[derive(Args)]
+pub(crate) struct Rename {
+    /// Name or ID
+    #[arg(required = true, value_name = "CONTAINER")]
+    container: String,
+    /// Its new name
+    #[arg(required = true, value_name = "NEW_NAME")]
+    name: String,
+}
+
+impl Verb for Rename {
+    fn run(self, _context: &Context) -> Outcome {
+        let store = Store::open(environment::data_root()?)?;
+        rename(&store, &self.container, &self.name)?;
+        Ok(0)
+    }
+}

@@ -1,0 +1,24 @@
+//! `rename`: another name for a container, whether it runs or not.
+
+use anyhow::{Context as _, Result};
+
+use crate::error::{Kind, invalid, kind_of};
+use crate::model::event::Event;
+use crate::store::Store;
+
+/// Gives the container that a person means by `text` the name `new`, with or without docker's slash.
+pub fn rename(store: &Store, text: &str, new: &str) -> Result<()> {
+    let new = new.strip_prefix('/').unwrap_or(new);
+    if text.is_empty() || new.is_empty() {
+        return Err(invalid("Neither old nor new names may be empty").into());
+    }
+    let container = store.find_container(text)?;
+    let renamed = store.rename_container(&container, new).map_err(|error| match kind_of(&error) {
+        Kind::Conflict => error.context("Error when allocating new name"),
+        _ => error,
+    });
+    let renamed = renamed.with_context(|| format!("cannot rename container {text}"))?;
+    let old = format!("/{}", container.spec().name);
+    store.record_event(Event::of_container(renamed.spec(), "rename").with("oldName", old));
+    Ok(())
+}

@@ -1,0 +1,313 @@
+//! Names of containers: links in `containers/by-name/` to IDs. Whoever makes the link has the name.
+//!
+//! A link is dead where its container is gone, where the maker of one died before it was complete, or where the
+//! container has another name by its spec and nobody is renaming it: a rename first makes the new link, then writes the
+//! spec, then removes the old link, all under the container's edit lock, so at whatever instruction it dies one of the
+//! two names leads to the container and the other is free. Dead links are removed by who wants the name, under the lock
+//! `stale-names`.
+
+use std::io;
+use std::path::Path;
+
+use super::containers::{check_id, check_name, no_such_container};
+use super::edit::Editing;
+use super::lock::{Lock, Mode};
+use super::{ContainerDir, Store, atomic, is_gone, with_dir};
+use crate::error::{Failure, Kind, invalid};
+use crate::model::container::ContainerSpec;
+
+/// Who has a name.
+enum Holder {
+    /// A container.
+    Made(Box<ContainerDir>),
+    /// The ID of one that is being made.
+    Unfinished(String),
+}
+
+impl Holder {
+    fn id(&self) -> &str {
+        match self {
+            Self::Made(container) => &container.spec().id,
+            Self::Unfinished(id) => id,
+        }
+    }
+}
+
+impl Store {
+    /// The container that a person means by `text`: an ID, a name (with or without a leading slash), or a prefix of
+    /// an ID that only one container has.
+    pub fn find_container(&self, text: &str) -> anyhow::Result<ContainerDir> {
+        let name = text.strip_prefix('/').unwrap_or(text);
+        if check_id(text).is_err()
+            && check_name(name).is_ok()
+            && let Some(Holder::Made(container)) = self.name_holder(name)?
+        {
+            return Ok(*container);
+        }
+        let id = if check_id(text).is_ok() { Some(text.to_owned()) } else { self.id_by_prefix(text)? };
+        let found = id.map(|id| self.container(&id)).transpose()?.flatten();
+        found.ok_or_else(|| no_such_container(text))
+    }
+
+    fn id_by_prefix(&self, text: &str) -> anyhow::Result<Option<String>> {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let mut matching = self.container_ids()?.into_iter().filter(|id| id.starts_with(text));
+        let first = matching.next();
+        if matching.next().is_some() {
+            return Err(invalid(format!("Multiple IDs found with provided prefix: {text}")).into());
+        }
+        Ok(first)
+    }
+
+    /// Gives the container another name, whether it runs or not, and returns it as it is then.
+    ///
+    /// Errors of kind invalid where it has that name already or nothing can have it, conflict where another container
+    /// has it, not-found where the container was removed.
+    pub fn rename_container(&self, container: &ContainerDir, new: &str) -> anyhow::Result<ContainerDir> {
+        check_name(new)?;
+        let editing = Editing::begin(container)?;
+        let old = editing.spec();
+        if old.name == new {
+            return Err(invalid("Renaming a container with the same name as its current name").into());
+        }
+        self.take_name(&old.id, new)?;
+        let spec = ContainerSpec { name: new.to_owned(), ..old.clone() };
+        if let Err(error) = editing.write(&spec) {
+            self.free_name(&spec)?;
+            return Err(error);
+        }
+        self.free_name(old)?;
+        let renamed = editing.finish(spec);
+        // Its removal may have begun before there was the new name, and does not know that.
+        if !renamed.path().exists() {
+            self.drop_dead_name(new)?;
+            return Err(no_such_container(&renamed.spec().id));
+        }
+        Ok(renamed)
+    }
+
+    /// As [`Store::reserve_name`], for a container whose edit lock the caller holds. An earlier rename that died may
+    /// have left the link.
+    fn take_name(&self, id: &str, name: &str) -> anyhow::Result<()> {
+        let stale = Lock::acquire(&self.plain_lock_path("stale-names"), Mode::Exclusive)?;
+        if self.leads_to(name, id) {
+            return Ok(());
+        }
+        drop(stale);
+        self.reserve_name(id, name)
+    }
+
+    /// Makes the link `name` to the container `id`.
+    pub(super) fn reserve_name(&self, id: &str, name: &str) -> anyhow::Result<()> {
+        let dir = self.by_name_dir();
+        let link = dir.join(name);
+        loop {
+            match with_dir(&dir, || std::os::unix::fs::symlink(id, &link)) {
+                Ok(()) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error.into()),
+            }
+            if let Some(holder) = self.name_holder(name)? {
+                return Err(name_conflict(name, holder.id()).into());
+            }
+            self.drop_dead_name(name)?;
+        }
+    }
+
+    /// Removes the link of a container that nobody takes for dead: its lock or its edit lock is held.
+    pub(super) fn free_name(&self, spec: &ContainerSpec) -> io::Result<()> {
+        if !self.leads_to(&spec.name, &spec.id) {
+            return Ok(());
+        }
+        atomic::ignore_missing(std::fs::remove_file(self.by_name_dir().join(&spec.name)))
+    }
+
+    fn leads_to(&self, name: &str, id: &str) -> bool {
+        std::fs::read_link(self.by_name_dir().join(name)).is_ok_and(|target| target == Path::new(id))
+    }
+
+    /// Whom a name is reserved for, unless the link is dead.
+    fn name_holder(&self, name: &str) -> anyhow::Result<Option<Holder>> {
+        let id = match std::fs::read_link(self.by_name_dir().join(name)) {
+            Ok(target) => target.to_string_lossy().into_owned(),
+            Err(error) if is_gone(&error) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let dir = self.containers_dir().join(&id);
+        let Some(container) = self.container(&id)? else {
+            if Lock::is_held(&dir.join("lock"))? {
+                return Ok(Some(Holder::Unfinished(id)));
+            }
+            // Its maker may have finished, and let go, between the two questions.
+            return Ok(self.container(&id)?.map(|made| Holder::Made(Box::new(made))));
+        };
+        if container.spec().name == name || Lock::is_held(&dir.join("edit"))? {
+            return Ok(Some(Holder::Made(Box::new(container))));
+        }
+        // A rename may have been completed between the two questions.
+        let now = self.container(&id)?.filter(|now| now.spec().name == name);
+        Ok(now.map(|now| Holder::Made(Box::new(now))))
+    }
+
+    /// Removes the link `name` if it is dead.
+    pub(super) fn drop_dead_name(&self, name: &str) -> anyhow::Result<()> {
+        let _lock = Lock::acquire(&self.plain_lock_path("stale-names"), Mode::Exclusive)?;
+        // Another process may have removed the dead one and taken the name meanwhile.
+        if self.name_holder(name)?.is_none() {
+            atomic::ignore_missing(std::fs::remove_file(self.by_name_dir().join(name)))?;
+        }
+        Ok(())
+    }
+}
+
+fn name_conflict(name: &str, holder: &str) -> Failure {
+    Failure::new(
+        Kind::Conflict,
+        format!(
+            "Conflict. The container name \"/{name}\" is already in use by container \"{holder}\". \
+             You have to remove (or rename) that container to be able to reuse that name."
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+    use crate::error::kind_of;
+    use crate::store::images::tests::store;
+    use crate::store::new_container_id;
+
+    fn make(store: &Store, name: &str) -> ContainerDir {
+        let spec = ContainerSpec { id: new_container_id().unwrap(), name: name.into(), ..Default::default() };
+        drop(store.create_container(&spec).unwrap());
+        store.find_container(name).unwrap()
+    }
+
+    fn links(store: &Store) -> Vec<String> {
+        crate::store::list_dir(&store.by_name_dir()).unwrap()
+    }
+
+    #[test]
+    fn the_old_name_is_free_and_the_new_one_taken() {
+        let (_dir, store) = store();
+        let container = make(&store, "old");
+        let other = make(&store, "other");
+        let renamed = store.rename_container(&container, "new").unwrap();
+        assert_eq!(renamed.spec().name, "new");
+        assert_eq!(store.find_container("new").unwrap().spec().id, container.spec().id);
+        assert_eq!(kind_of(&store.find_container("old").unwrap_err()), Kind::NotFound);
+        let error = store.rename_container(&renamed, "other").unwrap_err();
+        assert_eq!(kind_of(&error), Kind::Conflict);
+        assert!(error.to_string().contains(&other.spec().id), "{error}");
+        assert_eq!(kind_of(&store.rename_container(&renamed, "new").unwrap_err()), Kind::Invalid);
+        assert_eq!(kind_of(&store.rename_container(&renamed, "a/b").unwrap_err()), Kind::Invalid);
+        make(&store, "old");
+        assert_eq!(links(&store), ["new", "old", "other"]);
+    }
+
+    /// As a rename leaves things that dies after so many of its three steps.
+    fn interrupted(store: &Store, container: &ContainerDir, steps: u32) {
+        let spec = ContainerSpec { name: "new".into(), ..container.spec().clone() };
+        if steps > 0 {
+            store.reserve_name(&spec.id, "new").unwrap();
+        }
+        if steps > 1 {
+            Editing::begin(container).unwrap().write(&spec).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_rename_that_dies_leaves_one_of_the_names() {
+        for steps in 0..3 {
+            let (_dir, store) = store();
+            let container = make(&store, "old");
+            interrupted(&store, &container, steps);
+            let (has, free) = if steps > 1 { ("new", "old") } else { ("old", "new") };
+            assert_eq!(store.find_container(has).unwrap().spec().id, container.spec().id, "{steps}");
+            assert_eq!(kind_of(&store.find_container(free).unwrap_err()), Kind::NotFound);
+            make(&store, free);
+            assert_eq!(links(&store), ["new", "old"]);
+        }
+    }
+
+    #[test]
+    fn a_rename_that_died_can_be_repeated_and_undone() {
+        for (steps, wanted) in [(1, "new"), (2, "old")] {
+            let (_dir, store) = store();
+            interrupted(&store, &make(&store, "old"), steps);
+            let container = store.containers().unwrap().remove(0);
+            store.rename_container(&container, wanted).unwrap();
+            assert_eq!(store.find_container(wanted).unwrap().spec().name, wanted);
+            assert_eq!(links(&store), [wanted]);
+        }
+    }
+
+    #[test]
+    fn removal_takes_the_names_of_now_along() {
+        let (_dir, store) = store();
+        let held = make(&store, "old").lock().unwrap().unwrap();
+        store.rename_container(&held, "new").unwrap();
+        store.remove_container(held).unwrap();
+        assert_eq!(links(&store), [""; 0]);
+    }
+
+    #[test]
+    fn renames_and_removals_at_once_end_as_if_one_came_first() {
+        for _ in 0..30 {
+            let (_dir, store) = store();
+            let (one, two) = (make(&store, "one"), make(&store, "two"));
+            let held = two.clone().lock().unwrap().unwrap();
+            let start = Barrier::new(4);
+            let go = |action: &dyn Fn() -> anyhow::Result<()>| {
+                start.wait();
+                action().map_err(|error| kind_of(&error)).err()
+            };
+            let rename =
+                |container: &ContainerDir, name: &str| store.rename_container(container, name).map(drop);
+            std::thread::scope(|scope| {
+                let threads = [
+                    scope.spawn(|| go(&|| rename(&one, "a1"))),
+                    scope.spawn(|| go(&|| rename(&one, "b1"))),
+                    scope.spawn(|| go(&|| rename(&two, "a1"))),
+                ];
+                start.wait();
+                store.remove_container(held).unwrap();
+                for thread in threads {
+                    let failed = thread.join().unwrap();
+                    assert!(matches!(failed, None | Some(Kind::Conflict | Kind::NotFound)), "{failed:?}");
+                }
+            });
+            let left = store.containers().unwrap();
+            assert_eq!(left.len(), 1);
+            let name = &left[0].spec().name;
+            assert!(["one", "a1", "b1"].contains(&name.as_str()), "{name}");
+            assert_eq!(links(&store), [name.as_str()]);
+        }
+    }
+
+    #[test]
+    fn two_take_one_name_once() {
+        for _ in 0..30 {
+            let (_dir, store) = store();
+            let made = [make(&store, "one"), make(&store, "two")];
+            let won = std::thread::scope(|scope| {
+                let threads: Vec<_> = made
+                    .iter()
+                    .map(|made| scope.spawn(|| store.rename_container(made, "same").is_ok()))
+                    .collect();
+                threads
+                    .into_iter()
+                    .filter(|_| true)
+                    .map(|thread| thread.join().unwrap())
+                    .filter(|won| *won)
+                    .count()
+            });
+            assert_eq!(won, 1);
+            assert_eq!(links(&store).len(), 2);
+        }
+    }
+}
