@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use serde::Serialize;
 
+use super::super::state::Health;
 use super::host::{HostConfig, host_config};
 use super::image::{ConfigInspect, GraphDriver, NO_TIME, layer_trees};
 use super::ps::{self, Listed, mount_name, network_name};
@@ -21,6 +22,7 @@ pub struct ContainerInspect {
     args: Vec<String>,
     state: State,
     image: String,
+    log_path: String,
     name: String,
     restart_count: u32,
     driver: &'static str,
@@ -51,6 +53,8 @@ struct State {
     error: String,
     started_at: String,
     finished_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    health: Option<Health>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -100,8 +104,9 @@ pub(super) fn inspect(store: &Store, text: &str, size: bool) -> Result<Box<Conta
         args: words.collect(),
         state: state(&listed),
         image: spec.image.as_ref().map(|image| image.id.to_string()).unwrap_or_default(),
+        log_path: log_path(&listed),
         name: format!("/{}", spec.name),
-        restart_count: 0,
+        restart_count: listed.state.restarts,
         driver: "overlay",
         platform: "linux",
         host_config: host_config(spec, network),
@@ -121,19 +126,28 @@ pub(super) fn inspect(store: &Store, text: &str, size: bool) -> Result<Box<Conta
 
 fn state(listed: &Listed) -> State {
     let time = |text: &str| if text.is_empty() { NO_TIME.into() } else { text.to_owned() };
+    let status = listed.status();
+    let alive = matches!(status, "running" | "paused" | "restarting");
     State {
-        status: listed.status(),
-        running: listed.running,
-        paused: false,
-        restarting: false,
-        oom_killed: false,
+        status,
+        running: alive,
+        paused: status == "paused",
+        restarting: status == "restarting",
+        oom_killed: listed.state.oom_killed,
         dead: false,
-        pid: if listed.running { listed.state.pid } else { 0 },
-        exit_code: if listed.running { 0 } else { listed.exit_code() },
+        pid: if alive { listed.state.pid } else { 0 },
+        exit_code: if status == "restarting" || !alive { listed.exit_code() } else { 0 },
         error: listed.state.error.clone(),
         started_at: time(&listed.state.started),
-        finished_at: if listed.running { NO_TIME.into() } else { time(listed.finished()) },
+        finished_at: time(if alive { &listed.state.finished } else { listed.finished() }),
+        health: listed.state.health.clone(),
     }
+}
+
+/// Empty where there is none, or not in a file.
+fn log_path(listed: &Listed) -> String {
+    let path = listed.dir.log_path();
+    if path.exists() { path.display().to_string() } else { String::new() }
 }
 
 fn graph_driver(store: &Store, listed: &Listed) -> Result<GraphDriver> {
@@ -187,7 +201,7 @@ fn config(spec: &ContainerSpec) -> ConfigInspect {
         exposed_ports: spec.exposed_ports.iter().map(|port| (port.clone(), serde_json::json!({}))).collect(),
         tty: process.tty,
         open_stdin: process.interactive,
-        stdin_once: process.interactive,
+        stdin_once: process.stdin_once,
         env: process.env.clone(),
         cmd: process.command.clone(),
         image: spec.image.as_ref().map(|image| image.name.clone()).unwrap_or_default(),
@@ -196,6 +210,10 @@ fn config(spec: &ContainerSpec) -> ConfigInspect {
         labels: Some(spec.labels.clone()),
         stop_signal: spec.stop_signal.clone().unwrap_or_default(),
         stop_timeout: spec.stop_timeout,
+        healthcheck: Some(&spec.health)
+            .filter(|health| !health.is_empty())
+            .and_then(|health| serde_json::to_value(health).ok()),
+        shell: spec.shell.clone(),
         ..ConfigInspect::default()
     }
 }

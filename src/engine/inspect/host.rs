@@ -20,6 +20,7 @@ pub(super) struct HostConfig {
     network_mode: &'static str,
     volumes_from: Option<Vec<String>>,
     restart_policy: RestartPolicy,
+    log_config: LogConfig,
     auto_remove: bool,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     annotations: BTreeMap<String, String>,
@@ -60,6 +61,14 @@ struct RestartPolicy {
 
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
+struct LogConfig {
+    #[serde(rename = "Type")]
+    kind: String,
+    config: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
 struct Limit {
     name: String,
     hard: i64,
@@ -74,7 +83,11 @@ pub(super) fn host_config(spec: &ContainerSpec, network: &'static str) -> HostCo
         binds: unless_empty(spec.mounts.iter().filter_map(bind).collect()),
         network_mode: network,
         volumes_from: unless_empty(spec.volumes_from.clone()),
-        restart_policy: RestartPolicy { name: "no", maximum_retry_count: 0 },
+        restart_policy: RestartPolicy { name: spec.restart.name(), maximum_retry_count: spec.restart.max() },
+        log_config: LogConfig {
+            kind: if spec.log.driver.is_empty() { "json-file".into() } else { spec.log.driver.clone() },
+            config: spec.log.options.clone(),
+        },
         auto_remove: spec.auto_remove,
         annotations: spec.annotations.clone(),
         cap_add: unless_empty(spec.security.cap_add.clone()),

@@ -3,8 +3,7 @@
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use anyhow::{Context as _, Result};
 
 use super::clients::Clients;
 use super::events::{Event, Watch};
@@ -15,10 +14,11 @@ use crate::model::log::Stream;
 use crate::model::signal;
 use crate::sandbox::identity::Identity;
 use crate::sandbox::launch::{Running, launch};
+use crate::sandbox::pause;
 use crate::sandbox::plan::Plan;
-use crate::sandbox::processes::{Boundary, inside};
+use crate::sandbox::processes::Boundary;
 use crate::store::LockedContainer;
-use crate::sys::process::{Ended, signal_pidfd};
+use crate::sys::process::Ended;
 
 /// Seconds that a container may take to end when it is asked to; docker's.
 const DEFAULT_TIMEOUT: i64 = 10;
@@ -131,21 +131,12 @@ impl Run {
 
     /// Holds all processes.
     pub(super) fn hold(&self) -> Result<()> {
-        self.signal_all(libc::SIGSTOP)
+        pause::stop(self.pid(), Boundary::User).context("holding the container's processes")
     }
 
     /// Lets them go on.
     pub(super) fn let_go_on(&self) -> Result<()> {
-        self.signal_all(libc::SIGCONT)
-    }
-
-    fn signal_all(&self, signal: i32) -> Result<()> {
-        for pid in inside(self.pid(), Boundary::User)? {
-            if let Some(Ok(pidfd)) = Pid::from_raw(pid).map(|pid| pidfd_open(pid, PidfdFlags::empty())) {
-                signal_pidfd(pidfd.as_fd(), signal)?;
-            }
-        }
-        Ok(())
+        pause::resume(self.pid(), Boundary::User).context("letting the container's processes go on")
     }
 
     /// Reads what is left of its output.
