@@ -11,6 +11,17 @@ use anyhow::{Context as _, Result};
 use super::super::atomic::ignore_missing;
 use crate::model::log::{Rotation, Stream};
 
+/// So many bytes are written at once at most.
+const BATCH: usize = 64 << 10;
+
+/// Lines on their way to the file.
+#[derive(Default)]
+struct Batch {
+    text: String,
+    /// Bytes of output in it.
+    output: u64,
+}
+
 /// The file being written.
 pub struct LogWriter {
     path: PathBuf,
@@ -46,27 +57,45 @@ impl LogWriter {
             return;
         }
         let time = jiff::Timestamp::now();
-        let mut text = String::new();
+        let mut batch = Batch::default();
         if self.lost > 0 {
             let note = format!("dhow: {} bytes of output could not be written to the log\n", self.lost);
-            self.line(&mut text, Stream::Stderr, note.as_bytes(), time);
+            batch.text += &self.line(Stream::Stderr, note.as_bytes(), time);
         }
         for line in lines {
-            self.line(&mut text, stream, line, time);
+            let text = self.line(stream, line, time);
+            let together = batch.text.len() + text.len();
+            if !batch.text.is_empty() && (together > BATCH || self.exceeds(together)) {
+                self.put(&mut batch);
+            }
+            batch.text += &text;
+            batch.output += line.len() as u64;
         }
-        match self.make_room(text.len() as u64).and_then(|()| self.append(text.as_bytes())) {
+        self.put(&mut batch);
+    }
+
+    /// Writes what has come together, to a new file if this one would have too much.
+    fn put(&mut self, batch: &mut Batch) {
+        let Batch { text, output } = std::mem::take(batch);
+        let room = if self.size > 0 && self.exceeds(text.len()) { self.rotate() } else { Ok(()) };
+        match room.and_then(|()| self.append(text.as_bytes())) {
             Ok(()) => self.lost = 0,
-            Err(_) => self.lost += lines.iter().map(|line| line.len() as u64).sum::<u64>(),
+            Err(_) => self.lost += output,
         }
     }
 
-    fn line(&self, text: &mut String, stream: Stream, line: &[u8], time: jiff::Timestamp) {
+    fn exceeds(&self, more: usize) -> bool {
+        self.rotation.max_size.is_some_and(|max| self.size + more as u64 > max)
+    }
+
+    fn line(&self, stream: Stream, line: &[u8], time: jiff::Timestamp) -> String {
         let output = serde_json::to_string(&String::from_utf8_lossy(line)).unwrap_or_default();
-        let _ = write!(text, r#"{{"log":{output},"stream":"{}""#, stream.name());
+        let mut text = format!(r#"{{"log":{output},"stream":"{}""#, stream.name());
         if let Some(extras) = &self.extras {
             let _ = write!(text, r#","attrs":{extras}"#);
         }
         let _ = writeln!(text, r#","time":"{time}"}}"#);
+        text
     }
 
     /// A write that fails in the middle is taken back, so that the log has whole lines only.
@@ -80,13 +109,6 @@ impl LogWriter {
                 self.file.set_len(self.size)?;
                 Err(error)
             }
-        }
-    }
-
-    fn make_room(&mut self, more: u64) -> io::Result<()> {
-        match self.rotation.max_size {
-            Some(max) if self.size > 0 && self.size + more > max => self.rotate(),
-            _ => Ok(()),
         }
     }
 
