@@ -46,7 +46,7 @@ each_mode! {
         dhow.cmd("iamges").fails(1, &["unknown command: dhow iamges", "did you mean `images`?"]);
         dhow.cmd("image lss").fails(1, &["unknown command: dhow image lss", "did you mean `ls`?"]);
         dhow.cmd("swarm init").fails(1, &["swarm", "this version of dhow does not"]);
-        dhow.cmd("container exec x true").fails(1, &["container exec", "this version of dhow does not"]);
+        dhow.cmd("system dial-stdio").fails(1, &["system dial-stdio", "this version of dhow does not"]);
         dhow.cmd("ps --al").fails(125, &["unknown flag: --al", "did you mean --all?"]);
         dhow.cmd("ps -y").fails(125, &["unknown shorthand flag", "-y"]);
         dhow.cmd("ps --format").fails(125, &["flag needs an argument: --format"]);

@@ -25,6 +25,7 @@ mod settings;
 mod suggest;
 mod table;
 mod template;
+mod tty;
 mod usage;
 
 use std::ffi::OsString;

@@ -41,17 +41,22 @@ fn exit_code(context: &Context, error: &anyhow::Error) -> u8 {
     if let Some(usage) = error.downcast_ref::<UsageError>() {
         return if usage.about_flag { ENGINE } else { 1 };
     }
-    match (kind_of(error), runs_container(&context.words)) {
+    let runs_program = runs_container(&context.words) || joins_container(&context.words);
+    match (kind_of(error), runs_program) {
         (Kind::CommandNotFound, true) => 127,
         (Kind::CommandNotExecutable, true) => 126,
         (Kind::Interrupted, _) => 130,
-        (_, true) => ENGINE,
-        (_, false) => 1,
+        _ if runs_container(&context.words) => ENGINE,
+        _ => 1,
     }
 }
 
 fn runs_container(words: &str) -> bool {
     matches!(words, "run" | "container run")
+}
+
+fn joins_container(words: &str) -> bool {
+    matches!(words, "exec" | "container exec")
 }
 
 /// The message of `error` with the hint, and with its causes below where they are wanted.

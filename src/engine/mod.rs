@@ -8,6 +8,7 @@ pub mod create;
 pub mod demo;
 pub mod diff;
 pub mod events;
+pub mod exec;
 pub mod export;
 pub mod first_process;
 pub mod history;

@@ -10,6 +10,7 @@ pub mod digest;
 pub mod duration;
 pub mod environment;
 pub mod event;
+pub mod exec;
 pub mod filter;
 pub mod glob;
 pub mod health;

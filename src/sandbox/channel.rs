@@ -1,13 +1,15 @@
 //! What the supervisor and the process that becomes the container say to each other before its program runs.
 //!
-//! Inward goes one byte, "your ids are mapped". Outward come the master side of the terminal, if there is one, and at
-//! most one failure. The socket closes by exec, so its end means "running".
+//! Inward goes one byte, "your ids are mapped". Outward come, of a process that joins a container, the process itself;
+//! the master side of the terminal, if there is one; and at most one failure. The socket closes by exec, so its end
+//! means "running".
 
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use anyhow::{Context as _, Result};
 
 use crate::error::{Failure, Kind};
+use crate::sys::process::Child;
 use crate::sys::socket::{MAX_MESSAGE, Socket};
 
 /// One end.
@@ -17,6 +19,8 @@ pub(super) struct Channel(Socket);
 pub(super) enum Said {
     /// The terminal's master side.
     Terminal(OwnedFd),
+    /// The process that goes on; its number is the maker's, not the listener's.
+    Process(Child),
     /// It failed for this reason.
     Failed(Failure),
     /// The program runs.
@@ -56,6 +60,21 @@ impl Channel {
         Ok(self.0.send(b"terminal", &[master.as_fd()])?)
     }
 
+    /// Hands over a process that was made.
+    pub(super) fn send_process(&self, process: &Child) -> Result<()> {
+        Ok(self.0.send(process.pid.to_string().as_bytes(), &[process.pidfd()])?)
+    }
+
+    /// The same end under a number of at least `first`.
+    pub(super) fn at_or_above(self, first: i32) -> Result<Self> {
+        Ok(Self(self.0.at_or_above(first)?))
+    }
+
+    /// For poll(2), and to be kept where other descriptors are closed.
+    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
     /// Reports why the container did not start. Nothing can be done where even that fails.
     pub(super) fn send_failure(&self, failure: &Failure) {
         let mut text = serde_json::to_vec(failure).unwrap_or_default();
@@ -69,8 +88,12 @@ impl Channel {
     /// Waits for the next word from inside.
     pub(super) fn listen(&self) -> Result<Said> {
         let mut message = self.0.receive().context("waiting for the container to start")?;
+        let number = str::from_utf8(&message.bytes).ok().and_then(|text| text.parse().ok());
         Ok(match message.fds.pop() {
-            Some(master) => Said::Terminal(master),
+            Some(fd) => match number {
+                Some(pid) => Said::Process(Child::adopted(pid, fd)),
+                None => Said::Terminal(fd),
+            },
             None if message.bytes.is_empty() => Said::Running,
             None => Said::Failed(
                 serde_json::from_slice(&message.bytes).context("reading why the container failed")?,

@@ -11,49 +11,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use serde::{Deserialize, Serialize};
 
+use super::idmap::{self, IdMap, Line};
 use crate::error::{Failure, Kind};
 use crate::sys::process;
 
 /// Ids that a container of a mapped account can count on.
 const WANTED_IDS: u32 = 65_536;
-
-/// One line of a uid_map (user_namespaces(7)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Line {
-    /// First id inside.
-    pub inside: u32,
-    /// First id outside.
-    pub outside: u32,
-    /// How many.
-    pub count: u32,
-}
-
-/// A whole mapping of users and groups.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IdMap {
-    /// Users.
-    pub uids: Vec<Line>,
-    /// Groups.
-    pub gids: Vec<Line>,
-}
-
-impl IdMap {
-    /// Whether user `id` exists inside.
-    pub fn has_uid(&self, id: u32) -> bool {
-        contains(&self.uids, id)
-    }
-
-    /// Whether group `id` exists inside.
-    pub fn has_gid(&self, id: u32) -> bool {
-        contains(&self.gids, id)
-    }
-}
-
-fn contains(lines: &[Line], id: u32) -> bool {
-    lines.iter().any(|line| id >= line.inside && id - line.inside < line.count)
-}
 
 /// Subordinate ids and the programs that map them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -369,12 +333,8 @@ fn write_maps(map: &IdMap, pid: i32, deny_setgroups: bool) -> Result<()> {
     if deny_setgroups {
         write_once(&format!("/proc/{pid}/setgroups"), "deny")?;
     }
-    write_once(&format!("/proc/{pid}/uid_map"), &render(&map.uids))?;
-    write_once(&format!("/proc/{pid}/gid_map"), &render(&map.gids))
-}
-
-fn render(lines: &[Line]) -> String {
-    lines.iter().map(|l| format!("{} {} {}\n", l.inside, l.outside, l.count)).collect()
+    write_once(&format!("/proc/{pid}/uid_map"), &idmap::render(&map.uids))?;
+    write_once(&format!("/proc/{pid}/gid_map"), &idmap::render(&map.gids))
 }
 
 /// These files of /proc take exactly one write.

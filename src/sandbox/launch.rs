@@ -8,7 +8,7 @@ use nix::sched::CloneFlags;
 use super::channel::{self, Channel, Said};
 use super::identity::{Identity, explain_refusal};
 use super::init;
-use super::plan::Plan;
+use super::plan::{Plan, Unshare};
 use crate::sys::process::{self, Child, Side, ns};
 
 /// A container whose program runs.
@@ -44,7 +44,7 @@ pub fn launch_in(
     cgroup: Option<BorrowedFd<'_>>,
 ) -> Result<Running> {
     let (ours, theirs) = channel::pair()?;
-    let (now, then) = namespaces(plan, cgroup.is_some());
+    let (now, then) = births(namespaces(plan.unshare), cgroup.is_some());
     let side = process::clone_into_cgroup(now, cgroup).map_err(|error| explain_refusal(&error))?;
     match side {
         Side::Child => {
@@ -70,19 +70,25 @@ pub fn launch_in(
     }
 }
 
+/// As flags of clone(2), with the two that every container has.
+pub(super) fn namespaces(unshare: Unshare) -> u64 {
+    let wanted = [
+        (unshare.net, ns::NET),
+        (unshare.pid, ns::PID),
+        (unshare.ipc, ns::IPC),
+        (unshare.uts, ns::UTS),
+        (unshare.cgroup, ns::CGROUP),
+    ];
+    wanted.iter().filter(|(new, _)| *new).fold(ns::USER | ns::MOUNT, |all, (_, flag)| all | flag)
+}
+
 /// The namespaces to be born into, and those to make then: a cgroup namespace begins where its maker is, so whoever is
 /// born into a cgroup makes it there.
-fn namespaces(plan: &Plan, in_cgroup: bool) -> (u64, CloneFlags) {
-    let wanted = [
-        (plan.unshare.net, ns::NET),
-        (plan.unshare.pid, ns::PID),
-        (plan.unshare.ipc, ns::IPC),
-        (plan.unshare.uts, ns::UTS),
-        (plan.unshare.cgroup && !in_cgroup, ns::CGROUP),
-    ];
-    let now = wanted.iter().filter(|(new, _)| *new).fold(ns::USER | ns::MOUNT, |all, (_, flag)| all | flag);
-    let later = plan.unshare.cgroup && in_cgroup;
-    (now, if later { CloneFlags::CLONE_NEWCGROUP } else { CloneFlags::empty() })
+fn births(all: u64, in_cgroup: bool) -> (u64, CloneFlags) {
+    if in_cgroup && all & ns::CGROUP != 0 {
+        return (all & !ns::CGROUP, CloneFlags::CLONE_NEWCGROUP);
+    }
+    (all, CloneFlags::empty())
 }
 
 fn bring_up(
@@ -102,6 +108,8 @@ fn bring_up(
     loop {
         match channel.listen()? {
             Said::Terminal(master) => terminal = Some(master),
+            // Only who joins a container makes another.
+            Said::Process(_) => {}
             Said::Failed(failure) => return Err(failure.into()),
             Said::Running => return Ok((terminal, user_namespace)),
         }

@@ -3,10 +3,14 @@
 pub mod caps;
 pub mod cgroup;
 mod channel;
+mod confine;
 mod copy_up;
 mod dbus;
 pub mod identity;
+pub mod idmap;
 mod init;
+pub mod join;
+pub mod keeper;
 pub mod launch;
 pub mod load;
 mod overlay;

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::caps::CapSet;
-use super::identity::IdMap;
+use super::idmap::IdMap;
 
 /// What will be done.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -4,6 +4,7 @@
 //! a script leading to `/proc/self/exe` would run that file inside and could later write to it (CVE-2019-5736), so the
 //! program and a script's interpreter must be reachable without the magic links of /proc.
 
+use std::convert::Infallible;
 use std::ffi::CString;
 use std::io::Read as _;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -14,34 +15,61 @@ use anyhow::{Context as _, Result};
 use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::init::c_string;
 use super::plan::Process;
 use super::user::User;
 use crate::error::{Failure, Kind};
 use crate::sys;
+use crate::sys::stub::{STATUS, Stub};
 
 /// The kernel follows so many interpreters of interpreters (BINPRM recursion in `fs/exec.c`).
 const MAX_INTERPRETERS: u32 = 5;
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Becomes the program of `process`. Returns only failures.
-pub(super) fn exec(process: &Process, user: &User) -> Result<std::convert::Infallible> {
-    let env = environment(process, user);
-    let name = process.args.first().map_or("", String::as_str);
-    let search = env.iter().rev().find_map(|entry| entry.strip_prefix("PATH=")).unwrap_or(DEFAULT_PATH);
-    let program = find(name, search)?;
-    refuse_own_file(&program, MAX_INTERPRETERS)?;
-    let (path, args) = match &process.init {
-        Some(init) => (PathBuf::from(init), [vec![init.clone(), "--".into()], process.args.clone()].concat()),
-        None => (program, process.args.clone()),
-    };
-    let args = args.iter().map(|arg| c_string(arg)).collect::<Result<Vec<_>>>()?;
-    let env = env.iter().map(|entry| c_string(entry)).collect::<Result<Vec<_>>>()?;
-    sys::signal::reset_all()?;
-    sys::process::close_on_exec_from(3)?;
-    let error = sys::process::exec(&CString::new(path.as_os_str().as_bytes())?, &args, &env);
-    Err(explain(name, &error).into())
+/// A program that was found and may be run.
+pub(super) struct Program {
+    /// As it was asked for.
+    name: String,
+    path: CString,
+    args: Vec<CString>,
+    env: Vec<CString>,
+}
+
+impl Program {
+    /// That of `process`, as `user`, who this process already is, can run it.
+    pub(super) fn find(process: &Process, user: &User) -> Result<Self> {
+        let env = environment(process, user);
+        let name = process.args.first().map_or("", String::as_str);
+        let search = env.iter().rev().find_map(|entry| entry.strip_prefix("PATH=")).unwrap_or(DEFAULT_PATH);
+        let program = find(name, search)?;
+        refuse_own_file(&program, MAX_INTERPRETERS)?;
+        let (path, args) = match &process.init {
+            Some(init) => {
+                (PathBuf::from(init), [vec![init.clone(), "--".into()], process.args.clone()].concat())
+            }
+            None => (program, process.args.clone()),
+        };
+        Ok(Self {
+            name: name.to_owned(),
+            path: CString::new(path.as_os_str().as_bytes())?,
+            args: args.iter().map(|arg| c_string(arg)).collect::<Result<_>>()?,
+            env: env.iter().map(|entry| c_string(entry)).collect::<Result<_>>()?,
+        })
+    }
+
+    /// Becomes it. Returns only failures.
+    pub(super) fn exec(&self) -> Result<Infallible> {
+        sys::signal::reset_all()?;
+        sys::process::close_on_exec_from(3)?;
+        Err(explain(&self.name, &sys::process::exec(&self.path, &self.args, &self.env)).into())
+    }
+
+    /// Becomes it by way of `stub`, which tells what this cannot tell any more.
+    pub(super) fn exec_through(&self, stub: &Stub) -> Result<Infallible> {
+        sys::signal::reset_all()?;
+        sys::process::close_on_exec_from(STATUS.cast_unsigned() + 1)?;
+        Err(explain(&self.name, &stub.exec(&self.path, &self.args, &self.env)).into())
+    }
 }
 
 /// The environment with `HOME` added from the user database where it is missing.
@@ -91,7 +119,8 @@ fn find(name: &str, search: &str) -> Result<PathBuf> {
     .into())
 }
 
-fn explain(name: &str, error: &std::io::Error) -> Failure {
+/// Why the program called `name` did not run, in docker's words.
+pub(super) fn explain(name: &str, error: &std::io::Error) -> Failure {
     let kind = match error.raw_os_error() {
         Some(libc::ENOENT | libc::ENOTDIR) => Kind::CommandNotFound,
         _ => Kind::CommandNotExecutable,
@@ -111,13 +140,14 @@ fn explain(name: &str, error: &std::io::Error) -> Failure {
 fn refuse_own_file(path: &Path, depth: u32) -> Result<()> {
     let root = sys::fs::open_dir(Path::new("/"))?;
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let file = match sys::fs::open_in_root(root.as_fd(), &absolute, OFlags::PATH, Mode::empty()) {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = match sys::fs::open_in_root(root.as_fd(), &absolute, flags, Mode::empty()) {
         Ok(file) => file,
         Err(error) if error.raw_os_error() == Some(libc::ELOOP) => return Err(own_file(path).into()),
-        // Not to be opened, so not to be run either: exec says why.
+        // Not to be read: without a first line that could name an interpreter, or not to be run either.
         Err(_) => return Ok(()),
     };
-    match interpreter(&file)? {
+    match interpreter(file)? {
         Some(interpreter) if depth > 0 => refuse_own_file(&interpreter, depth - 1),
         _ => Ok(()),
     }
@@ -131,16 +161,20 @@ fn own_file(path: &Path) -> Failure {
 }
 
 /// What follows `#!` in the first line, up to a blank.
-fn interpreter(file: &OwnedFd) -> Result<Option<PathBuf>> {
-    let path = sys::fs::fd_path(file.as_fd());
-    let Ok(fd) = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty())
-    else {
+fn interpreter(file: OwnedFd) -> Result<Option<PathBuf>> {
+    if sys::fs::file_type(file.as_fd())? != FileType::RegularFile {
         return Ok(None);
-    };
+    }
     let mut head = Vec::new();
-    std::fs::File::from(fd).take(512).read_to_end(&mut head).context("reading the program's first line")?;
+    std::fs::File::from(file).take(512).read_to_end(&mut head).context("reading the program's first line")?;
     let Some(line) = head.strip_prefix(b"#!") else { return Ok(None) };
     let line = line.split(|b| *b == b'\n').next().unwrap_or_default();
     let word = line.split(|b| *b == b' ' || *b == b'\t').find(|word| !word.is_empty());
     Ok(word.map(|word| PathBuf::from(std::ffi::OsStr::from_bytes(word))))
+}
+
+fn c_string(text: &str) -> Result<CString> {
+    CString::new(text).map_err(|_| {
+        Failure::new(Kind::Invalid, format!("`{}` contains a NUL byte", text.escape_debug())).into()
+    })
 }

@@ -12,7 +12,8 @@ use anyhow::{Context as _, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::identity::{IdMap, Identity, explain_refusal};
+use super::identity::{Identity, explain_refusal};
+use super::idmap::IdMap;
 use super::plan::{Mount, Root, RootSource};
 use super::{overlay, rootfs};
 use crate::error::{Failure, Kind};

@@ -12,3 +12,4 @@ pub mod rlimit;
 pub mod seccomp;
 pub mod signal;
 pub mod socket;
+pub mod stub;

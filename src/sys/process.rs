@@ -38,6 +38,13 @@ pub struct Child {
     pidfd: OwnedFd,
 }
 
+impl Child {
+    /// A child that another process made for this one, with a descriptor that came from there.
+    pub fn adopted(pid: i32, pidfd: OwnedFd) -> Self {
+        Self { pid, pidfd }
+    }
+}
+
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
@@ -156,6 +163,10 @@ pub fn clone_into(flags: u64) -> io::Result<Side> {
 /// [`clone_into`], and into the cgroup v2 whose directory `cgroup` is. A new cgroup namespace has its root in the cgroup
 /// of the caller all the same.
 pub fn clone_into_cgroup(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Side> {
+    clone_from(flags, libc::SIGCHLD as u64, cgroup)
+}
+
+fn clone_from(flags: u64, exit_signal: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Side> {
     if !single_threaded()? {
         return Err(io::Error::other("a process with several threads cannot fork into a container"));
     }
@@ -165,7 +176,7 @@ pub fn clone_into_cgroup(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Resu
         flags: flags | into | libc::CLONE_PIDFD as u64,
         cgroup: cgroup.map_or(0, |dir| u64::from(dir.as_raw_fd().cast_unsigned())),
         pidfd: (&raw mut pidfd) as u64,
-        exit_signal: libc::SIGCHLD as u64,
+        exit_signal,
         ..CloneArgs::default()
     };
     // SAFETY: without CLONE_VM the child runs on its own copy of this stack, as after fork(2); `args` is
@@ -200,8 +211,24 @@ pub fn fork() -> io::Result<Side> {
     }
 }
 
+/// Forks a sibling: a further child of this process's parent, which alone can wait for it. The same condition as for
+/// [`clone_into`] holds.
+pub fn fork_sibling() -> io::Result<Side> {
+    clone_from(libc::CLONE_PARENT as u64, 0, None)
+}
+
 fn single_threaded() -> io::Result<bool> {
-    // The link count of a task directory is 2 plus the number of threads (proc_task_getattr in the kernel).
+    // unshare(2): CLONE_THREAD changes nothing in a process with one thread, and is refused in others. Unlike /proc,
+    // it tells the truth in a container too.
+    // SAFETY: unshare takes a number.
+    if unsafe { libc::unshare(libc::CLONE_THREAD) } == 0 {
+        return Ok(true);
+    }
+    if io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL) {
+        return Ok(false);
+    }
+    // A filter forbids the call. The link count of a task directory is 2 plus the number of threads
+    // (proc_task_getattr in the kernel).
     let stat = match rustix::fs::stat("/proc/self/task") {
         Ok(stat) => stat,
         // No /proc at all: nothing can be told, and dhow starts threads only in commands that never fork afterwards.
@@ -235,19 +262,33 @@ pub fn exec(path: &std::ffi::CStr, args: &[CString], env: &[CString]) -> io::Err
     io::Error::last_os_error()
 }
 
-fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
+pub(super) fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
     strings.iter().map(|s| s.as_ptr()).chain(std::iter::once(std::ptr::null())).collect()
 }
 
 /// Marks every descriptor from `first` on to be closed by exec (close_range(2), Linux 5.11).
 pub fn close_on_exec_from(first: u32) -> io::Result<()> {
-    close_range(first, libc::CLOSE_RANGE_CLOEXEC)
+    close_range(first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC)
 }
 
-fn close_range(first: u32, flags: u32) -> io::Result<()> {
-    // SAFETY: close_range takes numbers only.
-    let result = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, flags) };
+fn close_range(first: u32, last: u32, flags: u32) -> io::Result<()> {
+    // SAFETY: close_range takes numbers only; what is closed by it belongs to code that does not run again.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Closes every descriptor from `first` on but those in `keep`, for a process that execs or ends: whoever else owns one
+/// of the closed ones must not run again.
+pub fn close_others(mut first: u32, keep: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut kept: Vec<u32> = keep.iter().map(|fd| fd.as_raw_fd().cast_unsigned()).collect();
+    kept.sort_unstable();
+    for number in kept {
+        if number > first {
+            close_range(first, number - 1, 0)?;
+        }
+        first = first.max(number + 1);
+    }
+    close_range(first, u32::MAX, 0)
 }
 
 /// Puts `fd` at number `to`, open across exec.
@@ -286,7 +327,7 @@ pub fn keep_only<const N: usize>(fds: [OwnedFd; N]) -> io::Result<[OwnedFd; N]> 
     if placed.contains(&-1) {
         return Err(io::Error::last_os_error());
     }
-    close_range(first_free.cast_unsigned(), 0)?;
+    close_range(first_free.cast_unsigned(), u32::MAX, 0)?;
     // SAFETY: dup3 made each of these numbers a new open descriptor, and nothing else here owns it.
     Ok(placed.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }))
 }

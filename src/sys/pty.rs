@@ -3,13 +3,23 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::termios::{OptionalActions, Termios, Winsize};
 
-/// Opens a new pseudo-terminal of the instance of devpts whose `ptmx` lies in `devpts`. Returns both sides.
+/// `DEVPTS_SUPER_MAGIC` of `linux/magic.h`.
+const DEVPTS: u64 = 0x1cd1;
+
+/// Opens a new pseudo-terminal of the instance of devpts that is mounted at `devpts`. Returns both sides.
+///
+/// Whoever else may mount there cannot put another file in its place: anything but a devpts is refused (`ENOTTY`), and
+/// so is what lies on top of its `ptmx` (`EXDEV`).
 pub fn open_pair(devpts: BorrowedFd<'_>) -> io::Result<(OwnedFd, OwnedFd)> {
+    if rustix::fs::fstatfs(devpts)?.f_type.cast_unsigned() != DEVPTS {
+        return Err(rustix::io::Errno::NOTTY.into());
+    }
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let master = rustix::fs::openat(devpts, "ptmx", flags, Mode::empty())?;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS;
+    let master = rustix::fs::openat2(devpts, "ptmx", flags, Mode::empty(), resolve)?;
     rustix::pty::unlockpt(&master)?;
     let peer =
         rustix::pty::OpenptFlags::RDWR | rustix::pty::OpenptFlags::NOCTTY | rustix::pty::OpenptFlags::CLOEXEC;

@@ -62,6 +62,11 @@ impl Socket {
         Ok(Self(socket))
     }
 
+    /// The same end under another number, `first` or the next free one above.
+    pub fn at_or_above(self, first: i32) -> io::Result<Self> {
+        Ok(Self(rustix::io::fcntl_dupfd_cloexec(&self.0, first)?))
+    }
+
     /// Sends a message that is not empty, with at most [`MAX_FDS`] descriptors. A closed other end is an error, not a
     /// signal.
     pub fn send(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {

@@ -7,6 +7,7 @@
 
 mod calls;
 mod files;
+mod lurk;
 mod process;
 mod sys;
 
@@ -40,6 +41,7 @@ fn section(name: &str, arguments: &[String]) -> bool {
         "devices" => files::devices(),
         "network" => files::network(),
         "path" => arguments.iter().for_each(|path| files::path(path)),
+        "lurk" => arguments.iter().for_each(|until| lurk::lurk(until)),
         "calls" => calls::every(),
         "call" => calls::one(arguments),
         "call32" => calls::one_of_32_bit(arguments),

@@ -8,7 +8,7 @@ mod limits;
 mod mounts;
 mod namespaces;
 mod network;
-mod process;
+pub(crate) mod process;
 mod security;
 pub(crate) mod table;
 

@@ -47,7 +47,7 @@ pub(crate) struct ProcessFlags {
 
 impl ProcessFlags {
     pub(super) fn fill(self, spec: &mut ContainerSpec) -> anyhow::Result<()> {
-        spec.process.env = self.environment()?;
+        spec.process.env = environment(&self.env, &self.env_file)?;
         spec.process.attach = self.attach.iter().map(|name| stream(name)).collect::<anyhow::Result<_>>()?;
         spec.process.entrypoint =
             self.entrypoint.map(|program| if program.is_empty() { Vec::new() } else { vec![program] });
@@ -60,21 +60,21 @@ impl ProcessFlags {
         spec.oom_score_adj = self.oom_score_adj.filter(|score| *score != 0);
         Ok(())
     }
+}
 
-    /// Those of files first, so that a flag wins. A name that a file asks the environment for, and that is not set
-    /// there, is left out; one that a flag asks for is taken away from the image's.
-    fn environment(&self) -> anyhow::Result<Vec<String>> {
-        let from_files = files::pairs("--env-file", &self.env_file)?;
-        let mut env: Vec<String> =
-            from_files.into_iter().map(resolve).filter(|line| line.contains('=')).collect();
-        for text in &self.env {
-            env.push(resolve(key_value::parse(text, "environment variable")?));
-        }
-        if let Some(bad) = env.iter().find(|line| line.contains('\0')) {
-            return Err(invalid(format!("`{}` contains a NUL byte", bad.escape_debug())).into());
-        }
-        Ok(env)
+/// Those of files first, so that a flag wins. A name that a file asks the environment for, and that is not set there,
+/// is left out; one that a flag asks for is taken away from the image's.
+pub(crate) fn environment(flags: &[String], files: &[String]) -> anyhow::Result<Vec<String>> {
+    let from_files = files::pairs("--env-file", files)?;
+    let mut env: Vec<String> =
+        from_files.into_iter().map(resolve).filter(|line| line.contains('=')).collect();
+    for text in flags {
+        env.push(resolve(key_value::parse(text, "environment variable")?));
     }
+    if let Some(bad) = env.iter().find(|line| line.contains('\0')) {
+        return Err(invalid(format!("`{}` contains a NUL byte", bad.escape_debug())).into());
+    }
+    Ok(env)
 }
 
 fn resolve(pair: Pair) -> String {

@@ -1,18 +1,32 @@
 //! The loop of an attached command: copies streams, passes signals on, and waits for the container's end.
 
+use std::os::fd::BorrowedFd;
+
 use anyhow::Result;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
 use super::relay::{Relay, Wants};
 use super::terminal::UserTerminal;
-use super::wire::{Command, Order, Report};
+use super::wire::{Order, Report};
 use crate::error::{Failure, Kind};
 use crate::model::detach_keys::DetachKeys;
 use crate::sys::signal::SignalFd;
 
 /// So many interrupts from the keyboard make the command give up on a container that ignores them.
 const PATIENCE: u32 = 3;
+
+/// What a command is attached to: a container, by its supervisor, or a process that joined one.
+pub(crate) trait Peer {
+    /// Readable when there is a report.
+    fn as_fd(&self) -> BorrowedFd<'_>;
+    /// Whether it runs already and will not report that.
+    fn has_started(&self) -> bool;
+    /// Gives an order; a peer that is gone shows in the next report.
+    fn order(&self, order: &Order);
+    /// The next report; `None` where the other side is gone.
+    fn report(&self) -> Result<Option<Report>>;
+}
 
 /// How an attached container is treated.
 pub(crate) struct Options {
@@ -39,7 +53,7 @@ pub(crate) enum Outcome {
 
 /// Attends to the container until it ends, or the user leaves.
 pub(crate) fn attend(
-    command: &Command,
+    peer: &dyn Peer,
     signals: &SignalFd,
     relays: Vec<Relay>,
     terminal: Option<UserTerminal>,
@@ -47,7 +61,7 @@ pub(crate) fn attend(
 ) -> Result<Outcome> {
     let keys = KeyWatch { keys: options.detach_keys.0.clone(), matched: 0 };
     let mut session = Session {
-        command,
+        peer,
         signals,
         relays,
         terminal,
@@ -62,7 +76,7 @@ pub(crate) fn attend(
 }
 
 struct Session<'a> {
-    command: &'a Command,
+    peer: &'a dyn Peer,
     signals: &'a SignalFd,
     relays: Vec<Relay>,
     terminal: Option<UserTerminal>,
@@ -76,12 +90,15 @@ struct Session<'a> {
 
 impl Session<'_> {
     fn run(&mut self) -> Result<Outcome> {
+        if self.peer.has_started() {
+            self.begin()?;
+        }
         loop {
             if self.ended.is_none() {
                 self.turn(true)?;
             }
             if self.detached {
-                self.command.order(&Order::Detach, &[]);
+                self.peer.order(&Order::Detach);
                 return Ok(Outcome::Detached);
             }
             if self.interrupts >= PATIENCE {
@@ -118,7 +135,7 @@ impl Session<'_> {
         // At the end nothing else may wake a wait for the terminal.
         let events = if wait { PollFlags::IN } else { PollFlags::empty() };
         let mut fds = vec![
-            PollFd::from_borrowed_fd(self.command.as_fd(), events),
+            PollFd::from_borrowed_fd(self.peer.as_fd(), events),
             PollFd::from_borrowed_fd(self.signals.as_fd(), events),
         ];
         let mut indices = Vec::new();
@@ -179,25 +196,30 @@ impl Session<'_> {
         if matches!(signal, libc::SIGINT | libc::SIGTERM) {
             self.interrupts += 1;
         }
-        self.command.order(&Order::Signal(signal), &[]);
+        self.peer.order(&Order::Signal(signal));
     }
 
     fn resize(&self) {
         if let Some((rows, columns)) = self.terminal.as_ref().and_then(UserTerminal::size) {
-            self.command.order(&Order::Resize(rows, columns), &[]);
+            self.peer.order(&Order::Resize(rows, columns));
         }
     }
 
-    fn take_report(&mut self) -> Result<()> {
-        match self.command.report()? {
-            Some(Report::Started) if self.options.tty => {
-                self.started = true;
-                self.resize();
-                if let (Some(terminal), true) = (&mut self.terminal, self.options.interactive) {
-                    terminal.enter()?;
-                }
+    fn begin(&mut self) -> Result<()> {
+        self.started = true;
+        if self.options.tty {
+            self.resize();
+            if let (Some(terminal), true) = (&mut self.terminal, self.options.interactive) {
+                terminal.enter()?;
             }
-            Some(Report::Started | Report::Done) => {}
+        }
+        Ok(())
+    }
+
+    fn take_report(&mut self) -> Result<()> {
+        match self.peer.report()? {
+            Some(Report::Started) => self.begin()?,
+            Some(Report::Done) => {}
             Some(Report::Ended(code)) => self.ended = Some(code),
             Some(Report::Failed(failure)) => return Err(failure.into()),
             None => {

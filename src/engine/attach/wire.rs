@@ -8,6 +8,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
+use super::session::Peer;
 use crate::error::Failure;
 use crate::store::ContainerDir;
 use crate::sys::socket::{Listener, MAX_MESSAGE, Socket};
@@ -169,5 +170,23 @@ impl Command {
 
     pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+impl Peer for Command {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
+    fn has_started(&self) -> bool {
+        false
+    }
+
+    fn order(&self, order: &Order) {
+        self.order(order, &[]);
+    }
+
+    fn report(&self) -> Result<Option<Report>> {
+        self.report()
     }
 }

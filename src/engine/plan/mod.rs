@@ -1,12 +1,15 @@
 //! Turns a container's specification into the sandbox's plan. Everything that can be refused is refused here.
 
 mod files;
+mod joining;
 mod single;
 mod system;
 mod users;
 pub(super) mod visit;
 mod volume;
 mod wanted;
+
+pub(super) use joining::joining;
 
 use std::path::PathBuf;
 
@@ -16,7 +19,8 @@ use crate::error::{Failure, Kind, invalid};
 use crate::model::container::{ContainerSpec, NetworkMode, Seccomp, Ulimit, UsernsMode};
 use crate::model::digest::Digest;
 use crate::sandbox::caps::{self, CapSet};
-use crate::sandbox::identity::{IdMap, Identity};
+use crate::sandbox::identity::Identity;
+use crate::sandbox::idmap::IdMap;
 use crate::sandbox::plan::{Confinement, Overlay, Plan, Process, Root, RootSource, SeccompPlan, Unshare};
 use crate::sandbox::seccomp;
 use crate::store::{ContainerDir, Store};
@@ -45,7 +49,7 @@ pub(super) fn make(
         domainname: spec.domainname.clone().filter(|_| unshare.uts),
         sysctls: sysctls(spec, unshare)?,
         process: process(spec)?,
-        confinement: confinement(spec, identity)?,
+        confinement: confinement(spec, !identity.is_mapped())?,
         ids: map,
         unshare,
     };
@@ -226,7 +230,7 @@ fn rlimit(limit: &Ulimit) -> (String, u64, u64) {
     (limit.name.clone(), value(limit.soft), value(limit.hard))
 }
 
-fn confinement(spec: &ContainerSpec, identity: &Identity) -> Result<Confinement> {
+fn confinement(spec: &ContainerSpec, emulate_root: bool) -> Result<Confinement> {
     let security = &spec.security;
     refuse_labels(spec)?;
     let asked = caps::tweak(&security.cap_add, &security.cap_drop, security.privileged)?;
@@ -245,7 +249,7 @@ fn confinement(spec: &ContainerSpec, identity: &Identity) -> Result<Confinement>
         capabilities: capabilities.bits(),
         no_new_privileges: security.no_new_privileges,
         seccomp: seccomp_plan(spec, capabilities)?,
-        emulate_root: !identity.is_mapped(),
+        emulate_root,
     })
 }
 

@@ -12,11 +12,17 @@ const APT_SETTING: &[u8] = b"APT::Sandbox::User \"root\";\n";
 
 /// Changes `plan` accordingly.
 pub(super) fn ease(plan: &mut Plan, store: &Store, layers: &[Digest]) {
-    let configured = plan.process.env.iter().any(|entry| entry.starts_with("APT_CONFIG="));
-    if configured || !image_files::has_directory(store, layers, "etc/apt") {
+    let Some((_, variable)) = variable(&plan.process.env) else { return };
+    if !image_files::has_directory(store, layers, "etc/apt") {
         return;
     }
-    plan.process.env.push(format!("APT_CONFIG={APT_FILE}"));
+    plan.process.env.push(variable);
     let kind = MountKind::File { content: APT_SETTING.to_vec(), mode: 0o644, read_only: true };
     plan.mounts.push(Mount { target: APT_FILE.into(), kind });
+}
+
+/// The variable that points apt to its setting, and the file, unless the environment has its own.
+pub(super) fn variable(env: &[String]) -> Option<(&'static str, String)> {
+    let configured = env.iter().any(|entry| entry.starts_with("APT_CONFIG="));
+    (!configured).then(|| (APT_FILE, format!("APT_CONFIG={APT_FILE}")))
 }

@@ -1,7 +1,7 @@
 //! The mounts that every container has: /proc, /sys, /dev and what lies in it, as docker makes them.
 
 use crate::model::container::{ContainerSpec, IpcMode};
-use crate::sandbox::identity::IdMap;
+use crate::sandbox::idmap::IdMap;
 use crate::sandbox::plan::{Bind, Flags, Mount, MountKind, Propagation, Unshare};
 
 /// docker's size of /dev/shm in bytes.

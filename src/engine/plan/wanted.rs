@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::{INIT_PATH, files, system, volume};
 use crate::error::{Failure, Kind, invalid};
 use crate::model::container::{ContainerSpec, DeviceSpec, MountSource, MountSpec};
-use crate::sandbox::identity::IdMap;
+use crate::sandbox::idmap::IdMap;
 use crate::sandbox::plan::{Bind, Flags, Mount, MountKind, Propagation, Unshare};
 use crate::store::{ContainerDir, Store};
 use crate::sys::fs::clean_absolute;

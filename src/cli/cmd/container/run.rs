@@ -1,14 +1,11 @@
 //! `run`: make a container from an image and run it.
 
-use std::io::IsTerminal as _;
-
 use clap::Args;
 
 use crate::cli::entry::{Context, Entry, Outcome, Verb};
 use crate::cli::flags::ContainerFlags;
 use crate::cli::front::Terminal;
-use crate::cli::usage::UsageError;
-use crate::cli::{environment, output, settings};
+use crate::cli::{environment, output, settings, tty};
 use crate::engine;
 use crate::engine::run::Ran;
 use crate::error::invalid;
@@ -44,10 +41,10 @@ impl Verb for Run {
         if self.detach && !request.spec.process.attach.is_empty() {
             return Err(invalid("Conflicting options: -a and -d").into());
         }
-        if !self.detach {
-            check_terminal(&request)?;
-        }
         let process = &mut request.spec.process;
+        let attached =
+            process.interactive && (process.attach.is_empty() || process.attach.iter().any(|s| s == "stdin"));
+        tty::check(process.tty && attached && !self.detach)?;
         process.stdin_once = process.interactive && !self.detach;
         let detach_keys = settings::detach_keys(self.detach_keys, process.tty && !self.detach, context)?;
         let request = RunRequest { sig_proxy: self.sig_proxy, detach: self.detach, detach_keys, ..request };
@@ -61,16 +58,4 @@ impl Verb for Run {
             }
         }
     }
-}
-
-/// Scripts count on the refusal of `-it` without a terminal, and on its exit code.
-fn check_terminal(request: &RunRequest) -> Result<(), UsageError> {
-    let process = &request.spec.process;
-    let attached =
-        process.interactive && (process.attach.is_empty() || process.attach.iter().any(|s| s == "stdin"));
-    if process.tty && attached && !std::io::stdin().is_terminal() {
-        return Err(UsageError::words("the input device is not a TTY")
-            .hinting("leave out -t where the input is a pipe"));
-    }
-    Ok(())
 }

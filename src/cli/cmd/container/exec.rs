@@ -1,0 +1,88 @@
+//! `exec`: run a command in a container that runs.
+
+use clap::Args;
+
+use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::flags::process;
+use crate::cli::usage::UsageError;
+use crate::cli::{environment, settings, tty};
+use crate::engine::exec::exec;
+use crate::model::detach_keys::DetachKeys;
+use crate::model::exec::ExecRequest;
+use crate::store::Store;
+
+pub(crate) const ENTRY: Entry = Entry::new::<Exec>(
+    &["container exec", "exec"],
+    "[OPTIONS] CONTAINER COMMAND [ARG...]",
+    "Run a command in a running container",
+);
+
+/// Arguments of `exec`.
+#[derive(Args)]
+pub(crate) struct Exec {
+    /// Let the command go on alone
+    #[arg(short, long)]
+    detach: bool,
+    /// Keys that detach the terminal
+    #[arg(long, value_name = "KEYS")]
+    detach_keys: Option<DetachKeys>,
+    /// Environment variable, NAME=VALUE, or NAME to pass it on
+    #[arg(short, long, value_name = "VARIABLE")]
+    env: Vec<String>,
+    /// File with an environment variable on each line
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<String>,
+    /// Keep the standard input open
+    #[arg(short, long)]
+    interactive: bool,
+    /// Give the command all capabilities and no system call filter
+    #[arg(long)]
+    privileged: bool,
+    /// Give the command a terminal
+    #[arg(short, long)]
+    tty: bool,
+    /// User and optionally group, USER[:GROUP], by name or number
+    #[arg(short, long, value_name = "USER")]
+    user: Option<String>,
+    /// Directory to start in
+    #[arg(short, long, value_name = "DIR")]
+    workdir: Option<String>,
+    /// The container, then the command and its arguments
+    #[arg(trailing_var_arg = true, value_name = "CONTAINER COMMAND [ARG]")]
+    words: Vec<String>,
+}
+
+impl Verb for Exec {
+    fn run(self, context: &Context) -> Outcome {
+        let mut words = self.words.into_iter();
+        let (Some(container), args) = (words.next(), words.collect::<Vec<_>>()) else {
+            return Err(too_few(context).into());
+        };
+        if args.is_empty() {
+            return Err(too_few(context).into());
+        }
+        tty::check(self.tty && self.interactive && !self.detach)?;
+        let request = ExecRequest {
+            container,
+            args,
+            env: process::environment(&self.env, &self.env_file)?,
+            user: self.user.filter(|user| !user.is_empty()),
+            workdir: self.workdir.filter(|dir| !dir.is_empty()),
+            privileged: self.privileged,
+            tty: self.tty,
+            interactive: self.interactive,
+            detach: self.detach,
+            detach_keys: settings::detach_keys(self.detach_keys, self.tty && !self.detach, context)?,
+        };
+        let store = Store::open(environment::data_root()?)?;
+        let code = exec(&store, request)?;
+        Ok(u8::try_from(code).unwrap_or(u8::MAX))
+    }
+}
+
+fn too_few(context: &Context) -> UsageError {
+    UsageError::words(format!(
+        "'{}' requires at least 2 arguments: the container and the command",
+        context.command_line()
+    ))
+}

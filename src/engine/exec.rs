@@ -1,0 +1,149 @@
+//! `exec`: a further process in a container that runs.
+//!
+//! It is a child of the command that asks for it and ends with it, unless it was asked to go on alone: then a keeper
+//! waits for it.
+
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::attach::relay::Relay;
+use super::attach::streams::{self, Streams};
+use super::attach::wire::{Order, Report};
+use super::attach::{self, Options, Outcome, Peer, UserTerminal};
+use super::first_process::{self, FirstProcess};
+use super::plan;
+use super::state::ContainerState;
+use crate::error::{Failure, Kind};
+use crate::model::exec::ExecRequest;
+use crate::sandbox::idmap::IdMap;
+use crate::sandbox::join::{self, JoinPlan, Joined};
+use crate::sandbox::keeper;
+use crate::store::{ContainerDir, Store};
+use crate::sys;
+use crate::sys::signal::SignalFd;
+
+/// How long a container may take to start, and how often to look.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// Runs a process in a container to its end, or until the user detaches. Returns the exit code of the command.
+///
+/// The process must have one thread and be outside of the container's user namespace. Errors of kind conflict where
+/// the container does not run.
+pub fn exec(store: &Store, request: ExecRequest) -> Result<i32> {
+    let container = store.find_container(&request.container)?;
+    let first = running(&container)?;
+    let ids = IdMap::of_process(first.pid()).map_err(|_| not_running(&container))?;
+    let plan = plan::joining(container.spec(), ids, &request)?;
+    let done = match request.detach {
+        true => keeper::start_detached(&plan, first.as_fd()).map(|()| 0),
+        false => attend(plan, &first, request),
+    };
+    done.map_err(|error| match first.has_ended() {
+        // Whatever failed, failed because of that.
+        Ok(true) => not_running(&container).into(),
+        _ => error.context(format!("cannot exec in container {}", container.spec().name)),
+    })
+}
+
+/// The first process of `container`, whose state allows another process. One that is just being started is waited for.
+fn running(container: &ContainerDir) -> Result<FirstProcess> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        // In this order: who lets go of the container has written its state before.
+        let locked = container.is_locked()?;
+        let state: ContainerState = container.read_state()?.unwrap_or_default();
+        let refused =
+            |why: &str| Failure::new(Kind::Conflict, format!("Container {} {why}", container.spec().id));
+        if locked && state.paused {
+            return Err(refused("is paused, unpause the container before exec").into());
+        }
+        if locked && state.restarting {
+            return Err(refused("is restarting, wait until the container is running").into());
+        }
+        if let Some(first) = first_process::find(container)? {
+            return Ok(first);
+        }
+        if !locked || state.pid != 0 || Instant::now() > deadline {
+            return Err(not_running(container).into());
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+fn not_running(container: &ContainerDir) -> Failure {
+    Failure::new(Kind::Conflict, format!("Container {} is not running", container.spec().id))
+}
+
+fn attend(mut plan: JoinPlan, first: &FirstProcess, request: ExecRequest) -> Result<i32> {
+    let signals = SignalFd::blocking(&sys::signal::forwardable())?;
+    let terminal = if request.tty { UserTerminal::behind(std::io::stdin().as_fd())? } else { None };
+    plan.process.terminal_size = terminal.as_ref().and_then(UserTerminal::size);
+    let direct = !request.tty;
+    let Streams { ends, mut relays } = streams::direct([direct && request.interactive, direct, direct])?;
+    let [input, output, error] = &ends;
+    let joined = join::spawn(&plan, first.as_fd(), [input.as_fd(), output.as_fd(), error.as_fd()])?;
+    drop(ends);
+    if let Some(master) = &joined.terminal {
+        relays = terminal_relays(master, request.interactive)?;
+    }
+    let options = Options {
+        tty: request.tty,
+        // Those of the keyboard reach a terminal as keys; any other ends the command, and that hangs up.
+        sig_proxy: !request.tty,
+        interactive: request.interactive,
+        detach_keys: request.detach_keys,
+    };
+    let attached = Attached(joined);
+    match attach::attend(&attached, &signals, relays, terminal, options)? {
+        Outcome::Ended(code) => Ok(code),
+        Outcome::Abandoned(signal) => Ok(128 + signal),
+        Outcome::Detached => {
+            if let Some(master) = &attached.0.terminal {
+                keeper::hold_terminal(&plan.name, master.as_fd())?;
+            }
+            Ok(0)
+        }
+    }
+}
+
+/// Between the command's own streams and the terminal of the process.
+fn terminal_relays(master: &OwnedFd, interactive: bool) -> Result<Vec<Relay>> {
+    rustix::io::ioctl_fionbio(master, true)?;
+    let own = |fd: BorrowedFd<'_>| fd.try_clone_to_owned();
+    let mut relays = vec![Relay::output(master.try_clone()?, own(std::io::stdout().as_fd())?)];
+    if interactive {
+        relays.push(Relay::new(own(std::io::stdin().as_fd())?, master.try_clone()?));
+    }
+    Ok(relays)
+}
+
+/// The process as what the command is attached to.
+struct Attached(Joined);
+
+impl Peer for Attached {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.process.pidfd()
+    }
+
+    fn has_started(&self) -> bool {
+        true
+    }
+
+    fn order(&self, order: &Order) {
+        // A process that has ended shows in the next report.
+        match (order, &self.0.terminal) {
+            (Order::Signal(signal), _) => drop(self.0.process.signal(*signal)),
+            (Order::Resize(rows, columns), Some(master)) => {
+                drop(sys::pty::set_rows_and_columns(master.as_fd(), *rows, *columns));
+            }
+            _ => {}
+        }
+    }
+
+    fn report(&self) -> Result<Option<Report>> {
+        Ok(Some(Report::Ended(self.0.process.wait()?.code())))
+    }
+}

@@ -1,0 +1,149 @@
+//! The last steps of a process before it becomes a program of a container: streams, limits, identity, privileges.
+//!
+//! A container's first process takes them, and so does every process that joins it later.
+
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+
+use anyhow::{Context as _, Result};
+use rustix::fs::{Mode, OFlags};
+
+use super::channel::Channel;
+use super::idmap::IdMap;
+use super::plan::{Confinement, Process, SeccompPlan};
+use super::user::User;
+use super::{caps, seccomp};
+use crate::error::{Failure, Kind};
+use crate::sys;
+
+/// Refuses ids that do not exist inside, before the kernel does so with `EINVAL`.
+pub(super) fn check_mapped(user: &User, ids: &IdMap, confinement: &Confinement) -> Result<()> {
+    if confinement.emulate_root {
+        return Ok(());
+    }
+    let missing = if ids.has_uid(user.uid) {
+        user.groups.iter().chain([&user.gid]).find(|gid| !ids.has_gid(**gid))
+    } else {
+        Some(&user.uid)
+    };
+    match missing {
+        None => Ok(()),
+        Some(id) => {
+            Err(Failure::new(Kind::Invalid, format!("id {id} is beyond the account's subordinate ids"))
+                .hint("give the account a longer range in /etc/subuid and /etc/subgid")
+                .into())
+        }
+    }
+}
+
+/// A new terminal of the instance of devpts at `devpts`, owned by `user`: the master side and the other.
+pub(super) fn open_terminal(
+    devpts: BorrowedFd<'_>,
+    user: &User,
+    size: Option<(u16, u16)>,
+) -> Result<(OwnedFd, OwnedFd)> {
+    let (master, slave) = sys::pty::open_pair(devpts).context("opening a terminal")?;
+    if let Some((rows, columns)) = size {
+        sys::pty::set_rows_and_columns(master.as_fd(), rows, columns)?;
+    }
+    // With one id only, the terminal belongs to it already and any other owner is refused.
+    let _ = sys::fs::chown_fd(slave.as_fd(), user.uid, rustix::fs::fstat(&slave)?.st_gid);
+    Ok((master, slave))
+}
+
+/// A session of its own, with the terminal as its controlling one if there is one.
+pub(super) fn attach_streams(terminal: Option<&OwnedFd>, streams: [BorrowedFd<'_>; 3]) -> Result<()> {
+    let fds = match terminal {
+        Some(terminal) => {
+            sys::pty::take_controlling(terminal.as_fd()).context("taking the terminal")?;
+            [terminal.as_fd(); 3]
+        }
+        None => {
+            rustix::process::setsid()?;
+            streams
+        }
+    };
+    // Above 2 first, so that placing one does not overwrite another that is still needed.
+    let high: Vec<OwnedFd> =
+        fds.iter().map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, 3)).collect::<Result<_, _>>()?;
+    for (number, fd) in (0..).zip(&high) {
+        sys::process::place_fd(fd.as_fd(), number)?;
+    }
+    Ok(())
+}
+
+/// The limits of the process.
+pub(super) fn limit_resources(process: &Process) -> Result<()> {
+    for (name, soft, hard) in &process.rlimits {
+        let Some(resource) = sys::rlimit::Resource::by_name(name) else {
+            return Err(Failure::new(Kind::Invalid, format!("`{name}` is not a limit that Linux has")).into());
+        };
+        resource.set(*soft, *hard).map_err(|error| explain_limit(&error, name, *hard))?;
+    }
+    Ok(())
+}
+
+/// Sets the preference of the kernel when memory runs out, by the /proc that this process sees.
+pub(super) fn set_oom_score(process: &Process) -> Result<()> {
+    if let Some(score) = process.oom_score_adj {
+        let fd =
+            rustix::fs::open("/proc/self/oom_score_adj", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+        rustix::io::write(&fd, score.to_string().as_bytes()).with_context(|| {
+            format!("setting oom_score_adj to {score}; an unprivileged user can only raise it")
+        })?;
+    }
+    Ok(())
+}
+
+fn explain_limit(error: &std::io::Error, name: &str, hard: u64) -> Failure {
+    let wanted = if hard == u64::MAX { "unlimited".into() } else { hard.to_string() };
+    Failure::new(Kind::Denied, format!("cannot set ulimit {name} to {wanted}: {error}"))
+        .hint(format!("the account's own hard limit (`ulimit -H`) bounds it; root can raise it in /etc/security/limits.conf ({name})"))
+}
+
+/// In the order that keeps each step permitted: the filter is loaded while CAP_SYS_ADMIN is held, unless
+/// no_new_privs makes that unnecessary, and then as late as possible.
+pub(super) fn give_up_privilege(confinement: &Confinement, user: &User) -> Result<()> {
+    let filter = compile(confinement)?;
+    let load = |filter: &Option<seccomp::Program>| {
+        filter.as_ref().map_or(Ok(()), seccomp::Program::load).context("loading the system call filter")
+    };
+    caps::limit(confinement.caps()).context("limiting capabilities")?;
+    // Docker refuses these calls to everybody but root, and so does the kernel without the emulation.
+    let emulate = confinement.emulate_root && user.uid == 0;
+    if !confinement.no_new_privileges {
+        load(&filter)?;
+        if emulate {
+            // The last step before exec, which settles the capabilities by the bounding set: from here on the
+            // process's own changes of identity would only seem to succeed.
+            return seccomp::root_emulation().load().context("loading the root emulation");
+        }
+    }
+    if !confinement.emulate_root {
+        sys::process::become_user(user.uid, user.gid, Some(&user.groups))
+            .with_context(|| format!("becoming user {}:{}", user.uid, user.gid))?;
+        caps::settle(confinement.caps(), user.uid == 0).context("setting capabilities")?;
+    }
+    if confinement.no_new_privileges {
+        caps::forbid_new()?;
+        load(&filter)?;
+        if emulate {
+            seccomp::root_emulation().load().context("loading the root emulation")?;
+        }
+    }
+    Ok(())
+}
+
+fn compile(confinement: &Confinement) -> Result<Option<seccomp::Program>> {
+    Ok(match &confinement.seccomp {
+        SeccompPlan::Default => Some(seccomp::default_filter(confinement.caps())),
+        SeccompPlan::Unconfined => None,
+        SeccompPlan::Profile(text) => seccomp::from_json(text, confinement.caps())?,
+    })
+}
+
+/// Asks to be killed when the parent ends. After this the process must not change its user any more.
+pub(super) fn die_with_parent(channel: &Channel) -> Result<()> {
+    sys::process::die_with_parent()?;
+    // A parent that was gone before that call sends no signal.
+    channel.check_open()
+}
