@@ -47,6 +47,29 @@ pub(crate) fn ellipsis(text: &str, length: usize) -> String {
     text.chars().take(length.saturating_sub(1)).chain(['…']).collect()
 }
 
+/// How long ago a time in RFC 3339 is, `3 weeks`.
+pub(crate) fn span_since(time: &str) -> String {
+    ago(time).trim_end_matches(" ago").to_owned()
+}
+
+/// `"it's\ta \"text\""`: as Go's `strconv.Quote` writes it.
+pub(crate) fn quote(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            '\n' => quoted.push_str("\\n"),
+            '\t' => quoted.push_str("\\t"),
+            '\r' => quoted.push_str("\\r"),
+            c if u32::from(c) < 0x20 || c == '\x7f' => quoted.push_str(&format!("\\x{:02x}", u32::from(c))),
+            c if c.is_control() => quoted.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,6 +88,11 @@ mod tests {
         let time = "2024-01-02T03:04:05.678Z".parse().unwrap();
         assert_eq!(go_time(time, TimeZone::UTC), "2024-01-02 03:04:05 +0000 UTC");
         assert_eq!(local_time("never"), "");
+    }
+
+    #[test]
+    fn quoted_as_go_does() {
+        assert_eq!(quote("it's\ta \"b\"\\\u{1b}[1m\u{85}ü"), "\"it's\\ta \\\"b\\\"\\\\\\x1b[1m\\u0085ü\"");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 
 use super::namespace::in_child;
 use super::orphan;
+use super::state::ContainerState;
 use crate::error::{Failure, Kind, kind_of};
 use crate::model::container::{ContainerSpec, MountSource};
 use crate::sandbox::identity::Identity;
@@ -78,11 +79,21 @@ pub(super) fn reap(store: &Store, identity: &Identity) -> Result<bool> {
             continue;
         }
         if let Some(container) = container.lock()? {
+            if !is_abandoned(container.spec(), container.read_state()?.as_ref()) {
+                continue;
+            }
             found = true;
             remove(store, container, true, identity)?;
         }
     }
     Ok(found)
+}
+
+/// Whether a container that nobody holds should have removed itself at its end. One that was made and never started has
+/// a state that says so.
+pub(super) fn is_abandoned(spec: &ContainerSpec, state: Option<&ContainerState>) -> bool {
+    let ended = |state: &ContainerState| !state.started.is_empty() || !state.finished.is_empty();
+    spec.auto_remove && state.is_none_or(ended)
 }
 
 fn anonymous_volumes(spec: &ContainerSpec) -> Vec<String> {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
+use super::ps::Pattern;
 use super::record;
 use super::size::size_below;
 use crate::error::{Kind, kind_of, unsupported};
@@ -89,7 +90,7 @@ impl<'a> Filters<'a> {
         let dangling = !self.used.contains(&record.name);
         any("dangling", &|filter| filter.boolean().is_ok_and(|wanted| wanted == dangling))
             && any("driver", &|filter| filter.value == DRIVER)
-            && any("name", &|filter| record.name.contains(&filter.value))
+            && any("name", &|filter| Pattern::new(&filter.value).matches(&record.name))
             && values("label")
                 .iter()
                 .all(|filter| LabelFilter::new(&filter.value, true).holds(Some(&record.labels)))

@@ -73,9 +73,7 @@ impl Lock {
             Err(error) if super::is_gone(&error) => return Ok(false),
             other => other?,
         };
-        let mut question = request(Mode::Exclusive);
-        retry(|| fcntl(&file, FcntlArg::F_OFD_GETLK(&mut question)))?;
-        Ok(question.l_type != libc::F_UNLCK as libc::c_short)
+        is_file_held(file.as_fd())
     }
 
     /// Removes the file and releases the lock; only for an exclusive holder. Those waiting notice and make a new file.
@@ -88,6 +86,13 @@ impl AsFd for Lock {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
+}
+
+/// Whether somebody holds a lock on an open file.
+pub(super) fn is_file_held(file: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut question = request(Mode::Exclusive);
+    retry(|| fcntl(file, FcntlArg::F_OFD_GETLK(&mut question)))?;
+    Ok(question.l_type != libc::F_UNLCK as libc::c_short)
 }
 
 /// Locks an open file without waiting; `false` if a conflicting lock is held.

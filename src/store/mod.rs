@@ -14,6 +14,7 @@ pub mod lock;
 mod log;
 pub mod names;
 pub mod remove;
+mod scan;
 pub mod temp;
 pub mod volumes;
 
@@ -31,6 +32,7 @@ pub use layers::{LayerDraft, LayerLease, LayerSlot, RemovedLayer};
 pub use log::{LogEntry, LogReader, LogWriter};
 pub use names::NameRecord;
 pub use remove::Retired;
+pub use scan::Scanned;
 pub use temp::TempDir;
 pub use volumes::{VolumeRecord, check_volume_name};
 

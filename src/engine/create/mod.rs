@@ -9,7 +9,7 @@ pub(super) use emulator::platform_of;
 use anyhow::Result;
 
 use self::cidfile::CidFile;
-use super::state::now;
+use super::state::{ContainerState, now};
 use super::{demo, namespace};
 use crate::error::{Failure, Kind, kind_of};
 use crate::model::container::{ImageUse, NetworkMode};
@@ -47,7 +47,11 @@ pub(super) struct Created {
 pub fn create(store: &Store, mut request: RunRequest, front: &mut dyn Front) -> Result<String> {
     let made = make(store, &mut request, front)?;
     match super::plan::make(store, &made.container, &made.layers, &made.identity) {
-        Ok(_) => Ok(request.spec.id),
+        Ok(_) => {
+            // Says that it is to be started yet, even if it is to remove itself at its end.
+            made.container.write_state(&ContainerState::default())?;
+            Ok(request.spec.id)
+        }
         Err(error) => {
             super::remove::remove(store, made.container, true, &made.identity)?;
             Err(error)

@@ -7,7 +7,7 @@ use crate::cli::entry::{Context, Entry, Outcome, Verb};
 use crate::cli::listing::{Listing, Row};
 use crate::cli::{environment, human, output, report, settings};
 use crate::engine::namespace;
-use crate::engine::ps::{Listed, Query, list, mount_name, network_name};
+use crate::engine::ps::{ImageNames, Listed, Query, list, mount_name, network_name};
 use crate::model::container::ContainerSpec;
 use crate::model::filter::Filter;
 use crate::store::Store;
@@ -43,7 +43,7 @@ pub(crate) struct Ls {
     /// Those that do not run too
     #[arg(short, long)]
     all: bool,
-    /// Only those for which KEY=VALUE holds: ancestor, before, exited, id, label, name, network, since, status, volume
+    /// Only those for which KEY=VALUE holds: ancestor, before, exited, expose, health, id, is-task, label, name, network, publish, since, status, volume
     #[arg(short, long, value_name = "FILTER")]
     filter: Vec<Filter>,
     /// Print with a Go template, `table TEMPLATE`, or `json`
@@ -77,9 +77,12 @@ impl Verb for Ls {
         let last = usize::try_from(self.last).ok().filter(|last| *last > 0);
         let last = if self.latest { Some(1) } else { last };
         let query = Query { all: self.all, last, filters: self.filter };
+        let mut images = ImageNames::new(&store);
         let rows: Vec<Row> = list(&store, &query, || namespace::identity(&environment::all()))?
             .iter()
-            .map(|c| row(c, self.no_trunc, with_size.then_some(&store)))
+            .map(|c| {
+                row(c, images.shown(c.dir.spec(), self.no_trunc), self.no_trunc, with_size.then_some(&store))
+            })
             .collect();
         let table = if self.size { format!("{TABLE}\t{{{{.Size}}}}") } else { TABLE.to_owned() };
         let quiet = self.quiet.then_some("{{.ID}}");
@@ -102,7 +105,7 @@ impl Ls {
 }
 
 /// `sizes` is where the sizes of images are known, if sizes are wanted.
-fn row(container: &Listed, whole: bool, sizes: Option<&Store>) -> Row {
+fn row(container: &Listed, image: String, whole: bool, sizes: Option<&Store>) -> Row {
     let spec = container.dir.spec();
     let short =
         |text: &str, length: usize| if whole { text.to_owned() } else { human::ellipsis(text, length) };
@@ -111,10 +114,9 @@ fn row(container: &Listed, whole: bool, sizes: Option<&Store>) -> Row {
         mounts.iter().filter(|name| !name.is_empty()).map(|name| short(name, 15)).collect();
     let volumes = mounts.iter().filter(|name| !name.starts_with('/')).count();
     let id = if whole { spec.id.as_str() } else { spec.id.get(..12).unwrap_or(&spec.id) };
-    let image = spec.image.as_ref().map_or_else(String::new, |image| image.name.clone());
     let labels: Vec<String> = spec.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let fields = json!({
-        "ID": id, "Image": image, "Command": format!("\"{}\"", short(&command(spec), 20)),
+        "ID": id, "Image": image, "Command": human::quote(&short(&command(spec), 20)),
         "CreatedAt": human::local_time(&spec.created), "RunningFor": human::ago(&spec.created),
         "Status": status(container), "State": container.status(), "Ports": "", "Names": spec.name,
         "Size": sizes.map_or_else(|| "0B".to_owned(), |store| size(container, store)), "Labels": labels.join(","),
@@ -131,14 +133,29 @@ fn row(container: &Listed, whole: bool, sizes: Option<&Store>) -> Row {
 
 fn command(spec: &ContainerSpec) -> String {
     let words = [&spec.process.entrypoint, &spec.process.command];
-    let words: Vec<&str> = words.into_iter().flatten().flatten().map(String::as_str).collect();
-    words.join(" ").escape_debug().to_string()
+    let mut text = String::new();
+    for word in words.into_iter().flatten().flatten() {
+        match (text.is_empty(), word.contains(' ')) {
+            (true, _) => text.push_str(word),
+            (false, true) => text += &format!(" '{word}'"),
+            (false, false) => text += &format!(" {word}"),
+        }
+    }
+    text
 }
 
-/// docker's words: `Up 5 minutes`, `Exited (0) 2 hours ago`, `Created`.
+/// docker's words: `Up 5 minutes (healthy)`, `Exited (0) 2 hours ago`, `Created`.
 fn status(container: &Listed) -> String {
     match container.status() {
-        "running" => format!("Up {}", human::ago(&container.state.started).trim_end_matches(" ago")),
+        "running" => match container.health() {
+            "none" => format!("Up {}", human::span_since(&container.state.started)),
+            "starting" => format!("Up {} (health: starting)", human::span_since(&container.state.started)),
+            health => format!("Up {} ({health})", human::span_since(&container.state.started)),
+        },
+        "paused" => format!("Up {} (Paused)", human::span_since(&container.state.started)),
+        "restarting" => {
+            format!("Restarting ({}) {}", container.exit_code(), human::ago(container.finished()))
+        }
         "exited" => format!("Exited ({}) {}", container.exit_code(), human::ago(container.finished())),
         _ => "Created".to_owned(),
     }

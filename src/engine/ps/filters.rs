@@ -1,0 +1,195 @@
+//! docker's filters of containers.
+
+use anyhow::Result;
+use regex_lite::Regex;
+
+use super::{Listed, mount_name, network_name};
+use crate::error::{Failure, Kind, invalid, kind_of};
+use crate::model::container::ContainerSpec;
+use crate::model::digest::Digest;
+use crate::model::filter::Filter;
+use crate::model::port;
+use crate::store::Store;
+
+/// Filters with what they refer to looked up.
+pub(super) struct Filters {
+    pairs: Vec<Filter>,
+    /// Time of creation of the containers that `before` and `since` name, in the order of these filters.
+    times: Vec<(bool, String)>,
+    /// IDs of the images that `ancestor` names, and of those built upon them.
+    ancestors: Option<Vec<Digest>>,
+    /// The patterns of `id` and `name`.
+    patterns: Vec<(&'static str, Pattern)>,
+    /// Ports of `expose`.
+    exposed: Vec<String>,
+    /// The values of `is-task`.
+    tasks: Vec<bool>,
+}
+
+const KEYS: [&str; 15] = [
+    "ancestor",
+    "before",
+    "exited",
+    "expose",
+    "health",
+    "id",
+    "is-task",
+    "label",
+    "name",
+    "network",
+    "publish",
+    "since",
+    "status",
+    "volume",
+    "isolation",
+];
+const STATES: [&str; 7] = ["created", "running", "paused", "restarting", "removing", "exited", "dead"];
+const HEALTH: [&str; 4] = ["starting", "healthy", "unhealthy", "none"];
+
+impl Filters {
+    pub(super) fn new(store: &Store, pairs: &[Filter]) -> Result<Self> {
+        let mut filters = Self {
+            pairs: pairs.to_vec(),
+            times: Vec::new(),
+            ancestors: None,
+            patterns: Vec::new(),
+            exposed: Vec::new(),
+            tasks: Vec::new(),
+        };
+        for filter in pairs {
+            filters.prepare(store, filter)?;
+        }
+        Ok(filters)
+    }
+
+    fn prepare(&mut self, store: &Store, filter: &Filter) -> Result<()> {
+        let Filter { key, value } = filter;
+        match key.as_str() {
+            "before" | "since" => {
+                let created = store.find_container(value)?.spec().created.clone();
+                self.times.push((key == "since", created));
+            }
+            "ancestor" => self.add_ancestor(store, value)?,
+            "id" => self.patterns.push(("id", Pattern::new(value))),
+            "name" => self.patterns.push(("name", Pattern::new(value))),
+            "status" => one_of(filter, &STATES)?,
+            "health" => one_of(filter, &HEALTH)?,
+            "is-task" => self.tasks.push(filter.boolean()?),
+            "expose" => self.exposed.extend(port::parse(value).map_err(|_| wrong(filter))?),
+            "publish" => drop(port::parse(value).map_err(|_| wrong(filter))?),
+            "exited" => drop(value.parse::<i32>().map_err(|_| wrong(filter))?),
+            key if !KEYS.contains(&key) => return Err(filter.unknown(&KEYS.join(", ")).into()),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn add_ancestor(&mut self, store: &Store, text: &str) -> Result<()> {
+        let ancestors = self.ancestors.get_or_insert_default();
+        let image = match store.find_image(text) {
+            Err(error) if kind_of(&error) == Kind::NotFound => return Ok(()),
+            other => other?,
+        };
+        let layers = image.config.rootfs.diff_ids;
+        ancestors.push(image.id);
+        // Everything would be built upon an image without layers.
+        if !layers.is_empty() {
+            let built_upon = store.images()?.into_iter().filter(|image| {
+                let its = &image.config.rootfs.diff_ids;
+                its.len() > layers.len() && its.starts_with(&layers)
+            });
+            ancestors.extend(built_upon.map(|image| image.id));
+        }
+        Ok(())
+    }
+
+    /// Whether containers that do not run are asked for.
+    pub(super) fn ask_for_state(&self) -> bool {
+        self.pairs.iter().any(|filter| filter.key == "status" || filter.key == "exited")
+    }
+
+    pub(super) fn accept(&self, container: &Listed) -> bool {
+        let created = &container.spec().created;
+        let in_time = |(since, time): &(bool, String)| if *since { created > time } else { created < time };
+        let image = container.spec().image.as_ref().map(|image| &image.id);
+        let of_ancestor = |ids: &Vec<Digest>| ids.iter().any(|id| Some(id) == image);
+        self.times.iter().all(in_time)
+            && self.ancestors.as_ref().is_none_or(of_ancestor)
+            && KEYS.iter().all(|key| self.accept_key(key, container))
+    }
+
+    fn accept_key(&self, key: &str, container: &Listed) -> bool {
+        let mut values = self
+            .pairs
+            .iter()
+            .filter(|filter| filter.key == key)
+            .map(|filter| filter.value.as_str())
+            .peekable();
+        if values.peek().is_none() {
+            return true;
+        }
+        let spec = container.spec();
+        match key {
+            // Every label must be there, where values of other keys are alternatives.
+            "label" => values.all(|value| has_label(spec, value)),
+            "id" => self.matches("id", &[&spec.id]),
+            "name" => self.matches("name", &[&spec.name, &format!("/{}", spec.name)]),
+            "status" => values.any(|value| container.status() == value),
+            "exited" => values.any(|value| is_exit(container, value)),
+            "health" => values.any(|value| container.health() == value),
+            "expose" => self.exposed.iter().any(|port| spec.exposed_ports.contains(port)),
+            "network" => values.any(|value| network_name(spec) == value),
+            "volume" => values.any(|value| uses_volume(spec, value)),
+            // Nothing is a task of a swarm, no port is published.
+            "is-task" => self.tasks.contains(&false),
+            "publish" => false,
+            "isolation" => values.any(|value| value.is_empty() || value == "default"),
+            _ => true,
+        }
+    }
+
+    fn matches(&self, key: &str, texts: &[&str]) -> bool {
+        let mut patterns = self.patterns.iter().filter(|(of, _)| *of == key);
+        patterns.any(|(_, pattern)| texts.iter().any(|text| pattern.matches(text)))
+    }
+}
+
+/// A text, or an expression that a part of it matches, as docker reads them.
+pub(in crate::engine) struct Pattern {
+    text: String,
+    expression: Option<Regex>,
+}
+
+impl Pattern {
+    /// What is no expression matches only itself.
+    pub(in crate::engine) fn new(text: &str) -> Self {
+        Self { text: text.to_owned(), expression: Regex::new(text).ok() }
+    }
+
+    pub(in crate::engine) fn matches(&self, text: &str) -> bool {
+        self.text == text || self.expression.as_ref().is_some_and(|expression| expression.is_match(text))
+    }
+}
+
+fn wrong(filter: &Filter) -> Failure {
+    invalid(format!("invalid filter '{}={}'", filter.key, filter.value.escape_debug()))
+}
+
+fn one_of(filter: &Filter, words: &[&str]) -> Result<(), Failure> {
+    if words.contains(&filter.value.as_str()) { Ok(()) } else { Err(wrong(filter).hint(words.join(", "))) }
+}
+
+fn is_exit(container: &Listed, code: &str) -> bool {
+    container.status() == "exited" && code.parse() == Ok(container.exit_code())
+}
+
+fn has_label(spec: &ContainerSpec, wanted: &str) -> bool {
+    match wanted.split_once('=') {
+        Some((name, value)) => spec.labels.get(name).is_some_and(|have| have == value),
+        None => spec.labels.contains_key(wanted),
+    }
+}
+
+fn uses_volume(spec: &ContainerSpec, wanted: &str) -> bool {
+    spec.mounts.iter().any(|mount| mount.target == wanted || mount_name(&mount.source) == wanted)
+}

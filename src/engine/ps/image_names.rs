@@ -1,0 +1,66 @@
+//! What a container's image is called in a listing.
+
+use std::collections::HashMap;
+
+use crate::model::container::{ContainerSpec, ImageUse};
+use crate::model::digest::Digest;
+use crate::model::reference::Reference;
+use crate::store::Store;
+
+/// Looks each name up once.
+pub struct ImageNames<'a> {
+    store: &'a Store,
+    known: HashMap<String, Option<Digest>>,
+}
+
+impl<'a> ImageNames<'a> {
+    /// Nothing is looked up yet.
+    pub fn new(store: &'a Store) -> Self {
+        Self { store, known: HashMap::new() }
+    }
+
+    /// The image of a container as it was called when the container was made, or its ID if the name has gone to another
+    /// image since; shortened unless `whole`. Empty where there is no image.
+    pub fn shown(&mut self, spec: &ContainerSpec, whole: bool) -> String {
+        match &spec.image {
+            Some(image) if self.still_means(image) => image.name.clone(),
+            Some(image) if whole => image.id.to_string(),
+            Some(image) => image.id.short().to_owned(),
+            None => String::new(),
+        }
+    }
+
+    fn still_means(&mut self, image: &ImageUse) -> bool {
+        let name = &image.name;
+        if image.id.as_str().starts_with(name.as_str()) || image.id.hex().starts_with(name.as_str()) {
+            return true;
+        }
+        let store = self.store;
+        let look = || store.name(&name.parse::<Reference>().ok()?).ok().flatten().map(|record| record.id);
+        self.known.entry(name.clone()).or_insert_with(look).as_ref() == Some(&image.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::rmi::tests::Fixture;
+
+    #[test]
+    fn a_name_that_moved_on_is_not_shown() {
+        let fixture = Fixture::new();
+        let (a, b) = (fixture.image("a"), fixture.image("b"));
+        fixture.name("x", &a);
+        let using = |name: &str| ContainerSpec {
+            image: Some(ImageUse { id: a.clone(), name: name.into() }),
+            ..ContainerSpec::default()
+        };
+        let shown = |spec: &ContainerSpec, whole| ImageNames::new(&fixture.store).shown(spec, whole);
+        assert_eq!(shown(&using("x"), false), "x");
+        assert_eq!(shown(&using(a.short()), false), a.short());
+        fixture.name("x", &b);
+        assert_eq!(shown(&using("x"), false), a.short());
+        assert_eq!(shown(&using("x:latest"), true), a.to_string());
+        assert_eq!(shown(&ContainerSpec::default(), false), "");
+    }
+}
