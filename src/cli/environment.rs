@@ -38,6 +38,14 @@ pub(crate) fn data_root() -> anyhow::Result<PathBuf> {
     Ok(home()?.join(".local/share/dhow"))
 }
 
+/// Where the user's settings are: `$XDG_CONFIG_HOME` or `~/.config`.
+pub(crate) fn config_home() -> anyhow::Result<PathBuf> {
+    match path("XDG_CONFIG_HOME").filter(|config| config.is_absolute()) {
+        Some(config) => Ok(config),
+        None => Ok(home()?.join(".config")),
+    }
+}
+
 /// The user's home directory: `$HOME`, else what /etc/passwd says.
 pub(crate) fn home() -> anyhow::Result<PathBuf> {
     path("HOME").filter(|home| home.is_absolute()).or_else(home_of_account).ok_or_else(|| {

@@ -1,6 +1,7 @@
 //! Use cases, one verb a file: joins the store, images and the sandbox.
 
 pub mod attach;
+pub mod autostart;
 pub mod commit;
 pub mod container_prune;
 mod control;

@@ -1,7 +1,9 @@
 //! Commands about dhow itself.
 
+pub(crate) mod autostart;
 pub(crate) mod completion;
 pub(crate) mod events;
 pub(crate) mod info;
 pub(crate) mod inspect;
+pub(crate) mod install_autostart;
 pub(crate) mod version;

@@ -1,0 +1,83 @@
+//! A line in the user's crontab, by cron's own program.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result};
+
+use super::{Setup, command_line};
+use crate::error::{Failure, Kind};
+
+/// What marks the line as dhow's.
+const MARK: &str = "# dhow: containers that come back by themselves";
+
+/// Whether there is a crontab program.
+pub(super) fn is_there() -> bool {
+    let asked = Command::new("crontab").arg("-l").stdin(Stdio::null()).output();
+    asked.is_ok()
+}
+
+pub(super) fn install(setup: &Setup) -> Result<Vec<String>> {
+    let line = format!("@reboot {} {MARK}", command_line(setup).replace('%', r"\%"));
+    let text = without(&read()?) + &line + "\n";
+    write(&text)?;
+    Ok(vec![format!("added to your crontab: {line}")])
+}
+
+pub(super) fn undo() -> Result<Vec<String>> {
+    let before = read()?;
+    let after = without(&before);
+    if after == before {
+        return Ok(Vec::new());
+    }
+    write(&after)?;
+    Ok(vec!["removed the line from your crontab".into()])
+}
+
+/// The other lines.
+fn without(crontab: &str) -> String {
+    crontab.lines().filter(|line| !line.ends_with(MARK)).map(|line| format!("{line}\n")).collect()
+}
+
+/// Empty where there is none.
+fn read() -> Result<String> {
+    let output =
+        Command::new("crontab").arg("-l").stdin(Stdio::null()).output().context("cannot run crontab")?;
+    Ok(if output.status.success() {
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    } else {
+        String::new()
+    })
+}
+
+fn write(text: &str) -> Result<()> {
+    let mut child = Command::new("crontab")
+        .arg("-")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("cannot run crontab")?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(text.as_bytes()).context("cannot write the crontab")?;
+    }
+    let output = child.wait_with_output().context("cannot write the crontab")?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(Failure::new(Kind::Other, format!("crontab refused the change: {said}")).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_lines_stay() {
+        let other = "MAILTO=x\n0 5 * * * backup\n";
+        assert_eq!(without(&format!("{other}@reboot 'dhow' system autostart {MARK}\n")), other);
+        assert_eq!(without(other), other);
+        assert_eq!(without(""), "");
+    }
+}
