@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Failure, invalid};
-
 /// A health check (docker's `HealthConfig`). Spans are in nanoseconds; 0 means docker's default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
@@ -67,22 +65,18 @@ impl HealthSpec {
         self
     }
 
-    /// The command to run, if there is a check. `shell` is the image's, for `CMD-SHELL`.
-    pub fn command(&self, shell: Option<&[String]>) -> Result<Option<Test>, Failure> {
-        let (kind, words) = match self.test.split_first() {
-            None => return Ok(None),
-            Some((kind, words)) => (kind.as_str(), words),
-        };
-        match kind {
-            "NONE" => Ok(None),
-            "CMD" if !words.is_empty() => Ok(Some(words.to_vec())),
+    /// The command to run, if there is a check; one of a kind that docker does not know is none. `shell` is the
+    /// image's, for `CMD-SHELL`.
+    pub fn command(&self, shell: Option<&[String]>) -> Option<Test> {
+        let (kind, words) = self.test.split_first()?;
+        match kind.as_str() {
+            "CMD" if !words.is_empty() => Some(words.to_vec()),
             "CMD-SHELL" if words.len() == 1 => {
                 let default = ["/bin/sh".to_owned(), "-c".to_owned()];
                 let shell = shell.filter(|words| !words.is_empty()).unwrap_or(&default);
-                Ok(Some([shell, words].concat()))
+                Some([shell, words].concat())
             }
-            _ => Err(invalid(format!("the health check {:?} is none that docker knows", self.test))
-                .hint("[\"CMD\", PROGRAM, …], [\"CMD-SHELL\", COMMAND] or [\"NONE\"]")),
+            _ => None,
         }
     }
 
@@ -145,7 +139,7 @@ mod tests {
         let image = HealthSpec { interval: 7, retries: 2, ..test(&["CMD", "image"]) };
         let merged = HealthSpec { retries: 5, ..HealthSpec::default() }.or(&image);
         assert_eq!(merged, HealthSpec { retries: 5, ..image.clone() });
-        assert_eq!(HealthSpec::none().or(&image).command(None).unwrap(), None);
+        assert_eq!(HealthSpec::none().or(&image).command(None), None);
         assert_eq!(merged.interval(), Duration::from_nanos(7));
         assert_eq!(HealthSpec::default().timeout(), Duration::from_secs(30));
     }

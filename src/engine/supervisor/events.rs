@@ -29,6 +29,10 @@ pub(super) enum Event {
     Input,
     /// The container has output.
     Output(Stream),
+    /// A health check has output.
+    CheckOutput,
+    /// A health check has ended.
+    CheckEnded,
 }
 
 /// A list of what to wait for.

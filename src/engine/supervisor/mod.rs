@@ -6,6 +6,7 @@
 
 mod clients;
 mod events;
+mod health;
 mod hold;
 mod orders;
 mod run;
@@ -167,7 +168,7 @@ impl Supervision {
             oom_killed: false,
             paused: false,
             error: String::new(),
-            health: None,
+            health: run.checks.as_ref().map(|checks| checks.health().clone()),
             ..std::mem::take(&mut self.state)
         };
         self.container.write_state(&self.state)?;
@@ -223,7 +224,9 @@ impl Supervision {
                 }
                 self.serve_event(event, Some(run))?;
             }
-            run.act_on_time()?;
+            if run.act_on_time(self.state.paused)? {
+                self.note_health(run)?;
+            }
         }
     }
 

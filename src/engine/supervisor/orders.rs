@@ -7,9 +7,11 @@ use anyhow::Result;
 use super::Supervision;
 use super::clients::Id;
 use super::events::Event;
+use super::health::Checks;
 use super::run::{Run, stop_signal};
 use super::streams::{Buffer, Got};
 use crate::engine::attach::wire::{Ending, Order, Report};
+use crate::engine::state::Health;
 use crate::error::{Failure, Kind};
 use crate::model::log::Stream;
 
@@ -34,9 +36,25 @@ impl Supervision {
             }
             (Event::ClientInput(id), Some(run)) => self.copy_input(id, run),
             (Event::Input, Some(run)) => run.streams.flush_input(),
+            (Event::CheckOutput, Some(run)) => run.checks.iter_mut().for_each(Checks::read),
+            (Event::CheckEnded, Some(run)) => {
+                run.checks.as_mut().map_or(Ok(()), Checks::take_result)?;
+                self.note_health(run)?;
+            }
             _ => {}
         }
         Ok(())
+    }
+
+    /// Writes down what the health checks found.
+    pub(super) fn note_health(&mut self, run: &Run) -> Result<()> {
+        let health = run.checks.as_ref().map(|checks| checks.health().clone());
+        let status = |health: &Option<Health>| health.as_ref().map(|health| health.status.clone());
+        if let Some(new) = status(&health).filter(|new| Some(new) != status(&self.state.health).as_ref()) {
+            self.tell(&format!("health_status: {new}"), &[]);
+        }
+        self.state.health = health;
+        self.container.write_state(&self.state)
     }
 
     /// Keeps output, and copies it to whoever is attached.

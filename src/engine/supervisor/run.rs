@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 use super::clients::Clients;
-use super::events::{Event, Watch};
+use super::events::{Event, Watch, earlier};
+use super::health::Checks;
 use super::streams::{Buffer, Got, Streams};
 use crate::engine::attach::wire::Ending;
 use crate::model::container::ContainerSpec;
@@ -33,6 +34,7 @@ pub(super) struct Run {
     began: Instant,
     /// When it is killed, if it was asked to end.
     kill_at: Option<Instant>,
+    pub(super) checks: Option<Checks>,
 }
 
 impl Run {
@@ -44,6 +46,7 @@ impl Run {
         direct: Option<[OwnedFd; 3]>,
     ) -> Result<Self> {
         let process = &container.spec().process;
+        let checks = Checks::new(container.spec(), &plan.ids)?;
         let (ends, streams) = match direct {
             Some(ends) => (ends, Streams::default()),
             None if process.tty => (Streams::none()?, Streams::default()),
@@ -51,7 +54,7 @@ impl Run {
         };
         let mut running = launch(plan, identity, ends.each_ref().map(|end| end.as_fd()), container.as_fd())?;
         let streams = running.terminal.take().map_or(Ok(streams), Streams::terminal)?;
-        Ok(Self { running, streams, began: Instant::now(), kill_at: None })
+        Ok(Self { running, streams, began: Instant::now(), kill_at: None, checks })
     }
 
     /// The first process.
@@ -82,6 +85,9 @@ impl Run {
     /// What is watched for while it runs.
     pub(super) fn watch<'a>(&'a self, watch: &mut Watch<'a>, clients: &'a Clients) {
         watch.read(Event::Ended, self.running.process.pidfd());
+        if let Some(checks) = &self.checks {
+            checks.watch(watch);
+        }
         for (stream, fd) in self.streams.outputs() {
             if !clients.hold_up(stream) {
                 watch.read(Event::Output(stream), fd);
@@ -102,16 +108,20 @@ impl Run {
 
     /// When [`Run::act_on_time`] is to be called at the latest.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.kill_at
+        earlier(self.kill_at, self.checks.as_ref().and_then(Checks::deadline))
     }
 
-    /// Does what is due.
-    pub(super) fn act_on_time(&mut self) -> Result<()> {
+    /// Does what is due; nothing is begun while the container is `held`. Returns whether there is a new result of a
+    /// health check.
+    pub(super) fn act_on_time(&mut self, held: bool) -> Result<bool> {
         if self.kill_at.is_some_and(|at| at <= Instant::now()) {
             self.kill_at = None;
             self.signal(libc::SIGKILL)?;
         }
-        Ok(())
+        match &mut self.checks {
+            Some(checks) => checks.act_on_time(self.running.process.pidfd(), held),
+            None => Ok(false),
+        }
     }
 
     /// Sends a signal to the first process.
@@ -124,7 +134,7 @@ impl Run {
         let timeout = ending.timeout.or(spec.stop_timeout).unwrap_or(DEFAULT_TIMEOUT);
         if let Ok(seconds) = u64::try_from(timeout) {
             let at = Instant::now().checked_add(Duration::from_secs(seconds));
-            self.kill_at = super::events::earlier(self.kill_at, at);
+            self.kill_at = earlier(self.kill_at, at);
         }
         self.signal(ending.signal.unwrap_or_else(|| stop_signal(spec)))
     }
