@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::super::state::Health;
 use super::host::{HostConfig, host_config};
 use super::image::{ConfigInspect, GraphDriver, NO_TIME, layer_trees};
 use super::ps::{self, Listed, mount_name, network_name};
+use crate::engine::state::Health;
 use crate::model::container::{ContainerSpec, MountSource, MountSpec};
 use crate::store::Store;
 
