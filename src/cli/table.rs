@@ -10,8 +10,13 @@ const NARROWEST: usize = 10;
 
 /// Replaces the tabs in `text` by as many blanks as line the columns up.
 pub(crate) fn align(text: &str) -> String {
+    align_from(text, NARROWEST)
+}
+
+/// The same with columns of at least this width.
+pub(crate) fn align_from(text: &str, narrowest: usize) -> String {
     let lines: Vec<Vec<&str>> = text.split('\n').map(|line| line.split('\t').collect()).collect();
-    let widths = widths(&lines);
+    let widths = widths(&lines, narrowest);
     let mut aligned = String::with_capacity(text.len() * 2);
     for (at, (cells, widths)) in lines.iter().zip(&widths).enumerate() {
         if at > 0 {
@@ -27,7 +32,7 @@ pub(crate) fn align(text: &str) -> String {
 }
 
 /// For each line the widths of its columns.
-fn widths(lines: &[Vec<&str>]) -> Vec<Vec<usize>> {
+fn widths(lines: &[Vec<&str>], narrowest: usize) -> Vec<Vec<usize>> {
     let mut widths: Vec<Vec<usize>> = lines.iter().map(|cells| vec![0; cells.len() - 1]).collect();
     let columns = widths.iter().map(Vec::len).max().unwrap_or(0);
     for column in 0..columns {
@@ -35,7 +40,7 @@ fn widths(lines: &[Vec<&str>]) -> Vec<Vec<usize>> {
         while from < lines.len() {
             let run = lines[from..].iter().take_while(|cells| cells.len() > column + 1).count();
             let cells = lines[from..from + run].iter().map(|cells| length(cells[column]) + PADDING);
-            let width = cells.max().unwrap_or(0).max(NARROWEST);
+            let width = cells.max().unwrap_or(0).max(narrowest);
             for line in &mut widths[from..from + run] {
                 line[column] = width;
             }

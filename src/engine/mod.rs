@@ -48,6 +48,7 @@ pub mod stats;
 pub mod stop;
 mod supervisor;
 pub mod tag;
+pub mod top;
 pub mod volumes;
 mod volumes_from;
 pub mod wait;

@@ -61,8 +61,9 @@ fn ticks(stat: &str) -> u64 {
     (14..=17).map(|number| field(stat, number)).fold(0, u64::saturating_add)
 }
 
-/// A field by its number in the manual; the third is the first behind the name in brackets.
-fn field(stat: &str, number: usize) -> u64 {
+/// A field of `/proc/PID/stat` by its number in proc_pid_stat(5); the third is the first behind the name in brackets.
+/// 0 where it is no such number.
+pub fn field(stat: &str, number: usize) -> u64 {
     let rest = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
     let word = number.checked_sub(3).and_then(|index| rest.split_whitespace().nth(index));
     word.and_then(|word| word.parse().ok()).unwrap_or_default()

@@ -1,0 +1,227 @@
+//! The columns of ps(1) that are made here, and which of them its options ask for.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::Table;
+use super::process::Process;
+use crate::error::{Failure, unsupported};
+
+/// Clock ticks in a second, as /proc counts them: a constant of the kernel's interface (`USER_HZ`).
+const TICKS: u64 = 100;
+
+/// A column: its names in ps(1), its title, and what it shows.
+pub(super) struct Column {
+    names: &'static [&'static str],
+    title: &'static str,
+    show: fn(&Process, &Machine) -> String,
+}
+
+const COLUMNS: &[Column] = &[
+    Column { names: &["uid", "euid"], title: "UID", show: |p, _| p.users.1.to_string() },
+    Column { names: &["user", "euser", "uname"], title: "USER", show: |p, m| m.account(p.users.1) },
+    Column { names: &["ruser"], title: "RUSER", show: |p, m| m.account(p.users.0) },
+    Column { names: &["pid"], title: "PID", show: |p, _| p.pid.to_string() },
+    Column { names: &["ppid"], title: "PPID", show: |p, _| p.stat(4).to_string() },
+    Column { names: &["pgid", "pgrp"], title: "PGID", show: |p, _| p.stat(5).to_string() },
+    Column { names: &["sid", "sess", "session"], title: "SID", show: |p, _| p.stat(6).to_string() },
+    Column { names: &["c"], title: "C", show: |p, m| (m.share(p) / 10).to_string() },
+    Column { names: &["pcpu", "%cpu"], title: "%CPU", show: |p, m| tenths(m.share(p)) },
+    Column { names: &["pmem", "%mem"], title: "%MEM", show: |p, m| tenths(m.memory_share(p)) },
+    Column { names: &["vsz", "vsize"], title: "VSZ", show: |p, _| (p.stat(23) / 1024).to_string() },
+    Column { names: &["rss", "rssize"], title: "RSS", show: |p, _| p.resident.to_string() },
+    Column { names: &["ni", "nice"], title: "NI", show: |p, _| nice(p) },
+    Column { names: &["nlwp", "thcount"], title: "NLWP", show: |p, _| p.stat(20).to_string() },
+    Column { names: &["stat", "state", "s"], title: "S", show: |p, _| p.state().to_string() },
+    Column { names: &["stime", "start_time"], title: "STIME", show: |p, m| m.started(p) },
+    Column { names: &["start"], title: "START", show: |p, m| m.started(p) },
+    Column { names: &["tty", "tt", "tname"], title: "TTY", show: |p, _| terminal(p.stat(7)) },
+    Column { names: &["time", "cputime"], title: "TIME", show: |p, _| clock(p.used() / TICKS, true) },
+    Column { names: &["etime"], title: "ELAPSED", show: |p, m| clock(m.age(p) / TICKS, false) },
+    Column { names: &["comm", "ucmd", "ucomm"], title: "COMMAND", show: |p, _| p.name().to_owned() },
+    Column { names: &["args", "command"], title: "COMMAND", show: |p, _| p.command() },
+    Column { names: &["cmd"], title: "CMD", show: |p, _| p.command() },
+];
+
+/// Those of `ps -ef`, whose first is called UID and shows names.
+pub(super) const FULL: [&str; 8] = ["user=UID", "pid", "ppid", "c", "stime", "tty", "time", "cmd"];
+/// Those of `ps aux`.
+const AUX: [&str; 11] =
+    ["user", "pid", "%cpu", "%mem", "vsz", "rss", "tty", "stat=STAT", "start", "time", "args"];
+
+/// The columns that `options` ask for.
+pub(super) fn choose(options: &[String]) -> Result<Vec<&str>, Failure> {
+    let mut chosen: Vec<&str> = Vec::new();
+    let mut words = options.iter().flat_map(|option| option.split_ascii_whitespace());
+    while let Some(word) = words.next() {
+        match word {
+            "-e" | "-A" | "e" | "a" | "x" | "ax" | "-a" | "-w" | "-ww" | "--forest" => {}
+            "-f" | "-ef" | "-fe" | "-Af" => chosen.extend(FULL),
+            "aux" | "-aux" | "u" | "axu" | "auxww" => chosen.extend(AUX),
+            "-o" | "-eo" | "-Ao" | "o" | "axo" | "-axo" => {
+                chosen.extend(words.next().unwrap_or_default().split(','));
+            }
+            word => match word.strip_prefix("-o").or_else(|| word.strip_prefix("-eo")) {
+                Some(list) => chosen.extend(list.split(',')),
+                None => return Err(without_ps(word)),
+            },
+        }
+    }
+    if chosen.is_empty() {
+        chosen.extend(FULL);
+    }
+    chosen.retain(|name| !name.is_empty());
+    match chosen.iter().find(|name| column(name).is_none()) {
+        Some(unknown) => Err(without_ps(unknown)),
+        None => Ok(chosen),
+    }
+}
+
+fn without_ps(word: &str) -> Failure {
+    let message = format!("`{}` is for the host's ps, which is not installed", word.escape_debug());
+    unsupported(message)
+        .hint("dhow itself knows -ef, aux, and -o with the common columns (package procps has ps)")
+}
+
+/// The column called `name`, with the title that may follow an equals sign.
+fn column(name: &str) -> Option<(&'static Column, String)> {
+    let (name, title) = name.split_once('=').map_or((name, None), |(name, title)| (name, Some(title)));
+    let found = COLUMNS.iter().find(|column| column.names.contains(&name))?;
+    Some((found, title.map_or_else(|| found.title.to_owned(), str::to_owned)))
+}
+
+/// The processes `pids` in these columns. One that has ended meanwhile is left out.
+pub(super) fn table(names: &[&str], pids: &[i32]) -> Table {
+    let machine = Machine::read();
+    let (columns, titles): (Vec<_>, Vec<_>) = names.iter().filter_map(|name| column(name)).unzip();
+    let row = |process: Process| columns.iter().map(|column| (column.show)(&process, &machine)).collect();
+    let rows = pids.iter().filter_map(|pid| Process::read(*pid)).map(row).collect();
+    Table { titles, rows }
+}
+
+/// What the columns need beside the process.
+struct Machine {
+    /// Seconds since boot.
+    up: f64,
+    now: Timestamp,
+    zone: TimeZone,
+    /// KiB of memory.
+    memory: u64,
+    accounts: String,
+}
+
+impl Machine {
+    fn read() -> Self {
+        let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        Self {
+            up: text("/proc/uptime").split_whitespace().next().and_then(|up| up.parse().ok()).unwrap_or(0.0),
+            now: Timestamp::now(),
+            zone: TimeZone::system(),
+            memory: crate::engine::info::memory(&text("/proc/meminfo")) / 1024,
+            accounts: text("/etc/passwd"),
+        }
+    }
+
+    /// The name of an account of the host, else its number.
+    fn account(&self, uid: u32) -> String {
+        let number = uid.to_string();
+        let mut fields = self.accounts.lines().map(|line| line.split(':').collect::<Vec<_>>());
+        let found = fields.find(|fields| fields.get(2) == Some(&number.as_str()));
+        found.and_then(|fields| fields.first().map(|name| (*name).to_owned())).unwrap_or(number)
+    }
+
+    /// Clock ticks since it was started.
+    fn age(&self, process: &Process) -> u64 {
+        ((self.up * TICKS as f64) as u64).saturating_sub(process.stat(22))
+    }
+
+    /// Processor time by age, in tenths of a percent.
+    fn share(&self, process: &Process) -> u64 {
+        process.used().saturating_mul(1000).checked_div(self.age(process)).unwrap_or(0)
+    }
+
+    fn memory_share(&self, process: &Process) -> u64 {
+        process.resident.saturating_mul(1000).checked_div(self.memory).unwrap_or(0)
+    }
+
+    /// The time of day for today, the day for this year, else the year.
+    fn started(&self, process: &Process) -> String {
+        let ago = i64::try_from(self.age(process) / TICKS).unwrap_or(0);
+        let at = Timestamp::from_second(self.now.as_second().saturating_sub(ago)).unwrap_or(self.now);
+        let (at, now) = (at.to_zoned(self.zone.clone()), self.now.to_zoned(self.zone.clone()));
+        let format = match (at.year() == now.year(), at.date() == now.date()) {
+            (_, true) => "%H:%M",
+            (true, _) => "%b%d",
+            _ => "%Y",
+        };
+        at.strftime(format).to_string()
+    }
+}
+
+fn tenths(number: u64) -> String {
+    format!("{}.{}", number / 10, number % 10)
+}
+
+/// `stat` shows a negative number as such, which is no unsigned one.
+fn nice(process: &Process) -> String {
+    // 20 less than the priority, for all but real-time processes (proc_pid_stat(5), `priority`).
+    i64::try_from(process.stat(18)).unwrap_or(20).saturating_sub(20).to_string()
+}
+
+/// The name of the terminal with this device number (`devices.txt` of the kernel's documentation).
+fn terminal(number: u64) -> String {
+    let (major, minor) = (number >> 8 & 0xfff, number & 0xff | number >> 12 & 0xf_ff00);
+    match major {
+        136..=143 => format!("pts/{}", (major - 136) * 256 + minor),
+        4 if minor < 64 => format!("tty{minor}"),
+        4 => format!("ttyS{}", minor - 64),
+        _ => "?".into(),
+    }
+}
+
+/// `[days-]hours:minutes:seconds`; the hours may be left out.
+fn clock(seconds: u64, hours: bool) -> String {
+    let (days, hour, minute, second) =
+        (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    match (days, hour) {
+        (1.., _) => format!("{days}-{hour:02}:{minute:02}:{second:02}"),
+        (0, 0) if !hours => format!("{minute:02}:{second:02}"),
+        _ => format!("{hour:02}:{minute:02}:{second:02}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_shown_as_ps_shows_them() {
+        assert_eq!([clock(59, true), clock(59, false)], ["00:00:59", "00:59"]);
+        assert_eq!([clock(3600, false), clock(90_061, true)], ["01:00:00", "1-01:01:01"]);
+        assert_eq!([terminal(0), terminal(0x8803), terminal(0x0441)], ["?", "pts/3", "ttyS1"]);
+        assert_eq!(tenths(1234), "123.4");
+    }
+
+    #[test]
+    fn common_options_are_known() {
+        let choose = |options: &[&str]| {
+            let options: Vec<String> = options.iter().map(|o| (*o).to_owned()).collect();
+            choose(&options).map(|names| names.join(" "))
+        };
+        assert_eq!(choose(&["-ef"]).unwrap(), FULL.join(" "));
+        assert_eq!(choose(&["aux"]).unwrap(), AUX.join(" "));
+        assert_eq!(choose(&["-o", "pid,comm"]).unwrap(), "pid comm");
+        assert_eq!(choose(&["-eo", "pid,args", "-o", "user=WHO"]).unwrap(), "pid args user=WHO");
+        assert_eq!(choose(&["-e"]).unwrap(), FULL.join(" "));
+        assert!(choose(&["-o", "pid,wchan"]).is_err());
+        assert!(choose(&["-Z"]).is_err());
+    }
+
+    #[test]
+    fn this_process_fills_every_column() {
+        let names: Vec<&str> = COLUMNS.iter().map(|column| column.names[0]).collect();
+        let table = table(&names, &[std::process::id().cast_signed(), i32::MAX]);
+        assert_eq!((table.titles.len(), table.rows.len()), (COLUMNS.len(), 1));
+        assert!(table.rows[0].iter().all(|cell| !cell.is_empty()), "{:?}", table.rows[0]);
+    }
+}
