@@ -11,6 +11,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use super::first_process::ticks;
 use super::state::{ContainerState, now};
 use crate::error::{Failure, Kind};
+use crate::sandbox::cgroup::Cgroup;
 use crate::sandbox::processes::{Boundary, inside};
 use crate::store::LockedContainer;
 use crate::sys::process::signal_pidfd;
@@ -29,16 +30,28 @@ pub(super) fn settle(container: &LockedContainer) -> Result<()> {
     }
     let exit_code = if state.pid == 0 { state.exit_code } else { UNKNOWN };
     let finished = if state.pid == 0 { state.finished.clone() } else { now() };
-    kill(&state).with_context(|| format!("ending what is left of container {}", container.spec().name))?;
+    kill(&state)
+        .and_then(|()| empty_cgroup(&state, &container.spec().id))
+        .with_context(|| format!("ending what is left of container {}", container.spec().name))?;
     container.write_state(&ContainerState {
         pid: 0,
         ticks: 0,
+        cgroup: None,
         restarting: false,
         paused: false,
         exit_code,
         finished,
         ..state
     })
+}
+
+/// Ends what is left in its cgroup, and removes that; one of systemd's goes by itself.
+fn empty_cgroup(state: &ContainerState, id: &str) -> Result<()> {
+    let Some(path) = &state.cgroup else { return Ok(()) };
+    match Cgroup::open(path, id)? {
+        Some(cgroup) => cgroup.kill().and_then(|_| cgroup.remove()),
+        None => Ok(()),
+    }
 }
 
 /// Ends the first process, if it is still that, and everything below it.

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::create::{self, Front};
 use super::start::{Attachment, bring_up};
-use super::{plan, remove};
+use super::{placement, plan, remove};
 use crate::model::run::RunRequest;
 use crate::store::Store;
 
@@ -29,8 +29,9 @@ pub fn run(store: &Store, mut request: RunRequest, front: &mut dyn Front) -> Res
             return Err(error);
         }
     };
+    let surroundings = placement::surroundings(front.environment());
     if request.detach {
-        bring_up(store, made.container, plan, made.identity, None)?;
+        bring_up(store, made.container, plan, made.identity, surroundings, None)?;
         return Ok(Ran::Detached(request.spec.id));
     }
     let named = &request.spec.process.attach;
@@ -40,5 +41,5 @@ pub fn run(store: &Store, mut request: RunRequest, front: &mut dyn Front) -> Res
         sig_proxy: request.sig_proxy,
         detach_keys: request.detach_keys,
     };
-    bring_up(store, made.container, plan, made.identity, Some(attachment)).map(Ran::Attached)
+    bring_up(store, made.container, plan, made.identity, surroundings, Some(attachment)).map(Ran::Attached)
 }

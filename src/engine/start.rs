@@ -9,13 +9,14 @@ use super::attach::wire::{self, Report};
 use super::attach::{self, Options, Outcome, UserTerminal};
 use super::control::{Contact, reach};
 use super::supervisor::{self, Attached, Post};
-use super::{create, namespace, plan};
+use super::{create, namespace, placement, plan};
 use crate::error::{Failure, Kind};
 use crate::model::container::ContainerSpec;
 use crate::model::detach_keys::DetachKeys;
 use crate::model::digest::Digest;
 use crate::model::environment::Environment;
 use crate::model::log::Driver;
+use crate::sandbox::cgroup::Surroundings;
 use crate::sandbox::identity::Identity;
 use crate::sandbox::plan::Plan;
 use crate::store::{LockedContainer, Store};
@@ -62,7 +63,8 @@ pub fn start(
         (Contact::Nobody(container), attachment) => {
             let layers = layers(store, container.spec(), &identity)?;
             let plan = plan::make(store, &container, &layers, &identity)?;
-            bring_up(store, *container, plan, identity, attachment)
+            let surroundings = placement::surroundings(environment);
+            bring_up(store, *container, plan, identity, surroundings, attachment)
         }
     }
 }
@@ -86,6 +88,7 @@ pub(super) fn bring_up(
     container: LockedContainer,
     mut plan: Plan,
     identity: Identity,
+    surroundings: Surroundings,
     attachment: Option<Attachment>,
 ) -> Result<i32> {
     let spec = container.spec();
@@ -109,6 +112,7 @@ pub(super) fn bring_up(
         container,
         plan,
         identity: identity.clone(),
+        surroundings,
         attached: ends,
         terminal: spare,
     };

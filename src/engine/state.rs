@@ -2,6 +2,8 @@
 //!
 //! Whether it runs is not told here but by its lock ([`crate::store::ContainerDir::is_locked`]).
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 /// The record, written by the lock's holder alone.
@@ -12,6 +14,9 @@ pub struct ContainerState {
     pub pid: i32,
     /// When that process started, in clock ticks since boot (proc_pid_stat(5), `starttime`).
     pub ticks: u64,
+    /// The directory of its cgroup while it runs, where it has one of its own; for who cleans up after a supervisor that
+    /// was killed.
+    pub cgroup: Option<PathBuf>,
     /// RFC 3339 time of the last start, empty before the first.
     pub started: String,
     /// RFC 3339 time of the last end, empty before the first.

@@ -154,8 +154,7 @@ fn usage(spec: &ContainerSpec, first: i32) -> Result<Usage> {
     if complete {
         return Ok(counted);
     }
-    let boundary = if spec.namespaces.pid_host { Boundary::User } else { Boundary::Pid };
-    let summed = load::of_processes(&inside(first, boundary)?);
+    let summed = load::of_processes(&inside(first, Boundary::User)?);
     Ok(Usage {
         cpu: counted.cpu.or(summed.cpu),
         memory: counted.memory.or(summed.memory),

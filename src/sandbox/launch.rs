@@ -21,22 +21,12 @@ pub struct Running {
     pub user_namespace: OwnedFd,
 }
 
-/// [`launch_in`] the cgroup of the caller.
-pub fn launch(
-    plan: &Plan,
-    identity: &Identity,
-    streams: [BorrowedFd<'_>; 3],
-    lock: BorrowedFd<'_>,
-) -> Result<Running> {
-    launch_in(plan, identity, streams, lock, None)
-}
-
 /// Starts `plan`; `streams` are its standard input, output and error unless it has a terminal. `lock` is a descriptor
 /// of this process that the container must not hold open even for a moment: while it is open the container counts as
 /// supervised. All its processes are in `cgroup`, if there is one.
 ///
 /// The process must have one thread. On failure nothing of the container is left.
-pub fn launch_in(
+pub fn launch(
     plan: &Plan,
     identity: &Identity,
     streams: [BorrowedFd<'_>; 3],

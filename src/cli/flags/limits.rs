@@ -15,32 +15,32 @@ use crate::model::limits::{
 #[derive(Args)]
 pub(crate) struct ChangeableLimits {
     /// Weight of disk access against others, 10 to 1000, or 0 for none
-    #[arg(long, value_name = "WEIGHT", default_value = "0", hide_default_value = true)]
-    blkio_weight: u16,
+    #[arg(long, value_name = "WEIGHT")]
+    blkio_weight: Option<u16>,
     /// Microseconds of a period of the processor scheduler
-    #[arg(long, value_name = "MICROSECONDS", default_value = "0", hide_default_value = true)]
-    cpu_period: u64,
+    #[arg(long, value_name = "MICROSECONDS")]
+    cpu_period: Option<u64>,
     /// Microseconds of processor time in each period
-    #[arg(long, value_name = "MICROSECONDS", default_value = "0", hide_default_value = true)]
-    cpu_quota: i64,
+    #[arg(long, value_name = "MICROSECONDS")]
+    cpu_quota: Option<i64>,
     /// Period of real-time scheduling: control groups of version 2 have none
-    #[arg(long, value_name = "MICROSECONDS", default_value = "0", hide_default_value = true)]
-    cpu_rt_period: i64,
+    #[arg(long, value_name = "MICROSECONDS")]
+    cpu_rt_period: Option<i64>,
     /// Processor time for real-time scheduling: control groups of version 2 have none
-    #[arg(long, value_name = "MICROSECONDS", default_value = "0", hide_default_value = true)]
-    cpu_rt_runtime: i64,
+    #[arg(long, value_name = "MICROSECONDS")]
+    cpu_rt_runtime: Option<i64>,
     /// Weight of processor time against others, 1024 being the usual one
-    #[arg(short, long, value_name = "WEIGHT", default_value = "0", hide_default_value = true)]
-    cpu_shares: i64,
+    #[arg(short, long, value_name = "WEIGHT")]
+    cpu_shares: Option<i64>,
     /// Number of processors, with a fraction
     #[arg(long, value_name = "NUMBER", value_parser = parse_cpus)]
     cpus: Option<u64>,
     /// Processors that may be used, as in 0-2,4
-    #[arg(long, value_name = "LIST", default_value = "", hide_default_value = true)]
-    cpuset_cpus: String,
+    #[arg(long, value_name = "LIST")]
+    cpuset_cpus: Option<String>,
     /// Memory nodes that may be used, as in 0,1
-    #[arg(long, value_name = "LIST", default_value = "", hide_default_value = true)]
-    cpuset_mems: String,
+    #[arg(long, value_name = "LIST")]
+    cpuset_mems: Option<String>,
     /// Memory of the kernel: control groups of version 2 count it with the rest
     #[arg(long, value_name = "SIZE", value_parser = bytes::parse, hide = true)]
     kernel_memory: Option<u64>,
@@ -59,13 +59,24 @@ pub(crate) struct ChangeableLimits {
 }
 
 impl ChangeableLimits {
+    /// Whether one of them was given, if only as nothing.
+    pub(crate) fn is_given(&self) -> bool {
+        let numbers = [self.cpu_quota, self.cpu_rt_period, self.cpu_rt_runtime, self.cpu_shares];
+        let signed = [self.memory_swap, self.pids_limit].iter().chain(&numbers).any(Option::is_some);
+        let sizes = [self.cpu_period, self.cpus, self.kernel_memory, self.memory, self.memory_reservation];
+        let lists = [&self.cpuset_cpus, &self.cpuset_mems].iter().any(|list| list.is_some());
+        signed || lists || sizes.iter().any(Option::is_some) || self.blkio_weight.is_some()
+    }
+
     /// The limits asked for, and what has to be said about those that control groups of version 2 do not have.
     pub(crate) fn into_limits(self) -> Result<(LimitsSpec, Vec<&'static str>), Failure> {
-        if self.cpu_rt_period != 0 || self.cpu_rt_runtime != 0 {
+        let given = |number: Option<i64>| number.is_some_and(|number| number != 0);
+        if given(self.cpu_rt_period) || given(self.cpu_rt_runtime) {
             return Err(unsupported("kernel does not support CPU real-time scheduler"));
         }
-        let cpu_shares = u64::try_from(self.cpu_shares).map_err(|_| {
-            invalid(format!("invalid CPU shares ({}): value must be a positive integer", self.cpu_shares))
+        let shares = self.cpu_shares.unwrap_or_default();
+        let cpu_shares = u64::try_from(shares).map_err(|_| {
+            invalid(format!("invalid CPU shares ({shares}): value must be a positive integer"))
         })?;
         let mut warnings = Vec::new();
         if self.kernel_memory.is_some_and(|size| size > 0) {
@@ -76,13 +87,13 @@ impl ChangeableLimits {
             memory_swap: self.memory_swap.unwrap_or_default(),
             memory_reservation: self.memory_reservation.unwrap_or_default(),
             nano_cpus: self.cpus.unwrap_or_default(),
-            cpu_period: self.cpu_period,
-            cpu_quota: self.cpu_quota,
+            cpu_period: self.cpu_period.unwrap_or_default(),
+            cpu_quota: self.cpu_quota.unwrap_or_default(),
             cpu_shares,
-            cpuset_cpus: self.cpuset_cpus,
-            cpuset_mems: self.cpuset_mems,
+            cpuset_cpus: self.cpuset_cpus.unwrap_or_default(),
+            cpuset_mems: self.cpuset_mems.unwrap_or_default(),
             pids: self.pids_limit.filter(|limit| *limit != 0),
-            blkio_weight: self.blkio_weight,
+            blkio_weight: self.blkio_weight.unwrap_or_default(),
             ..LimitsSpec::default()
         };
         Ok((limits, warnings))
@@ -165,9 +176,6 @@ impl LimitFlags {
         limits.complete();
         for warning in more.iter().chain(&warnings) {
             report::warn(context, warning);
-        }
-        if !limits.is_empty() {
-            report::warn(context, "This version sets no cgroup limits. Limitation discarded.");
         }
         spec.limits = limits;
         spec.cgroup_parent = self.cgroup_parent;

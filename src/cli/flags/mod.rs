@@ -12,6 +12,8 @@ pub(crate) mod process;
 mod security;
 pub(crate) mod table;
 
+pub(crate) use limits::ChangeableLimits;
+
 use clap::Args;
 
 use super::entry::Context;

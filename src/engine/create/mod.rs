@@ -10,7 +10,7 @@ use anyhow::Result;
 
 use self::cidfile::CidFile;
 use super::state::{ContainerState, now};
-use super::{demo, namespace};
+use super::{demo, namespace, placement};
 use crate::error::{Failure, Kind, kind_of};
 use crate::model::container::{ImageUse, NetworkMode};
 use crate::model::digest::Digest;
@@ -70,6 +70,9 @@ pub(super) fn make(store: &Store, request: &mut RunRequest, front: &mut dyn Fron
     }
     super::volumes_from::add(store, &mut request.spec)?;
     complete(request, image.as_ref(), front)?;
+    for warning in placement::check(&request.spec, placement::surroundings(front.environment()))? {
+        front.warn(&warning);
+    }
     let cidfile = request.cidfile.as_deref().map(CidFile::reserve).transpose()?;
     let container = register(store, request, &identity)?;
     if let Some(cidfile) = cidfile {

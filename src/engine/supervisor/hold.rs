@@ -24,8 +24,14 @@ impl Supervision {
     }
 
     /// A command has changed the specification.
-    pub(super) fn reload(&mut self, _run: &mut Run) -> Result<()> {
-        self.container.reload()
+    pub(super) fn reload(&mut self, run: &mut Run) -> Result<()> {
+        self.container.reload()?;
+        run.limit(self.container.spec(), &self.surroundings)?;
+        if self.state.cgroup != run.cgroup_path() {
+            self.state.cgroup = run.cgroup_path();
+            self.container.write_state(&self.state)?;
+        }
+        Ok(())
     }
 
     fn set_paused(&mut self, paused: bool) -> Result<()> {

@@ -22,11 +22,13 @@ use self::events::Watch;
 use self::run::Run;
 use super::attach::wire::{self, Control, Report};
 use super::log::Log;
+use super::placement;
 use super::remove::{self, Namespace};
 use super::state::{ContainerState, now};
 use crate::error::{Failure, Kind};
 use crate::model::event::Event as Happening;
 use crate::model::restart::Backoff;
+use crate::sandbox::cgroup::Surroundings;
 use crate::sandbox::identity::Identity;
 use crate::sandbox::plan::Plan;
 use crate::store::{LockedContainer, Store};
@@ -41,6 +43,8 @@ pub(super) struct Post {
     pub(super) container: LockedContainer,
     pub(super) plan: Plan,
     pub(super) identity: Identity,
+    /// What a cgroup for the container depends on.
+    pub(super) surroundings: Surroundings,
     /// How the command that starts the container is attached.
     pub(super) attached: Attached,
     /// The user's terminal and its settings, put back if the command dies without doing so.
@@ -74,6 +78,7 @@ struct Supervision {
     container: LockedContainer,
     plan: Plan,
     identity: Identity,
+    surroundings: Surroundings,
     state: ContainerState,
     clients: Clients,
     control: Option<Control>,
@@ -100,7 +105,7 @@ struct Intent {
 
 impl Supervision {
     fn new(post: Post, command: wire::Supervisor) -> Result<Self> {
-        let Post { store, container, plan, identity, attached, terminal } = post;
+        let Post { store, container, plan, identity, surroundings, attached, terminal } = post;
         let mut clients = Clients::default();
         let client = clients.add(command);
         client.awaits_start = true;
@@ -124,6 +129,7 @@ impl Supervision {
             container,
             plan,
             identity,
+            surroundings,
             clients,
             control: None,
             signals,
@@ -147,7 +153,13 @@ impl Supervision {
             };
             let ended = self.attend(&mut run).unwrap_or(Ended::Signaled(libc::SIGKILL));
             match self.note_end(run, ended) {
-                Ok(Some(pause)) if self.rest(pause) => self.intent = Intent::default(),
+                Ok(Some(pause)) if self.rest(pause) => {
+                    self.intent = Intent::default();
+                    // A command may have changed what is asked for.
+                    if let Err(error) = self.container.reload() {
+                        return self.give_up(&error);
+                    }
+                }
                 Ok(Some(_) | None) => return self.conclude(),
                 Err(error) => return self.give_up(&error),
             }
@@ -158,11 +170,17 @@ impl Supervision {
         if self.direct.is_none() && self.log.is_none() {
             self.log = Some(Log::open(&self.container)?);
         }
-        let run = Run::begin(&self.plan, &self.identity, &self.container, self.direct.take())
+        let spec = self.container.spec();
+        let cgroup = match placement::needs_cgroup(spec) {
+            true => placement::make(spec, &self.surroundings)?,
+            false => None,
+        };
+        let run = Run::begin(&self.plan, &self.identity, &self.container, self.direct.take(), cgroup)
             .with_context(|| format!("cannot start container {}", self.plan.name))?;
         self.state = ContainerState {
             pid: run.pid(),
             ticks: run.ticks(),
+            cgroup: run.cgroup_path(),
             started: now(),
             restarting: false,
             oom_killed: false,
@@ -248,12 +266,18 @@ impl Supervision {
             log.finish();
         }
         let code = ended.code();
+        let oom_killed = run.leave_cgroup();
+        if oom_killed {
+            self.tell("oom", &[]);
+        }
         let pause = self.pause_before_next(code, run.lasted());
         self.state = ContainerState {
             pid: 0,
             ticks: 0,
+            cgroup: None,
             finished: now(),
             exit_code: code,
+            oom_killed,
             paused: false,
             restarting: pause.is_some(),
             stopped: self.intent.stop,

@@ -146,6 +146,14 @@ impl Supervision {
                 self.intent.again = true;
                 run.map_or(Ok(()), |run| self.end(run, ending))?;
             }
+            (Order::Reload, None) => {
+                // It takes effect with the next start.
+                let report = match self.container.reload() {
+                    Ok(()) => Report::Done,
+                    Err(error) => Report::Failed(Failure::of(&error)),
+                };
+                self.answer(id, &report);
+            }
             (order, Some(run)) => {
                 let report = match self.carry_out(id, order, fds, run) {
                     Ok(report) => report,

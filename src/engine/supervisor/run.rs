@@ -1,6 +1,7 @@
 //! One run of a container, from the start of its first process to its end.
 
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -10,9 +11,11 @@ use super::events::{Event, Watch, earlier};
 use super::health::Checks;
 use super::streams::{Buffer, Got, Streams};
 use crate::engine::attach::wire::Ending;
+use crate::engine::placement;
 use crate::model::container::ContainerSpec;
 use crate::model::log::Stream;
 use crate::model::signal;
+use crate::sandbox::cgroup::{Cgroup, Surroundings};
 use crate::sandbox::identity::Identity;
 use crate::sandbox::launch::{Running, launch};
 use crate::sandbox::pause;
@@ -30,6 +33,8 @@ const MAX_REST: usize = 1024;
 /// A run.
 pub(super) struct Run {
     running: Running,
+    /// Its own cgroup, if it has one.
+    cgroup: Option<Cgroup>,
     pub(super) streams: Streams,
     began: Instant,
     /// When it is killed, if it was asked to end.
@@ -38,12 +43,13 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// Starts the container. `direct` are streams to be passed on; without them it writes to this process.
+    /// Starts the container in `cgroup`. `direct` are streams to be passed on; without them it writes to this process.
     pub(super) fn begin(
         plan: &Plan,
         identity: &Identity,
         container: &LockedContainer,
         direct: Option<[OwnedFd; 3]>,
+        cgroup: Option<Cgroup>,
     ) -> Result<Self> {
         let process = &container.spec().process;
         let checks = Checks::new(container.spec(), &plan.ids)?;
@@ -52,9 +58,17 @@ impl Run {
             None if process.tty => (Streams::none()?, Streams::default()),
             None => Streams::pipes(process.interactive)?,
         };
-        let mut running = launch(plan, identity, ends.each_ref().map(|end| end.as_fd()), container.as_fd())?;
+        let ends = ends.each_ref().map(|end| end.as_fd());
+        let group = cgroup.as_ref().map(AsFd::as_fd);
+        let mut running = match launch(plan, identity, ends, container.as_fd(), group) {
+            Ok(running) => running,
+            Err(error) => {
+                cgroup.map_or(Ok(()), Cgroup::remove)?;
+                return Err(error);
+            }
+        };
         let streams = running.terminal.take().map_or(Ok(streams), Streams::terminal)?;
-        Ok(Self { running, streams, began: Instant::now(), kill_at: None, checks })
+        Ok(Self { running, cgroup, streams, began: Instant::now(), kill_at: None, checks })
     }
 
     /// The first process.
@@ -141,12 +155,47 @@ impl Run {
 
     /// Holds all processes.
     pub(super) fn hold(&self) -> Result<()> {
-        pause::stop(self.pid(), Boundary::User).context("holding the container's processes")
+        match &self.cgroup {
+            Some(cgroup) => cgroup.freeze(true),
+            None => pause::stop(self.pid(), Boundary::User).context("holding the container's processes"),
+        }
     }
 
     /// Lets them go on.
     pub(super) fn let_go_on(&self) -> Result<()> {
-        pause::resume(self.pid(), Boundary::User).context("letting the container's processes go on")
+        match &self.cgroup {
+            Some(cgroup) => cgroup.freeze(false),
+            None => {
+                pause::resume(self.pid(), Boundary::User).context("letting the container's processes go on")
+            }
+        }
+    }
+
+    /// Sets the limits of `spec`. A container that runs without a cgroup, and needs one now, is moved into one.
+    pub(super) fn limit(&mut self, spec: &ContainerSpec, surroundings: &Surroundings) -> Result<()> {
+        match &self.cgroup {
+            Some(cgroup) => cgroup.apply(&spec.limits)?,
+            None if placement::needs_cgroup(spec) => {
+                self.cgroup = placement::make_for(spec, self.pid(), surroundings)?;
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// The directory of its cgroup.
+    pub(super) fn cgroup_path(&self) -> Option<PathBuf> {
+        self.cgroup.as_ref().map(|cgroup| cgroup.path().to_owned())
+    }
+
+    /// Ends whatever is left in its cgroup and removes that. Returns whether one of its processes was killed for want of
+    /// memory.
+    pub(super) fn leave_cgroup(&mut self) -> bool {
+        let Some(cgroup) = self.cgroup.take() else { return false };
+        let killed = cgroup.oom_kills() > 0;
+        // What cannot be ended stays for the next start or removal of the container.
+        let _ = cgroup.kill().and_then(|_| cgroup.remove());
+        killed
     }
 
     /// Reads what is left of its output.

@@ -149,11 +149,23 @@ impl Cgroup {
     /// Moves a process into it. Who is in a login session needs systemd for that.
     pub fn admit(&self, pid: i32, surroundings: &Surroundings) -> Result<()> {
         match group::admit(&self.path, &pid.to_string()) {
+            // It has ended.
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
             Err(error) if error.raw_os_error() == Some(libc::EACCES) => {
                 systemd::admit(&self.path, pid, surroundings)
                     .context("moving a process into the container's cgroup")
             }
             other => other.context("moving a process into the container's cgroup"),
+        }
+    }
+
+    /// Whether process `pid` is in it. One that is gone counts as in it: there is nothing to be done about it.
+    pub fn holds(&self, pid: i32) -> bool {
+        let Some(hierarchy) = Hierarchy::find() else { return false };
+        match hierarchy::cgroup_of(pid) {
+            Ok(Some(cgroup)) => hierarchy.directory(&cgroup).starts_with(&self.path),
+            Ok(None) => true,
+            Err(_) => false,
         }
     }
 

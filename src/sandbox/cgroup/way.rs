@@ -37,9 +37,9 @@ impl Way {
         Ok(Self { surroundings, kind })
     }
 
-    /// Whether there is one.
-    pub fn exists(&self) -> bool {
-        !matches!(self.kind, Kind::None(_))
+    /// Why there is none, and the command that would change it.
+    pub fn why_none(&self) -> Option<&str> {
+        if let Kind::None(reason) = &self.kind { Some(reason) } else { None }
     }
 
     /// What is to be said of `limits` that will not hold: docker's words, with the reason and the remedy behind the last.

@@ -1,0 +1,70 @@
+//! The cgroup of a container: whether it needs one, what of its limits will not hold here, and how it gets it.
+
+use anyhow::{Context as _, Result};
+
+use crate::model::container::ContainerSpec;
+use crate::model::environment::Environment;
+use crate::sandbox::cgroup::{Cgroup, Surroundings, Way, check_machine};
+use crate::sandbox::processes::{Boundary, inside};
+
+/// How often the processes of a container are moved, as they may start others meanwhile.
+const ROUNDS: u32 = 100;
+
+/// What is known of the session. To be asked before this process enters a user namespace.
+pub(super) fn surroundings(environment: &Environment) -> Surroundings {
+    Surroundings {
+        runtime_dir: environment.path("XDG_RUNTIME_DIR"),
+        bus: environment.text("DBUS_SESSION_BUS_ADDRESS").map(str::to_owned),
+        uid: rustix::process::getuid().as_raw(),
+    }
+}
+
+/// Refuses limits that this machine cannot have, and says which ones will not hold.
+pub(super) fn check(spec: &ContainerSpec, surroundings: Surroundings) -> Result<Vec<String>> {
+    if !needs_cgroup(spec) {
+        return Ok(Vec::new());
+    }
+    check_machine(&spec.limits)?;
+    let way = Way::find(&spec.cgroup_parent, surroundings)?;
+    let mut warnings = way.discarded(&spec.limits);
+    if let (Some(reason), true, false) = (way.why_none(), warnings.is_empty(), spec.cgroup_parent.is_empty())
+    {
+        warnings.push(format!(
+            "--cgroup-parent {}: the container has no cgroup of its own ({reason})",
+            spec.cgroup_parent
+        ));
+    }
+    Ok(warnings)
+}
+
+/// Whether the container is to have a cgroup of its own.
+pub(super) fn needs_cgroup(spec: &ContainerSpec) -> bool {
+    !spec.limits.is_empty() || !spec.cgroup_parent.is_empty()
+}
+
+/// The cgroup for a container that is about to start. For its supervisor, which may be moved.
+pub(super) fn make(spec: &ContainerSpec, surroundings: &Surroundings) -> Result<Option<Cgroup>> {
+    let way = Way::find(&spec.cgroup_parent, surroundings.clone())?;
+    way.make(&spec.id, &spec.limits).context("making the container's cgroup")
+}
+
+/// The cgroup for a container that runs without one, whose first process is `first`: all its processes are moved there.
+/// For its supervisor.
+pub(super) fn make_for(
+    spec: &ContainerSpec,
+    first: i32,
+    surroundings: &Surroundings,
+) -> Result<Option<Cgroup>> {
+    let Some(cgroup) = make(spec, surroundings)? else { return Ok(None) };
+    for _ in 0..ROUNDS {
+        let outside: Vec<i32> =
+            inside(first, Boundary::User)?.into_iter().filter(|pid| !cgroup.holds(*pid)).collect();
+        if outside.is_empty() {
+            break;
+        }
+        for pid in outside {
+            cgroup.admit(pid, surroundings)?;
+        }
+    }
+    Ok(Some(cgroup))
+}

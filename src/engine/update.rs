@@ -1,0 +1,111 @@
+//! `update`: changes the limits and the restart policy of a container, whether it runs or not.
+
+use anyhow::{Context as _, Result};
+
+use super::attach::wire::Order;
+use super::control::ask;
+use super::placement;
+use crate::error::{Failure, Kind};
+use crate::model::container::ContainerSpec;
+use crate::model::environment::Environment;
+use crate::model::event::Event;
+use crate::model::limits::LimitsSpec;
+use crate::model::restart::RestartPolicy;
+use crate::store::Store;
+
+/// What is to be different.
+#[derive(Clone, Debug, Default)]
+pub struct Change {
+    /// The limits that are not empty.
+    pub limits: LimitsSpec,
+    /// The restart policy.
+    pub restart: Option<RestartPolicy>,
+}
+
+/// Changes the container that a person means by `text`. Returns what has to be said about limits that do not hold here.
+/// One that runs has them at once, and if it cannot, everything stays as it was.
+pub fn update(store: &Store, text: &str, change: &Change, environment: &Environment) -> Result<Vec<String>> {
+    let container = store.find_container(text)?;
+    let doing = || format!("Cannot update container {}", container.spec().id);
+    change.limits.check_change()?;
+    let asked = ContainerSpec {
+        limits: change.limits.clone(),
+        cgroup_parent: container.spec().cgroup_parent.clone(),
+        ..ContainerSpec::default()
+    };
+    let warnings = match change.limits.is_empty() {
+        true => Vec::new(),
+        false => placement::check(&asked, placement::surroundings(environment))?,
+    };
+    let mut before = ContainerSpec::default();
+    let edit = |spec: &mut ContainerSpec| {
+        before.clone_from(spec);
+        apply(spec, change)
+    };
+    let container = store.edit_container(&container, edit).with_context(doing)?;
+    if let Err(error) = ask(&container, &Order::Reload) {
+        store.edit_container(&container, |spec| {
+            spec.limits = before.limits;
+            spec.restart = before.restart;
+            Ok(())
+        })?;
+        return Err(error.context(doing()));
+    }
+    store.record_event(Event::of_container(container.spec(), "update"));
+    Ok(warnings)
+}
+
+fn apply(spec: &mut ContainerSpec, change: &Change) -> Result<()> {
+    spec.limits = spec.limits.updated(&change.limits)?;
+    if let Some(policy) = change.restart {
+        if spec.auto_remove && policy != RestartPolicy::No {
+            let message = "Restart policy cannot be updated because AutoRemove is enabled for the container";
+            return Err(Failure::new(Kind::Conflict, message).into());
+        }
+        spec.restart = policy;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::new_container_id;
+
+    #[test]
+    fn what_was_changed_is_stored_and_the_rest_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path().join("store")).unwrap();
+        let spec = ContainerSpec {
+            id: new_container_id().unwrap(),
+            name: "web".into(),
+            limits: LimitsSpec { pids: Some(9), ..Default::default() },
+            ..Default::default()
+        };
+        drop(store.create_container(&spec).unwrap());
+        let change = Change {
+            limits: LimitsSpec { memory: 64 << 20, ..Default::default() },
+            restart: Some(RestartPolicy::Always),
+        };
+        let nowhere = Environment::default().with("XDG_RUNTIME_DIR", dir.path());
+        update(&store, "web", &change, &nowhere).unwrap();
+        let spec = store.find_container("web").unwrap().spec().clone();
+        assert_eq!((spec.limits.memory, spec.limits.memory_swap), (64 << 20, 128 << 20));
+        assert_eq!((spec.limits.pids, spec.restart), (Some(9), RestartPolicy::Always));
+        let refused = Change {
+            limits: LimitsSpec { memory: 256 << 20, ..Default::default() },
+            restart: Some(RestartPolicy::No),
+        };
+        let error = update(&store, "web", &refused, &nowhere).unwrap_err();
+        assert!(format!("{error:#}").contains("update the memoryswap at the same time"), "{error:#}");
+        assert_eq!(store.find_container("web").unwrap().spec().restart, RestartPolicy::Always);
+    }
+
+    #[test]
+    fn one_that_removes_itself_is_not_restarted() {
+        let mut spec = ContainerSpec { auto_remove: true, ..Default::default() };
+        let change = Change { restart: Some(RestartPolicy::Always), ..Default::default() };
+        assert!(apply(&mut spec, &change).unwrap_err().to_string().contains("AutoRemove is enabled"));
+        apply(&mut spec, &Change { restart: Some(RestartPolicy::No), ..Default::default() }).unwrap();
+    }
+}
