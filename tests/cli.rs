@@ -96,12 +96,6 @@ each_mode! {
         assert!(dhow.cmd("ps -aq").ok().out().is_empty());
     }
 
-    fn a_limit_that_cannot_be_applied_is_said_once(dhow) {
-        let output = dhow.cmd("run --rm --network none -m 64m --pids-limit -1 --cpus 1.5 dhow.local/demo").output();
-        assert_eq!(output.code, 0, "{}", output.err());
-        assert_eq!(output.err().matches("WARNING").count(), 1, "{}", output.err());
-    }
-
     fn containers_are_listed_and_removed(dhow) {
         dhow.cmd("run --network none --name first -l k=v dhow.local/demo").ok();
         dhow.cmd("run --network none --name second --entrypoint /no/such dhow.local/demo").fails(127, &["/no/such"]);

@@ -13,9 +13,11 @@ use super::attach::streams::{self, Streams};
 use super::attach::wire::{Order, Report};
 use super::attach::{self, Options, Outcome, Peer, UserTerminal};
 use super::first_process::{self, FirstProcess};
+use super::placement;
 use super::plan;
 use super::state::ContainerState;
 use crate::error::{Failure, Kind};
+use crate::model::environment::Environment;
 use crate::model::exec::ExecRequest;
 use crate::sandbox::idmap::IdMap;
 use crate::sandbox::join::{self, JoinPlan, Joined};
@@ -32,11 +34,12 @@ const PAUSE: Duration = Duration::from_millis(2);
 ///
 /// The process must have one thread and be outside of the container's user namespace. Errors of kind conflict where
 /// the container does not run.
-pub fn exec(store: &Store, request: ExecRequest) -> Result<i32> {
+pub fn exec(store: &Store, request: ExecRequest, environment: &Environment) -> Result<i32> {
     let container = store.find_container(&request.container)?;
     let first = running(&container)?;
     let ids = IdMap::of_process(first.pid()).map_err(|_| not_running(&container))?;
-    let plan = plan::joining(container.spec(), ids, &request)?;
+    let mut plan = plan::joining(container.spec(), ids, &request)?;
+    plan.cgroup = placement::membership(container.spec(), first.pid(), placement::surroundings(environment))?;
     let done = match request.detach {
         true => keeper::start_detached(&plan, first.as_fd()).map(|()| 0),
         false => attend(plan, &first, request),

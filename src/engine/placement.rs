@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 
 use crate::model::container::ContainerSpec;
 use crate::model::environment::Environment;
-use crate::sandbox::cgroup::{Cgroup, Surroundings, Way, check_machine};
+use crate::sandbox::cgroup::{Cgroup, Membership, Surroundings, Way, check_machine};
 use crate::sandbox::processes::{Boundary, inside};
 
 /// How often the processes of a container are moved, as they may start others meanwhile.
@@ -46,6 +46,18 @@ pub(super) fn needs_cgroup(spec: &ContainerSpec) -> bool {
 pub(super) fn make(spec: &ContainerSpec, surroundings: &Surroundings) -> Result<Option<Cgroup>> {
     let way = Way::find(&spec.cgroup_parent, surroundings.clone())?;
     way.make(&spec.id, &spec.limits).context("making the container's cgroup")
+}
+
+/// The way into the cgroup of a container that runs, whose first process is `first`; `None` where it has none.
+pub(super) fn membership(
+    spec: &ContainerSpec,
+    first: i32,
+    surroundings: Surroundings,
+) -> Result<Option<Membership>> {
+    if !needs_cgroup(spec) {
+        return Ok(None);
+    }
+    Ok(Cgroup::of(first, &spec.id)?.map(|cgroup| cgroup.membership(surroundings)))
 }
 
 /// The cgroup for a container that runs without one, whose first process is `first`: all its processes are moved there.

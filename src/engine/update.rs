@@ -4,14 +4,15 @@ use anyhow::{Context as _, Result};
 
 use super::attach::wire::Order;
 use super::control::ask;
-use super::placement;
+use super::{first_process, placement};
 use crate::error::{Failure, Kind};
 use crate::model::container::ContainerSpec;
 use crate::model::environment::Environment;
 use crate::model::event::Event;
 use crate::model::limits::LimitsSpec;
 use crate::model::restart::RestartPolicy;
-use crate::store::Store;
+use crate::sandbox::cgroup::{Cgroup, check_machine};
+use crate::store::{ContainerDir, Store};
 
 /// What is to be different.
 #[derive(Clone, Debug, Default)]
@@ -28,15 +29,7 @@ pub fn update(store: &Store, text: &str, change: &Change, environment: &Environm
     let container = store.find_container(text)?;
     let doing = || format!("Cannot update container {}", container.spec().id);
     change.limits.check_change()?;
-    let asked = ContainerSpec {
-        limits: change.limits.clone(),
-        cgroup_parent: container.spec().cgroup_parent.clone(),
-        ..ContainerSpec::default()
-    };
-    let warnings = match change.limits.is_empty() {
-        true => Vec::new(),
-        false => placement::check(&asked, placement::surroundings(environment))?,
-    };
+    check_machine(&change.limits)?;
     let mut before = ContainerSpec::default();
     let edit = |spec: &mut ContainerSpec| {
         before.clone_from(spec);
@@ -52,7 +45,29 @@ pub fn update(store: &Store, text: &str, change: &Change, environment: &Environm
         return Err(error.context(doing()));
     }
     store.record_event(Event::of_container(container.spec(), "update"));
-    Ok(warnings)
+    discarded(&container, &change.limits, environment)
+}
+
+/// What of `limits` does not hold: where the container runs in a cgroup of its own, that knows.
+fn discarded(
+    container: &ContainerDir,
+    limits: &LimitsSpec,
+    environment: &Environment,
+) -> Result<Vec<String>> {
+    if let Some(first) = first_process::find(container)?
+        && let Some(cgroup) = Cgroup::of(first.pid(), &container.spec().id)?
+    {
+        return Ok(cgroup.discarded(limits));
+    }
+    let asked = ContainerSpec {
+        limits: limits.clone(),
+        cgroup_parent: container.spec().cgroup_parent.clone(),
+        ..ContainerSpec::default()
+    };
+    if limits.is_empty() {
+        return Ok(Vec::new());
+    }
+    placement::check(&asked, placement::surroundings(environment))
 }
 
 fn apply(spec: &mut ContainerSpec, change: &Change) -> Result<()> {

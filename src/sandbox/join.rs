@@ -22,6 +22,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::pipe::PipeFlags;
 
+use super::cgroup::Membership;
 use super::channel::{self, Channel, Said};
 use super::confine;
 use super::idmap::IdMap;
@@ -42,6 +43,8 @@ const PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 pub struct JoinPlan {
     /// The container's name.
     pub name: String,
+    /// The container's own cgroup, if it has one.
+    pub cgroup: Option<Membership>,
     /// Which namespaces are the container's own.
     pub unshare: Unshare,
     /// The ids of its user namespace.
@@ -172,6 +175,9 @@ fn usher(plan: &JoinPlan, tools: &Tools) -> Result<Infallible> {
     // /proc/PID/cmdline is for everybody to read, and this process's is the caller's.
     sys::process::set_title(&format!("dhow: {}", plan.name));
     confine::set_oom_score(&plan.process)?;
+    if let Some(cgroup) = &plan.cgroup {
+        cgroup.enter()?;
+    }
     tools.close_others()?;
     sys::process::set_dumpable(false)?;
     sys::namespace::join(tools.container.as_fd(), namespaces(plan.unshare))

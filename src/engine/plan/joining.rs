@@ -21,6 +21,7 @@ pub(in crate::engine) fn joining(
     let variable_of_file = if ids.is_single() { single::variable(&env) } else { None };
     Ok(JoinPlan {
         name: spec.name.clone(),
+        cgroup: None,
         unshare: unshare(spec),
         process: Process {
             args: request.args.clone(),

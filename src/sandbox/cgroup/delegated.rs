@@ -38,7 +38,7 @@ impl Directory {
         let mut best: Option<Self> = None;
         for path in within.take_while(|path| is_ours(path)) {
             let found = Self::look_at(path, path == own);
-            if best.as_ref().is_none_or(|best| found.controllers.count() > best.controllers.count()) {
+            if best.as_ref().is_none_or(|best| found.worth() > best.worth()) {
                 best = Some(found);
             }
         }
@@ -49,6 +49,11 @@ impl Directory {
     pub(super) fn named(hierarchy: &Hierarchy, cgroup: &Path) -> Option<Self> {
         let path = hierarchy.directory(cgroup);
         is_ours(&path).then(|| Self::look_at(&path, path == hierarchy.directory(&hierarchy.own)))
+    }
+
+    /// More controllers are better, and where that is the same one where nobody has to make room.
+    fn worth(&self) -> (u32, bool) {
+        (self.controllers.count(), !self.occupied)
     }
 
     fn look_at(path: &Path, own: bool) -> Self {

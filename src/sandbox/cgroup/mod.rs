@@ -71,6 +71,31 @@ impl Surroundings {
     }
 }
 
+/// The way into a container's cgroup for a process outside.
+#[derive(Clone, Debug)]
+pub struct Membership {
+    path: PathBuf,
+    surroundings: Surroundings,
+}
+
+impl Membership {
+    /// Moves this process there.
+    pub fn enter(&self) -> Result<()> {
+        admit(&self.path, 0, &self.surroundings)
+    }
+}
+
+/// Moves a process, or with 0 this one, into a cgroup. Who is in a login session needs systemd for that.
+fn admit(path: &Path, pid: i32, surroundings: &Surroundings) -> Result<()> {
+    match group::admit(path, &pid.to_string()) {
+        // It has ended.
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
+        Err(error) if error.raw_os_error() == Some(libc::EACCES) => systemd::admit(path, pid, surroundings),
+        other => Ok(other?),
+    }
+    .context("moving a process into the container's cgroup")
+}
+
 /// The cgroup of a container.
 #[derive(Debug)]
 pub struct Cgroup {
@@ -146,17 +171,20 @@ impl Cgroup {
         Ok(())
     }
 
-    /// Moves a process into it. Who is in a login session needs systemd for that.
+    /// docker's sentences about those of `limits` that cannot hold in it.
+    pub fn discarded(&self, limits: &LimitsSpec) -> Vec<String> {
+        let had = Controllers::read(&self.path.join("cgroup.controllers"));
+        settings::discarded(limits, had, |file| self.path.join(file).exists())
+    }
+
+    /// Moves a process into it.
     pub fn admit(&self, pid: i32, surroundings: &Surroundings) -> Result<()> {
-        match group::admit(&self.path, &pid.to_string()) {
-            // It has ended.
-            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
-            Err(error) if error.raw_os_error() == Some(libc::EACCES) => {
-                systemd::admit(&self.path, pid, surroundings)
-                    .context("moving a process into the container's cgroup")
-            }
-            other => other.context("moving a process into the container's cgroup"),
-        }
+        admit(&self.path, pid, surroundings)
+    }
+
+    /// What a process needs to enter it by itself.
+    pub fn membership(&self, surroundings: Surroundings) -> Membership {
+        Membership { path: self.path.clone(), surroundings }
     }
 
     /// Whether process `pid` is in it. One that is gone counts as in it: there is nothing to be done about it.

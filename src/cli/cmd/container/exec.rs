@@ -75,7 +75,7 @@ impl Verb for Exec {
             detach_keys: settings::detach_keys(self.detach_keys, self.tty && !self.detach, context)?,
         };
         let store = Store::open(environment::data_root()?)?;
-        let code = exec(&store, request)?;
+        let code = exec(&store, request, &environment::all())?;
         Ok(u8::try_from(code).unwrap_or(u8::MAX))
     }
 }
