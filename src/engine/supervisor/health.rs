@@ -16,6 +16,7 @@ use crate::error::Failure;
 use crate::model::container::ContainerSpec;
 use crate::model::exec::ExecRequest;
 use crate::model::health::HealthSpec;
+use crate::sandbox::cgroup::{Cgroup, Surroundings};
 use crate::sandbox::idmap::IdMap;
 use crate::sandbox::join::{self, JoinPlan};
 use crate::sys::process::Child;
@@ -57,6 +58,12 @@ impl Checks {
             Self { spec: spec.health.clone(), plan, began, next: began, under_way: None, health };
         checks.schedule();
         Ok(Some(checks))
+    }
+
+    /// Has them made in the container's own cgroup.
+    pub(super) fn enter(&mut self, cgroup: &Cgroup) {
+        // The supervisor is where it may move processes there without help.
+        self.plan.cgroup = Some(cgroup.membership(Surroundings::default()));
     }
 
     /// What they found so far.

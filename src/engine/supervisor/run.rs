@@ -51,24 +51,39 @@ impl Run {
         direct: Option<[OwnedFd; 3]>,
         cgroup: Option<Cgroup>,
     ) -> Result<Self> {
+        match Self::launch(plan, identity, container, direct, cgroup.as_ref()) {
+            Ok((running, streams, checks)) => {
+                Ok(Self { running, cgroup, streams, began: Instant::now(), kill_at: None, checks })
+            }
+            Err(error) => {
+                // The failure is what counts; an empty directory may stay.
+                let _ = cgroup.map(Cgroup::remove);
+                Err(error)
+            }
+        }
+    }
+
+    fn launch(
+        plan: &Plan,
+        identity: &Identity,
+        container: &LockedContainer,
+        direct: Option<[OwnedFd; 3]>,
+        cgroup: Option<&Cgroup>,
+    ) -> Result<(Running, Streams, Option<Checks>)> {
         let process = &container.spec().process;
-        let checks = Checks::new(container.spec(), &plan.ids)?;
+        let mut checks = Checks::new(container.spec(), &plan.ids)?;
+        if let (Some(checks), Some(cgroup)) = (&mut checks, cgroup) {
+            checks.enter(cgroup);
+        }
         let (ends, streams) = match direct {
             Some(ends) => (ends, Streams::default()),
             None if process.tty => (Streams::none()?, Streams::default()),
             None => Streams::pipes(process.interactive)?,
         };
         let ends = ends.each_ref().map(|end| end.as_fd());
-        let group = cgroup.as_ref().map(AsFd::as_fd);
-        let mut running = match launch(plan, identity, ends, container.as_fd(), group) {
-            Ok(running) => running,
-            Err(error) => {
-                cgroup.map_or(Ok(()), Cgroup::remove)?;
-                return Err(error);
-            }
-        };
+        let mut running = launch(plan, identity, ends, container.as_fd(), cgroup.map(AsFd::as_fd))?;
         let streams = running.terminal.take().map_or(Ok(streams), Streams::terminal)?;
-        Ok(Self { running, cgroup, streams, began: Instant::now(), kill_at: None, checks })
+        Ok((running, streams, checks))
     }
 
     /// The first process.
@@ -177,6 +192,9 @@ impl Run {
             Some(cgroup) => cgroup.apply(&spec.limits)?,
             None if placement::needs_cgroup(spec) => {
                 self.cgroup = placement::make_for(spec, self.pid(), surroundings)?;
+                if let (Some(checks), Some(cgroup)) = (&mut self.checks, &self.cgroup) {
+                    checks.enter(cgroup);
+                }
             }
             None => {}
         }
