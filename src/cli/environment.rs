@@ -46,6 +46,11 @@ pub(crate) fn config_home() -> anyhow::Result<PathBuf> {
     }
 }
 
+/// The working directory.
+pub(crate) fn working_dir() -> anyhow::Result<PathBuf> {
+    std::env::current_dir().context("cannot find the working directory")
+}
+
 /// The user's home directory: `$HOME`, else what /etc/passwd says.
 pub(crate) fn home() -> anyhow::Result<PathBuf> {
     path("HOME").filter(|home| home.is_absolute()).or_else(home_of_account).ok_or_else(|| {

@@ -42,7 +42,7 @@ impl Export {
         let mut packer = Packer::new(out, Meaning::Kept);
         packer
             .below(&root)
-            .and_then(|()| packer.finish())
+            .and_then(|()| packer.finish().map(drop))
             .with_context(|| format!("cannot export container {}", self.name))
     }
 

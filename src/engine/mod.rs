@@ -5,6 +5,7 @@ pub mod autostart;
 pub mod commit;
 pub mod container_prune;
 mod control;
+pub mod copy;
 pub mod create;
 pub mod demo;
 pub mod diff;

@@ -1,17 +1,23 @@
 //! A container's file system seen from outside: what it is made of, and how to get there.
 
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
+use super::control::{Contact, reach};
 use super::first_process::{self, FirstProcess};
 use super::plan::visit::{Visit, layout};
-use crate::error::{not_found, unsupported};
+use crate::error::{Failure, Kind, not_found, unsupported};
 use crate::model::container::ContainerSpec;
 use crate::model::digest::Digest;
 use crate::sandbox::identity::Identity;
-use crate::sandbox::visit::{self, Place};
-use crate::store::{ContainerDir, Image, Store};
+use crate::sandbox::visit::{self, Flow, Inside, Place, Visitor};
+use crate::store::{ContainerDir, Image, LockedContainer, Store};
+
+/// How long a container may be about to run, and how often to look.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// The image of a container; an error where a directory takes its place or it is gone.
 pub(super) fn image(store: &Store, spec: &ContainerSpec, doing: &str) -> Result<Image> {
@@ -32,12 +38,9 @@ pub(super) struct View<'a> {
     store: &'a Store,
     identity: &'a Identity,
     container: ContainerDir,
-    state: State,
-}
-
-enum State {
-    Running(FirstProcess),
-    Stopped,
+    running: Option<FirstProcess>,
+    /// Where the visit writes and nothing runs.
+    _held: Option<Box<LockedContainer>>,
 }
 
 impl<'a> View<'a> {
@@ -47,8 +50,39 @@ impl<'a> View<'a> {
         container: ContainerDir,
         identity: &'a Identity,
     ) -> Result<Self> {
-        let state = first_process::find(&container)?.map_or(State::Stopped, State::Running);
-        Ok(Self { store, identity, container, state })
+        let running = first_process::find(&container)?;
+        Ok(Self { store, identity, container, running, _held: None })
+    }
+
+    /// A view for writing. A container that does not run is held as long as the view lives, so that nobody starts it
+    /// meanwhile: two mounts of one writable layer would spoil it.
+    pub(super) fn for_writing(
+        store: &'a Store,
+        container: ContainerDir,
+        identity: &'a Identity,
+    ) -> Result<Self> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Contact::Nobody(locked) = reach(container.clone())? {
+                let container = (**locked).clone();
+                return Ok(Self { store, identity, container, running: None, _held: Some(locked) });
+            }
+            if let Some(process) = first_process::find(&container)? {
+                return Ok(Self { store, identity, container, running: Some(process), _held: None });
+            }
+            if Instant::now() > deadline {
+                let name = &container.spec().name;
+                let message = format!("container {name} is being started, or waits to be started again");
+                return Err(Failure::new(Kind::InUse, message).hint("stop it, or try again").into());
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// Sends a visitor, who does `work` there (see [`visit::visit`]).
+    pub(super) fn visit(&self, flow: Flow, work: impl FnOnce(Inside<'_>) -> Result<()>) -> Result<Visitor> {
+        let kind = if flow == Flow::In { Visit::Write } else { Visit::Read };
+        self.at(kind, |place| visit::visit(place, flow, work))
     }
 
     /// Its own files without what is mounted in it, as the root of a tree that nobody else sees.
@@ -58,20 +92,16 @@ impl<'a> View<'a> {
 
     fn at<T>(&self, kind: Visit, action: impl FnOnce(Place<'_>) -> Result<T>) -> Result<T> {
         let name = &self.container.spec().name;
-        let layout = match &self.state {
-            State::Running(process) => {
-                return action(Place::Running(process.as_fd()))
-                    .with_context(|| format!("cannot enter container {name}"));
-            }
-            State::Stopped => {
-                let spec = self.container.spec();
-                let layers = match &spec.image {
-                    Some(_) => image(self.store, spec, "look into")?.config.rootfs.diff_ids,
-                    None => Vec::new(),
-                };
-                layout(self.store, &self.container, &layers, self.identity, kind)?
-            }
+        if let Some(process) = &self.running {
+            return action(Place::Running(process.as_fd()))
+                .with_context(|| format!("cannot enter container {name}"));
+        }
+        let spec = self.container.spec();
+        let layers = match &spec.image {
+            Some(_) => image(self.store, spec, "look into")?.config.rootfs.diff_ids,
+            None => Vec::new(),
         };
+        let layout = layout(self.store, &self.container, &layers, self.identity, kind)?;
         action(Place::Stopped(&layout, self.identity))
             .with_context(|| format!("cannot mount the file system of container {name}"))
     }

@@ -3,6 +3,7 @@
 pub mod bytes;
 pub mod change;
 pub mod container;
+pub mod copy;
 pub mod csv;
 pub mod detach_keys;
 pub mod device;

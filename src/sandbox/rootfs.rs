@@ -75,16 +75,15 @@ pub(super) fn build(plan: &Plan, prepared: Prepared) -> Result<OwnedFd> {
     let builder = put_together(&plan.root, &plan.mounts, prepared)?;
     builder.set_sysctls(&plan.sysctls)?;
     builder.hide(&plan.masked, &plan.read_only)?;
-    if plan.root.read_only {
-        sys::mount::set_attributes(builder.root.as_fd(), Attr::MOUNT_ATTR_RDONLY, 0, false)
-            .context("making the root file system read-only")?;
-    }
+    builder.close(&plan.root)?;
     Ok(builder.root)
 }
 
-/// The root with its mounts alone, writable, for a visit to a container that does not run.
+/// The root with its mounts alone, for a visit to a container that does not run.
 pub(super) fn assemble(root: &Root, mounts: &[Mount], prepared: Prepared) -> Result<OwnedFd> {
-    Ok(put_together(root, mounts, prepared)?.root)
+    let builder = put_together(root, mounts, prepared)?;
+    builder.close(root)?;
+    Ok(builder.root)
 }
 
 fn put_together(root: &Root, mounts: &[Mount], mut prepared: Prepared) -> Result<Builder> {
@@ -317,6 +316,15 @@ impl Builder {
             sys::fs::open_in_root(self.root.as_fd(), Path::new("dev/null"), OFlags::PATH, Mode::empty())?;
         let tree = sys::mount::clone_tree(null.as_fd(), false)?;
         Ok(sys::mount::attach(tree.as_fd(), target.as_fd())?)
+    }
+
+    /// Makes the root read-only where that was asked for; what is mounted in it is not concerned.
+    fn close(&self, root: &Root) -> Result<()> {
+        if root.read_only {
+            sys::mount::set_attributes(self.root.as_fd(), Attr::MOUNT_ATTR_RDONLY, 0, false)
+                .context("making the root file system read-only")?;
+        }
+        Ok(())
     }
 
     fn existing(&self, path: &str) -> Result<Option<OwnedFd>> {

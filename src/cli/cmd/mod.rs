@@ -12,6 +12,7 @@ use super::entry::Entry;
 pub(crate) const ENTRIES: &[Entry] = &[
     container::attach::ENTRY,
     container::commit::ENTRY,
+    container::cp::ENTRY,
     container::create::ENTRY,
     container::diff::ENTRY,
     container::exec::ENTRY,
@@ -77,7 +78,6 @@ pub(crate) const ABSENT: &[&str] = &[
     "compose",
     "config",
     "context",
-    "cp",
     "manifest",
     "network",
     "node",
@@ -89,7 +89,6 @@ pub(crate) const ABSENT: &[&str] = &[
     "stack",
     "swarm",
     "trust",
-    "container cp",
     "image build",
     "image push",
     "volume update",

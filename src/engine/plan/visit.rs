@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::wanted;
 use crate::model::digest::Digest;
 use crate::sandbox::identity::Identity;
-use crate::sandbox::plan::{MountKind, Overlay, Root, RootSource};
+use crate::sandbox::plan::{MountKind, Overlay, RootSource};
 use crate::sandbox::visit::Layout;
 use crate::store::{ContainerDir, Store};
 
@@ -14,6 +14,10 @@ use crate::store::{ContainerDir, Store};
 pub(in crate::engine) enum Visit {
     /// Its own files alone, which it leaves as they are.
     Bare,
+    /// With its volumes and bind mounts, and without changing anything of its own.
+    Read,
+    /// With its volumes and bind mounts, where it may be written to. The caller holds the container.
+    Write,
 }
 
 /// The layout for a visit. `layers` are those of the image, lowest first.
@@ -25,9 +29,12 @@ pub(in crate::engine) fn layout(
     visit: Visit,
 ) -> Result<Layout> {
     let spec = container.spec();
-    let mut root = Root { read_only: false, ..super::root(store, container, layers) };
+    let mut root = super::root(store, container, layers);
     let mut scratch = None;
-    if visit == Visit::Bare
+    if let RootSource::Overlay(overlay) = &mut root.source {
+        overlay.volatile = false;
+    }
+    if visit != Visit::Write
         && let RootSource::Overlay(overlay) = &mut root.source
     {
         // Its writable layer lies below another one, in memory, and so stays as it is, whoever starts it.

@@ -3,6 +3,7 @@
 //! [`look`] describes a file as a member of an archive, [`pack`] writes a tree of them, [`extract`] makes one from a
 //! stream that nobody vouches for.
 
+pub mod extract;
 pub mod look;
 pub mod pack;
 

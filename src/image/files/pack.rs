@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use rustix::fs::Dir;
 
 use super::look::{Found, Meaning, directory, look, read_content};
-use crate::image::tar::write::{END, header, padding};
+use crate::image::tar::write::{END, header, padding, plain_length};
 use crate::image::tar::{Kind, Member};
 
 /// Directories nested deeper than this are refused: each level holds a descriptor.
@@ -21,12 +21,13 @@ pub struct Packer<'a> {
     meaning: Meaning,
     /// The first name of what has several, by device and inode.
     links: HashMap<(u64, u64), Vec<u8>>,
+    bytes: u64,
 }
 
 impl<'a> Packer<'a> {
     /// A stream of members to `out`.
     pub fn new(out: &'a mut dyn Write, meaning: Meaning) -> Self {
-        Self { out, meaning, links: HashMap::new() }
+        Self { out, meaning, links: HashMap::new(), bytes: 0 }
     }
 
     /// Writes `name` in `dir`, with all below it if it is a directory, under the name `path`. `false` where it is
@@ -46,10 +47,16 @@ impl<'a> Packer<'a> {
         self.content_of(dir, b"", 0)
     }
 
-    /// Writes the end of the archive.
-    pub fn finish(self) -> Result<()> {
+    /// Writes the end of the archive. Returns how many bytes it has, not counting what goes beyond a header for each.
+    pub fn finish(self) -> Result<u64> {
         self.out.write_all(&END)?;
-        Ok(self.out.flush()?)
+        self.out.flush()?;
+        Ok(self.bytes + END.len() as u64)
+    }
+
+    fn head(&mut self, member: &Member) -> Result<()> {
+        self.bytes += plain_length(member);
+        Ok(self.out.write_all(&header(member))?)
     }
 
     fn entry_at(&mut self, dir: BorrowedFd<'_>, name: &CStr, path: &[u8], depth: usize) -> Result<bool> {
@@ -65,7 +72,7 @@ impl<'a> Packer<'a> {
         let mut member = Member { path: path.to_vec(), ..found.member };
         if let Some(dir) = &found.dir {
             member.path.push(b'/');
-            self.out.write_all(&header(&member))?;
+            self.head(&member)?;
             return self.content_of(dir, path, depth);
         }
         if let Some(first) = found.linked.and_then(|linked| self.links.get(&linked)) {
@@ -77,10 +84,10 @@ impl<'a> Packer<'a> {
                 xattrs: Vec::new(),
                 ..member
             };
-            return Ok(self.out.write_all(&header(&member))?);
+            return self.head(&member);
         }
         self.links.extend(found.linked.map(|linked| (linked, path.to_vec())));
-        self.out.write_all(&header(&member))?;
+        self.head(&member)?;
         if let Some(content) = &found.content {
             read_content(content, &member, |_, part| Ok(self.out.write_all(part)?)).with_context(doing)?;
             self.out.write_all(padding(member.size))?;

@@ -13,6 +13,11 @@ pub fn padding(size: u64) -> &'static [u8] {
     &END[..(size.wrapping_neg() % BLOCK) as usize]
 }
 
+/// Bytes that `member` takes with a header of one block.
+pub fn plain_length(member: &Member) -> u64 {
+    member.size.div_ceil(BLOCK).saturating_add(1).saturating_mul(BLOCK)
+}
+
 /// All that comes before the content of `member`: extended headers, header, and the map of a sparse file.
 /// `member.size` bytes of content and their [`padding`] are to follow.
 pub fn header(member: &Member) -> Vec<u8> {

@@ -2,6 +2,7 @@
 
 pub(crate) mod attach;
 pub(crate) mod commit;
+pub(crate) mod cp;
 pub(crate) mod create;
 pub(crate) mod diff;
 pub(crate) mod exec;

@@ -1,0 +1,93 @@
+//! `cp`: files into a container, or out of one.
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal as _, Write as _};
+
+use clap::Args;
+
+use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::usage::UsageError;
+use crate::cli::{environment, human, output, report};
+use crate::engine::copy::{CopyOptions, copy_from, copy_into};
+use crate::engine::namespace;
+use crate::model::copy::{Copy, Outside, PathArg};
+use crate::store::Store;
+
+pub(crate) const ENTRY: Entry = Entry::new::<Cp>(
+    &["container cp", "cp"],
+    "[OPTIONS] CONTAINER:SRC_PATH DEST_PATH|- or SRC_PATH|- CONTAINER:DEST_PATH",
+    "Copy files into a container, or out of one; - is a tar archive on standard input or output",
+);
+
+/// Arguments of `cp`.
+#[derive(Args)]
+pub(crate) struct Cp {
+    /// Keep the owners of what is copied into a container, which is root's otherwise
+    #[arg(short, long)]
+    archive: bool,
+    /// Follow a symbolic link in SRC_PATH
+    #[arg(short = 'L', long)]
+    follow_link: bool,
+    /// Do not say what was copied; that is the case without a terminal anyway
+    #[arg(short, long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    quiet: Option<bool>,
+    /// CONTAINER:PATH, a path of the host, or -
+    #[arg(required = true, value_name = "SRC_PATH")]
+    source: OsString,
+    /// The same; one of both is in a container
+    #[arg(required = true, value_name = "DEST_PATH")]
+    target: OsString,
+}
+
+impl Verb for Cp {
+    fn run(self, context: &Context) -> Outcome {
+        let copy = Copy::parse(&self.source, &self.target, &environment::working_dir()?)?;
+        let options = CopyOptions { archive: self.archive, follow: self.follow_link };
+        let store = Store::open(environment::data_root()?)?;
+        let identity = namespace::identity(&environment::all());
+        let (copied, target) = match &copy {
+            Copy::From { container, source, target } => {
+                if *target == Outside::Stream && output::is_terminal() {
+                    return Err(UsageError::words("refusing to write an archive to a terminal")
+                        .hinting("redirect standard output")
+                        .into());
+                }
+                let mut out = output::stdout();
+                let copied = copy_from(&store, &identity, container, source, target, options, &mut out)?;
+                out.flush()?;
+                (copied, shown(target))
+            }
+            Copy::Into { container, source, target } => {
+                if *source == Outside::Stream && io::stdin().is_terminal() {
+                    return Err(UsageError::words("refusing to read an archive from a terminal")
+                        .hinting("redirect standard input")
+                        .into());
+                }
+                let mut stdin = io::stdin();
+                let copied = copy_into(&store, &identity, container, source, target, options, &mut stdin)?;
+                (copied, Some(format!("{container}:{}", text(target))))
+            }
+        };
+        for name in &copied.left_out {
+            let name = String::from_utf8_lossy(name);
+            report::warn(context, &format!("the device {name} was left out: only root can make devices"));
+        }
+        if let Some(target) = target
+            && !self.quiet.unwrap_or(!output::is_terminal())
+        {
+            output::note(&format!("Successfully copied {} to {target}", human::size(copied.bytes)));
+        }
+        Ok(0)
+    }
+}
+
+fn shown(target: &Outside) -> Option<String> {
+    match target {
+        Outside::Path(path) => Some(text(path)),
+        Outside::Stream => None,
+    }
+}
+
+fn text(path: &PathArg) -> String {
+    path.path.to_string_lossy().escape_debug().to_string()
+}

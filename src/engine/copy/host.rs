@@ -1,0 +1,132 @@
+//! The host's end of a copy: where a path of the user's leads, and what goes there.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use rustix::fs::{Mode, OFlags};
+
+use super::inside::Found;
+use crate::error::{Failure, Kind, invalid, not_found};
+use crate::image::files::pack::Packer;
+use crate::model::copy::{PathArg, Placement, There, place};
+
+/// Symbolic links followed at the end of a target, one after the other.
+const MAX_LINKS: u32 = 40;
+
+/// What is to be copied into a container.
+pub(super) struct Source {
+    /// What it is called in the archive, unless the target gives it another name.
+    pub(super) name: Vec<u8>,
+    pub(super) is_dir: bool,
+    place: Place,
+}
+
+enum Place {
+    /// A directory, open for reading.
+    Directory(OwnedFd),
+    /// Something else, by its directory and name.
+    Other(OwnedFd, CString),
+}
+
+impl Source {
+    /// Opens it. A link in the end is copied as a link unless `follow`, or the path says that it is a directory.
+    pub(super) fn find(arg: &PathArg, follow: bool) -> Result<Self> {
+        let doing = || format!("cannot copy {}", arg.path.display());
+        let meta = if follow || arg.is_directory {
+            std::fs::metadata(&arg.path).with_context(doing)?
+        } else {
+            std::fs::symlink_metadata(&arg.path).with_context(doing)?
+        };
+        if arg.is_directory && !meta.is_dir() {
+            return Err(invalid("not a directory")).with_context(doing);
+        }
+        let name = arg.name();
+        if meta.is_dir() {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let dir = rustix::fs::open(&arg.path, flags, Mode::empty()).with_context(doing)?;
+            return Ok(Self { name, is_dir: true, place: Place::Directory(dir) });
+        }
+        let real =
+            if follow { std::fs::canonicalize(&arg.path).with_context(doing)? } else { arg.path.clone() };
+        let base =
+            real.file_name().ok_or_else(|| invalid("the path has no last part")).with_context(doing)?;
+        let base = CString::new(base.as_bytes())?;
+        let parent = crate::sys::fs::open_dir(real.parent().unwrap_or(Path::new("/"))).with_context(doing)?;
+        Ok(Self { name, is_dir: false, place: Place::Other(parent, base) })
+    }
+
+    /// Packs it under the name `called`.
+    pub(super) fn pack(self, packer: &mut Packer<'_>, called: &[u8]) -> Result<()> {
+        match self.place {
+            Place::Directory(dir) => packer.directory(dir, called),
+            Place::Other(parent, base) => match packer.entry(parent.as_fd(), &base, called)? {
+                true => Ok(()),
+                false => Err(invalid("it is gone, or a socket, which cannot be copied").into()),
+            },
+        }
+    }
+}
+
+/// Where a copy of a container's files goes.
+pub(super) struct Destination {
+    path: PathBuf,
+    is_directory: bool,
+    there: There,
+}
+
+impl Destination {
+    /// Follows links to the end; the last part may be missing, its directory may not.
+    pub(super) fn find(arg: &PathArg) -> Result<Self> {
+        let mut path = arg.path.clone();
+        for _ in 0..MAX_LINKS {
+            let there = match std::fs::symlink_metadata(&path) {
+                Ok(meta) if meta.is_symlink() => {
+                    let link = std::fs::read_link(&path)?;
+                    path = path.parent().unwrap_or(Path::new("/")).join(link);
+                    continue;
+                }
+                Ok(meta) if meta.is_dir() => There::Directory,
+                Ok(meta) if meta.is_file() && arg.is_directory => There::Nothing,
+                Ok(meta) if meta.is_file() => There::Other,
+                Ok(_) => {
+                    let message = format!(
+                        "invalid output path: \"{}\" must be a directory or a regular file",
+                        path.display()
+                    );
+                    return Err(invalid(message).into());
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => There::Nothing,
+                Err(error) => {
+                    return Err(error).with_context(|| format!("cannot copy to {}", path.display()));
+                }
+            };
+            let parent = path.parent().unwrap_or(Path::new("/"));
+            if there == There::Nothing && !parent.is_dir() {
+                let message =
+                    format!("invalid output path: directory \"{}\" does not exist", parent.display());
+                return Err(not_found(message).into());
+            }
+            return Ok(Self { path, is_directory: arg.is_directory, there });
+        }
+        let message = format!("invalid output path: too many links at \"{}\"", arg.path.display());
+        Err(Failure::new(Kind::Invalid, message).into())
+    }
+
+    /// The directory to unpack in, and what the source is to be called there.
+    pub(super) fn place(self, found: &Found) -> Result<(OwnedFd, Vec<u8>)> {
+        let (dir, name) = match place(found.is_dir, self.there, self.is_directory)? {
+            Placement::Within => (self.path.as_path(), found.name.clone()),
+            Placement::Renamed => {
+                let name = self.path.file_name().ok_or_else(|| invalid("the target has no name"))?;
+                (self.path.parent().unwrap_or(Path::new("/")), name.as_bytes().to_vec())
+            }
+        };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(dir, flags, Mode::empty())
+            .with_context(|| format!("cannot copy to {}", dir.display()))?;
+        Ok((fd, name))
+    }
+}

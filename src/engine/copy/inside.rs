@@ -1,0 +1,182 @@
+//! The container's end of a copy: what the visitor does there.
+
+use std::ffi::{CString, OsStr};
+use std::io::{BufRead as _, BufReader, BufWriter};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Failure, Kind, invalid, not_found};
+use crate::image::files::extract::{Extracted, Side, extract};
+use crate::image::files::look::Meaning;
+use crate::image::files::pack::Packer;
+use crate::image::unpack::decode;
+use crate::model::copy::{PathArg, Placement, There};
+use crate::sandbox::visit::Inside;
+use crate::sys;
+
+/// Symbolic links followed at the end of a path, one after the other.
+const MAX_LINKS: u32 = 40;
+
+/// What the visitor tells of a source. It hears what the source is to be called.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Found {
+    pub(super) name: Vec<u8>,
+    pub(super) is_dir: bool,
+}
+
+/// What the visitor tells of a target.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Target {
+    pub(super) there: There,
+    /// The last part of its name, links followed.
+    pub(super) name: Vec<u8>,
+}
+
+/// What the visitor hears then.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Take {
+    pub(super) placement: Placement,
+    /// Keep the archive's owners.
+    pub(super) owners: bool,
+}
+
+/// Sends `arg` as an archive.
+pub(super) fn send(inside: Inside<'_>, arg: &PathArg, follow: bool, container: &str) -> Result<()> {
+    let located = locate(inside.root.as_fd(), arg, follow || arg.is_directory, container)?;
+    let Some(kind) = located.kind() else { return Err(missing(&arg.path, container).into()) };
+    let is_dir = kind == FileType::Directory;
+    if arg.is_directory && !is_dir {
+        return Err(invalid(format!("{} is not a directory", arg.path.display())).into());
+    }
+    inside.tell(&Found { name: arg.name(), is_dir })?;
+    let called: Vec<u8> = inside.hear()?;
+    let mut out = BufWriter::with_capacity(128 << 10, std::fs::File::from(inside.data));
+    let mut packer = Packer::new(&mut out, Meaning::Kept);
+    if is_dir {
+        packer.directory(located.open_dir()?, &called)?;
+    } else if !packer.entry(located.parent.as_fd(), &located.base, &called)? {
+        return Err(
+            invalid(format!("{} is gone, or a socket, which cannot be copied", arg.path.display())).into()
+        );
+    }
+    packer.finish().map(drop)
+}
+
+/// Unpacks an archive at `arg`.
+pub(super) fn receive(inside: Inside<'_>, arg: &PathArg, container: &str, read_only: bool) -> Result<()> {
+    let located = locate(inside.root.as_fd(), arg, true, container)?;
+    let there = match located.kind() {
+        Some(FileType::Directory) => There::Directory,
+        Some(FileType::RegularFile) if !arg.is_directory => There::Other,
+        None | Some(FileType::RegularFile) => There::Nothing,
+        Some(_) => {
+            let path = arg.path.display();
+            let message = format!("destination \"{container}:{path}\" must be a directory or a regular file");
+            return Err(invalid(message).into());
+        }
+    };
+    inside.tell(&Target { there, name: located.base.to_bytes().to_vec() })?;
+    let take: Take = inside.hear()?;
+    let dir = match take.placement {
+        Placement::Within => located.path,
+        Placement::Renamed => located.path.parent().unwrap_or(Path::new("/")).to_owned(),
+    };
+    let data = BufReader::with_capacity(128 << 10, std::fs::File::from(inside.data));
+    let side = Side::Inside { dir, owners: take.owners };
+    unpack(data, inside.root, side).map(drop).map_err(|error| explain(error, read_only))
+}
+
+/// An archive from standard input may be compressed.
+fn unpack(mut data: BufReader<std::fs::File>, root: OwnedFd, side: Side) -> Result<Extracted> {
+    match decode::Format::of(data.fill_buf()?) {
+        decode::Format::Plain => extract(data, root, side),
+        format => {
+            let decoder = decode::decoder(format, data).context("cannot decompress the archive")?;
+            extract(BufReader::with_capacity(128 << 10, decoder), root, side)
+        }
+    }
+}
+
+/// docker's words for what cannot be written to.
+fn explain(error: anyhow::Error, read_only: bool) -> anyhow::Error {
+    let refused = |cause: &(dyn std::error::Error + 'static)| {
+        let errno = cause.downcast_ref::<Errno>().map(|errno| errno.raw_os_error());
+        errno.or(cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error))
+            == Some(libc::EROFS)
+    };
+    if !error.chain().any(refused) {
+        return error;
+    }
+    let what =
+        if read_only { "container rootfs is marked read-only" } else { "mounted volume is marked read-only" };
+    Failure::new(Kind::Denied, what).into()
+}
+
+/// A path in the container, as far as it exists.
+struct Located {
+    /// Its directory.
+    parent: OwnedFd,
+    /// Its name there; `.` for the root.
+    base: CString,
+    /// Absolute, without links at the end where they were to be followed.
+    path: PathBuf,
+    stat: Option<Stat>,
+}
+
+impl Located {
+    fn kind(&self) -> Option<FileType> {
+        self.stat.map(|stat| FileType::from_raw_mode(stat.st_mode))
+    }
+
+    fn open_dir(&self) -> Result<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(rustix::fs::openat(&self.parent, &self.base, flags, Mode::empty())?)
+    }
+}
+
+/// Finds `arg` below `root`. Its last part may be missing, the directory that it lies in may not.
+fn locate(root: BorrowedFd<'_>, arg: &PathArg, follow: bool, container: &str) -> Result<Located> {
+    let mut path = arg.path.clone();
+    for _ in 0..MAX_LINKS {
+        let (dir, base) = match path.file_name() {
+            Some(base) => (path.parent().unwrap_or(Path::new("/")), base),
+            // The root, or a link that leads up: a directory in any case.
+            None => (path.as_path(), OsStr::new(".")),
+        };
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        let parent = sys::fs::open_in_root(root, dir, flags, Mode::empty()).map_err(|error| {
+            match error.raw_os_error() {
+                Some(libc::ENOENT | libc::ENOTDIR) => missing(dir, container).into(),
+                _ => anyhow::Error::from(error).context(format!("cannot enter {}", dir.display())),
+            }
+        })?;
+        let base = CString::new(base.as_bytes())?;
+        let stat = match rustix::fs::statat(&parent, &base, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => None,
+            other => Some(other?),
+        };
+        let is_link = stat.is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink);
+        if follow && is_link {
+            match rustix::fs::readlinkat(&parent, &base, Vec::new()) {
+                Ok(link) => path = dir.join(OsStr::from_bytes(link.as_bytes())),
+                // Replaced meanwhile.
+                Err(Errno::INVAL | Errno::NOENT) => {}
+                Err(error) => return Err(error.into()),
+            }
+            continue;
+        }
+        return Ok(Located { parent, base, path, stat });
+    }
+    Err(Failure::new(Kind::Invalid, format!("too many links at {}", arg.path.display())).into())
+}
+
+/// docker's words.
+fn missing(path: &Path, container: &str) -> Failure {
+    not_found(format!("Could not find the file {} in container {container}", path.display()))
+}

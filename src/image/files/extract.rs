@@ -1,0 +1,458 @@
+//! Makes files from a tar stream that nobody vouches for: one that comes out of a container, or into one.
+//!
+//! On the host (`Side::Outside`) every name is resolved below the directory given, through directories alone: links,
+//! whoever made them, are replaced and never followed, and another name is only given to what this archive made.
+//! In a container, links on the way are followed as its own processes would, within its root. Nothing that exists is
+//! opened for writing, except a file that is mounted there and so cannot be replaced.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{BufRead, Write as _};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use anyhow::{Context as _, Result};
+use rustix::fs::{
+    AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Timespec, Timestamps, Uid, XattrFlags,
+};
+use rustix::io::Errno;
+
+use super::is_reserved;
+use crate::error::{corrupt, invalid, unsupported};
+use crate::image::tar::name::Name;
+use crate::image::tar::sparse::Segment;
+use crate::image::tar::write::{END, plain_length};
+use crate::image::tar::{Kind, Member, TarReader, Time};
+
+/// How often something that another process puts in the way is removed again.
+const PERSISTENCE: u32 = 100;
+
+/// Which side of the container's wall the files are made on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// On the host: in the directory itself, as files of the user's.
+    Outside,
+    /// In a container: in this directory of its root. With `owners` files get those that the archive says, else they
+    /// are root's.
+    Inside {
+        /// Absolute path in the container.
+        dir: PathBuf,
+        /// Keep the archive's owners, and give directories that exist what it says of them.
+        owners: bool,
+    },
+}
+
+/// What was unpacked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Extracted {
+    /// Names of what could not be made here: devices, on the host.
+    pub left_out: Vec<Vec<u8>>,
+    /// Bytes that an archive of it has, not counting what goes beyond a header for each.
+    pub bytes: u64,
+}
+
+/// Unpacks the archive in `input` below `root`.
+pub fn extract(input: impl BufRead, root: OwnedFd, side: Side) -> Result<Extracted> {
+    let mut archive = TarReader::new(input);
+    let mut extractor =
+        Extractor { root, side, last: None, dirs: Vec::new(), made: HashSet::new(), left_out: Vec::new() };
+    let mut bytes = END.len() as u64;
+    while let Some(member) = archive.next_member()? {
+        bytes = bytes.saturating_add(plain_length(&member));
+        extractor
+            .place(&mut archive, &member)
+            .with_context(|| format!("cannot copy `{}`", shown(&member.path)))?;
+    }
+    extractor.finish()?;
+    // What a writer pads its archive with must be read, or it would be told of a broken pipe.
+    std::io::copy(archive.input(), &mut std::io::sink())?;
+    Ok(Extracted { left_out: extractor.left_out, bytes })
+}
+
+struct Extractor {
+    root: OwnedFd,
+    side: Side,
+    last: Option<(Vec<u8>, Rc<OwnedFd>)>,
+    /// Directories whose mode and time are set at the end: filling them changes the time, and may not be allowed.
+    dirs: Vec<(Vec<u8>, Member)>,
+    /// Device and inode of what this archive made on the host.
+    made: HashSet<(u64, u64)>,
+    left_out: Vec<Vec<u8>>,
+}
+
+/// A name in an open directory.
+struct At {
+    parent: Rc<OwnedFd>,
+    base: Vec<u8>,
+}
+
+impl At {
+    fn stat(&self) -> Result<Option<Stat>, Errno> {
+        match rustix::fs::statat(&*self.parent, &self.base[..], AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
+    fn unlink(&self) -> Result<(), Errno> {
+        match rustix::fs::unlinkat(&*self.parent, &self.base[..], AtFlags::empty()) {
+            Err(Errno::NOENT) => Ok(()),
+            other => other,
+        }
+    }
+}
+
+impl Extractor {
+    fn place<R: BufRead>(&mut self, archive: &mut TarReader<R>, member: &Member) -> Result<()> {
+        let name = Name::parse(&member.path)?;
+        if name.base.is_empty() {
+            // The directory that is there already.
+            return match member.kind {
+                Kind::Dir => Ok(()),
+                _ => Err(corrupt("it has no name").into()),
+            };
+        }
+        let at = At { parent: self.parent(&name.dir, true)?, base: name.base.clone() };
+        match member.kind {
+            Kind::Dir => self.directory(&at, &name, member),
+            Kind::File => self.file(archive, &at, member),
+            Kind::Symlink => self.symlink(&at, member),
+            Kind::HardLink => self.hard_link(&at, member),
+            Kind::Fifo => self.fifo(&at, member),
+            Kind::Char | Kind::Block => self.device(&at, member),
+            Kind::Other(kind) => {
+                let kind = char::from(kind).escape_debug();
+                Err(unsupported(format!("the archive's entry type `{kind}` is not one of files")).into())
+            }
+        }
+    }
+
+    /// The directory of a name; what is missing of it is made where `make`.
+    fn parent(&mut self, dir: &[u8], make: bool) -> Result<Rc<OwnedFd>> {
+        if let Some((path, parent)) = &self.last
+            && path == dir
+        {
+            return Ok(Rc::clone(parent));
+        }
+        let doing = || format!("on the way through `{}`", shown(dir));
+        let parent = match self.open(dir, OFlags::PATH) {
+            Err(Errno::NOENT) if make => self.make_parents(dir).with_context(doing)?,
+            other => other.with_context(doing)?,
+        };
+        let parent = Rc::new(parent);
+        self.last = Some((dir.to_vec(), Rc::clone(&parent)));
+        Ok(parent)
+    }
+
+    fn make_parents(&mut self, dir: &[u8]) -> Result<OwnedFd> {
+        let ends = dir.iter().enumerate().filter(|(_, b)| **b == b'/').map(|(at, _)| at).chain([dir.len()]);
+        let mut start = 0;
+        let mut parent = self.open(b"", OFlags::PATH)?;
+        for end in ends {
+            let (path, base) = (&dir[..end], &dir[start..end]);
+            start = end + 1;
+            match rustix::fs::mkdirat(&parent, base, Mode::from_raw_mode(0o755)) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
+            parent = self.open(path, OFlags::PATH)?;
+        }
+        Ok(parent)
+    }
+
+    /// Opens a directory by its path in the archive.
+    fn open(&self, dir: &[u8], how: OFlags) -> Result<OwnedFd, Errno> {
+        let (path, resolve) = match &self.side {
+            Side::Outside => {
+                let path = if dir.is_empty() { PathBuf::from(".") } else { Path::new(os(dir)).to_owned() };
+                (path, ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS)
+            }
+            Side::Inside { dir: base, .. } => (base.join(os(dir)), ResolveFlags::IN_ROOT),
+        };
+        let flags = how | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        loop {
+            let resolve = resolve | ResolveFlags::NO_MAGICLINKS;
+            match rustix::fs::openat2(&self.root, &path, flags, Mode::empty(), resolve) {
+                // Something was renamed meanwhile, somewhere.
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                other => return other,
+            }
+        }
+    }
+
+    fn keeps_owners(&self) -> bool {
+        matches!(self.side, Side::Inside { owners: true, .. })
+    }
+
+    fn directory(&mut self, at: &At, name: &Name, member: &Member) -> Result<()> {
+        for _ in 0..PERSISTENCE {
+            match rustix::fs::mkdirat(&*at.parent, &at.base[..], Mode::RWXU) {
+                Ok(()) => {
+                    self.dirs.push((name.path(), member.clone()));
+                    return Ok(());
+                }
+                Err(Errno::EXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
+            match at.stat()?.map(|stat| FileType::from_raw_mode(stat.st_mode)) {
+                None => {}
+                Some(FileType::Directory) => {
+                    // One that exists stays as it is, unless the archive is to say how everything is.
+                    if self.keeps_owners() {
+                        self.dirs.push((name.path(), member.clone()));
+                    }
+                    return Ok(());
+                }
+                Some(_) => {
+                    let message =
+                        format!("cannot overwrite non-directory \"{}\" with a directory", shown(&at.base));
+                    return Err(invalid(message).into());
+                }
+            }
+        }
+        Err(Errno::EXIST.into())
+    }
+
+    /// Removes what is in the way of something that is no directory.
+    fn clear(&self, at: &At) -> Result<()> {
+        match at.stat()?.map(|stat| FileType::from_raw_mode(stat.st_mode)) {
+            None => Ok(()),
+            Some(FileType::Directory) => {
+                let message =
+                    format!("cannot overwrite directory \"{}\" with non-directory", shown(&at.base));
+                Err(invalid(message).into())
+            }
+            Some(_) => Ok(at.unlink()?),
+        }
+    }
+
+    /// Does what makes a new name, again after clearing it if it is taken.
+    fn make<T>(&self, at: &At, mut action: impl FnMut() -> Result<T, Errno>) -> Result<T> {
+        for _ in 0..PERSISTENCE {
+            match action() {
+                Err(Errno::EXIST) => self.clear(at)?,
+                other => return Ok(other?),
+            }
+        }
+        Err(Errno::EXIST.into())
+    }
+
+    fn create(&self, at: &At) -> Result<File> {
+        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let mode = Mode::RUSR | Mode::WUSR;
+        let open = |flags| rustix::fs::openat(&*at.parent, &at.base[..], flags, mode);
+        match self.make(at, || open(flags | OFlags::CREATE | OFlags::EXCL)) {
+            Err(error) if self.side != Side::Outside && is_mount_point(&error) => {
+                let file = File::from(open(flags)?);
+                anyhow::ensure!(file.metadata()?.is_file(), "something that is no file is mounted there");
+                file.set_len(0)?;
+                Ok(file)
+            }
+            other => other.map(File::from),
+        }
+    }
+
+    fn file<R: BufRead>(&mut self, archive: &mut TarReader<R>, at: &At, member: &Member) -> Result<()> {
+        let mut file = self.create(at)?;
+        match &member.sparse {
+            Some((size, segments)) => fill_sparse(archive, &file, *size, segments)?,
+            None => fill(archive, &mut file)?,
+        }
+        self.finish_open(&file, member)?;
+        self.note(&file)
+    }
+
+    /// Owner, attributes, mode and time of an open file or directory.
+    fn finish_open(&self, object: impl AsFd, member: &Member) -> Result<()> {
+        if let Side::Inside { owners, .. } = self.side {
+            let (uid, gid) = if owners { (member.uid, member.gid) } else { (0, 0) };
+            match rustix::fs::fchown(&object, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))) {
+                Ok(()) => {}
+                // No such owner exists here: it is remembered, as in a layer.
+                Err(Errno::INVAL | Errno::PERM) if (uid, gid) != (0, 0) => {
+                    set(&object, b"user.dhow.owner", format!("{uid}:{gid}").as_bytes());
+                }
+                Err(Errno::INVAL | Errno::PERM) => {}
+                Err(error) => return Err(error).context("cannot set the owner"),
+            }
+        }
+        for (name, value) in &member.xattrs {
+            let wanted = self.side != Side::Outside || name.starts_with(b"user.");
+            if wanted && !is_reserved(name) {
+                set(&object, name, value);
+            }
+        }
+        // After the owner: a change of owner takes the setuid bit away.
+        rustix::fs::fchmod(&object, self.mode(member)).context("cannot set the mode")?;
+        rustix::fs::futimens(&object, &times(member.mtime)).context("cannot set the time")
+    }
+
+    /// What a container made runs with the user's rights outside only if the user says so: no setuid, no setgid.
+    fn mode(&self, member: &Member) -> Mode {
+        let strange = self.side == Side::Outside && member.kind != Kind::Dir;
+        Mode::from_raw_mode(if strange { member.mode & 0o1777 } else { member.mode })
+    }
+
+    fn note(&mut self, object: impl AsFd) -> Result<()> {
+        if self.side == Side::Outside {
+            let stat = rustix::fs::fstat(object)?;
+            self.made.insert((stat.st_dev, stat.st_ino));
+        }
+        Ok(())
+    }
+
+    fn note_name(&mut self, at: &At) -> Result<()> {
+        if self.side == Side::Outside {
+            self.made.extend(at.stat()?.map(|stat| (stat.st_dev, stat.st_ino)));
+        }
+        Ok(())
+    }
+
+    fn symlink(&mut self, at: &At, member: &Member) -> Result<()> {
+        if member.link.is_empty() || member.link.contains(&0) {
+            return Err(corrupt("a symbolic link without a usable target").into());
+        }
+        self.make(at, || rustix::fs::symlinkat(&member.link[..], &*at.parent, &at.base[..]))?;
+        self.finish_unopened(at, member)
+    }
+
+    fn fifo(&mut self, at: &At, member: &Member) -> Result<()> {
+        let make = || rustix::fs::mknodat(&*at.parent, &at.base[..], FileType::Fifo, self.mode(member), 0);
+        self.make(at, make)?;
+        self.finish_unopened(at, member)
+    }
+
+    /// Owner and time of what cannot be opened; a link stays a link.
+    fn finish_unopened(&mut self, at: &At, member: &Member) -> Result<()> {
+        if let Side::Inside { owners, .. } = self.side {
+            let (uid, gid) = if owners { (member.uid, member.gid) } else { (0, 0) };
+            let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+            let flags = AtFlags::SYMLINK_NOFOLLOW;
+            match rustix::fs::chownat(&*at.parent, &at.base[..], Some(uid), Some(gid), flags) {
+                Ok(()) | Err(Errno::INVAL | Errno::PERM | Errno::NOENT) => {}
+                Err(error) => return Err(error).context("cannot set the owner"),
+            }
+        }
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        match rustix::fs::utimensat(&*at.parent, &at.base[..], &times(member.mtime), flags) {
+            Ok(()) | Err(Errno::NOENT) => self.note_name(at),
+            Err(error) => Err(error).context("cannot set the time"),
+        }
+    }
+
+    /// Nobody but root makes devices. In a container an empty file stands for one, as in a layer.
+    fn device(&mut self, at: &At, member: &Member) -> Result<()> {
+        if self.side == Side::Outside {
+            self.left_out.push(member.path.clone());
+            return Ok(());
+        }
+        let file = self.create(at)?;
+        let kind = if member.kind == Kind::Block { 'b' } else { 'c' };
+        set(&file, b"user.dhow.device", format!("{kind} {}:{}", member.device.0, member.device.1).as_bytes());
+        self.finish_open(&file, member)
+    }
+
+    fn hard_link(&mut self, at: &At, member: &Member) -> Result<()> {
+        let target = Name::parse(&member.link)?;
+        let doing = || format!("cannot link to `{}`", shown(&member.link));
+        if self.left_out.contains(&member.link) {
+            self.left_out.push(member.path.clone());
+            return Ok(());
+        }
+        let source = At { parent: self.parent(&target.dir, false).with_context(doing)?, base: target.base };
+        let stat = source.stat()?.ok_or(Errno::NOENT).with_context(doing)?;
+        if self.side == Side::Outside && !self.made.contains(&(stat.st_dev, stat.st_ino)) {
+            return Err(corrupt("it is not a file of this archive")).with_context(doing);
+        }
+        if at.stat()?.is_some_and(|old| (old.st_dev, old.st_ino) == (stat.st_dev, stat.st_ino)) {
+            return Ok(());
+        }
+        let (from, to) = (&*source.parent, &*at.parent);
+        self.make(at, || rustix::fs::linkat(from, &source.base[..], to, &at.base[..], AtFlags::empty()))
+            .with_context(doing)
+    }
+
+    /// Gives the directories what the archive says of them, the deepest first: a mode may forbid to enter.
+    fn finish(&mut self) -> Result<()> {
+        while let Some((path, member)) = self.dirs.pop() {
+            let doing = || format!("cannot finish the directory `{}`", shown(&path));
+            let name = Name::parse(&path)?;
+            let parent = match self.open(&name.dir, OFlags::PATH) {
+                // A process of the container, or a later entry, put something else in its place.
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => continue,
+                other => other.with_context(doing)?,
+            };
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            match rustix::fs::openat(&parent, &name.base[..], flags, Mode::empty()) {
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
+                dir => self.finish_open(dir.with_context(doing)?, &member).with_context(doing)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether something could not be removed because it is mounted.
+fn is_mount_point(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Errno>() == Some(&Errno::BUSY)
+}
+
+fn fill<R: BufRead>(archive: &mut TarReader<R>, file: &mut File) -> Result<()> {
+    loop {
+        let part = archive.content()?;
+        if part.is_empty() {
+            return Ok(());
+        }
+        file.write_all(part).context("cannot write the content")?;
+        let amount = part.len();
+        archive.consumed(amount);
+    }
+}
+
+fn fill_sparse<R: BufRead>(
+    archive: &mut TarReader<R>,
+    file: &File,
+    size: u64,
+    segments: &[Segment],
+) -> Result<()> {
+    file.set_len(size).context("cannot make a sparse file")?;
+    for segment in segments {
+        let (mut at, end) = (segment.offset, segment.offset + segment.length);
+        while at < end {
+            let part = archive.content()?;
+            let amount = part.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
+            if amount == 0 {
+                return Err(corrupt("a sparse file is shorter than it says").into());
+            }
+            file.write_all_at(&part[..amount], at).context("cannot write the content")?;
+            archive.consumed(amount);
+            at += amount as u64;
+        }
+    }
+    Ok(())
+}
+
+/// Sets an attribute where the file system takes it.
+fn set(object: impl AsFd, name: &[u8], value: &[u8]) {
+    let _ = rustix::fs::fsetxattr(&object, name, value, XattrFlags::empty());
+}
+
+fn times(time: Time) -> Timestamps {
+    let time = Timespec { tv_sec: time.seconds, tv_nsec: time.nanos.into() };
+    Timestamps { last_access: time, last_modification: time }
+}
+
+fn os(bytes: &[u8]) -> &std::ffi::OsStr {
+    std::ffi::OsStr::from_bytes(bytes)
+}
+
+fn shown(path: &[u8]) -> String {
+    String::from_utf8_lossy(path).escape_debug().to_string()
+}
+
+#[cfg(test)]
+#[path = "extract_tests.rs"]
+mod tests;

@@ -1,0 +1,157 @@
+//! Hostile and honest archives on the host's side.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
+use super::*;
+use crate::image::tar::write::{header, padding};
+
+fn member(kind: Kind, path: &str) -> Member {
+    Member {
+        kind,
+        path: path.into(),
+        link: Vec::new(),
+        mode: if kind == Kind::Dir { 0o755 } else { 0o644 },
+        uid: 0,
+        gid: 0,
+        mtime: Time { seconds: 1_600_000_000, nanos: 0 },
+        device: (1, 3),
+        xattrs: Vec::new(),
+        size: 0,
+        sparse: None,
+    }
+}
+
+fn link(kind: Kind, path: &str, to: &str) -> Member {
+    Member { link: to.into(), ..member(kind, path) }
+}
+
+/// An archive of these members; the content of a file is its name.
+fn archive(members: &[Member]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for member in members {
+        let size = if member.kind == Kind::File { member.path.len() as u64 } else { 0 };
+        out.extend(header(&Member { size, ..member.clone() }));
+        if size > 0 {
+            out.extend_from_slice(&member.path);
+            out.extend_from_slice(padding(size));
+        }
+    }
+    out.extend_from_slice(&END);
+    out
+}
+
+fn unpack(dir: &Path, members: &[Member]) -> Result<Vec<Vec<u8>>> {
+    let root = OwnedFd::from(File::open(dir).unwrap());
+    extract(&archive(members)[..], root, Side::Outside).map(|extracted| extracted.left_out)
+}
+
+/// A directory to unpack in, beside files that must stay as they are.
+fn place() -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let inner = dir.path().join("in");
+    fs::create_dir_all(inner.join("own")).unwrap();
+    for file in ["secret", "in/own/mine"] {
+        fs::write(dir.path().join(file), "untouched").unwrap();
+        fs::set_permissions(dir.path().join(file), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    (dir, inner)
+}
+
+#[test]
+fn nothing_leaves_the_directory() {
+    use Kind::{Dir, File, HardLink, Symlink};
+    let hostile: &[&[Member]] = &[
+        &[member(File, "../secret")],
+        &[member(File, "a/../../secret")],
+        &[link(Symlink, "out", ".."), member(File, "out/secret")],
+        &[link(Symlink, "out", ".."), member(Dir, "out"), member(File, "out/secret")],
+        &[link(HardLink, "x", "../secret"), member(File, "x")],
+        &[link(Symlink, "l", "../secret"), link(HardLink, "x", "l/"), member(File, "x/y")],
+        &[link(HardLink, "x", "own/mine"), Member { mode: 0o777, ..member(File, "x") }],
+        &[member(Dir, "d"), link(Symlink, "d", ".."), member(File, "d/secret")],
+        &[member(Dir, "d"), member(File, "d/f"), link(Symlink, "d/f", "../../secret"), member(File, "d/f/x")],
+        &[member(File, "own")],
+        &[member(Dir, "own/mine")],
+        &[Member { kind: Kind::Other(b'V'), ..member(File, "volume") }],
+    ];
+    for members in hostile {
+        let (dir, inner) = place();
+        assert!(unpack(&inner, members).is_err(), "{members:?}");
+        for file in ["secret", "in/own/mine"] {
+            let path = dir.path().join(file);
+            assert_eq!(fs::read(&path).unwrap(), b"untouched", "{members:?}");
+            assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
+            assert_eq!(fs::metadata(&path).unwrap().nlink(), 1);
+        }
+        let names: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(names.len(), 2, "{members:?}: {names:?}");
+    }
+}
+
+#[test]
+fn absolute_names_and_links_stay_inside() {
+    let (dir, inner) = place();
+    let secret = dir.path().join("secret");
+    let secret = secret.to_str().unwrap();
+    // A link is made as it is, and a file takes its place; what it led to is not touched.
+    let members = [
+        member(Kind::File, secret),
+        link(Kind::Symlink, "l", secret),
+        member(Kind::File, "l"),
+        link(Kind::Symlink, "dangling", "../../../../etc/passwd"),
+    ];
+    unpack(&inner, &members).unwrap();
+    assert_eq!(fs::read(secret).unwrap(), b"untouched");
+    assert_eq!(fs::read(inner.join("l")).unwrap(), b"l");
+    assert_eq!(fs::read(inner.join(&secret[1..])).unwrap(), secret.as_bytes());
+    assert_eq!(fs::read_link(inner.join("dangling")).unwrap(), Path::new("../../../../etc/passwd"));
+}
+
+#[test]
+fn links_that_the_user_has_are_not_followed() {
+    let (dir, inner) = place();
+    std::os::unix::fs::symlink(dir.path(), inner.join("up")).unwrap();
+    std::os::unix::fs::symlink(dir.path().join("secret"), inner.join("file")).unwrap();
+    assert!(unpack(&inner, &[member(Kind::File, "up/secret")]).is_err());
+    assert!(unpack(&inner, &[member(Kind::Dir, "up")]).is_err());
+    unpack(&inner, &[member(Kind::File, "file")]).unwrap();
+    assert_eq!(fs::read(dir.path().join("secret")).unwrap(), b"untouched");
+    assert_eq!(fs::read(inner.join("file")).unwrap(), b"file");
+}
+
+#[test]
+fn honest_archives_arrive() {
+    let (_dir, inner) = place();
+    let members = [
+        Member { mode: 0o555, ..member(Kind::Dir, "d") },
+        Member { mode: 0o6755, ..member(Kind::File, "d/f") },
+        link(Kind::HardLink, "d/again", "d/f"),
+        member(Kind::File, "no/parent/said"),
+        member(Kind::File, "own/mine"),
+        member(Kind::Fifo, "pipe"),
+        member(Kind::Char, "device"),
+        link(Kind::HardLink, "device-too", "device"),
+    ];
+    let left_out = unpack(&inner, &members).unwrap();
+    assert_eq!(left_out, [b"device".to_vec(), b"device-too".to_vec()]);
+    let meta = |name: &str| fs::metadata(inner.join(name)).unwrap();
+    assert_eq!(meta("d").mode() & 0o7777, 0o555);
+    assert_eq!(meta("d").mtime(), 1_600_000_000);
+    // Nobody else's program becomes the user's.
+    assert_eq!(meta("d/f").mode() & 0o7777, 0o755);
+    assert_eq!(meta("d/f").ino(), meta("d/again").ino());
+    assert_eq!(fs::read(inner.join("own/mine")).unwrap(), b"own/mine");
+    assert!(inner.join("no/parent/said").exists() && inner.join("pipe").exists());
+    assert_eq!(meta("own").mode() & 0o7777, 0o755);
+}
+
+#[test]
+fn every_truncation_is_an_error() {
+    let whole = archive(&[member(Kind::Dir, "d"), member(Kind::File, "d/f"), link(Kind::Symlink, "l", "x")]);
+    for length in (0..whole.len() - END.len()).filter(|length| length % 512 != 0) {
+        let dir = tempfile::tempdir().unwrap();
+        let root = OwnedFd::from(File::open(dir.path()).unwrap());
+        assert!(extract(&whole[..length], root, Side::Outside).is_err(), "{length}");
+    }
+}

@@ -1,0 +1,234 @@
+//! What `cp` is asked to do: its two ends, and docker's rules of where a thing goes and what it is called there.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Component, Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Failure, invalid, not_found};
+
+/// An end of a copy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// `CONTAINER:PATH`
+    Container(String, OsString),
+    /// A path of the host.
+    Host(OsString),
+    /// `-`: a tar archive on standard input or output.
+    Stream,
+}
+
+impl End {
+    /// Reads an argument. A path of the host with a colon in it begins with a slash or a dot.
+    pub fn parse(text: &OsStr) -> Self {
+        let bytes = text.as_bytes();
+        if bytes == b"-" {
+            return Self::Stream;
+        }
+        let cut = bytes.iter().position(|byte| *byte == b':');
+        match cut.map(|at| (std::str::from_utf8(&bytes[..at]), &bytes[at + 1..])) {
+            Some((Ok(name), path)) if !name.starts_with('/') && !name.starts_with('.') => {
+                Self::Container(name.to_owned(), OsString::from_vec(path.to_vec()))
+            }
+            _ => Self::Host(text.to_owned()),
+        }
+    }
+}
+
+/// A copy from one end to the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Copy {
+    /// Out of a container.
+    From {
+        /// The container.
+        container: String,
+        /// What is copied.
+        source: PathArg,
+        /// Where to.
+        target: Outside,
+    },
+    /// Into a container.
+    Into {
+        /// The container.
+        container: String,
+        /// What is copied.
+        source: Outside,
+        /// Where to.
+        target: PathArg,
+    },
+}
+
+/// The end that is not a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outside {
+    /// A path of the host.
+    Path(PathArg),
+    /// Standard input or output.
+    Stream,
+}
+
+impl Copy {
+    /// Reads both arguments; `cwd` is what paths of the host are relative to. docker's words where they do not do.
+    pub fn parse(source: &OsStr, target: &OsStr, cwd: &Path) -> Result<Self, Failure> {
+        if source.is_empty() {
+            return Err(invalid("source can not be empty"));
+        }
+        if target.is_empty() {
+            return Err(invalid("destination can not be empty"));
+        }
+        let outside = |end: End| match end {
+            End::Host(path) => Outside::Path(PathArg::new(cwd, &path)),
+            _ => Outside::Stream,
+        };
+        let inside = |path: &OsStr| PathArg::new(Path::new("/"), path);
+        match (End::parse(source), End::parse(target)) {
+            (End::Container(..), End::Container(..)) => {
+                Err(invalid("copying between containers is not supported"))
+            }
+            (End::Container(container, path), end) => {
+                Ok(Self::From { container, source: inside(&path), target: outside(end) })
+            }
+            (end, End::Container(container, path)) => {
+                Ok(Self::Into { container, source: outside(end), target: inside(&path) })
+            }
+            _ => Err(invalid("must specify at least one container source")
+                .hint("one end is CONTAINER:PATH, the other a path or -")),
+        }
+    }
+}
+
+/// An absolute path without `.` and `..`, and what its end said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathArg {
+    /// The path.
+    pub path: PathBuf,
+    /// It ended in a slash, `/.` or `/..`: it must be a directory, and a link in its place is followed.
+    pub is_directory: bool,
+    /// It ended in `/.`: what is in the directory is meant, not itself.
+    pub content: bool,
+}
+
+impl PathArg {
+    /// Reads `text`, which may be relative to `base`.
+    pub fn new(base: &Path, text: &OsStr) -> Self {
+        let bytes = text.as_bytes();
+        let content = bytes == b"." || bytes.ends_with(b"/.");
+        let is_directory = content || bytes.ends_with(b"/") || bytes == b".." || bytes.ends_with(b"/..");
+        let mut path = PathBuf::from("/");
+        for component in base.join(text).components() {
+            match component {
+                Component::ParentDir => {
+                    path.pop();
+                }
+                Component::Normal(name) => path.push(name),
+                _ => {}
+            }
+        }
+        Self { path, is_directory, content }
+    }
+
+    /// What a copy of it is called: the last part of its name, or `.` for the content of a directory.
+    pub fn name(&self) -> Vec<u8> {
+        match self.path.file_name() {
+            Some(name) if !self.content => name.as_bytes().to_vec(),
+            _ => b".".to_vec(),
+        }
+    }
+}
+
+/// Where a copy goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Placement {
+    /// Into the target, under the source's name.
+    Within,
+    /// Into the directory of the target, under the target's name.
+    Renamed,
+}
+
+/// What is at the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum There {
+    /// A directory.
+    Directory,
+    /// Something else.
+    Other,
+    /// Nothing.
+    Nothing,
+}
+
+/// Docker's rules, except for what lies at the source: `is_dir` tells whether that is a directory, `target_is_dir`
+/// whether the target's name says that it is one.
+pub fn place(is_dir: bool, there: There, target_is_dir: bool) -> Result<Placement, Failure> {
+    match there {
+        There::Directory => Ok(Placement::Within),
+        There::Other if is_dir => Err(invalid("cannot copy directory").hint("the target is not a directory")),
+        There::Nothing if !is_dir && target_is_dir => {
+            Err(not_found("no such directory").hint("a target that ends in a slash must exist"))
+        }
+        There::Other | There::Nothing => Ok(Placement::Renamed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arg(text: &str) -> PathArg {
+        PathArg::new(Path::new("/home/me"), OsStr::new(text))
+    }
+
+    #[test]
+    fn ends_are_told_apart() {
+        let end = |text: &str| End::parse(OsStr::new(text));
+        assert_eq!(end("web:/etc"), End::Container("web".into(), "/etc".into()));
+        assert_eq!(end("web:"), End::Container("web".into(), "".into()));
+        assert_eq!(end("web:a:b"), End::Container("web".into(), "a:b".into()));
+        for host in ["/a:b", "./a:b", "../a:b", "plain", ".:x"] {
+            assert_eq!(end(host), End::Host(host.into()));
+        }
+        assert_eq!(end("-"), End::Stream);
+    }
+
+    #[test]
+    fn one_end_is_a_container() {
+        let parse =
+            |source: &str, target: &str| Copy::parse(source.as_ref(), target.as_ref(), Path::new("/w"));
+        let why = |source: &str, target: &str| parse(source, target).unwrap_err().to_string();
+        assert_eq!(why("a", "b"), "must specify at least one container source");
+        assert_eq!(why("-", "-"), "must specify at least one container source");
+        assert_eq!(why("aa:x", "bb:y"), "copying between containers is not supported");
+        assert_eq!(why("", "bb:y"), "source can not be empty");
+        assert_eq!(why("aa:x", ""), "destination can not be empty");
+        let Copy::Into { source: Outside::Path(source), target, .. } = parse("x/../y", "cc:tmp/").unwrap()
+        else {
+            panic!()
+        };
+        assert_eq!((source.path.as_path(), target.path.as_path()), (Path::new("/w/y"), Path::new("/tmp")));
+        assert!(target.is_directory && !source.is_directory);
+    }
+
+    #[test]
+    fn the_end_of_a_path_says_what_is_meant() {
+        assert_eq!((arg("a/b/").name(), arg("a/b/").is_directory), (b"b".to_vec(), true));
+        assert_eq!((arg("a/b/.").name(), arg("a/b/.").content), (b".".to_vec(), true));
+        assert_eq!((arg("a/..").path, arg("..").path), (PathBuf::from("/home/me"), PathBuf::from("/home")));
+        assert_eq!(arg(".").name(), b".");
+        assert_eq!(arg("/").name(), b".");
+        assert_eq!(arg("../../../x").path, PathBuf::from("/x"));
+    }
+
+    #[test]
+    fn dockers_rules() {
+        use Placement::{Renamed, Within};
+        use There::{Directory, Nothing, Other};
+        for is_dir in [true, false] {
+            assert_eq!(place(is_dir, Directory, false).unwrap(), Within);
+        }
+        assert_eq!(place(false, Other, false).unwrap(), Renamed);
+        assert_eq!(place(true, Other, false).unwrap_err().to_string(), "cannot copy directory");
+        assert_eq!(place(true, Nothing, true).unwrap(), Renamed);
+        assert_eq!(place(false, Nothing, false).unwrap(), Renamed);
+        assert_eq!(place(false, Nothing, true).unwrap_err().to_string(), "no such directory");
+    }
+}
