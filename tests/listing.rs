@@ -156,7 +156,7 @@ each_mode! {
         is("is-task=false name=one", &["one"]);
         is("is-task=true", &[]);
         assert_eq!(names(dhow, "-f status=exited"), ["three", "two", "one"]);
-        for bad in ["colour=red", "status=happy", "health=fine", "exited=many", "expose=http", "is-task=maybe", "name"] {
+        for bad in ["colour=red", "status=happy", "health=fine", "exited=many", "expose=http", "is-task=maybe"] {
             dhow.cmd("ps -f").arg(bad).fails(1, &[bad.split('=').next().unwrap()]);
         }
         dhow.cmd("tag upper busybox").ok();

@@ -13,7 +13,9 @@ use crate::store::Store;
 pub struct Info {
     /// Containers that run.
     pub running: usize,
-    /// Containers that do not.
+    /// Containers that are held.
+    pub paused: usize,
+    /// The others.
     pub stopped: usize,
     /// Images.
     pub images: usize,
@@ -44,7 +46,8 @@ pub struct Info {
 /// Looks around.
 pub fn info(store: &Store, identity: &Identity) -> Result<Info> {
     let containers = ps::list(store, &Query { all: true, ..Query::default() }, || identity.clone())?;
-    let running = containers.iter().filter(|container| container.running).count();
+    let count = |status: &str| containers.iter().filter(|container| container.status() == status).count();
+    let (running, paused) = (count("running"), count("paused"));
     let uname = rustix::system::uname();
     let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
@@ -52,7 +55,8 @@ pub fn info(store: &Store, identity: &Identity) -> Result<Info> {
         (!identity.is_mapped()).then(|| identity.why_single().unwrap_or_default().to_owned());
     Ok(Info {
         running,
-        stopped: containers.len() - running,
+        paused,
+        stopped: containers.len().saturating_sub(running + paused),
         images: store.images()?.len(),
         backing_file_system: file_system(store),
         warnings: warnings(single_because.as_deref()),

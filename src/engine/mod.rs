@@ -8,6 +8,7 @@ mod control;
 pub mod copy;
 pub mod create;
 pub mod demo;
+pub mod df;
 pub mod diff;
 pub mod events;
 pub mod exec;

@@ -1,8 +1,10 @@
-//! What the log of events says about images, as docker says it.
+//! What the log of events says about images and the mounts of volumes, as docker says it.
 
+use crate::model::container::{ContainerSpec, MountSource, MountSpec};
 use crate::model::digest::Digest;
 use crate::model::event::{Event, EventKind};
 use crate::model::reference::Reference;
+use crate::model::volume::DRIVER;
 use crate::store::{Image, Store};
 
 /// Something happened to an image that is there.
@@ -31,6 +33,34 @@ fn with_labels(event: Event, image: &Image) -> Event {
         Some(labels) => event.labelled(labels),
         None => event,
     }
+}
+
+/// The volumes of a container were mounted, as it starts.
+pub(super) fn mounted(store: &Store, spec: &ContainerSpec) {
+    for (mount, name) in volumes(spec) {
+        let event = Event::new(EventKind::Volume, "mount", name)
+            .with("container", &spec.id)
+            .with("destination", &mount.target)
+            .with("driver", DRIVER)
+            .with("propagation", "")
+            .with("read/write", (!mount.read_only).to_string());
+        store.record_event(event);
+    }
+}
+
+/// The volumes of a container went with its last process.
+pub(super) fn unmounted(store: &Store, spec: &ContainerSpec) {
+    for (_, name) in volumes(spec) {
+        let event = Event::new(EventKind::Volume, "unmount", name);
+        store.record_event(event.with("container", &spec.id).with("driver", DRIVER));
+    }
+}
+
+fn volumes(spec: &ContainerSpec) -> impl Iterator<Item = (&MountSpec, &String)> {
+    spec.mounts.iter().filter_map(|mount| match &mount.source {
+        MountSource::Volume { name: Some(name), .. } => Some((mount, name)),
+        _ => None,
+    })
 }
 
 /// Objects of a kind that nothing used were removed; `reclaimed` is the number of bytes they had.

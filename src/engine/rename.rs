@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, Result};
 
+use super::attach::wire::{Command, Order};
 use crate::error::{Kind, invalid, kind_of};
 use crate::model::event::Event;
 use crate::store::Store;
@@ -18,6 +19,11 @@ pub fn rename(store: &Store, text: &str, new: &str) -> Result<()> {
         _ => error,
     });
     let renamed = renamed.with_context(|| format!("cannot rename container {text}"))?;
+    // A supervisor that is gone by now, or too busy, reads the name when it next needs it.
+    if let Ok(Some(supervisor)) = Command::connect(&renamed) {
+        supervisor.order(&Order::Reload, &[]);
+        let _ = supervisor.report();
+    }
     let old = format!("/{}", container.spec().name);
     store.record_event(Event::of_container(renamed.spec(), "rename").with("oldName", old));
     Ok(())

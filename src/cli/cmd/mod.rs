@@ -49,10 +49,12 @@ pub(crate) const ENTRIES: &[Entry] = &[
     registry::logout::ENTRY,
     system::autostart::ENTRY,
     system::completion::ENTRY,
+    system::df::ENTRY,
     system::events::ENTRY,
     system::info::ENTRY,
     system::inspect::ENTRY,
     system::install_autostart::ENTRY,
+    system::prune::ENTRY,
     system::version::ENTRY,
     volume::create::ENTRY,
     volume::inspect::ENTRY,
@@ -92,8 +94,6 @@ pub(crate) const ABSENT: &[&str] = &[
     "image build",
     "image push",
     "volume update",
-    "system df",
-    "system prune",
     "system dial-stdio",
 ];
 

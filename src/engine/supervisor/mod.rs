@@ -23,6 +23,7 @@ use self::run::Run;
 use super::attach::wire::{self, Control, Report};
 use super::log::Log;
 use super::placement;
+use super::record;
 use super::remove::{self, Namespace};
 use super::state::{ContainerState, now};
 use crate::error::{Failure, Kind};
@@ -192,6 +193,7 @@ impl Supervision {
         self.container.write_state(&self.state)?;
         leave_stdio()?;
         self.clients.tell_start(&Report::Started);
+        record::mounted(&self.store, self.container.spec());
         self.tell("start", &[]);
         if self.control.is_none() {
             self.control = Some(Control::open(&self.container)?);
@@ -285,6 +287,7 @@ impl Supervision {
         };
         self.clients.finish_output();
         self.tell("die", &[("exitCode", &code.to_string())]);
+        record::unmounted(&self.store, self.container.spec());
         if self.intent.stop {
             self.tell("stop", &[]);
         }

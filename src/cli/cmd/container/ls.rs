@@ -105,7 +105,7 @@ impl Ls {
 }
 
 /// `sizes` is where the sizes of images are known, if sizes are wanted.
-fn row(container: &Listed, image: String, whole: bool, sizes: Option<&Store>) -> Row {
+pub(crate) fn row(container: &Listed, image: String, whole: bool, sizes: Option<&Store>) -> Row {
     let spec = container.dir.spec();
     let short =
         |text: &str, length: usize| if whole { text.to_owned() } else { human::ellipsis(text, length) };

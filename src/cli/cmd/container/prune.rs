@@ -34,7 +34,9 @@ impl Verb for Prune {
         let identity = namespace::enter(&environment::all())?;
         let store = Store::open(environment::data_root()?)?;
         store.sweep()?;
-        output::print(&text(&prune_containers(&store, &request, &identity)?))?;
+        let pruned = prune_containers(&store, &request, &identity)?;
+        let reclaimed = bytes::human(pruned.reclaimed);
+        output::print(&format!("{}Total reclaimed space: {reclaimed}\n", lines(&pruned)))?;
         Ok(0)
     }
 }
@@ -54,10 +56,10 @@ impl Prune {
     }
 }
 
-fn text(pruned: &Pruned) -> String {
-    let mut text = String::new();
-    if !pruned.containers.is_empty() {
-        text += &format!("Deleted Containers:\n{}\n\n", pruned.containers.join("\n"));
+/// The containers that went, with a heading and an empty line behind them.
+pub(crate) fn lines(pruned: &Pruned) -> String {
+    match pruned.containers.as_slice() {
+        [] => String::new(),
+        containers => format!("Deleted Containers:\n{}\n\n", containers.join("\n")),
     }
-    text + &format!("Total reclaimed space: {}\n", bytes::human(pruned.reclaimed))
 }

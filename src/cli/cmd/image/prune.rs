@@ -41,7 +41,9 @@ impl Verb for Prune {
         namespace::enter(&environment::all())?;
         let store = Store::open(environment::data_root()?)?;
         store.sweep()?;
-        output::print(&text(&prune_images(&store, &request)?))?;
+        let removal = prune_images(&store, &request)?;
+        let reclaimed = bytes::human(removal.reclaimed);
+        output::print(&format!("{}Total reclaimed space: {reclaimed}\n", lines(&removal)))?;
         Ok(0)
     }
 }
@@ -69,7 +71,8 @@ fn warning(all: bool) -> &'static str {
     }
 }
 
-fn text(removal: &Removal) -> String {
+/// The images that went, with a heading and an empty line behind them.
+pub(crate) fn lines(removal: &Removal) -> String {
     let mut text = String::new();
     for line in &removal.lines {
         text += if text.is_empty() { "Deleted Images:\n" } else { "" };
@@ -79,5 +82,5 @@ fn text(removal: &Removal) -> String {
         };
     }
     text += if text.is_empty() { "" } else { "\n" };
-    text + &format!("Total reclaimed space: {}\n", bytes::human(removal.reclaimed))
+    text
 }

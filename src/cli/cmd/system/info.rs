@@ -9,6 +9,7 @@ use crate::cli::template::Template;
 use crate::cli::{environment, output};
 use crate::engine::info::{self, Info};
 use crate::engine::namespace;
+use crate::model::log::Driver;
 use crate::model::{bytes, environment::Environment};
 use crate::store::Store;
 
@@ -52,19 +53,22 @@ fn shown(info: &Info, root: &str, context: &Context) -> String {
     let mut text = format!("Client:\n Version:    {}\n Context:    default\n", version::named(context));
     text += &format!(" Debug Mode: {}\n\nServer:\n", context.globals.debug);
     let mut line = |name: &str, value: &str| text += &format!(" {name}: {value}\n");
-    line("Containers", &(info.running + info.stopped).to_string());
+    line("Containers", &(info.running + info.paused + info.stopped).to_string());
     line(" Running", &info.running.to_string());
-    line(" Paused", "0");
+    line(" Paused", &info.paused.to_string());
     line(" Stopped", &info.stopped.to_string());
     line("Images", &info.images.to_string());
     line("Server Version", version::named(context));
     line("Storage Driver", "overlay");
     line(" Backing Filesystem", &info.backing_file_system);
     line("Identity", identity(info));
-    line("Logging Driver", "none");
+    line("Logging Driver", Driver::JsonFile.name());
+    line("Plugins", "");
+    line(" Volume", "local");
+    line(" Network", "host none");
+    line(" Log", &log_drivers().join(" "));
     line("Cgroup Driver", "none");
     line("Cgroup Version", &info.cgroups.to_string());
-    line("Network", "none host");
     line("Security Options", "seccomp (builtin), rootless, cgroupns");
     line("Kernel Version", &info.kernel);
     line("Operating System", &info.system);
@@ -80,6 +84,10 @@ fn shown(info: &Info, root: &str, context: &Context) -> String {
     text
 }
 
+fn log_drivers() -> [&'static str; 4] {
+    [Driver::JsonFile, Driver::Local, Driver::Journald, Driver::None].map(Driver::name)
+}
+
 fn data(info: &Info, root: &str, context: &Context, environment: &Environment) -> Value {
     let proxy = |name: &str| {
         environment
@@ -89,12 +97,13 @@ fn data(info: &Info, root: &str, context: &Context, environment: &Environment) -
             .to_owned()
     };
     let mut data = json!({
-        "Containers": info.running + info.stopped, "ContainersRunning": info.running, "ContainersPaused": 0,
+        "Containers": info.running + info.paused + info.stopped, "ContainersRunning": info.running,
+        "ContainersPaused": info.paused,
         "ContainersStopped": info.stopped, "Images": info.images,
         "Driver": "overlay", "DriverStatus": [["Backing Filesystem", info.backing_file_system]],
-        "Plugins": {"Volume": ["local"], "Network": ["host", "none"], "Authorization": null, "Log": ["none"]},
+        "Plugins": {"Volume": ["local"], "Network": ["host", "none"], "Authorization": null, "Log": log_drivers()},
         "Identity": identity(info), "IdentityReason": info.single_because,
-        "LoggingDriver": "none", "CgroupDriver": "none", "CgroupVersion": info.cgroups.to_string(),
+        "LoggingDriver": Driver::JsonFile.name(), "CgroupDriver": "none", "CgroupVersion": info.cgroups.to_string(),
         "MemoryLimit": false, "SwapLimit": false, "CpuCfsPeriod": false, "CpuCfsQuota": false, "CPUShares": false,
         "CPUSet": false, "PidsLimit": false, "OomKillDisable": false, "IPv4Forwarding": false,
         "Debug": context.globals.debug, "NEventsListener": 0,

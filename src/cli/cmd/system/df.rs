@@ -1,0 +1,258 @@
+//! `system df`: what takes up room.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::cli::cmd::container::ls::row as container_row;
+use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::listing::{Listing, Row};
+use crate::cli::template::Template;
+use crate::cli::{environment, human, output};
+use crate::engine::df::{ImageUsage, Usage, VolumeUsage, usage};
+use crate::engine::namespace;
+use crate::engine::ps::ImageNames;
+use crate::model::bytes;
+use crate::model::volume::DRIVER;
+use crate::store::Store;
+
+pub(crate) const ENTRY: Entry = Entry::new::<Df>(&["system df"], "[OPTIONS]", "Show what takes up room");
+
+/// Arguments of `system df`.
+#[derive(Args)]
+pub(crate) struct Df {
+    /// Print with a Go template, `table TEMPLATE`, or `json`
+    #[arg(long, value_name = "TEMPLATE")]
+    format: Option<String>,
+    /// Each image, container and volume
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+impl Verb for Df {
+    fn run(self, _context: &Context) -> Outcome {
+        let identity = namespace::enter(&environment::all())?;
+        let store = Store::open(environment::data_root()?)?;
+        let usage = usage(&store, &identity)?;
+        let format = self.format.as_deref().filter(|format| !format.is_empty());
+        output::print(&match (self.verbose, format) {
+            (false, format) => summary(&usage).render(format)?,
+            (true, None | Some("table")) => Details::of(&store, &usage).tables()?,
+            (true, Some(format)) => Details::of(&store, &usage).formatted(format)?,
+        })?;
+        Ok(0)
+    }
+}
+
+/// Lines of one kind of object each.
+struct Summary(Vec<Row>);
+
+impl Summary {
+    fn render(self, format: Option<&str>) -> anyhow::Result<String> {
+        let listing = Listing {
+            table: "{{.Type}}\t{{.TotalCount}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}",
+            quiet: None,
+            raw: None,
+            headers: &[
+                ("Type", "TYPE"),
+                ("TotalCount", "TOTAL"),
+                ("Active", "ACTIVE"),
+                ("Size", "SIZE"),
+                ("Reclaimable", "RECLAIMABLE"),
+            ],
+        };
+        listing.render(format, self.0)
+    }
+}
+
+fn summary(usage: &Usage) -> Summary {
+    let active_images = usage.images.iter().filter(|image| image.containers > 0).count();
+    let active_containers = usage.containers.iter().filter(|container| container.listed.is_up()).count();
+    let active_volumes = usage.volumes.iter().filter(|volume| volume.links > 0).count();
+    let written = |up: bool| {
+        let containers = usage.containers.iter().filter(|container| container.listed.is_up() == up);
+        containers.map(|container| container.written).fold(0, u64::saturating_add)
+    };
+    let kept = |used: bool| {
+        let volumes = usage.volumes.iter().filter(|volume| (volume.links > 0) == used);
+        volumes.map(|volume| volume.size).fold(0, u64::saturating_add)
+    };
+    let images = (usage.active_layers, usage.layers.saturating_sub(usage.active_layers));
+    Summary(vec![
+        line("Images", usage.images.len(), active_images, images),
+        line("Containers", usage.containers.len(), active_containers, (written(true), written(false))),
+        line("Local Volumes", usage.volumes.len(), active_volumes, (kept(true), kept(false))),
+        line("Build Cache", 0, 0, (0, 0)),
+    ])
+}
+
+/// `sizes` are bytes in use, and bytes that could go.
+fn line(kind: &str, total: usize, active: usize, sizes: (u64, u64)) -> Row {
+    let all = sizes.0.saturating_add(sizes.1);
+    let mut reclaimable = bytes::human(sizes.1);
+    if all > 0 {
+        reclaimable += &format!(" ({}%)", u128::from(sizes.1) * 100 / u128::from(all));
+    }
+    to_row(json!({
+        "Type": kind, "TotalCount": total.to_string(), "Active": active.to_string(), "Size": bytes::human(all),
+        "Reclaimable": reclaimable,
+    }))
+}
+
+fn to_row(fields: Value) -> Row {
+    match fields {
+        Value::Object(fields) => Row { fields, ..Row::default() },
+        _ => Row::default(),
+    }
+}
+
+/// Lines of one object each.
+struct Details {
+    images: Vec<Row>,
+    containers: Vec<Row>,
+    volumes: Vec<Row>,
+}
+
+const IMAGES: Listing<'static> = Listing {
+    table: "{{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{if .CreatedSince}}{{.CreatedSince}}{{else}}N/A{{end}}\t{{.Size}}\t{{.SharedSize}}\t{{.UniqueSize}}\t{{.Containers}}",
+    quiet: None,
+    raw: None,
+    headers: &[
+        ("Repository", "REPOSITORY"),
+        ("Tag", "TAG"),
+        ("ID", "IMAGE ID"),
+        ("CreatedSince", "CREATED"),
+        ("Size", "SIZE"),
+        ("SharedSize", "SHARED SIZE"),
+        ("UniqueSize", "UNIQUE SIZE"),
+        ("Containers", "CONTAINERS"),
+    ],
+};
+const CONTAINERS: Listing<'static> = Listing {
+    table: "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.LocalVolumes}}\t{{.Size}}\t{{.RunningFor}}\t{{.Status}}\t{{.Names}}",
+    quiet: None,
+    raw: None,
+    headers: &[
+        ("ID", "CONTAINER ID"),
+        ("Image", "IMAGE"),
+        ("Command", "COMMAND"),
+        ("LocalVolumes", "LOCAL VOLUMES"),
+        ("Size", "SIZE"),
+        ("RunningFor", "CREATED"),
+        ("Status", "STATUS"),
+        ("Names", "NAMES"),
+    ],
+};
+const VOLUMES: Listing<'static> = Listing {
+    table: "{{.Name}}\t{{.Links}}\t{{.Size}}",
+    quiet: None,
+    raw: None,
+    headers: &[("Name", "VOLUME NAME"), ("Links", "LINKS"), ("Size", "SIZE")],
+};
+const CACHE: Listing<'static> = Listing {
+    table: "{{.ID}}\t{{.CacheType}}\t{{.Size}}\t{{.CreatedSince}}\t{{.LastUsedSince}}\t{{.UsageCount}}\t{{.Shared}}",
+    quiet: None,
+    raw: None,
+    headers: &[
+        ("ID", "CACHE ID"),
+        ("CacheType", "CACHE TYPE"),
+        ("Size", "SIZE"),
+        ("CreatedSince", "CREATED"),
+        ("LastUsedSince", "LAST USED"),
+        ("UsageCount", "USAGE"),
+        ("Shared", "SHARED"),
+    ],
+};
+
+impl Details {
+    fn of(store: &Store, usage: &Usage) -> Self {
+        let mut names = ImageNames::new(store);
+        let mut container = |container: &crate::engine::df::ContainerUsage| {
+            let mut row = container_row(
+                &container.listed,
+                names.shown(container.listed.dir.spec(), false),
+                false,
+                None,
+            );
+            row.fields.insert("Size".into(), human::size(container.written).into());
+            row
+        };
+        Self {
+            images: usage.images.iter().flat_map(images).collect(),
+            containers: usage.containers.iter().map(&mut container).collect(),
+            volumes: usage.volumes.iter().map(volume).collect(),
+        }
+    }
+
+    fn tables(self) -> anyhow::Result<String> {
+        let mut text = String::from("Images space usage:\n\n");
+        text += &IMAGES.render(None, self.images)?;
+        text += "\nContainers space usage:\n\n";
+        text += &CONTAINERS.render(None, self.containers)?;
+        text += "\nLocal Volumes space usage:\n\n";
+        text += &VOLUMES.render(None, self.volumes)?;
+        text += "\nBuild cache usage: 0B\n\n";
+        text += &CACHE.render(None, Vec::new())?;
+        Ok(text)
+    }
+
+    /// As one object that holds lists.
+    fn formatted(self, format: &str) -> anyhow::Result<String> {
+        let list = |rows: Vec<Row>| Value::from_iter(rows.into_iter().map(|row| Value::Object(row.fields)));
+        let data = json!({
+            "Images": list(self.images), "Containers": list(self.containers), "Volumes": list(self.volumes),
+            "BuildCache": [],
+        });
+        Ok(match format {
+            "json" => data.to_string() + "\n",
+            template => Template::parse(template)?.render(&data)? + "\n",
+        })
+    }
+}
+
+/// A line for each tag.
+fn images(usage: &ImageUsage) -> Vec<Row> {
+    let (image, tags) = (&usage.listed.image, &usage.listed.tags);
+    let none = || "<none>".to_owned();
+    let mut names: Vec<(String, String)> =
+        tags.iter().map(|name| (name.familiar_name(), name.tag().map_or_else(none, str::to_owned))).collect();
+    if names.is_empty() {
+        let repository = usage.listed.digests.first().map_or_else(none, |name| name.familiar_name());
+        names.push((repository, none()));
+    }
+    let created = image.config.created.as_deref().unwrap_or_default();
+    let row = |(repository, tag): (String, String)| {
+        to_row(json!({
+            "Repository": repository, "Tag": tag, "ID": image.id.short(), "Digest": "<none>",
+            "CreatedSince": human::ago(created), "CreatedAt": human::local_time(created),
+            "Size": human::size(image.record.size), "VirtualSize": human::size(image.record.size),
+            "SharedSize": human::size(usage.shared),
+            "UniqueSize": human::size(image.record.size.saturating_sub(usage.shared)),
+            "Containers": usage.containers.to_string(),
+        }))
+    };
+    names.into_iter().map(row).collect()
+}
+
+fn volume(usage: &VolumeUsage) -> Row {
+    let record = &usage.listed.record;
+    let labels: Vec<String> = record.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    to_row(json!({
+        "Name": record.name, "Driver": DRIVER, "Scope": "local", "Labels": labels.join(","),
+        "Mountpoint": usage.listed.mountpoint.display().to_string(), "Links": usage.links.to_string(),
+        "Size": human::size(usage.size), "Status": "N/A", "Availability": "N/A", "Group": "N/A",
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_of_the_whole() {
+        let shown =
+            |sizes| line("Images", 2, 1, sizes).fields["Reclaimable"].as_str().map(str::to_owned).unwrap();
+        assert_eq!(shown((1000, 3000)), "3kB (75%)");
+        assert_eq!(shown((0, 0)), "0B");
+        assert_eq!(shown((u64::MAX, 1)), "1B (0%)");
+    }
+}

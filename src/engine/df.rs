@@ -1,0 +1,145 @@
+//! `system df`: what takes up room in the store, and what of it could go.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Result;
+
+use super::images;
+use super::ps::{self, Query};
+use super::volumes;
+use crate::model::digest::Digest;
+use crate::sandbox::identity::Identity;
+use crate::store::Store;
+
+/// Everything in the store.
+#[derive(Clone, Debug, Default)]
+pub struct Usage {
+    /// Images.
+    pub images: Vec<ImageUsage>,
+    /// Bytes of all layers, each once, those of interrupted pulls too.
+    pub layers: u64,
+    /// Bytes of the layers of images that containers use.
+    pub active_layers: u64,
+    /// Containers.
+    pub containers: Vec<ContainerUsage>,
+    /// Volumes.
+    pub volumes: Vec<VolumeUsage>,
+}
+
+/// An image.
+#[derive(Clone, Debug)]
+pub struct ImageUsage {
+    /// The image and its names.
+    pub listed: images::Listed,
+    /// Bytes of layers that another image has too.
+    pub shared: u64,
+    /// How many containers use it.
+    pub containers: usize,
+}
+
+/// A container.
+#[derive(Clone, Debug)]
+pub struct ContainerUsage {
+    /// The container.
+    pub listed: ps::Listed,
+    /// Bytes that it wrote.
+    pub written: u64,
+}
+
+/// A volume.
+#[derive(Clone, Debug)]
+pub struct VolumeUsage {
+    /// The volume.
+    pub listed: volumes::Listed,
+    /// How many containers use it.
+    pub links: usize,
+    /// Bytes of its files.
+    pub size: u64,
+}
+
+/// Looks at everything. The caller has moved to where files of every owner can be read ([`super::namespace`]).
+pub fn usage(store: &Store, identity: &Identity) -> Result<Usage> {
+    let containers = ps::list(store, &Query { all: true, ..Query::default() }, || identity.clone())?;
+    let sizes: BTreeMap<Digest, u64> =
+        store.layers()?.into_iter().map(|layer| (layer.diff_id, layer.size)).collect();
+    let images = image_usage(images::list(store, &[])?, &containers, &sizes);
+    let active = images.iter().filter(|image| image.containers > 0);
+    let active: BTreeSet<&Digest> =
+        active.flat_map(|image| &image.listed.image.config.rootfs.diff_ids).collect();
+    let used = volumes::used(store)?;
+    let volume = |listed: volumes::Listed| VolumeUsage {
+        links: used.iter().filter(|name| **name == listed.record.name).count(),
+        size: volumes::size(store, &listed.record),
+        listed,
+    };
+    Ok(Usage {
+        layers: sum(sizes.values().copied()),
+        active_layers: sum(active.iter().filter_map(|diff_id| sizes.get(diff_id).copied())),
+        images,
+        containers: containers
+            .into_iter()
+            .map(|listed| ContainerUsage { written: listed.written(), listed })
+            .collect(),
+        volumes: volumes::list(store, &[])?.into_iter().map(volume).collect(),
+    })
+}
+
+fn image_usage(
+    images: Vec<images::Listed>,
+    containers: &[ps::Listed],
+    sizes: &BTreeMap<Digest, u64>,
+) -> Vec<ImageUsage> {
+    let mut users: BTreeMap<Digest, usize> = BTreeMap::new();
+    for image in &images {
+        let distinct: BTreeSet<&Digest> = image.image.config.rootfs.diff_ids.iter().collect();
+        for diff_id in distinct {
+            *users.entry(diff_id.clone()).or_default() += 1;
+        }
+    }
+    let shared = |image: &images::Listed| {
+        let layers = image.image.config.rootfs.diff_ids.iter();
+        let shared = layers.filter(|diff_id| users.get(diff_id).is_some_and(|count| *count > 1));
+        sum(shared.filter_map(|diff_id| sizes.get(diff_id).copied()))
+    };
+    let using = |image: &images::Listed| {
+        let uses = |container: &&ps::Listed| {
+            container.dir.spec().image.as_ref().is_some_and(|used| used.id == image.image.id)
+        };
+        containers.iter().filter(uses).count()
+    };
+    images
+        .into_iter()
+        .map(|listed| ImageUsage { shared: shared(&listed), containers: using(&listed), listed })
+        .collect()
+}
+
+fn sum(sizes: impl Iterator<Item = u64>) -> u64 {
+    sizes.fold(0, u64::saturating_add)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::rmi::tests::Fixture;
+    use crate::engine::volumes::{NewVolume, create};
+
+    #[test]
+    fn layers_count_once() {
+        let fixture = Fixture::new();
+        let (a, b) = (fixture.image("a"), fixture.image("b"));
+        fixture.name("x", &a);
+        fixture.name("y", &b);
+        let _container = fixture.container(&a, "user");
+        create(&fixture.store, NewVolume { name: "data".into(), ..NewVolume::default() }).unwrap();
+        let usage = usage(&fixture.store, &Identity::probe(None, "")).unwrap();
+        assert_eq!((usage.layers, usage.active_layers), (30, 20), "a base and one layer each");
+        let mut images: Vec<_> = usage
+            .images
+            .iter()
+            .map(|image| (image.listed.image.record.size, image.shared, image.containers))
+            .collect();
+        images.sort_unstable();
+        assert_eq!(images, [(20, 10, 0), (20, 10, 1)]);
+        assert_eq!((usage.containers.len(), usage.volumes.len(), usage.volumes[0].links), (1, 1, 0));
+    }
+}
