@@ -96,4 +96,34 @@ each_mode! {
         assert_eq!(history(dhow, "--filter label=tier=front"), [""; 0]);
         dhow.settle();
     }
+
+    fn the_life_of_a_container_is_told(dhow) {
+        dhow.with_busybox();
+        dhow.cmd("run -d --network none --name boat -v data:/data busybox sleep 1000").ok();
+        for command in ["pause boat", "unpause boat", "rename boat ship", "stop -t 0 ship", "start ship", "restart -t 0 ship", "kill ship"] {
+            dhow.cmd(command).ok();
+        }
+        dhow.cmd("wait ship").ok();
+        dhow.cmd("rm ship").ok();
+        let seen = history(dhow, "--filter type=container");
+        let actions: Vec<&str> = seen.iter().map(|line| line.strip_prefix("container ").unwrap()).collect();
+        let expected = ["create boat", "start boat", "pause boat", "unpause boat", "rename ship", "kill ship", "die ship", "stop ship",
+            "start ship", "kill ship", "die ship", "stop ship", "start ship", "restart ship", "kill ship", "die ship", "destroy ship"];
+        assert_eq!(actions.iter().filter(|action| !action.starts_with("kill")).collect::<Vec<_>>(),
+            expected.iter().filter(|action| !action.starts_with("kill")).collect::<Vec<_>>(), "{actions:?}");
+        let format = "{{.Action}} {{.Actor.Attributes.exitCode}}";
+        let ends = dhow.cmd("events --since 0 --until 0s --filter event=die --format").arg(format).ok().lines();
+        assert_eq!(ends, ["die 137"; 3]);
+        let volume = dhow.cmd("events --since 0 --until 0s --filter type=volume --format").arg("{{.Action}} {{.Actor.ID}}").ok().lines();
+        assert_eq!(volume, ["create data", "mount data", "unmount data", "mount data", "unmount data", "mount data", "unmount data"]);
+        dhow.settle();
+    }
+
+    fn a_container_that_removes_itself_is_told_of_once(dhow) {
+        dhow.with_busybox();
+        dhow.run("--name brief busybox true").ok();
+        dhow.settle();
+        let seen = history(dhow, "--filter type=container");
+        assert_eq!(seen, ["container create brief", "container start brief", "container die brief", "container destroy brief"]);
+    }
 }

@@ -180,4 +180,66 @@ each_mode! {
         assert_eq!(dhow.cmd("ps -a --format").arg("{{.Status}} {{.State}}").ok().out(), "Created created");
         assert_eq!(dhow.cmd("inspect -f").arg("{{.State.Status}} {{.State.ExitCode}}").arg("bad").ok().out(), "created 127");
     }
+
+    fn df_counts_what_takes_up_room(dhow) {
+        dhow.with_busybox();
+        stopped(dhow, "--name idle -v data:/data busybox");
+        dhow.cmd("run --rm -v data:/data --network none busybox").sh("head -c 1000 /dev/zero >/data/file").ok();
+        dhow.cmd("volume create other").ok();
+        let up = running(dhow, "--name up busybox");
+        let lines = dhow.cmd("system df").ok().lines();
+        let cells = |line: &str| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(cells(&lines[0]), ["TYPE", "TOTAL", "ACTIVE", "SIZE", "RECLAIMABLE"]);
+        let images = cells(&lines[1]);
+        assert_eq!((&images[..3], images[4].as_str()), (&["Images".to_owned(), "1".into(), "1".into()][..], "0B (0%)"));
+        assert_eq!(cells(&lines[2])[..3], ["Containers", "2", "1"]);
+        assert_eq!(cells(&lines[3]), ["Local Volumes", "2", "1", "1kB", "0B (0%)"]);
+        assert_eq!(cells(&lines[4]), ["Build Cache", "0", "0", "0B", "0B"]);
+        let format = "{{.Type}}={{.TotalCount}}/{{.Active}}";
+        assert_eq!(dhow.cmd("system df --format").arg(format).ok().lines()[2], "Local Volumes=2/1");
+        let verbose = dhow.cmd("system df -v").ok().out();
+        for part in ["Images space usage:", "SHARED SIZE", "Containers space usage:", "LOCAL VOLUMES", "Local Volumes space usage:",
+            "VOLUME NAME", "Build cache usage: 0B"] {
+            assert!(verbose.contains(part), "{part}: {verbose}");
+        }
+        let json = dhow.cmd("system df -v --format json").ok().json();
+        assert_eq!(json["Images"][0]["Containers"], "2");
+        assert_eq!((&json["Volumes"][0]["Name"], &json["Volumes"][0]["Links"]), (&"data".into(), &"1".into()));
+        assert_eq!(dhow.cmd("system df -v --format").arg("{{range .Containers}}{{.Names}} {{end}}").ok().out(), "up idle");
+        let counts = dhow.cmd("info -f").arg("{{.Containers}} {{.ContainersRunning}} {{.ContainersPaused}} {{.ContainersStopped}}");
+        assert_eq!(counts.ok().out(), "2 1 0 1");
+        dhow.cmd("pause up").ok();
+        assert!(dhow.cmd("info").ok().out().contains(" Paused: 1"));
+        end(dhow, "up", up);
+    }
+
+    fn prune_removes_what_nothing_uses(dhow) {
+        dhow.with_busybox();
+        stopped(dhow, "--name gone -l kind=scratch -v /own busybox");
+        stopped(dhow, "--name kept -v named:/named busybox");
+        dhow.cmd("volume create").ok();
+        let up = running(dhow, "--name up busybox");
+        let asked = dhow.cmd("system prune -a --volumes --filter label=kind").stdin("n\n").ok().out();
+        assert_eq!(asked, "WARNING! This will remove:\n  - all stopped containers\n  \
+            - all anonymous volumes not used by at least one container\n  \
+            - all images without at least one container associated to them\n\n  \
+            Items to be pruned will be filtered with:\n  - label=kind\n\nAre you sure you want to continue? [y/N]");
+        assert_eq!(names(dhow, "-a").len(), 3);
+        dhow.cmd("system prune --volumes --filter until=1h -f").fails(1, &["not supported with \"--volumes\""]);
+        let id = dhow.cmd("ps -aq --no-trunc -f name=gone").ok().out();
+        let text = dhow.cmd("system prune -f --filter label=kind=scratch").ok().out();
+        assert!(text.starts_with(&format!("Deleted Containers:\n{id}\n\nTotal reclaimed space: ")), "{text}");
+        let text = dhow.cmd("system prune -f --filter until=1h").ok().out();
+        assert_eq!(text, "Total reclaimed space: 0B");
+        let text = dhow.cmd("system prune -f --volumes").stdin("").ok().out();
+        assert!(text.contains("Deleted Containers:") && text.contains("Deleted Volumes:"), "{text}");
+        assert_eq!(names(dhow, "-a"), ["up"]);
+        assert_eq!(dhow.cmd("volume ls -q").ok().lines(), ["named"]);
+        assert_eq!(dhow.cmd("images -q").ok().lines().len(), 1, "an image in use stays");
+        end(dhow, "up", up);
+        let text = dhow.cmd("system prune -af").ok().out();
+        assert!(text.contains("Deleted Images:\nuntagged: busybox:latest\ndeleted: sha256:"), "{text}");
+        let pruned = dhow.cmd("events --since 0 --until 0s --filter event=prune --format {{.Type}}").ok().lines();
+        assert!(["container", "image", "volume"].iter().all(|kind| pruned.contains(&(*kind).to_owned())), "{pruned:?}");
+    }
 }

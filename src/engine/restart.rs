@@ -6,6 +6,7 @@ use super::attach::wire::{Ending, Order};
 use super::control::{Answer, ask};
 use super::start::start;
 use crate::model::environment::Environment;
+use crate::model::event::Event;
 use crate::store::Store;
 
 /// Restarts the container that a person means by `text`; `signal` and `timeout` as in [`super::stop::stop`]. The
@@ -19,10 +20,12 @@ pub fn restart(
 ) -> Result<()> {
     let container = store.find_container(text)?;
     match ask(&container, &Order::Restart(Ending { signal, timeout }))? {
-        Answer::Report(_) => Ok(()),
+        Answer::Report(_) => {}
         Answer::Nobody(locked) => {
             drop(locked);
-            start(store, text, None, environment).map(drop)
+            start(store, text, None, environment)?;
         }
     }
+    store.record_event(Event::of_container(container.spec(), "restart"));
+    Ok(())
 }

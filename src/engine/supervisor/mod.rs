@@ -98,6 +98,8 @@ struct Supervision {
 struct Intent {
     /// It was stopped by hand.
     stop: bool,
+    /// It was asked to end, not only sent a signal: docker tells that as `stop`.
+    end: bool,
     /// It is not to be started again by its policy, though nobody stopped it: the machine is going down.
     quit: bool,
     /// It is to be started again at once.
@@ -192,9 +194,9 @@ impl Supervision {
         };
         self.container.write_state(&self.state)?;
         leave_stdio()?;
-        self.clients.tell_start(&Report::Started);
         record::mounted(&self.store, self.container.spec());
         self.tell("start", &[]);
+        self.clients.tell_start(&Report::Started);
         if self.control.is_none() {
             self.control = Some(Control::open(&self.container)?);
         }
@@ -288,7 +290,7 @@ impl Supervision {
         self.clients.finish_output();
         self.tell("die", &[("exitCode", &code.to_string())]);
         record::unmounted(&self.store, self.container.spec());
-        if self.intent.stop {
+        if self.intent.end {
             self.tell("stop", &[]);
         }
         // One that removes itself needs no record of how it ended.
@@ -347,10 +349,8 @@ impl Supervision {
             clients.tell_end(&Report::Ended(code));
             return code;
         }
-        let spec = container.spec().clone();
         match remove::retire(&store, container, true) {
             Ok(leftovers) => {
-                store.record_event(Happening::of_container(&spec, "destroy"));
                 clients.tell_end(&Report::Ended(code));
                 if let Some(run) = last_run {
                     // Nobody is left to be told: what cannot be deleted stays in the trash for the next command.

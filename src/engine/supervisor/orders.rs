@@ -236,6 +236,7 @@ impl Supervision {
     /// A container that is held could not end.
     fn end(&mut self, run: &mut Run, ending: Ending) -> Result<()> {
         let signal = ending.signal.unwrap_or_else(|| stop_signal(self.container.spec()));
+        self.intent.end = true;
         self.tell("kill", &[("signal", &signal.to_string())]);
         run.end(self.container.spec(), ending)?;
         if self.state.paused { self.unpause(run) } else { Ok(()) }
