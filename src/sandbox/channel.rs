@@ -39,9 +39,13 @@ impl Channel {
         Ok(self.0.send(b"go", &[])?)
     }
 
-    /// Waits for [`Channel::go`]. Fails where the other side is gone.
+    /// Waits for [`Channel::go`]. Fails where the other side has failed or is gone.
     pub(super) fn await_go(&self) -> Result<()> {
-        match self.0.receive()?.bytes.is_empty() {
+        let said = self.0.receive()?.bytes;
+        if let Ok(failure) = serde_json::from_slice::<Failure>(&said) {
+            return Err(failure.into());
+        }
+        match said.is_empty() {
             false => Ok(()),
             true => Err(Failure::new(Kind::Interrupted, "the supervisor has ended").into()),
         }
@@ -66,7 +70,7 @@ impl Channel {
     }
 
     /// The same end under a number of at least `first`.
-    pub(super) fn at_or_above(self, first: i32) -> Result<Self> {
+    pub(super) fn at_or_above(&self, first: i32) -> Result<Self> {
         Ok(Self(self.0.at_or_above(first)?))
     }
 

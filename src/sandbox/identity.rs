@@ -329,7 +329,7 @@ fn check_helper(name: &str, child: &mut std::process::Child, errors: &mut fs::Fi
 }
 
 /// Writes the maps directly: allowed for one's own id, and for any to who is root here (user_namespaces(7)).
-fn write_maps(map: &IdMap, pid: i32, deny_setgroups: bool) -> Result<()> {
+pub(super) fn write_maps(map: &IdMap, pid: i32, deny_setgroups: bool) -> Result<()> {
     if deny_setgroups {
         write_once(&format!("/proc/{pid}/setgroups"), "deny")?;
     }
@@ -393,7 +393,8 @@ fn map_parent(identity: &Identity, mut ready: fs::File) -> i32 {
     i32::from(identity.apply(&identity.map((0, 0)), parent).is_err())
 }
 
-fn unshare_user() -> std::io::Result<()> {
+/// Moves this process into a new user namespace.
+pub(super) fn unshare_user() -> std::io::Result<()> {
     use nix::sched::{CloneFlags, unshare};
     Ok(unshare(CloneFlags::CLONE_NEWUSER)?)
 }

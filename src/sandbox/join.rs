@@ -24,15 +24,15 @@ use rustix::pipe::PipeFlags;
 
 use super::cgroup::Membership;
 use super::channel::{self, Channel, Said};
-use super::confine;
 use super::idmap::IdMap;
 use super::launch::namespaces;
 use super::plan::{Confinement, Process, Unshare};
 use super::program::{self, Program};
 use super::user::{Database, User};
+use super::{alias, confine};
 use crate::error::{Failure, Kind};
 use crate::sys;
-use crate::sys::process::{Child, Side};
+use crate::sys::process::{Child, Side, ns};
 use crate::sys::stub::{STATUS, Stub};
 
 /// The container could hold the stub's pipe open to make its caller wait; the caller does so no longer than this.
@@ -71,6 +71,8 @@ struct Tools {
     stub: Stub,
     container: OwnedFd,
     streams: [OwnedFd; 3],
+    /// The namespace to enter last.
+    alias: Option<OwnedFd>,
 }
 
 /// Starts `plan` in the namespaces of the process that the pidfd `container` means. `streams` are its standard input,
@@ -80,17 +82,13 @@ pub fn spawn(plan: &JoinPlan, container: BorrowedFd<'_>, streams: [BorrowedFd<'_
     let (status, told) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
     match sys::process::clone_into(0).context("starting a process")? {
         Side::Child => {
-            let failed = |channel: &Channel, error: &anyhow::Error| -> ! {
-                channel.send_failure(&Failure::of(error));
-                sys::process::exit_now(125)
+            let gathered = Tools::gather(plan, &theirs, &told, container, streams);
+            let error = match gathered.and_then(|tools| usher(plan, tools)) {
+                Ok(never) => match never {},
+                Err(error) => error,
             };
-            match Tools::gather(theirs, &told, container, streams) {
-                Ok(tools) => match usher(plan, &tools) {
-                    Ok(never) => match never {},
-                    Err(error) => failed(&tools.channel, &error),
-                },
-                Err(_) => sys::process::exit_now(125),
-            }
+            theirs.send_failure(&Failure::of(&error));
+            sys::process::exit_now(125)
         }
         Side::Parent(usher) => {
             drop((theirs, told));
@@ -144,15 +142,18 @@ fn await_start(status: &OwnedFd, process: &Child) -> Result<Option<std::io::Erro
 }
 
 impl Tools {
-    /// Takes them out of the way of the descriptor that the stub uses, and closes all others.
+    /// Takes them out of the way of the descriptor that the stub uses.
     fn gather(
-        channel: Channel,
+        plan: &JoinPlan,
+        channel: &Channel,
         told: &OwnedFd,
         container: BorrowedFd<'_>,
         streams: [BorrowedFd<'_>; 3],
     ) -> Result<Self> {
-        let raised = |fd| rustix::io::fcntl_dupfd_cloexec(fd, STATUS + 1);
+        let raised = |fd: BorrowedFd<'_>| rustix::io::fcntl_dupfd_cloexec(fd, STATUS + 1);
+        let alias = alias::namespace(plan, container)?;
         let tools = Self {
+            alias: alias.as_ref().map(|alias| raised(alias.as_fd())).transpose()?,
             channel: channel.at_or_above(STATUS + 1)?,
             stub: Stub::new().context("making a program in memory")?,
             container: raised(container)?,
@@ -164,14 +165,25 @@ impl Tools {
 
     /// Nobody comes back to whatever owns the others: this process ends, or becomes a program.
     fn close_others(&self) -> std::io::Result<()> {
-        let [input, output, error] = &self.streams;
         let own = [self.channel.as_fd(), self.stub.as_fd(), self.container.as_fd()];
-        let keep = [own, [input.as_fd(), output.as_fd(), error.as_fd()]].concat();
+        let others = self.streams.iter().chain(&self.alias).map(|fd| fd.as_fd());
+        let keep: Vec<BorrowedFd<'_>> = own.into_iter().chain(others).collect();
         sys::process::close_others(STATUS.cast_unsigned() + 1, &keep)
     }
 }
 
-fn usher(plan: &JoinPlan, tools: &Tools) -> Result<Infallible> {
+fn usher(plan: &JoinPlan, tools: Tools) -> Result<Infallible> {
+    let failed = |error: anyhow::Error| -> ! {
+        tools.channel.send_failure(&Failure::of(&error));
+        sys::process::exit_now(125)
+    };
+    match lead_in(plan, &tools) {
+        Ok(never) => match never {},
+        Err(error) => failed(error),
+    }
+}
+
+fn lead_in(plan: &JoinPlan, tools: &Tools) -> Result<Infallible> {
     // /proc/PID/cmdline is for everybody to read, and this process's is the caller's.
     sys::process::set_title(&format!("dhow: {}", plan.name));
     confine::set_oom_score(&plan.process)?;
@@ -194,17 +206,20 @@ fn usher(plan: &JoinPlan, tools: &Tools) -> Result<Infallible> {
 /// A container whose first process ends takes in no further process; fork(2) then says `ENOMEM`.
 fn explain_refusal(error: &std::io::Error) -> anyhow::Error {
     match error.raw_os_error() {
-        Some(libc::ESRCH | libc::ENOMEM) => Failure::new(Kind::Conflict, "the container has ended").into(),
+        Some(libc::ESRCH | libc::ENOMEM) => ended().into(),
         _ => Failure::new(Kind::Denied, format!("the kernel refused to enter the container: {error}")).into(),
     }
+}
+
+/// The container that was to be joined is no more.
+pub(super) fn ended() -> Failure {
+    Failure::new(Kind::Conflict, "the container has ended")
 }
 
 fn join(plan: &JoinPlan, tools: &Tools) -> Result<Infallible> {
     rustix::process::umask(Mode::from_raw_mode(0o022));
     let root = sys::fs::open_dir(Path::new("/"))?;
-    let user = Database::read(root.as_fd())
-        .resolve(&plan.process.user, &plan.process.groups)
-        .map_err(|failure| Failure::new(Kind::CommandNotExecutable, failure.to_string()))?;
+    let user = resolve(&Database::read(root.as_fd()), &plan.process)?;
     confine::check_mapped(&user, &plan.ids, &plan.confinement)?;
     let terminal = match plan.process.tty {
         true => Some(open_terminal(root.as_fd(), tools, &user, plan.process.terminal_size)?),
@@ -216,11 +231,20 @@ fn join(plan: &JoinPlan, tools: &Tools) -> Result<Infallible> {
     let [input, output, error] = &tools.streams;
     confine::attach_streams(terminal.as_ref(), [input.as_fd(), output.as_fd(), error.as_fd()])?;
     confine::limit_resources(&process)?;
+    if let Some(alias) = &tools.alias {
+        sys::namespace::join(alias.as_fd(), ns::USER).context("entering the user's namespace")?;
+    }
     confine::give_up_privilege(&plan.confinement, &user)?;
     if process.die_with_parent {
         confine::die_with_parent(&tools.channel)?;
     }
     Program::find(&process, &user)?.exec_through(&tools.stub)
+}
+
+/// As docker's exit codes have it, a user that is not found is a command that cannot be run.
+pub(super) fn resolve(database: &Database, process: &Process) -> Result<User, Failure> {
+    let found = database.resolve(&process.user, &process.groups);
+    found.map_err(|failure| Failure::new(Kind::CommandNotExecutable, failure.to_string()))
 }
 
 /// A terminal of the container's own devpts, as a program inside would open one.

@@ -7,6 +7,7 @@
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use anyhow::{Context as _, Result};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
@@ -15,6 +16,7 @@ use super::join::{self, JoinPlan, Joined};
 use crate::error::{Failure, Kind};
 use crate::sys;
 use crate::sys::process::{Child, Ended, Side};
+use crate::sys::signal::SignalFd;
 
 /// Starts `plan` so that it goes on without this process, with empty streams; returns when its program runs. The
 /// arguments and conditions are those of [`join::spawn`].
@@ -48,8 +50,8 @@ fn detached(plan: &JoinPlan, container: BorrowedFd<'_>, channel: &Channel) -> ! 
 }
 
 /// Starts `plan` with empty input and both outputs to `output`, and returns at once. The child that is returned ends as
-/// the program does, with its exit code; when it is killed, the program is too. Where the program cannot be started,
-/// the reason goes to `output`, and the exit code is 126, or 127 where there is no such program.
+/// the program does, with its exit code; SIGTERM makes it kill the program. Where the program cannot be started, the
+/// reason goes to `output`, and the exit code is 126, or 127 where there is no such program.
 ///
 /// For a process that must not wait for a container, and whose other descriptors (the container's lock) nobody else
 /// may hold. It must have one thread.
@@ -58,6 +60,8 @@ pub fn probe(plan: &JoinPlan, container: BorrowedFd<'_>, output: BorrowedFd<'_>)
         Side::Parent(child) => Ok(child),
         Side::Child => {
             let started = settle(&plan.name, &[container, output]).and_then(|()| {
+                // Until there is a program to end, a signal ends this process.
+                sys::signal::reset_all()?;
                 sys::process::die_with_parent()?;
                 let null = null()?;
                 join::spawn(plan, container, [null.as_fd(), output, output])
@@ -107,9 +111,29 @@ fn null() -> Result<OwnedFd> {
     Ok(rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?)
 }
 
+/// A signal that asks to end the program, which then has to be waited for: nobody else would.
+const END: i32 = libc::SIGTERM;
+
 /// Ends as the program does. Until then it holds nothing open that somebody may wait to see closed.
 fn wait(joined: &Joined) -> ! {
     let closed = sys::process::close_others(3, &[joined.process.pidfd()]);
-    let ended = closed.and_then(|()| joined.process.wait());
+    let ended = closed.and_then(|()| attend(&joined.process));
     sys::process::exit_now(ended.map_or(125, Ended::code))
+}
+
+fn attend(process: &Child) -> std::io::Result<Ended> {
+    let signals = SignalFd::blocking(&[END])?;
+    loop {
+        let mut fds = [
+            PollFd::from_borrowed_fd(process.pidfd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(signals.as_fd(), PollFlags::IN),
+        ];
+        rustix::io::retry_on_intr(|| poll(&mut fds, None))?;
+        if !fds[0].revents().is_empty() {
+            return process.wait();
+        }
+        while signals.next()?.is_some() {
+            process.signal(libc::SIGKILL)?;
+        }
+    }
 }

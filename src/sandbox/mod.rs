@@ -1,5 +1,6 @@
 //! A resolved plan into isolated processes.
 
+mod alias;
 pub mod caps;
 pub mod cgroup;
 mod channel;

@@ -7,11 +7,12 @@ use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 const GET_PARENT: libc::Ioctl = 0xb702;
 
 /// Moves this process, which has one thread, into the namespaces `kinds` (flags of [`super::process::ns`]) of the
-/// process that `pidfd` means, all or none of them (Linux 5.8). A pid namespace is entered by its children only.
-pub fn join(pidfd: BorrowedFd<'_>, kinds: u64) -> io::Result<()> {
+/// process that `fd`, a pidfd, means, all or none of them (Linux 5.8), or into the one namespace that `fd` is. A pid
+/// namespace is entered by its children only.
+pub fn join(fd: BorrowedFd<'_>, kinds: u64) -> io::Result<()> {
     let kinds = i32::try_from(kinds).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
     // SAFETY: setns takes numbers only; the descriptor is open.
-    let result = unsafe { libc::setns(pidfd.as_raw_fd(), kinds) };
+    let result = unsafe { libc::setns(fd.as_raw_fd(), kinds) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 

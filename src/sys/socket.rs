@@ -62,8 +62,8 @@ impl Socket {
         Ok(Self(socket))
     }
 
-    /// The same end under another number, `first` or the next free one above.
-    pub fn at_or_above(self, first: i32) -> io::Result<Self> {
+    /// The same end under a second number, `first` or the next free one above.
+    pub fn at_or_above(&self, first: i32) -> io::Result<Self> {
         Ok(Self(rustix::io::fcntl_dupfd_cloexec(&self.0, first)?))
     }
 

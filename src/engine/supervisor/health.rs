@@ -8,7 +8,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::events::{Event, Watch};
-use crate::engine::attach::streams::{null, pipe};
+use crate::engine::attach::streams::pipe;
 use crate::engine::plan;
 use crate::engine::start::exit_code_of;
 use crate::engine::state::{Checked, Health, now};
@@ -18,7 +18,8 @@ use crate::model::exec::ExecRequest;
 use crate::model::health::HealthSpec;
 use crate::sandbox::cgroup::{Cgroup, Surroundings};
 use crate::sandbox::idmap::IdMap;
-use crate::sandbox::join::{self, JoinPlan};
+use crate::sandbox::join::JoinPlan;
+use crate::sandbox::keeper;
 use crate::sys::process::Child;
 
 /// So many results are remembered, and so many bytes of the output of each.
@@ -95,7 +96,7 @@ impl Checks {
         match &mut self.under_way {
             Some(check) if check.kill_at <= time && !check.took_too_long => {
                 check.took_too_long = true;
-                check.process.signal(libc::SIGKILL)?;
+                check.process.signal(libc::SIGTERM)?;
                 Ok(false)
             }
             None if self.next <= time && held => {
@@ -174,7 +175,7 @@ impl Drop for Checks {
     /// The container has ended, and a check with it, unless that has the host's process table.
     fn drop(&mut self) {
         if let Some(check) = &self.under_way {
-            let _ = check.process.signal(libc::SIGKILL);
+            let _ = check.process.signal(libc::SIGTERM);
             let _ = check.process.wait();
         }
     }
@@ -201,9 +202,7 @@ fn judge(health: &mut Health, result: Checked, starting_up: bool, retries: u32) 
 fn spawn(plan: &JoinPlan, first: BorrowedFd<'_>) -> Result<(Child, OwnedFd)> {
     let (read, write) = pipe()?;
     rustix::fs::fcntl_setfl(&read, OFlags::NONBLOCK)?;
-    let input = null()?;
-    let joined = join::spawn(plan, first, [input.as_fd(), write.as_fd(), write.as_fd()])?;
-    Ok((joined.process, read))
+    Ok((keeper::probe(plan, first, write.as_fd())?, read))
 }
 
 #[cfg(test)]

@@ -1,0 +1,88 @@
+//! Another number for the only id of a container, for `exec -u` where the account has one id.
+//!
+//! A container with one id has exactly one user, whose number was chosen when it was started. A process that is to be
+//! another user gets a user namespace of its own below the container's, in which the one id has the other number. So it
+//! sees itself and all files as a container started with that user would, and has no power over the container's
+//! namespaces.
+
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+
+use anyhow::{Context as _, Result};
+use rustix::fs::{Mode, OFlags};
+
+use super::channel::{self, Channel};
+use super::idmap::{IdMap, Line};
+use super::join::JoinPlan;
+use super::user::Database;
+use super::{identity, join};
+use crate::error::{Failure, Kind};
+use crate::sys;
+use crate::sys::process::{Side, ns};
+
+/// The namespace that the process of `plan` has to enter last, if it needs one. For a process that is still outside.
+pub(super) fn namespace(plan: &JoinPlan, container: BorrowedFd<'_>) -> Result<Option<OwnedFd>> {
+    let ([uid], [gid]) = (plan.ids.uids.as_slice(), plan.ids.gids.as_slice()) else { return Ok(None) };
+    let root_is_meant = plan.process.user.is_empty() && uid.inside == 0;
+    if !plan.ids.is_single() || root_is_meant {
+        return Ok(None);
+    }
+    let user = join::resolve(&Database::read(root_of(container)?.as_fd()), &plan.process)?;
+    if (user.uid, user.gid) == (uid.inside, gid.inside) {
+        return Ok(None);
+    }
+    if !plan.unshare.pid {
+        // Whoever makes the namespace could be looked into by the container for a moment.
+        let message =
+            format!("user {} is not the container's, and the account has one id", plan.process.user);
+        return Err(Failure::new(Kind::CommandNotExecutable, message)
+            .hint("this works in a container without --pid host")
+            .into());
+    }
+    let one = |inside, line: &Line| vec![Line { inside, outside: line.inside, count: 1 }];
+    make(&IdMap { uids: one(user.uid, uid), gids: one(user.gid, gid) }, container).map(Some)
+}
+
+/// The root directory of the process that the pidfd means, as it sees it.
+fn root_of(container: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", container.as_raw_fd()))?;
+    let pid = info.lines().find_map(|line| line.strip_prefix("Pid:")).map_or("", str::trim);
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::open(format!("/proc/{pid}/root"), flags, Mode::empty());
+    Ok(root.map_err(|_| join::ended())?)
+}
+
+/// Makes a user namespace below that of the container.
+fn make(map: &IdMap, container: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let (ours, theirs) = channel::pair()?;
+    match sys::process::clone_into(0).context("starting a process")? {
+        Side::Child => {
+            drop(ours);
+            if let Err(error) = become_first(map, container, &theirs) {
+                theirs.send_failure(&Failure::of(&error));
+            }
+            sys::process::exit_now(0)
+        }
+        Side::Parent(maker) => {
+            drop(theirs);
+            let made = ours.await_go().and_then(|()| {
+                let path = format!("/proc/{}/ns/user", maker.pid);
+                Ok(rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
+            });
+            drop(ours);
+            maker.wait()?;
+            made.context("making a user namespace inside the container")
+        }
+    }
+}
+
+/// Stays until the other side has looked at it.
+fn become_first(map: &IdMap, container: BorrowedFd<'_>, channel: &Channel) -> Result<()> {
+    sys::process::close_others(3, &[container, channel.as_fd()])?;
+    sys::namespace::join(container, ns::USER)?;
+    identity::unshare_user()?;
+    identity::write_maps(map, rustix::process::getpid().as_raw_nonzero().get(), true)?;
+    channel.go()?;
+    // The end of the other side is what is waited for.
+    let _ = channel.await_go();
+    Ok(())
+}
