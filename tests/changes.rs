@@ -227,6 +227,27 @@ each_mode! {
         run.wait();
     }
 
+    fn a_commit_that_is_killed_lets_the_container_go_on(dhow) {
+        dhow.with_busybox();
+        let run = running(dhow, "--name big", "busybox", "head -c 400000000 /dev/urandom >/big; mkfifo /tick; (while :; do echo tick >/tick; done) &");
+        let mut commit = dhow.cmd("commit big half:1").start();
+        let paused = || dhow.cmd("inspect -f {{.State.Paused}} big").ok().out() == "true";
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        while !paused() {
+            assert!(std::time::Instant::now() < deadline, "it is never paused");
+        }
+        commit.kill();
+        while paused() {
+            assert!(std::time::Instant::now() < deadline, "it stays paused");
+        }
+        assert_eq!(dhow.cmd("exec big head -n1 /tick").ok().out(), "tick");
+        assert_eq!(dhow.cmd("images -q").ok().lines().len(), 1);
+        dhow.cmd("rm -f big").ok();
+        run.wait();
+        dhow.cmd("image prune -f").ok();
+        assert_eq!(std::fs::read_dir(dhow.root().join("tmp")).map_or(0, Iterator::count), 0);
+    }
+
     fn podman_and_skopeo_read_what_was_committed(dhow) {
         if !have_programs(&["skopeo", "podman"]) {
             return;
@@ -255,6 +276,20 @@ each_mode! {
             podman(&["image", "unmount", "made:1"]);
         }
         dhow.cmd("rm cc").ok();
+    }
+
+    fn sizes_are_those_of_what_was_written(dhow) {
+        dhow.with_busybox();
+        let script = "mkdir -p /shut/in /mine; head -c 1000 /dev/zero >/shut/in/a; ln /shut/in/a /shut/b; head -c 234 /dev/zero >/mine/c; \
+            head -c 5000 /dev/zero >/vol/d; chown -R 1000:1000 /shut; chmod 700 /shut/in; chmod 0 /shut; rm /etc/group";
+        dhow.cmd("run --network none --name sized -v /vol busybox").sh(script).ok();
+        let image: u64 = dhow.cmd("image inspect -f {{.Size}} busybox").ok().out().parse().unwrap();
+        let inspect = dhow.cmd("inspect -s sized").ok().json()[0].clone();
+        assert_eq!(inspect["SizeRw"], 1234);
+        assert_eq!(inspect["SizeRootFs"], image + 1234);
+        let shown = dhow.cmd("ps -as --format {{.Size}}").ok().out();
+        assert!(shown.starts_with("1.23kB (virtual "), "{shown}");
+        dhow.cmd("rm -v sized").ok();
     }
 
     fn diff_tells_what_was_added_changed_and_deleted(dhow) {

@@ -437,6 +437,63 @@ each_mode! {
         run.wait();
     }
 
+    fn who_visits_a_container_cannot_be_looked_into(dhow) {
+        if !support::account::is_root() {
+            support::leave_out("who is not root cannot look at what is not dumpable");
+            return;
+        }
+        dhow.with_busybox();
+        let run = running(dhow, "--name box --pid host", "busybox", "true");
+        let first: i32 = dhow.cmd("inspect -f {{.State.Pid}} box").ok().out().parse().unwrap();
+        let namespace = |pid: i32, name: &str| fs::read_link(format!("/proc/{pid}/ns/{name}")).unwrap_or_default();
+        let mut copy = dhow.cmd("cp - box:/tmp").start_piped();
+        let visitor = visitor_of(dhow, &|pid| namespace(pid, "mnt") == namespace(first, "mnt"));
+        assert_eq!(namespace(visitor, "user"), namespace(first, "user"));
+        // Its files in /proc belong to the host's root: nobody else may read or write them.
+        assert_eq!(fs::metadata(format!("/proc/{visitor}/mem")).unwrap().uid(), 0);
+        assert_eq!(fs::metadata(format!("/proc/{visitor}/root/bin/busybox")).unwrap().ino(), fs::metadata(format!("/proc/{first}/root/bin/busybox")).unwrap().ino());
+        for entry in fs::read_dir(format!("/proc/{visitor}/fd")).unwrap().map(Result::unwrap) {
+            let target = fs::read_link(entry.path()).unwrap().display().to_string();
+            let number: i32 = entry.file_name().to_str().unwrap().parse().unwrap();
+            match number {
+                0 | 2 => assert!(target.starts_with("socket:"), "{number}: {target}"),
+                1 => assert!(target.starts_with("pipe:"), "{target}"),
+                _ => assert_eq!(target, "/", "{number}"),
+            }
+        }
+        let status = fs::read_to_string(format!("/proc/{visitor}/status")).unwrap();
+        let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap().trim();
+        assert_eq!(u64::from_str_radix(effective, 16).unwrap() & !(0x1f | 1 << 31), 0, "{effective}");
+        let script = format!(
+            "cd /proc/{visitor} && cat environ maps; for link in exe cwd root fd/0 fd/1 fd/3; do readlink $link; done; ls fd"
+        );
+        let spied = dhow.cmd("exec box").sh(&script).output();
+        assert!(spied.code != 0 && spied.out().is_empty(), "{}", spied.out());
+        drop(copy.child.stdin.take());
+        copy.wait();
+        dhow.cmd("rm -f box").ok();
+        run.wait();
+    }
+
+    fn a_copy_that_is_killed_leaves_nothing_behind(dhow) {
+        dhow.with_busybox();
+        let run = running(dhow, "--name live", "busybox", "true");
+        dhow.cmd("create --network none --name dead busybox true").ok();
+        let archive = Layer::new([Entry::file("half", vec![b'x'; 100_000])]).0;
+        for name in ["live", "dead"] {
+            let mut copy = dhow.cmd("cp -").arg(format!("{name}:/tmp")).start_piped();
+            std::io::Write::write_all(copy.child.stdin.as_mut().unwrap(), &archive[..50_000]).unwrap();
+            visitor_of(dhow, &|pid| fs::read_link(format!("/proc/{pid}/fd/1")).is_ok_and(|to| to.starts_with("pipe:") || to.display().to_string().starts_with("pipe:"))
+                && fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.contains("cp")));
+            rustix::process::kill_process(copy.pid(), rustix::process::Signal::KILL).unwrap();
+            assert_eq!(copy.wait().code, 137);
+        }
+        dhow.cmd("rm -f live").ok();
+        run.wait();
+        dhow.cmd("start -a dead").ok();
+        dhow.cmd("rm dead").ok();
+    }
+
     fn hostile_names_of_a_container_stay_in_their_directory(dhow) {
         dhow.with_busybox();
         // The tree that is copied out changes under the copy: links where directories were, and the other way round.
@@ -455,6 +512,21 @@ each_mode! {
         }
         dhow.cmd("rm -f race").ok();
         run.wait();
+    }
+}
+
+/// Waits for the process of this test that is as wanted.
+fn visitor_of(dhow: &Dhow, wanted: &dyn Fn(i32) -> bool) -> i32 {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    loop {
+        for process in dhow.processes() {
+            let pid = process.pid.as_raw_nonzero().get();
+            if process.command.contains(" cp ") && wanted(pid) {
+                return pid;
+            }
+        }
+        assert!(std::time::Instant::now() < deadline, "nobody visits: {:?}", dhow.processes());
+        std::thread::yield_now();
     }
 }
 

@@ -41,7 +41,7 @@ pub(crate) fn show(
         },
     };
     if question.size {
-        namespace::enter(&environment::all())?;
+        namespace::enter_as_root(&environment::all())?;
     }
     let store = Store::open(environment::data_root()?)?;
     let (mut found, mut errors) = (Vec::new(), Vec::new());

@@ -72,7 +72,7 @@ impl Verb for Ls {
         let format = self.chosen_format(context);
         let with_size = self.size || format.contains(".Size");
         if with_size {
-            namespace::enter(&environment::all())?;
+            namespace::enter_as_root(&environment::all())?;
         }
         let last = usize::try_from(self.last).ok().filter(|last| *last > 0);
         let last = if self.latest { Some(1) } else { last };
