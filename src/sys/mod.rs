@@ -3,6 +3,7 @@
 
 pub mod caps;
 pub mod fs;
+pub mod memory;
 pub mod mount;
 pub mod namespace;
 pub mod net;

@@ -200,6 +200,10 @@ impl Supervision {
         if self.control.is_none() {
             self.control = Some(Control::open(&self.container)?);
         }
+        if self.log.is_some() {
+            // It may live long and mostly waits.
+            let _ = sys::memory::shrink();
+        }
         Ok(run)
     }
 
