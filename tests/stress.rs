@@ -9,6 +9,7 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Write as _;
 use std::os::fd::AsFd as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -35,6 +36,17 @@ impl Dice {
 fn seed() -> u64 {
     let given = std::env::var("DHOW_STRESS_SEED").ok().and_then(|text| text.parse().ok());
     given.unwrap_or_else(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64 | 1)
+}
+
+/// Says the seed where the test fails.
+struct Told(u64);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _ = writeln!(std::io::stderr(), "DHOW_STRESS_SEED={}", self.0);
+        }
+    }
 }
 
 /// One command about a container drawn by lot.
@@ -161,7 +173,7 @@ each_mode! {
     fn many_containers_and_sudden_deaths(dhow) {
         dhow.with_busybox();
         let seed = seed();
-        println!("DHOW_STRESS_SEED={seed}");
+        let _told = Told(seed);
         let left = AtomicUsize::new(COMMANDS);
         std::thread::scope(|scope| {
             for worker in 0..WORKERS {

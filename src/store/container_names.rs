@@ -3,8 +3,8 @@
 //! A link is dead where its container is gone, where the maker of one died before it was complete, or where the
 //! container has another name by its spec and nobody is renaming it: a rename first makes the new link, then writes the
 //! spec, then removes the old link, all under the container's edit lock, so at whatever instruction it dies one of the
-//! two names leads to the container and the other is free. Dead links are removed by who wants the name, under the lock
-//! `stale-names`.
+//! two names leads to the container and the other is free. Dead links are removed by who wants the name, or sweeps, under
+//! the lock `stale-names`.
 
 use std::io;
 use std::path::Path;
@@ -12,7 +12,7 @@ use std::path::Path;
 use super::containers::{check_id, check_name, no_such_container};
 use super::edit::Editing;
 use super::lock::{Lock, Mode};
-use super::{ContainerDir, Store, atomic, is_gone, with_dir};
+use super::{ContainerDir, Store, atomic, is_gone, list_dir, with_dir};
 use crate::error::{Failure, Kind, invalid};
 use crate::model::container::ContainerSpec;
 
@@ -160,6 +160,17 @@ impl Store {
         }
         Ok(())
     }
+
+    /// Removes names whose container was never made, or is gone without taking them along.
+    pub(super) fn sweep_names(&self) -> anyhow::Result<()> {
+        for name in list_dir(&self.by_name_dir())? {
+            let target = std::fs::read_link(self.by_name_dir().join(&name)).unwrap_or_default();
+            if !self.containers_dir().join(target).join("spec.json").exists() {
+                self.drop_dead_name(&name)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 fn name_conflict(name: &str, holder: &str) -> Failure {
@@ -244,6 +255,15 @@ mod tests {
             assert_eq!(store.find_container(wanted).unwrap().spec().name, wanted);
             assert_eq!(links(&store), [wanted]);
         }
+    }
+
+    #[test]
+    fn a_sweep_takes_names_of_containers_that_never_came_to_be() {
+        let (_dir, store) = store();
+        let _kept = make(&store, "kept");
+        store.reserve_name(&crate::store::new_container_id().unwrap(), "never").unwrap();
+        store.sweep().unwrap();
+        assert_eq!(links(&store), ["kept"]);
     }
 
     #[test]

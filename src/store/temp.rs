@@ -59,6 +59,8 @@ impl Store {
             .and_then(|()| self.sweep_containers())
             .and_then(|()| atomic::sweep(&self.names_dir()))
             .and_then(|()| remove::empty_trash(&self.trash_dir()))
+            .map_err(anyhow::Error::from)
+            .and_then(|()| self.sweep_names())
             .context("cannot remove what an interrupted command left in the store")
     }
 
