@@ -248,6 +248,62 @@ each_mode! {
         assert_eq!(std::fs::read_dir(dhow.root().join("tmp")).map_or(0, Iterator::count), 0);
     }
 
+    fn a_user_of_its_own_changes_no_owner(dhow) {
+        dhow.load(fixtures::multi_user(), "multi");
+        // With keep-id root of the image is the user inside, and nobody else's files change hands by that.
+        let run = running(dhow, "--name kept --userns keep-id -v /vol", "multi", "echo x >/tmp/mine; id -u");
+        let own = dhow.account.uid.to_string();
+        let found = members(&dhow.cmd("export kept").ok().stdout);
+        assert_eq!(found["tmp/mine"], "0 644 0:0 x");
+        assert!(found["data/worker"].starts_with("0 600 1000:1000"), "{}", found["data/worker"]);
+        assert!(found["data/root"].starts_with("0 644 0:0"), "{}", found["data/root"]);
+        let id = dhow.cmd("commit kept kept:1").ok().out();
+        let file = dhow.write("home/file", "copied\n");
+        dhow.cmd("cp").arg(&file).arg("kept:/tmp/copied").ok();
+        assert_eq!(dhow.cmd("exec kept cat /tmp/copied").ok().out(), "copied");
+        dhow.cmd("cp").arg(&file).arg("kept:/vol/copied").ok();
+        dhow.cmd("cp kept:/tmp/mine mine").ok();
+        dhow.cmd("rm -fv kept").ok();
+        run.wait();
+        assert_eq!(dhow.run("--userns keep-id").arg(&id).sh("cat /tmp/mine; id -u").ok().lines(), ["x", &*own]);
+        assert_eq!(dhow.run("").arg(&id).sh("cat /tmp/mine; id -u").ok().lines(), ["x", "0"]);
+    }
+
+    fn an_image_without_layers_is_like_any_other(dhow) {
+        dhow.load(&Image::new([]).set("Cmd", vec!["/probe", "descriptors"]), "scratch:1");
+        let probe = support::probe::binary();
+        dhow.cmd("create --network none --name bare scratch:1").ok();
+        dhow.cmd("cp").arg(&probe).arg("bare:/probe").ok();
+        dhow.cmd("start -a bare").ok();
+        assert_eq!(dhow.cmd("diff bare").ok().lines(), ["A /probe"]);
+        dhow.cmd("commit bare made:1").ok();
+        dhow.run("made:1").ok();
+        assert!(members(&dhow.cmd("export bare").ok().stdout).contains_key("probe"));
+        dhow.cmd("cp bare:/probe copy").ok();
+        assert_eq!(std::fs::read(dhow.home().join("copy")).unwrap(), std::fs::read(&probe).unwrap());
+        dhow.cmd("rm bare").ok();
+    }
+
+    fn a_directory_as_root_is_looked_into_too(dhow) {
+        let root = dhow.make_dir("rootfs");
+        let mut tar = dhow.tool("tar -xf").arg(fixtures::shared_file("root.tar", &fixtures::busybox_layer().0)).args(["--no-same-owner", "-C"]).arg(&root).output();
+        tar.stderr.clear();
+        assert_eq!(tar.code, 0);
+        let run = running(dhow, "--name dir --rootfs", root.to_str().unwrap(), "echo in >/tmp/f");
+        for _ in 0..2 {
+            dhow.cmd("cp dir:/tmp/f out").ok();
+            assert_eq!(std::fs::read_to_string(dhow.home().join("out")).unwrap(), "in\n");
+            dhow.cmd("cp out dir:/tmp/back").ok();
+            assert_eq!(std::fs::read_to_string(root.join("tmp/back")).unwrap(), "in\n");
+            assert!(members(&dhow.cmd("export dir").ok().stdout).contains_key("tmp/back"));
+            dhow.cmd("diff dir").fails(1, &["it has no image"]);
+            dhow.cmd("commit dir").fails(1, &["it has no image"]);
+            dhow.cmd("kill dir").output();
+        }
+        run.wait();
+        dhow.cmd("rm -f dir").ok();
+    }
+
     fn podman_and_skopeo_read_what_was_committed(dhow) {
         if !have_programs(&["skopeo", "podman"]) {
             return;

@@ -219,6 +219,27 @@ each_mode! {
         });
     }
 
+    fn a_whole_container_is_copied_without_the_systems_own(dhow) {
+        dhow.with_busybox();
+        both(dhow, "-v vol:/vol --tmpfs /mem", "busybox", "echo 1 >/vol/f; echo 2 >/dev/shm/f; echo 3 >/mem/f", |name| {
+            let target = dhow.home().join(format!("whole-{name}"));
+            cp(dhow, format!("{name}:/"), &target);
+            for there in ["bin/busybox", "etc/passwd", "vol/f", "proc", "dev", "sys", "tmp"] {
+                assert!(target.join(there).exists(), "{there}");
+            }
+            for empty in ["proc", "sys"] {
+                assert_eq!(fs::read_dir(target.join(empty)).unwrap().count(), 0, "{empty}");
+            }
+            assert!(!target.join("dev/null").exists() && !target.join("dev/shm/f").exists());
+            assert_eq!(target.join("mem/f").exists(), name == "live");
+            if name == "live" {
+                cp(dhow, "live:/dev/shm/f", dhow.home().join("shm"));
+                assert_eq!(fs::read_to_string(dhow.home().join("shm")).unwrap(), "2\n");
+            }
+        });
+        dhow.cmd("volume rm vol").ok();
+    }
+
     fn owners_and_modes(dhow) {
         dhow.with_busybox();
         let file = dhow.write("home/script", "#!/bin/sh\n");

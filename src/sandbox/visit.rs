@@ -25,6 +25,9 @@ use crate::sys::socket::{MAX_MESSAGE, Socket};
 /// CAP_FOWNER, CAP_FSETID and CAP_SETFCAP (capabilities(7)).
 const CAPABILITIES: u64 = 0b1_1111 | 1 << 31;
 
+/// Bytes that the pipe holds, if the system allows it.
+const PIPE: usize = 1 << 20;
+
 /// Where to go.
 pub enum Place<'a> {
     /// Where the process that this pidfd stands for is.
@@ -151,6 +154,8 @@ fn interrupted() -> anyhow::Error {
 /// nothing that has a descriptor.
 pub fn visit(place: Place<'_>, flow: Flow, work: impl FnOnce(Inside<'_>) -> Result<()>) -> Result<Visitor> {
     let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    // The fewer turns the better; the account's share of large pipes may be used up, though.
+    let _ = rustix::pipe::fcntl_setpipe_size(&write, PIPE);
     let (ours, theirs) = match flow {
         Flow::In => (write, read),
         Flow::Out => (read, write),

@@ -58,6 +58,7 @@ pub(super) fn send(inside: Inside<'_>, arg: &PathArg, follow: bool, container: &
     let called: Vec<u8> = inside.hear()?;
     let mut out = BufWriter::with_capacity(128 << 10, std::fs::File::from(inside.data));
     let mut packer = Packer::new(&mut out, Meaning::Kept);
+    close_system(inside.root.as_fd(), &mut packer)?;
     if is_dir {
         packer.directory(located.open_dir()?, &called)?;
     } else if !packer.entry(located.parent.as_fd(), &located.base, &called)? {
@@ -66,6 +67,20 @@ pub(super) fn send(inside: Inside<'_>, arg: &PathArg, follow: bool, container: &
         );
     }
     packer.finish().map(drop)
+}
+
+/// What is mounted in a running container for the sake of its processes is not copied with what lies around it; who
+/// asks for a path in there gets it.
+fn close_system(root: BorrowedFd<'_>, packer: &mut Packer<'_>) -> Result<()> {
+    let own = rustix::fs::fstat(root)?.st_dev;
+    for name in ["proc", "sys", "dev"] {
+        if let Ok(stat) = rustix::fs::statat(root, name, AtFlags::SYMLINK_NOFOLLOW)
+            && stat.st_dev != own
+        {
+            packer.close(stat.st_dev, stat.st_ino);
+        }
+    }
+    Ok(())
 }
 
 /// Unpacks an archive at `arg`.

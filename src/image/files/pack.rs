@@ -21,13 +21,20 @@ pub struct Packer<'a> {
     meaning: Meaning,
     /// The first name of what has several, by device and inode.
     links: HashMap<(u64, u64), Vec<u8>>,
+    /// Directories, by device and inode, that are packed without what is in them, unless they are asked for.
+    closed: Vec<(u64, u64)>,
     bytes: u64,
 }
 
 impl<'a> Packer<'a> {
     /// A stream of members to `out`.
     pub fn new(out: &'a mut dyn Write, meaning: Meaning) -> Self {
-        Self { out, meaning, links: HashMap::new(), bytes: 0 }
+        Self { out, meaning, links: HashMap::new(), closed: Vec::new(), bytes: 0 }
+    }
+
+    /// Packs the directory with this device and inode without what is in it, unless it is what is asked for.
+    pub fn close(&mut self, device: u64, inode: u64) {
+        self.closed.push((device, inode));
     }
 
     /// Writes `name` in `dir`, with all below it if it is a directory, under the name `path`. `false` where it is
@@ -73,7 +80,10 @@ impl<'a> Packer<'a> {
         if let Some(dir) = &found.dir {
             member.path.push(b'/');
             self.head(&member)?;
-            return self.content_of(dir, path, depth);
+            return match depth > 0 && self.is_closed(dir)? {
+                true => Ok(()),
+                false => self.content_of(dir, path, depth),
+            };
         }
         if let Some(first) = found.linked.and_then(|linked| self.links.get(&linked)) {
             member = Member {
@@ -93,6 +103,14 @@ impl<'a> Packer<'a> {
             self.out.write_all(padding(member.size))?;
         }
         Ok(())
+    }
+
+    fn is_closed(&self, dir: &OwnedFd) -> Result<bool> {
+        if self.closed.is_empty() {
+            return Ok(false);
+        }
+        let stat = rustix::fs::fstat(dir)?;
+        Ok(self.closed.contains(&(stat.st_dev, stat.st_ino)))
     }
 
     fn content_of(&mut self, dir: &OwnedFd, path: &[u8], depth: usize) -> Result<()> {
