@@ -1,6 +1,6 @@
 //! Single operations on the directory of a cgroup.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -19,9 +19,14 @@ pub(super) fn make_dir(path: &Path) -> Result<()> {
     }
 }
 
+/// Writes to a file of a cgroup. One that is not there is not made, which the kernel would refuse in other words.
+pub(super) fn put(path: &Path, value: &str) -> io::Result<()> {
+    std::fs::OpenOptions::new().write(true).open(path)?.write_all(value.as_bytes())
+}
+
 /// Moves process `pid`, or with `0` this one, into a cgroup.
 pub(super) fn admit(path: &Path, pid: &str) -> io::Result<()> {
-    std::fs::write(path.join("cgroup.procs"), pid)
+    put(&path.join("cgroup.procs"), pid)
 }
 
 /// Gives as many of `controllers` to the cgroups below `path` as the kernel lets it: those given.
@@ -31,7 +36,7 @@ pub(super) fn enable(path: &Path, controllers: Controllers) -> Controllers {
     for controller in
         controllers.iter().filter(|controller| !enabled.has(*controller)).collect::<Vec<Controller>>()
     {
-        if std::fs::write(&file, format!("+{}", controller.name())).is_ok() {
+        if put(&file, &format!("+{}", controller.name())).is_ok() {
             enabled.insert(controller);
         }
     }

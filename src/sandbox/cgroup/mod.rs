@@ -161,7 +161,7 @@ impl Cgroup {
                 continue;
             }
             for (file, value) in setting.files.iter().zip(setting.values.iter().cycle()) {
-                match std::fs::write(self.path.join(file), value) {
+                match group::put(&self.path.join(file), value) {
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     Err(error) => return Err(refused(file, value, &error).into()),
                     Ok(()) => break,
@@ -199,7 +199,7 @@ impl Cgroup {
 
     /// Freezes or thaws all its processes, and waits until they are.
     pub fn freeze(&self, frozen: bool) -> Result<()> {
-        std::fs::write(self.path.join("cgroup.freeze"), if frozen { "1" } else { "0" })
+        group::put(&self.path.join("cgroup.freeze"), if frozen { "1" } else { "0" })
             .context("freezing the container's processes")?;
         let wanted = u64::from(frozen);
         if self.wait_for("frozen", wanted)? {
@@ -210,7 +210,7 @@ impl Cgroup {
 
     /// Kills all its processes, and waits until none is left: false if some are after a while, in the kernel's hands.
     pub fn kill(&self) -> Result<bool> {
-        match std::fs::write(self.path.join("cgroup.kill"), "1") {
+        match group::put(&self.path.join("cgroup.kill"), "1") {
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.kill_each(&self.path)?,
             other => other.context("killing the container's processes")?,
         }
