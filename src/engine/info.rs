@@ -4,7 +4,10 @@ use std::fs;
 
 use anyhow::Result;
 
+use super::placement;
 use super::ps::{self, Query};
+use crate::model::environment::Environment;
+use crate::sandbox::cgroup::{Controllers, Way};
 use crate::sandbox::identity::Identity;
 use crate::store::Store;
 
@@ -39,15 +42,20 @@ pub struct Info {
     pub memory: u64,
     /// Version of the cgroup hierarchy.
     pub cgroups: u8,
+    /// How containers get cgroups: `systemd`, `cgroupfs` or `none`.
+    pub cgroup_driver: &'static str,
+    /// What limits can be set.
+    pub controllers: Controllers,
     /// What does not work here, and what to do about it.
     pub warnings: Vec<String>,
 }
 
 /// Looks around.
-pub fn info(store: &Store, identity: &Identity) -> Result<Info> {
+pub fn info(store: &Store, identity: &Identity, environment: &Environment) -> Result<Info> {
     let containers = ps::list(store, &Query { all: true, ..Query::default() }, || identity.clone())?;
     let count = |status: &str| containers.iter().filter(|container| container.status() == status).count();
     let (running, paused) = (count("running"), count("paused"));
+    let way = Way::find("", placement::surroundings(environment))?;
     let uname = rustix::system::uname();
     let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
@@ -59,7 +67,7 @@ pub fn info(store: &Store, identity: &Identity) -> Result<Info> {
         stopped: containers.len().saturating_sub(running + paused),
         images: store.images()?.len(),
         backing_file_system: file_system(store),
-        warnings: warnings(single_because.as_deref()),
+        warnings: warnings(&way, single_because.as_deref()),
         single_because,
         kernel: text(uname.release()),
         machine: text(uname.machine()),
@@ -69,14 +77,16 @@ pub fn info(store: &Store, identity: &Identity) -> Result<Info> {
         processors: std::thread::available_parallelism().map_or(1, usize::from),
         memory: memory(&fs::read_to_string("/proc/meminfo").unwrap_or_default()),
         cgroups: if fs::exists("/sys/fs/cgroup/cgroup.controllers").unwrap_or(false) { 2 } else { 1 },
+        cgroup_driver: way.driver(),
+        controllers: way.controllers(),
     })
 }
 
-fn warnings(single_because: Option<&str>) -> Vec<String> {
-    let mut warnings = vec![
-        "No limits of memory, processors or processes: this version sets no cgroup limits".to_owned(),
-        "No bridge network: containers have --network none or --network host".to_owned(),
-    ];
+fn warnings(way: &Way, single_because: Option<&str>) -> Vec<String> {
+    let mut warnings = vec!["No bridge network: containers have --network none or --network host".to_owned()];
+    if let Some(lacking) = way.lacking() {
+        warnings.push(format!("No limits of {lacking}"));
+    }
     if let Some(why) = single_because {
         warnings.push(format!("One user id in containers, other owners are emulated: {why}"));
     }

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 
 use crate::model::container::ContainerSpec;
 use crate::model::environment::Environment;
-use crate::sandbox::cgroup::{Cgroup, Membership, Surroundings, Way, check_machine};
+use crate::sandbox::cgroup::{Cgroup, Logout, Membership, Surroundings, Way, at_logout, check_machine};
 use crate::sandbox::processes::{Boundary, inside};
 
 /// How often the processes of a container are moved, as they may start others meanwhile.
@@ -16,7 +16,28 @@ pub(super) fn surroundings(environment: &Environment) -> Surroundings {
         runtime_dir: environment.path("XDG_RUNTIME_DIR"),
         bus: environment.text("DBUS_SESSION_BUS_ADDRESS").map(str::to_owned),
         uid: rustix::process::getuid().as_raw(),
+        leave_session: false,
     }
+}
+
+/// The same for a container that is to go on without its command, and what is to be said about the user's logout.
+pub(super) fn for_detached(
+    spec: &ContainerSpec,
+    mut surroundings: Surroundings,
+) -> (Surroundings, Option<String>) {
+    let in_scope = needs_cgroup(spec)
+        && Way::find(&spec.cgroup_parent, surroundings.clone()).is_ok_and(|way| way.is_scope());
+    let said = match at_logout(in_scope, &surroundings) {
+        Logout::Survives => None,
+        Logout::KillsSession => {
+            surroundings.leave_session = true;
+            None
+        }
+        Logout::Kills { command } => Some(format!(
+            "containers that run detached end when you log out of this machine; `{command}` lets them go on (said once)"
+        )),
+    };
+    (surroundings, said)
 }
 
 /// Refuses limits that this machine cannot have, and says which ones will not hold.
@@ -37,13 +58,17 @@ pub(super) fn check(spec: &ContainerSpec, surroundings: Surroundings) -> Result<
     Ok(warnings)
 }
 
+/// The cgroup for a container that is about to start, if it is to have one. For its supervisor, which may be moved.
+pub(super) fn make_wanted(spec: &ContainerSpec, surroundings: &Surroundings) -> Result<Option<Cgroup>> {
+    if needs_cgroup(spec) || surroundings.leave_session { make(spec, surroundings) } else { Ok(None) }
+}
+
 /// Whether the container is to have a cgroup of its own.
 pub(super) fn needs_cgroup(spec: &ContainerSpec) -> bool {
     !spec.limits.is_empty() || !spec.cgroup_parent.is_empty()
 }
 
-/// The cgroup for a container that is about to start. For its supervisor, which may be moved.
-pub(super) fn make(spec: &ContainerSpec, surroundings: &Surroundings) -> Result<Option<Cgroup>> {
+fn make(spec: &ContainerSpec, surroundings: &Surroundings) -> Result<Option<Cgroup>> {
     let way = Way::find(&spec.cgroup_parent, surroundings.clone())?;
     way.make(&spec.id, &spec.limits).context("making the container's cgroup")
 }
@@ -54,9 +79,7 @@ pub(super) fn membership(
     first: i32,
     surroundings: Surroundings,
 ) -> Result<Option<Membership>> {
-    if !needs_cgroup(spec) {
-        return Ok(None);
-    }
+    // Whoever was made without limits may have got some since, or been moved out of a session.
     Ok(Cgroup::of(first, &spec.id)?.map(|cgroup| cgroup.membership(surroundings)))
 }
 

@@ -31,6 +31,10 @@ pub fn run(store: &Store, mut request: RunRequest, front: &mut dyn Front) -> Res
     };
     let surroundings = placement::surroundings(front.environment());
     if request.detach {
+        let (surroundings, said) = placement::for_detached(made.container.spec(), surroundings);
+        if let Some(said) = said.filter(|_| store.first_time("logout")) {
+            front.warn(&said);
+        }
         bring_up(store, made.container, plan, made.identity, surroundings, None)?;
         return Ok(Ran::Detached(request.spec.id));
     }

@@ -63,7 +63,10 @@ pub fn start(
         (Contact::Nobody(container), attachment) => {
             let layers = layers(store, container.spec(), &identity)?;
             let plan = plan::make(store, &container, &layers, &identity)?;
-            let surroundings = placement::surroundings(environment);
+            let mut surroundings = placement::surroundings(environment);
+            if attachment.is_none() {
+                (surroundings, _) = placement::for_detached(container.spec(), surroundings);
+            }
             bring_up(store, *container, plan, identity, surroundings, attachment)
         }
     }

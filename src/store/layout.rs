@@ -24,6 +24,7 @@
 //! │   _data/, volume.json
 //! events/log, log.old             what happened, a line an event ([`super::events`])
 //! locks/<kind>-<name>             lock files; see below
+//! said/<word>                     empty; there once something was said that is said once
 //! tmp/<random>, <random>.lock     unfinished work and the lock that its maker holds
 //! trash/<random>                  waits for removal by whoever comes
 //! ```

@@ -68,6 +68,12 @@ impl Store {
         &self.root
     }
 
+    /// Whether this is the first time that somebody asks about `what`, a word: for what is to be said once.
+    pub fn first_time(&self, what: &str) -> bool {
+        with_dir(&self.root.join("said"), || std::fs::File::create_new(self.root.join("said").join(what)))
+            .is_ok()
+    }
+
     fn initialise(&self, version: &Path) -> anyhow::Result<()> {
         make_private_dirs(&self.root)
             .and_then(|()| atomic::write(version, VERSION.as_bytes(), atomic::Durability::Lasting))
@@ -176,6 +182,15 @@ mod tests {
         Store::open(root.clone()).unwrap();
         assert_eq!(std::fs::read(root.join("version")).unwrap(), b"1\n");
         Store::open(root).unwrap();
+    }
+
+    #[test]
+    fn a_first_time_comes_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path().join("store")).unwrap();
+        assert!(store.first_time("x"));
+        assert!(!store.first_time("x"));
+        assert!(store.first_time("y"));
     }
 
     #[test]

@@ -173,11 +173,7 @@ impl Supervision {
         if self.direct.is_none() && self.log.is_none() {
             self.log = Some(Log::open(&self.container)?);
         }
-        let spec = self.container.spec();
-        let cgroup = match placement::needs_cgroup(spec) {
-            true => placement::make(spec, &self.surroundings)?,
-            false => None,
-        };
+        let cgroup = placement::make_wanted(self.container.spec(), &self.surroundings)?;
         let run = Run::begin(&self.plan, &self.identity, &self.container, self.direct.take(), cgroup)
             .with_context(|| format!("cannot start container {}", self.plan.name))?;
         self.state = ContainerState {

@@ -62,6 +62,11 @@ impl Controllers {
         self.0 & (1 << controller as u8) != 0
     }
 
+    /// Those that are not in `had`.
+    pub(super) fn missing(had: Self) -> impl Iterator<Item = Controller> {
+        ALL.into_iter().filter(move |controller| !had.has(*controller))
+    }
+
     pub(super) fn count(self) -> u32 {
         self.0.count_ones()
     }

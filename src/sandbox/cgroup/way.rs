@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::controller::Controllers;
+use super::controller::{Controller, Controllers};
 use super::delegated::Directory;
 use super::hierarchy::Hierarchy;
 use super::systemd::Manager;
@@ -44,21 +44,14 @@ impl Way {
 
     /// What is to be said of `limits` that will not hold: docker's words, with the reason and the remedy behind the last.
     pub fn discarded(&self, limits: &LimitsSpec) -> Vec<String> {
-        let (had, reason) = match &self.kind {
-            Kind::Scope(_, manager) => (manager.controllers, manager_lacks(&self.surroundings)),
-            Kind::Directory(hierarchy, directory) => {
-                (directory.controllers, directory_lacks(hierarchy, directory))
-            }
-            Kind::None(reason) => (Controllers::default(), reason.clone()),
-        };
         let has_file = |name: &str| match &self.kind {
             Kind::Scope(_, manager) => manager.directory.join(name).exists(),
             Kind::Directory(hierarchy, directory) => directory.has_file(name, hierarchy.root()),
             Kind::None(_) => false,
         };
-        let mut said = settings::discarded(limits, had, has_file);
+        let mut said = settings::discarded(limits, self.controllers(), has_file);
         if let Some(last) = said.last_mut() {
-            last.push_str(&format!(" ({reason})"));
+            last.push_str(&format!(" ({})", self.reason()));
         }
         said
     }
@@ -78,6 +71,39 @@ impl Way {
                 cgroup.remove()?;
                 Err(error)
             }
+        }
+    }
+
+    /// What limits can be set.
+    pub fn controllers(&self) -> Controllers {
+        match &self.kind {
+            Kind::Scope(_, manager) => manager.controllers,
+            Kind::Directory(_, directory) => directory.controllers,
+            Kind::None(_) => Controllers::default(),
+        }
+    }
+
+    /// docker's word for it.
+    pub fn driver(&self) -> &'static str {
+        match &self.kind {
+            Kind::Scope(..) => "systemd",
+            Kind::Directory(..) => "cgroupfs",
+            Kind::None(_) => "none",
+        }
+    }
+
+    /// Which controllers are missing, and the command that would change it.
+    pub fn lacking(&self) -> Option<String> {
+        let had = self.controllers();
+        let missing: Vec<_> = Controllers::missing(had).map(Controller::name).collect();
+        (!missing.is_empty()).then(|| format!("{}: {}", missing.join(", "), self.reason()))
+    }
+
+    fn reason(&self) -> String {
+        match &self.kind {
+            Kind::Scope(..) => manager_lacks(&self.surroundings),
+            Kind::Directory(hierarchy, directory) => directory_lacks(hierarchy, directory),
+            Kind::None(reason) => reason.clone(),
         }
     }
 

@@ -18,8 +18,8 @@ pub(crate) use wire::{Call, Reader, Writer};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The longest line of the authentication.
-const MAX_LINE: usize = 16 << 10;
+/// The longest answer while this side is let in.
+const MAX_ANSWER: usize = 16 << 10;
 /// The bus itself.
 const BUS: Call<'_> = Call {
     destination: "org.freedesktop.DBus",
@@ -88,29 +88,28 @@ impl Connection {
         Ok(connection)
     }
 
+    /// Reads up to the line that lets this side in. Nothing can follow it before the first call.
     fn authenticated(&mut self) -> io::Result<()> {
+        let mut said = Vec::new();
+        let mut buffer = [0; 512];
         loop {
-            let line = self.line()?;
-            match line.split(' ').next() {
-                Some("OK") => return Ok(()),
-                Some("DATA") => {}
-                _ => return Err(io::Error::new(io::ErrorKind::PermissionDenied, line)),
+            match self.stream.read(&mut buffer)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => said.extend(buffer.iter().take(count)),
             }
-        }
-    }
-
-    /// One line, read byte by byte so that nothing of the first message is taken.
-    fn line(&mut self) -> io::Result<String> {
-        let mut line = Vec::new();
-        while !line.ends_with(b"\r\n") {
-            let mut byte = [0];
-            self.stream.read_exact(&mut byte)?;
-            line.extend(byte);
-            if line.len() > MAX_LINE {
+            if said.len() > MAX_ANSWER {
                 return Err(wire::malformed());
             }
+            let text = String::from_utf8_lossy(&said);
+            if !text.ends_with("\r\n") {
+                continue;
+            }
+            match text.lines().find(|line| !line.starts_with("DATA")) {
+                Some(line) if line.starts_with("OK ") => return Ok(()),
+                Some(line) => return Err(io::Error::new(io::ErrorKind::PermissionDenied, line.to_owned())),
+                None => {}
+            }
         }
-        Ok(String::from_utf8_lossy(&line).trim_end().to_owned())
     }
 
     /// Calls a method and waits for its answer: the arguments of the answer.

@@ -11,6 +11,7 @@ use crate::engine::info::{self, Info};
 use crate::engine::namespace;
 use crate::model::log::Driver;
 use crate::model::{bytes, environment::Environment};
+use crate::sandbox::cgroup::Controller;
 use crate::store::Store;
 
 pub(crate) const ENTRY: Entry = Entry::new::<ShowInfo>(
@@ -31,7 +32,7 @@ impl Verb for ShowInfo {
     fn run(self, context: &Context) -> Outcome {
         let store = Store::open(environment::data_root()?)?;
         let environment = environment::all();
-        let info = info::info(&store, &namespace::identity(&environment))?;
+        let info = info::info(&store, &namespace::identity(&environment), &environment)?;
         let root = store.root().display().to_string();
         match self.format.as_deref() {
             None | Some("") => output::print(&shown(&info, &root, context))?,
@@ -67,7 +68,7 @@ fn shown(info: &Info, root: &str, context: &Context) -> String {
     line(" Volume", "local");
     line(" Network", "host none");
     line(" Log", &log_drivers().join(" "));
-    line("Cgroup Driver", "none");
+    line("Cgroup Driver", info.cgroup_driver);
     line("Cgroup Version", &info.cgroups.to_string());
     line("Security Options", "seccomp (builtin), rootless, cgroupns");
     line("Kernel Version", &info.kernel);
@@ -96,6 +97,7 @@ fn data(info: &Info, root: &str, context: &Context, environment: &Environment) -
             .unwrap_or_default()
             .to_owned()
     };
+    let has = |controller: Controller| info.controllers.has(controller);
     let mut data = json!({
         "Containers": info.running + info.paused + info.stopped, "ContainersRunning": info.running,
         "ContainersPaused": info.paused,
@@ -103,9 +105,11 @@ fn data(info: &Info, root: &str, context: &Context, environment: &Environment) -
         "Driver": "overlay", "DriverStatus": [["Backing Filesystem", info.backing_file_system]],
         "Plugins": {"Volume": ["local"], "Network": ["host", "none"], "Authorization": null, "Log": log_drivers()},
         "Identity": identity(info), "IdentityReason": info.single_because,
-        "LoggingDriver": Driver::JsonFile.name(), "CgroupDriver": "none", "CgroupVersion": info.cgroups.to_string(),
-        "MemoryLimit": false, "SwapLimit": false, "CpuCfsPeriod": false, "CpuCfsQuota": false, "CPUShares": false,
-        "CPUSet": false, "PidsLimit": false, "OomKillDisable": false, "IPv4Forwarding": false,
+        "LoggingDriver": Driver::JsonFile.name(), "CgroupDriver": info.cgroup_driver, "CgroupVersion": info.cgroups.to_string(),
+        "MemoryLimit": has(Controller::Memory), "SwapLimit": has(Controller::Memory), "CpuCfsPeriod": has(Controller::Cpu),
+        "CpuCfsQuota": has(Controller::Cpu), "CPUShares": has(Controller::Cpu),
+        "CPUSet": has(Controller::Cpuset), "PidsLimit": has(Controller::Pids), "OomKillDisable": false,
+        "IPv4Forwarding": false,
         "Debug": context.globals.debug, "NEventsListener": 0,
     });
     let machine = json!({
