@@ -391,6 +391,31 @@ each_mode! {
         });
     }
 
+    fn a_paused_container_is_copied_and_committed(dhow) {
+        dhow.with_busybox();
+        let file = dhow.write("home/file", "x\n");
+        let run = running(dhow, "--name box", "busybox", "true");
+        dhow.cmd("pause box").ok();
+        cp(dhow, &file, "box:/tmp/in");
+        cp(dhow, "box:/tmp/in", dhow.home().join("out"));
+        dhow.cmd("commit box made:1").ok();
+        assert_eq!(dhow.run("made:1 cat /tmp/in").ok().out(), "x");
+        assert_eq!(dhow.cmd("inspect -f {{.State.Paused}} box").ok().out(), "true");
+        dhow.cmd("unpause box").ok();
+        assert_eq!(dhow.cmd("exec box cat /tmp/in").ok().out(), "x");
+        dhow.cmd("rm -f box").ok();
+        run.wait();
+    }
+
+    fn devices_are_left_out_on_the_host(dhow) {
+        dhow.load(fixtures::multi_user(), "multi");
+        dhow.cmd("create --network none --name devices multi").ok();
+        dhow.cmd("cp devices:/data data").warns("left out, because only root can make devices: data/null").ok();
+        assert!(dhow.home().join("data/root").exists() && !dhow.home().join("data/null").exists());
+        fs::set_permissions(dhow.home().join("data/private"), fs::Permissions::from_mode(0o755)).unwrap();
+        dhow.cmd("rm devices").ok();
+    }
+
     fn what_was_copied_is_said_on_a_terminal(dhow) {
         dhow.with_busybox();
         dhow.cmd("run --network none --name box busybox true").ok();

@@ -6,6 +6,7 @@
 mod host;
 mod inside;
 
+use std::collections::BTreeSet;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::fd::OwnedFd;
 
@@ -38,7 +39,7 @@ pub struct Copied {
     /// Bytes of the archive that went over.
     pub bytes: u64,
     /// Names of what could not be made: devices, on the host.
-    pub left_out: Vec<Vec<u8>>,
+    pub left_out: BTreeSet<Vec<u8>>,
 }
 
 /// Copies `source` of the container that `name` means to `target`; a stream goes to `out`. The process has one thread
@@ -66,7 +67,7 @@ pub fn copy_from(
         None => {
             visitor.tell(&found.name)?;
             io::copy(&mut std::fs::File::from(input), out)
-                .map(|bytes| Copied { bytes, left_out: Vec::new() })
+                .map(|bytes| Copied { bytes, left_out: BTreeSet::new() })
                 .context("cannot write the archive")
         }
         Some(target) => {
@@ -130,7 +131,7 @@ pub fn copy_into(
     drop(output);
     let bytes = settle(visitor, sent)?;
     store.record_event(event.with("path", target.path.to_string_lossy()));
-    Ok(Copied { bytes, left_out: Vec::new() })
+    Ok(Copied { bytes, left_out: BTreeSet::new() })
 }
 
 fn send(source: host::Source, called: &[u8], output: &mut std::fs::File) -> Result<u64> {

@@ -5,7 +5,7 @@
 //! In a container, links on the way are followed as its own processes would, within its root. Nothing that exists is
 //! opened for writing, except a file that is mounted there and so cannot be replaced.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs::File;
 use std::io::{BufRead, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
@@ -49,7 +49,7 @@ pub enum Side {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Extracted {
     /// Names of what could not be made here: devices, on the host.
-    pub left_out: Vec<Vec<u8>>,
+    pub left_out: BTreeSet<Vec<u8>>,
     /// Bytes that an archive of it has, not counting what goes beyond a header for each.
     pub bytes: u64,
 }
@@ -57,8 +57,14 @@ pub struct Extracted {
 /// Unpacks the archive in `input` below `root`.
 pub fn extract(input: impl BufRead, root: OwnedFd, side: Side) -> Result<Extracted> {
     let mut archive = TarReader::new(input);
-    let mut extractor =
-        Extractor { root, side, last: None, dirs: Vec::new(), made: HashSet::new(), left_out: Vec::new() };
+    let mut extractor = Extractor {
+        root,
+        side,
+        last: None,
+        dirs: Vec::new(),
+        made: HashSet::new(),
+        left_out: BTreeSet::new(),
+    };
     let mut bytes = END.len() as u64;
     while let Some(member) = archive.next_member()? {
         bytes = bytes.saturating_add(plain_length(&member));
@@ -80,7 +86,7 @@ struct Extractor {
     dirs: Vec<(Vec<u8>, Member)>,
     /// Device and inode of what this archive made on the host.
     made: HashSet<(u64, u64)>,
-    left_out: Vec<Vec<u8>>,
+    left_out: BTreeSet<Vec<u8>>,
 }
 
 /// A name in an open directory.
@@ -346,7 +352,7 @@ impl Extractor {
     /// Nobody but root makes devices. In a container an empty file stands for one, as in a layer.
     fn device(&mut self, at: &At, member: &Member) -> Result<()> {
         if self.side == Side::Outside {
-            self.left_out.push(member.path.clone());
+            self.left_out.insert(member.path.clone());
             return Ok(());
         }
         let file = self.create(at)?;
@@ -359,7 +365,7 @@ impl Extractor {
         let target = Name::parse(&member.link)?;
         let doing = || format!("cannot link to `{}`", shown(&member.link));
         if self.left_out.contains(&member.link) {
-            self.left_out.push(member.path.clone());
+            self.left_out.insert(member.path.clone());
             return Ok(());
         }
         let source = At { parent: self.parent(&target.dir, false).with_context(doing)?, base: target.base };

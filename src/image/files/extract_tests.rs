@@ -41,7 +41,7 @@ fn archive(members: &[Member]) -> Vec<u8> {
     out
 }
 
-fn unpack(dir: &Path, members: &[Member]) -> Result<Vec<Vec<u8>>> {
+fn unpack(dir: &Path, members: &[Member]) -> Result<BTreeSet<Vec<u8>>> {
     let root = OwnedFd::from(File::open(dir).unwrap());
     extract(&archive(members)[..], root, Side::Outside).map(|extracted| extracted.left_out)
 }
@@ -134,7 +134,7 @@ fn honest_archives_arrive() {
         link(Kind::HardLink, "device-too", "device"),
     ];
     let left_out = unpack(&inner, &members).unwrap();
-    assert_eq!(left_out, [b"device".to_vec(), b"device-too".to_vec()]);
+    assert_eq!(left_out, [b"device".to_vec(), b"device-too".to_vec()].into());
     let meta = |name: &str| fs::metadata(inner.join(name)).unwrap();
     assert_eq!(meta("d").mode() & 0o7777, 0o555);
     assert_eq!(meta("d").mtime(), 1_600_000_000);
@@ -154,4 +154,31 @@ fn every_truncation_is_an_error() {
         let root = OwnedFd::from(File::open(dir.path()).unwrap());
         assert!(extract(&whole[..length], root, Side::Outside).is_err(), "{length}");
     }
+}
+
+#[test]
+fn no_damage_leads_out() {
+    let links = [
+        link(Kind::Symlink, "l", ".."),
+        member(Kind::Dir, "d"),
+        link(Kind::HardLink, "h", "d/f"),
+        member(Kind::File, "d/f"),
+        link(Kind::Symlink, "d/up", "../../secret"),
+        Member { xattrs: vec![(b"user.x".to_vec(), b"y".to_vec())], ..member(Kind::File, "d/up/x") },
+    ];
+    let whole = archive(&links);
+    let (dir, inner) = place();
+    for at in 0..whole.len() {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 0x11;
+        // Seals the header again, so that the damage is read.
+        let block = at / 512 * 512;
+        let header = &mut damaged[block..block + 512];
+        header[148..156].fill(b' ');
+        let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+        header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        let _ = extract(&damaged[..], OwnedFd::from(File::open(&inner).unwrap()), Side::Outside);
+    }
+    assert_eq!(fs::read(dir.path().join("secret")).unwrap(), b"untouched");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
 }

@@ -68,9 +68,14 @@ impl Verb for Cp {
                 (copied, Some(format!("{container}:{}", text(target))))
             }
         };
-        for name in &copied.left_out {
-            let name = String::from_utf8_lossy(name);
-            report::warn(context, &format!("the device {name} was left out: only root can make devices"));
+        if let Some(first) = copied.left_out.first() {
+            let first = String::from_utf8_lossy(first);
+            let more = match copied.left_out.len() - 1 {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            let message = format!("left out, because only root can make devices: {first}{more}");
+            report::warn(context, &message);
         }
         if let Some(target) = target
             && !self.quiet.unwrap_or(!output::is_terminal())
