@@ -60,7 +60,9 @@ impl Directory {
         let available = Controllers::read(&path.join("cgroup.controllers"));
         let handed_down = Controllers::read(&path.join("cgroup.subtree_control"));
         let processes = std::fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
-        let occupied = !processes.trim().is_empty() && available != handed_down;
+        // The one at the top of all is exempt from the rule; it has no such file.
+        let bound = path.join("cgroup.type").exists();
+        let occupied = bound && !processes.trim().is_empty() && available != handed_down;
         // Only the processes of this job can be moved out of the way.
         let controllers = if occupied && !own { handed_down } else { available };
         Self { path: path.to_owned(), controllers, occupied: occupied && own }
@@ -113,4 +115,50 @@ impl Directory {
 fn is_ours(path: &Path) -> bool {
     let allowed = |path: &Path, how: Access| access(path, how).is_ok();
     allowed(path, Access::WRITE_OK | Access::EXEC_OK) && allowed(&path.join("cgroup.procs"), Access::WRITE_OK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A directory that looks like a cgroup.
+    fn cgroup(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, content) in files {
+            std::fs::write(dir.path().join(name), content).unwrap();
+        }
+        dir
+    }
+
+    const FULL: [(&str, &str); 4] = [
+        ("cgroup.controllers", "cpu memory"),
+        ("cgroup.subtree_control", ""),
+        ("cgroup.procs", "77\n"),
+        ("cgroup.type", "domain"),
+    ];
+
+    #[test]
+    fn processes_are_in_the_way_of_controllers() {
+        let dir = cgroup(&FULL);
+        let own = Directory::look_at(dir.path(), true);
+        assert!(own.occupied && own.controllers.count() == 2, "{own:?}");
+        // Those of others cannot be moved: what is handed down already is all there is.
+        let other = Directory::look_at(dir.path(), false);
+        assert!(!other.occupied && other.controllers.count() == 0, "{other:?}");
+        let handed_down = [FULL[0], ("cgroup.subtree_control", "cpu memory"), FULL[2], FULL[3]];
+        assert!(!Directory::look_at(cgroup(&handed_down).path(), true).occupied);
+        let empty = [FULL[0], FULL[1], ("cgroup.procs", ""), FULL[3]];
+        let parent = Directory::look_at(cgroup(&empty).path(), false);
+        assert!(!parent.occupied && parent.controllers.count() == 2, "{parent:?}");
+        let top = Directory::look_at(cgroup(&FULL[..3]).path(), true);
+        assert!(!top.occupied && top.controllers.count() == 2, "{top:?}");
+        assert!(top.worth() > own.worth() && own.worth() > other.worth());
+    }
+
+    #[test]
+    fn only_what_can_be_written_is_ours() {
+        assert!(is_ours(cgroup(&FULL).path()));
+        assert!(!is_ours(cgroup(&[]).path()));
+        assert!(!is_ours(Path::new("/no/such")));
+    }
 }

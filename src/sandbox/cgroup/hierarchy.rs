@@ -8,6 +8,8 @@ use std::path::{Component, Path, PathBuf};
 pub(super) struct Hierarchy {
     /// Where it is mounted.
     mount: PathBuf,
+    /// The cgroup that is mounted there: the uppermost, or in some containers their own.
+    base: PathBuf,
     /// This process's cgroup, as /proc tells it: absolute, from the root of the cgroup namespace.
     pub(super) own: PathBuf,
 }
@@ -16,15 +18,17 @@ impl Hierarchy {
     /// Finds both; `None` where no cgroup v2 is mounted, or the process is outside of what is mounted.
     pub(super) fn find() -> Option<Self> {
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
-        let mount = mounts.lines().find_map(mount_point)?;
         let own = own_cgroup().ok()??;
-        Some(Self { mount, own })
+        let mut points = mounts.lines().filter_map(mount_point);
+        let (base, mount) = points.find(|(base, _)| own.starts_with(base))?;
+        Some(Self { mount, base, own })
     }
 
     /// The directory of a cgroup that /proc or systemd names.
     pub(super) fn directory(&self, cgroup: &Path) -> PathBuf {
         let mut path = self.mount.clone();
-        path.extend(cgroup.components().filter(|part| matches!(part, Component::Normal(_))));
+        let below = cgroup.strip_prefix(&self.base).unwrap_or(cgroup);
+        path.extend(below.components().filter(|part| matches!(part, Component::Normal(_))));
         path
     }
 
@@ -55,15 +59,16 @@ fn parse_cgroup(text: &str) -> Option<PathBuf> {
     inside.then(|| PathBuf::from(path))
 }
 
-/// The mount point of a line of mountinfo (proc_pid_mountinfo(5)) if it is a cgroup v2 whose root is that of this
+/// The cgroup and the mount point of a line of mountinfo (proc_pid_mountinfo(5)) if it is a cgroup v2 inside of this
 /// process's namespace.
-fn mount_point(line: &str) -> Option<PathBuf> {
+fn mount_point(line: &str) -> Option<(PathBuf, PathBuf)> {
     let (mount, source) = line.split_once(" - ")?;
     let mut fields = mount.split(' ').skip(3);
     let (root, point) = (fields.next()?, fields.next()?);
     let is_cgroup = source.split(' ').next() == Some("cgroup2");
     // Blanks and the like are escaped; a cgroup file system is mounted at no such place.
-    (is_cgroup && root == "/" && !point.contains('\\')).then(|| PathBuf::from(point))
+    let inside = !root.starts_with("/..") && !root.contains('\\') && !point.contains('\\');
+    (is_cgroup && inside).then(|| (PathBuf::from(root), PathBuf::from(point)))
 }
 
 #[cfg(test)]
@@ -73,7 +78,7 @@ mod tests {
     #[test]
     fn lines_of_proc_are_read() {
         let line = "30 25 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate";
-        assert_eq!(mount_point(line).unwrap(), Path::new("/sys/fs/cgroup"));
+        assert_eq!(mount_point(line).unwrap(), (PathBuf::from("/"), PathBuf::from("/sys/fs/cgroup")));
         assert!(mount_point(&line.replace("cgroup2 cgroup2", "tmpfs cgroup")).is_none());
         assert!(mount_point(&line.replace("0:26 / ", "0:26 /../.. ")).is_none());
         let own = parse_cgroup("4:memory:/x\n0::/user.slice/a b.scope\n").unwrap();
@@ -85,7 +90,9 @@ mod tests {
 
     #[test]
     fn directories_stay_below_the_mount() {
-        let hierarchy = Hierarchy { mount: "/sys/fs/cgroup".into(), own: "/".into() };
-        assert_eq!(hierarchy.directory(Path::new("/a/../b")), Path::new("/sys/fs/cgroup/a/b"));
+        let at =
+            |base: &str| Hierarchy { mount: "/sys/fs/cgroup".into(), base: base.into(), own: "/".into() };
+        assert_eq!(at("/").directory(Path::new("/a/../b")), Path::new("/sys/fs/cgroup/a/b"));
+        assert_eq!(at("/job").directory(Path::new("/job/b")), Path::new("/sys/fs/cgroup/b"));
     }
 }

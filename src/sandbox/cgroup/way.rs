@@ -68,7 +68,8 @@ impl Way {
         match cgroup.apply(limits) {
             Ok(()) => Ok(Some(cgroup)),
             Err(error) => {
-                cgroup.remove()?;
+                // The refusal is what counts; an empty directory may stay.
+                let _ = cgroup.remove();
                 Err(error)
             }
         }
@@ -187,8 +188,9 @@ fn not_ours(hierarchy: &Hierarchy) -> String {
         hierarchy.own.file_name().and_then(|name| name.to_str()).filter(|name| name.ends_with(".service"));
     match unit {
         Some(unit) => format!(
-            "this account may not write the cgroup {own}; `printf '[Service]\\nDelegate=yes\\n' | sudo systemctl edit \
-             --stdin {unit} && sudo systemctl restart {unit}` lets it"
+            "this account may not write the cgroup {own}; `sudo mkdir -p /etc/systemd/system/{unit}.d && \
+             printf '[Service]\\nDelegate=yes\\n' | sudo tee /etc/systemd/system/{unit}.d/delegate.conf && \
+             sudo systemctl daemon-reload && sudo systemctl restart {unit}` lets it"
         ),
         None => {
             let directory = hierarchy.directory(&hierarchy.own);

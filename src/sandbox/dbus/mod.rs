@@ -190,3 +190,80 @@ impl Answer {
         Reader::new(&self.0, 0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+    use std::thread;
+
+    use super::*;
+
+    const PING: Call<'_> =
+        Call { destination: "a.b", path: "/a", interface: "a.B", member: "Ping", signature: "s" };
+
+    /// A peer that answers the first words with `greeting` and then sends `answer`.
+    fn peer(dir: &Path, greeting: &'static [u8], answer: Vec<u8>) -> std::path::PathBuf {
+        let path = dir.join("socket");
+        let listener = UnixListener::bind(&path).unwrap();
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut said = vec![0; 29];
+            stream.read_exact(&mut said).unwrap();
+            assert_eq!(said, b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n");
+            stream.write_all(greeting).unwrap();
+            let mut call = [0; 64];
+            if stream.read(&mut call).is_ok_and(|count| count > 0) {
+                stream.write_all(&answer).unwrap();
+            }
+        });
+        path
+    }
+
+    /// An answer of type `kind` to the first call, with a text.
+    fn answer(kind: u8, text: &str) -> Vec<u8> {
+        let mut fields = vec![5, 1, b'u', 0, 1, 0, 0, 0];
+        if kind == 3 {
+            fields.extend([4, 1, b's', 0, 3, 0, 0, 0, b'a', b'.', b'E', 0]);
+        }
+        let mut body = Writer::default();
+        body.string(text);
+        let length = |bytes: usize| u32::try_from(bytes).unwrap().to_le_bytes();
+        let body_length = 4 + text.len() + 1;
+        let mut bytes = vec![b'l', kind, 0, 1];
+        bytes.extend(length(body_length));
+        bytes.extend([9, 0, 0, 0]);
+        bytes.extend(length(fields.len()));
+        bytes.extend(&fields);
+        bytes.resize(bytes.len().next_multiple_of(8), 0);
+        bytes.extend(length(text.len()));
+        bytes.extend(text.bytes());
+        bytes.push(0);
+        bytes
+    }
+
+    fn ask(greeting: &'static [u8], answer: Vec<u8>) -> Result<String, Refusal> {
+        let dir = tempfile::tempdir().unwrap();
+        let mut connection = Connection::open(&peer(dir.path(), greeting, answer), Peer::Manager)?;
+        let mut arguments = Writer::default();
+        arguments.string("x");
+        Ok(connection.call(&PING, &arguments)?.read().string()?)
+    }
+
+    #[test]
+    fn calls_are_answered() {
+        assert_eq!(ask(b"DATA\r\nOK 1234\r\n", answer(2, "pong")).unwrap(), "pong");
+        let refused = ask(b"OK 1234\r\n", answer(3, "go away")).unwrap_err();
+        assert_eq!(refused.to_string(), "go away");
+    }
+
+    #[test]
+    fn a_peer_that_does_not_speak_dbus_is_an_error() {
+        assert!(ask(b"REJECTED EXTERNAL\r\n", Vec::new()).is_err());
+        assert!(ask(b"OK 1\r\n", vec![b'x'; 64]).is_err());
+        assert!(ask(b"OK 1\r\n", vec![b'l', 2, 0, 1, 255, 255, 255, 255, 0, 0, 0, 0, 0, 0, 0, 0]).is_err());
+        assert!(ask(b"OK 1\r\n", answer(2, "pong").split_off(3)).is_err());
+        assert!(ask(b"OK 1\r\n", Vec::new()).is_err());
+        let dir = tempfile::tempdir().unwrap();
+        assert!(Connection::open(&dir.path().join("nobody"), Peer::Bus).is_err());
+    }
+}
