@@ -14,6 +14,8 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::state::ContainerState;
+use crate::model::container::ContainerSpec;
+use crate::sandbox::processes::Boundary;
 use crate::store::ContainerDir;
 use crate::sys::process::signal_pidfd;
 
@@ -48,6 +50,13 @@ impl AsFd for FirstProcess {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
     }
+}
+
+/// What tells the processes of a container of `spec` from others. In a process table of its own there are only they,
+/// and those of containers that share it; in another's they are the ones of its own user namespace.
+pub fn boundary(spec: &ContainerSpec) -> Boundary {
+    let namespaces = &spec.namespaces;
+    if namespaces.pid_host || namespaces.pid_container.is_some() { Boundary::User } else { Boundary::Pid }
 }
 
 /// Finds it; `None` where the container does not run, or has no process yet or any more.
@@ -114,7 +123,6 @@ fn is_gone(error: &std::io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::container::ContainerSpec;
     use crate::store::{Store, new_container_id};
 
     /// A container whose state names `pid`, held by this process.

@@ -23,6 +23,7 @@ pub mod info;
 pub mod inspect;
 mod journalctl;
 pub mod kill;
+mod kin;
 pub mod load;
 mod log;
 pub mod login;

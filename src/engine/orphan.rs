@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::first_process::ticks;
+use super::first_process::{self, ticks};
 use super::state::{ContainerState, now};
 use crate::error::{Failure, Kind};
 use crate::sandbox::cgroup::Cgroup;
@@ -30,7 +30,7 @@ pub(super) fn settle(container: &LockedContainer) -> Result<()> {
     }
     let exit_code = if state.pid == 0 { state.exit_code } else { UNKNOWN };
     let finished = if state.pid == 0 { state.finished.clone() } else { now() };
-    kill(&state)
+    kill(&state, first_process::boundary(container.spec()))
         .and_then(|()| empty_cgroup(&state, &container.spec().id))
         .with_context(|| format!("ending what is left of container {}", container.spec().name))?;
     container.write_state(&ContainerState {
@@ -55,7 +55,7 @@ fn empty_cgroup(state: &ContainerState, id: &str) -> Result<()> {
 }
 
 /// Ends the first process, if it is still that, and everything below it.
-fn kill(state: &ContainerState) -> Result<()> {
+fn kill(state: &ContainerState, boundary: Boundary) -> Result<()> {
     let Some(pid) = Pid::from_raw(state.pid) else { return Ok(()) };
     let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
         Err(Errno::SRCH) => return Ok(()),
@@ -66,9 +66,9 @@ fn kill(state: &ContainerState) -> Result<()> {
         return Ok(());
     }
     // With the host's process table the first process takes nobody along.
-    for other in inside(state.pid, Boundary::User)?.into_iter().filter(|other| *other != state.pid) {
+    for other in inside(state.pid, boundary)?.into_iter().filter(|other| *other != state.pid) {
         if let Some(Ok(pidfd)) = Pid::from_raw(other).map(|pid| pidfd_open(pid, PidfdFlags::empty()))
-            && inside(state.pid, Boundary::User)?.contains(&other)
+            && inside(state.pid, boundary)?.contains(&other)
         {
             signal_pidfd(std::os::fd::AsFd::as_fd(&pidfd), libc::SIGKILL)?;
         }

@@ -2,10 +2,11 @@
 
 use anyhow::{Context as _, Result};
 
+use super::first_process::boundary;
 use crate::model::container::ContainerSpec;
 use crate::model::environment::Environment;
 use crate::sandbox::cgroup::{Cgroup, Logout, Membership, Surroundings, Way, at_logout, check_machine};
-use crate::sandbox::processes::{Boundary, inside};
+use crate::sandbox::processes::inside;
 
 /// How often the processes of a container are moved, as they may start others meanwhile.
 const ROUNDS: u32 = 100;
@@ -93,7 +94,7 @@ pub(super) fn make_for(
     let Some(cgroup) = make(spec, surroundings)? else { return Ok(None) };
     for _ in 0..ROUNDS {
         let outside: Vec<i32> =
-            inside(first, Boundary::User)?.into_iter().filter(|pid| !cgroup.holds(*pid)).collect();
+            inside(first, boundary(spec))?.into_iter().filter(|pid| !cgroup.holds(*pid)).collect();
         if outside.is_empty() {
             break;
         }

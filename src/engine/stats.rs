@@ -10,7 +10,7 @@ use crate::error::{Kind, kind_of};
 use crate::model::container::{ContainerSpec, NetworkMode};
 use crate::sandbox::cgroup::{Cgroup, Usage};
 use crate::sandbox::load;
-use crate::sandbox::processes::{Boundary, inside};
+use crate::sandbox::processes::inside;
 use crate::store::{ContainerDir, Store};
 
 /// What a container uses.
@@ -154,7 +154,7 @@ fn usage(spec: &ContainerSpec, first: i32) -> Result<Usage> {
     if complete {
         return Ok(counted);
     }
-    let summed = load::of_processes(&inside(first, Boundary::User)?);
+    let summed = load::of_processes(&inside(first, first_process::boundary(spec))?);
     Ok(Usage {
         cpu: counted.cpu.or(summed.cpu),
         memory: counted.memory.or(summed.memory),

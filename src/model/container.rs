@@ -250,6 +250,8 @@ pub struct NamespaceSpec {
     pub network: Option<NetworkMode>,
     /// Share the host's process table (`--pid host`).
     pub pid_host: bool,
+    /// Share the process table of the container with this ID (`--pid container:`).
+    pub pid_container: Option<String>,
     /// `--ipc`.
     pub ipc: IpcMode,
     /// Share the host's host name (`--uts host`).
@@ -268,10 +270,12 @@ pub enum NetworkMode {
     None,
     /// The host's own.
     Host,
+    /// That of the container with this ID.
+    Container(String),
 }
 
 /// The IPC namespace.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum IpcMode {
     /// Its own, with its own /dev/shm.
@@ -281,6 +285,25 @@ pub enum IpcMode {
     None,
     /// The host's.
     Host,
+    /// Its own, which other containers may join.
+    Shareable,
+    /// That of the container with this ID.
+    Container(String),
+}
+
+impl NamespaceSpec {
+    /// The containers whose namespaces are shared, by ID or name: of the network, the process table and IPC.
+    pub fn joined(&mut self) -> [Option<&mut String>; 3] {
+        let network = match &mut self.network {
+            Some(NetworkMode::Container(other)) => Some(other),
+            _ => None,
+        };
+        let ipc = match &mut self.ipc {
+            IpcMode::Container(other) => Some(other),
+            _ => None,
+        };
+        [network, self.pid_container.as_mut(), ipc]
+    }
 }
 
 /// How users inside are mapped to users of the host.

@@ -9,13 +9,16 @@ use crate::error::{Failure, invalid, unsupported};
 /// Reads `none`, `host`, or `name=none,…`; the default network is `None`.
 pub fn parse_network(text: &str) -> Result<Option<NetworkMode>, Failure> {
     let name = if text.contains('=') { long_form(text)? } else { text.to_owned() };
+    if let Some(container) = parse_container(&name, "--network")? {
+        return Ok(Some(NetworkMode::Container(container)));
+    }
     match name.as_str() {
         "none" => Ok(Some(NetworkMode::None)),
         "host" => Ok(Some(NetworkMode::Host)),
         "default" => Ok(None),
         "" => Err(invalid("--network: the network's name is missing")),
         other => Err(unsupported(format!("network `{}` is not in this version", other.escape_debug()))
-            .hint("--network none and --network host are")),
+            .hint("--network none, host and container:NAME are")),
     }
 }
 
@@ -43,7 +46,6 @@ pub fn parse_host_or_private(text: &str, flag: &str) -> Result<bool, Failure> {
     match text {
         "" | "private" => Ok(false),
         "host" => Ok(true),
-        _ if text.starts_with("container:") => Err(not_joined(flag, text)),
         _ => {
             Err(invalid(format!("{flag}: invalid mode `{}`", text.escape_debug()))
                 .hint("host, or leave it out"))
@@ -51,22 +53,29 @@ pub fn parse_host_or_private(text: &str, flag: &str) -> Result<bool, Failure> {
     }
 }
 
-fn not_joined(flag: &str, text: &str) -> Failure {
-    unsupported(format!("{flag} {}: joining another container is not in this version", text.escape_debug()))
+/// The container that `container:NAME` means; `None` where the text is something else.
+pub fn parse_container(text: &str, flag: &str) -> Result<Option<String>, Failure> {
+    match text.strip_prefix("container:") {
+        None => Ok(None),
+        Some("") => Err(invalid(format!("{flag}: the container's name is missing behind `container:`"))),
+        Some(name) => Ok(Some(name.to_owned())),
+    }
 }
 
 impl FromStr for IpcMode {
     type Err = Failure;
 
     fn from_str(text: &str) -> Result<Self, Failure> {
+        if let Some(name) = parse_container(text, "--ipc")? {
+            return Ok(Self::Container(name));
+        }
         match text {
-            // Shareable permits other containers to join, which none can ask for yet; it is private until then.
-            "" | "private" | "shareable" => Ok(Self::Private),
+            "" | "private" => Ok(Self::Private),
+            "shareable" => Ok(Self::Shareable),
             "none" => Ok(Self::None),
             "host" => Ok(Self::Host),
-            _ if text.starts_with("container:") => Err(not_joined("--ipc", text)),
             _ => Err(invalid(format!("--ipc: invalid IPC mode: {}", text.escape_debug()))
-                .hint("private, shareable, none or host")),
+                .hint("private, shareable, container:NAME, none or host")),
         }
     }
 }
@@ -112,7 +121,7 @@ mod tests {
         assert_eq!(parse_network("none").unwrap(), Some(NetworkMode::None));
         assert_eq!(parse_network("name=host").unwrap(), Some(NetworkMode::Host));
         assert_eq!(parse_network("default").unwrap(), None);
-        for bad in ["", "bridge", "mynet", "name=none,alias=x", "alias=x", "foo=bar", "container:x"] {
+        for bad in ["", "bridge", "mynet", "name=none,alias=x", "alias=x", "foo=bar", "container:"] {
             assert!(parse_network(bad).is_err(), "{bad}");
         }
     }
@@ -121,7 +130,10 @@ mod tests {
     fn shared_with_the_host() {
         assert!(parse_host_or_private("host", "--pid").unwrap());
         assert!(!parse_host_or_private("", "--uts").unwrap());
-        assert!(parse_host_or_private("container:x", "--pid").is_err());
+        assert!(parse_host_or_private("container:x", "--uts").is_err());
+        assert_eq!(parse_container("container:x", "--pid").unwrap().as_deref(), Some("x"));
+        assert_eq!("container:x".parse::<IpcMode>().unwrap(), IpcMode::Container("x".into()));
+        assert!("container:".parse::<IpcMode>().is_err());
         assert!(parse_host_or_private("hos", "--pid").is_err());
         assert_eq!("none".parse::<IpcMode>().unwrap(), IpcMode::None);
         assert!("foo".parse::<IpcMode>().is_err());

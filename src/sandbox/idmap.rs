@@ -36,6 +36,12 @@ impl IdMap {
         matches!(self.uids.as_slice(), [Line { count: 1, .. }])
     }
 
+    /// The same map for a namespace whose parent has the map `parent`: with the parent's numbers for what is outside.
+    /// `None` where the parent lacks an id.
+    pub fn below(&self, parent: &Self) -> Option<Self> {
+        Some(Self { uids: below(&self.uids, &parent.uids)?, gids: below(&self.gids, &parent.gids)? })
+    }
+
     /// Whether user `id` exists inside.
     pub fn has_uid(&self, id: u32) -> bool {
         contains(&self.uids, id)
@@ -49,6 +55,27 @@ impl IdMap {
 
 fn contains(lines: &[Line], id: u32) -> bool {
     lines.iter().any(|line| id >= line.inside && id - line.inside < line.count)
+}
+
+fn below(lines: &[Line], parent: &[Line]) -> Option<Vec<Line>> {
+    let mut translated = Vec::new();
+    for line in lines {
+        let mut done = 0;
+        while done < line.count {
+            let outside = line.outside.checked_add(done)?;
+            let within = |p: &&Line| outside >= p.outside && outside - p.outside < p.count;
+            let found = parent.iter().find(within)?;
+            let offset = outside - found.outside;
+            let count = (line.count - done).min(found.count - offset);
+            translated.push(Line {
+                inside: line.inside.checked_add(done)?,
+                outside: found.inside.checked_add(offset)?,
+                count,
+            });
+            done += count;
+        }
+    }
+    Some(translated)
 }
 
 /// As the kernel's files take it.
@@ -78,6 +105,18 @@ mod tests {
         ];
         assert_eq!(parse(&render(&lines)), lines);
         assert_eq!(parse("         0       1000          1\nx y z\n1 2\n5 6 0\n1 2 3 4\n"), lines[..1]);
+    }
+
+    #[test]
+    fn a_child_counts_in_its_parents_numbers() {
+        let line = |inside, outside, count| Line { inside, outside, count };
+        let host = [line(0, 1000, 1), line(1, 100_000, 65_536)];
+        let kept =
+            [line(0, 100_999, 1), line(1, 100_000, 999), line(1000, 1000, 1), line(1001, 101_000, 64_536)];
+        assert_eq!(below(&host, &host).unwrap(), [line(0, 0, 1), line(1, 1, 65_536)]);
+        let mixed = below(&host, &kept).unwrap();
+        assert_eq!(mixed, [line(0, 1000, 1), line(1, 1, 999), line(1000, 0, 1), line(1001, 1001, 64_536)]);
+        assert!(below(&host, &host[..1]).is_none());
     }
 
     #[test]

@@ -11,19 +11,21 @@ use anyhow::{Context as _, Result};
 use rustix::fs::{Mode, OFlags};
 
 use super::channel::Channel;
+use super::kin::Gifts;
 use super::plan::Plan;
 use super::program::Program;
 use super::user::{Database, User};
 use super::{confine, rootfs};
 use crate::error::Failure;
 use crate::sys;
+use crate::sys::stub::{STATUS, Stub};
 
 /// Standard input, output and error of a container without a terminal.
 pub(super) struct Streams<'a>(pub(super) [BorrowedFd<'a>; 3]);
 
 /// Becomes the container. Never returns: ends by exec, or by exit with a failure sent.
-pub(super) fn run(plan: &Plan, channel: &Channel, streams: &Streams<'_>) -> ! {
-    let error = match become_container(plan, channel, streams) {
+pub(super) fn run(plan: &Plan, channel: &Channel, streams: &Streams<'_>, gifts: Gifts) -> ! {
+    let error = match become_container(plan, channel, streams, gifts) {
         Ok(never) => match never {},
         Err(error) => error,
     };
@@ -35,6 +37,7 @@ fn become_container(
     plan: &Plan,
     channel: &Channel,
     streams: &Streams<'_>,
+    mut gifts: Gifts,
 ) -> Result<std::convert::Infallible> {
     sys::process::set_name(&format!("dhow: {}", plan.name));
     // The caller's mask is not the container's business; this one is docker's.
@@ -42,7 +45,10 @@ fn become_container(
     if plan.unshare.net {
         sys::net::loopback_up().context("bringing up the loopback interface")?;
     }
-    let prepared = rootfs::prepare(&plan.mounts)?;
+    let mut prepared = rootfs::prepare(&plan.mounts)?;
+    prepared.add_kin(&plan.mounts, |kin| gifts.take(kin));
+    // Made while memory can still be had for it under any filter.
+    let stub = gifts.stub_tells.as_ref().map(|_| Stub::new()).transpose()?;
     channel.await_go()?;
     if plan.unshare.uts {
         set_names(plan)?;
@@ -59,12 +65,21 @@ fn become_container(
     enter_workdir(&plan.process.cwd)?;
     confine::attach_streams(terminal.as_ref(), streams.0)?;
     confine::limit_resources(&plan.process)?;
-    confine::set_oom_score(&plan.process)?;
+    if stub.is_none() {
+        confine::set_oom_score(&plan.process)?;
+    }
     confine::give_up_privilege(&plan.confinement, &user)?;
     if plan.process.die_with_parent {
         confine::die_with_parent(channel)?;
     }
-    Program::find(&plan.process, &user)?.exec()
+    let program = Program::find(&plan.process, &user)?;
+    match (stub, &gifts.stub_tells) {
+        (Some(stub), Some(tells)) => {
+            sys::process::place_fd(tells.as_fd(), STATUS)?;
+            program.exec_through(&stub)
+        }
+        _ => program.exec(),
+    }
 }
 
 fn set_names(plan: &Plan) -> Result<()> {

@@ -194,7 +194,7 @@ fn lead_in(plan: &JoinPlan, tools: &Tools) -> Result<Infallible> {
     sys::process::set_dumpable(false)?;
     sys::namespace::join(tools.container.as_fd(), namespaces(plan.unshare))
         .map_err(|error| explain_refusal(&error))?;
-    match sys::process::fork_sibling().map_err(|error| explain_refusal(&error))? {
+    match sys::process::clone_sibling(0, None).map_err(|error| explain_refusal(&error))? {
         Side::Child => join(plan, tools),
         Side::Parent(process) => {
             tools.channel.send_process(&process)?;
@@ -204,7 +204,7 @@ fn lead_in(plan: &JoinPlan, tools: &Tools) -> Result<Infallible> {
 }
 
 /// A container whose first process ends takes in no further process; fork(2) then says `ENOMEM`.
-fn explain_refusal(error: &std::io::Error) -> anyhow::Error {
+pub(super) fn explain_refusal(error: &std::io::Error) -> anyhow::Error {
     match error.raw_os_error() {
         Some(libc::ESRCH | libc::ENOMEM) => ended().into(),
         _ => Failure::new(Kind::Denied, format!("the kernel refused to enter the container: {error}")).into(),

@@ -8,6 +8,7 @@ use nix::sched::CloneFlags;
 use super::channel::{self, Channel, Said};
 use super::identity::{Identity, explain_refusal};
 use super::init;
+use super::kin::{self, Gifts, Relation};
 use super::plan::{Plan, Unshare};
 use crate::sys::process::{self, Child, Side, ns};
 
@@ -21,7 +22,7 @@ pub struct Running {
     pub user_namespace: OwnedFd,
 }
 
-/// Starts `plan`; `streams` are its standard input, output and error unless it has a terminal. `lock` is a descriptor
+/// Starts `plan`, beside the container of `relation` if there is one; `streams` are its standard input, output and error unless it has a terminal. `lock` is a descriptor
 /// of this process that the container must not hold open even for a moment: while it is open the container counts as
 /// supervised. All its processes are in `cgroup`, if there is one.
 ///
@@ -32,7 +33,11 @@ pub fn launch(
     streams: [BorrowedFd<'_>; 3],
     lock: BorrowedFd<'_>,
     cgroup: Option<BorrowedFd<'_>>,
+    relation: Option<&Relation>,
 ) -> Result<Running> {
+    if let Some(relation) = relation {
+        return kin::launch(plan, relation, streams, lock, cgroup);
+    }
     let (ours, theirs) = channel::pair()?;
     let (now, then) = births(namespaces(plan.unshare), cgroup.is_some());
     let side = process::clone_into_cgroup(now, cgroup).map_err(|error| explain_refusal(&error))?;
@@ -44,7 +49,7 @@ pub fn launch(
             {
                 process::exit_now(125);
             }
-            init::run(plan, &theirs, &init::Streams(streams))
+            init::run(plan, &theirs, &init::Streams(streams), Gifts::default())
         }
         Side::Parent(child) => {
             drop(theirs);
@@ -74,7 +79,7 @@ pub(super) fn namespaces(unshare: Unshare) -> u64 {
 
 /// The namespaces to be born into, and those to make then: a cgroup namespace begins where its maker is, so whoever is
 /// born into a cgroup makes it there.
-fn births(all: u64, in_cgroup: bool) -> (u64, CloneFlags) {
+pub(super) fn births(all: u64, in_cgroup: bool) -> (u64, CloneFlags) {
     if in_cgroup && all & ns::CGROUP != 0 {
         return (all & !ns::CGROUP, CloneFlags::CLONE_NEWCGROUP);
     }

@@ -12,6 +12,7 @@ pub mod idmap;
 mod init;
 pub mod join;
 pub mod keeper;
+pub mod kin;
 pub mod launch;
 pub mod load;
 mod overlay;

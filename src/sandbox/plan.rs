@@ -133,6 +133,8 @@ pub enum MountKind {
     },
     /// A file or directory of the host.
     Bind(Bind),
+    /// What the container whose namespaces are shared has there.
+    Kin(Kin),
     /// A regular file with this content and mode, writable, kept in memory.
     File {
         /// Content.
@@ -157,6 +159,17 @@ pub enum MountKind {
         /// Give its root the mode and owner that the image's directory has.
         keep_mode: bool,
     },
+}
+
+/// A file system that belongs to a namespace of another container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Kin {
+    /// A new /proc of its process table.
+    Processes,
+    /// Its /dev/shm.
+    Memory,
+    /// Its /dev/mqueue.
+    Queues,
 }
 
 /// A bind mount.

@@ -12,7 +12,7 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::overlay;
-use super::plan::{Bind, Flags, Mount, MountKind, Plan, Propagation, Root, RootSource};
+use super::plan::{Bind, Flags, Kin, Mount, MountKind, Plan, Propagation, Root, RootSource};
 use crate::error::{Failure, Kind, not_found};
 use crate::sys;
 use crate::sys::mount::{Attr, Param};
@@ -36,6 +36,19 @@ pub(super) fn prepare(mounts: &[Mount]) -> Result<Prepared> {
         }
     }
     Ok(prepared)
+}
+
+impl Prepared {
+    /// Adds what another container gave.
+    pub(super) fn add_kin(&mut self, mounts: &[Mount], mut given: impl FnMut(Kin) -> Option<OwnedFd>) {
+        for (index, mount) in mounts.iter().enumerate() {
+            if let MountKind::Kin(kin) = mount.kind
+                && let Some(tree) = given(kin)
+            {
+                self.sources.insert(index, tree);
+            }
+        }
+    }
 }
 
 fn open_source(bind: &Bind, target: &str) -> Result<Option<OwnedFd>> {
@@ -159,6 +172,10 @@ impl Builder {
             }
             MountKind::Bind(bind) => match source {
                 Some(tree) => self.bind(target, bind, &tree),
+                None => Ok(()),
+            },
+            MountKind::Kin(_) => match source {
+                Some(tree) => Ok(sys::mount::attach(tree.as_fd(), self.dir(target)?.as_fd())?),
                 None => Ok(()),
             },
             MountKind::File { content, mode, read_only } => self.file(target, content, *mode, *read_only),

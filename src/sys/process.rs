@@ -211,10 +211,9 @@ pub fn fork() -> io::Result<Side> {
     }
 }
 
-/// Forks a sibling: a further child of this process's parent, which alone can wait for it. The same condition as for
-/// [`clone_into`] holds.
-pub fn fork_sibling() -> io::Result<Side> {
-    clone_from(libc::CLONE_PARENT as u64, 0, None)
+/// As [`clone_into_cgroup`], but makes a sibling: a further child of this process's parent, which alone can wait for it.
+pub fn clone_sibling(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Side> {
+    clone_from(flags | libc::CLONE_PARENT as u64, 0, cgroup)
 }
 
 fn single_threaded() -> io::Result<bool> {

@@ -4,15 +4,15 @@ use clap::Args;
 
 use crate::error::invalid;
 use crate::model::container::{ContainerSpec, IpcMode, UsernsMode};
-use crate::model::namespace::parse_host_or_private;
+use crate::model::namespace::{parse_container, parse_host_or_private};
 
 /// Namespaces other than the network's.
 #[derive(Args)]
 pub(crate) struct NamespaceFlags {
-    /// Process table: `host` shares the host's
+    /// Process table: host or container:NAME shares theirs
     #[arg(long, value_name = "MODE")]
     pid: Option<String>,
-    /// IPC namespace: private, shareable, none or host
+    /// IPC namespace: private, shareable, container:NAME, none or host
     #[arg(long, value_name = "MODE")]
     ipc: Option<IpcMode>,
     /// Host name: `host` shares the host's
@@ -33,7 +33,9 @@ impl NamespaceFlags {
             None => Ok(false),
         };
         let namespaces = &mut spec.namespaces;
-        namespaces.pid_host = host(&self.pid, "--pid")?;
+        namespaces.pid_container =
+            self.pid.as_deref().map(|mode| parse_container(mode, "--pid")).transpose()?.flatten();
+        namespaces.pid_host = namespaces.pid_container.is_none() && host(&self.pid, "--pid")?;
         namespaces.uts_host = host(&self.uts, "--uts")?;
         namespaces.cgroup_host = host(&self.cgroupns, "--cgroupns")?;
         namespaces.ipc = self.ipc.unwrap_or_default();

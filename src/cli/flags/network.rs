@@ -9,7 +9,7 @@ use crate::model::{hosts, namespace, port, sysctl};
 /// Network, resolver and hosts file.
 #[derive(Args)]
 pub(crate) struct NetworkFlags {
-    /// Network: none or host
+    /// Network: none, host or container:NAME
     #[arg(long, visible_alias = "net", value_name = "NETWORK")]
     network: Vec<String>,
     /// A port that the container says it listens on, PORT[-PORT][/PROTOCOL]
@@ -50,14 +50,30 @@ impl NetworkFlags {
         spec.dns.servers = self.dns;
         spec.dns.search = self.dns_search;
         spec.dns.options = self.dns_option;
+        if matches!(spec.namespaces.network, Some(NetworkMode::Container(_))) {
+            refuse_own_names(spec)?;
+        }
         refuse_settings_of_the_host(spec)
+    }
+}
+
+/// Names come with the network, so another container's has its own.
+fn refuse_own_names(spec: &ContainerSpec) -> anyhow::Result<()> {
+    let conflicts = [
+        (spec.hostname.is_some(), "hostname"),
+        (!spec.dns.servers.is_empty(), "dns"),
+        (!spec.extra_hosts.is_empty(), "custom host-to-IP mapping"),
+    ];
+    match conflicts.iter().find(|(given, _)| *given) {
+        Some((_, what)) => Err(invalid(format!("conflicting options: {what} and the network mode")).into()),
+        None => Ok(()),
     }
 }
 
 /// A kernel setting must not reach a namespace that is the host's.
 fn refuse_settings_of_the_host(spec: &ContainerSpec) -> anyhow::Result<()> {
-    let network = spec.namespaces.network == Some(NetworkMode::Host);
-    let ipc = spec.namespaces.ipc == IpcMode::Host;
+    let network = matches!(spec.namespaces.network, Some(NetworkMode::Host | NetworkMode::Container(_)));
+    let ipc = matches!(spec.namespaces.ipc, IpcMode::Host | IpcMode::Container(_));
     for name in spec.sysctls.keys() {
         if network && sysctl::is_network(name) {
             return Err(invalid(format!("sysctl '{name}' not allowed in host network namespace")).into());

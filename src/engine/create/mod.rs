@@ -10,7 +10,7 @@ use anyhow::Result;
 
 use self::cidfile::CidFile;
 use super::state::{ContainerState, now};
-use super::{demo, namespace, placement};
+use super::{demo, kin, namespace, placement};
 use crate::error::{Failure, Kind, kind_of};
 use crate::model::container::{ImageUse, NetworkMode};
 use crate::model::digest::Digest;
@@ -69,6 +69,7 @@ pub(super) fn make(store: &Store, request: &mut RunRequest, front: &mut dyn Fron
         check_owners(image, &identity)?;
     }
     super::volumes_from::add(store, &mut request.spec)?;
+    kin::resolve(store, &mut request.spec)?;
     complete(request, image.as_ref(), front)?;
     for warning in placement::check(&request.spec, placement::surroundings(front.environment()))? {
         front.warn(&warning);

@@ -80,7 +80,7 @@ struct NetworkSettings {
     #[serde(rename = "IPAddress")]
     ip_address: &'static str,
     ports: BTreeMap<String, ()>,
-    networks: BTreeMap<&'static str, Network>,
+    networks: BTreeMap<String, Network>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -109,7 +109,7 @@ pub(super) fn inspect(store: &Store, text: &str, size: bool) -> Result<Box<Conta
         restart_count: listed.state.restarts,
         driver: "overlay",
         platform: "linux",
-        host_config: host_config(spec, network),
+        host_config: host_config(spec, network.clone()),
         graph_driver: graph_driver(store, &listed)?,
         size_rw: written,
         size_root_fs: written

@@ -17,7 +17,7 @@ const SHM_SIZE: u64 = 64 << 20;
 #[serde(rename_all = "PascalCase")]
 pub(super) struct HostConfig {
     binds: Option<Vec<String>>,
-    network_mode: &'static str,
+    network_mode: String,
     volumes_from: Option<Vec<String>>,
     restart_policy: RestartPolicy,
     log_config: LogConfig,
@@ -32,9 +32,9 @@ pub(super) struct HostConfig {
     dns_search: Vec<String>,
     extra_hosts: Option<Vec<String>>,
     group_add: Option<Vec<String>>,
-    ipc_mode: &'static str,
+    ipc_mode: String,
     oom_score_adj: i32,
-    pid_mode: &'static str,
+    pid_mode: String,
     privileged: bool,
     readonly_rootfs: bool,
     security_opt: Option<Vec<String>>,
@@ -76,7 +76,7 @@ struct Limit {
 }
 
 /// What `spec` asks of the host; `network` is the name of its network.
-pub(super) fn host_config(spec: &ContainerSpec, network: &'static str) -> HostConfig {
+pub(super) fn host_config(spec: &ContainerSpec, network: String) -> HostConfig {
     let namespaces = &spec.namespaces;
     let host = |shared: bool| if shared { "host" } else { "" };
     HostConfig {
@@ -98,13 +98,18 @@ pub(super) fn host_config(spec: &ContainerSpec, network: &'static str) -> HostCo
         dns_search: spec.dns.search.clone(),
         extra_hosts: unless_empty(spec.extra_hosts.iter().map(|(name, at)| format!("{name}:{at}")).collect()),
         group_add: unless_empty(spec.process.groups.clone()),
-        ipc_mode: match namespaces.ipc {
-            IpcMode::Private => "private",
-            IpcMode::None => "none",
-            IpcMode::Host => "host",
+        ipc_mode: match &namespaces.ipc {
+            IpcMode::Private => "private".into(),
+            IpcMode::None => "none".into(),
+            IpcMode::Host => "host".into(),
+            IpcMode::Shareable => "shareable".into(),
+            IpcMode::Container(id) => format!("container:{id}"),
         },
         oom_score_adj: spec.oom_score_adj.unwrap_or_default(),
-        pid_mode: host(namespaces.pid_host),
+        pid_mode: match &namespaces.pid_container {
+            Some(id) => format!("container:{id}"),
+            None => host(namespaces.pid_host).into(),
+        },
         privileged: spec.security.privileged,
         readonly_rootfs: spec.read_only,
         security_opt: unless_empty(security(&spec.security)),

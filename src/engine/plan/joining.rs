@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{confinement, rlimit, single, unshare, user};
+use super::{apart, confinement, rlimit, single, user};
 use crate::error::{Failure, Kind};
 use crate::model::container::ContainerSpec;
 use crate::model::exec::ExecRequest;
@@ -22,7 +22,7 @@ pub(in crate::engine) fn joining(
     Ok(JoinPlan {
         name: spec.name.clone(),
         cgroup: None,
-        unshare: unshare(spec),
+        unshare: apart(spec),
         process: Process {
             args: request.args.clone(),
             env,

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use crate::error::{Failure, Kind, invalid};
-use crate::model::container::{ContainerSpec, NetworkMode, Seccomp, Ulimit, UsernsMode};
+use crate::model::container::{ContainerSpec, IpcMode, NetworkMode, Seccomp, Ulimit, UsernsMode};
 use crate::model::digest::Digest;
 use crate::sandbox::caps::{self, CapSet};
 use crate::sandbox::identity::Identity;
@@ -59,14 +59,38 @@ pub(super) fn make(
     Ok(plan)
 }
 
-fn unshare(spec: &ContainerSpec) -> Unshare {
+/// Which namespaces are not the host's.
+fn apart(spec: &ContainerSpec) -> Unshare {
     let namespaces = &spec.namespaces;
     Unshare {
         net: namespaces.network != Some(NetworkMode::Host),
         pid: !namespaces.pid_host,
-        ipc: namespaces.ipc != crate::model::container::IpcMode::Host,
+        ipc: namespaces.ipc != IpcMode::Host,
         uts: !namespaces.uts_host,
         cgroup: !namespaces.cgroup_host,
+    }
+}
+
+/// Which are neither the host's nor another container's.
+fn unshare(spec: &ContainerSpec) -> Unshare {
+    let (apart, shared) = (apart(spec), shared(spec));
+    Unshare {
+        net: apart.net && !shared.net,
+        pid: apart.pid && !shared.pid,
+        ipc: apart.ipc && !shared.ipc,
+        ..apart
+    }
+}
+
+/// Which are those of another container.
+pub(super) fn shared(spec: &ContainerSpec) -> Unshare {
+    let namespaces = &spec.namespaces;
+    Unshare {
+        net: matches!(namespaces.network, Some(NetworkMode::Container(_))),
+        pid: namespaces.pid_container.is_some(),
+        ipc: matches!(namespaces.ipc, IpcMode::Container(_)),
+        uts: false,
+        cgroup: false,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::model::container::{ContainerSpec, IpcMode};
 use crate::sandbox::idmap::IdMap;
-use crate::sandbox::plan::{Bind, Flags, Mount, MountKind, Propagation, Unshare};
+use crate::sandbox::plan::{Bind, Flags, Kin, Mount, MountKind, Propagation, Unshare};
 
 /// docker's size of /dev/shm in bytes.
 const SHM_SIZE: u64 = 64 << 20;
@@ -13,7 +13,7 @@ const CLOSED: Flags = Flags { read_only: false, nosuid: true, nodev: true, noexe
 
 /// In the order in which they must be made.
 pub(super) fn mounts(spec: &ContainerSpec, map: &IdMap, unshare: Unshare) -> Vec<Mount> {
-    let mut mounts = vec![proc(unshare)];
+    let mut mounts = vec![proc(spec, unshare)];
     mounts.extend(dev(spec, map));
     mounts.extend(ipc(spec));
     mounts.extend(sys(spec, unshare));
@@ -48,8 +48,12 @@ pub(super) fn node(path: &str, target: &str) -> Mount {
     mount(target, MountKind::Bind(Bind { recursive: false, optional: true, ..bind }))
 }
 
-/// A process table of its own, or the host's, which no new instance can show to a child user namespace.
-fn proc(unshare: Unshare) -> Mount {
+/// A process table of its own, that of another container, or the host's, which no new instance can show to a child
+/// user namespace.
+fn proc(spec: &ContainerSpec, unshare: Unshare) -> Mount {
+    if spec.namespaces.pid_container.is_some() {
+        return mount("/proc", MountKind::Kin(Kin::Processes));
+    }
     let kind = match (unshare.pid, new("proc", &[], CLOSED)) {
         (true, MountKind::New { kind, params, flags, optional, .. }) => {
             MountKind::New { kind, params, flags, optional, fallback: Some("/proc".into()) }
@@ -136,10 +140,16 @@ fn is_device_or_directory(path: &str) -> bool {
 }
 
 fn ipc(spec: &ContainerSpec) -> Vec<Mount> {
-    match spec.namespaces.ipc {
+    match &spec.namespaces.ipc {
         IpcMode::Host => vec![mount("/dev/shm", host_tree("/dev/shm")), node("/dev/mqueue", "/dev/mqueue")],
+        IpcMode::Container(_) => {
+            vec![
+                mount("/dev/shm", MountKind::Kin(Kin::Memory)),
+                mount("/dev/mqueue", MountKind::Kin(Kin::Queues)),
+            ]
+        }
         IpcMode::None => vec![queue()],
-        IpcMode::Private => {
+        IpcMode::Private | IpcMode::Shareable => {
             let size = spec.shm_size.unwrap_or(SHM_SIZE).to_string();
             vec![mount("/dev/shm", new("tmpfs", &[("mode", "1777"), ("size", &size)], CLOSED)), queue()]
         }

@@ -122,10 +122,11 @@ pub(super) fn look_at(dir: ContainerDir) -> Result<Listed> {
 }
 
 /// The network's name in listings.
-pub fn network_name(spec: &ContainerSpec) -> &'static str {
-    match spec.namespaces.network {
-        Some(NetworkMode::Host) => "host",
-        Some(NetworkMode::None) | None => "none",
+pub fn network_name(spec: &ContainerSpec) -> String {
+    match &spec.namespaces.network {
+        Some(NetworkMode::Host) => "host".into(),
+        Some(NetworkMode::Container(id)) => format!("container:{id}"),
+        Some(NetworkMode::None) | None => "none".into(),
     }
 }
 

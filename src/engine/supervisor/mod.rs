@@ -21,6 +21,7 @@ use self::clients::{Clients, Owner};
 use self::events::Watch;
 use self::run::Run;
 use super::attach::wire::{self, Control, Report};
+use super::kin;
 use super::log::Log;
 use super::placement;
 use super::record;
@@ -174,7 +175,10 @@ impl Supervision {
             self.log = Some(Log::open(&self.container)?);
         }
         let cgroup = placement::make_wanted(self.container.spec(), &self.surroundings)?;
-        let run = Run::begin(&self.plan, &self.identity, &self.container, self.direct.take(), cgroup)
+        let run = kin::relation(&self.store, self.container.spec())
+            .and_then(|kin| {
+                Run::begin(&self.plan, &self.identity, &self.container, self.direct.take(), cgroup, kin)
+            })
             .with_context(|| format!("cannot start container {}", self.plan.name))?;
         self.state = ContainerState {
             pid: run.pid(),

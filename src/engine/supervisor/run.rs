@@ -11,12 +11,14 @@ use super::events::{Event, Watch, earlier};
 use super::health::Checks;
 use super::streams::{Buffer, Got, Streams};
 use crate::engine::attach::wire::Ending;
+use crate::engine::first_process::boundary;
 use crate::engine::placement;
 use crate::model::container::ContainerSpec;
 use crate::model::log::Stream;
 use crate::model::signal;
 use crate::sandbox::cgroup::{Cgroup, Surroundings};
 use crate::sandbox::identity::Identity;
+use crate::sandbox::kin::Relation;
 use crate::sandbox::launch::{Running, launch};
 use crate::sandbox::pause;
 use crate::sandbox::plan::Plan;
@@ -36,6 +38,8 @@ pub(super) struct Run {
     /// Its own cgroup, if it has one.
     cgroup: Option<Cgroup>,
     pub(super) streams: Streams,
+    /// What tells its processes from others.
+    boundary: Boundary,
     began: Instant,
     /// When it is killed, if it was asked to end.
     kill_at: Option<Instant>,
@@ -43,17 +47,19 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// Starts the container in `cgroup`. `direct` are streams to be passed on; without them it writes to this process.
+    /// Starts the container in `cgroup` and beside `kin`. `direct` are streams to be passed on; without them it writes to this process.
     pub(super) fn begin(
         plan: &Plan,
         identity: &Identity,
         container: &LockedContainer,
         direct: Option<[OwnedFd; 3]>,
         cgroup: Option<Cgroup>,
+        kin: Option<Relation>,
     ) -> Result<Self> {
-        match Self::launch(plan, identity, container, direct, cgroup.as_ref()) {
+        match Self::launch(plan, identity, container, direct, cgroup.as_ref(), kin.as_ref()) {
             Ok((running, streams, checks)) => {
-                Ok(Self { running, cgroup, streams, began: Instant::now(), kill_at: None, checks })
+                let boundary = boundary(container.spec());
+                Ok(Self { running, cgroup, streams, boundary, began: Instant::now(), kill_at: None, checks })
             }
             Err(error) => {
                 // The failure is what counts; an empty directory may stay.
@@ -69,6 +75,7 @@ impl Run {
         container: &LockedContainer,
         direct: Option<[OwnedFd; 3]>,
         cgroup: Option<&Cgroup>,
+        kin: Option<&Relation>,
     ) -> Result<(Running, Streams, Option<Checks>)> {
         let process = &container.spec().process;
         let mut checks = Checks::new(container.spec(), &plan.ids)?;
@@ -81,7 +88,7 @@ impl Run {
             None => Streams::pipes(process.interactive)?,
         };
         let ends = ends.each_ref().map(|end| end.as_fd());
-        let mut running = launch(plan, identity, ends, container.as_fd(), cgroup.map(AsFd::as_fd))?;
+        let mut running = launch(plan, identity, ends, container.as_fd(), cgroup.map(AsFd::as_fd), kin)?;
         let streams = running.terminal.take().map_or(Ok(streams), Streams::terminal)?;
         Ok((running, streams, checks))
     }
@@ -172,7 +179,7 @@ impl Run {
     pub(super) fn hold(&self) -> Result<()> {
         match &self.cgroup {
             Some(cgroup) => cgroup.freeze(true),
-            None => pause::stop(self.pid(), Boundary::User).context("holding the container's processes"),
+            None => pause::stop(self.pid(), self.boundary).context("holding the container's processes"),
         }
     }
 
@@ -181,7 +188,7 @@ impl Run {
         match &self.cgroup {
             Some(cgroup) => cgroup.freeze(false),
             None => {
-                pause::resume(self.pid(), Boundary::User).context("letting the container's processes go on")
+                pause::resume(self.pid(), self.boundary).context("letting the container's processes go on")
             }
         }
     }

@@ -11,8 +11,7 @@ use anyhow::Result;
 
 use super::first_process;
 use crate::error::{Failure, Kind};
-use crate::model::container::ContainerSpec;
-use crate::sandbox::processes::{Boundary, inside};
+use crate::sandbox::processes::inside;
 use crate::store::{ContainerDir, Store};
 
 /// A table of processes.
@@ -43,14 +42,10 @@ fn processes(container: &ContainerDir) -> Result<Vec<i32>> {
     let not_running =
         || Failure::new(Kind::Conflict, format!("Container {} is not running", container.spec().id));
     let first = first_process::find(container)?.ok_or_else(not_running)?;
-    let pids = inside(first.pid(), boundary(container.spec()))?;
+    let pids = inside(first.pid(), first_process::boundary(container.spec()))?;
     // Had it ended meanwhile, another process might have got its number.
     if first.has_ended()? {
         return Err(not_running().into());
     }
     Ok(pids)
-}
-
-fn boundary(spec: &ContainerSpec) -> Boundary {
-    if spec.namespaces.pid_host { Boundary::User } else { Boundary::Pid }
 }

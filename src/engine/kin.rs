@@ -1,0 +1,87 @@
+//! Containers that share namespaces with another: `--network`, `--pid` and `--ipc container:NAME`.
+
+use anyhow::Result;
+
+use super::{first_process, plan};
+use crate::error::{Failure, Kind, invalid, unsupported};
+use crate::model::container::{ContainerSpec, IpcMode, NetworkMode};
+use crate::sandbox::idmap::IdMap;
+use crate::sandbox::kin::Relation;
+use crate::store::{ContainerDir, Store};
+
+/// Turns the names in a specification that is to be created into IDs, and takes over what comes with a network.
+pub(super) fn resolve(store: &Store, spec: &mut ContainerSpec) -> Result<()> {
+    for name in spec.namespaces.joined().into_iter().flatten() {
+        *name = store.find_container(name)?.spec().id.clone();
+    }
+    let [network, pid, ipc] = spec.namespaces.joined().map(|id| id.map(|id| id.clone()));
+    // What the other has from the host is shared with the host.
+    if let Some(id) = network {
+        let other = other(store, &id)?;
+        if other.spec().namespaces.network == Some(NetworkMode::Host) {
+            spec.namespaces.network = Some(NetworkMode::Host);
+        }
+        // A name is one of an address, and that is the other's.
+        spec.hostname.clone_from(&other.spec().hostname);
+    }
+    if let Some(id) = pid
+        && other(store, &id)?.spec().namespaces.pid_host
+    {
+        spec.namespaces.pid_container = None;
+        spec.namespaces.pid_host = true;
+    }
+    if let Some(id) = ipc {
+        let other = other(store, &id)?;
+        check_shareable(&other)?;
+        if other.spec().namespaces.ipc == IpcMode::Host {
+            spec.namespaces.ipc = IpcMode::Host;
+        }
+    }
+    Ok(())
+}
+
+fn other(store: &Store, id: &str) -> Result<ContainerDir> {
+    let gone = || Failure::new(Kind::NotFound, format!("No such container: {id}"));
+    Ok(store.container(id)?.ok_or_else(gone)?)
+}
+
+/// As docker refuses it; the hint is docker's too.
+fn check_shareable(other: &ContainerDir) -> Result<()> {
+    match other.spec().namespaces.ipc {
+        IpcMode::Private | IpcMode::None => {
+            Err(invalid(format!("can't join IPC of container {}: non-shareable IPC", other.spec().id))
+                .hint("use --ipc shareable for the donor container")
+                .into())
+        }
+        IpcMode::Shareable | IpcMode::Host | IpcMode::Container(_) => Ok(()),
+    }
+}
+
+/// The container that the one of `spec` is to be started beside, if any. For a process outside of user namespaces.
+pub(super) fn relation(store: &Store, spec: &ContainerSpec) -> Result<Option<Relation>> {
+    let mut namespaces = spec.namespaces.clone();
+    let joined = namespaces.joined().map(|id| id.map(|id| id.clone()));
+    let mut found: Option<(&'static str, &String)> = None;
+    for (what, id) in ["network", "PID", "IPC"].into_iter().zip(&joined) {
+        match (found, id) {
+            (_, None) => {}
+            (None, Some(id)) => found = Some((what, id)),
+            (Some((_, first)), Some(id)) if first == id => {}
+            (Some(_), Some(_)) => {
+                return Err(unsupported("the namespaces of two different containers cannot be shared")
+                    .hint("the kernel lets one user namespace be below one other only")
+                    .into());
+            }
+        }
+    }
+    let Some((what, id)) = found else { return Ok(None) };
+    let stopped =
+        || Failure::new(Kind::Conflict, format!("cannot join {what} of a non running container: {id}"));
+    let first = first_process::find(&other(store, id)?)?.ok_or_else(stopped)?;
+    let ids = IdMap::of_process(first.pid()).map_err(|_| stopped())?;
+    if first.has_ended()? {
+        return Err(stopped().into());
+    }
+    let pidfd = std::os::fd::AsFd::as_fd(&first).try_clone_to_owned()?;
+    Ok(Some(Relation { first: pidfd, ids, share: plan::shared(spec) }))
+}

@@ -1,0 +1,272 @@
+//! Starts a container that shares namespaces with another one that runs.
+//!
+//! Power over a namespace is had in the user namespace that made it and above, and beside it nobody has any. So the new
+//! container's user namespace is made below the other's, from a process that is inside that for a moment:
+//!
+//! ```text
+//! supervisor ──fork──► usher: joins the other's user namespace and what is shared, makes a user namespace below
+//!                       ├─► giver: makes mounts that belong to shared namespaces, from inside the other container
+//!                       ├─► mapper: stays in the other's user namespace and maps the ids of the new one
+//!                       └─► the container's first process, as a child of the supervisor
+//! ```
+//!
+//! The other container may be hostile. Who is visible in its process table is undumpable until it execs, and execs by
+//! way of the stub (see [`super::join`]).
+
+use std::convert::Infallible;
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use rustix::fs::{Mode, OFlags};
+
+use super::channel::{self, Channel, Said};
+use super::idmap::IdMap;
+use super::launch::{Running, births, namespaces};
+use super::plan::{Kin, MountKind, Plan, Unshare};
+use super::{confine, identity, init, join};
+use crate::error::{Failure, Kind};
+use crate::sys;
+use crate::sys::mount::Attr;
+use crate::sys::process::{self, Child, Side, ns};
+use crate::sys::socket::Socket;
+use crate::sys::stub::STATUS;
+
+/// The other container.
+pub struct Relation {
+    /// A pidfd of its first process.
+    pub first: OwnedFd,
+    /// The ids of its user namespace.
+    pub ids: IdMap,
+    /// What is shared with it.
+    pub share: Unshare,
+}
+
+/// What the first process of the new container gets from the other.
+#[derive(Default)]
+pub(super) struct Gifts {
+    mounts: Vec<(Kin, OwnedFd)>,
+    /// Where the stub tells, for a process that others can see: nowhere, as nobody listens.
+    pub(super) stub_tells: Option<OwnedFd>,
+}
+
+impl Gifts {
+    /// The mount of this kind, once.
+    pub(super) fn take(&mut self, kin: Kin) -> Option<OwnedFd> {
+        let at = self.mounts.iter().position(|(kind, _)| *kind == kin)?;
+        Some(self.mounts.swap_remove(at).1)
+    }
+}
+
+/// As [`super::launch::launch`], beside the container of `relation`.
+pub(super) fn launch(
+    plan: &Plan,
+    relation: &Relation,
+    streams: [BorrowedFd<'_>; 3],
+    lock: BorrowedFd<'_>,
+    cgroup: Option<BorrowedFd<'_>>,
+) -> Result<Running> {
+    let (ours, theirs) = channel::pair()?;
+    match process::clone_into(0).context("starting a process")? {
+        Side::Child => {
+            drop(ours);
+            // Another file takes the lock's place; nothing in this process uses the lock any more.
+            let error = match process::place_fd(streams[0], lock.as_raw_fd())
+                .map_err(anyhow::Error::from)
+                .and_then(|()| usher(plan, relation, &theirs, streams, cgroup))
+            {
+                Ok(never) => match never {},
+                Err(error) => error,
+            };
+            theirs.send_failure(&Failure::of(&error));
+            process::exit_now(125)
+        }
+        Side::Parent(usher) => {
+            drop(theirs);
+            let met = meet(&ours, &usher);
+            drop(ours);
+            usher.wait()?;
+            met
+        }
+    }
+}
+
+/// Follows the usher and then the container's first process until its program runs.
+fn meet(channel: &Channel, usher: &Child) -> Result<Running> {
+    channel.await_go()?;
+    let user_namespace = rustix::fs::open(
+        format!("/proc/{}/ns/user", usher.pid),
+        OFlags::RDONLY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
+    channel.go()?;
+    let (mut terminal, mut failure, mut process) = (None, None, None);
+    loop {
+        match channel.listen()? {
+            Said::Process(child) => {
+                process = Some(child);
+                channel.go()?;
+            }
+            Said::Terminal(master) => terminal = Some(master),
+            Said::Failed(why) => failure = Some(why),
+            Said::Running => break,
+        }
+    }
+    match (failure, process) {
+        (None, Some(process)) => Ok(Running { process, terminal, user_namespace }),
+        (failure, process) => {
+            if let Some(process) = process {
+                process.signal(libc::SIGKILL)?;
+                process.wait()?;
+            }
+            let killed = || Failure::new(Kind::Interrupted, "the process was killed before it ran");
+            Err(failure.unwrap_or_else(killed).into())
+        }
+    }
+}
+
+fn usher(
+    plan: &Plan,
+    relation: &Relation,
+    channel: &Channel,
+    streams: [BorrowedFd<'_>; 3],
+    cgroup: Option<BorrowedFd<'_>>,
+) -> Result<Infallible> {
+    let map = plan.ids.below(&relation.ids).ok_or_else(|| {
+        Failure::new(Kind::Unsupported, "the other container's user namespace lacks ids of this one")
+            .hint("give both the same --userns")
+    })?;
+    let mut gifts = ask(plan, relation)?;
+    let mapper = Mapper::start(&map, relation)?;
+    let shared = namespaces(relation.share) & !ns::MOUNT;
+    sys::namespace::join(relation.first.as_fd(), shared).map_err(|error| join::explain_refusal(&error))?;
+    identity::unshare_user()?;
+    mapper.map()?;
+    channel.go()?;
+    channel.await_go()?;
+    if relation.share.pid {
+        confine::set_oom_score(&plan.process)?;
+        process::set_dumpable(false)?;
+        let null = rustix::fs::open("/dev/null", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+        gifts.stub_tells = Some(null);
+    }
+    // The stub has a number of its own for what it tells.
+    let channel = channel.at_or_above(STATUS + 1)?;
+    let (now, then) = births(namespaces(plan.unshare) & !ns::USER, cgroup.is_some());
+    match process::clone_sibling(now, cgroup).map_err(|error| join::explain_refusal(&error))? {
+        Side::Child => {
+            nix::sched::unshare(then).context("making a cgroup namespace")?;
+            init::run(plan, &channel, &init::Streams(streams), gifts)
+        }
+        Side::Parent(process) => {
+            channel.send_process(&process)?;
+            process::exit_now(0)
+        }
+    }
+}
+
+/// Waits in the other container's user namespace until the usher has one below.
+struct Mapper {
+    process: Child,
+    channel: Channel,
+}
+
+impl Mapper {
+    fn start(map: &IdMap, relation: &Relation) -> Result<Self> {
+        let (ours, theirs) = channel::pair()?;
+        let usher = rustix::process::getpid().as_raw_nonzero().get();
+        match process::clone_into(0).context("starting a process")? {
+            Side::Child => {
+                drop(ours);
+                let done = (|| {
+                    process::close_others(3, &[relation.first.as_fd(), theirs.as_fd()])?;
+                    sys::namespace::join(relation.first.as_fd(), ns::USER)?;
+                    theirs.await_go()?;
+                    identity::write_maps(map, usher, map.is_single())
+                })();
+                match done {
+                    Ok(()) => drop(theirs.go()),
+                    Err(error) => theirs.send_failure(&Failure::of(&error)),
+                }
+                process::exit_now(0)
+            }
+            Side::Parent(process) => Ok(Self { process, channel: ours }),
+        }
+    }
+
+    fn map(self) -> Result<()> {
+        self.channel.go()?;
+        self.channel.await_go().context("mapping user ids below the other container's")?;
+        self.process.wait()?;
+        Ok(())
+    }
+}
+
+/// Gets the mounts that `plan` wants of the other container.
+fn ask(plan: &Plan, relation: &Relation) -> Result<Gifts> {
+    let wanted: Vec<Kin> = plan
+        .mounts
+        .iter()
+        .filter_map(|mount| if let MountKind::Kin(kin) = mount.kind { Some(kin) } else { None })
+        .collect();
+    if wanted.is_empty() {
+        return Ok(Gifts::default());
+    }
+    let (ours, theirs) = Socket::pair()?;
+    match process::clone_into(0).context("starting a process")? {
+        Side::Child => {
+            drop(ours);
+            if let Err(error) = give(&wanted, relation, &theirs) {
+                let _ = theirs.send(&serde_json::to_vec(&Failure::of(&error)).unwrap_or_default(), &[]);
+            }
+            process::exit_now(0)
+        }
+        Side::Parent(giver) => {
+            drop(theirs);
+            let message = ours.receive()?;
+            giver.wait()?;
+            if let Ok(failure) = serde_json::from_slice::<Failure>(&message.bytes) {
+                return Err(anyhow::Error::from(failure).context("looking into the other container"));
+            }
+            Ok(Gifts { mounts: wanted.into_iter().zip(message.fds).collect(), stub_tells: None })
+        }
+    }
+}
+
+fn give(wanted: &[Kin], relation: &Relation, socket: &Socket) -> Result<()> {
+    process::close_others(3, &[relation.first.as_fd(), socket.as_fd()])?;
+    process::set_dumpable(false)?;
+    let shared = Unshare { net: false, ..relation.share };
+    sys::namespace::join(relation.first.as_fd(), namespaces(shared))
+        .map_err(|error| join::explain_refusal(&error))?;
+    // Only a child is in the process table, which decides what a new /proc shows.
+    match process::clone_into(0).map_err(|error| join::explain_refusal(&error))? {
+        Side::Parent(child) => {
+            child.wait()?;
+            Ok(())
+        }
+        Side::Child => {
+            let root = sys::fs::open_dir(Path::new("/"))?;
+            let mounts = wanted.iter().map(|kin| mount(*kin, root.as_fd())).collect::<Result<Vec<_>>>()?;
+            let fds: Vec<BorrowedFd<'_>> = mounts.iter().map(|mount| mount.as_fd()).collect();
+            Ok(socket.send(b"mounts", &fds)?)
+        }
+    }
+}
+
+fn mount(kin: Kin, root: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let attributes = Attr::MOUNT_ATTR_NOSUID | Attr::MOUNT_ATTR_NODEV | Attr::MOUNT_ATTR_NOEXEC;
+    let path = match kin {
+        Kin::Processes => {
+            return sys::mount::new_filesystem("proc", &[], attributes)
+                .context("mounting a /proc of the other container's processes");
+        }
+        Kin::Memory => "dev/shm",
+        Kin::Queues => "dev/mqueue",
+    };
+    let dir = sys::fs::open_in_root(root, Path::new(path), OFlags::PATH | OFlags::DIRECTORY, Mode::empty());
+    let tree = dir.and_then(|dir| sys::mount::clone_tree(dir.as_fd(), false));
+    let tree = tree.with_context(|| format!("opening its /{path}"))?;
+    sys::mount::set_attributes(tree.as_fd(), attributes, libc::MS_PRIVATE, false)?;
+    Ok(tree)
+}
