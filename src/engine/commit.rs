@@ -55,7 +55,13 @@ pub fn commit(store: &Store, request: &CommitRequest, identity: &Identity) -> Re
     let paused = if request.pause { Paused::of(store, &container)? } else { None };
     let id = namespace::in_root_child(identity, || {
         store.sweep()?;
-        make(store, &container, &image, created, identity)
+        make(store, &container, &image, created, identity).or_else(|error| {
+            // Whatever was missing, the reason is then that it was removed meanwhile.
+            match store.container(&spec.id)? {
+                Some(_) => Err(error),
+                None => Err(not_found(format!("No such container: {}", request.container)).into()),
+            }
+        })
     })
     .with_context(|| format!("cannot commit container {}", spec.name))?;
     drop(paused);
@@ -104,7 +110,7 @@ fn make(
     }
     // One that was removed meanwhile may have lost files before they were copied.
     if store.container(&container.spec().id)?.is_none() {
-        return Err(not_found(format!("No such container: {}", created.request.container)).into());
+        return Err(not_found("it was removed").into());
     }
     let config = config(image, &created, container.spec(), &layers);
     let config = serde_json::to_vec(&config).context("writing a configuration")?;

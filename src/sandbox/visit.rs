@@ -263,8 +263,14 @@ fn join(pidfd: Option<OwnedFd>) -> Result<OwnedFd> {
     use nix::sched::{CloneFlags, setns};
     sys::process::set_dumpable(false)?;
     if let Some(pidfd) = pidfd {
-        setns(&pidfd, CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS)
-            .context("joining the container's namespaces")?;
+        match setns(&pidfd, CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS) {
+            Err(nix::errno::Errno::ESRCH) => {
+                return Err(Failure::new(Kind::Conflict, "the container has just ended")
+                    .hint("try again")
+                    .into());
+            }
+            other => other.context("joining the container's namespaces")?,
+        }
     }
     // Its `/` is the container's now, and so is the working directory.
     arrive()
