@@ -16,17 +16,34 @@ pub(crate) fn image() -> Option<&'static Image> {
     IMAGE.get_or_init(|| have_programs(&["mmdebstrap"]).then(make)).as_ref()
 }
 
+/// The same with a web server (nginx) and a database (PostgreSQL).
+pub(crate) fn with_services() -> Option<&'static Image> {
+    static IMAGE: OnceLock<Option<Image>> = OnceLock::new();
+    let make = || {
+        // Documentation, and what the database would compile queries with, are most of it.
+        let left_out =
+            ["/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "*libLLVM*", "*/bitcode/*"]
+                .map(|path| format!("--dpkgopt=path-exclude={path}"));
+        Image::new([layer(
+            "services",
+            &[&["--include=nginx-light,postgresql-15".into()], &left_out[..]].concat(),
+        )])
+    };
+    IMAGE.get_or_init(|| have_programs(&["mmdebstrap"]).then(make)).as_ref()
+}
+
 fn make() -> Image {
-    Image::new([Layer(fs::read(archive()).expect("Debian's archive"))])
+    Image::new([layer("debian", &[])])
 }
 
 /// The root file system as a tar archive. Test processes that want it at once wait for the first.
-fn archive() -> PathBuf {
-    let lock = File::create(fixtures::dir().join("debian.lock")).expect("a lock");
+fn layer(name: &str, options: &[String]) -> Layer {
+    let lock = File::create(fixtures::dir().join(format!("{name}.lock"))).expect("a lock");
     lock.lock().expect("the lock");
-    fixtures::cached(&format!("debian-{RELEASE}.tar"), 0o644, |draft| {
+    let archive: PathBuf = fixtures::cached(&format!("{name}-{RELEASE}.tar"), 0o644, |draft| {
         let mut command = Command::new("mmdebstrap");
-        command.args(["--quiet", "--variant=minbase", "--format=tar", RELEASE]).arg(draft);
+        command.args(["--quiet", "--variant=minbase", "--format=tar"]).args(options).arg(RELEASE).arg(draft);
         must_run(&mut command);
-    })
+    });
+    Layer(fs::read(archive).expect("Debian's archive"))
 }
