@@ -138,6 +138,26 @@ each_mode! {
         assert_eq!(lifted.get("seccomp_filters"), emulation);
     }
 
+    fn a_profile_of_the_users_own_need_not_know_every_call(dhow) {
+        dhow.with_busybox();
+        let profile = r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["execveat","memfd_create"],"action":"SCMP_ACT_ERRNO","errnoRet":38}]}"#;
+        let profile = dhow.write("profile.json", profile);
+        let _box = start(dhow, &format!("--security-opt seccomp={}", profile.display()), "busybox", "echo ready; exec sleep 1000");
+        assert_eq!(exec(dhow, "box echo well").ok().out(), "well");
+        exec(dhow, "box no-such-command").fails(127, &["no-such-command"]);
+    }
+
+    fn what_is_run_is_told_to_who_watches(dhow) {
+        let _box = idle(dhow, "");
+        exec(dhow, "box").sh("exit 3").exits(3);
+        exec(dhow, "-d box true").ok();
+        let watch = dhow.cmd("events --since 1h --filter event=exec_die --format").arg("{{.Action}} {{.Actor.Attributes.exitCode}}").start();
+        watch.expect("exec_die 3\nexec_die 0");
+        drop(watch);
+        let told = dhow.cmd("events --since 1h --until 0s --filter event=exec_start --format {{.Action}}").ok().lines();
+        assert_eq!(told, ["exec_start: sh -c exit 3", "exec_start: true"]);
+    }
+
     fn it_starts_from_a_clean_slate(dhow) {
         dhow.load(&probe_image(), "probed");
         let _box = start(dhow, "", "probed", "echo ready; exec sleep 1000");

@@ -17,12 +17,14 @@ use super::placement;
 use super::plan;
 use super::state::ContainerState;
 use crate::error::{Failure, Kind};
+use crate::model::container::ContainerSpec;
 use crate::model::environment::Environment;
+use crate::model::event::Event;
 use crate::model::exec::ExecRequest;
 use crate::sandbox::idmap::IdMap;
 use crate::sandbox::join::{self, JoinPlan, Joined};
 use crate::sandbox::keeper;
-use crate::store::{ContainerDir, Store};
+use crate::store::{ContainerDir, Store, new_container_id};
 use crate::sys;
 use crate::sys::signal::SignalFd;
 
@@ -40,15 +42,45 @@ pub fn exec(store: &Store, request: ExecRequest, environment: &Environment) -> R
     let ids = IdMap::of_process(first.pid()).map_err(|_| not_running(&container))?;
     let mut plan = plan::joining(container.spec(), ids, &request)?;
     plan.cgroup = placement::membership(container.spec(), first.pid(), placement::surroundings(environment))?;
+    let events = Events::of(store, container.spec(), &request.args)?;
+    events.tell("exec_create");
     let done = match request.detach {
-        true => keeper::start_detached(&plan, first.as_fd()).map(|()| 0),
-        false => attend(plan, &first, request),
+        true => keeper::start_detached(&plan, first.as_fd(), |code| events.tell_end(code)).map(|()| {
+            events.tell("exec_start");
+            0
+        }),
+        false => attend(plan, &first, request, &events),
     };
     done.map_err(|error| match first.has_ended() {
         // Whatever failed, failed because of that.
         Ok(true) => not_running(&container).into(),
         _ => error.context(format!("cannot exec in container {}", container.spec().name)),
     })
+}
+
+/// What others may watch for.
+struct Events<'a> {
+    store: &'a Store,
+    spec: &'a ContainerSpec,
+    command: String,
+    /// docker's number of the process.
+    id: String,
+}
+
+impl<'a> Events<'a> {
+    fn of(store: &'a Store, spec: &'a ContainerSpec, args: &[String]) -> Result<Self> {
+        Ok(Self { store, spec, command: args.join(" "), id: new_container_id()? })
+    }
+
+    fn tell(&self, action: &str) {
+        let event = Event::of_container(self.spec, format!("{action}: {}", self.command));
+        self.store.record_event(event.with("execID", &self.id));
+    }
+
+    fn tell_end(&self, code: i32) {
+        let event = Event::of_container(self.spec, "exec_die").with("execID", &self.id);
+        self.store.record_event(event.with("exitCode", code.to_string()));
+    }
 }
 
 /// The first process of `container`, whose state allows another process. One that is just being started is waited for.
@@ -80,7 +112,12 @@ fn not_running(container: &ContainerDir) -> Failure {
     Failure::new(Kind::Conflict, format!("Container {} is not running", container.spec().id))
 }
 
-fn attend(mut plan: JoinPlan, first: &FirstProcess, request: ExecRequest) -> Result<i32> {
+fn attend(
+    mut plan: JoinPlan,
+    first: &FirstProcess,
+    request: ExecRequest,
+    events: &Events<'_>,
+) -> Result<i32> {
     let signals = SignalFd::blocking(&sys::signal::forwardable())?;
     let terminal = if request.tty { UserTerminal::behind(std::io::stdin().as_fd())? } else { None };
     plan.process.terminal_size = terminal.as_ref().and_then(UserTerminal::size);
@@ -89,6 +126,7 @@ fn attend(mut plan: JoinPlan, first: &FirstProcess, request: ExecRequest) -> Res
     let [input, output, error] = &ends;
     let joined = join::spawn(&plan, first.as_fd(), [input.as_fd(), output.as_fd(), error.as_fd()])?;
     drop(ends);
+    events.tell("exec_start");
     if let Some(master) = &joined.terminal {
         relays = terminal_relays(master, request.interactive)?;
     }
@@ -101,7 +139,10 @@ fn attend(mut plan: JoinPlan, first: &FirstProcess, request: ExecRequest) -> Res
     };
     let attached = Attached(joined);
     match attach::attend(&attached, &signals, relays, terminal, options)? {
-        Outcome::Ended(code) => Ok(code),
+        Outcome::Ended(code) => {
+            events.tell_end(code);
+            Ok(code)
+        }
         Outcome::Abandoned(signal) => Ok(128 + signal),
         Outcome::Detached => {
             if let Some(master) = &attached.0.terminal {

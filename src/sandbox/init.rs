@@ -15,7 +15,7 @@ use super::kin::Gifts;
 use super::plan::Plan;
 use super::program::Program;
 use super::user::{Database, User};
-use super::{confine, rootfs};
+use super::{confine, join, rootfs};
 use crate::error::Failure;
 use crate::sys;
 use crate::sys::stub::{STATUS, Stub};
@@ -48,7 +48,8 @@ fn become_container(
     let mut prepared = rootfs::prepare(&plan.mounts)?;
     prepared.add_kin(&plan.mounts, |kin| gifts.take(kin));
     // Made while memory can still be had for it under any filter.
-    let stub = gifts.stub_tells.as_ref().map(|_| Stub::new()).transpose()?;
+    let stub =
+        gifts.stub_tells.as_ref().map(|_| Stub::new()).transpose().map_err(|error| join::no_stub(&error))?;
     channel.await_go()?;
     if plan.unshare.uts {
         set_names(plan)?;
@@ -76,7 +77,7 @@ fn become_container(
     match (stub, &gifts.stub_tells) {
         (Some(stub), Some(tells)) => {
             sys::process::place_fd(tells.as_fd(), STATUS)?;
-            program.exec_through(&stub)
+            program.exec_through(&stub, &plan.confinement.seccomp)
         }
         _ => program.exec(),
     }

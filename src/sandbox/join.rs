@@ -155,7 +155,7 @@ impl Tools {
         let tools = Self {
             alias: alias.as_ref().map(|alias| raised(alias.as_fd())).transpose()?,
             channel: channel.at_or_above(STATUS + 1)?,
-            stub: Stub::new().context("making a program in memory")?,
+            stub: Stub::new().map_err(|error| no_stub(&error))?,
             container: raised(container)?,
             streams: [raised(streams[0])?, raised(streams[1])?, raised(streams[2])?],
         };
@@ -211,6 +211,15 @@ pub(super) fn explain_refusal(error: &std::io::Error) -> anyhow::Error {
     }
 }
 
+/// Without the stub the container could get at dhow's own file.
+pub(super) fn no_stub(error: &std::io::Error) -> Failure {
+    let failure = Failure::new(Kind::Denied, format!("the kernel runs no program from memory: {error}"));
+    match error.raw_os_error() {
+        Some(libc::EACCES) => failure.hint("root can allow it with `sysctl vm.memfd_noexec=1`"),
+        _ => failure,
+    }
+}
+
 /// The container that was to be joined is no more.
 pub(super) fn ended() -> Failure {
     Failure::new(Kind::Conflict, "the container has ended")
@@ -238,7 +247,7 @@ fn join(plan: &JoinPlan, tools: &Tools) -> Result<Infallible> {
     if process.die_with_parent {
         confine::die_with_parent(&tools.channel)?;
     }
-    Program::find(&process, &user)?.exec_through(&tools.stub)
+    Program::find(&process, &user)?.exec_through(&tools.stub, &plan.confinement.seccomp)
 }
 
 /// As docker's exit codes have it, a user that is not found is a command that cannot be run.

@@ -18,12 +18,13 @@ use crate::sys;
 use crate::sys::process::{Child, Ended, Side};
 use crate::sys::signal::SignalFd;
 
-/// Starts `plan` so that it goes on without this process, with empty streams; returns when its program runs. The
-/// arguments and conditions are those of [`join::spawn`].
-pub fn start_detached(plan: &JoinPlan, container: BorrowedFd<'_>) -> Result<()> {
+/// Starts `plan` so that it goes on without this process, with empty streams; returns when its program runs. `at_end`
+/// gets the exit code, in another process, which has no descriptor of this one. The arguments and conditions are those
+/// of [`join::spawn`].
+pub fn start_detached(plan: &JoinPlan, container: BorrowedFd<'_>, at_end: impl FnOnce(i32)) -> Result<()> {
     let (ours, theirs) = channel::pair()?;
     match sys::process::clone_into(0).context("starting a process")? {
-        Side::Child => detached(plan, container, &theirs),
+        Side::Child => detached(plan, container, &theirs, at_end),
         Side::Parent(_) => {
             drop(theirs);
             match ours.listen()? {
@@ -35,13 +36,13 @@ pub fn start_detached(plan: &JoinPlan, container: BorrowedFd<'_>) -> Result<()> 
     }
 }
 
-fn detached(plan: &JoinPlan, container: BorrowedFd<'_>, channel: &Channel) -> ! {
+fn detached(plan: &JoinPlan, container: BorrowedFd<'_>, channel: &Channel, at_end: impl FnOnce(i32)) -> ! {
     let started = settle(&plan.name, &[container, channel.as_fd()]).and_then(|()| {
         let null = null()?;
         join::spawn(plan, container, [null.as_fd(); 3])
     });
     match started {
-        Ok(joined) => wait(&joined),
+        Ok(joined) => wait(&joined, at_end),
         Err(error) => {
             channel.send_failure(&Failure::of(&error));
             sys::process::exit_now(125)
@@ -67,7 +68,7 @@ pub fn probe(plan: &JoinPlan, container: BorrowedFd<'_>, output: BorrowedFd<'_>)
                 join::spawn(plan, container, [null.as_fd(), output, output])
             });
             match started {
-                Ok(joined) => wait(&joined),
+                Ok(joined) => wait(&joined, |_| {}),
                 Err(error) => {
                     let failure = Failure::of(&error);
                     // Who listens is told by the exit code at least.
@@ -98,6 +99,7 @@ pub fn hold_terminal(name: &str, master: BorrowedFd<'_>) -> Result<()> {
 /// A session of its own, and nothing of the caller's but what is in `keep`.
 fn settle(name: &str, keep: &[BorrowedFd<'_>]) -> Result<()> {
     let _ = rustix::process::setsid();
+    rustix::process::chdir("/")?;
     sys::process::set_title(&format!("dhow: {name}"));
     sys::process::close_others(3, keep)?;
     let null = null()?;
@@ -115,10 +117,12 @@ fn null() -> Result<OwnedFd> {
 const END: i32 = libc::SIGTERM;
 
 /// Ends as the program does. Until then it holds nothing open that somebody may wait to see closed.
-fn wait(joined: &Joined) -> ! {
+fn wait(joined: &Joined, at_end: impl FnOnce(i32)) -> ! {
     let closed = sys::process::close_others(3, &[joined.process.pidfd()]);
     let ended = closed.and_then(|()| attend(&joined.process));
-    sys::process::exit_now(ended.map_or(125, Ended::code))
+    let code = ended.map_or(125, Ended::code);
+    at_end(code);
+    sys::process::exit_now(code)
 }
 
 fn attend(process: &Child) -> std::io::Result<Ended> {
