@@ -12,6 +12,8 @@ import sys
 import tempfile
 import time
 
+import life
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 RESULTS = HERE + "/results"
 ROOTFS = HERE + "/rootfs"
@@ -207,6 +209,16 @@ BUDGETS = [
     ("load-single", "load, one id", None, None, None),
     ("save-mapped", "save, subordinate ids", "podman", None, None),
     ("save-single", "save, one id", None, None, None),
+    ("run-d-mapped", "run -d, subordinate ids", "podman", None, 12.0),
+    ("run-d-single", "run -d, one id", None, None, 12.0),
+    ("exec-mapped", "exec, subordinate ids", "bwrap", 1.2, None),
+    ("exec-single", "exec, one id", "bwrap", 1.2, None),
+    ("stop-mapped", "stop, subordinate ids", "podman", None, None),
+    ("stop-single", "stop, one id", None, None, None),
+    ("ps-100", "ps -a, 100 containers", "podman", None, 3.0),
+    ("ps-1000", "ps -a, 1,000 containers", None, None, None),
+    ("many", "64 runs at once", "podman", None, None),
+    ("memory", "kB of memory for a detached container", "podman", None, 1024.0),
 ]
 PEERS = ["podman", "bwrap", "unshare", "tar", "true"]
 
@@ -217,7 +229,7 @@ def show(value):
 
 def verdict(row, peer, ratio, limit):
     if limit is not None:
-        return f"≤ {limit:g} ms", "met" if row["dhow"] <= limit else "NOT MET"
+        return f"≤ {limit:g}", "met" if row["dhow"] <= limit else "NOT MET"
     if ratio is not None:
         return f"≤ {ratio:g} × {peer}", "met" if row["dhow"] <= ratio * row[peer] else "NOT MET"
     return "", ""
@@ -271,11 +283,14 @@ def main():
         os.environ["USER"] = account
         remote, *rest = rest
         quick, mapped = "--quick" in rest, account == "bench-a"
-        parts = [part for part in rest if part in ("start", "store")] or ["start", "store"]
+        known = ("start", "store", "life")
+        parts = [part for part in rest if part in known] or known
         if "start" in parts:
             rows.update(measure_start(mapped, 11 if quick else 61))
         if "store" in parts:
             rows.update(measure_store(mapped, 1 if quick else 5, remote))
+        if "life" in parts:
+            rows.update(life.measure(sys.modules["__main__"], mapped, 5 if quick else 31))
     with open(f"{RESULTS}/{verb}-{account}.json", "w", encoding="utf-8") as file:
         json.dump({"account": account, "rows": rows, "phases": phases}, file)
 
