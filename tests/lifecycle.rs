@@ -64,6 +64,18 @@ each_mode! {
         dhow.cmd("rm deaf").ok();
     }
 
+    fn nothing_stays_behind_in_the_hosts_process_table(dhow) {
+        dhow.with_busybox();
+        let script = "(setsid sleep 1000 &) ; trap 'exit 0' TERM; echo ready; while :; do sleep 0.05; done";
+        for end in ["stop", "kill", "rm -f"] {
+            detached(dhow, "shared", "--pid host busybox").sh(script).ok();
+            while !dhow.cmd("logs shared").ok().out().contains("ready") {}
+            dhow.cmd(end).arg("shared").ok();
+            dhow.settle();
+            dhow.cmd("rm -f shared").output();
+        }
+    }
+
     fn the_stop_signal_is_the_containers_own(dhow) {
         dhow.with_busybox();
         let script = "trap 'exit 41' USR1; trap 'exit 42' USR2; echo ready; while :; do sleep 0.05; done";
@@ -282,6 +294,19 @@ each_mode! {
         assert!(codes.contains(&0), "{codes:?}");
         dhow.cmd("inspect contended").fails(1, &["contended"]);
         dhow.settle();
+    }
+
+    fn a_terminal_that_is_flooded_holds_nobody_up(dhow) {
+        dhow.with_busybox();
+        detached(dhow, "flood", "-t --log-opt max-size=100k --log-opt max-file=2 busybox yes").ok();
+        let mut terminal = dhow.cmd("attach flood").pty(80, 24);
+        terminal.expect("y");
+        // Nobody reads that terminal any more.
+        dhow.cmd("exec flood true").ok();
+        dhow.cmd("stop -t 0 flood").ok();
+        assert_eq!(inspect(dhow, "flood", ".State.Status"), "exited");
+        terminal.wait();
+        dhow.cmd("rm flood").ok();
     }
 
     fn a_container_that_floods_holds_nobody_up(dhow) {

@@ -111,6 +111,29 @@ each_mode! {
         sound(dhow);
     }
 
+    fn a_log_that_fills_the_disk_stops_no_container(dhow) {
+        let Some(disk) = Disk::mount(dhow, 16) else { return };
+        let on_disk = |line: &str| dhow.cmd(line).env("DHOW_ROOT", disk.root());
+        on_disk("load -q -i").arg(fixtures::docker_archive(fixtures::busybox(), "busybox:latest")).ok();
+        let run = "run -d --network none --name chatty --log-opt max-size=-1 busybox";
+        on_disk(run).sh("head -c 30000000 /dev/zero | tr '\\0' x; echo; mkdir /done; exec sleep 1000").ok();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !on_disk("exec chatty ls /").output().out().contains("done") {
+            assert!(Instant::now() < deadline, "the container stands still");
+            let full = rustix::fs::statvfs(&disk.at.0).unwrap().f_bavail == 0;
+            // With no room at all it cannot make the directory; that it got so far is what counts.
+            if full && on_disk("exec chatty ps").output().out().contains("sleep 1000") {
+                break;
+            }
+        }
+        on_disk("ps").ok();
+        on_disk("stop -t 0 chatty").output();
+        assert_eq!(on_disk("ps -q").ok().out(), "");
+        on_disk("rm -f chatty").ok();
+        assert_eq!(on_disk("run --rm --network none busybox echo works").ok().out(), "works");
+        on_disk("rmi busybox").ok();
+    }
+
     fn a_full_disk_is_said_and_leaves_nothing(dhow) {
         let Some(disk) = Disk::mount(dhow, 16) else { return };
         let noise: Vec<Entry> = (0..60).map(|n| Entry::file(format!("big/{n}"), vec![n; 1 << 20])).collect();

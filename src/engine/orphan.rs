@@ -12,7 +12,8 @@ use super::first_process::{self, ticks};
 use super::state::{ContainerState, now};
 use crate::error::{Failure, Kind};
 use crate::sandbox::cgroup::Cgroup;
-use crate::sandbox::processes::{Boundary, inside};
+use crate::sandbox::pause::kill_others;
+use crate::sandbox::processes::Boundary;
 use crate::store::LockedContainer;
 use crate::sys::process::signal_pidfd;
 
@@ -66,13 +67,7 @@ fn kill(state: &ContainerState, boundary: Boundary) -> Result<()> {
         return Ok(());
     }
     // With the host's process table the first process takes nobody along.
-    for other in inside(state.pid, boundary)?.into_iter().filter(|other| *other != state.pid) {
-        if let Some(Ok(pidfd)) = Pid::from_raw(other).map(|pid| pidfd_open(pid, PidfdFlags::empty()))
-            && inside(state.pid, boundary)?.contains(&other)
-        {
-            signal_pidfd(std::os::fd::AsFd::as_fd(&pidfd), libc::SIGKILL)?;
-        }
-    }
+    kill_others(state.pid, boundary)?;
     signal_pidfd(std::os::fd::AsFd::as_fd(&pidfd), libc::SIGKILL)?;
     let deadline = Instant::now() + PATIENCE;
     let mut fds = [PollFd::new(&pidfd, PollFlags::IN)];

@@ -1,4 +1,5 @@
 //! Stops the processes of a container where it has no cgroup to freeze: SIGSTOP to each, until none is left that runs.
+//! In the same way it ends those that do not end with the first one.
 //!
 //! Unlike a frozen process a stopped one is seen by its parent; a shell with job control reports it. And those that the
 //! container itself had stopped go on with the rest.
@@ -49,6 +50,26 @@ pub fn resume(first: i32, boundary: Boundary) -> io::Result<()> {
     Ok(())
 }
 
+/// Kills all of them but the first itself, which may have ended already but must not have been reaped; returns once none
+/// is left. Those that do not end, for they wait for a disk or a server, are an error of kind timed-out.
+pub fn kill_others(first: i32, boundary: Boundary) -> io::Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let others: Vec<_> = members(first, boundary)?.into_iter().filter(|(pid, _)| *pid != first).collect();
+        // Dead ones that their parent has not looked at yet need nothing more.
+        if !others.iter().any(|(pid, _)| lives(*pid)) {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        for (_, pidfd) in &others {
+            signal_pidfd(pidfd.as_fd(), libc::SIGKILL)?;
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
 /// The processes, held so that no other one can be taken for them: a number that was inside before and after its
 /// descriptor was opened belonged to one process all the while, if that still lives.
 fn members(first: i32, boundary: Boundary) -> io::Result<Vec<(i32, OwnedFd)>> {
@@ -62,13 +83,20 @@ fn members(first: i32, boundary: Boundary) -> io::Result<Vec<(i32, OwnedFd)>> {
 /// kernel's hands for a while stops as soon as it leaves them, before it does anything: it counts as stopped once the
 /// signal waits for it.
 fn runs(pid: i32) -> bool {
-    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
-    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
-    match state {
+    match state(pid) {
         Some('T' | 't' | 'Z' | 'X' | 'x') | None => false,
         Some('D') => !has_pending_stop(pid),
         Some(_) => true,
     }
+}
+
+fn lives(pid: i32) -> bool {
+    !matches!(state(pid), Some('Z' | 'X' | 'x') | None)
+}
+
+fn state(pid: i32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
 }
 
 /// Whether SIGSTOP waits to be delivered to the whole process (proc_pid_status(5), `ShdPnd`).

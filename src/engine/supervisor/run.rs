@@ -108,8 +108,13 @@ impl Run {
         self.running.user_namespace.as_fd()
     }
 
-    /// Reaps the first process, which has ended.
+    /// Reaps the first process, which has ended, and ends what it left behind: it takes all others along only where the
+    /// container has a process table of its own.
     pub(super) fn wait(&self) -> std::io::Result<Ended> {
+        if self.boundary == Boundary::User {
+            // What does not end even so is not the container's end to wait for.
+            let _ = pause::kill_others(self.pid(), self.boundary);
+        }
         self.running.process.wait()
     }
 
