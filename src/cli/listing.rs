@@ -28,7 +28,11 @@ pub(crate) struct Row {
 
 impl Listing<'_> {
     /// The whole listing. `format` is `table`, `table TEMPLATE`, `json`, `raw` or a template; a table by default.
-    pub(crate) fn render(&self, format: Option<&str>, rows: Vec<Row>) -> anyhow::Result<String> {
+    pub(crate) fn render(
+        &self,
+        format: Option<&str>,
+        rows: impl IntoIterator<Item = Row>,
+    ) -> anyhow::Result<String> {
         let format = format.filter(|format| !format.is_empty()).unwrap_or("table");
         let (template, heading) = self.template(format);
         // A format comes from a shell's single quotes; a table's from here.

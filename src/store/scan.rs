@@ -24,7 +24,7 @@ pub struct Scanned<T> {
 }
 
 /// How the record of a container that removes itself says so.
-const REMOVES_ITSELF: &[u8] = b"\"auto_remove\":true";
+const REMOVES_ITSELF: &str = "\"auto_remove\":true";
 /// A record that is longer needs more than one call to read.
 const USUAL: usize = 64 << 10;
 
@@ -67,7 +67,8 @@ impl Scanner {
             Err(error) => return Err(error.into()),
         };
         let Some(spec) = self.read(id, "spec.json")? else { return Ok(None) };
-        if !all && !locked && !spec.windows(REMOVES_ITSELF.len()).any(|part| part == REMOVES_ITSELF) {
+        let removes_itself = || str::from_utf8(spec).is_ok_and(|text| text.contains(REMOVES_ITSELF));
+        if !all && !locked && !removes_itself() {
             return Ok(None);
         }
         let spec = parse(id, "spec.json", spec)?;

@@ -78,12 +78,9 @@ impl Verb for Ls {
         let last = if self.latest { Some(1) } else { last };
         let query = Query { all: self.all, last, filters: self.filter };
         let mut images = ImageNames::new(&store);
-        let rows: Vec<Row> = list(&store, &query, || namespace::identity(&environment::all()))?
-            .iter()
-            .map(|c| {
-                row(c, images.shown(c.dir.spec(), self.no_trunc), self.no_trunc, with_size.then_some(&store))
-            })
-            .collect();
+        let listed = list(&store, &query, || namespace::identity(&environment::all()))?;
+        let (whole, sizes) = (self.no_trunc, with_size.then_some(&store));
+        let rows = listed.into_iter().map(|c| row(&c, images.shown(c.dir.spec(), whole), whole, sizes));
         let table = if self.size { format!("{TABLE}\t{{{{.Size}}}}") } else { TABLE.to_owned() };
         let quiet = self.quiet.then_some("{{.ID}}");
         let listing = Listing { table: &table, quiet, raw: None, headers: HEADINGS };

@@ -82,7 +82,7 @@ impl Verb for ContainerStats {
 impl ContainerStats {
     fn picture(&self, format: Option<&str>, stats: &[Stats]) -> anyhow::Result<String> {
         let listing = Listing { table: TABLE, quiet: None, raw: None, headers: HEADINGS };
-        listing.render(format, stats.iter().map(|stats| row(stats, self.no_trunc)).collect())
+        listing.render(format, stats.iter().map(|stats| row(stats, self.no_trunc)))
     }
 }
 

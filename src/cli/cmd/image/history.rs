@@ -50,7 +50,8 @@ impl Verb for History {
         let store = Store::open(environment::data_root()?)?;
         let platforms: Vec<Platform> = self.platform.take().into_iter().collect();
         let image = find(&store, &self.image, &platforms)?;
-        let rows = history(&store, &image)?.iter().map(|step| self.row(step)).collect();
+        let steps = history(&store, &image)?;
+        let rows = steps.iter().map(|step| self.row(step));
         let quiet = self.quiet.then_some("{{.ID}}");
         let table = if self.human { TABLE } else { EXACT };
         let listing = Listing { table, quiet, raw: None, headers: HEADERS };

@@ -60,7 +60,7 @@ impl Verb for Ls {
             output::print(&tree::render(&store, &images)?)?;
             return Ok(0);
         }
-        let rows = images.iter().flat_map(|image| self.rows(image)).collect();
+        let rows = images.iter().flat_map(|image| self.rows(image));
         output::print(&self.listing().render(self.format.as_deref(), rows)?)?;
         Ok(0)
     }

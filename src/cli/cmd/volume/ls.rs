@@ -37,7 +37,8 @@ impl Verb for Ls {
             return Err(unsupported("--cluster is for volumes of a swarm, and dhow is none").into());
         }
         let store = Store::open(environment::data_root()?)?;
-        let rows = list(&store, &self.filter)?.iter().map(row).collect();
+        let volumes = list(&store, &self.filter)?;
+        let rows = volumes.iter().map(row);
         let quiet = self.quiet.then_some("{{.Name}}");
         let listing = Listing { table: "{{.Driver}}\t{{.Name}}", quiet, raw: None, headers: HEADINGS };
         output::print(&listing.render(self.format.as_deref(), rows)?)?;
