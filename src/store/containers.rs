@@ -21,7 +21,8 @@ use crate::model::event::Event;
 #[derive(Clone, Debug)]
 pub struct ContainerDir {
     pub(super) path: PathBuf,
-    pub(super) spec: ContainerSpec,
+    /// Large, and a listing moves many about.
+    pub(super) spec: Box<ContainerSpec>,
 }
 
 impl ContainerDir {
@@ -155,7 +156,7 @@ impl Store {
         let path = self.containers_dir().join(&spec.id);
         let doing = || format!("cannot create container {}", spec.name);
         let lock = Lock::acquire(&path.join("lock"), Mode::Exclusive).with_context(doing)?;
-        let container = LockedContainer { dir: ContainerDir { path, spec: spec.clone() }, lock };
+        let container = LockedContainer { dir: ContainerDir { path, spec: Box::new(spec.clone()) }, lock };
         match self.fill(&container) {
             Ok(()) => Ok(container),
             Err(error) => {
@@ -194,7 +195,7 @@ impl Store {
         let doing = || format!("cannot remove container {}", container.spec.name);
         let made = container.path.join("spec.json").exists();
         // It may have been renamed since this process read its spec.
-        let spec = edited(&container.path).unwrap_or_else(|| container.spec.clone());
+        let spec = edited(&container.path).unwrap_or_else(|| container.spec().clone());
         // While we hold the container nobody takes its name for dead, so it cannot change hands in between.
         self.free_name(&spec).with_context(doing)?;
         let retired = self.retire(&container.path).with_context(doing)?;

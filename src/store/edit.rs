@@ -66,7 +66,7 @@ impl Editing {
 
     /// Lets others change it; `spec` was written.
     pub(super) fn finish(self, spec: ContainerSpec) -> ContainerDir {
-        ContainerDir { path: self.path, spec }
+        ContainerDir { path: self.path, spec: Box::new(spec) }
     }
 }
 
