@@ -205,7 +205,7 @@ each_mode! {
         let json = dhow.cmd("system df -v --format json").ok().json();
         assert_eq!(json["Images"][0]["Containers"], "2");
         assert_eq!((&json["Volumes"][0]["Name"], &json["Volumes"][0]["Links"]), (&"data".into(), &"1".into()));
-        assert_eq!(dhow.cmd("system df -v --format").arg("{{range .Containers}}{{.Names}} {{end}}").ok().out(), "up idle");
+        assert_eq!(dhow.cmd("system df -v --format").arg("{{range .Containers}}{{.Names}} {{end}}").ok().out().trim(), "up idle");
         let counts = dhow.cmd("info -f").arg("{{.Containers}} {{.ContainersRunning}} {{.ContainersPaused}} {{.ContainersStopped}}");
         assert_eq!(counts.ok().out(), "2 1 0 1");
         dhow.cmd("pause up").ok();
@@ -223,7 +223,7 @@ each_mode! {
         assert_eq!(asked, "WARNING! This will remove:\n  - all stopped containers\n  \
             - all anonymous volumes not used by at least one container\n  \
             - all images without at least one container associated to them\n\n  \
-            Items to be pruned will be filtered with:\n  - label=kind\n\nAre you sure you want to continue? [y/N]");
+            Items to be pruned will be filtered with:\n  - label=kind\n\nAre you sure you want to continue? [y/N] ");
         assert_eq!(names(dhow, "-a").len(), 3);
         dhow.cmd("system prune --volumes --filter until=1h -f").fails(1, &["not supported with \"--volumes\""]);
         let id = dhow.cmd("ps -aq --no-trunc -f name=gone").ok().out();

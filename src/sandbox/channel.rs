@@ -7,6 +7,7 @@
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use anyhow::{Context as _, Result};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::error::{Failure, Kind};
 use crate::sys::process::Child;
@@ -87,6 +88,22 @@ impl Channel {
             text = serde_json::to_vec(&short).unwrap_or_default();
         }
         let _ = self.0.send(&text, &[]);
+    }
+
+    /// The failure that the other side, which has ended, told before that.
+    pub(super) fn last_words(&self) -> Option<Failure> {
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        loop {
+            let mut fds = [PollFd::from_borrowed_fd(self.as_fd(), PollFlags::IN)];
+            if !poll(&mut fds, Some(&now)).is_ok_and(|ready| ready > 0) {
+                return None;
+            }
+            match self.listen() {
+                Ok(Said::Failed(failure)) => return Some(failure),
+                Ok(Said::Terminal(_) | Said::Process(_)) => {}
+                Ok(Said::Running) | Err(_) => return None,
+            }
+        }
     }
 
     /// Waits for the next word from inside.

@@ -58,7 +58,8 @@ pub fn launch(
                 Err(error) => {
                     child.signal(libc::SIGKILL)?;
                     child.wait()?;
-                    Err(error)
+                    // What went wrong inside is why this side could not go on.
+                    Err(ours.last_words().map_or(error, anyhow::Error::from))
                 }
             }
         }

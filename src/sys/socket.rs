@@ -95,10 +95,17 @@ impl Socket {
         let mut buffer = vec![0_u8; MAX_MESSAGE];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
-        let result = rustix::io::retry_on_intr(|| {
-            let flags = RecvFlags::CMSG_CLOEXEC;
-            rustix::net::recvmsg(&self.0, &mut [IoSliceMut::new(&mut buffer)], &mut control, flags)
-        })?;
+        let mut receive = || {
+            rustix::io::retry_on_intr(|| {
+                let flags = RecvFlags::CMSG_CLOEXEC;
+                rustix::net::recvmsg(&self.0, &mut [IoSliceMut::new(&mut buffer)], &mut control, flags)
+            })
+        };
+        let result = match receive() {
+            // The other end closed without reading all. That is said once, and before what it had sent.
+            Err(Errno::CONNRESET) => receive()?,
+            other => other?,
+        };
         if result.flags.contains(ReturnFlags::TRUNC) {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "message too long"));
         }
@@ -163,4 +170,19 @@ fn seqpacket(flags: SocketFlags) -> io::Result<OwnedFd> {
 /// A name of any depth in 108 bytes (unix(7)): by the directory's descriptor.
 fn address(dir: BorrowedFd<'_>, name: &str) -> rustix::io::Result<SocketAddrUnix> {
     SocketAddrUnix::new(format!("/proc/self/fd/{}/{name}", dir.as_raw_fd()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn last_words_are_heard_though_the_other_end_did_not_listen() {
+        let (ours, theirs) = Socket::pair().unwrap();
+        ours.send(b"unheard", &[]).unwrap();
+        theirs.send(b"farewell", &[]).unwrap();
+        drop(theirs);
+        assert_eq!(ours.receive().unwrap().bytes, b"farewell");
+        assert_eq!(ours.receive().unwrap().bytes, b"");
+    }
 }
