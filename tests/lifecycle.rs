@@ -107,7 +107,8 @@ each_mode! {
     fn what_cannot_start_says_why_and_stays(dhow) {
         dhow.with_busybox();
         detached(dhow, "absent", "busybox no-such-program").fails(127, &["no-such-program", "not found in $PATH"]);
-        assert_eq!(inspect(dhow, "absent", ".State.Status"), "exited");
+        assert_eq!(inspect(dhow, "absent", ".State.Status"), "created", "as docker has it: it never ran");
+        assert_eq!(inspect(dhow, "absent", ".State.ExitCode"), "127");
         assert!(inspect(dhow, "absent", ".State.Error").contains("no-such-program"));
         dhow.cmd("start absent").fails(1, &["no-such-program"]);
         dhow.cmd("rm absent").ok();

@@ -34,7 +34,7 @@ pub(super) fn settle(container: &LockedContainer) -> Result<()> {
     kill(&state, first_process::boundary(container.spec()))
         .and_then(|()| empty_cgroup(&state, &container.spec().id))
         .with_context(|| format!("ending what is left of container {}", container.spec().name))?;
-    container.write_state(&ContainerState {
+    let settled = ContainerState {
         pid: 0,
         ticks: 0,
         cgroup: None,
@@ -43,7 +43,10 @@ pub(super) fn settle(container: &LockedContainer) -> Result<()> {
         exit_code,
         finished,
         ..state
-    })
+    };
+    // On a full disk the old record stays, which together with the free lock says the same; removal must still work.
+    let _ = container.write_state(&settled);
+    Ok(())
 }
 
 /// Ends what is left in its cgroup, and removes that; one of systemd's goes by itself.
