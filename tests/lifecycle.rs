@@ -104,6 +104,16 @@ each_mode! {
         dhow.cmd("start made").fails(1, &["No such container: made"]);
     }
 
+    fn made_up_names_never_run_out(dhow) {
+        dhow.with_busybox();
+        // A made-up name follows from the ID, which cannot be foretold: so many that two are bound to be the same.
+        let create = "i=0; while [ $i -lt 300 ]; do \"$0\" create --network none busybox true || exit 1; i=$((i+1)); done";
+        let binary = support::fixtures::binary();
+        let ids = dhow.tool("sh -c").arg(create).arg(&binary).ok().out();
+        assert_eq!(ids.lines().count(), 300);
+        dhow.cmd("rm").args(ids.lines()).ok();
+    }
+
     fn what_cannot_start_says_why_and_stays(dhow) {
         dhow.with_busybox();
         detached(dhow, "absent", "busybox no-such-program").fails(127, &["no-such-program", "not found in $PATH"]);

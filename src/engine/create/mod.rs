@@ -12,11 +12,12 @@ use self::cidfile::CidFile;
 use super::state::{ContainerState, now};
 use super::{demo, kin, namespace, placement};
 use crate::error::{Failure, Kind, kind_of};
-use crate::model::container::{ImageUse, NetworkMode};
+use crate::model::container::{ContainerSpec, ImageUse, NetworkMode};
 use crate::model::digest::Digest;
 use crate::model::environment::Environment;
 use crate::model::event::Event;
 use crate::model::layer::Identity as Ownership;
+use crate::model::name;
 use crate::model::run::{PullPolicy, RunRequest};
 use crate::sandbox::identity::Identity;
 use crate::store::{Image, LockedContainer, Store};
@@ -70,12 +71,13 @@ pub(super) fn make(store: &Store, request: &mut RunRequest, front: &mut dyn Fron
     }
     super::volumes_from::add(store, &mut request.spec)?;
     kin::resolve(store, &mut request.spec)?;
+    let made_up = request.spec.name.is_empty();
     complete(request, image.as_ref(), front)?;
     for warning in placement::check(&request.spec, placement::surroundings(front.environment()))? {
         front.warn(&warning);
     }
     let cidfile = request.cidfile.as_deref().map(CidFile::reserve).transpose()?;
-    let container = register(store, request, &identity)?;
+    let container = register(store, &mut request.spec, made_up, &identity)?;
     if let Some(cidfile) = cidfile {
         cidfile.fill(&request.spec.id)?;
     }
@@ -109,8 +111,7 @@ fn complete(request: &mut RunRequest, image: Option<&Image>, front: &mut dyn Fro
     spec.id = crate::store::new_container_id()?;
     spec.created = now();
     if spec.name.is_empty() {
-        let seed = u64::from_str_radix(spec.id.get(..16).unwrap_or_default(), 16).unwrap_or_default();
-        spec.name = crate::model::name::generated(seed);
+        spec.name = made_up_name(&spec.id, 0);
     }
     if let (Some(image), Some(name)) = (image, &request.image) {
         spec.image = Some(ImageUse { id: image.id.clone(), name: name.clone() });
@@ -179,13 +180,52 @@ fn present(store: &Store, name: &str, request: &RunRequest) -> Result<Option<Ima
     Ok(fits.then_some(image))
 }
 
-fn register(store: &Store, request: &RunRequest, identity: &Identity) -> Result<LockedContainer> {
+/// A name that follows from the container's ID; the first few for an ID are short, the rest nobody else has.
+fn made_up_name(id: &str, attempt: usize) -> String {
+    let digits = |from: usize| id.get(from..from + 16).unwrap_or_default();
+    let seed = |from| u64::from_str_radix(digits(from), 16).unwrap_or_default();
+    match attempt {
+        0..4 => name::generated(seed(attempt * 16)),
+        _ => format!("{}_{}", name::generated(seed(0)), id.get(..12).unwrap_or_default()),
+    }
+}
+
+/// `made_up` tells that nobody asked for the name.
+fn register(
+    store: &Store,
+    spec: &mut ContainerSpec,
+    made_up: bool,
+    identity: &Identity,
+) -> Result<LockedContainer> {
     let name_taken = |error: &anyhow::Error| kind_of(error) == Kind::Conflict;
-    match store.create_container(&request.spec) {
-        // Its holder may be a container that should have removed itself and was killed before it could.
-        Err(error) if name_taken(&error) && super::remove::reap(store, identity)? => {
-            store.create_container(&request.spec)
+    let mut attempt = 0;
+    loop {
+        match store.create_container(spec) {
+            Err(error) if name_taken(&error) && made_up && attempt < MAX_NAMES => {
+                attempt += 1;
+                spec.name = made_up_name(&spec.id, attempt);
+            }
+            // Its holder may be a container that should have removed itself and was killed before it could.
+            Err(error) if name_taken(&error) && super::remove::reap(store, identity)? => {
+                return store.create_container(spec);
+            }
+            result => return result,
         }
-        result => result,
+    }
+}
+
+/// So many made-up names are tried for a container.
+const MAX_NAMES: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn made_up_names_differ_and_in_the_end_nobody_else_has_them() {
+        let id: String = (0..64).map(|digit| char::from(b"0123456789abcdef"[digit * 7 % 16])).collect();
+        let names: Vec<String> = (0..=MAX_NAMES).map(|attempt| made_up_name(&id, attempt)).collect();
+        assert!(names[MAX_NAMES].ends_with(&id[..12]), "{names:?}");
+        assert!(names.iter().all(|text| crate::store::check_name(text).is_ok()));
     }
 }
