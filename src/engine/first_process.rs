@@ -17,6 +17,7 @@ use super::state::ContainerState;
 use crate::model::container::ContainerSpec;
 use crate::sandbox::processes::Boundary;
 use crate::store::ContainerDir;
+use crate::sys;
 use crate::sys::process::signal_pidfd;
 
 /// The first process of a container.
@@ -80,9 +81,7 @@ pub fn find(container: &ContainerDir) -> Result<Option<FirstProcess>> {
 
 /// When process `pid` started, in clock ticks since boot (proc_pid_stat(5), `starttime`); `None` where it is gone.
 pub(super) fn ticks(pid: i32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in brackets may hold anything; the state behind it is field 3.
-    stat.rsplit_once(')')?.1.split_whitespace().nth(22 - 3)?.parse().ok()
+    sys::process::stat_field(&sys::process::stat(&pid.to_string())?, 22)
 }
 
 /// Whether the parent of process `pid` has the file `lock` open. A process that is gone has no parent.

@@ -363,10 +363,8 @@ pub fn set_name(name: &str) {
 /// Sets what `ps` shows as the command line, cut to the room that the real one took (proc_pid_stat(5), `arg_start`).
 pub fn set_title(title: &str) {
     set_name(title);
-    let Ok(stat) = std::fs::read_to_string("/proc/self/stat") else { return };
-    // Fields are counted behind the name, which is in brackets and may hold anything; 3 is the first there.
-    let fields: Vec<&str> = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
-    let field = |number: usize| fields.get(number - 3).and_then(|text| text.parse::<usize>().ok());
+    let Some(stat) = stat("self") else { return };
+    let field = |number| stat_field(&stat, number).and_then(|number| usize::try_from(number).ok());
     let (Some(start), Some(end)) = (field(48), field(49)) else { return };
     if start == 0 || end <= start {
         return;
@@ -377,6 +375,24 @@ pub fn set_title(title: &str) {
     // SAFETY: the kernel says that the arguments of this process lie from `start` to `end`, in its writable stack;
     // `bytes` is exactly that long. No reference into that memory exists: std copies out of it at each call.
     unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), start as *mut u8, room) };
+}
+
+/// The line about a process in proc_pid_stat(5); `None` where it is gone. The kernel makes it anew at each read, so it
+/// is read at once.
+pub fn stat(pid: &str) -> Option<String> {
+    let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC;
+    let file = rustix::fs::open(format!("/proc/{pid}/stat"), flags, rustix::fs::Mode::empty()).ok()?;
+    let mut buffer = [0; LONGEST_STAT];
+    let length = rustix::io::retry_on_intr(|| rustix::io::read(&file, &mut buffer)).ok()?;
+    Some(String::from_utf8_lossy(buffer.get(..length)?).into_owned())
+}
+
+/// 52 numbers of at most 20 digits, and a name.
+const LONGEST_STAT: usize = 2048;
+
+/// A field of that line by its number there, from 4 on. The name before them is in brackets and may hold anything.
+pub fn stat_field(line: &str, number: usize) -> Option<u64> {
+    line.rsplit_once(')')?.1.split_whitespace().nth(number.checked_sub(3)?)?.parse().ok()
 }
 
 /// Asks to be killed when the parent ends (prctl(2), PR_SET_PDEATHSIG); lost at a change of user.

@@ -70,13 +70,14 @@ def await_sleep(engine):
 
 
 def listings(measure, engines, rounds):
-    """`ps -a` among a hundred containers, and among a thousand for dhow."""
+    """`ps` and `ps -a` among a hundred containers, and among a thousand for dhow."""
     rows = {}
     for engine in engines:
         for _ in range(100):
             engine.run("create", "--network", "none", measure.BUSYBOX, "true")
-    rows["ps-100"] = measure.interleaved(
-        rounds, {engine.program: lambda engine=engine: engine.run("ps", "-a") for engine in engines})
+    for name, words in (("ps-100", ["ps"]), ("ps-a-100", ["ps", "-a"])):
+        rows[name] = measure.interleaved(
+            rounds, {engine.program: lambda engine=engine, words=words: engine.run(*words) for engine in engines})
     dhow = engines[0]
     for _ in range(900):
         dhow.run("create", "--network", "none", measure.BUSYBOX, "true")
