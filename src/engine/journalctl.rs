@@ -1,32 +1,65 @@
 //! Reading a container's log back from the journal of systemd, by its own program.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::io::Read as _;
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use anyhow::{Context as _, Result};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
 use serde_json::Value;
 
+use super::attach::wire;
 use super::logs::Query;
 use crate::error::{Failure, Kind};
 use crate::model::container::ContainerSpec;
 use crate::model::log::Stream;
-use crate::store::LogEntry;
+use crate::store::{ContainerDir, LogEntry};
+
+/// How long nothing more comes once the container has ended, until that is all.
+const QUIET: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 /// Hands the container's lines to `take`.
 pub(super) fn logs(
-    spec: &ContainerSpec,
+    container: &ContainerDir,
     query: &Query,
     take: &mut dyn FnMut(LogEntry) -> Result<()>,
 ) -> Result<()> {
-    let mut reader = Reader(start(&arguments(spec, query))?);
-    let Some(output) = reader.0.stdout.take() else { return Ok(()) };
-    for line in BufReader::new(output).lines() {
-        if let Some(entry) = entry(&line.context("reading from journalctl")?) {
-            take(entry)?;
+    let supervisor = if query.follow { wire::Command::connect(container)? } else { None };
+    // Of a container that does not run nothing more comes.
+    let query = Query { follow: supervisor.is_some(), ..query.clone() };
+    let mut reader = Reader(start(&arguments(container.spec(), &query))?);
+    let Some(mut output) = reader.0.stdout.take() else { return Ok(()) };
+    let mut text = Vec::new();
+    loop {
+        while let Some(end) = text.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = text.drain(..=end).collect();
+            if let Some(entry) = entry(&String::from_utf8_lossy(&line)) {
+                take(entry)?;
+            }
         }
+        let mut buffer = [0; 8192];
+        let length = match supervisor.as_ref().map_or(Ok(true), |command| await_more(&output, command))? {
+            true => output.read(&mut buffer).context("reading from journalctl")?,
+            false => 0,
+        };
+        if length == 0 {
+            return Ok(());
+        }
+        text.extend(buffer.iter().take(length));
     }
-    Ok(())
+}
+
+/// Waits for more of the journal; `false` where the container has ended and nothing more comes.
+fn await_more(output: &ChildStdout, supervisor: &wire::Command) -> Result<bool> {
+    let mut fds =
+        [PollFd::new(output, PollFlags::IN), PollFd::from_borrowed_fd(supervisor.as_fd(), PollFlags::IN)];
+    retry_on_intr(|| poll(&mut fds, None))?;
+    if !fds[0].revents().is_empty() {
+        return Ok(true);
+    }
+    let mut fds = [PollFd::new(output, PollFlags::IN)];
+    Ok(retry_on_intr(|| poll(&mut fds, Some(&QUIET)))? > 0)
 }
 
 fn arguments(spec: &ContainerSpec, query: &Query) -> Vec<String> {

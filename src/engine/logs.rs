@@ -59,7 +59,7 @@ pub fn logs(
     let driver = spec.log.plan()?.driver;
     match driver {
         Driver::None => return Err(unsupported("configured logging driver does not support reading").into()),
-        Driver::Journald => return journalctl::logs(spec, query, take),
+        Driver::Journald => return journalctl::logs(&container, query, take),
         Driver::JsonFile | Driver::Local => {}
     }
     let mut filtered = |entry: LogEntry| {
