@@ -1,6 +1,7 @@
 //! The flags that define a container, shared by every command that makes one, and how they become a specification.
 
 mod absent;
+mod ending;
 mod files;
 mod identity;
 mod life;
@@ -12,6 +13,7 @@ pub(crate) mod process;
 mod security;
 pub(crate) mod table;
 
+pub(crate) use ending::EndingFlags;
 pub(crate) use limits::ChangeableLimits;
 
 use clap::Args;

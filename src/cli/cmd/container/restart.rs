@@ -5,8 +5,8 @@ use clap::Args;
 use crate::cli::each::each;
 use crate::cli::entry::{Context, Entry, Outcome, Verb};
 use crate::cli::environment;
+use crate::cli::flags::EndingFlags;
 use crate::engine::restart::restart;
-use crate::model::signal;
 use crate::store::Store;
 
 pub(crate) const ENTRY: Entry = Entry::new::<Restart>(
@@ -18,12 +18,8 @@ pub(crate) const ENTRY: Entry = Entry::new::<Restart>(
 /// Arguments of `restart`.
 #[derive(Args)]
 pub(crate) struct Restart {
-    /// Signal to begin with, in place of the container's own
-    #[arg(short, long, value_name = "SIGNAL")]
-    signal: Option<String>,
-    /// Seconds to wait before killing; -1 waits without end
-    #[arg(short, long, alias = "time", value_name = "SECONDS", allow_hyphen_values = true)]
-    timeout: Option<i64>,
+    #[command(flatten)]
+    ending: EndingFlags,
     /// Names or IDs
     #[arg(required = true, value_name = "CONTAINER")]
     containers: Vec<String>,
@@ -31,11 +27,11 @@ pub(crate) struct Restart {
 
 impl Verb for Restart {
     fn run(self, context: &Context) -> Outcome {
-        let signal = self.signal.as_deref().map(signal::parse).transpose()?;
+        let signal = self.ending.signal()?;
         let store = Store::open(environment::data_root()?)?;
         let environment = environment::all();
         each(context, &self.containers, |name| {
-            restart(&store, name, signal, self.timeout, &environment).map(|()| name.to_owned())
+            restart(&store, name, signal, self.ending.timeout, &environment).map(|()| name.to_owned())
         })
     }
 }

@@ -5,8 +5,8 @@ use clap::Args;
 use crate::cli::each::each;
 use crate::cli::entry::{Context, Entry, Outcome, Verb};
 use crate::cli::environment;
+use crate::cli::flags::EndingFlags;
 use crate::engine::stop::stop;
-use crate::model::signal;
 use crate::store::Store;
 
 pub(crate) const ENTRY: Entry = Entry::new::<Stop>(
@@ -18,12 +18,8 @@ pub(crate) const ENTRY: Entry = Entry::new::<Stop>(
 /// Arguments of `stop`.
 #[derive(Args)]
 pub(crate) struct Stop {
-    /// Signal to begin with, in place of the container's own
-    #[arg(short, long, value_name = "SIGNAL")]
-    signal: Option<String>,
-    /// Seconds to wait before killing; -1 waits without end
-    #[arg(short, long, alias = "time", value_name = "SECONDS", allow_hyphen_values = true)]
-    timeout: Option<i64>,
+    #[command(flatten)]
+    ending: EndingFlags,
     /// Names or IDs
     #[arg(required = true, value_name = "CONTAINER")]
     containers: Vec<String>,
@@ -31,10 +27,10 @@ pub(crate) struct Stop {
 
 impl Verb for Stop {
     fn run(self, context: &Context) -> Outcome {
-        let signal = self.signal.as_deref().map(signal::parse).transpose()?;
+        let signal = self.ending.signal()?;
         let store = Store::open(environment::data_root()?)?;
         each(context, &self.containers, |name| {
-            stop(&store, name, signal, self.timeout).map(|()| name.to_owned())
+            stop(&store, name, signal, self.ending.timeout).map(|()| name.to_owned())
         })
     }
 }

@@ -1,0 +1,24 @@
+//! Flags about how a container is ended.
+
+use clap::Args;
+
+use crate::error::Failure;
+use crate::model::signal;
+
+/// Signal and patience.
+#[derive(Args)]
+pub(crate) struct EndingFlags {
+    /// Signal to begin with, in place of the container's own
+    #[arg(short, long, value_name = "SIGNAL")]
+    signal: Option<String>,
+    /// Seconds to wait before killing; -1 waits without end
+    #[arg(short, long, alias = "time", value_name = "SECONDS", allow_hyphen_values = true)]
+    pub(crate) timeout: Option<i64>,
+}
+
+impl EndingFlags {
+    /// The signal's number.
+    pub(crate) fn signal(&self) -> Result<Option<i32>, Failure> {
+        self.signal.as_deref().map(signal::parse).transpose()
+    }
+}
