@@ -37,7 +37,7 @@ mod plan;
 pub mod ps;
 pub mod pull;
 mod record;
-mod remove;
+pub mod remove;
 pub mod rename;
 pub mod restart;
 pub mod rm;

@@ -72,7 +72,7 @@ pub(super) fn remove(
 
 /// Removes containers that were to be removed at their end and whose supervisor was killed. Returns whether there were
 /// any. The process must have one thread.
-pub(super) fn reap(store: &Store, identity: &Identity) -> Result<bool> {
+pub fn reap(store: &Store, identity: &Identity) -> Result<bool> {
     let mut found = false;
     for container in store.containers()? {
         if !container.spec().auto_remove {

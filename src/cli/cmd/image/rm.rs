@@ -6,6 +6,7 @@ use crate::cli::entry::{Context, Entry, Outcome, Verb};
 use crate::cli::{environment, output, report};
 use crate::engine::images::find;
 use crate::engine::namespace;
+use crate::engine::remove::reap;
 use crate::engine::rmi::{Removed, remove_image};
 use crate::error::{Kind, kind_of};
 use crate::model::platform::Platform;
@@ -33,8 +34,11 @@ pub(crate) struct Rmi {
 
 impl Verb for Rmi {
     fn run(self, context: &Context) -> Outcome {
-        namespace::enter(&environment::all())?;
+        let environment = environment::all();
         let store = Store::open(environment::data_root()?)?;
+        // Containers that should have removed themselves use their images no longer.
+        reap(&store, &namespace::identity(&environment))?;
+        namespace::enter(&environment)?;
         store.sweep()?;
         let mut code = 0;
         for image in &self.images {
