@@ -39,6 +39,13 @@ pub struct ContainerState {
     pub health: Option<Health>,
 }
 
+impl ContainerState {
+    /// Whether this is the state of a container that runs, or will again, if it has a supervisor.
+    pub fn may_run(&self) -> bool {
+        self.pid != 0 || self.restarting
+    }
+}
+
 /// What its health checks found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]

@@ -1,4 +1,5 @@
-//! All containers at once, for listings: ten system calls a container, seven one that does not run and is not wanted.
+//! All containers at once, for listings: six system calls a container that has ended, ten one that may run, which is
+//! asked for its lock too.
 //! Everything is opened relative to one directory, a record that fits the buffer is read by one call, and many
 //! containers are looked at by several threads, which have ended when the listing is there.
 
@@ -31,8 +32,9 @@ const USUAL: usize = 64 << 10;
 
 impl Store {
     /// The containers with their states, in order of their IDs: all, or only those that a process holds and those that
-    /// should have removed themselves.
-    pub fn scan_containers<T>(&self, all: bool) -> anyhow::Result<Vec<Scanned<T>>>
+    /// should have removed themselves. `may_run` tells of a state that is that of a container that runs, if it is held;
+    /// one that does not, and does not remove itself, counts as free without a look at its lock.
+    pub fn scan_containers<T>(&self, all: bool, may_run: fn(&T) -> bool) -> anyhow::Result<Vec<Scanned<T>>>
     where
         T: DeserializeOwned + Send,
     {
@@ -47,7 +49,9 @@ impl Store {
             let mut scanner = Scanner { root: root.as_fd(), buffer: vec![0; USUAL] };
             let mut found = Vec::with_capacity(ids.len());
             for id in ids {
-                let one = scanner.one(id, all).with_context(|| format!("cannot look at container {id}"))?;
+                let one = scanner
+                    .one(id, all, may_run)
+                    .with_context(|| format!("cannot look at container {id}"))?;
                 if let Some((spec, locked, state)) = one {
                     found.push(Scanned { dir: ContainerDir { path: path.join(id), spec }, locked, state });
                 }
@@ -93,20 +97,40 @@ struct Scanner<'a> {
 type One<T> = (Box<ContainerSpec>, bool, Option<T>);
 
 impl Scanner<'_> {
-    fn one<T: DeserializeOwned>(&mut self, id: &str, all: bool) -> anyhow::Result<Option<One<T>>> {
-        let locked = match open(self.root, id, "lock") {
-            Ok(file) => lock::is_file_held(file.as_fd())?,
-            // It is being removed.
-            Err(Errno::NOENT) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
+    fn one<T: DeserializeOwned>(
+        &mut self,
+        id: &str,
+        all: bool,
+        may_run: fn(&T) -> bool,
+    ) -> anyhow::Result<Option<One<T>>> {
+        let mut state = self.state(id)?;
+        // Being made, or running, if anybody holds it.
+        let unsettled = state.as_ref().is_none_or(may_run);
         let Some(spec) = self.read(id, "spec.json")? else { return Ok(None) };
-        if !all && !locked && !spec.contains(REMOVES_ITSELF) {
+        let removes_itself = spec.contains(REMOVES_ITSELF);
+        if !all && !unsettled && !removes_itself {
             return Ok(None);
         }
         let spec = parse(id, "spec.json", spec)?;
-        let state = self.read(id, "state.json")?.map(|text| parse(id, "state.json", text)).transpose()?;
-        Ok(Some((spec, locked, state)))
+        let locked = if unsettled || removes_itself {
+            match open(self.root, id, "lock") {
+                Ok(file) => lock::is_file_held(file.as_fd())?,
+                // It is being removed.
+                Err(Errno::NOENT) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            }
+        } else {
+            false
+        };
+        if unsettled && !locked {
+            // Who let go of it meanwhile has written how it ended before.
+            state = self.state(id)?;
+        }
+        Ok((all || locked || removes_itself).then_some((spec, locked, state)))
+    }
+
+    fn state<T: DeserializeOwned>(&mut self, id: &str) -> anyhow::Result<Option<T>> {
+        self.read(id, "state.json")?.map(|text| parse(id, "state.json", text)).transpose()
     }
 
     /// The content of a record, if it is there.
@@ -154,7 +178,7 @@ mod tests {
     #[test]
     fn finds_what_is_wanted() {
         let (_dir, store) = store();
-        assert_eq!(store.scan_containers::<String>(true).unwrap().len(), 0);
+        assert_eq!(store.scan_containers::<String>(true, |_| true).unwrap().len(), 0);
         let make = |name: &str, auto_remove| {
             let id = new_container_id().unwrap();
             let labels = [("long".to_owned(), "x".repeat(USUAL))].into();
@@ -167,7 +191,7 @@ mod tests {
         drop(make("leftover", true));
         std::fs::create_dir(store.containers_dir().join("0".repeat(64))).unwrap();
         let names = |all| {
-            let found = store.scan_containers::<String>(all).unwrap();
+            let found = store.scan_containers::<String>(all, |_| true).unwrap();
             let mut found: Vec<_> =
                 found.into_iter().map(|one| (one.dir.spec().name.clone(), one.locked, one.state)).collect();
             found.sort();
@@ -176,6 +200,22 @@ mod tests {
         let held = ("held".to_owned(), true, Some("state".to_owned()));
         assert_eq!(names(false), [held.clone(), ("leftover".into(), false, None)]);
         assert_eq!(names(true), [held, ("leftover".into(), false, None), ("stopped".into(), false, None)]);
+    }
+
+    #[test]
+    fn what_has_ended_is_not_asked_for_its_lock() {
+        let (_dir, store) = store();
+        let spec =
+            ContainerSpec { id: new_container_id().unwrap(), name: "web".into(), ..Default::default() };
+        let held = store.create_container(&spec).unwrap();
+        held.write_state(&"ended").unwrap();
+        let locked = |may_run| {
+            let found = store.scan_containers::<String>(true, may_run).unwrap();
+            found.iter().map(|one| one.locked).collect::<Vec<_>>()
+        };
+        assert_eq!(locked(|_| true), [true]);
+        assert_eq!(locked(|_| false), [false]);
+        assert!(store.scan_containers::<String>(false, |_| false).unwrap().is_empty());
     }
 
     #[test]
@@ -189,7 +229,7 @@ mod tests {
                     .unwrap(),
             );
         }
-        let found = store.scan_containers::<String>(true).unwrap();
+        let found = store.scan_containers::<String>(true, |_| true).unwrap();
         let names: Vec<_> = found.iter().map(|one| one.dir.spec().name.clone()).collect();
         assert_eq!(names, (0..2 * SHARE + 5).map(|n| format!("c{n}")).collect::<Vec<_>>());
         assert_eq!((threads(0), threads(79)), (1, 1));
@@ -203,7 +243,7 @@ mod tests {
             ContainerSpec { id: new_container_id().unwrap(), name: "web".into(), ..Default::default() };
         let container = store.create_container(&spec).unwrap();
         std::fs::write(container.path().join("state.json"), "{").unwrap();
-        let error = format!("{:#}", store.scan_containers::<ContainerSpec>(true).unwrap_err());
+        let error = format!("{:#}", store.scan_containers::<ContainerSpec>(true, |_| true).unwrap_err());
         assert!(error.contains("state.json") && error.contains(&spec.id), "{error}");
     }
 }

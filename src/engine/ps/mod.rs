@@ -96,7 +96,7 @@ impl Listed {
 pub fn list(store: &Store, query: &Query, identity: impl FnOnce() -> Identity) -> Result<Vec<Listed>> {
     let filters = Filters::new(store, &query.filters)?;
     let all = query.all || query.last.is_some() || filters.ask_for_state();
-    let mut scanned = store.scan_containers::<ContainerState>(all)?;
+    let mut scanned = store.scan_containers(all, ContainerState::may_run)?;
     let before = scanned.len();
     scanned.retain(|one| one.locked || !is_abandoned(one.dir.spec(), one.state.as_ref()));
     if scanned.len() < before {
