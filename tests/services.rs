@@ -62,9 +62,9 @@ each_mode! {
         assert_eq!(query(dhow, "insert into ships values ('boom'); select count(*) from ships"), "2");
 
         // Its supervisor is killed, and everything with it: a start brings it back.
-        let title = "dhow: db";
-        let supervisor = dhow.processes().into_iter().find(|process| process.command.trim_end() == title).unwrap();
-        kill_process(supervisor.pid, Signal::KILL).unwrap();
+        let status = std::fs::read_to_string(format!("/proc/{}/status", inspect(dhow, "db", ".State.Pid"))).unwrap();
+        let supervisor = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim().parse().unwrap();
+        kill_process(Pid::from_raw(supervisor).unwrap(), Signal::KILL).unwrap();
         dhow.settle();
         assert_eq!(inspect(dhow, "db", ".State.Status"), "exited");
         dhow.cmd("start db").ok();

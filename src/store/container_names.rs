@@ -75,10 +75,10 @@ impl Store {
         self.take_name(&old.id, new)?;
         let spec = ContainerSpec { name: new.to_owned(), ..old.clone() };
         if let Err(error) = editing.write(&spec) {
-            self.free_name(&spec)?;
+            self.give_back_name(&spec)?;
             return Err(error);
         }
-        self.free_name(old)?;
+        self.give_back_name(old)?;
         let renamed = editing.finish(spec);
         // Its removal may have begun before there was the new name, and does not know that.
         if !renamed.path().exists() {
@@ -122,6 +122,13 @@ impl Store {
             return Ok(());
         }
         atomic::ignore_missing(std::fs::remove_file(self.by_name_dir().join(&spec.name)))
+    }
+
+    /// The same where the container may have been removed meanwhile: others take its link for dead then, and one of
+    /// them may remove it, and the next take the name, between the look at the link and its removal.
+    fn give_back_name(&self, spec: &ContainerSpec) -> anyhow::Result<()> {
+        let _lock = Lock::acquire(&self.plain_lock_path("stale-names"), Mode::Exclusive)?;
+        Ok(self.free_name(spec)?)
     }
 
     fn leads_to(&self, name: &str, id: &str) -> bool {
