@@ -323,7 +323,8 @@ fn booty(facts: &Facts) -> Vec<String> {
             "exe" | "opened" => ["/bin/busybox", "/probe", "/memfd:dhow-stub (deleted)"].contains(&value),
             "cwd" | "root" => value == "/",
             "fd" => {
-                ["pipe", "/dev/null", "/probe", "/script"].contains(&value) || value.starts_with("/proc/")
+                ["pipe", "/dev/null", "/probe", "/script", "/stop"].contains(&value)
+                    || value.starts_with("/proc/")
             }
             "environ" => !value.contains("DHOW_ROOT"),
             _ => !value.contains("secret"),
