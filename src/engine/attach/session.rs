@@ -140,9 +140,10 @@ impl Session<'_> {
         ];
         let mut indices = Vec::new();
         for (index, relay) in self.relays.iter().enumerate() {
-            // Keys typed before the terminal is set up would be echoed, and after the end only output matters.
-            let takes_input = wait && (self.started || !self.options.tty);
-            let Some(wants) = relay.wants().filter(|_| takes_input || relay.is_output()) else { continue };
+            // Before the terminal is set up keys would be echoed, and a prompt would invite them; after the end only
+            // output matters.
+            let flows = if wait { self.started || !self.options.tty } else { relay.is_output() };
+            let Some(wants) = relay.wants().filter(|_| flows) else { continue };
             indices.push(index);
             fds.push(match wants {
                 Wants::Read(fd) => PollFd::from_borrowed_fd(fd, PollFlags::IN),
