@@ -3,8 +3,8 @@
 //! A link is dead where its container is gone, where the maker of one died before it was complete, or where the
 //! container has another name by its spec and nobody is renaming it: a rename first makes the new link, then writes the
 //! spec, then removes the old link, all under the container's edit lock, so at whatever instruction it dies one of the
-//! two names leads to the container and the other is free. Dead links are removed by who wants the name, or sweeps, under
-//! the lock `stale-names`.
+//! two names leads to the container and the other is free. A removal takes the container first and its name after. No
+//! link is removed by anybody without the lock `stale-names`, so under it a name that was found dead stays what it was.
 
 use std::io;
 use std::path::Path;
@@ -116,19 +116,14 @@ impl Store {
         }
     }
 
-    /// Removes the link of a container that nobody takes for dead: its lock or its edit lock is held.
-    pub(super) fn free_name(&self, spec: &ContainerSpec) -> io::Result<()> {
-        if !self.leads_to(&spec.name, &spec.id) {
-            return Ok(());
-        }
-        atomic::ignore_missing(std::fs::remove_file(self.by_name_dir().join(&spec.name)))
-    }
-
-    /// The same where the container may have been removed meanwhile: others take its link for dead then, and one of
-    /// them may remove it, and the next take the name, between the look at the link and its removal.
+    /// Removes the link of a container that has another name now. It may have been removed meanwhile, and the name
+    /// taken by the next.
     fn give_back_name(&self, spec: &ContainerSpec) -> anyhow::Result<()> {
         let _lock = Lock::acquire(&self.plain_lock_path("stale-names"), Mode::Exclusive)?;
-        Ok(self.free_name(spec)?)
+        if self.leads_to(&spec.name, &spec.id) {
+            atomic::ignore_missing(std::fs::remove_file(self.by_name_dir().join(&spec.name)))?;
+        }
+        Ok(())
     }
 
     fn leads_to(&self, name: &str, id: &str) -> bool {
@@ -161,9 +156,11 @@ impl Store {
     /// Removes the link `name` if it is dead.
     pub(super) fn drop_dead_name(&self, name: &str) -> anyhow::Result<()> {
         let _lock = Lock::acquire(&self.plain_lock_path("stale-names"), Mode::Exclusive)?;
-        // Another process may have removed the dead one and taken the name meanwhile.
-        if self.name_holder(name)?.is_none() {
-            atomic::ignore_missing(std::fs::remove_file(self.by_name_dir().join(name)))?;
+        let link = self.by_name_dir().join(name);
+        // One that is not there now may be made at any time, by who has the name then. Or another process has removed
+        // the dead one, and the name was taken meanwhile.
+        if link.is_symlink() && self.name_holder(name)?.is_none() {
+            atomic::ignore_missing(std::fs::remove_file(link))?;
         }
         Ok(())
     }
@@ -336,5 +333,38 @@ mod tests {
             assert_eq!(won, 1);
             assert_eq!(links(&store).len(), 2);
         }
+    }
+
+    #[test]
+    fn a_name_that_changes_hands_stays_with_who_has_it() {
+        let (_dir, store) = store();
+        let take_and_leave = || {
+            for _ in 0..200 {
+                let spec = ContainerSpec {
+                    id: new_container_id().unwrap(),
+                    name: "x1".into(),
+                    ..Default::default()
+                };
+                match store.create_container(&spec) {
+                    Ok(made) => {
+                        assert!(store.leads_to("x1", &spec.id));
+                        store.remove_container(made).unwrap();
+                    }
+                    Err(error) => assert_eq!(kind_of(&error), Kind::Conflict, "{error:#}"),
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(take_and_leave);
+            }
+            scope.spawn(|| {
+                for _ in 0..600 {
+                    store.drop_dead_name("x1").unwrap();
+                    store.sweep_names().unwrap();
+                }
+            });
+        });
+        assert_eq!(links(&store), [""; 0]);
     }
 }

@@ -194,19 +194,11 @@ impl Store {
     pub fn retire_container(&self, container: LockedContainer) -> anyhow::Result<Retired> {
         let doing = || format!("cannot remove container {}", container.spec.name);
         let made = container.path.join("spec.json").exists();
-        // It may have been renamed since this process read its spec.
-        let spec = edited(&container.path).unwrap_or_else(|| container.spec().clone());
-        // While we hold the container nobody takes its name for dead, so it cannot change hands in between.
-        self.free_name(&spec).with_context(doing)?;
+        // The name goes last: a removal that dies here leaves a name that leads nowhere, never a container without one.
         let retired = self.retire(&container.path).with_context(doing)?;
-        // A rename may have come between. One that comes later finds that the container is gone.
-        let spec = match edited(&retired.path()) {
-            Some(last) if last.name != spec.name => {
-                self.drop_dead_name(&last.name).with_context(doing)?;
-                last
-            }
-            _ => spec,
-        };
+        // It may have been renamed since this process read its spec. A rename that comes later finds that it is gone.
+        let spec = edited(&retired.path()).unwrap_or_else(|| container.spec().clone());
+        self.drop_dead_name(&spec.name).with_context(doing)?;
         if made {
             self.record_event(Event::of_container(&spec, "destroy"));
         }
