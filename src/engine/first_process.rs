@@ -86,12 +86,8 @@ pub(super) fn ticks(pid: i32) -> Option<u64> {
 
 /// Whether the parent of process `pid` has the file `lock` open. A process that is gone has no parent.
 fn parent_holds(pid: Pid, lock: &Path) -> Result<bool> {
-    let stat = match std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())) {
-        Err(error) if is_gone(&error) => return Ok(false),
-        other => other?,
-    };
-    // proc_pid_stat(5): the name in brackets may hold anything; behind it come the state and the parent.
-    let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)).unwrap_or("0");
+    let Some(stat) = sys::process::stat(&pid.as_raw_nonzero().to_string()) else { return Ok(false) };
+    let parent = sys::process::stat_field(&stat, 4).unwrap_or_default();
     let doing = || format!("looking at its supervisor, process {parent}");
     let descriptors = match std::fs::read_dir(format!("/proc/{parent}/fd")) {
         Err(error) if is_gone(&error) => return Ok(false),

@@ -22,9 +22,9 @@ pub struct Running {
     pub user_namespace: OwnedFd,
 }
 
-/// Starts `plan`, beside the container of `relation` if there is one; `streams` are its standard input, output and error unless it has a terminal. `lock` is a descriptor
-/// of this process that the container must not hold open even for a moment: while it is open the container counts as
-/// supervised. All its processes are in `cgroup`, if there is one.
+/// Starts `plan`, beside the container of `relation` if there is one; `streams` are its standard input, output and error
+/// unless it has a terminal. `lock` is a descriptor of this process that the container must not hold open even for a
+/// moment: while it is open the container counts as supervised. All its processes are in `cgroup`, if there is one.
 ///
 /// The process must have one thread. On failure nothing of the container is left.
 pub fn launch(

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::processes::{Boundary, inside};
-use crate::sys::process::signal_pidfd;
+use crate::sys::process::{self, signal_pidfd};
 
 /// How long it may take until all have stopped, and how often to look.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -95,8 +95,7 @@ fn lives(pid: i32) -> bool {
 }
 
 fn state(pid: i32) -> Option<char> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(") ")?.1.chars().next()
+    process::stat_state(&process::stat(&pid.to_string())?)
 }
 
 /// Whether SIGSTOP waits to be delivered to the whole process (proc_pid_status(5), `ShdPnd`).

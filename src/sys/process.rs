@@ -395,6 +395,11 @@ pub fn stat_field(line: &str, number: usize) -> Option<u64> {
     line.rsplit_once(')')?.1.split_whitespace().nth(number.checked_sub(3)?)?.parse().ok()
 }
 
+/// The state of the process in that line, a letter (proc_pid_stat(5)).
+pub fn stat_state(line: &str) -> Option<char> {
+    line.rsplit_once(") ")?.1.chars().next()
+}
+
 /// Asks to be killed when the parent ends (prctl(2), PR_SET_PDEATHSIG); lost at a change of user.
 pub fn die_with_parent() -> io::Result<()> {
     Ok(rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?)

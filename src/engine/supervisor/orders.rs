@@ -137,7 +137,8 @@ impl Supervision {
             (Order::Wait, _) => self.await_end(id),
             (Order::Stop(ending), run) => {
                 self.await_end(id);
-                self.stop(ending, run)?;
+                self.intent.stop = true;
+                run.map_or(Ok(()), |run| self.end(run, ending))?;
             }
             (Order::Restart(ending), run) => {
                 if let Some(client) = self.clients.get(id) {
@@ -148,20 +149,14 @@ impl Supervision {
             }
             (Order::Reload, None) => {
                 // It takes effect with the next start.
-                let report = match self.container.reload() {
-                    Ok(()) => Report::Done,
-                    Err(error) => Report::Failed(Failure::of(&error)),
-                };
-                self.answer(id, &report);
+                let done = self.container.reload();
+                self.answer(id, done.map(|()| Report::Done));
             }
             (order, Some(run)) => {
-                let report = match self.carry_out(id, order, fds, run) {
-                    Ok(report) => report,
-                    Err(error) => Report::Failed(Failure::of(&error)),
-                };
-                self.answer(id, &report);
+                let done = self.carry_out(id, order, fds, run);
+                self.answer(id, done);
             }
-            (_, None) => self.answer(id, &Report::Failed(self.is_restarting())),
+            (_, None) => self.answer(id, Err(self.is_restarting().into())),
         }
         Ok(())
     }
@@ -169,25 +164,27 @@ impl Supervision {
     /// Orders for a container that runs.
     fn carry_out(&mut self, id: Id, order: Order, fds: Vec<OwnedFd>, run: &mut Run) -> Result<Report> {
         match order {
-            Order::Attach(wanted) => self.attach(id, wanted, fds)?,
+            Order::Attach(wanted) => {
+                self.attach(id, wanted, fds)?;
+                return Ok(Report::Started);
+            }
             Order::Kill(signal) => {
                 if signal == libc::SIGKILL || signal == stop_signal(self.container.spec()) {
                     self.intent.stop = true;
                 }
                 self.tell("kill", &[("signal", &signal.to_string())]);
                 run.signal(signal)?;
-                return Ok(Report::Done);
             }
             Order::Pause => self.pause(run)?,
             Order::Unpause => self.unpause(run)?,
             _ => self.reload(run)?,
         }
-        Ok(if matches!(order, Order::Attach(_)) { Report::Started } else { Report::Done })
+        Ok(Report::Done)
     }
 
-    fn answer(&mut self, id: Id, report: &Report) {
+    fn answer(&mut self, id: Id, done: Result<Report>) {
         if let Some(client) = self.clients.get(id) {
-            client.socket().report(report);
+            client.socket().report(&done.unwrap_or_else(|error| Report::Failed(Failure::of(&error))));
         }
     }
 
@@ -226,11 +223,6 @@ impl Supervision {
         }
         self.tell("attach", &[]);
         Ok(())
-    }
-
-    fn stop(&mut self, ending: Ending, run: Option<&mut Run>) -> Result<()> {
-        self.intent.stop = true;
-        run.map_or(Ok(()), |run| self.end(run, ending))
     }
 
     /// A container that is held could not end.

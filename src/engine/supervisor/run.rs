@@ -47,7 +47,8 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// Starts the container in `cgroup` and beside `kin`. `direct` are streams to be passed on; without them it writes to this process.
+    /// Starts the container in `cgroup` and beside `kin`. `direct` are streams to be passed on; without them it writes to
+    /// this process.
     pub(super) fn begin(
         plan: &Plan,
         identity: &Identity,
