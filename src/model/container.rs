@@ -13,6 +13,7 @@ use super::digest::Digest;
 use super::health::HealthSpec;
 use super::limits::LimitsSpec;
 use super::log::LogSpec;
+use super::network::{Attachment, PortSpec};
 use super::restart::RestartPolicy;
 use super::volume::VolumeSetup;
 
@@ -52,6 +53,16 @@ pub struct ContainerSpec {
     /// Ports that it says it listens on, `80/tcp`.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub exposed_ports: BTreeSet<String>,
+    /// The networks it is on, in the order asked for, with [`NetworkMode::Networks`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<Attachment>,
+    /// Ports to publish.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<PortSpec>,
+    /// Publish every exposed port that is not among them (`-P`).
+    pub publish_all: bool,
+    /// Where it is written down what the container asked for and reached (`--egress-log`), absolute.
+    pub egress_log: Option<PathBuf>,
     /// Devices of the host to offer.
     pub devices: Vec<DeviceSpec>,
     /// Confinement.
@@ -272,6 +283,8 @@ pub enum NetworkMode {
     Host,
     /// That of the container with this ID.
     Container(String),
+    /// Its own, on [`ContainerSpec::networks`].
+    Networks,
 }
 
 /// The IPC namespace.

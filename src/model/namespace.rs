@@ -1,45 +1,9 @@
-//! `--network`, `--pid`, `--ipc`, `--uts`, `--cgroupns` and `--userns`: whose namespaces a container uses.
+//! `--pid`, `--ipc`, `--uts`, `--cgroupns` and `--userns`: whose namespaces a container uses.
 
 use std::str::FromStr;
 
-use super::container::{IpcMode, NetworkMode, UsernsMode};
-use super::csv;
-use crate::error::{Failure, invalid, unsupported};
-
-/// Reads `none`, `host`, or `name=none,…`; the default network is `None`.
-pub fn parse_network(text: &str) -> Result<Option<NetworkMode>, Failure> {
-    let name = if text.contains('=') { long_form(text)? } else { text.to_owned() };
-    if let Some(container) = parse_container(&name, "--network")? {
-        return Ok(Some(NetworkMode::Container(container)));
-    }
-    match name.as_str() {
-        "none" => Ok(Some(NetworkMode::None)),
-        "host" => Ok(Some(NetworkMode::Host)),
-        "default" => Ok(None),
-        "" => Err(invalid("--network: the network's name is missing")),
-        other => Err(unsupported(format!("network `{}` is not in this version", other.escape_debug()))
-            .hint("--network none, host and container:NAME are")),
-    }
-}
-
-fn long_form(text: &str) -> Result<String, Failure> {
-    let malformed = |why: String| invalid(format!("invalid --network `{}`: {why}", text.escape_debug()));
-    let mut name = None;
-    for field in csv::fields(text)? {
-        let (key, value) =
-            field.split_once('=').ok_or_else(|| malformed(format!("invalid field {field}")))?;
-        match key.trim().to_ascii_lowercase().as_str() {
-            "name" => name = Some(value.trim().to_owned()),
-            "alias" | "ip" | "ip6" | "mac-address" | "link-local-ip" | "driver-opt" | "gw-priority" => {
-                return Err(malformed(format!(
-                    "`{key}` needs a network of one's own, which is not in this version"
-                )));
-            }
-            _ => return Err(malformed(format!("invalid field key {}", key.escape_debug()))),
-        }
-    }
-    name.ok_or_else(|| malformed("`name` is missing".into()))
-}
+use super::container::{IpcMode, UsernsMode};
+use crate::error::{Failure, invalid};
 
 /// Reads a choice between an own namespace (empty, `private`) and the host's; `flag` is for the message.
 pub fn parse_host_or_private(text: &str, flag: &str) -> Result<bool, Failure> {
@@ -115,16 +79,6 @@ fn keep_id(options: &str) -> Result<UsernsMode, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn networks() {
-        assert_eq!(parse_network("none").unwrap(), Some(NetworkMode::None));
-        assert_eq!(parse_network("name=host").unwrap(), Some(NetworkMode::Host));
-        assert_eq!(parse_network("default").unwrap(), None);
-        for bad in ["", "bridge", "mynet", "name=none,alias=x", "alias=x", "foo=bar", "container:"] {
-            assert!(parse_network(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn shared_with_the_host() {

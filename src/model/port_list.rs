@@ -1,0 +1,108 @@
+//! The ports of a container on one line, as docker's listings show them.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use super::network::Published;
+
+/// `0.0.0.0:8080->80/tcp, 443/tcp`: ports of one number inside and outside as ranges, then those that are exposed only,
+/// as ranges too, then the rest one by one.
+pub fn line(published: &[Published], exposed: &BTreeSet<String>) -> String {
+    let mut groups: Vec<Group> = Vec::new();
+    let mut parts = Vec::new();
+    let mut moved = Vec::new();
+    for (port, protocol, at) in all(published, exposed) {
+        match at {
+            Some((ip, host)) if host != port => {
+                moved.push(format!("{}->{port}/{protocol}", with_port(ip, &host.to_string())));
+                continue;
+            }
+            _ => {}
+        }
+        let ip = at.map(|(ip, _)| ip);
+        match groups.iter_mut().find(|group| group.ip == ip && group.protocol == protocol) {
+            Some(group) if group.last.checked_add(1) == Some(port) => group.last = port,
+            Some(group) => {
+                parts.push(group.shown());
+                (group.first, group.last) = (port, port);
+            }
+            None => groups.push(Group { ip, protocol, first: port, last: port }),
+        }
+    }
+    parts.extend(groups.iter().map(Group::shown));
+    parts.extend(moved);
+    parts.join(", ")
+}
+
+/// `127.0.0.1:80`, `[::1]:80`.
+pub fn with_port(ip: IpAddr, port: &str) -> String {
+    match ip {
+        IpAddr::V4(ip) => format!("{ip}:{port}"),
+        IpAddr::V6(ip) => format!("[{ip}]:{port}"),
+    }
+}
+
+type Port = (u16, String, Option<(IpAddr, u16)>);
+
+/// In order of the port inside, the address and the port outside.
+fn all(published: &[Published], exposed: &BTreeSet<String>) -> Vec<Port> {
+    let mut ports: Vec<Port> = published
+        .iter()
+        .map(|port| (port.container, port.protocol.to_string(), Some((port.ip, port.host))))
+        .collect();
+    for text in exposed {
+        let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+        let Ok(number) = number.parse() else { continue };
+        if !ports.iter().any(|(port, of, _)| *port == number && of == protocol) {
+            ports.push((number, protocol.to_owned(), None));
+        }
+    }
+    ports.sort_by(|a, b| (a.0, a.2, &a.1).cmp(&(b.0, b.2, &b.1)));
+    ports
+}
+
+struct Group {
+    ip: Option<IpAddr>,
+    protocol: String,
+    first: u16,
+    last: u16,
+}
+
+impl Group {
+    fn shown(&self) -> String {
+        let ports = match self.first == self.last {
+            true => self.first.to_string(),
+            false => format!("{}-{}", self.first, self.last),
+        };
+        match self.ip {
+            Some(ip) => format!("{}->{ports}/{}", with_port(ip, &ports), self.protocol),
+            None => format!("{ports}/{}", self.protocol),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::network::Protocol;
+
+    fn published(ip: &str, host: u16, container: u16) -> Published {
+        Published { container, protocol: Protocol::Tcp, ip: ip.parse().unwrap(), host }
+    }
+
+    #[test]
+    fn ranges_are_joined_as_docker_does() {
+        let exposed: BTreeSet<String> = ["80/tcp", "443/tcp", "444/tcp", "53/udp"].map(str::to_owned).into();
+        assert_eq!(line(&[], &BTreeSet::new()), "");
+        assert_eq!(line(&[], &exposed), "80/tcp, 53/udp, 443-444/tcp");
+        let both = [published("0.0.0.0", 8080, 80), published("::", 8080, 80)];
+        let one: BTreeSet<String> = ["80/tcp".to_owned()].into();
+        assert_eq!(line(&both, &one), "0.0.0.0:8080->80/tcp, [::]:8080->80/tcp");
+        let same = [
+            published("0.0.0.0", 8000, 8000),
+            published("0.0.0.0", 8001, 8001),
+            published("127.0.0.1", 9, 9),
+        ];
+        assert_eq!(line(&same, &BTreeSet::new()), "127.0.0.1:9->9/tcp, 0.0.0.0:8000-8001->8000-8001/tcp");
+    }
+}
