@@ -1,0 +1,45 @@
+//! Sockets to the kernel's own services: netlink(7).
+
+use std::io;
+use std::mem::size_of;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, netlink};
+
+/// A service of the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// Links, addresses, routes, rules, neighbours: rtnetlink(7).
+    Route,
+    /// nf_tables, of `linux/netfilter/nfnetlink.h`.
+    Netfilter,
+}
+
+/// A socket of the network namespace that the calling thread is in. Errors that it receives say why (`NETLINK_EXT_ACK`,
+/// Linux 4.12) and do not repeat the request (`NETLINK_CAP_ACK`, 4.3).
+pub fn open(service: Service) -> io::Result<OwnedFd> {
+    let protocol = match service {
+        // Protocol 0.
+        Service::Route => None,
+        Service::Netfilter => Some(netlink::NETFILTER),
+    };
+    let socket =
+        rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, protocol)?;
+    for option in [libc::NETLINK_EXT_ACK, libc::NETLINK_CAP_ACK] {
+        let on: libc::c_int = 1;
+        // SAFETY: the option is an integer, which is initialised and outlives the call; its size is given with it.
+        let result = unsafe {
+            libc::setsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_NETLINK,
+                option,
+                (&raw const on).cast(),
+                size_of::<libc::c_int>() as libc::socklen_t,
+            )
+        };
+        if result != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(socket)
+}

@@ -1,0 +1,120 @@
+//! Network interfaces whose other end is this process: tun(4), with the header of virtio in front of each packet
+//! (`linux/if_tun.h`, `linux/virtio_net.h`).
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags};
+
+/// `TUNSETOFFLOAD` and what it takes: checksums (2.6.27) and segmentation of UDP (6.2), which wants the first.
+const SET_OFFLOAD: libc::Ioctl = 0x4004_54d0;
+const F_CSUM: libc::c_ulong = 0x01;
+const F_USO: libc::c_ulong = 0x20 | 0x40;
+
+/// The length of the header that both directions begin with.
+pub const HEADER: usize = 10;
+
+/// Flags and types of the header.
+const NEEDS_CSUM: u8 = 1;
+const GSO_UDP_L4: u8 = 5;
+
+/// What is left to be done to a packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Offload {
+    /// The checksum of all from the first number on, in bytes from the start of the packet, belongs at the second one,
+    /// counted from the first; until then the sum of the pseudo header is there.
+    pub checksum: Option<(u16, u16)>,
+    /// The packet stands for several UDP datagrams with so many bytes of payload, the last maybe less. 0 for one.
+    pub segment: u16,
+    /// The bytes of headers in front of the payload, where `segment` is not 0.
+    pub headers: u16,
+}
+
+impl Offload {
+    fn encode(&self) -> [u8; HEADER] {
+        let [h0, h1] = self.headers.to_ne_bytes();
+        let [s0, s1] = self.segment.to_ne_bytes();
+        let (start, offset) = self.checksum.unwrap_or_default();
+        let ([c0, c1], [o0, o1]) = (start.to_ne_bytes(), offset.to_ne_bytes());
+        let flags = if self.checksum.is_some() { NEEDS_CSUM } else { 0 };
+        let kind = if self.segment == 0 { 0 } else { GSO_UDP_L4 };
+        [flags, kind, h0, h1, s0, s1, c0, c1, o0, o1]
+    }
+
+    fn decode([flags, kind, h0, h1, s0, s1, c0, c1, o0, o1]: [u8; HEADER]) -> Self {
+        let sum = (u16::from_ne_bytes([c0, c1]), u16::from_ne_bytes([o0, o1]));
+        Self {
+            checksum: (flags & NEEDS_CSUM != 0).then_some(sum),
+            segment: if kind == GSO_UDP_L4 { u16::from_ne_bytes([s0, s1]) } else { 0 },
+            headers: u16::from_ne_bytes([h0, h1]),
+        }
+    }
+}
+
+/// A TUN device; it goes away when this is dropped.
+#[derive(Debug)]
+pub struct Tun {
+    fd: OwnedFd,
+    segments: bool,
+}
+
+impl Tun {
+    /// Makes the interface `name` in the network namespace of the calling thread, which needs CAP_NET_ADMIN over it.
+    pub fn open(name: &str) -> io::Result<Self> {
+        let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let fd = rustix::fs::open("/dev/net/tun", flags, Mode::empty())?;
+        // SAFETY: an all-zero ifreq is a valid value of that plain C structure.
+        let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+        if name.is_empty() || name.len() >= request.ifr_name.len() {
+            return Err(io::Error::from(io::ErrorKind::InvalidInput));
+        }
+        for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
+            *to = from.cast_signed();
+        }
+        let flags = libc::IFF_TUN | libc::IFF_NO_PI | libc::IFF_VNET_HDR | libc::IFF_TUN_EXCL;
+        // All of them are below 0x10000 and the kernel reads them as unsigned.
+        request.ifr_ifru.ifru_flags = flags as libc::c_short;
+        // SAFETY: TUNSETIFF reads and writes one ifreq, which is initialised and outlives the call.
+        if unsafe { libc::ioctl(fd.as_raw_fd(), libc::TUNSETIFF, &raw mut request) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: TUNSETOFFLOAD takes a number.
+        let offload = |set: libc::c_ulong| unsafe { libc::ioctl(fd.as_raw_fd(), SET_OFFLOAD, set) } == 0;
+        let segments = offload(F_CSUM | F_USO);
+        if !segments {
+            // Without it the kernel completes checksums itself, so it may be refused.
+            offload(F_CSUM);
+        }
+        Ok(Self { fd, segments })
+    }
+
+    /// Whether the kernel knows several UDP datagrams in one packet (6.2), here and in both directions.
+    pub fn segments(&self) -> bool {
+        self.segments
+    }
+
+    /// Reads a packet, without waiting for one: its length. Of a longer packet the end is missing.
+    pub fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, Offload)> {
+        let mut header = [0; HEADER];
+        let mut parts = [IoSliceMut::new(&mut header), IoSliceMut::new(buffer)];
+        let length = rustix::io::retry_on_intr(|| rustix::io::readv(&self.fd, &mut parts))?;
+        let length = length.checked_sub(HEADER).ok_or(io::ErrorKind::UnexpectedEof)?;
+        Ok((length, Offload::decode(header)))
+    }
+
+    /// Writes a packet that is in `parts`.
+    pub fn send(&self, offload: &Offload, parts: &[IoSlice<'_>]) -> io::Result<()> {
+        let header = offload.encode();
+        let mut all = Vec::with_capacity(parts.len() + 1);
+        all.push(IoSlice::new(&header));
+        all.extend_from_slice(parts);
+        rustix::io::retry_on_intr(|| rustix::io::writev(&self.fd, &all))?;
+        Ok(())
+    }
+}
+
+impl AsFd for Tun {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
