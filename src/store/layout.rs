@@ -22,6 +22,10 @@
 //! containers/by-name/<name>       symbolic link to the ID; made exclusively, so it reserves the name
 //! volumes/<name>/                 appears by rename
 //! │   _data/, volume.json
+//! networks/<id>/                  appears by rename
+//! │   network.json                NetworkSpec
+//! │   leases/<address>            symbolic link to the ID of the container that has the address ([`super::leases`])
+//! networks/by-name/<name>         symbolic link to the directory
 //! events/log, log.old             what happened, a line an event ([`super::events`])
 //! locks/<kind>-<name>             lock files; see below
 //! said/<word>                     empty; there once something was said that is said once
@@ -42,8 +46,11 @@
 //! | `locks/events`       |                                                   | making the event log the old one |
 //! | `locks/stale-names`  |                                                   | removal of a dead reservation in `by-name/` |
 //! | `locks/volume-NAME`  | registering a container that uses it              | its removal                  |
+//! | `locks/networks`     |                                                   | making or removing a network |
+//! | `locks/network-ID`   | a container that takes addresses of it            | its removal                  |
+//! | `locks/leases-ID`    |                                                   | taking addresses back from the dead |
 //!
-//! Order, where several are held: layer, unpack, image, names; volume after image. A lock file is removed only by
+//! Order, where several are held: layer, unpack, image, names; volume after image; networks, network, leases. A lock file is removed only by
 //! who holds it exclusively, and whoever gets a lock checks that its file still has its name.
 
 use std::path::PathBuf;
@@ -88,6 +95,14 @@ impl Store {
 
     pub(super) fn volumes_dir(&self) -> PathBuf {
         self.root.join("volumes")
+    }
+
+    pub(super) fn networks_dir(&self) -> PathBuf {
+        self.root.join("networks")
+    }
+
+    pub(super) fn network_dir(&self, id: &str) -> PathBuf {
+        self.networks_dir().join(id)
     }
 
     pub(super) fn events_dir(&self) -> PathBuf {

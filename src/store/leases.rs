@@ -1,0 +1,446 @@
+//! Addresses of containers: a symbolic link each, `networks/<id>/leases/<address>` → the ID of the container that has it.
+//!
+//! Whoever makes the link has the address, so containers that start at once need no lock against each other. It is good
+//! while the container's lock is held. A container that ends gives its addresses back, but for those that were asked for
+//! by `--ip`, which stay until it is removed: no other container gets them by chance. What a killed supervisor left is
+//! taken back when it is needed: under the lock `leases-ID`, holding the dead container's lock, so that neither
+//! another who takes back nor a new start of that container gets in between. Nobody else removes a link that names
+//! another container.
+//!
+//! A network is removed by who holds its lock exclusively and found no good lease; addresses are taken by who holds it
+//! shared and found the network.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::OwnedFd;
+
+use anyhow::Context as _;
+use ipnet::{Ipv4Net, Ipv6Net};
+use rustix::fs::{AtFlags, Dir, Mode as FileMode, OFlags};
+use rustix::io::Errno;
+
+use super::containers::check_id;
+use super::lock::{Lock, Mode};
+use super::networks::no_such_network;
+use super::{Store, is_gone, with_dir};
+use crate::error::{Failure, Kind, invalid, kind_of};
+use crate::model::container::ContainerSpec;
+use crate::model::ipam::Pool;
+use crate::model::network::{Attachment, Endpoint, Mac, NetworkSpec};
+use crate::model::new_network::PREFIX;
+
+/// What the names of interfaces begin with.
+const INTERFACE: &str = "eth";
+
+impl Store {
+    /// Gives a container that is about to start its places on all its networks, in the order of its specification. The
+    /// caller holds the container. `previous` are those of its last run, whose addresses it gets again if they are free.
+    pub fn join_networks(
+        &self,
+        spec: &ContainerSpec,
+        previous: &[Endpoint],
+    ) -> anyhow::Result<Vec<(NetworkSpec, Endpoint)>> {
+        let mut joined: Vec<(NetworkSpec, Endpoint)> = Vec::with_capacity(spec.networks.len());
+        for attachment in &spec.networks {
+            let present: Vec<&Endpoint> = joined.iter().map(|(_, endpoint)| endpoint).collect();
+            let before = previous.iter().find(|endpoint| endpoint.network == attachment.network);
+            match self.join(&spec.id, attachment, &present, before) {
+                Ok(one) => joined.push(one),
+                Err(error) => {
+                    let joined: Vec<Endpoint> = joined.into_iter().map(|(_, endpoint)| endpoint).collect();
+                    self.leave_networks(spec, &joined)?;
+                    return Err(error);
+                }
+            }
+        }
+        elect(spec, &mut joined);
+        Ok(joined)
+    }
+
+    /// Gives a container that runs one more place; `present` are those that it has. The caller holds the container.
+    pub fn join_network(
+        &self,
+        container: &str,
+        attachment: &Attachment,
+        present: &[Endpoint],
+        previous: Option<&Endpoint>,
+    ) -> anyhow::Result<(NetworkSpec, Endpoint)> {
+        let present: Vec<&Endpoint> = present.iter().collect();
+        let (network, mut endpoint) = self.join(container, attachment, &present, previous)?;
+        endpoint.default_route = !network.internal && !present.iter().any(|other| other.default_route);
+        Ok((network, endpoint))
+    }
+
+    fn join(
+        &self,
+        container: &str,
+        attachment: &Attachment,
+        present: &[&Endpoint],
+        previous: Option<&Endpoint>,
+    ) -> anyhow::Result<(NetworkSpec, Endpoint)> {
+        let name = if attachment.name.is_empty() { &attachment.network } else { &attachment.name };
+        let _lock = self.lock_network(&attachment.network, Mode::Shared)?;
+        let network = self.network(&attachment.network)?.ok_or_else(|| no_such_network(name))?;
+        // One that is not there, or not yet, has no name.
+        let link = |(other, alias): &(String, String)| match self.find_container(other) {
+            Ok(other) => Some(Ok((alias.clone(), other.spec().id.clone()))),
+            Err(error) if kind_of(&error) == Kind::NotFound => None,
+            Err(error) => Some(Err(error)),
+        };
+        let links = attachment.links.iter().filter_map(link).collect::<anyhow::Result<_>>()?;
+        let leases = Leases::open(self, &network, container)?;
+        let v4 = leases.v4(attachment.ip, previous.and_then(|endpoint| endpoint.v4))?;
+        let v6 = match leases.v6(attachment.ip6, previous.and_then(|endpoint| endpoint.v6)) {
+            Ok(v6) => v6,
+            Err(error) => {
+                if let Some(v4) = v4.filter(|_| attachment.ip.is_none()) {
+                    self.drop_lease(container, &network.id, v4.addr().into())?;
+                }
+                return Err(error);
+            }
+        };
+        let endpoint = Endpoint {
+            network: network.id.clone(),
+            interface: interface(&network, present),
+            v4,
+            v6,
+            mac: match attachment.mac {
+                Some(mac) => mac,
+                None => hardware_address(v4.map(|net| net.addr()))?,
+            },
+            aliases: attachment.aliases.clone(),
+            links,
+            link_local: attachment.link_local.clone(),
+            default_route: false,
+        };
+        Ok((network, endpoint))
+    }
+
+    /// Gives the addresses of one place back, which a container has left while it ran.
+    pub fn leave_network(&self, container: &str, endpoint: &Endpoint) -> anyhow::Result<()> {
+        self.give_back(container, endpoint, |_| true)
+    }
+
+    /// Gives addresses back at the end of a run. Those asked for by `--ip` stay the container's until it is removed.
+    pub fn leave_networks(&self, spec: &ContainerSpec, endpoints: &[Endpoint]) -> anyhow::Result<()> {
+        for endpoint in endpoints {
+            self.give_back(&spec.id, endpoint, |address| !is_fixed(spec, &endpoint.network, address))?;
+        }
+        Ok(())
+    }
+
+    fn give_back(
+        &self,
+        container: &str,
+        endpoint: &Endpoint,
+        wanted: impl Fn(IpAddr) -> bool,
+    ) -> anyhow::Result<()> {
+        let v4 = endpoint.v4.map(|net| IpAddr::V4(net.addr()));
+        let v6 = endpoint.v6.map(|net| IpAddr::V6(net.addr()));
+        for address in v4.into_iter().chain(v6).filter(|address| wanted(*address)) {
+            self.drop_lease(container, &endpoint.network, address)?;
+        }
+        Ok(())
+    }
+
+    /// Keeps the addresses that a new container asks for out of the hands of others, as far as they are free.
+    pub fn reserve_addresses(&self, spec: &ContainerSpec) -> anyhow::Result<()> {
+        for (network, address) in fixed(spec) {
+            let leases = self.network_dir(network).join("leases");
+            match std::os::unix::fs::symlink(&spec.id, leases.join(address.to_string())) {
+                // Who has the address, or the network, is found out when the container starts.
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists || is_gone(&error) => {}
+                other => other.with_context(|| format!("cannot reserve the address {address}"))?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives back all that a container that is being removed has; `endpoints` are those of its last run.
+    pub fn forget_addresses(&self, spec: &ContainerSpec, endpoints: &[Endpoint]) -> anyhow::Result<()> {
+        for (network, address) in fixed(spec) {
+            self.drop_lease(&spec.id, network, address)?;
+        }
+        endpoints.iter().try_for_each(|endpoint| self.leave_network(&spec.id, endpoint))
+    }
+
+    fn drop_lease(&self, container: &str, network: &str, address: IpAddr) -> anyhow::Result<()> {
+        if check_id(network).is_err() {
+            return Ok(());
+        }
+        let link = self.network_dir(network).join("leases").join(address.to_string());
+        if std::fs::read_link(&link).is_ok_and(|holder| holder.as_os_str() == container) {
+            super::atomic::ignore_missing(std::fs::remove_file(&link))
+                .with_context(|| format!("cannot give the address {address} back"))?;
+        }
+        Ok(())
+    }
+
+    /// Whether a container that runs, or is about to, is on the network. For who holds the network's lock exclusively.
+    pub(super) fn has_active_leases(&self, network: &str) -> anyhow::Result<bool> {
+        let dir = self.network_dir(network).join("leases");
+        for address in super::list_dir(&dir).context("cannot list the addresses of a network")? {
+            let Ok(holder) = std::fs::read_link(dir.join(address)) else { continue };
+            if Lock::is_held(&self.containers_dir().join(holder).join("lock"))? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// The addresses asked for by `--ip` and `--ip6`, with their networks.
+fn fixed(spec: &ContainerSpec) -> impl Iterator<Item = (&str, IpAddr)> {
+    spec.networks.iter().filter(|attachment| check_id(&attachment.network).is_ok()).flat_map(|attachment| {
+        let v4 = attachment.ip.map(IpAddr::V4);
+        let v6 = attachment.ip6.map(IpAddr::V6);
+        v4.into_iter().chain(v6).map(|address| (attachment.network.as_str(), address))
+    })
+}
+
+fn is_fixed(spec: &ContainerSpec, network: &str, address: IpAddr) -> bool {
+    fixed(spec).any(|one| one == (network, address))
+}
+
+/// The default route goes through the network with the highest priority; of several, as docker has it, the one whose
+/// name comes first. None goes through an internal one.
+fn elect(spec: &ContainerSpec, joined: &mut [(NetworkSpec, Endpoint)]) {
+    let priority = |network: &NetworkSpec| {
+        let attachment = spec.networks.iter().find(|attachment| attachment.network == network.id);
+        attachment.map_or(0, |attachment| attachment.gateway_priority)
+    };
+    let best = joined
+        .iter_mut()
+        .filter(|(network, _)| !network.internal)
+        .min_by(|(a, _), (b, _)| priority(b).cmp(&priority(a)).then_with(|| a.name.cmp(&b.name)));
+    if let Some((_, endpoint)) = best {
+        endpoint.default_route = true;
+    }
+}
+
+/// The first name that the container does not have yet.
+fn interface(network: &NetworkSpec, present: &[&Endpoint]) -> String {
+    let prefix = network.options.get(PREFIX).map_or(INTERFACE, String::as_str);
+    let mut number = 0_u32;
+    loop {
+        let name = format!("{prefix}{number}");
+        if !present.iter().any(|other| other.interface == name) {
+            return name;
+        }
+        number += 1;
+    }
+}
+
+/// docker's: that of the IPv4 address, so that neighbours' tables stay right when an address goes to another container;
+/// else a random one that is locally administered.
+fn hardware_address(v4: Option<Ipv4Addr>) -> anyhow::Result<Mac> {
+    let mut random = [0; 4];
+    let [a, b, c, d] = match v4 {
+        Some(address) => address.octets(),
+        None => {
+            getrandom::fill(&mut random).context("cannot get random numbers for a hardware address")?;
+            random
+        }
+    };
+    Ok(Mac([0x02, 0x42, a, b, c, d]))
+}
+
+/// The leases of one network, for one container.
+struct Leases<'a> {
+    store: &'a Store,
+    network: &'a NetworkSpec,
+    container: &'a str,
+    dir: OwnedFd,
+}
+
+impl<'a> Leases<'a> {
+    fn open(store: &'a Store, network: &'a NetworkSpec, container: &'a str) -> anyhow::Result<Self> {
+        let path = store.network_dir(&network.id).join("leases");
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = with_dir(&path, || Ok(rustix::fs::open(&path, flags, FileMode::empty())?))
+            .with_context(|| format!("cannot open the addresses of network {}", network.name))?;
+        Ok(Self { store, network, container, dir })
+    }
+
+    fn v4(&self, fixed: Option<Ipv4Addr>, previous: Option<Ipv4Net>) -> anyhow::Result<Option<Ipv4Net>> {
+        let Some(subnet) = &self.network.v4 else { return self.none_for(fixed.map(IpAddr::V4)) };
+        let is_possible = |address: &Ipv4Addr| {
+            subnet.net.contains(address)
+                && ![subnet.gateway, subnet.net.network(), subnet.net.broadcast()].contains(address)
+        };
+        let to_ip = |bits: u128| IpAddr::V4(Ipv4Addr::from_bits(u32::try_from(bits).unwrap_or_default()));
+        let bits = |address: Ipv4Addr| u128::from(address.to_bits());
+        let address = match fixed {
+            Some(address) if !is_possible(&address) => return Err(self.no_subnet(address.into())),
+            Some(address) => self.take_fixed(address.into())?,
+            None => self.take(&subnet.pool(), previous.map(|net| bits(net.addr())), &to_ip)?,
+        };
+        match address {
+            IpAddr::V4(address) => Ok(Some(Ipv4Net::new(address, subnet.net.prefix_len())?)),
+            IpAddr::V6(_) => Ok(None),
+        }
+    }
+
+    fn v6(&self, fixed: Option<Ipv6Addr>, previous: Option<Ipv6Net>) -> anyhow::Result<Option<Ipv6Net>> {
+        let Some(subnet) = &self.network.v6 else { return self.none_for(fixed.map(IpAddr::V6)) };
+        let is_possible = |address: &Ipv6Addr| {
+            subnet.net.contains(address) && ![subnet.gateway, subnet.net.network()].contains(address)
+        };
+        let to_ip = |bits: u128| IpAddr::V6(Ipv6Addr::from_bits(bits));
+        let address = match fixed {
+            Some(address) if !is_possible(&address) => return Err(self.no_subnet(address.into())),
+            Some(address) => self.take_fixed(address.into())?,
+            None => self.take(&subnet.pool(), previous.map(|net| net.addr().to_bits()), &to_ip)?,
+        };
+        match address {
+            IpAddr::V6(address) => Ok(Some(Ipv6Net::new(address, subnet.net.prefix_len())?)),
+            IpAddr::V4(_) => Ok(None),
+        }
+    }
+
+    /// There is no address of this family, which is wrong only if one was asked for.
+    fn none_for<N>(&self, fixed: Option<IpAddr>) -> anyhow::Result<Option<N>> {
+        match fixed {
+            Some(address) => Err(self.no_subnet(address)),
+            None => Ok(None),
+        }
+    }
+
+    fn no_subnet(&self, address: IpAddr) -> anyhow::Error {
+        let message = format!(
+            "invalid endpoint settings: no configured subnet or ip-range of network {} contains the IP address {address}",
+            self.network.name
+        );
+        invalid(message).into()
+    }
+
+    /// The address that was asked for, unless a container that runs has it.
+    fn take_fixed(&self, address: IpAddr) -> anyhow::Result<IpAddr> {
+        let taken = || {
+            let message = format!("Address already in use: {address} on network {}", self.network.name);
+            Failure::new(Kind::Conflict, message)
+        };
+        if self.try_take(address)? {
+            return Ok(address);
+        }
+        let _lock = self.lock()?;
+        self.take_back(&address.to_string(), true)?;
+        if self.try_take(address)? { Ok(address) } else { Err(taken().into()) }
+    }
+
+    /// The address of before, else the first that is free.
+    fn take(
+        &self,
+        pool: &Pool,
+        previous: Option<u128>,
+        to_ip: &dyn Fn(u128) -> IpAddr,
+    ) -> anyhow::Result<IpAddr> {
+        if let Some(address) = previous.filter(|address| pool.contains(*address)).map(to_ip)
+            && self.try_take(address)?
+        {
+            return Ok(address);
+        }
+        if let Some(address) = self.take_free(pool, to_ip)? {
+            return Ok(address);
+        }
+        let _lock = self.lock()?;
+        for name in self.names()? {
+            self.take_back(&name, false)?;
+        }
+        self.take_free(pool, to_ip)?.ok_or_else(|| {
+            let family = if to_ip(0).is_ipv4() { "IPv4" } else { "IPv6" };
+            let message = format!(
+                "no available {family} addresses on this network's address pools: {} ({})",
+                self.network.name, self.network.id
+            );
+            Failure::new(Kind::Full, message).into()
+        })
+    }
+
+    fn take_free(&self, pool: &Pool, to_ip: &dyn Fn(u128) -> IpAddr) -> anyhow::Result<Option<IpAddr>> {
+        let taken: BTreeSet<u128> = self.names()?.iter().filter_map(|name| bits_of(name)).collect();
+        for address in pool.free(&taken).map(to_ip) {
+            if self.try_take(address)? {
+                return Ok(Some(address));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes the address if it is free, or this container's already.
+    fn try_take(&self, address: IpAddr) -> anyhow::Result<bool> {
+        let name = address.to_string();
+        match rustix::fs::symlinkat(self.container, &self.dir, &name) {
+            Ok(()) => Ok(true),
+            Err(Errno::EXIST) => Ok(self.holder(&name).as_deref() == Some(self.container)),
+            Err(error) => Err(error).with_context(|| format!("cannot take the address {address}")),
+        }
+    }
+
+    fn holder(&self, name: &str) -> Option<String> {
+        rustix::fs::readlinkat(&self.dir, name, Vec::new()).ok()?.into_string().ok()
+    }
+
+    fn names(&self) -> anyhow::Result<Vec<String>> {
+        // A descriptor of its own: the position in a directory is the open file's.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = rustix::fs::openat(&self.dir, ".", flags, FileMode::empty())?;
+        let mut names = Vec::new();
+        for entry in Dir::new(dir).context("cannot list the addresses of a network")? {
+            if let Ok(name) = entry?.file_name().to_str()
+                && !name.starts_with('.')
+            {
+                names.push(name.to_owned());
+            }
+        }
+        Ok(names)
+    }
+
+    fn lock(&self) -> anyhow::Result<Lock> {
+        Lock::acquire(&self.store.lock_path("leases", &self.network.id), Mode::Exclusive)
+            .with_context(|| format!("cannot lock the addresses of network {}", self.network.name))
+    }
+
+    /// Removes a lease whose holder does not run, and, unless it is wanted `by_name`, has not asked for just this
+    /// address. For holders of the lock.
+    fn take_back(&self, name: &str, by_name: bool) -> anyhow::Result<()> {
+        let Some(holder) = self.holder(name) else { return Ok(()) };
+        let mut kept = None;
+        if check_id(&holder).is_ok() {
+            let path = self.store.containers_dir().join(&holder);
+            match Lock::try_existing(&path.join("lock"), Mode::Exclusive) {
+                Ok(None) => return Ok(()),
+                Ok(held) => kept = held,
+                Err(error) if is_gone(&error) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let asked = || -> anyhow::Result<bool> {
+                let spec = self.store.container(&holder)?;
+                let address = name.parse::<IpAddr>().ok();
+                Ok(spec
+                    .zip(address)
+                    .is_some_and(|(dir, address)| is_fixed(dir.spec(), &self.network.id, address)))
+            };
+            if !by_name && kept.is_some() && asked()? {
+                return Ok(());
+            }
+        }
+        match rustix::fs::unlinkat(&self.dir, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(error) => return Err(error).context("cannot take an address back"),
+        }
+        drop(kept);
+        Ok(())
+    }
+}
+
+fn bits_of(name: &str) -> Option<u128> {
+    match name.parse().ok()? {
+        IpAddr::V4(address) => Some(address.to_bits().into()),
+        IpAddr::V6(address) => Some(address.to_bits()),
+    }
+}
+
+#[cfg(test)]
+#[path = "leases_tests.rs"]
+mod tests;

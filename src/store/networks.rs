@@ -1,0 +1,334 @@
+//! Networks: a record each, which never changes, and a link by its name.
+//!
+//! Networks are made and removed one at a time, so names and subnets are chosen with all others in sight. The link comes
+//! before the record and goes after it: at whatever instruction a process dies, one of the two leads nowhere at most,
+//! and the next that wants the name makes it anew.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use super::atomic::{self, Durability};
+use super::containers::check_id;
+use super::lock::{Lock, Mode};
+use super::{Store, list_dir, now, random_hex, read_record, with_dir};
+use crate::error::{Failure, Kind, invalid, not_found};
+use crate::model::event::{Event, EventKind};
+use crate::model::ipam::{self, PoolSpec, overlap};
+use crate::model::network::{self, NetworkSpec, Subnet};
+use crate::model::new_network::{NewNetwork, driver_options};
+use crate::sys::routes;
+
+/// So many random IPv6 prefixes are tried; the first is free but for a miracle.
+const PREFIXES: usize = 8;
+
+impl Store {
+    /// The network that containers are on by default; made when it is first asked for.
+    pub fn default_network(&self) -> anyhow::Result<NetworkSpec> {
+        if let Some(network) = self.network_by_name(network::DEFAULT)? {
+            return Ok(network);
+        }
+        let _lock = self.lock_networks()?;
+        if let Some(network) = self.network_by_name(network::DEFAULT)? {
+            return Ok(network);
+        }
+        let new = NewNetwork { name: network::DEFAULT.into(), v6: true, ..NewNetwork::default() };
+        self.make_network(&new)
+    }
+
+    /// The network with exactly this ID, or `None`.
+    pub fn network(&self, id: &str) -> anyhow::Result<Option<NetworkSpec>> {
+        if check_id(id).is_err() {
+            return Ok(None);
+        }
+        read_record(&self.network_dir(id).join("network.json"))
+    }
+
+    fn network_by_name(&self, name: &str) -> anyhow::Result<Option<NetworkSpec>> {
+        read_record(&self.networks_dir().join("by-name").join(name).join("network.json"))
+    }
+
+    /// The network that a person means by `text`: a name, an ID, or the beginning of an ID that only one network has.
+    /// The default network is made if it does not exist yet.
+    pub fn find_network(&self, text: &str) -> anyhow::Result<NetworkSpec> {
+        if text == network::DEFAULT || text == "default" {
+            return self.default_network();
+        }
+        if crate::model::new_network::check_name(text).is_err() {
+            return Err(no_such_network(text));
+        }
+        if let Some(network) = self.network(text)? {
+            return Ok(network);
+        }
+        if let Some(network) = self.network_by_name(text)? {
+            return Ok(network);
+        }
+        let mut matching = self.network_ids()?.into_iter().filter(|id| id.starts_with(text));
+        let first = matching.next().ok_or_else(|| no_such_network(text))?;
+        if matching.next().is_some() {
+            let message =
+                format!("network {text} is ambiguous ({} matches found on ID prefix)", 2 + matching.count());
+            return Err(invalid(message).into());
+        }
+        self.network(&first)?.ok_or_else(|| no_such_network(text))
+    }
+
+    /// All networks that were made, in order of their names.
+    pub fn networks(&self) -> anyhow::Result<Vec<NetworkSpec>> {
+        let mut networks = Vec::new();
+        for id in self.network_ids()? {
+            networks.extend(self.network(&id)?);
+        }
+        networks.sort_by(|a: &NetworkSpec, b| a.name.cmp(&b.name));
+        Ok(networks)
+    }
+
+    fn network_ids(&self) -> anyhow::Result<Vec<String>> {
+        let mut names = list_dir(&self.networks_dir()).context("cannot list the networks")?;
+        names.retain(|name| check_id(name).is_ok());
+        Ok(names)
+    }
+
+    /// Makes a network, with free subnets where none were asked for. An error of kind conflict where the name is taken,
+    /// denied where a subnet is in use.
+    pub fn create_network(&self, new: &NewNetwork) -> anyhow::Result<NetworkSpec> {
+        new.check()?;
+        let _lock = self.lock_networks()?;
+        if self.network_by_name(&new.name)?.is_some() {
+            let message = format!("network with name {} already exists", new.name);
+            return Err(Failure::new(Kind::Conflict, message).into());
+        }
+        self.make_network(new)
+    }
+
+    /// For who holds the lock of all networks and knows that the name is free.
+    fn make_network(&self, new: &NewNetwork) -> anyhow::Result<NetworkSpec> {
+        let others = self.networks()?;
+        let used: Vec<IpNet> = others.iter().flat_map(nets).collect();
+        let options = driver_options(&new.options)?;
+        let spec = NetworkSpec {
+            id: random_hex(32).context("cannot get random numbers for a network's ID")?,
+            name: new.name.clone(),
+            created: now(),
+            internal: new.internal,
+            v4: if new.without_v4 { None } else { Some(choose_v4(new.pool(false), &used)?) },
+            v6: if new.v6 { Some(choose_v6(new.pool(true), &used)?) } else { None },
+            options: new.options.clone(),
+            ipam_options: new.ipam_options.clone(),
+            labels: new.labels.clone(),
+            egress: new.egress.clone(),
+            mtu: options.mtu,
+            no_icc: options.no_icc,
+            attachable: new.attachable,
+            v4_asked: !new.without_v4 && new.pool(false).is_some(),
+            v6_asked: new.v6 && new.pool(true).is_some(),
+        };
+        self.write_network(&spec).with_context(|| format!("cannot create network {}", spec.name))?;
+        self.record_event(event("create", &spec));
+        Ok(spec)
+    }
+
+    fn write_network(&self, spec: &NetworkSpec) -> anyhow::Result<()> {
+        let temp = self.temp_dir()?;
+        std::fs::create_dir(temp.path().join("leases"))?;
+        atomic::write_json(&temp.path().join("network.json"), spec, Durability::Lasting)?;
+        let names = self.networks_dir().join("by-name");
+        let link = names.join(&spec.name);
+        // What may be there leads nowhere.
+        atomic::ignore_missing(std::fs::remove_file(&link))?;
+        with_dir(&names, || std::os::unix::fs::symlink(Path::new("..").join(&spec.id), &link))?;
+        temp.rename_to(&self.network_dir(&spec.id))?;
+        Ok(())
+    }
+
+    /// Removes a network that no running container is on.
+    pub fn remove_network(&self, network: &NetworkSpec) -> anyhow::Result<()> {
+        if network.is_default() {
+            let message = format!("{} is a pre-defined network and cannot be removed", network.name);
+            return Err(Failure::new(Kind::Denied, message).into());
+        }
+        let _networks = self.lock_networks()?;
+        let lock = self.lock_network(&network.id, Mode::Exclusive)?;
+        if self.network(&network.id)?.is_none() {
+            lock.remove_file()?;
+            return Err(no_such_network(&network.name));
+        }
+        if self.has_active_leases(&network.id)? {
+            let message = format!(
+                "error while removing network: network {} id {} has active endpoints",
+                network.name, network.id
+            );
+            return Err(Failure::new(Kind::InUse, message).into());
+        }
+        let doing = || format!("cannot remove network {}", network.name);
+        self.discard(&self.network_dir(&network.id)).with_context(doing)?;
+        atomic::ignore_missing(std::fs::remove_file(self.networks_dir().join("by-name").join(&network.name)))
+            .with_context(doing)?;
+        atomic::ignore_missing(std::fs::remove_file(self.lock_path("leases", &network.id)))
+            .with_context(doing)?;
+        lock.remove_file().with_context(doing)?;
+        self.record_event(event("destroy", network));
+        Ok(())
+    }
+
+    fn lock_networks(&self) -> anyhow::Result<Lock> {
+        Lock::acquire(&self.plain_lock_path("networks"), Mode::Exclusive).context("cannot lock the networks")
+    }
+
+    pub(super) fn lock_network(&self, id: &str, mode: Mode) -> anyhow::Result<Lock> {
+        Lock::acquire(&self.lock_path("network", id), mode)
+            .with_context(|| format!("cannot lock network {id}"))
+    }
+}
+
+fn event(action: &str, network: &NetworkSpec) -> Event {
+    Event::new(EventKind::Network, action, &network.id).with("name", &network.name).with("type", "bridge")
+}
+
+pub(super) fn no_such_network(text: &str) -> anyhow::Error {
+    not_found(format!("network {} not found", text.escape_debug())).into()
+}
+
+fn nets(network: &NetworkSpec) -> Vec<IpNet> {
+    let v4 = network.v4.as_ref().map(|subnet| IpNet::V4(subnet.net));
+    v4.into_iter().chain(network.v6.as_ref().map(|subnet| IpNet::V6(subnet.net))).collect()
+}
+
+/// What was asked for, if no network has any of it; else a block that neither a network nor the host uses.
+fn choose_v4(
+    asked: Option<&PoolSpec>,
+    used: &[IpNet],
+) -> anyhow::Result<Subnet<Ipv4Net, std::net::Ipv4Addr>> {
+    if let Some((pool, IpNet::V4(net))) = asked.and_then(|pool| Some((pool, pool.subnet?))) {
+        check_free(&IpNet::V4(net), used)?;
+        return Ok(Subnet::v4(net, pool)?);
+    }
+    let known = routes::known();
+    let is_free = |net: &Ipv4Net| !used.iter().chain(&known).any(|other| overlap(other, &IpNet::V4(*net)));
+    let exhausted = || {
+        Failure::new(Kind::Full, "all predefined address pools have been fully subnetted")
+            .hint("remove networks that are not needed, or give a --subnet")
+    };
+    let net = ipam::default_subnets().find(is_free).ok_or_else(exhausted)?;
+    Ok(Subnet::v4(net, &PoolSpec::default())?)
+}
+
+fn choose_v6(
+    asked: Option<&PoolSpec>,
+    used: &[IpNet],
+) -> anyhow::Result<Subnet<Ipv6Net, std::net::Ipv6Addr>> {
+    if let Some((pool, IpNet::V6(net))) = asked.and_then(|pool| Some((pool, pool.subnet?))) {
+        check_free(&IpNet::V6(net), used)?;
+        return Ok(Subnet::v6(net, pool)?);
+    }
+    let known = routes::known();
+    for _ in 0..PREFIXES {
+        let mut random = [0; 7];
+        getrandom::fill(&mut random).context("cannot get random numbers for a network's prefix")?;
+        let net = ipam::local_prefix(random);
+        if !used.iter().chain(&known).any(|other| overlap(other, &IpNet::V6(net))) {
+            return Ok(Subnet::v6(net, &PoolSpec::default())?);
+        }
+    }
+    Err(Failure::new(Kind::Full, "no unique local IPv6 prefix is free").hint("give an IPv6 --subnet").into())
+}
+
+fn check_free(net: &IpNet, used: &[IpNet]) -> Result<(), Failure> {
+    if used.iter().any(|other| overlap(other, net)) {
+        let message = "invalid pool request: Pool overlaps with other one on this address space";
+        return Err(Failure::new(Kind::Denied, message));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::kind_of;
+    use crate::store::images::tests::store;
+
+    fn new(name: &str, subnets: &[&str]) -> NewNetwork {
+        let subnets: Vec<String> = subnets.iter().map(|text| (*text).to_owned()).collect();
+        let pools = ipam::consolidate(&subnets, &[], &[], &[]).unwrap();
+        NewNetwork { name: name.into(), pools, ..NewNetwork::default() }
+    }
+
+    #[test]
+    fn is_made_found_and_removed() {
+        let (_dir, store) = store();
+        let made = store.create_network(&new("back", &["198.51.100.0/24"])).unwrap();
+        for text in ["back", &made.id, &made.id[..6]] {
+            assert_eq!(store.find_network(text).unwrap(), made);
+        }
+        assert_eq!(made.v4.as_ref().unwrap().gateway.to_string(), "198.51.100.1");
+        assert!(made.v6.is_none());
+        let again = store.create_network(&new("back", &[])).unwrap_err();
+        assert_eq!(again.to_string(), "network with name back already exists");
+        for (net, overlaps) in
+            [("198.51.100.128/25", true), ("198.51.0.0/16", true), ("198.51.101.0/24", false)]
+        {
+            let made = store.create_network(&new("other", &[net]));
+            assert_eq!(made.is_err(), overlaps, "{net}");
+        }
+        store.remove_network(&made).unwrap();
+        assert_eq!(kind_of(&store.find_network("back").unwrap_err()), Kind::NotFound);
+        assert_eq!(kind_of(&store.remove_network(&made).unwrap_err()), Kind::NotFound);
+        store.create_network(&new("back", &["198.51.100.0/24"])).unwrap();
+        assert_eq!(store.networks().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn the_default_one_is_made_once_and_stays() {
+        let (_dir, store) = store();
+        let made: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| store.default_network().unwrap())).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(made.iter().all(|network| *network == made[0]));
+        assert_eq!(store.find_network("default").unwrap(), made[0]);
+        assert!(made[0].v6.as_ref().unwrap().net.to_string().starts_with("fd"));
+        assert_eq!(kind_of(&store.remove_network(&made[0]).unwrap_err()), Kind::Denied);
+        assert!(store.find_network("host").is_err());
+    }
+
+    #[test]
+    fn subnets_are_taken_in_turn_until_there_are_none() {
+        let (_dir, store) = store();
+        let mut seen = Vec::new();
+        let full = loop {
+            match store.create_network(&new(&format!("n{}", seen.len()), &[])) {
+                Ok(network) => seen.push(network.v4.unwrap().net),
+                Err(error) => break error,
+            }
+        };
+        assert!(full.to_string().contains("all predefined address pools have been fully subnetted"));
+        assert!((20..=31).contains(&seen.len()), "{seen:?}");
+        for (index, net) in seen.iter().enumerate() {
+            assert!(!seen[..index].iter().any(|other| overlap(&IpNet::V4(*other), &IpNet::V4(*net))));
+        }
+    }
+
+    #[test]
+    fn many_makers_of_one_name_make_one() {
+        let (_dir, store) = store();
+        let made = std::thread::scope(|scope| {
+            let threads: Vec<_> =
+                (0..8).map(|_| scope.spawn(|| store.create_network(&new("same", &[])).is_ok())).collect();
+            threads.into_iter().filter_map(|thread| thread.join().ok()).filter(|made| *made).count()
+        });
+        assert_eq!(made, 1);
+        assert_eq!(store.networks().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_maker_that_died_leaves_the_name_free() {
+        let (_dir, store) = store();
+        let names = store.networks_dir().join("by-name");
+        std::fs::create_dir_all(&names).unwrap();
+        std::os::unix::fs::symlink("../nowhere", names.join("back")).unwrap();
+        assert!(store.find_network("back").is_err());
+        store.create_network(&new("back", &[])).unwrap();
+        assert_eq!(store.find_network("back").unwrap().name, "back");
+    }
+}
