@@ -1,0 +1,117 @@
+//! Our own answers as messages.
+
+use std::net::IpAddr;
+
+use hickory_proto::op::{Edns, Message, MessageType};
+use hickory_proto::rr::{Name, RData, Record, rdata};
+
+use super::names::Found;
+
+/// How long an answer may be kept in seconds, as docker's.
+const TTL: u32 = 600;
+/// What a query without EDNS can take over UDP in bytes (RFC 1035, section 4.2.1).
+const PLAIN: u16 = 512;
+/// What we send over UDP at most.
+const LARGEST: u16 = 4096;
+/// What fits into a message over TCP for sure.
+const MOST: usize = 2000;
+
+/// The answer to `query`; over UDP it is cut to what the asker can take, and says so. `None` where the query cannot be
+/// read.
+pub fn answer(query: &[u8], found: &Found, udp: bool) -> Option<Vec<u8>> {
+    let query = Message::from_vec(query).ok()?;
+    let mut reply = Message::response(query.metadata.id, query.metadata.op_code);
+    reply.metadata.message_type = MessageType::Response;
+    reply.metadata.recursion_desired = query.metadata.recursion_desired;
+    reply.metadata.recursion_available = true;
+    let name = query.queries.first()?.name().clone();
+    reply.add_queries(query.queries.iter().cloned());
+    if query.edns.is_some() {
+        let mut edns = Edns::new();
+        edns.set_max_payload(LARGEST);
+        reply.set_edns(edns);
+    }
+    let record = |data| Record::from_rdata(name.clone(), TTL, data);
+    match found {
+        Found::Nothing => {}
+        Found::Name(target) => {
+            let labels = target.split('.').map(str::as_bytes);
+            reply.add_answer(record(RData::PTR(rdata::PTR(Name::from_labels(labels).ok()?))));
+        }
+        Found::Addresses(addresses) => {
+            reply.add_answers(addresses.iter().take(MOST).map(|address| match address {
+                IpAddr::V4(address) => record(RData::A((*address).into())),
+                IpAddr::V6(address) => record(RData::AAAA((*address).into())),
+            }));
+        }
+    }
+    let limit = usize::from(query.edns.map_or(PLAIN, |edns| edns.max_payload()).clamp(PLAIN, LARGEST));
+    let mut bytes = reply.to_vec().ok()?;
+    while udp && bytes.len() > limit && !reply.answers.is_empty() {
+        reply.metadata.truncation = true;
+        // Twice at most: the records are of one length.
+        let fitting = reply.answers.len() * limit / bytes.len();
+        reply.answers.truncate(fitting.min(reply.answers.len() - 1));
+        bytes = reply.to_vec().ok()?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use hickory_proto::op::Query;
+    use hickory_proto::rr::RecordType;
+
+    use super::*;
+
+    fn query(edns: Option<u16>) -> Vec<u8> {
+        let mut message = Message::query();
+        message.metadata.id = 77;
+        message.metadata.recursion_desired = true;
+        message.add_query(Query::query(Name::from_ascii("Web.").unwrap(), RecordType::A));
+        if let Some(size) = edns {
+            let mut edns = Edns::new();
+            edns.set_max_payload(size);
+            message.set_edns(edns);
+        }
+        message.to_vec().unwrap()
+    }
+
+    fn addresses(count: u8) -> Found {
+        Found::Addresses((1..=count).map(|last| IpAddr::from([192, 0, 2, last])).collect())
+    }
+
+    #[test]
+    fn an_answer_is_cut_to_what_the_asker_can_take() {
+        for (edns, udp, all) in
+            [(None, true, false), (Some(1232), true, false), (Some(4096), true, true), (None, false, true)]
+        {
+            let bytes = answer(&query(edns), &addresses(200), udp).unwrap();
+            let reply = Message::from_vec(&bytes).unwrap();
+            assert_eq!(reply.metadata.truncation, !all, "{edns:?}");
+            assert_eq!(reply.answers.len() == 200, all, "{edns:?}");
+            if !all {
+                let limit = usize::from(edns.unwrap_or(512));
+                assert!(bytes.len() <= limit && bytes.len() + 128 > limit, "{edns:?}: {}", bytes.len());
+            }
+            assert_eq!(reply.edns.is_some(), edns.is_some());
+        }
+    }
+
+    #[test]
+    fn an_answer_is_to_the_question() {
+        let bytes = answer(&query(None), &addresses(2), true).unwrap();
+        let reply = Message::from_vec(&bytes).unwrap();
+        assert_eq!(
+            (reply.metadata.id, reply.metadata.recursion_available, reply.metadata.recursion_desired),
+            (77, true, true)
+        );
+        assert!(reply.answers.iter().all(|record| record.ttl == 600 && record.name.to_ascii() == "Web."));
+        assert_eq!(answer(&query(None), &Found::Nothing, true).map(|bytes| bytes.len()), Some(21));
+        let bytes = answer(&query(None), &Found::Name("a_b.my-net".into()), true).unwrap();
+        assert!(
+            matches!(&Message::from_vec(&bytes).unwrap().answers[0].data, RData::PTR(name) if name.0.to_ascii() == "a_b.my-net.")
+        );
+        assert!(answer(&query(None)[..20], &Found::Nothing, true).is_none());
+    }
+}

@@ -1,0 +1,207 @@
+//! Questions over TCP (RFC 7766): each with its length before it, several on one connection.
+
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use rustix::event::epoll::{self, EventFlags};
+use rustix::io::Errno;
+use rustix::net::{SendFlags, SocketFlags};
+
+use super::message::{self, Fault, code};
+use super::server::{LONGEST, Origin, Server, Slot};
+
+/// Connections of one container.
+const CONNECTIONS: usize = 64;
+/// Questions of one connection that wait for their answers.
+const PENDING: usize = 64;
+/// Answers in bytes that a connection may leave unread.
+const UNREAD: usize = 256 << 10;
+/// How long a connection may do nothing.
+const IDLE: Duration = Duration::from_secs(30);
+/// What is read at once, in bytes.
+const CHUNK: usize = 16 << 10;
+
+/// A connection of a container.
+#[derive(Debug)]
+pub(super) struct Connection {
+    socket: OwnedFd,
+    /// The container.
+    key: u64,
+    input: Vec<u8>,
+    output: Vec<u8>,
+    /// Questions that are not answered yet.
+    pending: usize,
+    /// Nothing more will be asked.
+    ended: bool,
+    interest: EventFlags,
+    /// When it is closed if nothing happens.
+    due: Instant,
+}
+
+impl Server {
+    /// Takes new connections of the container of `key`.
+    pub(super) fn accept(&mut self, key: u64) {
+        loop {
+            let Some(listener) = self.listener(key) else { return };
+            match rustix::net::accept_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
+                Ok(socket) => self.connected(key, socket),
+                Err(Errno::CONNABORTED | Errno::INTR) => {}
+                Err(Errno::MFILE | Errno::NFILE) => {
+                    // Not taken, it would be announced for ever: it is taken in place of the spare one, and closed.
+                    self.spare = None;
+                    let taken =
+                        self.listener(key).map(|from| rustix::net::accept_with(from, SocketFlags::CLOEXEC));
+                    let closed = matches!(taken, Some(Ok(_)));
+                    drop(taken);
+                    self.spare = rustix::io::fcntl_dupfd_cloexec(&self.epoll, 0).ok();
+                    if !closed {
+                        return;
+                    }
+                }
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn connected(&mut self, key: u64, socket: OwnedFd) {
+        let token = self.token();
+        let Some(member) = self.members.get_mut(&key) else { return };
+        if member.connections.len() >= CONNECTIONS {
+            return;
+        }
+        let interest = EventFlags::IN;
+        if epoll::add(&self.epoll, &socket, epoll::EventData::new_u64(token), interest).is_err() {
+            return;
+        }
+        member.connections.insert(token);
+        let due = Instant::now() + IDLE;
+        self.timers.insert((due, token));
+        let connection = Connection {
+            socket,
+            key,
+            input: vec![],
+            output: vec![],
+            pending: 0,
+            ended: false,
+            interest,
+            due,
+        };
+        self.slots.insert(token, Slot::Connection(Box::new(connection)));
+    }
+
+    fn at(&mut self, token: u64) -> Option<&mut Connection> {
+        match self.slots.get_mut(&token) {
+            Some(Slot::Connection(connection)) => Some(connection),
+            _ => None,
+        }
+    }
+
+    /// Something happened on a connection.
+    pub(super) fn connection(&mut self, token: u64, flags: EventFlags) {
+        if flags.intersects(EventFlags::ERR | EventFlags::HUP) {
+            return self.close(token);
+        }
+        if flags.contains(EventFlags::IN) && !self.read_questions(token) {
+            return self.close(token);
+        }
+        self.flush(token);
+    }
+
+    /// `false` where the connection is of no use any more.
+    fn read_questions(&mut self, token: u64) -> bool {
+        let mut chunk = [0; CHUNK];
+        let Some(connection) = self.at(token) else { return true };
+        let key = connection.key;
+        match rustix::io::read(&connection.socket, &mut chunk) {
+            Ok(0) => connection.ended = true,
+            Ok(length) => connection.input.extend(chunk.iter().take(length)),
+            Err(Errno::AGAIN | Errno::INTR) => return true,
+            Err(_) => return false,
+        }
+        while let Some(connection) = self.at(token) {
+            let Some(message) = frame(&connection.input) else { break };
+            connection.input.drain(..message.len() + 2);
+            // Before anything else that may answer it.
+            connection.pending += 1;
+            let many = connection.pending > PENDING;
+            match message::query(&message) {
+                Ok(question) if many => self.say(key, Origin::Tcp(token), &message, &question, code::REFUSED),
+                // What is no question at all would not be answered.
+                Err(Fault::Ignore) => return false,
+                _ => self.asked(key, Origin::Tcp(token), message),
+            }
+        }
+        true
+    }
+
+    /// Queues an answer on a connection, if it is still there.
+    pub(super) fn reply_over(&mut self, token: u64, bytes: &[u8]) {
+        let Some(connection) = self.at(token) else { return };
+        let Ok(length) = u16::try_from(bytes.len()) else { return self.close(token) };
+        connection.pending = connection.pending.saturating_sub(1);
+        connection.output.extend(length.to_be_bytes());
+        connection.output.extend(bytes);
+        if connection.output.len() > UNREAD {
+            return self.close(token);
+        }
+        self.flush(token);
+    }
+
+    /// Sends what waits, and closes a connection that is done.
+    fn flush(&mut self, token: u64) {
+        let Some(connection) = self.at(token) else { return };
+        while !connection.output.is_empty() {
+            match rustix::net::send(&connection.socket, &connection.output, SendFlags::NOSIGNAL) {
+                Ok(sent) => drop(connection.output.drain(..sent.min(connection.output.len()))),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => break,
+                Err(_) => return self.close(token),
+            }
+        }
+        if connection.ended && connection.pending == 0 && connection.output.is_empty() {
+            return self.close(token);
+        }
+        // The end of the questions would be announced for ever.
+        let mut interest = EventFlags::empty();
+        interest.set(EventFlags::IN, !connection.ended);
+        interest.set(EventFlags::OUT, !connection.output.is_empty());
+        let old = connection.due;
+        connection.due = Instant::now() + IDLE;
+        let (new, changed) = (connection.due, interest != connection.interest);
+        connection.interest = interest;
+        self.timers.remove(&(old, token));
+        self.timers.insert((new, token));
+        if changed && let Some(Slot::Connection(connection)) = self.slots.get(&token) {
+            let data = epoll::EventData::new_u64(token);
+            if epoll::modify(&self.epoll, &connection.socket, data, interest).is_err() {
+                self.close(token);
+            }
+        }
+    }
+
+    /// The time of a connection has come.
+    pub(super) fn idle(&mut self, token: u64, now: Instant) {
+        if self.at(token).is_some_and(|connection| connection.due <= now) {
+            self.close(token);
+        }
+    }
+
+    fn close(&mut self, token: u64) {
+        if let Some(connection) = self.at(token) {
+            let (due, key) = (connection.due, connection.key);
+            self.timers.remove(&(due, token));
+            self.slots.remove(&token);
+            if let Some(member) = self.members.get_mut(&key) {
+                member.connections.remove(&token);
+            }
+        }
+    }
+}
+
+/// The first message of a stream, once it is complete.
+pub(super) fn frame(stream: &[u8]) -> Option<Vec<u8>> {
+    let [high, low, rest @ ..] = stream else { return None };
+    let length = usize::from(u16::from_be_bytes([*high, *low]));
+    debug_assert!(length <= LONGEST);
+    rest.get(..length).map(<[u8]>::to_vec)
+}

@@ -1,0 +1,324 @@
+//! Questions on their way to the resolvers.
+//!
+//! A server that does not answer within [`STEP`] is not given up: the next one is asked too, and the first answer wins.
+//! One that refuses, or says that it failed, is followed by the next at once. What all say, or SERVFAIL where none says
+//! anything, is what the container is told.
+
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::event::epoll::{self, EventFlags};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType};
+
+use super::client::frame;
+use super::host::SERVERS;
+use super::message::{self, Question, code};
+use super::server::{Origin, Server, Slot};
+use super::{Asker, socket};
+
+/// Questions of one container.
+const EACH: usize = 256;
+/// Questions of all.
+const ALL: usize = 1024;
+/// How long one server has before the next is asked as well.
+const STEP: Duration = Duration::from_secs(2);
+/// How long a question is kept. C libraries ask again after five seconds with the same number.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Times that each server is asked.
+const ROUNDS: usize = 2;
+
+/// A question that was sent on.
+#[derive(Debug)]
+pub(super) struct Flight {
+    key: u64,
+    origin: Origin,
+    /// The number that the container gave it.
+    id: u16,
+    query: Vec<u8>,
+    question: Question,
+    tries: Vec<Try>,
+    /// How many servers were asked.
+    turn: usize,
+    /// What a server said that failed or refused.
+    excuse: Option<Vec<u8>>,
+    begun: Instant,
+    /// When it is looked at again.
+    due: Instant,
+}
+
+/// One server that was asked.
+#[derive(Debug)]
+struct Try {
+    token: u64,
+    socket: OwnedFd,
+    id: u16,
+    /// Not for UDP.
+    stream: Option<Stream>,
+}
+
+#[derive(Debug, Default)]
+struct Stream {
+    output: Vec<u8>,
+    input: Vec<u8>,
+}
+
+/// What came of looking at a server's socket.
+enum Heard {
+    Nothing,
+    /// It will not answer.
+    Dead,
+    /// This with this code, under the number of the container.
+    Reply(Vec<u8>, u8),
+}
+
+/// Whom to ask for a container, and from where.
+struct Servers {
+    list: Vec<SocketAddr>,
+    /// The container whose own servers they are, to be asked from its namespace.
+    inside: Option<Arc<Asker>>,
+}
+
+impl Server {
+    /// Sends a question on.
+    pub(super) fn forward(&mut self, key: u64, origin: Origin, query: Vec<u8>, question: Question) {
+        let Some(member) = self.members.get(&key) else { return };
+        if member.flights.len() >= EACH || self.flights.len() >= ALL {
+            return self.say(key, origin, &query, &question, code::REFUSED);
+        }
+        let flight = self.token();
+        let begun = Instant::now();
+        let id = message::id(&query);
+        let (tries, excuse) = Default::default();
+        let new = Flight { key, origin, id, query, question, tries, turn: 0, excuse, begun, due: begun };
+        self.flights.insert(flight, new);
+        if let Some(member) = self.members.get_mut(&key) {
+            member.flights.insert(flight);
+        }
+        self.ask(flight);
+    }
+
+    /// Asks the next server, or one after it that can be asked; where none is left and none may still answer, the
+    /// container is told.
+    fn ask(&mut self, key: u64) {
+        loop {
+            let Some(flight) = self.flights.get(&key) else { return };
+            // Asked each time anew: the host may have other resolvers by now.
+            let servers = self.servers(flight.key);
+            let Some(flight) = self.flights.get(&key) else { return };
+            let server = servers.list.get(flight.turn % servers.list.len().max(1)).copied();
+            let Some(server) = server.filter(|_| flight.turn < servers.list.len() * ROUNDS) else {
+                if flight.tries.is_empty() {
+                    return self.give_up(key);
+                }
+                return self.look_again(key, flight.begun + PATIENCE);
+            };
+            let tcp = matches!(flight.origin, Origin::Tcp(_));
+            let token = self.token();
+            let made = open(&servers, server, tcp).and_then(|socket| {
+                let out = EventFlags::IN | if tcp { EventFlags::OUT } else { EventFlags::empty() };
+                epoll::add(&self.epoll, &socket, epoll::EventData::new_u64(token), out)?;
+                Ok(socket)
+            });
+            let Some(flight) = self.flights.get_mut(&key) else { return };
+            flight.turn += 1;
+            let Ok(socket) = made else { continue };
+            let Ok(id) = getrandom::u32().map(|number| (number & 0xffff) as u16) else { continue };
+            let mut query = flight.query.clone();
+            message::set_id(&mut query, id);
+            let stream = if tcp {
+                let length = u16::try_from(query.len()).unwrap_or(0).to_be_bytes();
+                Some(Stream { output: [&length, query.as_slice()].concat(), input: Vec::new() })
+            } else {
+                if rustix::net::send(&socket, &query, SendFlags::NOSIGNAL).is_err() {
+                    continue;
+                }
+                None
+            };
+            flight.tries.push(Try { token, socket, id, stream });
+            let due = (Instant::now() + STEP).min(flight.begun + PATIENCE);
+            self.slots.insert(token, Slot::Try(key));
+            return self.look_again(key, due);
+        }
+    }
+
+    /// Whom the container of `key` has asked for it.
+    fn servers(&mut self, key: u64) -> Servers {
+        let asker = self.names.get(key).map(Arc::clone);
+        let own = asker.as_ref().and_then(|asker| asker.upstream.as_ref()).map(|own| {
+            own.servers.iter().take(SERVERS).map(|ip| SocketAddr::new(*ip, self.port)).collect::<Vec<_>>()
+        });
+        match own {
+            Some(list) if asker.as_deref().is_some_and(restricted) => {
+                // From the host's namespace its loopback would be another than the one that was meant.
+                let list = list.into_iter().filter(|server| outside(server.ip())).collect();
+                Servers { list, inside: None }
+            }
+            Some(list) => Servers { list, inside: asker },
+            None => Servers { list: self.resolvers.servers().to_vec(), inside: None },
+        }
+    }
+
+    fn look_again(&mut self, key: u64, due: Instant) {
+        if let Some(flight) = self.flights.get_mut(&key) {
+            self.timers.remove(&(flight.due, key));
+            flight.due = due;
+            self.timers.insert((due, key));
+        }
+    }
+
+    /// The time of a flight has come.
+    pub(super) fn overdue(&mut self, key: u64, now: Instant) {
+        match self.flights.get(&key) {
+            Some(flight) if now >= flight.begun + PATIENCE => self.give_up(key),
+            Some(_) => self.ask(key),
+            None => {}
+        }
+    }
+
+    /// A server said something, or cannot be reached.
+    pub(super) fn heard(&mut self, key: u64, token: u64) {
+        let Some(flight) = self.flights.get_mut(&key) else { return };
+        let Some(at) = flight.tries.iter().position(|one| one.token == token) else { return };
+        let Some(one) = flight.tries.get_mut(at) else { return };
+        let heard = match &mut one.stream {
+            None => hear_datagram(&one.socket, &mut self.buffer),
+            Some(stream) => hear_stream(&self.epoll, &one.socket, token, stream),
+        };
+        let heard = match heard {
+            Heard::Reply(mut bytes, _) => {
+                match message::reply_code(&bytes, one.id, &flight.query, &flight.question) {
+                    // Somebody guesses; over TCP it is the server itself.
+                    None if one.stream.is_none() => Heard::Nothing,
+                    None => Heard::Dead,
+                    Some(code) => {
+                        message::set_id(&mut bytes, flight.id);
+                        Heard::Reply(bytes, code)
+                    }
+                }
+            }
+            other => other,
+        };
+        let failed = |code| matches!(code, code::FAILURE | code::NOT_IMPLEMENTED | code::REFUSED);
+        match heard {
+            Heard::Nothing => return,
+            Heard::Reply(bytes, code) if !failed(code) => return self.land(key, bytes),
+            Heard::Reply(bytes, _) => flight.excuse = Some(bytes),
+            Heard::Dead => {}
+        }
+        flight.tries.remove(at);
+        self.slots.remove(&token);
+        let servers = self.resolvers_of(key);
+        match self.flights.get(&key) {
+            // All have had their turn, and this one has said that it does not know.
+            Some(flight) if flight.tries.is_empty() && flight.excuse.is_some() && flight.turn >= servers => {
+                self.give_up(key);
+            }
+            _ => self.ask(key),
+        }
+    }
+
+    fn resolvers_of(&mut self, key: u64) -> usize {
+        let Some(member) = self.flights.get(&key).map(|flight| flight.key) else { return 0 };
+        self.servers(member).list.len()
+    }
+
+    fn give_up(&mut self, key: u64) {
+        let Some(flight) = self.flights.get_mut(&key) else { return };
+        let failure = || message::reply_with(&flight.query, Some(&flight.question), code::FAILURE);
+        let bytes = flight.excuse.take().unwrap_or_else(failure);
+        self.land(key, bytes);
+    }
+
+    /// Brings an answer to the container. The policies of its networks learn of it before.
+    fn land(&mut self, key: u64, bytes: Vec<u8>) {
+        let Some(flight) = self.drop_flight(key) else { return };
+        if let Some(asker) = self.names.get(flight.key).map(Arc::clone) {
+            self.answered(&asker, &flight.question, &bytes);
+            let told = message::addresses(&bytes, flight.question.end);
+            let trusted = asker.upstream.is_none() || restricted(&asker);
+            for on in asker.memberships.iter().filter(|_| !told.is_empty()) {
+                let address = on.endpoint.v4.map(|net| IpAddr::from(net.addr()));
+                let address = address.or_else(|| on.endpoint.v6.map(|net| net.addr().into()));
+                if let (Some(egress), Some(address)) = (&on.egress, address) {
+                    egress.answered(address, &flight.question.name, &told, trusted);
+                }
+            }
+        }
+        self.reply(flight.key, flight.origin, bytes);
+    }
+
+    /// Forgets a flight with all its sockets.
+    pub(super) fn drop_flight(&mut self, key: u64) -> Option<Flight> {
+        let mut flight = self.flights.remove(&key)?;
+        self.timers.remove(&(flight.due, key));
+        for one in flight.tries.drain(..) {
+            self.slots.remove(&one.token);
+        }
+        if let Some(member) = self.members.get_mut(&flight.key) {
+            member.flights.remove(&key);
+        }
+        Some(flight)
+    }
+}
+
+/// Whether answers to this container may allow connections.
+fn restricted(asker: &Asker) -> bool {
+    asker.memberships.iter().any(|on| on.egress.as_ref().is_some_and(|egress| egress.restricts()))
+}
+
+/// Whether an address means the same in every network namespace.
+fn outside(address: IpAddr) -> bool {
+    !address.is_loopback() && !address.is_unspecified()
+}
+
+/// A socket that is connected, or about to be, to a server.
+fn open(servers: &Servers, server: SocketAddr, tcp: bool) -> std::io::Result<OwnedFd> {
+    let family = if server.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let kind = if tcp { SocketType::STREAM } else { SocketType::DGRAM };
+    let socket = match servers.inside.as_ref().and_then(|asker| asker.upstream.as_ref()) {
+        Some(own) => (own.sockets)(family, kind)?,
+        None => socket(family, kind)?,
+    };
+    match rustix::net::connect(&socket, &server) {
+        Ok(()) | Err(Errno::INPROGRESS) => Ok(socket),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn hear_datagram(socket: &OwnedFd, buffer: &mut [u8]) -> Heard {
+    match rustix::net::recv(socket, &mut *buffer, RecvFlags::DONTWAIT) {
+        Ok((_, length)) => Heard::Reply(buffer.get(..length).unwrap_or_default().to_vec(), 0),
+        Err(Errno::AGAIN | Errno::INTR) => Heard::Nothing,
+        Err(_) => Heard::Dead,
+    }
+}
+
+fn hear_stream(epoll: &OwnedFd, socket: &OwnedFd, token: u64, stream: &mut Stream) -> Heard {
+    while !stream.output.is_empty() {
+        match rustix::net::send(socket, &stream.output, SendFlags::NOSIGNAL) {
+            Ok(sent) => drop(stream.output.drain(..sent.min(stream.output.len()))),
+            Err(Errno::AGAIN | Errno::NOTCONN) => return Heard::Nothing,
+            Err(Errno::INTR) => {}
+            Err(_) => return Heard::Dead,
+        }
+        if stream.output.is_empty()
+            && epoll::modify(epoll, socket, epoll::EventData::new_u64(token), EventFlags::IN).is_err()
+        {
+            return Heard::Dead;
+        }
+    }
+    let mut chunk = [0; 16 << 10];
+    match rustix::io::read(socket, &mut chunk) {
+        Ok(0) => Heard::Dead,
+        Ok(length) => {
+            // One message of at most 64 KiB: what follows it is not read.
+            stream.input.extend(chunk.iter().take(length));
+            frame(&stream.input).map_or(Heard::Nothing, |bytes| Heard::Reply(bytes, 0))
+        }
+        Err(Errno::AGAIN | Errno::INTR) => Heard::Nothing,
+        Err(_) => Heard::Dead,
+    }
+}

@@ -1,0 +1,122 @@
+//! The host's name servers: `nameserver` lines of its resolv.conf(5), read again as soon as the file is another.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Servers that are used, as the C library does (MAXNS in resolv.conf(5)).
+pub const SERVERS: usize = 3;
+/// More of a file is not read, in bytes.
+const LONGEST: u64 = 64 << 10;
+
+/// How a file is told from another, or from itself before it was written to: device, inode, size, and time of change
+/// in seconds and nanoseconds.
+type Mark = (u64, u64, u64, i64, i64);
+
+/// The servers of a file.
+#[derive(Debug)]
+pub struct Resolvers {
+    path: PathBuf,
+    port: u16,
+    mark: Option<Mark>,
+    servers: Arc<[SocketAddr]>,
+}
+
+impl Resolvers {
+    /// What `path` says, which is looked at whenever it is asked; the servers are at `port`.
+    pub fn new(path: PathBuf, port: u16) -> Self {
+        Self { path, port, mark: None, servers: Arc::default() }
+    }
+
+    /// The servers that the file names now. A look at the file costs a stat(2), which sees through symbolic links, so a
+    /// change takes effect with the next query, however it was made.
+    pub fn servers(&mut self) -> Arc<[SocketAddr]> {
+        let mark = std::fs::metadata(&self.path)
+            .ok()
+            .map(|data| (data.dev(), data.ino(), data.size(), data.ctime(), data.ctime_nsec()));
+        if mark != self.mark || mark.is_none() {
+            self.mark = mark;
+            self.servers = parse(&self.text(), self.port).into();
+        }
+        Arc::clone(&self.servers)
+    }
+
+    fn text(&self) -> String {
+        use std::io::Read as _;
+        let mut bytes = Vec::new();
+        // A file that is not there or cannot be read means the same as an empty one.
+        let _ = std::fs::File::open(&self.path).and_then(|file| file.take(LONGEST).read_to_end(&mut bytes));
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+/// The first servers that `text` names; the host itself where it names none, as resolv.conf(5) says.
+pub fn parse(text: &str, port: u16) -> Vec<SocketAddr> {
+    let named = text.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        (words.next() == Some("nameserver"))
+            .then(|| words.next())
+            .flatten()
+            .and_then(|word| server(word, port))
+    });
+    let servers: Vec<SocketAddr> = named.take(SERVERS).collect();
+    if servers.is_empty() { vec![(Ipv4Addr::LOCALHOST, port).into()] } else { servers }
+}
+
+/// An address, which with IPv6 may have an interface: `fe80::1%eth0`.
+fn server(text: &str, port: u16) -> Option<SocketAddr> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Some((address, port).into());
+    }
+    let (address, interface) = text.split_once('%')?;
+    let scope = interface.parse().ok().or_else(|| interface_index(interface))?;
+    Some(SocketAddrV6::new(address.parse().ok()?, port, 0, scope).into())
+}
+
+fn interface_index(name: &str) -> Option<u32> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, netdevice::name_to_index, socket_with};
+    let socket = socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None).ok()?;
+    name_to_index(socket, name).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_of_a_text() {
+        let text = "# nameserver 192.0.2.9\n;x\nsearch a\nnameserver 192.0.2.1\n\tnameserver\t::1 x\nnameserver nonsense\n\
+                    nameserver fe80::1%lo\nnameserver 192.0.2.4\n";
+        let servers: Vec<String> = parse(text, 53).iter().map(ToString::to_string).collect();
+        assert_eq!(servers, ["192.0.2.1:53", "[::1]:53", "[fe80::1%1]:53"]);
+        assert_eq!(parse("search a\nnameserver\n", 53), ["127.0.0.1:53".parse().unwrap()]);
+    }
+
+    #[test]
+    fn another_file_is_noticed_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("resolv.conf");
+        let mut resolvers = Resolvers::new(path.clone(), 53);
+        let mut now =
+            || resolvers.servers().iter().map(|server| server.ip().to_string()).collect::<Vec<_>>().join(" ");
+        assert_eq!(now(), "127.0.0.1");
+        for link in [false, true] {
+            for last in 1..50 {
+                let text = format!("nameserver 192.0.2.{last}\n");
+                let temporary = dir.path().join(format!("new{link}{last}"));
+                if link {
+                    let target = dir.path().join(format!("target{last}"));
+                    std::fs::write(&target, text).unwrap();
+                    std::os::unix::fs::symlink(target, &temporary).unwrap();
+                } else {
+                    std::fs::write(&temporary, text).unwrap();
+                }
+                std::fs::rename(temporary, &path).unwrap();
+                assert_eq!(now(), format!("192.0.2.{last}"));
+            }
+        }
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(now(), "127.0.0.1");
+    }
+}

@@ -1,0 +1,318 @@
+//! DNS messages as far as a forwarder must understand them (RFC 1035, section 4.1): header, question, addresses.
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// The length of a header in bytes.
+pub const HEADER: usize = 12;
+/// The longest name in bytes as it stands in a message (RFC 1035, section 2.3.4).
+const NAME: usize = 255;
+/// Addresses that are taken from one reply.
+const ADDRESSES: usize = 256;
+
+/// Response codes (RFC 1035, section 4.1.1).
+pub mod code {
+    /// The question is malformed.
+    pub const FORMAT: u8 = 1;
+    /// The server cannot answer now.
+    pub const FAILURE: u8 = 2;
+    /// A kind of question that is not known.
+    pub const NOT_IMPLEMENTED: u8 = 4;
+    /// The server does not want to answer.
+    pub const REFUSED: u8 = 5;
+}
+
+/// Types of records.
+pub mod kind {
+    /// An IPv4 address.
+    pub const A: u16 = 1;
+    /// A name for an address.
+    pub const PTR: u16 = 12;
+    /// An IPv6 address (RFC 3596).
+    pub const AAAA: u16 = 28;
+}
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// In lower case, without the last dot; bytes that are no letters, digits, `-` or `_` as `\DDD`.
+    pub name: String,
+    /// The type of the records.
+    pub kind: u16,
+    /// Where it ends in the message.
+    pub end: usize,
+}
+
+/// What to do with a message that is not a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing: an answer to it might be answered in turn.
+    Ignore,
+    /// Say this [`code`].
+    Say(u8),
+}
+
+/// The question of a query.
+pub fn query(message: &[u8]) -> Result<Question, Fault> {
+    let [_, _, flags, ..] = message else { return Err(Fault::Ignore) };
+    if message.len() < HEADER || flags & 0x80 != 0 {
+        return Err(Fault::Ignore);
+    }
+    if flags & 0x78 != 0 {
+        return Err(Fault::Say(code::NOT_IMPLEMENTED));
+    }
+    question(message).ok_or(Fault::Say(code::FORMAT))
+}
+
+/// The question of a query or a reply that has exactly one.
+fn question(message: &[u8]) -> Option<Question> {
+    if word(message, 4)? != 1 {
+        return None;
+    }
+    let mut name = String::new();
+    let mut at = HEADER;
+    loop {
+        let length = usize::from(*message.get(at)?);
+        at += 1;
+        if length == 0 {
+            break;
+        }
+        // The first name of a message has nothing before it to point to.
+        if length > 63 || at + length - HEADER >= NAME {
+            return None;
+        }
+        if !name.is_empty() {
+            name.push('.');
+        }
+        for byte in message.get(at..at + length)? {
+            match byte.to_ascii_lowercase() {
+                byte @ (b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_') => name.push(char::from(byte)),
+                byte => drop(write!(name, "\\{byte:03}")),
+            }
+        }
+        at += length;
+    }
+    let kind = word(message, at)?;
+    word(message, at + 2)?;
+    Some(Question { name, kind, end: at + 4 })
+}
+
+/// Whether `reply` answers `query`, whose number was `id`, and with which [`code`]. A server that failed may leave the
+/// question out.
+pub fn reply_code(reply: &[u8], id: u16, query: &[u8], asked: &Question) -> Option<u8> {
+    let (flags, code) = (*reply.get(2)?, *reply.get(3)? & 0x0f);
+    if reply.len() < HEADER || word(reply, 0)? != id || flags & 0xf8 != 0x80 {
+        return None;
+    }
+    if word(reply, 4)? == 0 {
+        return (code != 0 && code != 3).then_some(code);
+    }
+    let same = reply.get(HEADER..asked.end)?.eq_ignore_ascii_case(query.get(HEADER..asked.end)?);
+    (same && word(reply, 4)? == 1).then_some(code)
+}
+
+/// The addresses in the answer section of a reply to a question that ends at `end`, each with the seconds that it may
+/// be kept.
+pub fn addresses(reply: &[u8], end: usize) -> Vec<(IpAddr, u32)> {
+    let mut found = Vec::new();
+    let mut at = end;
+    for _ in 0..word(reply, 6).unwrap_or(0) {
+        let Some((next, address)) = record(reply, at) else { break };
+        at = next;
+        found.extend(address);
+        if found.len() >= ADDRESSES {
+            break;
+        }
+    }
+    found
+}
+
+/// Where the record at `at` ends, and its address if it has one.
+fn record(message: &[u8], mut at: usize) -> Option<(usize, Option<(IpAddr, u32)>)> {
+    loop {
+        let length = *message.get(at)?;
+        at += 1;
+        match length {
+            0 => break,
+            // A pointer, which ends the name.
+            0xc0.. => {
+                at += 1;
+                break;
+            }
+            1..=63 => at += usize::from(length),
+            _ => return None,
+        }
+    }
+    let kind = word(message, at)?;
+    let class = word(message, at + 2)?;
+    let seconds = u32::from(word(message, at + 4)?) << 16 | u32::from(word(message, at + 6)?);
+    let length = usize::from(word(message, at + 8)?);
+    let data = message.get(at + 10..at + 10 + length)?;
+    let address = match (kind, class) {
+        (kind::A, 1) => <[u8; 4]>::try_from(data).ok().map(|data| IpAddr::from(Ipv4Addr::from(data))),
+        (kind::AAAA, 1) => <[u8; 16]>::try_from(data).ok().map(|data| IpAddr::from(Ipv6Addr::from(data))),
+        _ => None,
+    };
+    Some((at + 10 + length, address.map(|address| (address, seconds))))
+}
+
+/// A reply to `query` that says only `code`, with the question where it was understood.
+pub fn reply_with(query: &[u8], question: Option<&Question>, code: u8) -> Vec<u8> {
+    let mut reply = vec![0; HEADER];
+    for (to, from) in reply.iter_mut().zip(query.iter().take(3)) {
+        *to = *from;
+    }
+    if let [_, _, flags, second, _, questions, ..] = reply.as_mut_slice() {
+        // A response with the opcode and "recursion desired" of the query; "recursion available".
+        *flags = *flags & 0x79 | 0x80;
+        *second = 0x80 | code & 0x0f;
+        *questions = u8::from(question.is_some());
+    }
+    reply.extend(question.and_then(|question| query.get(HEADER..question.end)).unwrap_or_default());
+    reply
+}
+
+/// The number of a message.
+pub fn id(message: &[u8]) -> u16 {
+    word(message, 0).unwrap_or(0)
+}
+
+/// Gives a message another number.
+pub fn set_id(message: &mut [u8], id: u16) {
+    for (to, from) in message.iter_mut().zip(id.to_be_bytes()) {
+        *to = from;
+    }
+}
+
+/// What people call a type.
+pub fn kind_name(kind: u16) -> String {
+    hickory_proto::rr::RecordType::from(kind).to_string()
+}
+
+/// The address that a name below `in-addr.arpa` or `ip6.arpa` stands for (RFC 1035, section 3.5; RFC 3596, section
+/// 2.5).
+pub fn reversed(name: &str) -> Option<IpAddr> {
+    if let Some(labels) = name.strip_suffix(".in-addr.arpa") {
+        let mut bytes = [0; 4];
+        let mut labels = labels.rsplit('.');
+        for byte in &mut bytes {
+            *byte = labels.next()?.parse().ok()?;
+        }
+        return labels.next().is_none().then(|| Ipv4Addr::from(bytes).into());
+    }
+    let mut address: u128 = 0;
+    let mut labels = name.strip_suffix(".ip6.arpa")?.rsplit('.');
+    for _ in 0..32 {
+        let label = labels.next().filter(|label| label.len() == 1)?;
+        address = address << 4 | u128::from_str_radix(label, 16).ok()?;
+    }
+    labels.next().is_none().then(|| Ipv6Addr::from(address).into())
+}
+
+/// The unsigned number in two bytes at `at`.
+fn word(message: &[u8], at: usize) -> Option<u16> {
+    match message.get(at..at + 2)? {
+        [high, low] => Some(u16::from_be_bytes([*high, *low])),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hickory_proto::op::{Message, Query};
+    use hickory_proto::rr::{Name, RData, Record, RecordType};
+
+    use super::*;
+
+    fn asked(name: &str, kind: RecordType) -> Vec<u8> {
+        let mut message = Message::query();
+        message.metadata.id = 7;
+        message.add_query(Query::query(Name::from_ascii(name).unwrap(), kind));
+        message.to_vec().unwrap()
+    }
+
+    #[test]
+    fn questions_are_read() {
+        let message = asked("Web.Example.ORG.", RecordType::AAAA);
+        let question = query(&message).unwrap();
+        assert_eq!((question.name.as_str(), question.kind), ("web.example.org", kind::AAAA));
+        assert_eq!(question.end, message.len());
+        assert_eq!(query(&asked(".", RecordType::NS)).unwrap().name, "");
+        // A dot within a label is no border between labels.
+        let mut odd = asked("a-b.org.", RecordType::A);
+        odd[14] = b'.';
+        assert_eq!(query(&odd).unwrap().name, "a\\046b.org");
+    }
+
+    #[test]
+    fn what_is_no_question_is_refused_or_ignored() {
+        let good = asked("a.b.", RecordType::A);
+        for end in 0..good.len() {
+            let expected = if end < HEADER { Fault::Ignore } else { Fault::Say(code::FORMAT) };
+            assert_eq!(query(&good[..end]).unwrap_err(), expected);
+        }
+        let with = |at: usize, byte: u8| {
+            let mut message = good.clone();
+            message[at] = byte;
+            query(&message).unwrap_err()
+        };
+        assert_eq!(with(2, 0x80), Fault::Ignore);
+        assert_eq!(with(2, 0x10), Fault::Say(code::NOT_IMPLEMENTED));
+        assert_eq!(with(5, 2), Fault::Say(code::FORMAT));
+        assert_eq!(with(12, 0xc0), Fault::Say(code::FORMAT));
+        let mut long = good[..HEADER].to_vec();
+        for _ in 0..5 {
+            long.push(63);
+            long.extend([b'a'; 63]);
+        }
+        long.extend([0, 0, 1, 0, 1]);
+        assert_eq!(query(&long).unwrap_err(), Fault::Say(code::FORMAT));
+    }
+
+    #[test]
+    fn replies_are_matched_and_their_addresses_found() {
+        let sent = asked("www.example.org.", RecordType::A);
+        let question = query(&sent).unwrap();
+        let mut reply = Message::from_vec(&sent).unwrap().into_response();
+        let name = |text: &str| Name::from_ascii(text).unwrap();
+        let canonical = hickory_proto::rr::rdata::CNAME(name("real.example.net."));
+        reply.add_answer(Record::from_rdata(name("WWW.example.org."), 60, RData::CNAME(canonical)));
+        for (address, ttl) in [("192.0.2.1", 60), ("192.0.2.2", 90)] {
+            let data = RData::A(address.parse().unwrap());
+            reply.add_answer(Record::from_rdata(name("real.example.net."), ttl, data));
+        }
+        let bytes = reply.to_vec().unwrap();
+        assert_eq!(reply_code(&bytes, 7, &sent, &question), Some(0));
+        assert_eq!(reply_code(&bytes, 8, &sent, &question), None);
+        assert_eq!(reply_code(&sent, 7, &sent, &question), None);
+        let other = asked("www.example.com.", RecordType::A);
+        assert_eq!(reply_code(&bytes, 7, &other, &query(&other).unwrap()), None);
+        let found = addresses(&bytes, question.end);
+        assert_eq!(found, [("192.0.2.1".parse().unwrap(), 60), ("192.0.2.2".parse().unwrap(), 90)]);
+        for end in 0..bytes.len() {
+            assert!(addresses(&bytes[..end], question.end).len() < 2);
+        }
+    }
+
+    #[test]
+    fn an_error_carries_number_and_question() {
+        let sent = asked("a.b.", RecordType::A);
+        let question = query(&sent).unwrap();
+        let reply = Message::from_vec(&reply_with(&sent, Some(&question), code::FAILURE)).unwrap();
+        assert_eq!((reply.metadata.id, reply.queries.len()), (7, 1));
+        assert_eq!(u16::from(reply.metadata.response_code), u16::from(code::FAILURE));
+        assert!(Message::from_vec(&reply_with(&sent, None, code::FORMAT)).unwrap().queries.is_empty());
+    }
+
+    #[test]
+    fn names_of_addresses() {
+        assert_eq!(reversed("1.2.0.192.in-addr.arpa"), Some("192.0.2.1".parse().unwrap()));
+        let name = format!("1.{}8.b.d.0.1.0.0.2.ip6.arpa", "0.".repeat(23));
+        assert_eq!(reversed(&name), Some("2001:db8::1".parse().unwrap()));
+        for bad in
+            ["", "2.0.192.in-addr.arpa", "0.1.2.0.192.in-addr.arpa", "x.2.0.192.in-addr.arpa", "1.ip6.arpa"]
+        {
+            assert_eq!(reversed(bad), None, "{bad}");
+        }
+    }
+}

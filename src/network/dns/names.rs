@@ -1,0 +1,261 @@
+//! Which names and addresses the containers of a network have, as one that asks sees them. docker's rules:
+//!
+//! - Names are those of containers on networks that the asker is on too, the first network that knows the name wins;
+//!   the default network has none.
+//! - A container is known by its name, its host name, its short ID and its aliases on that network, and to those who
+//!   have a link to it by the link's alias; each of them also with `.NETWORK` behind.
+//! - Case does not matter. Several containers may share a name.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::message::{kind, reversed};
+use super::{Asker, Membership};
+
+/// The digits of a short ID.
+const SHORT: usize = 12;
+
+/// What a name stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// These addresses.
+    Addresses(Vec<IpAddr>),
+    /// This name, of the container that has the address asked for.
+    Name(String),
+    /// Something, but it has no records of this type.
+    Nothing,
+}
+
+/// The containers of all networks.
+#[derive(Debug, Default)]
+pub struct Names {
+    askers: HashMap<u64, Arc<Asker>>,
+    networks: HashMap<String, Network>,
+    /// Counts answers, so that they begin with another address each time.
+    turn: usize,
+}
+
+/// Names and addresses of one network, for the keys of containers.
+#[derive(Debug, Default)]
+struct Network {
+    names: HashMap<String, Vec<u64>>,
+    ids: HashMap<String, u64>,
+    addresses: HashMap<IpAddr, u64>,
+}
+
+impl Names {
+    /// The container that is kept under `key`.
+    pub fn get(&self, key: u64) -> Option<&Arc<Asker>> {
+        self.askers.get(&key)
+    }
+
+    /// Puts a container, in place of what was kept under `key`.
+    pub fn put(&mut self, key: u64, asker: Arc<Asker>) {
+        self.remove(key);
+        for membership in named(&asker) {
+            let network = self.networks.entry(membership.network.id.clone()).or_default();
+            for name in names_of(&asker, membership) {
+                network.names.entry(name).or_default().push(key);
+            }
+            network.ids.insert(asker.id.clone(), key);
+            network.addresses.extend(addresses_of(membership).map(|address| (address, key)));
+        }
+        self.askers.insert(key, asker);
+    }
+
+    /// Takes a container away.
+    pub fn remove(&mut self, key: u64) {
+        let Some(asker) = self.askers.remove(&key) else { return };
+        for membership in named(&asker) {
+            let Some(network) = self.networks.get_mut(&membership.network.id) else { continue };
+            for name in names_of(&asker, membership) {
+                if let Some(keys) = network.names.get_mut(&name) {
+                    keys.retain(|other| *other != key);
+                    if keys.is_empty() {
+                        network.names.remove(&name);
+                    }
+                }
+            }
+            // What belongs to another by now stays.
+            network.ids.retain(|_, other| *other != key);
+            network.addresses.retain(|_, other| *other != key);
+            if network.ids.is_empty() {
+                self.networks.remove(&membership.network.id);
+            }
+        }
+    }
+
+    /// What `name`, in lower case, stands for to the container of `key`; `None` where it is not a name of these networks.
+    pub fn find(&mut self, key: u64, name: &str, kind: u16) -> Option<Found> {
+        let asker = Arc::clone(self.askers.get(&key)?);
+        if kind == kind::PTR
+            && let Some(address) = reversed(name)
+        {
+            return self.name_of(&asker, address);
+        }
+        // `a.b.c` may be a name, or `a.b` on the network `c`, or `a` on the network `b.c`.
+        let dots = name.rmatch_indices('.').map(|(at, _)| at);
+        let (membership, keys) = std::iter::once(name.len()).chain(dots).find_map(|at| {
+            let (name, network) = (name.get(..at)?, name.get(at + 1..));
+            let mut on = named(&asker)
+                .filter(|on| network.is_none_or(|network| on.network.name.eq_ignore_ascii_case(network)));
+            on.find_map(|on| Some((on, self.holders(on, name)?)))
+        })?;
+        let mut addresses: Vec<IpAddr> =
+            keys.iter().filter_map(|key| self.address(*key, membership, kind)).collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        if addresses.is_empty() {
+            return Some(Found::Nothing);
+        }
+        self.turn = self.turn.wrapping_add(1);
+        let first = self.turn % addresses.len();
+        addresses.rotate_left(first);
+        Some(Found::Addresses(addresses))
+    }
+
+    /// Who has `name` on the network of `on`, for the container that is on it there.
+    fn holders(&self, on: &Membership, name: &str) -> Option<Vec<u64>> {
+        let network = self.networks.get(&on.network.id)?;
+        let linked = on.endpoint.links.iter().filter(|(alias, _)| alias.eq_ignore_ascii_case(name));
+        let linked: Vec<u64> = linked.filter_map(|(_, id)| network.ids.get(id).copied()).collect();
+        if linked.is_empty() { network.names.get(name).cloned() } else { Some(linked) }
+    }
+
+    /// The address of a container on the network of `on`, of the family that is asked for.
+    fn address(&self, key: u64, on: &Membership, kind: u16) -> Option<IpAddr> {
+        let asker = self.askers.get(&key)?;
+        let there = asker.memberships.iter().find(|there| there.network.id == on.network.id)?;
+        match kind {
+            kind::A => there.endpoint.v4.map(|net| net.addr().into()),
+            kind::AAAA => there.endpoint.v6.map(|net| net.addr().into()),
+            _ => None,
+        }
+    }
+
+    fn name_of(&self, asker: &Asker, address: IpAddr) -> Option<Found> {
+        named(asker).find_map(|on| {
+            let key = self.networks.get(&on.network.id)?.addresses.get(&address)?;
+            Some(Found::Name(format!("{}.{}", self.askers.get(key)?.name, on.network.name)))
+        })
+    }
+}
+
+/// The networks of a container on which there are names.
+fn named(asker: &Asker) -> impl Iterator<Item = &Membership> {
+    asker.memberships.iter().filter(|on| !on.network.is_default())
+}
+
+/// The names of a container on one network, in lower case and each once.
+fn names_of(asker: &Asker, on: &Membership) -> Vec<String> {
+    let own = [Some(asker.name.as_str()), asker.hostname.as_deref(), asker.id.get(..SHORT)];
+    let aliases = on.endpoint.aliases.iter().map(String::as_str);
+    let all = own.into_iter().flatten().chain(aliases).filter(|name| !name.is_empty());
+    let mut all: Vec<String> = all.map(str::to_ascii_lowercase).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+fn addresses_of(on: &Membership) -> impl Iterator<Item = IpAddr> {
+    let v4 = on.endpoint.v4.map(|net| net.addr().into());
+    v4.into_iter().chain(on.endpoint.v6.map(|net| net.addr().into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{asker, member};
+    use super::*;
+
+    fn names(askers: &[(u64, Asker)]) -> Names {
+        let mut names = Names::default();
+        for (key, asker) in askers {
+            names.put(*key, Arc::new(asker.clone()));
+        }
+        names
+    }
+
+    fn found(names: &mut Names, key: u64, name: &str, kind: u16) -> String {
+        match names.find(key, name, kind) {
+            None => "unknown".into(),
+            Some(Found::Nothing) => "nothing".into(),
+            Some(Found::Name(name)) => name,
+            Some(Found::Addresses(mut all)) => {
+                all.sort_unstable();
+                all.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+            }
+        }
+    }
+
+    #[test]
+    fn all_names_of_a_container_on_shared_networks() {
+        let mut web = asker("Web", vec![member("net", "192.0.2.2/24", Some("2001:db8::2/64"))]);
+        web.hostname = Some("WWW".into());
+        web.memberships[0].endpoint.aliases = vec!["site.example".into()];
+        let short = web.id[..12].to_owned();
+        let db =
+            asker("db", vec![member("net", "192.0.2.3/24", None), member("other", "198.51.100.3/24", None)]);
+        let far = asker("far", vec![member("other", "198.51.100.4/24", None)]);
+        let names = &mut names(&[(1, web), (2, db), (3, far)]);
+        for name in ["web", "www", "site.example", &short, "web.net", "site.example.net"] {
+            assert_eq!(found(names, 2, name, kind::A), "192.0.2.2", "{name}");
+            assert_eq!(found(names, 1, name, kind::AAAA), "2001:db8::2", "{name}");
+            assert_eq!(found(names, 3, name, kind::A), "unknown", "{name}");
+        }
+        assert_eq!(found(names, 1, "db", kind::AAAA), "nothing");
+        assert_eq!(found(names, 1, "db", 16), "nothing");
+        for name in ["far", "db.other", "web.other", "", ".net", "net", "web."] {
+            assert_eq!(found(names, 1, name, kind::A), "unknown", "{name}");
+        }
+        assert_eq!(found(names, 2, "db.other", kind::A), "198.51.100.3");
+        assert_eq!(found(names, 3, "db", kind::A), "198.51.100.3");
+        assert_eq!(found(names, 1, "3.2.0.192.in-addr.arpa", kind::PTR), "db.net");
+        assert_eq!(found(names, 1, "3.100.51.198.in-addr.arpa", kind::PTR), "unknown");
+        assert_eq!(
+            found(names, 2, &format!("2.{}8.b.d.0.1.0.0.2.ip6.arpa", "0.".repeat(23)), kind::PTR),
+            "Web.net"
+        );
+    }
+
+    #[test]
+    fn a_shared_alias_goes_round_and_loses_those_who_leave() {
+        let replica = |name: &str, address: &str| {
+            let mut replica = asker(name, vec![member("net", address, None)]);
+            replica.memberships[0].endpoint.aliases = vec!["service".into(), "service".into()];
+            replica
+        };
+        let names = &mut names(&[(1, replica("a", "192.0.2.2/24")), (2, replica("b", "192.0.2.3/24"))]);
+        let firsts: Vec<IpAddr> = (0..4)
+            .map(|_| match names.find(1, "service", kind::A) {
+                Some(Found::Addresses(all)) if all.len() == 2 => all[0],
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert!(firsts[0] != firsts[1] && firsts[0] == firsts[2] && firsts[1] == firsts[3]);
+        names.put(2, Arc::new(asker("renamed", vec![member("net", "192.0.2.3/24", None)])));
+        assert_eq!(found(names, 1, "service", kind::A), "192.0.2.2");
+        assert_eq!(found(names, 1, "b", kind::A), "unknown");
+        assert_eq!(found(names, 1, "renamed", kind::A), "192.0.2.3");
+        names.remove(2);
+        assert_eq!(found(names, 1, "renamed", kind::A), "unknown");
+        assert_eq!(found(names, 1, "3.2.0.192.in-addr.arpa", kind::PTR), "unknown");
+        names.remove(1);
+        assert!(names.networks.is_empty());
+    }
+
+    #[test]
+    fn links_are_known_to_their_owner_alone_and_the_default_network_has_no_names() {
+        let db = asker("db", vec![member("net", "192.0.2.2/24", None)]);
+        let mut web = asker("web", vec![member("net", "192.0.2.3/24", None)]);
+        web.memberships[0].endpoint.links =
+            vec![("Store".into(), db.id.clone()), ("gone".into(), "f".repeat(64))];
+        let plain = asker("plain", vec![member("bridge", "192.0.2.130/25", None)]);
+        let names = &mut names(&[(1, db), (2, web), (3, plain)]);
+        assert_eq!(found(names, 2, "store", kind::A), "192.0.2.2");
+        assert_eq!(found(names, 2, "store.net", kind::A), "192.0.2.2");
+        assert_eq!(found(names, 1, "store", kind::A), "unknown");
+        assert_eq!(found(names, 2, "gone", kind::A), "unknown");
+        assert_eq!(found(names, 3, "plain", kind::A), "unknown");
+    }
+}

@@ -1,0 +1,81 @@
+//! Addresses that stand for allowed names, because the network's own DNS said so.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+/// Addresses that one network remembers.
+const MOST: usize = 8192;
+/// How long an address is remembered beyond its time to live: programs keep addresses longer than they may.
+const GRACE: Duration = Duration::from_secs(300);
+/// The longest time to live that is believed.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
+/// For each address the rules, by their place, that allow it, and until when.
+#[derive(Debug, Default)]
+pub struct Learned(HashMap<IpAddr, Vec<(usize, Instant)>>);
+
+impl Learned {
+    /// Remembers that `address` may be reached by the rule at `rule` for `seconds` from `now`, and a while longer.
+    pub fn learn(&mut self, address: IpAddr, rule: usize, seconds: u32, now: Instant) {
+        let until = now + Duration::from_secs(seconds.into()).min(LONGEST) + GRACE;
+        if self.0.len() >= MOST && !self.0.contains_key(&address) {
+            self.make_room(now);
+        }
+        let rules = self.0.entry(address).or_default();
+        match rules.iter_mut().find(|(known, _)| *known == rule) {
+            Some((_, known)) => *known = until.max(*known),
+            None => rules.push((rule, until)),
+        }
+    }
+
+    /// The rules that allow `address` at `now`.
+    pub fn rules(&self, address: IpAddr, now: Instant) -> impl Iterator<Item = usize> {
+        let rules = self.0.get(&address).into_iter().flatten();
+        rules.filter(move |(_, until)| *until > now).map(|(rule, _)| *rule)
+    }
+
+    /// Forgets what has expired; where all is still valid, the half that expires first, so that this is rarely done.
+    fn make_room(&mut self, now: Instant) {
+        let last = |rules: &Vec<(usize, Instant)>| rules.iter().map(|(_, until)| *until).max().unwrap_or(now);
+        self.0.retain(|_, rules| last(rules) > now);
+        if self.0.len() >= MOST {
+            let mut ends: Vec<Instant> = self.0.values().map(last).collect();
+            ends.sort_unstable();
+            let middle = ends.get(MOST / 2).copied().unwrap_or(now);
+            let mut room = MOST / 2;
+            self.0.retain(|_, rules| {
+                let goes = room > 0 && last(rules) <= middle;
+                room -= usize::from(goes);
+                !goes
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_expire_and_their_number_is_bounded() {
+        let (mut learned, now) = (Learned::default(), Instant::now());
+        let address = |number: u32| IpAddr::from(number.to_be_bytes());
+        let knows = |learned: &Learned, number, now| learned.rules(address(number), now).collect::<Vec<_>>();
+        learned.learn(address(1), 3, 60, now);
+        learned.learn(address(1), 4, u32::MAX, now);
+        learned.learn(address(1), 3, 30, now);
+        let after = |seconds| now + Duration::from_secs(seconds);
+        assert_eq!(knows(&learned, 1, after(359)), [3, 4]);
+        assert_eq!(knows(&learned, 1, after(361)), [4]);
+        assert!(knows(&learned, 1, after(24 * 3600 + 301)).is_empty());
+        assert!(knows(&learned, 2, now).is_empty());
+        for number in 10..30_000 {
+            learned.learn(address(number), 0, 60, now);
+            assert!(learned.0.len() <= MOST);
+            assert_eq!(knows(&learned, number, now), [0]);
+        }
+        // The one that lasts longest is still known.
+        assert_eq!(knows(&learned, 1, now), [3, 4]);
+    }
+}

@@ -1,0 +1,175 @@
+//! `--egress-log FILE`: what a container asked for and what it reached, a line of JSON each.
+//!
+//! ```text
+//! {"time":"2026-01-01T00:00:00.000000Z","container":"web","kind":"dns","name":"example.org","type":"A","result":"answered"}
+//! {"time":"2026-01-01T00:00:00.001000Z","container":"web","kind":"tcp","name":"example.org","address":"192.0.2.1:443","result":"reached"}
+//! {"time":"2026-01-01T00:00:01.000000Z","container":"web","kind":"udp","address":"192.0.2.9:53","result":"denied"}
+//! {"time":"2026-01-01T00:00:02.000000Z","container":"web","kind":"tcp","address":"192.0.2.9:80","result":"failed","error":"Connection refused (os error 111)"}
+//! {"time":"2026-01-01T00:00:03.000000Z","result":"lost","lines":12}
+//! ```
+//!
+//! A thread of its own writes them, so that a slow disk, or a pipe that nobody reads, keeps no packet waiting; what does
+//! not fit into its queue is counted and reported as lost.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+use std::{io, thread};
+
+use serde::Serialize;
+
+/// Lines that wait to be written.
+const QUEUE: usize = 4096;
+/// The writer's stack in bytes.
+const STACK: usize = 64 << 10;
+/// How long the end of a log waits for its last lines.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// One thing that a container did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Line {
+    /// The name of the container.
+    pub container: String,
+    /// `dns`, `tcp`, `udp` or `icmp`.
+    pub kind: &'static str,
+    /// The name that was asked for, or that led to the address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The type of records that was asked for.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub record: Option<String>,
+    /// The destination with its port, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// `reached`, `denied`, `failed`; for names `answered`, or in capitals the code that was said instead.
+    pub result: &'static str,
+    /// What the container was told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Stamped<'a> {
+    time: jiff::Timestamp,
+    #[serde(flatten)]
+    line: &'a Line,
+}
+
+#[derive(Serialize)]
+struct Lost {
+    time: jiff::Timestamp,
+    result: &'static str,
+    lines: u64,
+}
+
+/// A log that is open. Dropping the last reference writes what is left.
+#[derive(Debug)]
+pub struct Log {
+    queue: Option<SyncSender<(SystemTime, Line)>>,
+    lost: Arc<AtomicU64>,
+    done: Mutex<Receiver<()>>,
+}
+
+impl Log {
+    /// Writes to `file` from now on.
+    pub fn start(file: OwnedFd) -> io::Result<Arc<Self>> {
+        let (queue, lines) = sync_channel::<(SystemTime, Line)>(QUEUE);
+        let (ended, done) = sync_channel(1);
+        let lost = Arc::new(AtomicU64::new(0));
+        let missing = Arc::clone(&lost);
+        thread::Builder::new().name("egress-log".into()).stack_size(STACK).spawn(move || {
+            write(&mut File::from(file), &lines, &missing);
+            // Nobody listens any more where the end was not waited for.
+            let _ = ended.send(());
+        })?;
+        Ok(Arc::new(Self { queue: Some(queue), lost, done: Mutex::new(done) }))
+    }
+
+    /// Has `line` written with the time of now. Does not wait.
+    pub fn put(&self, line: Line) {
+        if let Some(queue) = &self.queue
+            && queue.try_send((SystemTime::now(), line)).is_err()
+        {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Ok(done) = self.done.lock() {
+            // A file that cannot be written to holds nobody up.
+            let _ = done.recv_timeout(PATIENCE);
+        }
+    }
+}
+
+fn write(file: &mut File, lines: &Receiver<(SystemTime, Line)>, lost: &AtomicU64) {
+    for (time, line) in lines {
+        let time = jiff::Timestamp::try_from(time).unwrap_or_default();
+        if push(file, &Stamped { time, line: &line }).is_err() {
+            lost.fetch_add(1, Ordering::Relaxed);
+        }
+        tell_lost(file, lost);
+    }
+    tell_lost(file, lost);
+}
+
+fn tell_lost(file: &mut File, lost: &AtomicU64) {
+    let lines = lost.swap(0, Ordering::Relaxed);
+    if lines > 0 && push(file, &Lost { time: jiff::Timestamp::now(), result: "lost", lines }).is_err() {
+        lost.fetch_add(lines, Ordering::Relaxed);
+    }
+}
+
+/// Appends a line, whole where the file allows it.
+fn push(file: &mut File, value: &impl Serialize) -> io::Result<()> {
+    let mut text = serde_json::to_vec(value)?;
+    text.push(b'\n');
+    file.write_all(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead as _, BufReader};
+
+    use super::*;
+
+    #[test]
+    fn lines_are_written_before_the_end_and_lost_ones_counted() {
+        let (reader, writer) = io::pipe().unwrap();
+        let log = Log::start(writer.into()).unwrap();
+        let line = Line { container: "web".into(), kind: "udp", result: "denied", ..Line::default() };
+        // More than the pipe and the queue hold while nobody reads.
+        let put = 20_000;
+        for _ in 0..put {
+            log.put(line.clone());
+        }
+        let reading = thread::spawn(move || {
+            let lines: Vec<String> = BufReader::new(reader).lines().map(Result::unwrap).collect();
+            lines
+        });
+        drop(log);
+        let lines = reading.join().unwrap();
+        let mut sum = 0;
+        for line in &lines {
+            let value: serde_json::Value = serde_json::from_str(line).unwrap();
+            sum += match value["result"].as_str().unwrap() {
+                "lost" => value["lines"].as_u64().unwrap(),
+                "denied" => 1,
+                other => panic!("{other}"),
+            };
+        }
+        assert_eq!(sum, put);
+        assert!(
+            lines[0].contains("\"container\":\"web\",\"kind\":\"udp\",\"result\":\"denied\""),
+            "{}",
+            lines[0]
+        );
+    }
+}

@@ -1,0 +1,403 @@
+//! What the containers of one network may reach: the [`Policy`] of a network.
+//!
+//! - The host's loopback, and whatever else means the host itself to the host's kernel, is never connected to. The
+//!   gateway's own address leads to the host's loopback for containers with `--add-host NAME:host-gateway`, and nowhere
+//!   for others.
+//! - Addresses of the network's own subnets do not leave it, and nothing leaves an internal network.
+//! - With `--egress-allow` only what a rule names is reached. A name is allowed through addresses that the network's own
+//!   DNS gave to one of its containers as the answer to this name, CNAMEs included, as long as they are valid and some
+//!   minutes longer ([`learned`]). All names are resolved, allowed or not: connections are held here, and what a
+//!   container can tell the world by asking for names is not.
+//! - A packet whose source is not a container's is refused: nobody could be made to answer for it.
+//!
+//! Everything is refused as a closed port would, at once.
+
+pub mod learned;
+pub mod log;
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Instant;
+
+use ipnet::IpNet;
+
+use self::learned::Learned;
+use self::log::{Line, Log};
+use super::policy::{Flow, Kind, Policy, Verdict};
+use crate::model::network::{self, NetworkSpec};
+
+/// Names that are remembered for the log of one container.
+const ASKED: usize = 1024;
+
+/// The policy of one network.
+#[derive(Debug)]
+pub struct Egress {
+    internal: bool,
+    subnets: Vec<IpNet>,
+    gateways: Vec<IpAddr>,
+    rules: Option<Vec<network::Egress>>,
+    members: RwLock<HashMap<IpAddr, Arc<Joined>>>,
+    learned: RwLock<Learned>,
+}
+
+/// A container on the network.
+#[derive(Clone, Debug, Default)]
+pub struct Member {
+    /// Its name.
+    pub name: String,
+    /// All addresses that it has there.
+    pub addresses: Vec<IpAddr>,
+    /// Whether the gateway's address leads to the host's loopback.
+    pub host_gateway: bool,
+    /// Where to write what it does.
+    pub log: Option<Arc<Log>>,
+}
+
+#[derive(Debug)]
+struct Joined {
+    member: Member,
+    /// For the log: the name that led to an address.
+    asked: Mutex<HashMap<IpAddr, String>>,
+}
+
+/// A container's stay on the network; it ends with this.
+#[derive(Debug)]
+pub struct Stay {
+    network: Arc<Egress>,
+    joined: Arc<Joined>,
+}
+
+impl Egress {
+    /// The policy that `spec` asks for.
+    pub fn new(spec: &NetworkSpec) -> Arc<Self> {
+        let (v4, v6) = (spec.v4.as_ref(), spec.v6.as_ref());
+        let nets = [v4.map(|subnet| IpNet::from(subnet.net)), v6.map(|subnet| IpNet::from(subnet.net))];
+        let gateways = [v4.map(|subnet| subnet.gateway.into()), v6.map(|subnet| subnet.gateway.into())];
+        Arc::new(Self {
+            internal: spec.internal,
+            subnets: nets.into_iter().flatten().collect(),
+            gateways: gateways.into_iter().flatten().collect(),
+            rules: spec.egress.clone(),
+            members: RwLock::default(),
+            learned: RwLock::default(),
+        })
+    }
+
+    /// Lets a container in. To be called before its first packet; one that has an address already loses it.
+    pub fn join(self: &Arc<Self>, member: Member) -> Stay {
+        let joined = Arc::new(Joined { member, asked: Mutex::default() });
+        let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);
+        for address in &joined.member.addresses {
+            members.insert(*address, Arc::clone(&joined));
+        }
+        drop(members);
+        Stay { network: Arc::clone(self), joined }
+    }
+
+    /// Whether there are rules at all.
+    pub fn restricts(&self) -> bool {
+        self.rules.is_some()
+    }
+
+    /// Takes note of what the DNS is about to tell the container at `asker`: that `name`, in lower case without the last
+    /// dot, has these addresses for so many seconds. What was said by a server within the container's reach is not
+    /// `trusted`, and allows nothing.
+    pub fn answered(&self, asker: IpAddr, name: &str, addresses: &[(IpAddr, u32)], trusted: bool) {
+        if let Some(joined) = self.member(asker)
+            && joined.member.log.is_some()
+        {
+            let mut asked = lock(&joined.asked);
+            if asked.len() + addresses.len() > ASKED {
+                asked.clear();
+            }
+            asked.extend(addresses.iter().map(|(address, _)| (*address, name.to_owned())));
+        }
+        let rules = self.rules.iter().flatten().enumerate();
+        let allowing = rules.filter(|(_, rule)| trusted && rule.host.allows_name(name)).map(|(at, _)| at);
+        for at in allowing {
+            let mut learned = self.learned.write().unwrap_or_else(PoisonError::into_inner);
+            let now = Instant::now();
+            for (address, seconds) in addresses {
+                learned.learn(*address, at, *seconds, now);
+            }
+        }
+    }
+
+    fn member(&self, address: IpAddr) -> Option<Arc<Joined>> {
+        self.members.read().unwrap_or_else(PoisonError::into_inner).get(&address).cloned()
+    }
+
+    fn decide(&self, flow: &Flow, member: &Member) -> Verdict {
+        let address = flow.target.ip();
+        if never(address) || !self.allows(flow) {
+            return Verdict::Refuse;
+        }
+        if self.gateways.contains(&address) {
+            let host: IpAddr = match address {
+                IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            };
+            return match member.host_gateway {
+                true => Verdict::Pass((host, flow.target.port()).into()),
+                false => Verdict::Refuse,
+            };
+        }
+        if self.subnets.iter().any(|net| net.contains(&address)) {
+            return Verdict::Refuse;
+        }
+        Verdict::Pass(flow.target)
+    }
+
+    /// Whether the rules of the network let it pass.
+    fn allows(&self, flow: &Flow) -> bool {
+        if self.internal {
+            return false;
+        }
+        let Some(rules) = &self.rules else { return true };
+        let address = flow.target.ip();
+        // Echo requests have no port: any rule for the host will do.
+        let port = |rule: &network::Egress| {
+            flow.kind == Kind::Echo || rule.port.is_none_or(|port| port == flow.target.port())
+        };
+        if rules.iter().any(|rule| rule.host.allows_address(address) && port(rule)) {
+            return true;
+        }
+        let learned = self.learned.read().unwrap_or_else(PoisonError::into_inner);
+        learned.rules(address, Instant::now()).any(|at| rules.get(at).is_some_and(port))
+    }
+}
+
+/// Addresses that a socket of the host is never connected to: to its kernel they mean itself, everybody on a link, or
+/// nothing without an interface.
+fn never(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => {
+            // 0.0.0.0/8 is "this network", and 0.0.0.0 the host itself (RFC 1122, section 3.2.1.3).
+            let this = address.octets().first() == Some(&0);
+            this || address.is_loopback() || address.is_multicast() || address.is_broadcast()
+        }
+        IpAddr::V6(address) => {
+            // The first 96 bits are zero in ::, ::1 and IPv4-compatible addresses; then there are the IPv4-mapped ones.
+            let embedded = address.to_ipv4().is_some();
+            embedded || address.is_multicast() || address.is_unicast_link_local()
+        }
+    }
+}
+
+impl Policy for Egress {
+    fn judge(&self, flow: &Flow) -> Verdict {
+        let Some(joined) = self.member(flow.source.ip()) else { return Verdict::Refuse };
+        let verdict = self.decide(flow, &joined.member);
+        if verdict == Verdict::Refuse {
+            joined.write(flow, "denied", None);
+        }
+        verdict
+    }
+
+    fn note(&self, flow: &Flow, outcome: Result<(), &io::Error>) {
+        let Some(joined) = self.member(flow.source.ip()) else { return };
+        match outcome {
+            Ok(()) => joined.write(flow, "reached", None),
+            Err(error) => joined.write(flow, "failed", Some(error.to_string())),
+        }
+    }
+}
+
+impl Joined {
+    fn write(&self, flow: &Flow, result: &'static str, error: Option<String>) {
+        let Some(log) = &self.member.log else { return };
+        let (kind, address) = match flow.kind {
+            Kind::Tcp => ("tcp", flow.target.to_string()),
+            Kind::Udp => ("udp", flow.target.to_string()),
+            Kind::Echo => ("icmp", flow.target.ip().to_string()),
+        };
+        let name = lock(&self.asked).get(&flow.target.ip()).cloned();
+        let container = self.member.name.clone();
+        log.put(Line { container, kind, name, record: None, address: Some(address), result, error });
+    }
+}
+
+impl Drop for Stay {
+    fn drop(&mut self) {
+        let mut members = self.network.members.write().unwrap_or_else(PoisonError::into_inner);
+        // An address may be another's by now.
+        members.retain(|_, joined| !Arc::ptr_eq(joined, &self.joined));
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::*;
+    use crate::model::{egress, network::Subnet};
+
+    fn spec(rules: Option<&[&str]>) -> NetworkSpec {
+        let subnet = |net: &str, gateway: &str| (net.parse().unwrap(), gateway.parse().unwrap());
+        let (net, gateway) = subnet("198.51.100.0/24", "198.51.100.1");
+        let v4 = Subnet {
+            net: match net {
+                IpNet::V4(net) => net,
+                IpNet::V6(_) => panic!(),
+            },
+            gateway,
+            range: None,
+            reserved: Default::default(),
+        };
+        let v6 = Subnet {
+            net: "2001:db8:1::/64".parse().unwrap(),
+            gateway: "2001:db8:1::1".parse().unwrap(),
+            range: None,
+            reserved: Default::default(),
+        };
+        let egress = rules.map(|rules| rules.iter().map(|rule| egress::parse(rule).unwrap()).collect());
+        NetworkSpec { v4: Some(v4), v6: Some(v6), egress, ..NetworkSpec::default() }
+    }
+
+    fn flow(kind: Kind, target: &str) -> Flow {
+        let target: std::net::SocketAddr = target.parse().unwrap();
+        let source = if target.is_ipv4() { "198.51.100.2:4000" } else { "[2001:db8:1::2]:4000" };
+        Flow { kind, source: source.parse().unwrap(), target }
+    }
+
+    fn judge(egress: &Egress, target: &str) -> String {
+        match egress.judge(&flow(Kind::Tcp, target)) {
+            Verdict::Pass(to) if to.to_string() == target => "pass".into(),
+            Verdict::Pass(to) => to.to_string(),
+            Verdict::Refuse => "refuse".into(),
+        }
+    }
+
+    fn member(host_gateway: bool) -> Member {
+        let addresses = vec!["198.51.100.2".parse().unwrap(), "2001:db8:1::2".parse().unwrap()];
+        Member { name: "web".into(), addresses, host_gateway, log: None }
+    }
+
+    #[test]
+    fn the_host_is_out_of_reach_except_through_the_gateway_for_those_who_may() {
+        let egress = Egress::new(&spec(None));
+        assert_eq!(judge(&egress, "192.0.2.1:80"), "refuse", "nobody has joined");
+        let stay = egress.join(member(false));
+        for target in
+            ["192.0.2.1:80", "[2001:db8::1]:80", "10.0.0.1:1", "169.254.1.1:80", "255.255.255.254:1"]
+        {
+            assert_eq!(judge(&egress, target), "pass", "{target}");
+        }
+        for target in [
+            "127.0.0.1:80",
+            "127.255.255.255:80",
+            "0.0.0.0:80",
+            "0.1.2.3:80",
+            "224.0.0.1:80",
+            "239.1.1.1:80",
+            "255.255.255.255:80",
+            "[::]:80",
+            "[::1]:80",
+            "[::ffff:127.0.0.1]:80",
+            "[::ffff:192.0.2.1]:80",
+            "[::127.0.0.1]:80",
+            "[ff02::1]:80",
+            "[fe80::1]:80",
+            "198.51.100.1:80",
+            "198.51.100.77:80",
+            "198.51.100.255:80",
+            "[2001:db8:1::1]:80",
+            "[2001:db8:1::9]:80",
+        ] {
+            assert_eq!(judge(&egress, target), "refuse", "{target}");
+        }
+        drop(stay);
+        assert_eq!(judge(&egress, "192.0.2.1:80"), "refuse", "it has left");
+        let _stay = egress.join(member(true));
+        assert_eq!(judge(&egress, "198.51.100.1:80"), "127.0.0.1:80");
+        assert_eq!(judge(&egress, "[2001:db8:1::1]:443"), "[::1]:443");
+        assert_eq!(judge(&egress, "127.0.0.1:80"), "refuse");
+    }
+
+    #[test]
+    fn an_internal_network_has_no_way_out() {
+        let egress = Egress::new(&NetworkSpec { internal: true, ..spec(None) });
+        let _stay = egress.join(member(true));
+        for target in ["192.0.2.1:80", "198.51.100.1:80", "[2001:db8::1]:80"] {
+            assert_eq!(judge(&egress, target), "refuse", "{target}");
+        }
+    }
+
+    #[test]
+    fn rules_hold_for_addresses_ports_and_names_that_were_answered() {
+        let rules = [
+            "203.0.113.0/28",
+            "[2001:db8:2::/48]:443",
+            "example.org:443",
+            "*.example.org",
+            "127.0.0.1",
+            "198.51.100.0/24",
+        ];
+        let egress = Egress::new(&spec(Some(&rules)));
+        let _stay = egress.join(member(true));
+        for target in ["203.0.113.15:1", "[2001:db8:2::9]:443", "198.51.100.1:80"] {
+            assert_ne!(judge(&egress, target), "refuse", "{target}");
+        }
+        let denied =
+            ["203.0.113.16:1", "[2001:db8:2::9]:80", "127.0.0.1:80", "198.51.100.3:80", "192.0.2.1:443"];
+        for target in denied {
+            assert_eq!(judge(&egress, target), "refuse", "{target}");
+        }
+        let asker = "198.51.100.2".parse().unwrap();
+        let answer = |last: u8| [(IpAddr::from([192, 0, 2, last]), 60)];
+        egress.answered(asker, "example.org", &answer(1), true);
+        egress.answered(asker, "example.org", &answer(2), false);
+        egress.answered(asker, "a.example.org", &answer(3), true);
+        egress.answered(asker, "example.com", &answer(4), true);
+        egress.answered(asker, "example.org", &[("127.0.0.1".parse().unwrap(), 60)], true);
+        for (target, expected) in [
+            ("192.0.2.1:443", "pass"),
+            ("192.0.2.1:80", "refuse"),
+            ("192.0.2.2:443", "refuse"),
+            ("192.0.2.3:80", "pass"),
+            ("192.0.2.4:443", "refuse"),
+            ("127.0.0.1:443", "refuse"),
+        ] {
+            assert_eq!(judge(&egress, target), expected, "{target}");
+        }
+        assert_ne!(egress.judge(&flow(Kind::Echo, "192.0.2.1:0")), Verdict::Refuse);
+    }
+
+    #[test]
+    fn the_log_tells_what_was_asked_for_and_reached() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let egress = Egress::new(&spec(Some(&["example.org"])));
+        let stay = egress.join(Member { log: Some(Log::start(writer.into()).unwrap()), ..member(false) });
+        egress.answered(
+            "198.51.100.2".parse().unwrap(),
+            "example.org",
+            &[("192.0.2.1".parse().unwrap(), 60)],
+            true,
+        );
+        for target in ["192.0.2.1:443", "192.0.2.9:53"] {
+            egress.judge(&flow(Kind::Udp, target));
+        }
+        egress.note(&flow(Kind::Tcp, "192.0.2.1:443"), Ok(()));
+        egress.note(&flow(Kind::Tcp, "192.0.2.1:80"), Err(&io::Error::from_raw_os_error(111)));
+        egress.judge(&flow(Kind::Echo, "192.0.2.9:0"));
+        drop(stay);
+        let mut text = String::new();
+        reader.read_to_string(&mut text).unwrap();
+        let lines: Vec<&str> = text.lines().map(|line| line.split_once("\"container\"").unwrap().1).collect();
+        assert_eq!(
+            lines,
+            [
+                r#":"web","kind":"udp","address":"192.0.2.9:53","result":"denied"}"#,
+                r#":"web","kind":"tcp","name":"example.org","address":"192.0.2.1:443","result":"reached"}"#,
+                r#":"web","kind":"tcp","name":"example.org","address":"192.0.2.1:80","result":"failed","error":"Connection refused (os error 111)"}"#,
+                r#":"web","kind":"icmp","address":"192.0.2.9","result":"denied"}"#,
+            ]
+        );
+    }
+}

@@ -1,0 +1,340 @@
+//! What containers have sent out and may be answered: host sockets by the container's address and port, and for each of
+//! them the peers. Bounded in all directions; the oldest go first.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::epoll;
+
+use super::Limits;
+
+/// How long both sides must have been talking to be waited for longer than for one answer, as Linux' own tracking does
+/// (`nf_conntrack_udp_timeout_stream`).
+const STREAM: Duration = Duration::from_secs(2);
+
+/// When tables are full so much of them goes: one part of so many, which makes the search cheap.
+const PART: usize = 8;
+
+/// All flows of one protocol through a gateway.
+pub(super) struct Flows {
+    epoll: OwnedFd,
+    limits: Limits,
+    containers: HashMap<IpAddr, Container>,
+    sources: HashMap<RawFd, SocketAddr>,
+}
+
+#[derive(Default)]
+struct Container {
+    sockets: HashMap<u16, Socket>,
+    /// The sum over all sockets.
+    peers: usize,
+}
+
+/// What a container's port is in the host's network.
+pub(super) struct Socket {
+    pub(super) fd: OwnedFd,
+    /// By the address that the container named.
+    peers: HashMap<SocketAddr, Peer>,
+    /// Names of peers that have another address in the host's network.
+    aliases: HashMap<SocketAddr, SocketAddr>,
+    /// Whether packets must not be fragmented, once that was set.
+    pub(super) whole: Option<bool>,
+    /// Whether several datagrams may be sent as one.
+    pub(super) trains: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Peer {
+    host: SocketAddr,
+    since: Instant,
+    used: Instant,
+    replied: bool,
+}
+
+impl Peer {
+    fn until(&self, limits: &Limits) -> Instant {
+        let talks = self.replied && self.used.duration_since(self.since) > STREAM;
+        self.used + if talks { limits.replied } else { limits.unreplied }
+    }
+}
+
+impl Socket {
+    /// Who is `from` to the container; `None` where nothing was sent there.
+    pub(super) fn answered(&mut self, from: SocketAddr, now: Instant) -> Option<SocketAddr> {
+        let named = self.named(from)?;
+        let peer = self.peers.get_mut(&named)?;
+        (peer.used, peer.replied) = (now, true);
+        Some(named)
+    }
+
+    /// The same, for something that is no answer.
+    pub(super) fn named(&self, from: SocketAddr) -> Option<SocketAddr> {
+        match self.peers.get(&from) {
+            Some(peer) if peer.host == from => Some(from),
+            _ => self.aliases.get(&from).copied(),
+        }
+    }
+
+    fn used(&self) -> Option<Instant> {
+        self.peers.values().map(|peer| peer.used).max()
+    }
+
+    fn retain(&mut self, keep: impl Fn(&Peer) -> bool) {
+        self.peers.retain(|_, peer| keep(peer));
+        let peers = &self.peers;
+        self.aliases.retain(|host, named| peers.get(named).is_some_and(|peer| peer.host == *host));
+    }
+}
+
+impl Container {
+    fn retain(&mut self, keep: impl Fn(&Peer) -> bool, sources: &mut HashMap<RawFd, SocketAddr>) {
+        self.sockets.retain(|_, socket| {
+            socket.retain(&keep);
+            let stays = !socket.peers.is_empty();
+            if !stays {
+                sources.remove(&socket.fd.as_raw_fd());
+            }
+            stays
+        });
+        self.peers = self.sockets.values().map(|socket| socket.peers.len()).sum();
+    }
+
+    /// Drops the peers that were not heard of for longest.
+    fn evict_peers(&mut self, sources: &mut HashMap<RawFd, SocketAddr>) {
+        let peers = self.sockets.values().flat_map(|socket| socket.peers.values());
+        let Some(oldest) = oldest(peers.map(|peer| peer.used).collect()) else { return };
+        self.retain(|peer| peer.used > oldest, sources);
+    }
+
+    /// Drops the sockets that were not used for longest.
+    fn evict_sockets(&mut self, sources: &mut HashMap<RawFd, SocketAddr>) {
+        let Some(oldest) = oldest(self.sockets.values().filter_map(Socket::used).collect()) else { return };
+        self.sockets.retain(|_, socket| {
+            let stays = socket.used().is_some_and(|used| used > oldest);
+            if !stays {
+                sources.remove(&socket.fd.as_raw_fd());
+            }
+            stays
+        });
+        self.peers = self.sockets.values().map(|socket| socket.peers.len()).sum();
+    }
+}
+
+/// The time up to which those are that have to go.
+fn oldest(mut used: Vec<Instant>) -> Option<Instant> {
+    let at = used.len() / PART;
+    (!used.is_empty()).then(|| *used.select_nth_unstable(at).1)
+}
+
+impl Flows {
+    pub(super) fn new(limits: Limits) -> io::Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        Ok(Self { epoll, limits, containers: HashMap::new(), sources: HashMap::new() })
+    }
+
+    /// Readable where one of the sockets is, which then says its descriptor's number.
+    pub(super) fn epoll(&self) -> &OwnedFd {
+        &self.epoll
+    }
+
+    /// Where packets from `source` to `target` go.
+    pub(super) fn find(
+        &mut self,
+        source: SocketAddr,
+        target: SocketAddr,
+        now: Instant,
+    ) -> Option<(&mut Socket, SocketAddr)> {
+        let socket = self.socket(source)?;
+        let peer = socket.peers.get_mut(&target)?;
+        peer.used = now;
+        let host = peer.host;
+        Some((socket, host))
+    }
+
+    /// The socket of a container's address and port.
+    pub(super) fn socket(&mut self, source: SocketAddr) -> Option<&mut Socket> {
+        self.containers.get_mut(&source.ip())?.sockets.get_mut(&source.port())
+    }
+
+    /// Whose socket that is.
+    pub(super) fn source(&self, fd: RawFd) -> Option<SocketAddr> {
+        self.sources.get(&fd).copied()
+    }
+
+    /// Lets packets from `source` to `target` go to `host`, through a socket from `make` where there is none.
+    pub(super) fn open(
+        &mut self,
+        source: SocketAddr,
+        target: SocketAddr,
+        host: SocketAddr,
+        now: Instant,
+        make: impl Fn() -> io::Result<OwnedFd>,
+    ) -> io::Result<()> {
+        self.make_room(source);
+        let container = self.containers.entry(source.ip()).or_default();
+        if !container.sockets.contains_key(&source.port()) {
+            let fd = match make() {
+                // Descriptors are short, so the fewer is what this container keeps of them.
+                Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
+                    container.evict_sockets(&mut self.sources);
+                    make()
+                }
+                other => other,
+            };
+            let fd = match fd {
+                Ok(fd) => fd,
+                Err(error) => {
+                    if container.sockets.is_empty() {
+                        self.containers.remove(&source.ip());
+                    }
+                    return Err(error);
+                }
+            };
+            let number = fd.as_raw_fd();
+            let data = epoll::EventData::new_u64(u64::from(number.cast_unsigned()));
+            epoll::add(&self.epoll, fd.as_fd(), data, epoll::EventFlags::IN)?;
+            self.sources.insert(number, source);
+            let (peers, aliases) = (HashMap::new(), HashMap::new());
+            container.sockets.insert(source.port(), Socket { fd, peers, aliases, whole: None, trains: true });
+        }
+        if let Some(socket) = container.sockets.get_mut(&source.port()) {
+            let peer = Peer { host, since: now, used: now, replied: false };
+            if socket.peers.insert(target, peer).is_none() {
+                container.peers += 1;
+            }
+            if host != target {
+                socket.aliases.insert(host, target);
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops old flows where the tables are full: of the container itself, or of the one that has most.
+    fn make_room(&mut self, source: SocketAddr) {
+        let limits = self.limits;
+        let Self { containers, sources, .. } = self;
+        if let Some(container) = containers.get_mut(&source.ip()) {
+            if container.peers >= limits.flows_per_container {
+                container.evict_peers(sources);
+            }
+            let new = !container.sockets.contains_key(&source.port());
+            if new && container.sockets.len() >= limits.sockets_per_container {
+                container.evict_sockets(sources);
+            }
+        }
+        if containers.values().map(|container| container.peers).sum::<usize>() >= limits.flows
+            && let Some(most) = containers.values_mut().max_by_key(|container| container.peers)
+        {
+            most.evict_peers(sources);
+        }
+        if sources.len() >= limits.sockets
+            && let Some(most) = containers.values_mut().max_by_key(|container| container.sockets.len())
+        {
+            most.evict_sockets(sources);
+        }
+        if containers.len() > limits.sockets {
+            containers.retain(|_, container| !container.sockets.is_empty());
+        }
+    }
+
+    /// Drops what has been silent for too long; when the next will have been.
+    pub(super) fn expire(&mut self, now: Instant) -> Option<Instant> {
+        let (limits, sources) = (self.limits, &mut self.sources);
+        self.containers.retain(|_, container| {
+            container.retain(|peer| peer.until(&limits) > now, sources);
+            !container.sockets.is_empty()
+        });
+        let sockets = self.containers.values().flat_map(|container| container.sockets.values());
+        let until = sockets.flat_map(|socket| socket.peers.values()).map(|peer| peer.until(&limits)).min()?;
+        // Not for each one by itself.
+        Some(until.max(now + self.limits.unreplied / 8))
+    }
+
+    /// Drops all of a container.
+    pub(super) fn forget(&mut self, container: IpAddr) {
+        if let Some(mut gone) = self.containers.remove(&container) {
+            gone.retain(|_| false, &mut self.sources);
+        }
+    }
+
+    /// Sockets and peers.
+    #[cfg(test)]
+    pub(super) fn count(&self) -> (usize, usize) {
+        let peers = self.containers.values().map(|container| container.peers).sum();
+        (self.sources.len(), peers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits() -> Limits {
+        Limits {
+            sockets: 64,
+            sockets_per_container: 32,
+            flows: 512,
+            flows_per_container: 256,
+            ..Limits::default()
+        }
+    }
+
+    fn make() -> io::Result<OwnedFd> {
+        Ok(std::net::UdpSocket::bind("127.0.0.1:0")?.into())
+    }
+
+    fn address(ip: u8, port: u16) -> SocketAddr {
+        ([192, 0, 2, ip], port).into()
+    }
+
+    #[test]
+    fn a_spray_is_bounded_and_spares_others_and_what_is_in_use() {
+        let mut flows = Flows::new(limits()).unwrap();
+        let start = Instant::now();
+        let remote = address(200, 53);
+        flows.open(address(1, 1), remote, remote, start, make).unwrap();
+        for n in 0..40_000_u32 {
+            let now = start + Duration::from_micros(n.into());
+            let target = SocketAddr::from(([198, 51, 100, (n >> 8) as u8], n as u16 | 1));
+            flows.open(address(2, (n % 1000) as u16), target, target, now, make).unwrap();
+            flows.open(address(3, 7), target, target, now, make).unwrap();
+            if n % 16 == 0 {
+                flows.open(address(3, 8), remote, remote, now, make).unwrap();
+            }
+        }
+        let (sockets, peers) = flows.count();
+        assert!(sockets <= 64 && peers <= 512, "{sockets} {peers}");
+        let sum: usize = flows.containers.values().map(|all| all.sockets.len()).sum();
+        assert_eq!(flows.sources.len(), sum);
+        assert!(flows.find(address(1, 1), remote, start).is_some());
+        assert!(flows.find(address(3, 8), remote, start).is_some());
+        flows.forget(address(2, 0).ip());
+        assert!(flows.containers.len() == 2 && flows.count().0 == 3);
+    }
+
+    #[test]
+    fn flows_end_in_time_and_last_while_both_sides_talk() {
+        let mut flows = Flows::new(limits()).unwrap();
+        let start = Instant::now();
+        let (a, b, remote) = (address(1, 1), address(1, 2), address(200, 53));
+        let host = SocketAddr::from(([127, 0, 0, 1], 53));
+        for source in [a, b] {
+            flows.open(source, remote, host, start, make).unwrap();
+        }
+        let later = start + Duration::from_secs(3);
+        let socket = flows.socket(a).unwrap();
+        assert_eq!(socket.answered(remote, later), None, "nobody was asked by that address");
+        assert_eq!(socket.answered(host, later), Some(remote));
+        let next = flows.expire(later).unwrap();
+        assert!(next >= start + limits().unreplied && flows.count() == (2, 2));
+        flows.expire(start + limits().unreplied);
+        assert_eq!(flows.count(), (1, 1));
+        let next = flows.expire(later + limits().replied - Duration::from_secs(1)).unwrap();
+        assert!(next >= later + limits().replied);
+        assert_eq!(flows.expire(next), None);
+        assert_eq!(flows.count(), (0, 0));
+    }
+}

@@ -1,0 +1,188 @@
+//! Published UDP ports: what clients send to a port of the host reaches the container with the client's own address.
+//!
+//! That needs no sockets towards the container: packets from the client's address are written to the gateway's device,
+//! and the container's answers leave the gateway by that same device.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Settings;
+use super::udp::{each_train, enlarge};
+use super::writer::Writer;
+use crate::sys::datagram::{self, Inbox, Reports};
+
+/// How many ports are tried for a client whose own is taken.
+const TRIES: u16 = 64;
+
+/// Ports that stand for clients which cannot appear as themselves begin here (RFC 6335 §6).
+const DYNAMIC: u16 = 49_152;
+
+/// All published UDP ports of a gateway.
+pub(super) struct Publications {
+    settings: Arc<Settings>,
+    ports: HashMap<RawFd, Port>,
+    /// The container's address and port and the client's, as the container sees it, to the port and the client.
+    seen: HashMap<(SocketAddr, SocketAddr), (RawFd, Client)>,
+}
+
+/// A client and the address of the host that it talks to.
+type Client = (SocketAddr, IpAddr);
+
+struct Port {
+    id: u64,
+    socket: OwnedFd,
+    container: SocketAddr,
+    clients: HashMap<Client, Session>,
+    /// Where the search for a free port goes on.
+    next: u16,
+}
+
+struct Session {
+    /// The client as the container sees it.
+    seen: SocketAddr,
+    used: Instant,
+    replied: bool,
+}
+
+impl Publications {
+    pub(super) fn new(settings: Arc<Settings>) -> Self {
+        Self { settings, ports: HashMap::new(), seen: HashMap::new() }
+    }
+
+    /// Adds a port of the host, which is that of `container` from now on.
+    pub(super) fn add(&mut self, id: u64, socket: OwnedFd, container: SocketAddr) -> io::Result<()> {
+        let v6 = rustix::net::getsockname(&socket)?.address_family() == rustix::net::AddressFamily::INET6;
+        let reports = Reports { errors: false, trains: true, tos: true, local: true };
+        datagram::report(socket.as_fd(), v6, reports)?;
+        enlarge(&socket);
+        let port = Port { id, container, clients: HashMap::new(), next: 0, socket };
+        self.ports.insert(port.socket.as_raw_fd(), port);
+        Ok(())
+    }
+
+    /// Takes a port back.
+    pub(super) fn remove(&mut self, id: u64) {
+        self.drop_ports(|port| port.id == id);
+    }
+
+    /// Takes all ports of a container back.
+    pub(super) fn forget(&mut self, container: IpAddr) {
+        self.drop_ports(|port| port.container.ip() == container);
+    }
+
+    fn drop_ports(&mut self, gone: impl Fn(&Port) -> bool) {
+        self.ports.retain(|_, port| !gone(port));
+        let ports = &self.ports;
+        self.seen.retain(|_, (fd, _)| ports.contains_key(fd));
+    }
+
+    pub(super) fn is_one(&self, fd: RawFd) -> bool {
+        self.ports.contains_key(&fd)
+    }
+
+    /// Where a packet of a container goes that answers a client: the socket, the client and the address that it knows.
+    pub(super) fn answer(
+        &mut self,
+        container: SocketAddr,
+        seen: SocketAddr,
+        now: Instant,
+    ) -> Option<(BorrowedFd<'_>, SocketAddr, IpAddr)> {
+        if self.seen.is_empty() {
+            return None;
+        }
+        let (fd, client) = *self.seen.get(&(container, seen))?;
+        let port = self.ports.get_mut(&fd)?;
+        let session = port.clients.get_mut(&client)?;
+        (session.used, session.replied) = (now, true);
+        Some((port.socket.as_fd(), client.0, client.1))
+    }
+
+    /// Passes on what clients have sent.
+    pub(super) fn ready(&mut self, fd: RawFd, inbox: &mut Inbox, writer: &Writer, now: Instant) {
+        let Some(port) = self.ports.get(&fd) else { return };
+        let container = port.container;
+        // An error is of an answer that was sent before; there is nobody to tell.
+        if inbox.receive(port.socket.as_fd()).is_err() {
+            return;
+        }
+        each_train(inbox, |first, parts| {
+            let Some(local) = first.local else { return };
+            if let Some(seen) = self.session(fd, (first.from, local), now) {
+                writer.datagrams(seen, container, first.tos, parts, first.segment);
+            }
+        });
+    }
+
+    /// How the container sees a client.
+    fn session(&mut self, fd: RawFd, client: Client, now: Instant) -> Option<SocketAddr> {
+        let port = self.ports.get_mut(&fd)?;
+        if let Some(session) = port.clients.get_mut(&client) {
+            session.used = now;
+            return Some(session.seen);
+        }
+        if port.clients.len() >= self.settings.limits.clients {
+            self.evict(fd);
+        }
+        let port = self.ports.get_mut(&fd)?;
+        let container = port.container;
+        let ip = self.settings.appearance(client.0.ip(), container.ip())?;
+        let free = |at: &SocketAddr| !self.seen.contains_key(&(container, *at));
+        let mut seen =
+            Some(SocketAddr::new(ip, client.0.port())).filter(|seen| seen.port() != 0 && free(seen));
+        for _ in 0..TRIES {
+            if seen.is_some() {
+                break;
+            }
+            port.next = port.next.wrapping_add(1) % (u16::MAX - DYNAMIC);
+            seen = Some(SocketAddr::new(ip, DYNAMIC + port.next)).filter(free);
+        }
+        let seen = seen?;
+        port.clients.insert(client, Session { seen, used: now, replied: false });
+        self.seen.insert((container, seen), (fd, client));
+        Some(seen)
+    }
+
+    /// Drops the clients of a port that were silent for longest.
+    fn evict(&mut self, fd: RawFd) {
+        let Some(port) = self.ports.get_mut(&fd) else { return };
+        let mut used: Vec<Instant> = port.clients.values().map(|session| session.used).collect();
+        if used.is_empty() {
+            return;
+        }
+        let at = used.len() / 8;
+        let oldest = *used.select_nth_unstable(at).1;
+        Self::retain(port, &mut self.seen, |session| session.used > oldest);
+    }
+
+    fn retain(
+        port: &mut Port,
+        seen: &mut HashMap<(SocketAddr, SocketAddr), (RawFd, Client)>,
+        keep: impl Fn(&Session) -> bool,
+    ) {
+        let container = port.container;
+        port.clients.retain(|_, session| {
+            let stays = keep(session);
+            if !stays {
+                seen.remove(&(container, session.seen));
+            }
+            stays
+        });
+    }
+
+    /// Drops clients that have been silent for too long; when the next will have been.
+    pub(super) fn expire(&mut self, now: Instant) -> Option<Instant> {
+        let limits = self.settings.limits;
+        let until = |session: &Session| {
+            session.used + if session.replied { limits.replied } else { limits.unreplied }
+        };
+        for port in self.ports.values_mut() {
+            Self::retain(port, &mut self.seen, |session| until(session) > now);
+        }
+        let sessions = self.ports.values().flat_map(|port| port.clients.values());
+        Some(sessions.map(until).min()?.max(now + limits.unreplied / 8))
+    }
+}

@@ -1,0 +1,262 @@
+//! The gate's thread: waits for packets, sockets and orders, and hands each to whom it concerns.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::{ControlFlow, Range};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender};
+use std::time::{Duration, Instant};
+
+use rustix::event::{Timespec, epoll};
+
+use super::device::{Device, Offload};
+use super::echo::Echo;
+use super::udp::{Item, Udp};
+use super::writer::Writer;
+use super::{Part, Settings};
+use crate::network::packet::reassemble::Reassembler;
+use crate::network::packet::{self, Packet, icmp, protocol};
+use crate::network::policy::Policy;
+
+/// Packets that are read together.
+const BATCH: usize = 64;
+
+/// Room for them, in bytes, and for one more of the longest.
+const ARENA: usize = 256 << 10;
+
+/// How soon at the latest time-outs are looked after once something has happened.
+const TICK: Duration = Duration::from_millis(500);
+
+/// What the thread is told.
+pub(super) enum Order {
+    /// Lets go of all of a container.
+    Forget(IpAddr),
+    /// Publishes a port.
+    Publish { id: u64, socket: OwnedFd, container: SocketAddr, answer: Sender<io::Result<()>> },
+    /// Takes it back.
+    Unpublish(u64),
+    /// Ends.
+    Stop,
+}
+
+/// What wakes the thread.
+#[derive(Clone, Copy)]
+enum Source {
+    Device,
+    Orders,
+    Tcp,
+    Udp,
+    Echo,
+}
+
+/// All of them; orders come first, so that they are in force for what is sent after they were given.
+const SOURCES: [Source; 5] = [Source::Orders, Source::Device, Source::Tcp, Source::Udp, Source::Echo];
+
+pub(super) struct Loop {
+    epoll: OwnedFd,
+    device: Arc<dyn Device>,
+    settings: Arc<Settings>,
+    writer: Arc<Writer>,
+    orders: Receiver<Order>,
+    wake: Arc<OwnedFd>,
+    reassembler: Reassembler,
+    /// Where packets are read to.
+    arena: Vec<u8>,
+    tcp: Box<dyn Part>,
+    udp: Udp,
+    echo: Echo,
+}
+
+/// A packet that can be looked at: one in the arena, or one that was put together.
+enum Whole {
+    Read(Range<usize>, Offload),
+    Made(Vec<u8>),
+}
+
+impl Loop {
+    pub(super) fn new(
+        device: Arc<dyn Device>,
+        settings: Settings,
+        policy: Arc<dyn Policy>,
+        tcp: Box<dyn Part>,
+        orders: Receiver<Order>,
+        wake: Arc<OwnedFd>,
+    ) -> io::Result<Self> {
+        let settings = Arc::new(settings);
+        let writer = Arc::new(Writer::new(device.clone(), settings.mtu));
+        let udp = Udp::new(writer.clone(), policy.clone(), settings.clone())?;
+        let echo = Echo::new(writer.clone(), policy, settings.clone())?;
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let add = |source: Source, fd| {
+            epoll::add(&epoll, fd, epoll::EventData::new_u64(source as u64), epoll::EventFlags::IN)
+        };
+        add(Source::Device, device.fd())?;
+        add(Source::Orders, wake.as_fd())?;
+        add(Source::Udp, udp.fd())?;
+        add(Source::Echo, echo.fd())?;
+        if let Some(fd) = tcp.fd() {
+            add(Source::Tcp, fd)?;
+        }
+        let (reassembler, arena) = (Reassembler::default(), vec![0; ARENA + packet::MAX]);
+        Ok(Self { epoll, device, settings, writer, orders, wake, reassembler, arena, tcp, udp, echo })
+    }
+
+    /// Runs until it is told to stop.
+    pub(super) fn run(mut self) {
+        let mut next: Option<Instant> = None;
+        let tick = TICK.min(self.settings.limits.unreplied / 4);
+        loop {
+            let wait = next.map(|next| next.saturating_duration_since(Instant::now()));
+            let wait = wait.and_then(|wait| Timespec::try_from(wait).ok());
+            let mut events = [MaybeUninit::uninit(); SOURCES.len()];
+            let ready = match epoll::wait(&self.epoll, &mut events, wait.as_ref()) {
+                Ok((events, _)) => events,
+                Err(rustix::io::Errno::INTR) => continue,
+                // There is no descriptor to wait for any more.
+                Err(_) => return,
+            };
+            let is_ready = |source: &&Source| ready.iter().any(|event| event.data.u64() == **source as u64);
+            for source in SOURCES.iter().filter(is_ready) {
+                if self.handle(*source, Instant::now()).is_break() {
+                    return;
+                }
+            }
+            let count = ready.len();
+            let now = Instant::now();
+            if next.is_some_and(|next| next <= now) {
+                next = self.expire(now);
+            }
+            if count > 0 {
+                next = next.into_iter().chain([now + tick]).min();
+            }
+        }
+    }
+
+    fn handle(&mut self, source: Source, now: Instant) -> ControlFlow<()> {
+        match source {
+            Source::Device => self.packets(now),
+            Source::Orders => return self.orders(),
+            Source::Tcp => self.tcp.ready(&*self.writer),
+            Source::Udp => self.udp.ready(now),
+            Source::Echo => self.echo.ready(now),
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn orders(&mut self) -> ControlFlow<()> {
+        let _ = rustix::io::read(&self.wake, &mut [0_u8; 8][..]);
+        while let Ok(order) = self.orders.try_recv() {
+            match order {
+                Order::Forget(container) => {
+                    self.udp.forget(container);
+                    self.echo.forget(container);
+                    self.tcp.forget(container);
+                    self.reassembler.forget(container);
+                }
+                Order::Publish { id, socket, container, answer } => {
+                    // Who has asked may have gone.
+                    let _ = answer.send(self.udp.publish(id, socket, container));
+                }
+                Order::Unpublish(id) => self.udp.published.remove(id),
+                Order::Stop => return ControlFlow::Break(()),
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn expire(&mut self, now: Instant) -> Option<Instant> {
+        let all = [
+            self.udp.expire(now),
+            self.echo.expire(now),
+            self.reassembler.expire(now),
+            self.tcp.expire(now, &*self.writer),
+        ];
+        all.into_iter().flatten().min()
+    }
+
+    /// Reads what there is from the device, as far as there is room.
+    fn read(&mut self) -> Vec<(Range<usize>, Offload)> {
+        let mut read = Vec::with_capacity(BATCH);
+        let mut start = 0;
+        while let Some(room) = self.arena.get_mut(start..).filter(|room| room.len() >= packet::MAX) {
+            match self.device.receive(room) {
+                Ok((length, offload)) => {
+                    let end = start + length.min(room.len());
+                    read.push((start..end, offload));
+                    start = end.next_multiple_of(8);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(_) => {
+                    // The device is gone with its namespace; without this it would be readable for ever.
+                    if read.is_empty() {
+                        let _ = epoll::delete(&self.epoll, self.device.fd());
+                    }
+                    break;
+                }
+            }
+            if read.len() == BATCH {
+                break;
+            }
+        }
+        read
+    }
+
+    fn packets(&mut self, now: Instant) {
+        let read = self.read();
+        let mut list = Vec::with_capacity(read.len());
+        for (range, offload) in read {
+            let Some(bytes) = self.arena.get_mut(range.clone()) else { continue };
+            let Ok(packet) = Packet::parse(bytes) else { continue };
+            if !self.settings.is_inside(packet.source) {
+                continue;
+            }
+            if packet.fragment.is_some() {
+                list.extend(self.reassembler.add(&packet, now).map(Whole::Made));
+                continue;
+            }
+            // That of UDP is not needed: what is sent on gets one of its own.
+            if packet.protocol != protocol::UDP
+                && let Some((start, offset)) = offload.checksum
+            {
+                packet::complete(bytes, start.into(), offset.into());
+            }
+            list.push(Whole::Read(range, offload));
+        }
+        let Self { arena, settings, writer, tcp, udp, echo, .. } = self;
+        let mut items = Vec::with_capacity(list.len());
+        for whole in &list {
+            let (bytes, offload, made) = match whole {
+                Whole::Read(range, offload) => {
+                    (arena.get(range.clone()).unwrap_or_default(), *offload, false)
+                }
+                Whole::Made(bytes) => (&bytes[..], Offload::default(), true),
+            };
+            let Ok(packet) = Packet::parse(bytes) else { continue };
+            let pending = packet.protocol == protocol::UDP && offload.checksum.is_some();
+            if !settings.may_go(packet.target) || !(pending || packet.is_intact()) {
+                continue;
+            }
+            let may_fragment = made || !packet.dont_fragment;
+            if settings.is_inside(packet.target) {
+                // Not by way of the gateway: containers of a network reach each other, or may not.
+                writer.refuse(&packet, icmp::Error::Host, settings.gateway(packet.source));
+                continue;
+            }
+            match packet.protocol {
+                protocol::UDP => items.extend(Item::of(packet, offload.segment, !may_fragment)),
+                protocol::TCP => tcp.packet(&packet, &**writer),
+                protocol::ICMP | protocol::ICMPV6 => {
+                    if let Some(request) = packet.echo() {
+                        echo.outbound(&packet, &request, !may_fragment, now);
+                    }
+                }
+                _ => writer.refuse(&packet, icmp::Error::Protocol, None),
+            }
+        }
+        if !items.is_empty() {
+            udp.outbound(&items, now);
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! What a gate is told about its network.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::sys::rlimit::Resource;
+
+/// A network, as its gate has to know it.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Its subnets: no packet comes from elsewhere.
+    pub subnets: Vec<IpNet>,
+    /// The addresses of its gateway.
+    pub gateways: Vec<IpAddr>,
+    /// The maximum transmission unit towards its containers, in bytes.
+    pub mtu: u16,
+    /// How much is kept.
+    pub limits: Limits,
+}
+
+/// How much is kept of what containers do, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Sockets in the host's network, each for a port of a container.
+    pub sockets: usize,
+    /// Those of one address.
+    pub sockets_per_container: usize,
+    /// Pairs of a container's port and a peer.
+    pub flows: usize,
+    /// Those of one address.
+    pub flows_per_container: usize,
+    /// Clients of a published UDP port.
+    pub clients: usize,
+    /// How long an answer is waited for.
+    pub unreplied: Duration,
+    /// How long those that have been talking may be silent.
+    pub replied: Duration,
+}
+
+impl Default for Limits {
+    /// Within the descriptors that this process may have, of which other parts and other networks want theirs. The times
+    /// are those of Linux' own connection tracking, somewhat longer than RFC 4787 §4.3 asks at least.
+    fn default() -> Self {
+        let descriptors =
+            Resource::by_name("nofile").and_then(|limit| limit.get().ok()).map_or(1024, |both| both.0);
+        let sockets = usize::try_from(descriptors / 8).unwrap_or(usize::MAX).clamp(64, 8192);
+        Self {
+            sockets,
+            sockets_per_container: sockets / 4,
+            flows: 65_536,
+            flows_per_container: 16_384,
+            clients: 8192,
+            unreplied: Duration::from_secs(30),
+            replied: Duration::from_secs(180),
+        }
+    }
+}
+
+impl Settings {
+    /// The gateway's address of the family of `of`.
+    pub(super) fn gateway(&self, of: IpAddr) -> Option<IpAddr> {
+        self.gateways.iter().copied().find(|gateway| gateway.is_ipv4() == of.is_ipv4())
+    }
+
+    /// Whether `address` is one of the network, the gateway's aside.
+    pub(super) fn is_inside(&self, address: IpAddr) -> bool {
+        self.subnets.iter().any(|net| net.contains(&address)) && !self.gateways.contains(&address)
+    }
+
+    /// Whether packets to `address` may be sent on: not to everybody, and not to what means the sender itself.
+    pub(super) fn may_go(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(address) => {
+                // 0.0.0.0/8 is "this network" and 240.0.0.0/4, with the broadcast address, is nobody (RFC 6890).
+                let [first, ..] = address.octets();
+                first != 0 && first < 224 && !address.is_loopback()
+            }
+            IpAddr::V6(address) => {
+                !address.is_unspecified()
+                    && !address.is_multicast()
+                    && !address.is_loopback()
+                    && !address.is_unicast_link_local()
+                    && address.to_ipv4_mapped().is_none()
+            }
+        }
+    }
+
+    /// The address by which a container knows a client of a published port: its own, unless answers to that would not
+    /// come here; then the gateway's.
+    pub(super) fn appearance(&self, client: IpAddr, container: IpAddr) -> Option<IpAddr> {
+        let client = client.to_canonical();
+        let local = match client {
+            IpAddr::V4(address) => {
+                address.is_loopback() || address.is_unspecified() || address.is_link_local()
+            }
+            IpAddr::V6(address) => {
+                address.is_loopback() || address.is_unspecified() || address.is_unicast_link_local()
+            }
+        };
+        let inside = self.subnets.iter().any(|net| net.contains(&client));
+        let itself = client.is_ipv4() == container.is_ipv4() && !local && !inside;
+        if itself { Some(client) } else { self.gateway(container) }
+    }
+}

@@ -1,0 +1,414 @@
+//! UDP between containers and the host's network: a host socket for each address and port of a container, whichever
+//! peers it talks to (endpoint-independent mapping, RFC 4787 §4.1), which only those that were talked to may answer.
+
+use std::io::{self, IoSlice};
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
+use std::sync::Arc;
+use std::time::Instant;
+
+use rustix::event::epoll;
+use rustix::net::sockopt::{self, Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+
+use super::flows::Flows;
+use super::publish::Publications;
+use super::writer::Writer;
+use super::{PacketOut as _, Settings, trouble};
+use crate::network::packet::{Packet, icmp, udp};
+use crate::network::policy::{Flow, Kind, Policy, Verdict};
+use crate::sys::datagram::{self, Inbox, MAX_SEGMENTS, Message, Received, Reports};
+
+/// What a socket may hold of what has not been read or sent yet, in bytes; the kernel has an upper limit of its own.
+const BUFFER: usize = 1 << 20;
+
+/// Datagrams that are received together, and how often before others get their turn.
+const BATCH: usize = 32;
+const ROUNDS: usize = 4;
+
+/// The most bytes that are sent as one train.
+const TRAIN: usize = udp::MAX_PAYLOAD_V4 - 40;
+
+/// A datagram of a container.
+#[derive(Clone, Copy)]
+pub(super) struct Item<'a> {
+    packet: Packet<'a>,
+    datagram: udp::Datagram<'a>,
+    /// It is several, of so many bytes each, the last maybe shorter. 0 for one.
+    segment: u16,
+    /// Whether it may not be fragmented on its way.
+    whole: bool,
+}
+
+impl<'a> Item<'a> {
+    /// The datagram in `packet`, or the several ones of `segment` bytes each.
+    pub(super) fn of(packet: Packet<'a>, segment: u16, whole: bool) -> Option<Self> {
+        let datagram = match segment {
+            0 => packet.udp()?,
+            _ => udp::Datagram::parse_train(packet.payload)?,
+        };
+        Some(Self { packet, datagram, segment, whole })
+    }
+
+    fn source(&self) -> SocketAddr {
+        SocketAddr::new(self.packet.source, self.datagram.source)
+    }
+
+    fn target(&self) -> SocketAddr {
+        SocketAddr::new(self.packet.target, self.datagram.target)
+    }
+
+    /// Whether both may be sent by one call.
+    fn goes_with(&self, other: &Item<'_>) -> bool {
+        self.datagram.source == other.datagram.source
+            && self.datagram.target == other.datagram.target
+            && self.packet.source == other.packet.source
+            && self.packet.target == other.packet.target
+            && self.whole == other.whole
+    }
+
+    fn hops(&self) -> Option<u8> {
+        super::meant(self.packet.hops)
+    }
+}
+
+/// The UDP of a gateway.
+pub(super) struct Udp {
+    flows: Flows,
+    pub(super) published: Publications,
+    inbox: Inbox,
+    writer: Arc<Writer>,
+    policy: Arc<dyn Policy>,
+    settings: Arc<Settings>,
+}
+
+impl Udp {
+    pub(super) fn new(
+        writer: Arc<Writer>,
+        policy: Arc<dyn Policy>,
+        settings: Arc<Settings>,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            flows: Flows::new(settings.limits)?,
+            published: Publications::new(settings.clone()),
+            inbox: Inbox::new(BATCH, 1 << 16),
+            writer,
+            policy,
+            settings,
+        })
+    }
+
+    /// Readable where [`Self::ready`] has something to do.
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.flows.epoll().as_fd()
+    }
+
+    /// Publishes a port: what comes to `socket` goes to `container`.
+    pub(super) fn publish(&mut self, id: u64, socket: OwnedFd, container: SocketAddr) -> io::Result<()> {
+        let number = socket.as_raw_fd();
+        let data = epoll::EventData::new_u64(u64::from(number.cast_unsigned()));
+        epoll::add(self.flows.epoll(), &socket, data, epoll::EventFlags::IN)?;
+        self.published.add(id, socket, container)
+    }
+
+    /// Sends on what containers have sent.
+    pub(super) fn outbound(&mut self, items: &[Item<'_>], now: Instant) {
+        for run in items.chunk_by(Item::goes_with) {
+            let Some(first) = run.first() else { continue };
+            let (source, target) = (first.source(), first.target());
+            if let Some((socket, client, local)) = self.published.answer(source, target, now) {
+                // A client that cannot be reached is as one that does not listen.
+                let _ = send(socket, run, client, Some(local), &mut true);
+                continue;
+            }
+            if target.port() == 0 {
+                continue;
+            }
+            if self.flows.find(source, target, now).is_none()
+                && let Err(error) = self.open(source, target, now)
+            {
+                self.refuse(run, &error);
+                continue;
+            }
+            self.send(run, now);
+        }
+    }
+
+    /// A new flow.
+    fn open(&mut self, source: SocketAddr, target: SocketAddr, now: Instant) -> io::Result<()> {
+        let flow = Flow { kind: Kind::Udp, source, target };
+        let outcome = match self.policy.judge(&flow) {
+            Verdict::Refuse => Err(io::Error::from_raw_os_error(libc::ECONNREFUSED)),
+            Verdict::Pass(host) if host.is_ipv4() != source.is_ipv4() => {
+                Err(io::Error::from_raw_os_error(libc::ENETUNREACH))
+            }
+            Verdict::Pass(host) => self.flows.open(source, target, host, now, || socket(host.is_ipv6())),
+        };
+        self.policy.note(&flow, outcome.as_ref().copied());
+        outcome
+    }
+
+    fn send(&mut self, mut run: &[Item<'_>], now: Instant) {
+        let Some((first, container)) = run.first().map(|first| (*first, first.source())) else { return };
+        let Some((socket, host)) = self.flows.find(container, first.target(), now) else { return };
+        if socket.whole != Some(first.whole) && set_whole(socket.fd.as_fd(), host, first.whole).is_ok() {
+            socket.whole = Some(first.whole);
+        }
+        // An error may be of an earlier datagram, about which the queue of errors has more.
+        let mut again = true;
+        loop {
+            let Some((socket, _)) = self.flows.find(container, first.target(), now) else { return };
+            let Err((sent, error)) = send(socket.fd.as_fd(), run, host, None, &mut socket.trains) else {
+                return;
+            };
+            run = run.get(sent..).unwrap_or_default();
+            if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::ENOBUFS | libc::EINTR)) {
+                return;
+            }
+            let mtu = self.troubles(container);
+            if std::mem::take(&mut again) {
+                continue;
+            }
+            let Some((failed, rest)) = run.split_first() else { return };
+            if error.raw_os_error() == Some(libc::EMSGSIZE) {
+                self.too_big(failed, mtu);
+            } else {
+                let flow = Flow { kind: Kind::Udp, source: container, target: failed.target() };
+                self.policy.note(&flow, Err(&error));
+                self.refuse(&[*failed], &error);
+            }
+            (run, again) = (rest, true);
+        }
+    }
+
+    /// Answers that what `run` has gets nowhere.
+    fn refuse(&self, run: &[Item<'_>], error: &io::Error) {
+        let Some(why) = icmp::Error::of(error) else { return };
+        for item in run {
+            // A port refuses for itself, a router for others.
+            let from =
+                if why == icmp::Error::Port { None } else { self.settings.gateway(item.packet.source) };
+            self.writer.refuse(&item.packet, why, from);
+        }
+    }
+
+    fn too_big(&self, item: &Item<'_>, mtu: Option<u32>) {
+        // What IPv6 guarantees is less than any path is likely to have.
+        let why = icmp::Error::TooBig(mtu.unwrap_or(1280));
+        self.writer.refuse(&item.packet, why, self.settings.gateway(item.packet.source));
+    }
+
+    /// Passes on what came back in place of answers. The maximum that the kernel itself has named.
+    fn troubles(&mut self, container: SocketAddr) -> Option<u32> {
+        let Self { flows, writer, settings, policy, .. } = self;
+        let mut mtu = None;
+        let socket = flows.socket(container)?;
+        while let Ok(Some(trouble)) = datagram::trouble(socket.fd.as_fd()) {
+            if trouble.icmp.is_none() && trouble.error.raw_os_error() == Some(libc::EMSGSIZE) {
+                mtu = Some(trouble.info);
+            }
+            let Some(named) = trouble.to.and_then(|to| socket.named(to)) else { continue };
+            let Some((why, from)) = trouble::told(&trouble, named, settings) else { continue };
+            policy.note(&Flow { kind: Kind::Udp, source: container, target: named }, Err(&trouble.error));
+            let quote = trouble::datagram(container, named, &trouble.payload);
+            let answer = quote.and_then(|quote| icmp::error_quoting(container.ip(), &quote, why, from));
+            answer.iter().for_each(|answer| writer.packet(answer));
+        }
+        mtu
+    }
+
+    /// Takes what has come from the host's network.
+    pub(super) fn ready(&mut self, now: Instant) {
+        let mut events: [std::mem::MaybeUninit<epoll::Event>; 64] = [std::mem::MaybeUninit::uninit(); 64];
+        let Ok((events, _)) = epoll::wait(self.flows.epoll(), &mut events, Some(&super::NOW)) else { return };
+        for event in events {
+            let Ok(fd) = RawFd::try_from(event.data.u64()) else { continue };
+            if self.published.is_one(fd) {
+                self.published.ready(fd, &mut self.inbox, &self.writer, now);
+            } else if let Some(container) = self.flows.source(fd) {
+                self.inbound(container, now);
+            }
+        }
+    }
+
+    fn inbound(&mut self, container: SocketAddr, now: Instant) {
+        for _ in 0..ROUNDS {
+            let Some(socket) = self.flows.socket(container) else { return };
+            match self.inbox.receive(socket.fd.as_fd()) {
+                Ok(count) => {
+                    each_train(&self.inbox, |first, parts| {
+                        if let Some(named) = socket.answered(first.from, now) {
+                            self.writer.datagrams(named, container, first.tos, parts, first.segment);
+                        }
+                    });
+                    if count < BATCH {
+                        return;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    // Readable and nothing there: there are errors only.
+                    self.troubles(container);
+                    return;
+                }
+                Err(_) => drop(self.troubles(container)),
+            }
+        }
+    }
+
+    pub(super) fn expire(&mut self, now: Instant) -> Option<Instant> {
+        let clients = self.published.expire(now);
+        self.flows.expire(now).into_iter().chain(clients).min()
+    }
+
+    pub(super) fn forget(&mut self, container: IpAddr) {
+        self.flows.forget(container);
+        self.published.forget(container);
+    }
+}
+
+/// A socket of the host.
+fn socket(v6: bool) -> io::Result<OwnedFd> {
+    let family = if v6 { AddressFamily::INET6 } else { AddressFamily::INET };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let fd = rustix::net::socket_with(family, SocketType::DGRAM, flags, None)?;
+    let reports = Reports { errors: true, trains: true, tos: true, local: false };
+    datagram::report(fd.as_fd(), v6, reports)?;
+    enlarge(&fd);
+    Ok(fd)
+}
+
+/// Room for bursts, as far as the host allows.
+pub(super) fn enlarge(fd: &OwnedFd) {
+    let _ = sockopt::set_socket_recv_buffer_size(fd, BUFFER);
+    let _ = sockopt::set_socket_send_buffer_size(fd, BUFFER);
+}
+
+/// Whether packets may not be fragmented, here or on their way.
+pub(super) fn set_whole(fd: BorrowedFd<'_>, host: SocketAddr, whole: bool) -> rustix::io::Result<()> {
+    if host.is_ipv4() {
+        let how = if whole { Ipv4PathMtuDiscovery::DO } else { Ipv4PathMtuDiscovery::WANT };
+        return sockopt::set_ip_mtu_discover(fd, how);
+    }
+    let how = if whole { Ipv6PathMtuDiscovery::DO } else { Ipv6PathMtuDiscovery::WANT };
+    sockopt::set_ipv6_mtu_discover(fd, how)
+}
+
+/// Sends `items` to `to`, several as one where `trains` allows it, which is taken back where the way does not. On an
+/// error also how many got through before.
+fn send(
+    fd: BorrowedFd<'_>,
+    items: &[Item<'_>],
+    to: SocketAddr,
+    from: Option<IpAddr>,
+    trains: &mut bool,
+) -> Result<(), (usize, io::Error)> {
+    let mut sent = 0;
+    while let Some(rest) = items.get(sent..).filter(|rest| !rest.is_empty()) {
+        let parts: Vec<IoSlice<'_>> = rest.iter().map(|item| IoSlice::new(item.datagram.payload)).collect();
+        let mut messages = Vec::with_capacity(rest.len());
+        let mut ends = Vec::with_capacity(rest.len());
+        let mut at = 0;
+        while let Some(first) = rest.get(at) {
+            let count = if *trains { train(rest.get(at..).unwrap_or_default()) } else { 1 };
+            let segment = if count > 1 { first.datagram.payload.len() as u16 } else { first.segment };
+            let parts = parts.get(at..at + count).unwrap_or_default();
+            let (tos, hops) = (first.packet.tos, first.hops());
+            messages.push(Message { to, from, parts, segment, tos, hops });
+            at += count;
+            ends.push(at);
+        }
+        match datagram::send(fd, &messages) {
+            Ok(count) => match count.checked_sub(1).and_then(|last| ends.get(last)) {
+                Some(end) => sent += end,
+                None => return Ok(()),
+            },
+            // Not over this way: too long for it (EINVAL, EMSGSIZE), or without checksums by the device (EIO).
+            Err(error)
+                if messages.first().is_some_and(|message| message.segment != 0)
+                    && matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EIO | libc::EMSGSIZE)) =>
+            {
+                *trains = false;
+                match alone(fd, rest.get(..ends.first().copied().unwrap_or(1)).unwrap_or_default(), to, from)
+                {
+                    Ok(()) => sent += ends.first().copied().unwrap_or(1),
+                    Err((count, error)) => return Err((sent + count, error)),
+                }
+            }
+            Err(error) => return Err((sent, error)),
+        }
+    }
+    Ok(())
+}
+
+/// Sends datagrams one by one, those that came as one train, too.
+fn alone(
+    fd: BorrowedFd<'_>,
+    items: &[Item<'_>],
+    to: SocketAddr,
+    from: Option<IpAddr>,
+) -> Result<(), (usize, io::Error)> {
+    for (index, item) in items.iter().enumerate() {
+        let size = if item.segment == 0 { usize::MAX } else { item.segment.into() };
+        let payload = item.datagram.payload;
+        let mut rest = Some(payload);
+        while let Some(part) = rest {
+            let (part, following) = part.split_at(size.min(part.len()));
+            rest = (!following.is_empty()).then_some(following);
+            let parts = [IoSlice::new(part)];
+            let (tos, hops) = (item.packet.tos, item.hops());
+            let message = Message { to, from, parts: &parts, segment: 0, tos, hops };
+            datagram::send(fd, &[message]).map_err(|error| (index, error))?;
+        }
+    }
+    Ok(())
+}
+
+/// How many of the first `items` can be sent as one: of the same length, but for the last.
+fn train(items: &[Item<'_>]) -> usize {
+    let Some(first) = items.first() else { return 0 };
+    let size = first.datagram.payload.len();
+    let (mut total, mut count) = (0, 0);
+    for item in items.iter().take(MAX_SEGMENTS) {
+        let length = item.datagram.payload.len();
+        let alike = item.packet.tos == first.packet.tos && item.packet.hops == first.packet.hops;
+        if item.segment != 0 || length == 0 || length > size || !alike || total + length > TRAIN {
+            break;
+        }
+        (total, count) = (total + length, count + 1);
+        if length < size {
+            break;
+        }
+    }
+    count.max(1)
+}
+
+/// Calls `each` with what of `inbox` came from the same sender in a row and can be passed on as one: payloads of the
+/// same length, but for the last.
+pub(super) fn each_train(inbox: &Inbox, mut each: impl FnMut(&Received<'_>, &[IoSlice<'_>])) {
+    let mut parts: Vec<IoSlice<'_>> = Vec::with_capacity(BATCH);
+    let mut first: Option<Received<'_>> = None;
+    let mut open = false;
+    for one in inbox.iter() {
+        if let Some(first) = &first {
+            let same = (one.from, one.tos, one.local) == (first.from, first.tos, first.local);
+            if open
+                && same
+                && one.segment == 0
+                && one.bytes.len() <= first.bytes.len()
+                && !one.bytes.is_empty()
+            {
+                open = one.bytes.len() == first.bytes.len();
+                parts.push(IoSlice::new(one.bytes));
+                continue;
+            }
+            each(first, &parts);
+        }
+        parts.clear();
+        parts.push(IoSlice::new(one.bytes));
+        open = one.segment == 0;
+        first = Some(one);
+    }
+    if let Some(first) = &first {
+        each(first, &parts);
+    }
+}

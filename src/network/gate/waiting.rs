@@ -1,0 +1,241 @@
+//! Connections that are being made: the host's side connects, or is connected and waits for the container's side.
+//!
+//! One entry for each pair of addresses, kept by source, so that a container can neither take the places of the others
+//! nor be kept after it is gone. The gate's thread adds entries, the relay's workers change and take them; the locks are
+//! one for some of the sources each and held for a look-up.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::network::relay::{Limits, Permit, Quota, Ticket, lock, reset_on_close};
+
+/// How long a connected socket of the host waits for the container's side. The container's kernel answers in
+/// microseconds; a SYN that gets lost is sent again after 1, 3 and 7 seconds.
+const PARKED: Duration = Duration::from_secs(10);
+/// How long the host may take to connect. Its own time-out comes first, after 127 seconds unless it was configured
+/// (`tcp_syn_retries`, ip(7)).
+const DIALING: Duration = Duration::from_secs(300);
+/// Number of locks.
+const SHARDS: usize = 8;
+
+/// From where to where, as the container sees it.
+pub(super) type Addresses = (SocketAddr, SocketAddr);
+
+/// The entries of one gate.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    shards: [Mutex<HashMap<IpAddr, Source>>; SHARDS],
+    hasher: RandomState,
+    count: AtomicUsize,
+    limits: Limits,
+    /// All connections of the relay.
+    all: Arc<Quota>,
+}
+
+#[derive(Debug)]
+struct Source {
+    entries: HashMap<Addresses, Entry>,
+    /// Connections of this source, those that are made too.
+    open: Arc<Quota>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    state: State,
+    /// The first packet, until it is sent back.
+    syn: Box<[u8]>,
+    since: Instant,
+    permit: Permit,
+}
+
+#[derive(Debug)]
+enum State {
+    Dialing(Option<(OwnedFd, Ticket)>),
+    Parked(OwnedFd),
+}
+
+/// What is to be done about a SYN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    /// It is the first: see to it that the host's side connects.
+    No,
+    /// The host's side is connecting.
+    Dialing,
+    /// The host's side is connected: the SYN is to be sent back, for the last one got lost.
+    Parked,
+}
+
+/// What has become of the host's side.
+#[derive(Debug)]
+pub(super) enum Dialed {
+    /// It is connected; this is the SYN to be sent back.
+    Connected(Box<[u8]>),
+    /// It failed; this is the SYN to be answered.
+    Failed(Box<[u8]>, rustix::io::Errno),
+}
+
+impl Waiting {
+    pub(super) fn new(limits: Limits, all: Arc<Quota>) -> Self {
+        Self {
+            shards: Default::default(),
+            hasher: RandomState::new(),
+            count: AtomicUsize::new(0),
+            limits,
+            all,
+        }
+    }
+
+    fn shard(&self, source: IpAddr) -> &Mutex<HashMap<IpAddr, Source>> {
+        let [first, ..] = &self.shards;
+        let number = self.hasher.hash_one(source) % SHARDS as u64;
+        usize::try_from(number).ok().and_then(|number| self.shards.get(number)).unwrap_or(first)
+    }
+
+    /// Whether the connection is being made already.
+    pub(super) fn look_up(&self, addresses: Addresses, syn: &[u8]) -> Known {
+        let mut shard = lock(self.shard(addresses.0.ip()));
+        let entry = shard.get_mut(&addresses.0.ip()).and_then(|source| source.entries.get_mut(&addresses));
+        match entry {
+            None => Known::No,
+            Some(Entry { state: State::Parked(_), .. }) => Known::Parked,
+            Some(entry) => {
+                // The container may have given up and begun anew, from the same port.
+                if *entry.syn != *syn {
+                    entry.syn = syn.into();
+                }
+                Known::Dialing
+            }
+        }
+    }
+
+    /// Notes that the host's side is about to connect; whether there is room for that.
+    pub(super) fn begin(&self, addresses: Addresses, syn: &[u8], now: Instant) -> bool {
+        let mut shard = lock(self.shard(addresses.0.ip()));
+        let quota = || Source { entries: HashMap::new(), open: Quota::new(self.limits.per_container) };
+        let source = shard.entry(addresses.0.ip()).or_insert_with(quota);
+        if source.entries.len() >= self.limits.waiting_per_container
+            || self.count.load(Ordering::Relaxed) >= self.limits.waiting
+        {
+            return false;
+        }
+        let Some(permit) = Permit::of(&[&self.all, &source.open]) else { return false };
+        let entry = Entry { state: State::Dialing(None), syn: syn.into(), since: now, permit };
+        if source.entries.insert(addresses, entry).is_none() {
+            self.count.fetch_add(1, Ordering::Relaxed);
+        }
+        true
+    }
+
+    /// The host's side, `socket`, is connecting; `watch` has it watched, while nobody else can get at the entry.
+    pub(super) fn dialing(
+        &self,
+        addresses: Addresses,
+        socket: OwnedFd,
+        watch: impl FnOnce(&OwnedFd) -> std::io::Result<Ticket>,
+    ) -> std::io::Result<()> {
+        let mut shard = lock(self.shard(addresses.0.ip()));
+        let entry = shard.get_mut(&addresses.0.ip()).and_then(|source| source.entries.get_mut(&addresses));
+        if let Some(entry) = entry {
+            let ticket = watch(&socket)?;
+            entry.state = State::Dialing(Some((socket, ticket)));
+        }
+        Ok(())
+    }
+
+    /// The host's side was connected at once.
+    pub(super) fn park(&self, addresses: Addresses, socket: OwnedFd) {
+        let mut shard = lock(self.shard(addresses.0.ip()));
+        let entry = shard.get_mut(&addresses.0.ip()).and_then(|source| source.entries.get_mut(&addresses));
+        if let Some(entry) = entry {
+            entry.syn = Box::default();
+            entry.state = State::Parked(socket);
+        }
+    }
+
+    /// Something has become of the host's side that was connecting.
+    pub(super) fn dialed(&self, addresses: Addresses, now: Instant) -> Option<Dialed> {
+        let mut shard = lock(self.shard(addresses.0.ip()));
+        let entry = shard.get_mut(&addresses.0.ip())?.entries.get_mut(&addresses)?;
+        let State::Dialing(dialing) = &mut entry.state else { return None };
+        let (socket, ticket) = dialing.take()?;
+        ticket.finish(socket.as_fd());
+        let syn = std::mem::take(&mut entry.syn);
+        match rustix::net::sockopt::socket_error(&socket).and_then(|outcome| outcome) {
+            Ok(()) => {
+                entry.state = State::Parked(socket);
+                entry.since = now;
+                Some(Dialed::Connected(syn))
+            }
+            Err(error) => {
+                drop(shard);
+                self.remove(addresses);
+                Some(Dialed::Failed(syn, error))
+            }
+        }
+    }
+
+    /// Forgets an entry.
+    pub(super) fn remove(&self, addresses: Addresses) {
+        drop(self.take_entry(addresses, |_| true));
+    }
+
+    /// The host's side of a connection whose other side has come, and its place among the connections.
+    pub(super) fn take(&self, addresses: Addresses) -> Option<(OwnedFd, Permit)> {
+        let entry = self.take_entry(addresses, |entry| matches!(entry.state, State::Parked(_)))?;
+        match entry.state {
+            State::Parked(socket) => Some((socket, entry.permit)),
+            State::Dialing(_) => None,
+        }
+    }
+
+    fn take_entry(&self, addresses: Addresses, wanted: impl Fn(&Entry) -> bool) -> Option<Entry> {
+        let mut shard = lock(self.shard(addresses.0.ip()));
+        let source = shard.get_mut(&addresses.0.ip())?;
+        source.entries.get(&addresses).filter(|entry| wanted(entry))?;
+        let entry = source.entries.remove(&addresses)?;
+        self.count.fetch_sub(1, Ordering::Relaxed);
+        Some(entry)
+    }
+
+    /// Drops what is too old; whether anything is left.
+    pub(super) fn expire(&self, now: Instant) -> bool {
+        let age = |entry: &Entry| now.saturating_duration_since(entry.since);
+        self.drop_all(|_, entry| match entry.state {
+            State::Dialing(_) => age(entry) >= DIALING,
+            State::Parked(_) => age(entry) >= PARKED,
+        });
+        self.count.load(Ordering::Relaxed) > 0
+    }
+
+    /// Drops all entries of a container.
+    pub(super) fn forget(&self, container: IpAddr) {
+        self.drop_all(|source, _| source == container);
+    }
+
+    /// Drops all entries.
+    pub(super) fn clear(&self) {
+        self.drop_all(|_, _| true);
+    }
+
+    fn drop_all(&self, unwanted: impl Fn(IpAddr, &Entry) -> bool) {
+        for shard in &self.shards {
+            let mut dropped = Vec::new();
+            lock(shard).retain(|ip, source| {
+                dropped.extend(source.entries.extract_if(|_, entry| unwanted(*ip, entry)));
+                // Those that are kept for their count alone go with the last connection.
+                !source.entries.is_empty() || source.open.used() > 0
+            });
+            self.count.fetch_sub(dropped.len(), Ordering::Relaxed);
+            for (_, entry) in &dropped {
+                if let State::Parked(socket) | State::Dialing(Some((socket, _))) = &entry.state {
+                    reset_on_close(socket);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Packets of our own towards the containers, with as little work for each as the device allows.
+
+use std::io::IoSlice;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::PacketOut;
+use super::device::{Device, Features, Offload};
+use crate::network::packet::build::{Header, Ip};
+use crate::network::packet::checksum::Sum;
+use crate::network::packet::{Packet, icmp, protocol, udp};
+use crate::sys::datagram::MAX_SEGMENTS;
+
+/// Writes to the device of a gateway.
+pub(super) struct Writer {
+    device: Arc<dyn Device>,
+    features: Features,
+    /// Of the way to the containers, in bytes.
+    mtu: usize,
+    /// Tells fragmented packets apart.
+    id: AtomicU32,
+}
+
+impl Writer {
+    pub(super) fn new(device: Arc<dyn Device>, mtu: u16) -> Self {
+        let features = device.features();
+        Self { device, features, mtu: mtu.into(), id: AtomicU32::new(1) }
+    }
+
+    /// Sends datagrams with the payloads `parts`, all but the last of the same length; or, where `segment` is not 0,
+    /// the payloads that the one part has in a row, each of so many bytes, the last maybe shorter.
+    pub(super) fn datagrams(
+        &self,
+        source: SocketAddr,
+        target: SocketAddr,
+        tos: u8,
+        parts: &[IoSlice<'_>],
+        segment: u16,
+    ) {
+        let size = if segment != 0 { segment.into() } else { parts.first().map_or(0, |part| part.len()) };
+        let headers = if source.is_ipv4() { 28 } else { 48 };
+        // Routers of IPv6 do not fragment; those of IPv4 do, and so does the gateway, each datagram for itself.
+        let train = self.features.segments && size > 0 && size + headers <= self.mtu;
+        if train {
+            let in_packet = (usize::from(u16::MAX) - headers) / size;
+            let many = in_packet.clamp(1, MAX_SEGMENTS);
+            if segment == 0 {
+                parts.chunks(many).for_each(|parts| self.packet_of(source, target, tos, parts, size));
+                return;
+            }
+            for part in parts.iter().flat_map(|part| part.chunks(many * size)) {
+                self.packet_of(source, target, tos, &[IoSlice::new(part)], size);
+            }
+            return;
+        }
+        for part in parts {
+            // An empty datagram is one, too.
+            if segment == 0 || part.is_empty() {
+                self.packet_of(source, target, tos, &[IoSlice::new(part)], size);
+                continue;
+            }
+            for part in part.chunks(size) {
+                self.packet_of(source, target, tos, &[IoSlice::new(part)], size);
+            }
+        }
+    }
+
+    /// One packet, which stands for several datagrams where `parts` have more bytes than `size`.
+    fn packet_of(&self, source: SocketAddr, target: SocketAddr, tos: u8, parts: &[IoSlice<'_>], size: usize) {
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        let start = if source.is_ipv4() { 20 } else { 40 };
+        let each = start + udp::HEADER + length.min(size.max(1));
+        // Where it need not be fragmented it needs no number, and can be told to stay whole.
+        let id = (each > self.mtu).then(|| self.id.fetch_add(1, Ordering::Relaxed) as u16);
+        let (from, to) = (source.ip(), target.ip());
+        let ip = Ip { source: from, target: to, protocol: protocol::UDP, hops: 64, tos, id };
+        let Some(mut header) = udp::headers(&ip, (source.port(), target.port()), length) else { return };
+        let fragments = to.is_ipv6() && each > self.mtu;
+        let mut offload = Offload::default();
+        if self.features.checksum && !fragments {
+            offload.checksum = Some((start as u16, 6));
+        } else {
+            self.sum(&mut header, start, parts);
+        }
+        if length > size {
+            (offload.segment, offload.headers) = (size as u16, header.len() as u16);
+        }
+        if fragments {
+            let mut payload = header.get(start..).unwrap_or_default().to_vec();
+            parts.iter().for_each(|part| payload.extend_from_slice(part));
+            let id = self.id.fetch_add(1, Ordering::Relaxed);
+            for (header, part) in ip.fragments_v6(&payload, self.mtu, id) {
+                self.send(&Offload::default(), &[IoSlice::new(&header), IoSlice::new(part)]);
+            }
+            return;
+        }
+        let mut all = Vec::with_capacity(parts.len() + 1);
+        all.push(IoSlice::new(&header));
+        all.extend_from_slice(parts);
+        self.send(&offload, &all);
+    }
+
+    /// Answers that `packet` gets nowhere: `from` says so, or else the one that it is for.
+    pub(super) fn refuse(&self, packet: &Packet<'_>, why: icmp::Error, from: Option<IpAddr>) {
+        let answer = icmp::error(packet, why, from.unwrap_or(packet.target));
+        answer.iter().for_each(|answer| self.packet(answer));
+    }
+
+    /// Sends the answer to a request for an echo.
+    pub(super) fn echo_reply(&self, mut ip: Ip, ident: u16, sequence: u16, data: &[u8]) {
+        let start = if ip.source.is_ipv4() { 20 } else { 40 };
+        let long = start + 8 + data.len() > self.mtu;
+        let id = self.id.fetch_add(1, Ordering::Relaxed);
+        ip.id = long.then_some(id as u16);
+        let Some(packet) = icmp::echo(&ip, icmp::Way::Reply, ident, sequence, data) else { return };
+        if ip.source.is_ipv4() || !long {
+            return self.packet(&packet);
+        }
+        for (header, part) in ip.fragments_v6(packet.get(start..).unwrap_or_default(), self.mtu, id) {
+            self.send(&Offload::default(), &[IoSlice::new(&header), IoSlice::new(part)]);
+        }
+    }
+
+    /// Completes the checksum in `header`, in front of `parts`.
+    fn sum(&self, header: &mut Header, start: usize, parts: &[IoSlice<'_>]) {
+        let mut sum = Sum::default().with(header.get(start..).unwrap_or_default());
+        match parts {
+            [part] => sum = sum.with(part),
+            // Never so: only devices that complete checksums take several at once.
+            _ => parts.iter().for_each(|part| sum = sum.with(part)),
+        }
+        header.put(start + 6, sum.finish_udp());
+    }
+
+    fn send(&self, offload: &Offload, parts: &[IoSlice<'_>]) {
+        // As on any network: what cannot be taken now is lost.
+        let _ = self.device.send(offload, parts);
+    }
+}
+
+impl PacketOut for Writer {
+    fn packet(&self, packet: &[u8]) {
+        self.send(&Offload::default(), &[IoSlice::new(packet)]);
+    }
+}

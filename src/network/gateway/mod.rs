@@ -1,0 +1,270 @@
+//! A network's gateway: a network namespace with a bridge that its containers are on, the rules that decide what
+//! becomes of what they send, and the device by which it goes to the gate.
+//!
+//! ```text
+//!  endpoint.interface ══ port ── br0 ── first segments, UDP, ICMP ── mark 2 ── tun0 ── gate
+//!                                 └──── segments of TCP, and first ones from tun0 ── mark 1 ── transparent listener
+//! ```
+//!
+//! Packets with the second mark are routed before local addresses are looked at, so the gate also gets what is meant
+//! for the gateway itself, and never anything of the bridge reaches another port of it by being routed. A frame passes
+//! the bridge only with the addresses of the container behind its port ([`super::nft::sources`]).
+//!
+//! All of it vanishes with the namespace, when the thread that is in it has ended and the last socket made there and
+//! the device are closed.
+
+mod ports;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex};
+
+use anyhow::Context as _;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use netlink_packet_route::link::LinkAttribute;
+use nix::sys::socket::{setsockopt, sockopt};
+use rustix::fs::{Mode, OFlags};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+
+use super::gate::device::{Device, Tun};
+use super::inside::Inside;
+use super::netlink::requests::{Route, Setting, TABLE_LOCAL, TABLE_MAIN};
+use super::netlink::{Batch, Service, Socket};
+use super::nft::{self, tproxy::Interfaces};
+use super::rung::Rung;
+use crate::model::network::{Mac, NetworkSpec};
+use crate::sys;
+use ports::Ports;
+
+pub use super::nft::name_server::forward_names;
+
+/// The maximum transmission unit of a network where none was asked for, in bytes, as docker has it.
+const MTU: u32 = 1500;
+/// That of the device: a packet that was put together from fragments fits, and so does a train of UDP datagrams.
+const DEVICE_MTU: u32 = 65520;
+/// Packets that the device holds while the gate is busy.
+const DEVICE_QUEUE: u32 = 4096;
+
+const LOOPBACK: u32 = 1;
+const BRIDGE: u32 = 10;
+/// The port of the transparent listeners. Nothing else listens in a gateway, and no container gets there by itself.
+const LISTENER: nft::Port = 7070;
+/// Connections that may wait at a listener to be accepted.
+const BACKLOG: i32 = 4096;
+
+/// The routing table for packets that belong to a socket here, and for those that go to the gate.
+const TABLE_SOCKET: u8 = 100;
+const TABLE_GATE: u8 = 101;
+
+/// A network's namespace.
+#[derive(Debug)]
+pub struct Gateway {
+    inside: Arc<Inside>,
+    /// The namespace.
+    home: Arc<OwnedFd>,
+    route: Socket,
+    filter: Socket,
+    shape: Shape,
+    ports: Mutex<Ports>,
+    device: Option<Tun>,
+    listeners: Vec<OwnedFd>,
+}
+
+/// What a network is like.
+#[derive(Clone, Debug)]
+struct Shape {
+    v4: Option<(Ipv4Net, Ipv4Addr)>,
+    v6: Option<(Ipv6Net, Ipv6Addr)>,
+    mac: Mac,
+    mtu: u32,
+    internal: bool,
+    isolated: bool,
+}
+
+impl Shape {
+    fn of(spec: &NetworkSpec) -> Self {
+        let v4 = spec.v4.as_ref().map(|subnet| (subnet.net, subnet.gateway));
+        let v6 = spec.v6.as_ref().map(|subnet| (subnet.net, subnet.gateway));
+        // The same whenever the gateway is made again: containers keep it in mind. Docker's containers have hardware
+        // addresses that follow from the IPv4 address in the same way, so it is nobody else's.
+        let digits = v4.map_or_else(
+            || {
+                u32::from_str_radix(spec.id.get(..8).unwrap_or_default(), 16)
+                    .unwrap_or_default()
+                    .to_be_bytes()
+            },
+            |(_, gateway)| gateway.octets(),
+        );
+        let [a, b, c, d] = digits;
+        Self {
+            v4,
+            v6,
+            mac: Mac([0x02, 0x42, a, b, c, d]),
+            mtu: spec.mtu.unwrap_or(MTU),
+            internal: spec.internal,
+            isolated: spec.no_icc,
+        }
+    }
+
+    fn gateways(&self) -> impl Iterator<Item = IpAddr> {
+        let v4 = self.v4.map(|(_, gateway)| IpAddr::V4(gateway));
+        v4.into_iter().chain(self.v6.map(|(_, gateway)| IpAddr::V6(gateway)))
+    }
+
+    /// The gateway's addresses with the lengths of the prefixes.
+    fn addresses(&self) -> impl Iterator<Item = IpNet> {
+        let v4 = self.v4.and_then(|(net, gateway)| Ipv4Net::new(gateway, net.prefix_len()).ok());
+        let v6 = self.v6.and_then(|(net, gateway)| Ipv6Net::new(gateway, net.prefix_len()).ok());
+        v4.map(IpNet::V4).into_iter().chain(v6.map(IpNet::V6))
+    }
+
+    /// Everything of each family that the network has.
+    fn everywhere(&self) -> impl Iterator<Item = IpNet> {
+        let v4 = self.v4.map(|_| IpNet::V4(Ipv4Net::default()));
+        v4.into_iter().chain(self.v6.map(|_| IpNet::V6(Ipv6Net::default())))
+    }
+}
+
+/// What is made by the thread in the namespace.
+struct Made {
+    home: OwnedFd,
+    route: Socket,
+    filter: Socket,
+    device: Option<Tun>,
+    listeners: Vec<OwnedFd>,
+}
+
+impl Gateway {
+    /// Makes the namespace and all that is in it, the way of `rung`. The caller needs CAP_SYS_ADMIN and CAP_NET_ADMIN in
+    /// its user namespace.
+    pub fn open(spec: &NetworkSpec, rung: Rung) -> anyhow::Result<Self> {
+        let shape = Shape::of(spec);
+        let enter = || Ok(nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)?);
+        let inside = Inside::start("dhow-gateway", enter).context("cannot make a network namespace")?;
+        let for_thread = shape.clone();
+        let made = inside
+            .call(move || make(&for_thread, rung))?
+            .with_context(|| format!("cannot make the gateway of network {}", spec.name))?;
+        Ok(Self {
+            inside: Arc::new(inside),
+            home: Arc::new(made.home),
+            route: made.route,
+            filter: made.filter,
+            shape,
+            ports: Mutex::default(),
+            device: made.device,
+            listeners: made.listeners,
+        })
+    }
+
+    /// Where sockets of this network are made.
+    pub fn inside(&self) -> &Arc<Inside> {
+        &self.inside
+    }
+
+    /// Where packets for the gate come out, once; an internal network has none.
+    pub fn take_device(&mut self) -> Option<Arc<dyn Device>> {
+        self.device.take().map(|device| Arc::new(device) as Arc<dyn Device>)
+    }
+
+    /// The sockets that accept the connections which the gate has let begin, one for each family, once.
+    pub fn take_listeners(&mut self) -> Vec<OwnedFd> {
+        std::mem::take(&mut self.listeners)
+    }
+
+    /// The longest packet of the containers, in bytes.
+    pub fn mtu(&self) -> u32 {
+        self.shape.mtu
+    }
+
+    /// Has `work` done in the network namespace `netns`, by the thread of this gateway.
+    pub fn visit<R: Send + 'static>(
+        &self,
+        netns: BorrowedFd<'_>,
+        work: impl FnOnce() -> R + Send + 'static,
+    ) -> io::Result<R> {
+        let there = netns.try_clone_to_owned()?;
+        let home = Arc::clone(&self.home);
+        self.inside.call(move || {
+            sys::namespace::join(there.as_fd(), sys::process::ns::NET)?;
+            let result = work();
+            sys::namespace::join(home.as_fd(), sys::process::ns::NET)?;
+            Ok(result)
+        })?
+    }
+}
+
+fn make(shape: &Shape, rung: Rung) -> anyhow::Result<Made> {
+    settings::of_gateway(shape.v6.is_some())?;
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let home = rustix::fs::open("/proc/thread-self/ns/net", flags, Mode::empty())?;
+    let route = Socket::open(Service::Route)?;
+    let filter = Socket::open(Service::Netfilter)?;
+    let mut made = Made { home, route, filter, device: None, listeners: Vec::new() };
+    let device = if shape.internal { None } else { Some(open_device(rung, &made.route)?) };
+    links(shape, device.as_ref().map(|(_, index)| *index)).send(&made.route)?;
+    nft::sources::rules(shape.v6.is_some()).commit(&made.filter)?;
+    if let Some((device, index)) = device {
+        let on = Interfaces { bridge: BRIDGE, gate: index };
+        nft::tproxy::rules(on, LISTENER, shape.v4.is_some(), shape.v6.is_some()).commit(&made.filter)?;
+        made.device = Some(device);
+        for family in shape.everywhere() {
+            let any = SocketAddr::new(family.addr(), LISTENER);
+            made.listeners.push(listener(any).context("cannot listen in the gateway")?);
+        }
+    }
+    Ok(made)
+}
+
+fn open_device(_rung: Rung, route: &Socket) -> anyhow::Result<(Tun, u32)> {
+    let device = Tun::open("tun0").context("cannot open /dev/net/tun")?;
+    let index = rustix::net::netdevice::name_to_index(route.as_fd(), "tun0")?;
+    Ok((device, index))
+}
+
+/// The bridge with its addresses, the device, and where packets are routed.
+fn links(shape: &Shape, device: Option<u32>) -> Batch {
+    let mut batch = Batch::default();
+    batch.up(LOOPBACK, "lo");
+    batch.bridge(BRIDGE, "br0", shape.mac, shape.mtu);
+    let passes = [(Setting::Forwarding, u32::from(device.is_some())), (Setting::ReversePathFilter, 0)];
+    batch.up_with(BRIDGE, "br0", &passes, Vec::new());
+    for address in shape.addresses() {
+        batch.address(BRIDGE, address);
+    }
+    let Some(device) = device else { return batch };
+    let sizes = vec![LinkAttribute::Mtu(DEVICE_MTU), LinkAttribute::TxQueueLen(DEVICE_QUEUE)];
+    // The gate speaks for everyone, this machine included.
+    let speaks = [(Setting::Forwarding, 1), (Setting::ReversePathFilter, 0), (Setting::AcceptLocal, 1)];
+    batch.up_with(device, "tun0", &speaks, sizes);
+    for to in shape.everywhere() {
+        let v6 = matches!(to, IpNet::V6(_));
+        let route = |out, table, local| Route { to, via: None, out, table, local };
+        batch.route(&route(LOOPBACK, TABLE_SOCKET, true));
+        batch.route(&route(device, TABLE_GATE, false));
+        batch.route(&route(device, TABLE_MAIN, false));
+        batch.rule(v6, 1, Some(nft::MARK_SOCKET), TABLE_SOCKET);
+        batch.rule(v6, 2, Some(nft::MARK_GATE), TABLE_GATE);
+        batch.rule(v6, 3, None, TABLE_LOCAL);
+        batch.delete_rule(v6, 0, TABLE_LOCAL);
+    }
+    batch
+}
+
+/// A socket that accepts connections to any address.
+fn listener(at: SocketAddr) -> io::Result<OwnedFd> {
+    let family = if at.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+    setsockopt(&socket, sockopt::IpTransparent, &true)?;
+    if at.is_ipv6() {
+        rustix::net::sockopt::set_ipv6_v6only(&socket, true)?;
+    }
+    rustix::net::bind(&socket, &at)?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(socket)
+}

@@ -1,0 +1,209 @@
+//! Containers on a gateway's bridge.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, Ipv6Addr};
+use std::os::fd::BorrowedFd;
+use std::sync::{MutexGuard, PoisonError};
+
+use anyhow::Context as _;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use super::{BRIDGE, Gateway, settings};
+use crate::model::network::{Endpoint, Mac};
+use crate::network::netlink::requests::{Far, Route, TABLE_MAIN};
+use crate::network::netlink::{Batch, Refused, Service, Socket};
+use crate::network::nft;
+
+/// The index of the first port; none is ever used again.
+const FIRST: u32 = BRIDGE + 1;
+
+/// What is plugged in, by hardware address.
+#[derive(Debug, Default)]
+pub(super) struct Ports {
+    made: u32,
+    by_mac: HashMap<Mac, Port>,
+}
+
+#[derive(Debug)]
+struct Port {
+    index: u32,
+    /// For whom it may speak.
+    addresses: Vec<IpAddr>,
+}
+
+impl Port {
+    fn name(&self) -> String {
+        format!("port{}", self.index)
+    }
+}
+
+impl Gateway {
+    /// Connects the container whose network namespace is `netns`: makes its interface there, with addresses and routes,
+    /// ready for use. What was plugged in with the same hardware address before is taken out.
+    pub fn plug(&self, netns: BorrowedFd<'_>, endpoint: &Endpoint) -> anyhow::Result<()> {
+        let mut ports = self.ports();
+        self.take_out(&mut ports, endpoint.mac).context("cannot unplug what was there before")?;
+        let v6 = endpoint.v6.is_some();
+        let there = self
+            .visit(netns, move || {
+                settings::of_container(v6)?;
+                anyhow::Ok(Socket::open(Service::Route)?)
+            })
+            .context("cannot enter the container's network namespace")??;
+        let mut made = self.make_port(&mut ports, netns, endpoint);
+        if made.as_ref().is_err_and(|error| error.is(libc::EEXIST)) {
+            // What a gateway that is no more had made there is about to go away by itself, but may take its time.
+            remove(&there, &endpoint.interface)?;
+            made = self.make_port(&mut ports, netns, endpoint);
+        }
+        let port = made?;
+        let wired = nft::sources::change(true, port.index, endpoint.mac, &port.addresses)
+            .commit(&self.filter)
+            .map_err(anyhow::Error::from)
+            .and_then(|()| self.configure(&there, endpoint));
+        ports.by_mac.insert(endpoint.mac, port);
+        if wired.is_err() {
+            // The first error is the one to tell.
+            let _ = self.take_out(&mut ports, endpoint.mac);
+        }
+        wired.with_context(|| format!("cannot set up the interface {}", endpoint.interface))
+    }
+
+    /// Disconnects a container, which may have ended.
+    pub fn unplug(&self, endpoint: &Endpoint) -> anyhow::Result<()> {
+        self.take_out(&mut self.ports(), endpoint.mac)?;
+        Ok(())
+    }
+
+    fn ports(&self) -> MutexGuard<'_, Ports> {
+        self.ports.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the pair of interfaces and tells the bridge who is there.
+    fn make_port(
+        &self,
+        ports: &mut Ports,
+        netns: BorrowedFd<'_>,
+        endpoint: &Endpoint,
+    ) -> Result<Port, Refused> {
+        let port = Port { index: FIRST + ports.made, addresses: addresses(endpoint) };
+        ports.made += 1;
+        let name = port.name();
+        let mut batch = Batch::default();
+        let far = Far { netns, name: &endpoint.interface, mac: endpoint.mac };
+        batch.pair(port.index, &name, Some(BRIDGE), self.shape.mtu, &far);
+        if self.shape.isolated {
+            batch.isolate(port.index, &name);
+        }
+        for address in &port.addresses {
+            batch.neighbour(BRIDGE, *address, endpoint.mac);
+        }
+        match batch.send(&self.route) {
+            Ok(()) => Ok(port),
+            Err(error) => {
+                let mut batch = Batch::default();
+                batch.delete(port.index, &name);
+                // There may be nothing to delete.
+                let _ = batch.send(&self.route);
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives the container's end its addresses and routes.
+    fn configure(&self, there: &Socket, endpoint: &Endpoint) -> anyhow::Result<()> {
+        let name = &endpoint.interface;
+        let index = rustix::net::netdevice::name_to_index(there.as_fd(), name)?;
+        let mut batch = Batch::default();
+        batch.up(index, name);
+        let own = endpoint.v4.map(IpNet::V4).into_iter().chain(endpoint.v6.map(IpNet::V6));
+        for address in own.chain(endpoint.link_local.iter().map(|address| on_link(*address))) {
+            batch.address(index, address);
+        }
+        let has =
+            |gateway: &IpAddr| if gateway.is_ipv4() { endpoint.v4.is_some() } else { endpoint.v6.is_some() };
+        for gateway in self.shape.gateways().filter(has) {
+            // Nobody is asked for it, so nobody can pretend to be it.
+            batch.neighbour(index, gateway, self.shape.mac);
+            if endpoint.default_route && !self.shape.internal {
+                let to = match gateway {
+                    IpAddr::V4(_) => IpNet::V4(Ipv4Net::default()),
+                    IpAddr::V6(_) => IpNet::V6(Ipv6Net::default()),
+                };
+                batch.route(&Route { to, via: Some(gateway), out: index, table: TABLE_MAIN, local: false });
+            }
+        }
+        Ok(batch.send(there)?)
+    }
+
+    /// Takes out what is plugged in with this hardware address, if anything is.
+    fn take_out(&self, ports: &mut Ports, mac: Mac) -> Result<(), Refused> {
+        let Some(port) = ports.by_mac.remove(&mac) else { return Ok(()) };
+        let mut batch = Batch::default();
+        batch.delete(port.index, &port.name());
+        let deleted = batch.send(&self.route);
+        let mut batch = Batch::default();
+        for address in &port.addresses {
+            batch.delete_neighbour(BRIDGE, *address);
+        }
+        let forgotten = batch.send(&self.route);
+        let silenced = nft::sources::change(false, port.index, mac, &port.addresses).commit(&self.filter);
+        // It went away with the container's namespace.
+        let deleted = deleted.or_else(|error| if error.is(libc::ENODEV) { Ok(()) } else { Err(error) });
+        deleted.and(forgotten).and(silenced)
+    }
+}
+
+/// All addresses that the container of `endpoint` may use there.
+fn addresses(endpoint: &Endpoint) -> Vec<IpAddr> {
+    let mut all = endpoint.link_local.clone();
+    all.extend(endpoint.v4.map(|net| IpAddr::V4(net.addr())));
+    all.extend(endpoint.v6.map(|net| IpAddr::V6(net.addr())));
+    if endpoint.v6.is_some() {
+        all.push(IpAddr::V6(link_local(endpoint.mac)));
+    }
+    all
+}
+
+/// The address that the kernel gives an interface by itself (RFC 4291, appendix A).
+fn link_local(Mac([a, b, c, d, e, f]): Mac) -> Ipv6Addr {
+    let pair = |high, low| u16::from_be_bytes([high, low]);
+    Ipv6Addr::new(0xfe80, 0, 0, 0, pair(a ^ 0x02, b), pair(c, 0xff), pair(0xfe, d), pair(e, f))
+}
+
+/// A link-local address with the length of the prefix that all of them share.
+fn on_link(address: IpAddr) -> IpNet {
+    let nothing = (Ipv4Net::default(), Ipv6Net::default());
+    match address {
+        IpAddr::V4(address) => IpNet::V4(Ipv4Net::new(address, 16).unwrap_or(nothing.0)),
+        IpAddr::V6(address) => IpNet::V6(Ipv6Net::new(address, 64).unwrap_or(nothing.1)),
+    }
+}
+
+/// Removes the interface called `name`, if it still exists.
+fn remove(there: &Socket, name: &str) -> anyhow::Result<()> {
+    let index = match rustix::net::netdevice::name_to_index(there.as_fd(), name) {
+        Ok(index) => index,
+        Err(rustix::io::Errno::NODEV) => return Ok(()),
+        Err(error) => return Err(io::Error::from(error).into()),
+    };
+    let mut batch = Batch::default();
+    batch.delete(index, name);
+    match batch.send(there) {
+        Err(error) if !error.is(libc::ENODEV) => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interface_has_the_address_of_its_hardware() {
+        let mac = "02:42:0a:59:00:02".parse().unwrap();
+        assert_eq!(link_local(mac).to_string(), "fe80::42:aff:fe59:2");
+        assert_eq!(on_link("169.254.3.4".parse().unwrap()).to_string(), "169.254.3.4/16");
+    }
+}

@@ -1,0 +1,260 @@
+//! Gateways with containers that are threads in network namespaces, in a user namespace of the test's own.
+
+use std::io::{ErrorKind, IoSlice, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::*;
+use crate::model::network::{Endpoint, Subnet};
+use crate::network::gate::device::Offload;
+use crate::network::packet::Packet;
+
+/// Long enough for anything that is to come.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Long enough for what would come at once, if it came.
+const MOMENT: Duration = Duration::from_millis(300);
+
+/// Runs one of the tests below, which need capabilities, in a user namespace.
+fn in_user_namespace(test: &str) {
+    let test = format!("network::gateway::tests::{test}");
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--user", "--map-root-user"]).arg(std::env::current_exe().unwrap());
+    let output = unshare.args(["--exact", &test, "--ignored", "--nocapture"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    if said.starts_with("unshare:") {
+        // The machine lets nobody make namespaces.
+        return;
+    }
+    assert!(output.status.success(), "{}{said}", String::from_utf8_lossy(&output.stdout));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"));
+}
+
+#[test]
+fn connections_go_by_the_gate_to_the_listener() {
+    in_user_namespace("connections");
+}
+
+#[test]
+fn containers_reach_each_other_under_their_own_addresses_only() {
+    in_user_namespace("neighbours");
+}
+
+#[test]
+fn what_is_kept_apart_stays_apart() {
+    in_user_namespace("apart");
+}
+
+#[test]
+fn the_port_of_name_servers_stays_free() {
+    in_user_namespace("names");
+}
+
+struct Container {
+    inside: Inside,
+    netns: OwnedFd,
+    endpoint: Endpoint,
+}
+
+fn container(number: u8) -> Container {
+    let unshare = || Ok(nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)?);
+    let inside = Inside::start("container", unshare).unwrap();
+    let netns = inside
+        .call(|| {
+            sys::net::loopback_up().unwrap();
+            std::fs::File::open("/proc/thread-self/ns/net").unwrap().into()
+        })
+        .unwrap();
+    let endpoint = Endpoint {
+        network: String::new(),
+        interface: "eth0".to_owned(),
+        v4: Some(format!("198.51.100.{number}/24").parse().unwrap()),
+        v6: Some(format!("2001:db8:1::{number}/64").parse().unwrap()),
+        mac: Mac([2, 0x42, 198, 51, 100, number]),
+        aliases: Vec::new(),
+        links: Vec::new(),
+        link_local: Vec::new(),
+        default_route: true,
+    };
+    Container { inside, netns, endpoint }
+}
+
+fn spec() -> NetworkSpec {
+    NetworkSpec {
+        name: "test".to_owned(),
+        v4: Some(Subnet {
+            net: "198.51.100.0/24".parse().unwrap(),
+            gateway: "198.51.100.1".parse().unwrap(),
+            range: None,
+            reserved: Default::default(),
+        }),
+        v6: Some(Subnet {
+            net: "2001:db8:1::/64".parse().unwrap(),
+            gateway: "2001:db8:1::1".parse().unwrap(),
+            range: None,
+            reserved: Default::default(),
+        }),
+        ..NetworkSpec::default()
+    }
+}
+
+/// The next packet of a container, and its bytes to be sent back.
+fn next(device: &dyn Device, protocol: i32) -> (SocketAddr, SocketAddr, Vec<u8>, Offload) {
+    let mut buffer = vec![0; 70_000];
+    loop {
+        let mut ready = [PollFd::from_borrowed_fd(device.fd(), PollFlags::IN)];
+        let patience = Timespec { tv_sec: PATIENCE.as_secs() as i64, tv_nsec: 0 };
+        assert_eq!(poll(&mut ready, Some(&patience)).unwrap(), 1, "no packet came");
+        let (length, offload) = device.receive(&mut buffer).unwrap();
+        let bytes = &buffer[..length];
+        let Ok(packet) = Packet::parse(bytes) else { continue };
+        if i32::from(packet.protocol) == protocol {
+            let port = |at: usize| u16::from_be_bytes([packet.payload[at], packet.payload[at + 1]]);
+            let from = SocketAddr::new(packet.source, port(0));
+            return (from, SocketAddr::new(packet.target, port(2)), bytes.to_vec(), offload);
+        }
+    }
+}
+
+/// Whether a connection succeeds within `patience`.
+fn reaches(from: &Container, to: SocketAddr, patience: Duration) -> bool {
+    let connect = move || TcpStream::connect_timeout(&to, patience);
+    match from.inside.call(connect).unwrap() {
+        Ok(_) => true,
+        Err(error) => {
+            let unreachable =
+                [ErrorKind::TimedOut, ErrorKind::HostUnreachable, ErrorKind::NetworkUnreachable];
+            assert!(unreachable.contains(&error.kind()), "{error}");
+            false
+        }
+    }
+}
+
+#[test]
+#[ignore = "run by another test in a user namespace"]
+fn connections() {
+    let mut gateway = Gateway::open(&spec(), Rung::Tproxy).unwrap();
+    let container = container(2);
+    gateway.plug(container.netns.as_fd(), &container.endpoint).unwrap();
+    let device = gateway.take_device().unwrap();
+    let listeners = gateway.take_listeners().into_iter().map(TcpListener::from);
+    let mut listeners: Vec<_> = listeners.collect();
+    for target in ["192.0.2.55:80", "198.51.100.1:7070", "[2001:db8::5]:80", "[2001:db8:1::1]:99"] {
+        let target: SocketAddr = target.parse().unwrap();
+        let (connected, result) = std::sync::mpsc::channel();
+        container.inside.tell(move || {
+            connected.send(TcpStream::connect_timeout(&target, PATIENCE)).unwrap();
+        });
+        let (from, to, bytes, offload) = next(device.as_ref(), libc::IPPROTO_TCP);
+        assert_eq!(to, target);
+        device.send(&offload, &[IoSlice::new(&bytes)]).unwrap();
+        let mut client = result.recv().unwrap().unwrap();
+        let listener = &mut listeners[usize::from(target.is_ipv6())];
+        listener.set_nonblocking(false).unwrap();
+        let (mut accepted, peer) = listener.accept().unwrap();
+        assert_eq!((peer, accepted.local_addr().unwrap()), (from, target));
+        client.write_all(b"question").unwrap();
+        let mut heard = [0; 8];
+        accepted.read_exact(&mut heard).unwrap();
+        accepted.write_all(b"solution").unwrap();
+        client.read_exact(&mut heard).unwrap();
+        assert_eq!(&heard, b"solution");
+    }
+    // What is not TCP goes to the gate, also to the gateway itself.
+    for target in ["192.0.2.55:53", "198.51.100.1:53"] {
+        let sent = move || UdpSocket::bind("0.0.0.0:0").and_then(|socket| socket.send_to(b"text", target));
+        container.inside.call(sent).unwrap().unwrap();
+        let (_, to, ..) = next(device.as_ref(), libc::IPPROTO_UDP);
+        assert_eq!(to.to_string(), target);
+    }
+}
+
+#[test]
+#[ignore = "run by another test in a user namespace"]
+fn neighbours() {
+    let mut gateway = Gateway::open(&spec(), Rung::Tproxy).unwrap();
+    let device = gateway.take_device().unwrap();
+    let (one, two) = (container(2), container(3));
+    for container in [&one, &two] {
+        gateway.plug(container.netns.as_fd(), &container.endpoint).unwrap();
+    }
+    let listen = || TcpListener::bind("[::]:80").unwrap();
+    let _listener = two.inside.call(listen).unwrap();
+    for address in ["198.51.100.3:80", "[2001:db8:1::3]:80"] {
+        assert!(reaches(&one, address.parse().unwrap(), PATIENCE), "{address}");
+    }
+    // An address that is not its own gets the container nowhere, be it another's or nobody's.
+    let add = || {
+        let socket = Socket::open(Service::Route).unwrap();
+        let index = rustix::net::netdevice::name_to_index(socket.as_fd(), "eth0").unwrap();
+        let mut batch = Batch::default();
+        batch.address(index, "198.51.100.77/24".parse().unwrap());
+        batch.send(&socket).unwrap();
+        let send = |from: &str, to: &str| {
+            UdpSocket::bind(from).and_then(|socket| socket.send_to(b"text", to)).unwrap();
+        };
+        send("198.51.100.77:1000", "192.0.2.9:53");
+        send("198.51.100.2:1000", "192.0.2.9:53");
+    };
+    one.inside.call(add).unwrap();
+    let (from, ..) = next(device.as_ref(), libc::IPPROTO_UDP);
+    assert_eq!(from.to_string(), "198.51.100.2:1000");
+    // Out, twice, and in again under the same address.
+    gateway.unplug(&one.endpoint).unwrap();
+    gateway.unplug(&one.endpoint).unwrap();
+    assert!(!reaches(&one, "198.51.100.3:80".parse().unwrap(), MOMENT));
+    gateway.plug(one.netns.as_fd(), &one.endpoint).unwrap();
+    // As after the loss of a gateway, whose interface is still there.
+    let second = Gateway::open(&spec(), Rung::Tproxy).unwrap();
+    second.plug(one.netns.as_fd(), &one.endpoint).unwrap();
+    second.plug(one.netns.as_fd(), &one.endpoint).unwrap();
+}
+
+#[test]
+#[ignore = "run by another test in a user namespace"]
+fn apart() {
+    let address = "198.51.100.3:80".parse().unwrap();
+    for (internal, no_icc) in [(true, false), (false, true)] {
+        let mut gateway = Gateway::open(&NetworkSpec { internal, no_icc, ..spec() }, Rung::Tproxy).unwrap();
+        assert_eq!(gateway.take_device().is_none(), internal);
+        let (one, two) = (container(2), container(3));
+        for container in [&one, &two] {
+            gateway.plug(container.netns.as_fd(), &container.endpoint).unwrap();
+        }
+        let _listener = two.inside.call(|| TcpListener::bind("0.0.0.0:80").unwrap()).unwrap();
+        assert_eq!(reaches(&one, address, if internal { PATIENCE } else { MOMENT }), internal);
+        assert!(!reaches(&one, "192.0.2.1:80".parse().unwrap(), MOMENT));
+    }
+}
+
+#[test]
+#[ignore = "run by another test in a user namespace"]
+fn names() {
+    let container = container(2);
+    let serve = || {
+        let address = Ipv4Addr::new(127, 0, 0, 11);
+        let udp = UdpSocket::bind((address, 0)).unwrap();
+        let tcp = TcpListener::bind(udp.local_addr().unwrap()).unwrap();
+        forward_names(address, udp.local_addr().unwrap().port()).unwrap();
+        // The port is free for the container's own.
+        let own = (UdpSocket::bind("0.0.0.0:53").unwrap(), TcpListener::bind("0.0.0.0:53").unwrap());
+        let client = UdpSocket::bind("0.0.0.0:0").unwrap();
+        for socket in [&client, &udp] {
+            socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        }
+        client.connect((address, 53)).unwrap();
+        client.send(b"question").unwrap();
+        let mut heard = [0; 8];
+        let (_, from) = udp.recv_from(&mut heard).unwrap();
+        udp.send_to(b"solution", from).unwrap();
+        client.recv(&mut heard).unwrap();
+        assert_eq!(&heard, b"solution");
+        let mut client = TcpStream::connect((address, 53)).unwrap();
+        tcp.accept().unwrap().0.write_all(b"solution").unwrap();
+        client.read_exact(&mut heard).unwrap();
+        drop(own);
+    };
+    container.inside.call(serve).unwrap();
+}

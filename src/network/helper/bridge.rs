@@ -1,0 +1,167 @@
+//! One network at work: its gateway with everything that serves it, made when the first container comes and gone with
+//! the last.
+
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread::JoinHandle;
+
+use anyhow::{Context as _, Result};
+
+use crate::error::{Failure, Kind};
+use crate::model::network::{Endpoint, NetworkSpec};
+use crate::network::egress::{self, Egress};
+use crate::network::gate::tcp::{Original, TcpGate};
+use crate::network::gate::device::Device;
+use crate::network::gate::{Gate, Limits, Settings};
+use crate::network::gateway::Gateway;
+use crate::network::publish::Sockets;
+use crate::network::relay::Relay;
+use crate::network::rung::Rung;
+
+/// A network. Making it begins at once, in a thread of its own; who needs it waits for that.
+pub(super) struct Bridge {
+    pub(super) spec: Arc<NetworkSpec>,
+    making: Mutex<Option<JoinHandle<Result<Works>>>>,
+    works: OnceLock<Result<Works, Failure>>,
+}
+
+/// What serves a network. Dropped in this order.
+pub(super) struct Works {
+    pub(super) egress: Arc<Egress>,
+    /// The way out, which an internal network does not have.
+    pub(super) way: Option<Way>,
+    pub(super) sockets: Arc<Sockets>,
+    pub(super) gateway: Gateway,
+}
+
+/// A network's way out.
+pub(super) struct Way {
+    tcp: TcpGate,
+    pub(super) gate: Gate,
+}
+
+impl Bridge {
+    /// Begins to make it.
+    pub(super) fn begin(spec: NetworkSpec, rung: Option<Rung>, relay: &Arc<Relay>) -> Result<Self> {
+        let spec = Arc::new(spec);
+        let (network, relay) = (spec.clone(), relay.clone());
+        let making = std::thread::Builder::new()
+            .name("network".into())
+            .stack_size(STACK)
+            .spawn(move || Works::make(&network, rung, &relay))
+            .context("starting a thread")?;
+        Ok(Self { spec, making: Mutex::new(Some(making)), works: OnceLock::new() })
+    }
+
+    /// What serves it, once it is made.
+    pub(super) fn works(&self) -> Result<&Works, Failure> {
+        let works = self.works.get_or_init(|| {
+            let making = self.making.lock().ok().and_then(|mut making| making.take());
+            let made = making.map(JoinHandle::join);
+            match made {
+                Some(Ok(made)) => made
+                    .with_context(|| format!("cannot set up network {}", self.spec.name))
+                    .map_err(|error| Failure::of(&error)),
+                _ => Err(Failure::new(Kind::Other, format!("setting up network {} failed", self.spec.name))),
+            }
+        });
+        works.as_ref().map_err(Clone::clone)
+    }
+}
+
+/// Bytes of stack for making a network.
+const STACK: usize = 256 << 10;
+
+impl Works {
+    fn make(spec: &NetworkSpec, rung: Option<Rung>, relay: &Relay) -> Result<Self> {
+        let mut gateway = Gateway::open(spec, rung.unwrap_or(Rung::Tproxy))?;
+        let egress = Egress::new(spec);
+        let way = gateway.take_device().map(|device| Way::open(&mut gateway, device, spec, &egress, relay));
+        let sockets = Sockets::new(Arc::clone(gateway.inside()));
+        Ok(Self { way: way.transpose()?, egress, sockets, gateway })
+    }
+}
+
+impl Way {
+    fn open(
+        gateway: &mut Gateway,
+        device: Arc<dyn Device>,
+        spec: &NetworkSpec,
+        egress: &Arc<Egress>,
+        relay: &Relay,
+    ) -> Result<Self> {
+        let tcp = TcpGate::new(relay, egress.clone(), Arc::new(Arc::clone(&device)));
+        for listener in gateway.take_listeners() {
+            tcp.listen(listener, Original::Name)?;
+        }
+        let settings = settings(spec, gateway);
+        let gate = Gate::start(device, settings, egress.clone(), Box::new(tcp.clone()))?;
+        Ok(Self { tcp, gate })
+    }
+}
+
+fn settings(spec: &NetworkSpec, gateway: &Gateway) -> Settings {
+    let v4 = spec.v4.iter();
+    let v6 = spec.v6.iter();
+    Settings {
+        subnets: v4
+            .clone()
+            .map(|subnet| subnet.net.into())
+            .chain(v6.clone().map(|subnet| subnet.net.into()))
+            .collect(),
+        gateways: v4.map(|subnet| subnet.gateway.into()).chain(v6.map(|subnet| subnet.gateway.into())).collect(),
+        mtu: u16::try_from(gateway.mtu()).unwrap_or(u16::MAX),
+        limits: Limits::default(),
+    }
+}
+
+/// A container's place on a network; dropped when it leaves.
+pub(super) struct Seat {
+    bridge: Arc<Bridge>,
+    pub(super) endpoint: Endpoint,
+    _stay: egress::Stay,
+}
+
+impl Seat {
+    /// Connects the network namespace `container` as `endpoint` says; `member` is who it is to the network's policy.
+    pub(super) fn take(
+        bridge: Arc<Bridge>,
+        endpoint: Endpoint,
+        member: egress::Member,
+        container: BorrowedFd<'_>,
+    ) -> Result<Self> {
+        let works = bridge.works()?;
+        works
+            .gateway
+            .plug(container.as_fd(), &endpoint)
+            .with_context(|| format!("cannot connect to network {}", bridge.spec.name))?;
+        let stay = works.egress.join(member);
+        Ok(Self { bridge, endpoint, _stay: stay })
+    }
+
+    /// The network.
+    pub(super) fn bridge(&self) -> &Arc<Bridge> {
+        &self.bridge
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let Ok(works) = self.bridge.works() else { return };
+        let addresses = addresses(&self.endpoint);
+        // The container may be gone already, and its end of the cable with it.
+        let _ = works.gateway.unplug(&self.endpoint);
+        if let Some(way) = &works.way {
+            for address in addresses {
+                way.tcp.forget(address);
+                way.gate.forget(address);
+            }
+        }
+    }
+}
+
+/// A container's own addresses on a network.
+pub(super) fn addresses(endpoint: &Endpoint) -> Vec<std::net::IpAddr> {
+    let v4 = endpoint.v4.iter().map(|net| net.addr().into());
+    v4.chain(endpoint.v6.iter().map(|net| net.addr().into())).collect()
+}

@@ -1,0 +1,280 @@
+//! What one container has of the helper, and what all of them share.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Weak};
+
+use anyhow::{Context as _, Result};
+
+use super::bridge::{Bridge, Seat, addresses};
+use super::wire::{Opening, Request};
+use crate::error::{Failure, Kind};
+use crate::model::network::{Endpoint, Mac, NetworkSpec, Published};
+use crate::network::dns::{self, Dns};
+use crate::network::egress::{self, log::Log};
+use crate::network::publish::{self, Binding, Reserved};
+use crate::network::relay::Relay;
+use crate::network::rung::Rung;
+use crate::network::{gate, gateway, inside};
+
+/// What the members share.
+pub(super) struct Shared {
+    namespace: OwnedFd,
+    /// The datapath that is forced, if one is.
+    rung: Option<Rung>,
+    relay: Arc<Relay>,
+    dns: Dns,
+    bridges: HashMap<String, Weak<Bridge>>,
+}
+
+impl Shared {
+    pub(super) fn new(rung: Option<Rung>) -> Result<Self> {
+        let dns = Dns::start(dns::Config { resolv_conf: "/etc/resolv.conf".into(), port: dns::PORT })
+            .context("starting the name service")?;
+        Ok(Self {
+            namespace: super::own_namespace()?,
+            rung,
+            relay: Arc::new(Relay::start().context("starting the relay")?),
+            dns,
+            bridges: HashMap::new(),
+        })
+    }
+
+    /// The user namespace of the helper.
+    pub(super) fn namespace(&self) -> BorrowedFd<'_> {
+        self.namespace.as_fd()
+    }
+
+    /// The bridge of `network`, which is made if it is not there.
+    fn bridge(&mut self, network: &NetworkSpec) -> Result<Arc<Bridge>> {
+        if let Some(bridge) = self.bridges.get(&network.id).and_then(Weak::upgrade) {
+            return Ok(bridge);
+        }
+        self.bridges.retain(|_, bridge| bridge.strong_count() > 0);
+        let bridge = Arc::new(Bridge::begin(network.clone(), self.rung, &self.relay)?);
+        self.bridges.insert(network.id.clone(), Arc::downgrade(&bridge));
+        Ok(bridge)
+    }
+}
+
+/// A container.
+pub(super) struct Member {
+    opening: Opening,
+    log: Option<Arc<Log>>,
+    published: Vec<Published>,
+    /// Ports that are taken and lead nowhere yet.
+    reserved: Option<Reserved>,
+    /// Published ports at work. Before the seats: whoever calls is gone before who is called.
+    ports: Ports,
+    dns: Option<dns::Handle>,
+    seats: Vec<Seat>,
+    /// Its network namespace, once there is one.
+    container: Option<OwnedFd>,
+    /// Keeps the networks there that it will be on.
+    _bridges: Vec<Arc<Bridge>>,
+}
+
+/// Published ports at work.
+#[derive(Default)]
+struct Ports {
+    /// The interface that they lead to.
+    target: Option<Mac>,
+    _tcp: Option<publish::Running>,
+    _udp: Vec<gate::PublishedUdp>,
+}
+
+impl Ports {
+    fn open(mut reserved: Reserved, seat: &Seat, relay: &Relay) -> Result<Self> {
+        let works = seat.bridge().works()?;
+        let mut udp = Vec::new();
+        for Binding { published, socket } in reserved.udp() {
+            let target = target_of(&seat.endpoint, published.ip.is_ipv6()).context("it has no address")?;
+            let way = works.way.as_ref().context("the network has no way in")?;
+            udp.push(way.gate.publish(socket, SocketAddr::new(target, published.container))?);
+        }
+        let target = target(&seat.bridge().spec, &seat.endpoint);
+        let tcp = reserved.start(relay, &works.sockets, target)?;
+        Ok(Self { target: Some(seat.endpoint.mac), _tcp: Some(tcp), _udp: udp })
+    }
+}
+
+/// The address of the container for clients of this family; that of the other where it has none.
+fn target_of(endpoint: &Endpoint, v6: bool) -> Option<IpAddr> {
+    let own4 = endpoint.v4.map(|net| IpAddr::from(net.addr()));
+    let own6 = endpoint.v6.map(|net| IpAddr::from(net.addr()));
+    if v6 { own6.or(own4) } else { own4.or(own6) }
+}
+
+fn target(network: &NetworkSpec, endpoint: &Endpoint) -> publish::Target {
+    publish::Target {
+        v4: network.v4.as_ref().zip(endpoint.v4).map(|(subnet, own)| publish::Place {
+            container: own.addr(),
+            gateway: subnet.gateway,
+            subnet: subnet.net,
+        }),
+        v6: network.v6.as_ref().zip(endpoint.v6).map(|(subnet, own)| publish::Place {
+            container: own.addr(),
+            gateway: subnet.gateway,
+            subnet: subnet.net,
+        }),
+    }
+}
+
+impl Member {
+    /// Takes the ports, and begins to make the networks.
+    pub(super) fn open(shared: &mut Shared, opening: Opening, fds: Vec<OwnedFd>) -> Result<Self> {
+        let reserved = publish::reserve(&opening.ports)?;
+        let bridges = opening.networks.iter().map(|network| shared.bridge(network)).collect::<Result<_>>()?;
+        let log = fds.into_iter().next().map(Log::start).transpose().context("starting the egress log")?;
+        Ok(Self {
+            published: reserved.published(),
+            reserved: Some(reserved),
+            opening,
+            log,
+            ports: Ports::default(),
+            dns: None,
+            seats: Vec::new(),
+            container: None,
+            _bridges: bridges,
+        })
+    }
+
+    /// The ports that were taken.
+    pub(super) fn published(&self) -> &[Published] {
+        &self.published
+    }
+
+    /// Does what the supervisor asks for.
+    pub(super) fn follow(&mut self, shared: &mut Shared, request: Request, fds: Vec<OwnedFd>) -> Result<()> {
+        match request {
+            Request::Open(_) => Err(Failure::new(Kind::Invalid, "opened twice").into()),
+            Request::Wire(endpoints) => self.wire(shared, endpoints, fds),
+            Request::Connect(network, endpoint) => self.connect(shared, &network, *endpoint),
+            Request::Disconnect(network) => self.disconnect(shared, &network),
+            Request::Rename(name) => {
+                self.opening.name = name;
+                self.serve_names(shared)
+            }
+        }
+    }
+
+    fn wire(&mut self, shared: &mut Shared, endpoints: Vec<Endpoint>, fds: Vec<OwnedFd>) -> Result<()> {
+        let container = fds.into_iter().next().context("no network namespace came along")?;
+        self.container = Some(container);
+        for endpoint in endpoints {
+            let network = self.opening.networks.iter().find(|network| network.id == endpoint.network);
+            let bridge = shared.bridge(network.context("a place on an unknown network")?)?;
+            self.sit(bridge, endpoint)?;
+        }
+        self.serve_names(shared)?;
+        self.publish(shared)
+    }
+
+    fn connect(&mut self, shared: &mut Shared, network: &NetworkSpec, endpoint: Endpoint) -> Result<()> {
+        let bridge = shared.bridge(network)?;
+        self.sit(bridge, endpoint)?;
+        self.serve_names(shared)?;
+        self.publish(shared)
+    }
+
+    fn disconnect(&mut self, shared: &mut Shared, network: &str) -> Result<()> {
+        self.seats.retain(|seat| seat.endpoint.network != network);
+        self.serve_names(shared)?;
+        self.publish(shared)
+    }
+
+    fn sit(&mut self, bridge: Arc<Bridge>, endpoint: Endpoint) -> Result<()> {
+        let container = self.container.as_ref().context("it has no network namespace yet")?;
+        let member = egress::Member {
+            name: self.opening.name.clone(),
+            addresses: addresses(&endpoint),
+            host_gateway: self.opening.host_gateway,
+            log: self.log.clone(),
+        };
+        self.seats.push(Seat::take(bridge, endpoint, member, container.as_fd())?);
+        Ok(())
+    }
+
+    /// Has the published ports lead to its place on the network that its default route goes by. An internal network has
+    /// no way in.
+    fn publish(&mut self, shared: &Shared) -> Result<()> {
+        let outward = |seat: &&Seat| !seat.bridge().spec.internal;
+        let seat = self.seats.iter().filter(outward).max_by_key(|seat| seat.endpoint.default_route);
+        let target = seat.map(|seat| seat.endpoint.mac);
+        if target == self.ports.target && self.reserved.is_none() {
+            return Ok(());
+        }
+        self.ports = Ports { target, ..Ports::default() };
+        let reserved = match self.reserved.take() {
+            Some(reserved) => reserved,
+            None => {
+                let same: Vec<_> = self.published.iter().map(Published::as_spec).collect();
+                publish::reserve(&same)?
+            }
+        };
+        match seat {
+            Some(seat) => self.ports = Ports::open(reserved, seat, &shared.relay)?,
+            None => self.reserved = Some(reserved),
+        }
+        Ok(())
+    }
+
+    /// Who it is to the name service, and what it may ask there.
+    fn serve_names(&mut self, shared: &Shared) -> Result<()> {
+        let Some(container) = &self.container else { return Ok(()) };
+        let asker = self.asker(container)?;
+        match &self.dns {
+            Some(handle) => handle.update(asker),
+            None => {
+                let sockets = inside::visit(container.as_fd(), name_sockets)?
+                    .context("opening the name service's sockets in the container")?;
+                self.dns = Some(shared.dns.add(asker, sockets)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn asker(&self, container: &OwnedFd) -> Result<dns::Asker> {
+        let mut memberships = Vec::new();
+        for seat in &self.seats {
+            memberships.push(dns::Membership {
+                endpoint: seat.endpoint.clone(),
+                network: seat.bridge().spec.clone(),
+                egress: Some(seat.bridge().works()?.egress.clone()),
+            });
+        }
+        memberships.sort_by_key(|membership| !membership.endpoint.default_route);
+        let upstream = (!self.opening.dns.is_empty())
+            .then(|| {
+                let container = Arc::new(container.try_clone()?);
+                anyhow::Ok(dns::Upstream {
+                    servers: self.opening.dns.clone(),
+                    sockets: Arc::new(move |family, kind| {
+                        inside::visit(container.as_fd(), move || dns::socket(family, kind))?
+                    }),
+                })
+            })
+            .transpose()?;
+        Ok(dns::Asker {
+            id: self.opening.id.clone(),
+            name: self.opening.name.clone(),
+            hostname: self.opening.hostname.clone(),
+            memberships,
+            upstream,
+            ndots_set: self.opening.ndots_set,
+            log: self.log.clone(),
+        })
+    }
+}
+
+/// The name service's sockets, made in the network namespace of who calls this. Where the container's port 53 can be
+/// redirected they leave it to a server of its own.
+fn name_sockets() -> std::io::Result<dns::Sockets> {
+    let sockets = dns::Sockets::here(0)?;
+    let port = sockets.port()?;
+    match gateway::forward_names(dns::ADDRESS, port) {
+        Ok(()) => Ok(sockets),
+        Err(_) => dns::Sockets::here(dns::PORT),
+    }
+}

@@ -1,0 +1,140 @@
+//! The network helper: the one process that carries the traffic of all the user's containers on networks.
+//!
+//! Its main thread waits for supervisors, one connection for each container, and does what they ask. It ends when the
+//! last of them is gone; what belongs to a container goes with its connection, and what belongs to a network with the
+//! last container on it.
+
+mod bridge;
+mod member;
+pub mod wire;
+
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+
+use self::member::{Member, Shared};
+pub use self::wire::{Opening, Reply, Request};
+use crate::error::Failure;
+use crate::network::rung::Rung;
+use crate::sys;
+use crate::sys::socket::{Listener, Socket};
+
+/// How a helper is to work.
+#[derive(Clone, Debug, Default)]
+pub struct Start {
+    /// The datapath to use, whatever else would work.
+    pub rung: Option<Rung>,
+}
+
+/// Serves the connections that come in by `listener`, which is called `name` in `dir`, and `first`; never returns.
+pub fn serve(listener: Listener, dir: BorrowedFd<'_>, name: &str, first: Socket, start: &Start) -> ! {
+    let code = match Helper::new(listener, start) {
+        Ok(helper) => helper.live(dir, name, first),
+        Err(error) => {
+            send(&first, &Reply::Failed(Failure::of(&error)), &[]);
+            1
+        }
+    };
+    sys::process::exit_now(code)
+}
+
+struct Helper {
+    listener: Listener,
+    shared: Shared,
+    members: Vec<(Socket, Option<Member>)>,
+}
+
+impl Helper {
+    fn new(listener: Listener, start: &Start) -> anyhow::Result<Self> {
+        Ok(Self { listener, shared: Shared::new(start.rung)?, members: Vec::new() })
+    }
+
+    fn live(mut self, dir: BorrowedFd<'_>, name: &str, first: Socket) -> i32 {
+        send(&first, &Reply::Ready, &[]);
+        self.members.push((first, None));
+        while !self.members.is_empty() {
+            if self.attend().is_err() {
+                return 1;
+            }
+            if self.members.is_empty() {
+                // Whoever finds the name gone starts another helper; whoever has come meanwhile is served yet.
+                let _ = rustix::fs::unlinkat(dir, name, rustix::fs::AtFlags::empty());
+                self.admit();
+            }
+        }
+        0
+    }
+
+    /// Waits for the next thing to do, and does it.
+    fn attend(&mut self) -> rustix::io::Result<()> {
+        let mut fds = vec![PollFd::from_borrowed_fd(self.listener.as_fd(), PollFlags::IN)];
+        fds.extend(
+            self.members.iter().map(|(socket, _)| PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN)),
+        );
+        match poll(&mut fds, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+        let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        drop(fds);
+        // From the end, so that who is gone does not move who is still to be looked at.
+        for index in (0..self.members.len()).rev() {
+            if ready.get(index + 1) == Some(&true) && self.hear(index).is_none() {
+                drop(self.members.swap_remove(index));
+            }
+        }
+        if ready.first() == Some(&true) {
+            self.admit();
+        }
+        Ok(())
+    }
+
+    /// Takes the connections that wait.
+    fn admit(&mut self) {
+        while let Ok(Some(socket)) = self.listener.accept() {
+            self.members.push((socket, None));
+        }
+    }
+
+    /// Does what the member at `index` asks for; `None` where it is gone.
+    fn hear(&mut self, index: usize) -> Option<()> {
+        let (socket, member) = self.members.get_mut(index)?;
+        let message = socket.receive().ok().filter(|message| !message.bytes.is_empty())?;
+        let request: Request = serde_json::from_slice(&message.bytes).ok()?;
+        let done = match (request, member.as_mut()) {
+            (Request::Open(opening), None) => {
+                Member::open(&mut self.shared, *opening, message.fds).map(|opened| {
+                    let published = opened.published().to_vec();
+                    *member = Some(opened);
+                    Reply::Opened(published)
+                })
+            }
+            (request, Some(member)) => {
+                member.follow(&mut self.shared, request, message.fds).map(|()| Reply::Done)
+            }
+            (_, None) => return None,
+        };
+        match done {
+            Ok(Reply::Opened(published)) => {
+                send(socket, &Reply::Opened(published), &[self.shared.namespace()]);
+            }
+            Ok(reply) => send(socket, &reply, &[]),
+            Err(error) => send(socket, &Reply::Failed(Failure::of(&error)), &[]),
+        }
+        Some(())
+    }
+}
+
+/// Whoever does not listen is told nothing.
+fn send(socket: &Socket, reply: &Reply, fds: &[BorrowedFd<'_>]) {
+    if let Ok(bytes) = serde_json::to_vec(reply) {
+        let _ = socket.send_now(&bytes, fds);
+    }
+}
+
+/// The user namespace of this process.
+fn own_namespace() -> anyhow::Result<OwnedFd> {
+    use rustix::fs::{Mode, OFlags};
+    Ok(rustix::fs::open("/proc/self/ns/user", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?)
+}

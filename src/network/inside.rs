@@ -1,0 +1,89 @@
+//! A thread in another network namespace: whatever is to be made there is made by it.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
+
+use crate::sys;
+use crate::sys::process::ns;
+
+/// The thread's stack in bytes; what it runs is short.
+const STACK: usize = 128 << 10;
+
+type Work = Box<dyn FnOnce() + Send>;
+
+/// A thread that lives in a network namespace. The namespace exists as long as the thread, or anything that was made in
+/// it, does; dropping this ends the thread.
+#[derive(Debug)]
+pub struct Inside {
+    work: Option<Sender<Work>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Inside {
+    /// Starts a thread that first of all goes where `enter` takes it, by unshare(2) or setns(2).
+    pub fn start(name: &str, enter: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<Self> {
+        let (work, orders) = channel::<Work>();
+        let thread =
+            std::thread::Builder::new().name(name.to_owned()).stack_size(STACK).spawn(move || {
+                for work in orders {
+                    work();
+                }
+            })?;
+        let inside = Self { work: Some(work), thread: Some(thread) };
+        inside.call(enter)??;
+        Ok(inside)
+    }
+
+    /// Has `work` done there and waits for what it returns. An error where the thread is gone.
+    pub fn call<R: Send + 'static>(&self, work: impl FnOnce() -> R + Send + 'static) -> io::Result<R> {
+        let (answer, result) = channel();
+        let gone = || io::Error::other("the thread of a network namespace has ended");
+        let work: Work = Box::new(move || drop(answer.send(work())));
+        self.work.as_ref().ok_or_else(gone)?.send(work).map_err(|_| gone())?;
+        result.recv().map_err(|_| gone())
+    }
+
+    /// Has `work` done there and does not wait.
+    pub fn tell(&self, work: impl FnOnce() + Send + 'static) {
+        if let Some(orders) = &self.work {
+            // A thread that is gone has nothing left to do it with.
+            let _ = orders.send(Box::new(work));
+        }
+    }
+}
+
+/// Has `work` done in the network namespace `namespace`, by a thread that ends with it.
+pub fn visit<R: Send>(namespace: BorrowedFd<'_>, work: impl FnOnce() -> R + Send) -> io::Result<R> {
+    std::thread::scope(|scope| {
+        let visitor = std::thread::Builder::new().name("visitor".into()).stack_size(STACK);
+        let visitor = visitor.spawn_scoped(scope, || {
+            sys::namespace::join(namespace, ns::NET)?;
+            Ok(work())
+        })?;
+        visitor.join().unwrap_or_else(|_| Err(io::Error::other("a visit to a network namespace failed")))
+    })
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        self.work = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn works_until_it_is_dropped_and_not_where_it_cannot_enter() {
+        let inside = Inside::start("test", || Ok(())).unwrap();
+        assert_eq!(inside.call(|| 1 + 1).unwrap(), 2);
+        let error = Inside::start("test", || Err(io::Error::other("no way in"))).unwrap_err();
+        assert_eq!(error.to_string(), "no way in");
+    }
+}

@@ -1,0 +1,243 @@
+//! A small blocking client of the kernel's netlink services: many requests in one message, and one answer where all
+//! went well.
+
+pub(crate) mod requests;
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use netlink_packet_core::{NLM_F_ACK, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_route::RouteNetlinkMessage;
+use rustix::net::{RecvFlags, SendFlags};
+
+pub(crate) use crate::sys::netlink::Service;
+
+/// Bytes of a netlink header, `struct nlmsghdr`.
+pub(crate) const HEADER: usize = 16;
+
+/// The type of a message that is an answer to a request, `NLMSG_ERROR`; its code is 0 where the request was fulfilled.
+const ANSWER: u16 = 2;
+/// The flag of an answer that attributes follow it, `NLM_F_ACK_TLVS`.
+const EXPLAINED: u16 = 0x200;
+/// The attribute of an answer that is a text, `NLMSGERR_ATTR_MSG`.
+const TEXT: u16 = 1;
+
+/// Why a request failed.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    /// What was asked for.
+    pub(crate) request: String,
+    /// The error.
+    pub(crate) error: io::Error,
+    /// What the kernel had to say about it.
+    text: Option<String>,
+}
+
+impl Refused {
+    /// That `request` failed for a reason that is not the kernel's answer to it.
+    pub(crate) fn new(request: String, error: io::Error) -> Self {
+        Self { request, error, text: None }
+    }
+
+    /// Whether the error is `errno`.
+    pub(crate) fn is(&self, errno: i32) -> bool {
+        self.error.raw_os_error() == Some(errno)
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "cannot {}", self.request)?;
+        self.text.as_ref().map_or(Ok(()), |text| write!(out, " ({text})"))
+    }
+}
+
+impl std::error::Error for Refused {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+/// An answer that is an error.
+pub(crate) struct Answer {
+    /// The number of the request.
+    pub(crate) sequence: u32,
+    /// What went wrong.
+    pub(crate) error: io::Error,
+    /// The kernel's explanation.
+    pub(crate) text: Option<String>,
+}
+
+impl Answer {
+    /// The same, of the request that was called `request`.
+    pub(crate) fn to(self, request: String) -> Refused {
+        Refused { request, error: self.error, text: self.text }
+    }
+}
+
+/// A socket to a service of the kernel. It stays in the network namespace it was made in, whoever uses it.
+#[derive(Debug)]
+pub(crate) struct Socket(OwnedFd);
+
+impl Socket {
+    /// A socket of the namespace that the calling thread is in.
+    pub(crate) fn open(service: Service) -> io::Result<Self> {
+        Ok(Self(crate::sys::netlink::open(service)?))
+    }
+
+    /// For requests that any socket of a namespace answers.
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
+    /// Sends `requests`, of which at least number `last` asks for an answer, and returns the errors. The kernel works
+    /// on them before the call returns, so nothing is waited for.
+    pub(crate) fn exchange(&self, requests: &[u8], last: u32) -> io::Result<Vec<Answer>> {
+        rustix::io::retry_on_intr(|| rustix::net::send(&self.0, requests, SendFlags::empty()))?;
+        let mut errors = Vec::new();
+        let mut buffer = [0; 4096];
+        loop {
+            let length = rustix::io::retry_on_intr(|| {
+                let (length, _) = rustix::net::recv(&self.0, &mut buffer[..], RecvFlags::DONTWAIT)?;
+                Ok(length)
+            });
+            let length = match length {
+                Ok(length) => length,
+                // The request that all is about failed as a whole, so that the last one got no answer of its own.
+                Err(rustix::io::Errno::AGAIN) if !errors.is_empty() => return Ok(errors),
+                Err(error) => return Err(error.into()),
+            };
+            let mut rest = buffer.get(..length).unwrap_or_default();
+            while let Some((answer, after)) = next_answer(rest) {
+                rest = after;
+                let done = answer.sequence == last;
+                if answer.error.raw_os_error() != Some(0) {
+                    errors.push(answer);
+                }
+                if done {
+                    return Ok(errors);
+                }
+            }
+        }
+    }
+}
+
+/// Splits the first answer off `bytes`; other messages are passed over.
+fn next_answer(mut bytes: &[u8]) -> Option<(Answer, &[u8])> {
+    loop {
+        let length = u32_at(bytes, 0)? as usize;
+        let message = bytes.get(..length).filter(|message| message.len() >= HEADER)?;
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+        let kind_and_flags = u32_at(message, 4)?.to_ne_bytes();
+        let kind = u16::from_ne_bytes([kind_and_flags[0], kind_and_flags[1]]);
+        let flags = u16::from_ne_bytes([kind_and_flags[2], kind_and_flags[3]]);
+        if kind != ANSWER {
+            continue;
+        }
+        let code = u32_at(message, HEADER)?.cast_signed();
+        // The header of the request is repeated between the code and the attributes.
+        let attributes = message.get(2 * HEADER + 4..).filter(|_| flags & EXPLAINED != 0).unwrap_or_default();
+        let answer = Answer {
+            sequence: u32_at(message, 8)?,
+            error: io::Error::from_raw_os_error(code.wrapping_neg()),
+            text: text_in(attributes),
+        };
+        return Some((answer, bytes));
+    }
+}
+
+fn text_in(mut attributes: &[u8]) -> Option<String> {
+    loop {
+        let [low, high, kind_low, kind_high] = u32_at(attributes, 0)?.to_ne_bytes();
+        let length = usize::from(u16::from_ne_bytes([low, high]));
+        let value = attributes.get(4..length)?;
+        if u16::from_ne_bytes([kind_low, kind_high]) == TEXT {
+            let text = value.split(|byte| *byte == 0).next().unwrap_or_default();
+            return Some(String::from_utf8_lossy(text).into_owned());
+        }
+        attributes = attributes.get(length.next_multiple_of(4)..)?;
+    }
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+/// Requests of rtnetlink, to be sent together.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    bytes: Vec<u8>,
+    /// Where the last request begins.
+    last: usize,
+    /// What each request is for.
+    names: Vec<String>,
+}
+
+impl Batch {
+    /// Adds `message`, which is to do what `name` says. `flags` are those of `NLM_F_*` beside `NLM_F_REQUEST`.
+    pub(crate) fn push(&mut self, name: impl Into<String>, flags: u16, message: RouteNetlinkMessage) {
+        self.names.push(name.into());
+        let mut header = NetlinkHeader::default();
+        header.flags = flags | NLM_F_REQUEST;
+        header.sequence_number = self.number();
+        let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(message));
+        message.finalize();
+        self.last = self.bytes.len();
+        self.bytes.resize(self.last + message.buffer_len().next_multiple_of(4), 0);
+        message.serialize(self.bytes.split_at_mut(self.last).1);
+    }
+
+    fn number(&self) -> u32 {
+        u32::try_from(self.names.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Has all of it done, also what comes after a failure; the first failure is returned.
+    pub(crate) fn send(mut self, socket: &Socket) -> Result<(), Refused> {
+        let number = self.number();
+        // The flags of the last request, which alone asks for an answer: errors come unasked.
+        if let Some(flags) = self.bytes.get_mut(self.last + 6..).and_then(<[u8]>::first_chunk_mut) {
+            *flags = (u16::from_ne_bytes(*flags) | NLM_F_ACK).to_ne_bytes();
+        }
+        let whole = |error| Refused::new(self.names.first().cloned().unwrap_or_default(), error);
+        let first = socket.exchange(&self.bytes, number).map_err(whole)?.into_iter().next();
+        first.map_or(Ok(()), |answer| {
+            let at = (answer.sequence as usize).saturating_sub(1);
+            Err(answer.to(self.names.get(at).cloned().unwrap_or_default()))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_comes_with_its_number_and_what_the_kernel_says() {
+        let mut bytes = Vec::new();
+        for (sequence, code, text) in [(1, -17_i32, "no good\0"), (2, 0, "")] {
+            let length = HEADER + 4 + HEADER + if text.is_empty() { 0 } else { 4 + text.len() };
+            bytes.extend((length as u32).to_ne_bytes());
+            bytes.extend(ANSWER.to_ne_bytes());
+            bytes.extend((if text.is_empty() { 0 } else { EXPLAINED }).to_ne_bytes());
+            bytes.extend(u32::to_ne_bytes(sequence));
+            bytes.extend([0; 4]);
+            bytes.extend(code.to_ne_bytes());
+            bytes.extend([0; HEADER]);
+            if !text.is_empty() {
+                bytes.extend((4 + text.len() as u16).to_ne_bytes());
+                bytes.extend(TEXT.to_ne_bytes());
+                bytes.extend(text.as_bytes());
+            }
+        }
+        let (first, rest) = next_answer(&bytes).unwrap();
+        assert_eq!((first.sequence, first.error.raw_os_error()), (1, Some(libc::EEXIST)));
+        assert_eq!(first.text.as_deref(), Some("no good"));
+        let (second, rest) = next_answer(rest).unwrap();
+        assert_eq!((second.sequence, second.error.raw_os_error(), second.text), (2, Some(0), None));
+        assert!(next_answer(rest).is_none());
+        for cut in 0..bytes.len() {
+            let _ = next_answer(&bytes[..cut]);
+        }
+    }
+}

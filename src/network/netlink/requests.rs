@@ -1,0 +1,251 @@
+//! The requests of rtnetlink that networks are made of.
+
+use std::net::IpAddr;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
+
+use ipnet::IpNet;
+use netlink_packet_core::{DefaultNla, NLA_F_NESTED, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
+use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage, AddressScope};
+use netlink_packet_route::link::{
+    AfSpecInet, AfSpecUnspec, InfoBridge, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo,
+    LinkMessage, LinkProtoInfoBridge,
+};
+use netlink_packet_route::neighbour::{NeighbourAttribute, NeighbourMessage, NeighbourState};
+use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType};
+use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+
+use super::Batch;
+use crate::model::network::Mac;
+
+/// Per-interface settings of IPv4 that are set over netlink, by their numbers in `linux/ip.h` (`IPV4_DEVCONF_*`).
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Setting {
+    /// `forwarding`.
+    Forwarding = 1,
+    /// `rp_filter`.
+    ReversePathFilter = 8,
+    /// `accept_local`.
+    AcceptLocal = 23,
+}
+
+/// `IFLA_INET_CONF` of `linux/if_link.h`.
+const INET_CONF: u16 = 1;
+/// `IFLA_BRPORT_ISOLATED` of `linux/if_link.h`.
+const ISOLATED: u16 = 33;
+/// The routing table that is asked for local addresses, `RT_TABLE_LOCAL`.
+pub(crate) const TABLE_LOCAL: u8 = 255;
+/// The table that routes are in if nothing else is said, `RT_TABLE_MAIN`.
+pub(crate) const TABLE_MAIN: u8 = 254;
+
+/// The end of a pair of interfaces that goes into another namespace.
+pub(crate) struct Far<'a> {
+    /// The namespace.
+    pub(crate) netns: BorrowedFd<'a>,
+    /// The name there.
+    pub(crate) name: &'a str,
+    /// The hardware address.
+    pub(crate) mac: Mac,
+}
+
+/// A route.
+pub(crate) struct Route {
+    /// Where to; everything of the family where its prefix is empty.
+    pub(crate) to: IpNet,
+    /// The gateway.
+    pub(crate) via: Option<IpAddr>,
+    /// The interface.
+    pub(crate) out: u32,
+    /// The routing table.
+    pub(crate) table: u8,
+    /// Whether the destination is this machine itself.
+    pub(crate) local: bool,
+}
+
+fn family(address: IpAddr) -> AddressFamily {
+    if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 }
+}
+
+fn link(index: u32, attributes: Vec<LinkAttribute>) -> LinkMessage {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    message.attributes = attributes;
+    message
+}
+
+fn up(mut message: LinkMessage) -> LinkMessage {
+    message.header.flags = LinkFlags::Up;
+    message.header.change_mask = LinkFlags::Up;
+    message
+}
+
+impl Batch {
+    /// A bridge, down, that neither learns who listens to which group nor has VLANs.
+    pub(crate) fn bridge(&mut self, index: u32, name: &str, mac: Mac, mtu: u32) {
+        let settings = vec![InfoBridge::MulticastSnooping(false), InfoBridge::VlanDefaultPvid(0)];
+        let info = vec![LinkInfo::Kind(InfoKind::Bridge), LinkInfo::Data(InfoData::Bridge(settings))];
+        let attributes = vec![
+            LinkAttribute::IfName(name.to_owned()),
+            LinkAttribute::Address(mac.0.to_vec()),
+            LinkAttribute::Mtu(mtu),
+            LinkAttribute::LinkInfo(info),
+        ];
+        self.create(format!("make the bridge {name}"), link(index, attributes));
+    }
+
+    /// A pair of interfaces: one here, up and a port of the bridge with the index `bridge`, where there is one, the
+    /// other elsewhere and down.
+    pub(crate) fn pair(&mut self, index: u32, name: &str, bridge: Option<u32>, mtu: u32, far: &Far<'_>) {
+        let elsewhere = vec![
+            LinkAttribute::IfName(far.name.to_owned()),
+            LinkAttribute::Address(far.mac.0.to_vec()),
+            LinkAttribute::Mtu(mtu),
+            LinkAttribute::NetNsFd(far.netns.as_raw_fd()),
+            LinkAttribute::NumTxQueues(1),
+            LinkAttribute::NumRxQueues(1),
+        ];
+        let peer = InfoData::Veth(InfoVeth::Peer(link(0, elsewhere)));
+        let mut attributes = vec![
+            LinkAttribute::IfName(name.to_owned()),
+            LinkAttribute::Mtu(mtu),
+            LinkAttribute::NumTxQueues(1),
+            LinkAttribute::NumRxQueues(1),
+            LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Veth), LinkInfo::Data(peer)]),
+        ];
+        attributes.extend(bridge.map(LinkAttribute::Controller));
+        self.create(format!("make the interface {}", far.name), up(link(index, attributes)));
+    }
+
+    fn create(&mut self, name: String, message: LinkMessage) {
+        self.push(name, NLM_F_CREATE | NLM_F_EXCL, RouteNetlinkMessage::NewLink(message));
+    }
+
+    /// Brings an interface up.
+    pub(crate) fn up(&mut self, index: u32, name: &str) {
+        self.push(format!("bring up {name}"), 0, RouteNetlinkMessage::SetLink(up(link(index, Vec::new()))));
+    }
+
+    /// Brings an interface up with `settings` of IPv4 and further attributes.
+    pub(crate) fn up_with(
+        &mut self,
+        index: u32,
+        name: &str,
+        settings: &[(Setting, u32)],
+        mut attributes: Vec<LinkAttribute>,
+    ) {
+        let mut values = Vec::new();
+        for (setting, value) in settings {
+            // Length and number of the attribute, and its value.
+            values.extend(8_u16.to_ne_bytes());
+            values.extend((*setting as u16).to_ne_bytes());
+            values.extend(value.to_ne_bytes());
+        }
+        let values = AfSpecInet::Other(DefaultNla::new(INET_CONF | NLA_F_NESTED, values));
+        attributes.push(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet(vec![values])]));
+        let message = up(link(index, attributes));
+        self.push(format!("set up {name}"), 0, RouteNetlinkMessage::SetLink(message));
+    }
+
+    /// Keeps a port of a bridge from all other such ports (Linux 4.18).
+    pub(crate) fn isolate(&mut self, index: u32, name: &str) {
+        let isolated = LinkProtoInfoBridge::Other(DefaultNla::new(ISOLATED, vec![1]));
+        let mut message = link(index, vec![LinkAttribute::ProtoInfoBridge(vec![isolated])]);
+        message.header.interface_family = AddressFamily::Bridge;
+        self.push(format!("isolate {name}"), 0, RouteNetlinkMessage::SetLink(message));
+    }
+
+    /// Deletes an interface, and the other end of a pair with it.
+    pub(crate) fn delete(&mut self, index: u32, name: &str) {
+        let message = RouteNetlinkMessage::DelLink(link(index, Vec::new()));
+        self.push(format!("delete the interface {name}"), 0, message);
+    }
+
+    /// Gives an interface an address, which is usable at once.
+    pub(crate) fn address(&mut self, index: u32, address: IpNet) {
+        let mut message = AddressMessage::default();
+        message.header.family = family(address.addr());
+        message.header.prefix_len = address.prefix_len();
+        message.header.index = index;
+        message.header.flags = AddressHeaderFlags::Nodad | AddressHeaderFlags::Permanent;
+        message.header.scope = AddressScope::Universe;
+        message.attributes =
+            vec![AddressAttribute::Local(address.addr()), AddressAttribute::Address(address.addr())];
+        if let IpNet::V4(net) = address
+            && net.prefix_len() < 31
+        {
+            message.attributes.push(AddressAttribute::Broadcast(net.broadcast()));
+        }
+        let flags = NLM_F_CREATE | NLM_F_REPLACE;
+        self.push(format!("add the address {address}"), flags, RouteNetlinkMessage::NewAddress(message));
+    }
+
+    /// Adds a route.
+    pub(crate) fn route(&mut self, route: &Route) {
+        let mut message = RouteMessage::default();
+        message.header.address_family = family(route.to.addr());
+        message.header.destination_prefix_length = route.to.prefix_len();
+        message.header.table = route.table;
+        message.header.protocol = RouteProtocol::Static;
+        message.header.kind = if route.local { RouteType::Local } else { RouteType::Unicast };
+        message.header.scope = match (route.local, route.via) {
+            (true, _) => RouteScope::Host,
+            (false, Some(_)) => RouteScope::Universe,
+            (false, None) => RouteScope::Link,
+        };
+        message.attributes = vec![RouteAttribute::Oif(route.out)];
+        if route.to.prefix_len() > 0 {
+            message.attributes.push(RouteAttribute::Destination(route.to.addr().into()));
+        }
+        message.attributes.extend(route.via.map(|via| RouteAttribute::Gateway(via.into())));
+        let name = format!("add the route to {}", route.to);
+        self.push(name, NLM_F_CREATE | NLM_F_REPLACE, RouteNetlinkMessage::NewRoute(message));
+    }
+
+    /// Has routes looked up in `table`, of packets with `mark` alone if there is one. The lower `priority` comes first.
+    pub(crate) fn rule(&mut self, v6: bool, priority: u32, mark: Option<u32>, table: u8) {
+        let message = rule(v6, priority, mark, table);
+        let name = format!("add the routing rule {priority}");
+        self.push(name, NLM_F_CREATE | NLM_F_EXCL, RouteNetlinkMessage::NewRule(message));
+    }
+
+    /// Deletes a rule.
+    pub(crate) fn delete_rule(&mut self, v6: bool, priority: u32, table: u8) {
+        let message = rule(v6, priority, None, table);
+        self.push(format!("delete the routing rule {priority}"), 0, RouteNetlinkMessage::DelRule(message));
+    }
+
+    /// Says once and for all which hardware address `address` has.
+    pub(crate) fn neighbour(&mut self, index: u32, address: IpAddr, mac: Mac) {
+        let mut message = NeighbourMessage::default();
+        message.header.family = family(address);
+        message.header.ifindex = index;
+        message.header.state = NeighbourState::Permanent;
+        message.header.kind = RouteType::Unicast;
+        message.attributes = vec![
+            NeighbourAttribute::Destination(address.into()),
+            NeighbourAttribute::LinkLayerAddress(mac.0.to_vec()),
+        ];
+        let flags = NLM_F_CREATE | NLM_F_REPLACE;
+        self.push(format!("add the neighbour {address}"), flags, RouteNetlinkMessage::NewNeighbour(message));
+    }
+
+    /// Forgets the hardware address of `address`.
+    pub(crate) fn delete_neighbour(&mut self, index: u32, address: IpAddr) {
+        let mut message = NeighbourMessage::default();
+        message.header.family = family(address);
+        message.header.ifindex = index;
+        message.attributes = vec![NeighbourAttribute::Destination(address.into())];
+        let message = RouteNetlinkMessage::DelNeighbour(message);
+        self.push(format!("delete the neighbour {address}"), 0, message);
+    }
+}
+
+fn rule(v6: bool, priority: u32, mark: Option<u32>, table: u8) -> RuleMessage {
+    let mut message = RuleMessage::default();
+    message.header.family = if v6 { AddressFamily::Inet6 } else { AddressFamily::Inet };
+    message.header.table = table;
+    message.header.action = RuleAction::ToTable;
+    message.attributes = vec![RuleAttribute::Priority(priority)];
+    message.attributes.extend(mark.map(RuleAttribute::FwMark));
+    message
+}

@@ -1,0 +1,120 @@
+//! What rules consist of: expressions, which load registers, compare them and decide.
+
+use super::attribute::{be, nest, plain, text};
+
+/// A port of a socket in this namespace.
+pub(crate) type Port = u16;
+
+/// The first register; expressions that need one value only use it. The registers that follow it are of four bytes
+/// each, so that what is loaded into them one after the other is a key of a set.
+pub(super) const FIRST: u32 = 8;
+
+/// The parts of a packet, `NFT_PAYLOAD_*`.
+#[derive(Clone, Copy)]
+pub(super) enum Base {
+    Link = 0,
+    Network = 1,
+    Transport = 2,
+}
+
+/// What is known of a packet beside its bytes, `NFT_META_*`.
+#[derive(Clone, Copy)]
+pub(super) enum Meta {
+    /// The ether type, in network order.
+    Protocol = 1,
+    Mark = 3,
+    InIndex = 4,
+    OutIndex = 5,
+    /// `NFPROTO_*`, a byte.
+    Family = 15,
+    /// The number of the transport protocol, a byte.
+    Transport = 16,
+}
+
+/// How values are compared, `NFT_CMP_*`.
+#[derive(Clone, Copy)]
+pub(super) enum Is {
+    Equal = 0,
+    Not = 1,
+    AtMost = 3,
+    AtLeast = 5,
+}
+
+fn expression(name: &str, attributes: &[Vec<u8>]) -> Vec<u8> {
+    nest(1, &[text(1, name), nest(2, attributes)])
+}
+
+pub(super) fn load(meta: Meta, register: u32) -> Vec<u8> {
+    expression("meta", &[be(1, register), be(2, meta as u32)])
+}
+
+pub(super) fn load_bytes(base: Base, offset: u32, length: u32, register: u32) -> Vec<u8> {
+    expression("payload", &[be(1, register), be(2, base as u32), be(3, offset), be(4, length)])
+}
+
+pub(super) fn compare(is: Is, value: &[u8]) -> Vec<u8> {
+    expression("cmp", &[be(1, FIRST), be(2, is as u32), nest(3, &[plain(1, value)])])
+}
+
+pub(super) fn mask(bits: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(bits.len()).unwrap_or_default();
+    let zero = vec![0; bits.len()];
+    let attributes =
+        [be(1, FIRST), be(2, FIRST), be(3, length), nest(4, &[plain(1, bits)]), nest(5, &[plain(1, &zero)])];
+    expression("bitwise", &attributes)
+}
+
+pub(super) fn value(bytes: &[u8]) -> Vec<u8> {
+    expression("immediate", &[be(1, FIRST), nest(2, &[plain(1, bytes)])])
+}
+
+pub(super) fn set_mark(mark: u32) -> Vec<u8> {
+    [value(&mark.to_ne_bytes()), expression("meta", &[be(2, Meta::Mark as u32), be(3, FIRST)])].concat()
+}
+
+/// Writes the value that was loaded over `length` bytes of the transport header and keeps the checksum right, which is
+/// at `checksum` there.
+pub(super) fn store_bytes(offset: u32, length: u32, checksum: u32) -> Vec<u8> {
+    let base = be(2, Base::Transport as u32);
+    expression("payload", &[be(5, FIRST), base, be(3, offset), be(4, length), be(6, 1), be(7, checksum)])
+}
+
+/// Goes on where the key that was loaded is in the set, or, with `not`, where it is not.
+pub(super) fn in_set(name: &str, not: bool) -> Vec<u8> {
+    expression("lookup", &[text(1, name), be(2, FIRST), be(5, u32::from(not))])
+}
+
+/// Gives the packet to the transparent socket with this port; goes on where there is one. `family` 0 means both.
+pub(super) fn tproxy(family: u8, port: Port) -> Vec<u8> {
+    let to = expression("tproxy", &[be(1, u32::from(family)), be(3, FIRST)]);
+    [value(&port.to_be_bytes()), to].concat()
+}
+
+fn verdict(code: u32) -> Vec<u8> {
+    expression("immediate", &[be(1, 0), nest(2, &[nest(2, &[be(1, code)])])])
+}
+
+pub(super) fn accept() -> Vec<u8> {
+    verdict(1)
+}
+
+pub(super) fn drop() -> Vec<u8> {
+    verdict(0)
+}
+
+/// Goes on with packets that came in by the interface with this index.
+pub(super) fn came_by(index: u32) -> Vec<u8> {
+    [load(Meta::InIndex, FIRST), compare(Is::Equal, &index.to_ne_bytes())].concat()
+}
+
+/// Goes on with this transport protocol.
+pub(super) fn transport(number: i32) -> Vec<u8> {
+    let number = u8::try_from(number).unwrap_or_default();
+    [load(Meta::Transport, FIRST), compare(Is::Equal, &[number])].concat()
+}
+
+/// Goes on with segments of TCP that open a connection, or with all but those.
+pub(super) fn opening(is: Is) -> Vec<u8> {
+    // Of FIN, SYN, RST and ACK only SYN.
+    [load_bytes(Base::Transport, 13, 1, FIRST), mask(&[0x17]), compare(is, &[0x02])].concat()
+}

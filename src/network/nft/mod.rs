@@ -1,0 +1,189 @@
+//! Rules of nf_tables, written to the kernel as they are in `linux/netfilter/nf_tables.h`: no program and no library.
+
+mod expression;
+pub(crate) mod name_server;
+pub(crate) mod sources;
+pub(crate) mod tproxy;
+
+use super::netlink::{HEADER, Refused, Socket};
+
+pub(crate) use expression::Port;
+
+/// Mark of packets that belong to a socket here.
+pub(crate) const MARK_SOCKET: u32 = 1;
+/// Mark of packets that go to the gate.
+pub(crate) const MARK_GATE: u32 = 2;
+
+/// Flags of a request, of `linux/netlink.h`.
+const REQUEST: u16 = 1;
+const ACK: u16 = 4;
+const CREATE: u16 = 0x400;
+const APPEND: u16 = 0x800;
+
+/// Kinds of requests of `linux/netfilter/nf_tables.h` (`NFT_MSG_*`).
+#[derive(Clone, Copy)]
+enum Request {
+    NewTable = 0,
+    NewChain = 3,
+    NewRule = 6,
+    NewSet = 9,
+    NewElements = 12,
+    DeleteElements = 14,
+}
+
+/// Families of tables, of `linux/netfilter.h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    /// IPv4 and IPv6.
+    Inet = 1,
+    /// IPv4.
+    Ip = 2,
+    /// Frames on a bridge.
+    Bridge = 7,
+}
+
+/// Where a chain is called from; the numbers are those of `NF_INET_*` and `NF_BR_*`.
+#[derive(Clone, Copy)]
+enum Hook {
+    Prerouting = 0,
+    Output = 3,
+}
+
+/// `NFPROTO_IPV4` and `NFPROTO_IPV6`.
+const IPV4: u8 = 2;
+const IPV6: u8 = 10;
+
+/// Changes that the kernel makes all or none of.
+pub(crate) struct Transaction {
+    family: Family,
+    table: &'static str,
+    bytes: Vec<u8>,
+    requests: Vec<String>,
+    last: usize,
+}
+
+impl Transaction {
+    fn new(family: Family, table: &'static str) -> Self {
+        let mut transaction = Self { family, table, bytes: Vec::new(), requests: Vec::new(), last: 0 };
+        transaction.frame(0x10);
+        transaction
+    }
+
+    /// The begin and the end of a batch, for nf_tables (10).
+    fn frame(&mut self, kind: u16) {
+        self.message(kind, 0, 0, 10, &[]);
+    }
+
+    fn message(&mut self, kind: u16, flags: u16, family: u8, resource: u16, body: &[u8]) {
+        let length = u32::try_from(HEADER + 4 + body.len()).unwrap_or(u32::MAX);
+        let sequence = u32::try_from(self.requests.len()).unwrap_or(u32::MAX);
+        self.bytes.extend(length.to_ne_bytes());
+        self.bytes.extend(kind.to_ne_bytes());
+        self.bytes.extend((REQUEST | flags).to_ne_bytes());
+        self.bytes.extend(sequence.to_ne_bytes());
+        self.bytes.extend([0; 4]);
+        self.bytes.extend([family, 0]);
+        self.bytes.extend(resource.to_be_bytes());
+        self.bytes.extend(body);
+    }
+
+    fn push(&mut self, name: &str, request: Request, flags: u16, attributes: &[Vec<u8>]) {
+        self.requests.push(format!("{name} of table {}", self.table));
+        self.last = self.bytes.len();
+        let body = [attribute::text(1, self.table), attributes.concat()].concat();
+        self.message(10 << 8 | request as u16, flags, self.family as u8, 0, &body);
+    }
+
+    fn add_table(&mut self) {
+        self.push("the head", Request::NewTable, CREATE, &[]);
+    }
+
+    /// A chain of the type `kind` that passes what no rule of it decides on, or drops it.
+    fn add_chain(&mut self, kind: &str, name: &str, hook: Hook, priority: i32, passes: bool) {
+        let hook =
+            attribute::nest(4, &[attribute::be(1, hook as u32), attribute::be(2, priority.cast_unsigned())]);
+        let attributes =
+            [attribute::text(3, name), hook, attribute::be(5, u32::from(passes)), attribute::text(7, kind)];
+        self.push("a chain", Request::NewChain, CREATE, &attributes);
+    }
+
+    fn add_rule(&mut self, chain: &str, expressions: &[Vec<u8>]) {
+        let attributes = [attribute::text(2, chain), attribute::nest(4, expressions)];
+        self.push("a rule", Request::NewRule, CREATE | APPEND, &attributes);
+    }
+
+    /// A set of keys of `length` bytes.
+    fn add_set(&mut self, name: &str, length: u32) {
+        let id = u32::try_from(self.requests.len()).unwrap_or_default();
+        let attributes = [
+            attribute::text(2, name),
+            attribute::be(3, 0),
+            attribute::be(4, 0),
+            attribute::be(5, length),
+            attribute::be(10, id),
+        ];
+        self.push("a set", Request::NewSet, CREATE, &attributes);
+    }
+
+    /// Adds keys to a set or takes them out of it.
+    fn change_set(&mut self, name: &str, add: bool, keys: &[Vec<u8>]) {
+        if keys.is_empty() {
+            return;
+        }
+        let element = |key: &Vec<u8>| attribute::nest(1, &[attribute::nest(1, &[attribute::plain(1, key)])]);
+        let elements: Vec<_> = keys.iter().map(element).collect();
+        let attributes = [attribute::text(2, name), attribute::nest(3, &elements)];
+        let (request, flags) =
+            if add { (Request::NewElements, CREATE) } else { (Request::DeleteElements, 0) };
+        self.push("the elements", request, flags, &attributes);
+    }
+
+    /// Has it done in the network namespace of `socket`.
+    pub(crate) fn commit(mut self, socket: &Socket) -> Result<(), Refused> {
+        let last = u32::try_from(self.requests.len()).unwrap_or(u32::MAX);
+        if last == 0 {
+            return Ok(());
+        }
+        if let Some(flags) = self.bytes.get_mut(self.last + 6..).and_then(<[u8]>::first_chunk_mut) {
+            *flags = (u16::from_ne_bytes(*flags) | ACK).to_ne_bytes();
+        }
+        self.frame(0x11);
+        let all = || format!("write the rules of table {}", self.table);
+        let errors = socket.exchange(&self.bytes, last);
+        let errors = errors.map_err(|error| Refused::new(all(), error))?;
+        errors.into_iter().next().map_or(Ok(()), |answer| {
+            let request = self.requests.get((answer.sequence as usize).wrapping_sub(1));
+            let request = request.map_or_else(all, |request| format!("write {request}"));
+            Err(answer.to(request))
+        })
+    }
+}
+
+/// Attributes of netlink: two bytes of length, two of kind, the value, and zeros up to a multiple of four.
+mod attribute {
+    const NESTED: u16 = 0x8000;
+
+    pub(super) fn plain(kind: u16, value: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(4 + value.len()).unwrap_or(u16::MAX);
+        let mut bytes = Vec::with_capacity(value.len() + 8);
+        bytes.extend(length.to_ne_bytes());
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend(value);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    }
+
+    pub(super) fn nest(kind: u16, inner: &[Vec<u8>]) -> Vec<u8> {
+        plain(kind | NESTED, &inner.concat())
+    }
+
+    pub(super) fn be(kind: u16, value: u32) -> Vec<u8> {
+        plain(kind, &value.to_be_bytes())
+    }
+
+    pub(super) fn text(kind: u16, value: &str) -> Vec<u8> {
+        let mut bytes = value.as_bytes().to_vec();
+        bytes.push(0);
+        plain(kind, &bytes)
+    }
+}

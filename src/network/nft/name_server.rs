@@ -1,0 +1,43 @@
+//! A name server of another port at port 53 of an address, without connection tracking: a container can then have a
+//! server of its own at port 53 of all its addresses.
+
+use std::net::Ipv4Addr;
+
+use super::expression::{
+    Base, FIRST, Is, Meta, accept, compare, load, load_bytes, store_bytes, transport, value,
+};
+use super::{Family, Hook, Port, Transaction};
+use crate::network::netlink::{Service, Socket};
+
+const CHAIN: &str = "out";
+/// Before routing (`NF_IP_PRI_MANGLE`), which ports have no part in.
+const PRIORITY: i32 = -150;
+/// The index that `lo` has in every network namespace.
+const LOOPBACK: u32 = 1;
+const SERVICE: Port = 53;
+
+/// Does so in the network namespace of the calling thread. It needs CAP_NET_ADMIN over it.
+pub fn forward_names(address: Ipv4Addr, port: u16) -> anyhow::Result<()> {
+    rules(address, port).commit(&Socket::open(Service::Netfilter)?)?;
+    Ok(())
+}
+
+/// Has what goes to `address` at port 53, over UDP or TCP, go to `port` there, and its answers come back.
+fn rules(address: Ipv4Addr, port: Port) -> Transaction {
+    let mut rules = Transaction::new(Family::Ip, "dhow_dns");
+    rules.add_table();
+    rules.add_chain("filter", CHAIN, Hook::Output, PRIORITY, true);
+    let elsewhere = [load(Meta::OutIndex, FIRST), compare(Is::Not, &LOOPBACK.to_ne_bytes())];
+    rules.add_rule(CHAIN, &[elsewhere.concat(), accept()]);
+    // Offsets of the addresses in the IPv4 header, of the ports in those of UDP and TCP, of the checksums there.
+    for (at, port_at, from, to) in [(16, 2, SERVICE, port), (12, 0, port, SERVICE)] {
+        for (protocol, checksum) in [(libc::IPPROTO_UDP, 6), (libc::IPPROTO_TCP, 16)] {
+            let which = [load_bytes(Base::Network, at, 4, FIRST), compare(Is::Equal, &address.octets())];
+            let of =
+                [load_bytes(Base::Transport, port_at, 2, FIRST), compare(Is::Equal, &from.to_be_bytes())];
+            let set = [value(&to.to_be_bytes()), store_bytes(port_at, 2, checksum)];
+            rules.add_rule(CHAIN, &[which.concat(), transport(protocol), of.concat(), set.concat()]);
+        }
+    }
+    rules
+}

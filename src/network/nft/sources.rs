@@ -1,0 +1,83 @@
+//! Who may say that it is whom on a bridge: frames of a port need the hardware address and an address of the container
+//! behind it, so that none can take another's or the gateway's, in IP, ARP or neighbour discovery.
+
+use std::net::IpAddr;
+
+use super::expression::{Base, FIRST, Is, Meta, accept, compare, drop, in_set, load, load_bytes, transport};
+use super::{Family, Hook, Transaction};
+use crate::model::network::Mac;
+
+const TABLE: &str = "dhow";
+const CHAIN: &str = "from";
+/// Before everything else that happens on a bridge; it learns afterwards where hardware addresses are.
+const PRIORITY: i32 = -300;
+const V4: &str = "v4";
+const V6: &str = "v6";
+
+/// Ether types.
+const ETHER_IPV4: [u8; 2] = [0x08, 0x00];
+const ETHER_ARP: [u8; 2] = [0x08, 0x06];
+const ETHER_IPV6: [u8; 2] = [0x86, 0xdd];
+
+/// Types of ICMPv6 (RFC 4861): router advertisement and redirect, which only a router may send, and neighbour
+/// advertisement.
+const ADVERTISEMENT_OF_ROUTER: u8 = 134;
+const ADVERTISEMENT: u8 = 136;
+const REDIRECT: u8 = 137;
+
+/// The rules, with nobody allowed yet.
+pub(crate) fn rules(v6: bool) -> Transaction {
+    let mut rules = Transaction::new(Family::Bridge, TABLE);
+    rules.add_table();
+    rules.add_set(V4, 16);
+    rules.add_chain("filter", CHAIN, Hook::Prerouting, PRIORITY, false);
+    let ether = |kind: [u8; 2]| [load(Meta::Protocol, FIRST), compare(Is::Equal, &kind)].concat();
+    // The key of a set: index of the port, hardware address (in two registers), and the address at `offset`.
+    let key = |base, offset, length| {
+        [
+            load(Meta::InIndex, FIRST),
+            load_bytes(Base::Link, 6, 6, FIRST + 1),
+            load_bytes(base, offset, length, FIRST + 3),
+        ]
+        .concat()
+    };
+    rules.add_rule(CHAIN, &[ether(ETHER_IPV4), key(Base::Network, 12, 4), in_set(V4, false), accept()]);
+    rules.add_rule(CHAIN, &[ether(ETHER_ARP), key(Base::Network, 14, 4), in_set(V4, false), accept()]);
+    if v6 {
+        rules.add_set(V6, 28);
+        let icmp = |kind: u8| {
+            let kind = [load_bytes(Base::Transport, 0, 1, FIRST), compare(Is::Equal, &[kind])];
+            [ether(ETHER_IPV6), transport(libc::IPPROTO_ICMPV6), kind.concat()].concat()
+        };
+        for kind in [ADVERTISEMENT_OF_ROUTER, REDIRECT] {
+            rules.add_rule(CHAIN, &[icmp(kind), drop()]);
+        }
+        let target = key(Base::Transport, 8, 16);
+        rules.add_rule(CHAIN, &[icmp(ADVERTISEMENT), target, in_set(V6, true), drop()]);
+        rules.add_rule(CHAIN, &[ether(ETHER_IPV6), key(Base::Network, 8, 16), in_set(V6, false), accept()]);
+    }
+    rules
+}
+
+/// Lets the container behind the port with index `port` speak for `addresses`, or no longer.
+pub(crate) fn change(add: bool, port: u32, mac: Mac, addresses: &[IpAddr]) -> Transaction {
+    let mut change = Transaction::new(Family::Bridge, TABLE);
+    let (v4, v6): (Vec<IpAddr>, _) = addresses.iter().partition(|address| address.is_ipv4());
+    change.change_set(V4, add, &keys(port, mac, &v4));
+    change.change_set(V6, add, &keys(port, mac, &v6));
+    change
+}
+
+fn keys(port: u32, mac: Mac, addresses: &[IpAddr]) -> Vec<Vec<u8>> {
+    let key = |address: &IpAddr| {
+        let mut key = port.to_ne_bytes().to_vec();
+        key.extend(mac.0);
+        key.extend([0, 0]);
+        match address {
+            IpAddr::V4(address) => key.extend(address.octets()),
+            IpAddr::V6(address) => key.extend(address.octets()),
+        }
+        key
+    };
+    addresses.iter().map(key).collect()
+}

@@ -1,0 +1,59 @@
+//! TCP to a transparent listener; first segments, and all that is not TCP, to the gate.
+
+use super::expression::{
+    Base, FIRST, Is, Meta, accept, came_by, compare, drop, load, load_bytes, opening, set_mark, tproxy,
+    transport,
+};
+use super::{Family, Hook, IPV4, IPV6, MARK_GATE, MARK_SOCKET, Port, Transaction};
+
+const CHAIN: &str = "pre";
+/// Before routing, where marks have an effect on it (`NF_IP_PRI_MANGLE`).
+const PRIORITY: i32 = -150;
+
+/// The interfaces of a gateway.
+#[derive(Clone, Copy)]
+pub(crate) struct Interfaces {
+    /// The bridge.
+    pub(crate) bridge: u32,
+    /// The way to and from the gate.
+    pub(crate) gate: u32,
+}
+
+/// The rules, with a listener at `port` in this namespace.
+pub(crate) fn rules(on: Interfaces, port: Port, v4: bool, v6: bool) -> Transaction {
+    let mut rules = Transaction::new(Family::Inet, "dhow");
+    rules.add_table();
+    rules.add_chain("filter", CHAIN, Hook::Prerouting, PRIORITY, true);
+    let family = match (v4, v6) {
+        (true, true) => 0,
+        (_, true) => IPV6,
+        _ => IPV4,
+    };
+    let tcp = || transport(libc::IPPROTO_TCP);
+    let to_socket = || [tproxy(family, port), set_mark(MARK_SOCKET), accept()].concat();
+    // What the gate lets begin, and what has begun.
+    rules.add_rule(CHAIN, &[came_by(on.gate), tcp(), opening(Is::Equal), to_socket()]);
+    rules.add_rule(CHAIN, &[came_by(on.bridge), tcp(), opening(Is::Not), to_socket()]);
+    to_gate(&mut rules, on.bridge, v6);
+    rules
+}
+
+/// The rules for what the bridge takes to the gate, in `CHAIN`: all that is not for this machine as a neighbour.
+pub(super) fn to_gate(rules: &mut Transaction, bridge: u32, v6: bool) {
+    if v6 {
+        let neighbourly = [
+            load_bytes(Base::Transport, 0, 1, FIRST),
+            compare(Is::AtLeast, &[133]),
+            compare(Is::AtMost, &[137]),
+        ];
+        rules.add_rule(
+            CHAIN,
+            &[came_by(bridge), transport(libc::IPPROTO_ICMPV6), neighbourly.concat(), accept()],
+        );
+        // Groups and link-local addresses end here.
+        let target = || [load(Meta::Family, FIRST), compare(Is::Equal, &[IPV6])].concat();
+        let first = || load_bytes(Base::Network, 24, 1, FIRST);
+        rules.add_rule(CHAIN, &[came_by(bridge), target(), first(), compare(Is::AtLeast, &[0xfe]), drop()]);
+    }
+    rules.add_rule(CHAIN, &[came_by(bridge), set_mark(MARK_GATE), accept()]);
+}

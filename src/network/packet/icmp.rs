@@ -1,0 +1,173 @@
+//! Messages of ICMP (RFC 792, RFC 1122 §3.2.2) and ICMPv6 (RFC 4443).
+
+use std::io;
+use std::net::IpAddr;
+
+use super::build::Ip;
+use super::checksum::Sum;
+use super::{Packet, protocol};
+
+const ECHO_V4: u8 = 8;
+const ECHO_REPLY_V4: u8 = 0;
+const ECHO_V6: u8 = 128;
+const ECHO_REPLY_V6: u8 = 129;
+
+/// A request for an echo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Echo<'a> {
+    /// Who asks, among those with one address.
+    pub ident: u16,
+    /// Counted by the asker.
+    pub sequence: u16,
+    /// What is to come back.
+    pub data: &'a [u8],
+    /// The whole message.
+    pub message: &'a [u8],
+}
+
+impl<'a> Echo<'a> {
+    /// Reads a message of ICMP, or of ICMPv6; `None` where it is anything else.
+    pub fn parse(message: &'a [u8], v4: bool) -> Option<Self> {
+        let ([kind, code, _, _, i0, i1, s0, s1], data) = message.split_first_chunk::<8>()?;
+        let request = if v4 { ECHO_V4 } else { ECHO_V6 };
+        (*kind == request && *code == 0).then(|| Self {
+            ident: u16::from_be_bytes([*i0, *i1]),
+            sequence: u16::from_be_bytes([*s0, *s1]),
+            data,
+            message,
+        })
+    }
+}
+
+/// Which of the two messages of an echo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// What is asked.
+    Request,
+    /// What comes back.
+    Reply,
+}
+
+/// A message of an echo as a whole packet; `None` where it is too long or the families differ.
+pub fn echo(ip: &Ip, way: Way, ident: u16, sequence: u16, data: &[u8]) -> Option<Vec<u8>> {
+    let v4 = ip.source.is_ipv4();
+    let kind = match (way, v4) {
+        (Way::Request, true) => ECHO_V4,
+        (Way::Reply, true) => ECHO_REPLY_V4,
+        (Way::Request, false) => ECHO_V6,
+        (Way::Reply, false) => ECHO_REPLY_V6,
+    };
+    let [i0, i1] = ident.to_be_bytes();
+    let [s0, s1] = sequence.to_be_bytes();
+    message(ip, kind, 0, [i0, i1, s0, s1], data)
+}
+
+/// Why a packet did not get where it should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// There is no route.
+    Net,
+    /// The host does not answer.
+    Host,
+    /// Nobody has the port.
+    Port,
+    /// The protocol is not spoken.
+    Protocol,
+    /// It is forbidden.
+    Prohibited,
+    /// Links on the way carry packets of at most so many bytes, and it may not be fragmented.
+    TooBig(u32),
+    /// As it came from elsewhere; of the family that it is passed on with.
+    Other {
+        /// The type.
+        kind: u8,
+        /// The code.
+        code: u8,
+        /// The four bytes behind the checksum.
+        info: u32,
+    },
+}
+
+impl Error {
+    /// What a router would say where our own kernel says `error`; `None` where it would stay silent.
+    pub fn of(error: &io::Error) -> Option<Self> {
+        match error.raw_os_error()? {
+            libc::ECONNREFUSED => Some(Self::Port),
+            libc::EHOSTUNREACH | libc::EHOSTDOWN => Some(Self::Host),
+            libc::ENETUNREACH | libc::ENETDOWN | libc::EADDRNOTAVAIL => Some(Self::Net),
+            libc::EACCES | libc::EPERM => Some(Self::Prohibited),
+            libc::ENOPROTOOPT => Some(Self::Protocol),
+            _ => None,
+        }
+    }
+
+    /// Type, code and the four bytes behind the checksum.
+    fn fields(self, v4: bool) -> (u8, u8, u32) {
+        match (self, v4) {
+            (Self::Net, true) => (3, 0, 0),
+            (Self::Host, true) => (3, 1, 0),
+            (Self::Protocol, true) => (3, 2, 0),
+            (Self::Port, true) => (3, 3, 0),
+            (Self::TooBig(mtu), true) => (3, 4, mtu.min(0xffff)),
+            (Self::Prohibited, true) => (3, 13, 0),
+            (Self::Net, false) => (1, 0, 0),
+            (Self::Prohibited, false) => (1, 1, 0),
+            (Self::Host, false) => (1, 3, 0),
+            (Self::Port, false) => (1, 4, 0),
+            (Self::TooBig(mtu), false) => (2, 0, mtu),
+            // The pointer is to the field of the next header, where there are no extensions.
+            (Self::Protocol, false) => (4, 1, 6),
+            (Self::Other { kind, code, info }, _) => (kind, code, info),
+        }
+    }
+}
+
+/// The answer to `packet` that says why it got nowhere, from the address `from`; `None` where there must not be one
+/// (RFC 1122 §3.2.2, RFC 4443 §2.4 (e)).
+pub fn error(packet: &Packet<'_>, error: Error, from: IpAddr) -> Option<Vec<u8>> {
+    let first = packet.fragment.is_none_or(|fragment| fragment.offset == 0);
+    let kind = packet.payload.first().copied();
+    let itself = match packet.protocol {
+        protocol::ICMP => kind != Some(ECHO_V4),
+        protocol::ICMPV6 => kind.is_none_or(|kind| kind < 128),
+        _ => false,
+    };
+    let nobody = |address: IpAddr| match address {
+        IpAddr::V4(address) => address.is_unspecified() || address.is_multicast() || address.is_broadcast(),
+        IpAddr::V6(address) => address.is_unspecified() || address.is_multicast(),
+    };
+    if !first || itself || nobody(packet.source) || nobody(packet.target) {
+        return None;
+    }
+    error_quoting(packet.source, packet.bytes, error, from)
+}
+
+/// The same for a packet that is no longer at hand, or that looked different on the way: `quote` are its first bytes.
+pub fn error_quoting(to: IpAddr, quote: &[u8], error: Error, from: IpAddr) -> Option<Vec<u8>> {
+    // As much as fits in what every link carries (RFC 1812 §4.3.2.3, RFC 4443 §2.4 (c)).
+    let (room, protocol) = match to {
+        IpAddr::V4(_) => (576 - 20 - 8, protocol::ICMP),
+        IpAddr::V6(_) => (1280 - 40 - 8, protocol::ICMPV6),
+    };
+    let quote = quote.get(..room).unwrap_or(quote);
+    let (kind, code, info) = error.fields(to.is_ipv4());
+    message(&Ip::answer(from, to, protocol), kind, code, info.to_be_bytes(), quote)
+}
+
+fn message(ip: &Ip, kind: u8, code: u8, info: [u8; 4], data: &[u8]) -> Option<Vec<u8>> {
+    let length = data.len().checked_add(8)?;
+    let header = ip.header(length)?;
+    let mut packet = Vec::with_capacity(header.len() + length);
+    packet.extend_from_slice(&header);
+    let pseudo = if ip.source.is_ipv4() {
+        Sum::default()
+    } else {
+        Sum::pseudo(ip.source, ip.target, protocol::ICMPV6, length)
+    };
+    let sum = pseudo.with(&[kind, code]).with(&info).with(data).finish();
+    packet.extend_from_slice(&[kind, code]);
+    packet.extend_from_slice(&sum);
+    packet.extend_from_slice(&info);
+    packet.extend_from_slice(data);
+    Some(packet)
+}

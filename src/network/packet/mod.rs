@@ -1,0 +1,213 @@
+//! IP packets in memory: read without copying, and built. Pure; whatever the bytes are, nothing here panics.
+//!
+//! A packet that is read comes from a kernel which has checked its IP header, so the header's own checksum is not
+//! looked at again; everything else is what a container chose to send.
+
+pub mod build;
+pub mod checksum;
+pub mod icmp;
+pub mod reassemble;
+pub mod tcp;
+pub mod udp;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use checksum::Sum;
+
+/// The longest packet in bytes (RFC 791, and RFC 8200 without jumbograms: its payload is counted apart).
+pub const MAX: usize = 65_535 + 40;
+
+/// Numbers of protocols in IP headers (IANA, "Assigned Internet Protocol Numbers").
+pub mod protocol {
+    /// Echo and errors of IPv4.
+    pub const ICMP: u8 = 1;
+    /// TCP.
+    pub const TCP: u8 = 6;
+    /// UDP.
+    pub const UDP: u8 = 17;
+    /// Echo and errors of IPv6.
+    pub const ICMPV6: u8 = 58;
+}
+
+/// Headers between IPv6's own and the transport's (RFC 8200 §4).
+const HOP_BY_HOP: u8 = 0;
+const ROUTING: u8 = 43;
+const FRAGMENT: u8 = 44;
+const DESTINATION: u8 = 60;
+
+/// The most of them in a packet; more are not for us to walk through.
+const MAX_EXTENSIONS: usize = 8;
+
+/// One IP packet, or one fragment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packet<'a> {
+    /// Who sent it.
+    pub source: IpAddr,
+    /// Whom to, of the same family.
+    pub target: IpAddr,
+    /// The protocol of the payload, behind IPv6's extension headers ([`protocol`]).
+    pub protocol: u8,
+    /// Time to live, or hop limit.
+    pub hops: u8,
+    /// Type of service, or traffic class: DSCP and ECN.
+    pub tos: u8,
+    /// Whether it may not be fragmented on its way; always so with IPv6.
+    pub dont_fragment: bool,
+    /// Which part of a packet it is, where it is not all of one.
+    pub fragment: Option<Fragment>,
+    /// All of it, from the first byte of its IP header to the last of its payload.
+    pub bytes: &'a [u8],
+    /// From the header of the transport on.
+    pub payload: &'a [u8],
+}
+
+/// A part of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fragment {
+    /// The same for all parts.
+    pub id: u32,
+    /// Where it belongs, in bytes; a multiple of 8.
+    pub offset: usize,
+    /// Whether parts follow.
+    pub more: bool,
+}
+
+/// A packet that cannot be read and gets no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed;
+
+impl<'a> Packet<'a> {
+    /// Reads the headers of IP. Bytes behind the packet are left out.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        match bytes.first().map(|first| first >> 4) {
+            Some(4) => Self::parse_v4(bytes),
+            Some(6) => Self::parse_v6(bytes),
+            _ => None,
+        }
+        .ok_or(Malformed)
+    }
+
+    /// RFC 791 §3.1. Options are passed over: nothing that we send on carries any.
+    fn parse_v4(bytes: &'a [u8]) -> Option<Self> {
+        let header = bytes.first_chunk::<20>()?;
+        let [first, tos, l0, l1, i0, i1, f0, f1, hops, protocol, _, _, s0, s1, s2, s3, t0, t1, t2, t3] =
+            *header;
+        let options = usize::from(first & 15).checked_mul(4)?.checked_sub(20)?;
+        let bytes = bytes.get(..usize::from(u16::from_be_bytes([l0, l1])))?;
+        let payload = bytes.get(20 + options..)?;
+        let flags = u16::from_be_bytes([f0, f1]);
+        let (offset, more) = (usize::from(flags & 0x1fff) * 8, flags & 0x2000 != 0);
+        let id = u16::from_be_bytes([i0, i1]).into();
+        Some(Self {
+            source: Ipv4Addr::new(s0, s1, s2, s3).into(),
+            target: Ipv4Addr::new(t0, t1, t2, t3).into(),
+            protocol,
+            hops,
+            tos,
+            dont_fragment: flags & 0x4000 != 0,
+            fragment: (offset != 0 || more).then_some(Fragment { id, offset, more }),
+            bytes,
+            payload,
+        })
+    }
+
+    /// RFC 8200 §3 and §4.
+    fn parse_v6(bytes: &'a [u8]) -> Option<Self> {
+        let (header, rest) = bytes.split_first_chunk::<40>()?;
+        let [v0, v1, _, _, l0, l1, mut next, hops, addresses @ ..] = *header;
+        let mut payload = rest.get(..usize::from(u16::from_be_bytes([l0, l1])))?;
+        let bytes = bytes.get(..40 + payload.len())?;
+        let (source, target) = addresses.split_first_chunk::<16>()?;
+        let target: [u8; 16] = *target.first_chunk()?;
+        let mut fragment = None;
+        for _ in 0..MAX_EXTENSIONS {
+            match next {
+                HOP_BY_HOP | ROUTING | DESTINATION => {
+                    let [following, length, _, left, ..] = *payload.first_chunk::<8>()?;
+                    // A route that is not at its end would take the packet elsewhere (RFC 5095).
+                    if next == ROUTING && left != 0 {
+                        return None;
+                    }
+                    payload = payload.get((usize::from(length) + 1) * 8..)?;
+                    next = following;
+                }
+                FRAGMENT => {
+                    let ([following, _, o0, o1, id @ ..], rest) = payload.split_first_chunk::<8>()?;
+                    let field = u16::from_be_bytes([*o0, *o1]);
+                    let (offset, more) = (usize::from(field & !7), field & 1 != 0);
+                    (payload, next) = (rest, *following);
+                    // A packet in one fragment is whole (RFC 6946); the headers behind a part's belong to the whole.
+                    if offset != 0 || more {
+                        fragment = Some(Fragment { id: u32::from_be_bytes(*id), offset, more });
+                        break;
+                    }
+                }
+                _ => break,
+            }
+        }
+        if fragment.is_none() && matches!(next, HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION) {
+            return None;
+        }
+        Some(Self {
+            source: Ipv6Addr::from(*source).into(),
+            target: Ipv6Addr::from(target).into(),
+            protocol: next,
+            hops,
+            tos: v0 << 4 | v1 >> 4,
+            dont_fragment: true,
+            fragment,
+            bytes,
+            payload,
+        })
+    }
+
+    /// Whether the checksum of TCP, UDP or ICMP is right; true for other protocols.
+    pub fn is_intact(&self) -> bool {
+        let pseudo = || Sum::pseudo(self.source, self.target, self.protocol, self.payload.len());
+        let sum = match self.protocol {
+            protocol::ICMP => Sum::default(),
+            // None is needed with IPv4 (RFC 768), one is with IPv6 (RFC 8200 §8.1).
+            protocol::UDP if self.payload.get(6..8) == Some(&[0, 0]) => return self.source.is_ipv4(),
+            protocol::TCP | protocol::UDP | protocol::ICMPV6 => pseudo(),
+            _ => return true,
+        };
+        sum.with(self.payload).finish() == [0, 0]
+    }
+
+    /// The TCP segment in it.
+    pub fn tcp(&self) -> Option<tcp::Segment<'a>> {
+        self.carries(protocol::TCP).then(|| tcp::Segment::parse(self.payload)).flatten()
+    }
+
+    /// The UDP datagram in it.
+    pub fn udp(&self) -> Option<udp::Datagram<'a>> {
+        self.carries(protocol::UDP).then(|| udp::Datagram::parse(self.payload)).flatten()
+    }
+
+    /// The request for an echo in it.
+    pub fn echo(&self) -> Option<icmp::Echo<'a>> {
+        let protocol = if self.source.is_ipv4() { protocol::ICMP } else { protocol::ICMPV6 };
+        self.carries(protocol).then(|| icmp::Echo::parse(self.payload, self.source.is_ipv4())).flatten()
+    }
+
+    fn carries(&self, protocol: u8) -> bool {
+        self.protocol == protocol && self.fragment.is_none()
+    }
+}
+
+/// Completes the checksum of a packet that came with `VIRTIO_NET_HDR_F_NEEDS_CSUM`: the 16 bits at `start + offset`,
+/// which hold the sum of the pseudo header, become the checksum from `start` on. False where that is outside.
+pub fn complete(bytes: &mut [u8], start: usize, offset: usize) -> bool {
+    let Some(covered) = bytes.get_mut(start..) else { return false };
+    let sum = Sum::default().with(covered).finish_udp();
+    match offset.checked_add(2).and_then(|end| covered.get_mut(offset..end)) {
+        Some(field) => {
+            field.copy_from_slice(&sum);
+            true
+        }
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

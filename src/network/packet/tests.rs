@@ -1,0 +1,281 @@
+//! Known packets, and any bytes.
+
+use std::time::{Duration, Instant};
+
+use proptest::prelude::*;
+
+use super::build::Ip;
+use super::reassemble::Reassembler;
+use super::*;
+
+/// A query for example.com, as tcpdump shows it.
+const DNS_QUERY: &[u8] = &[
+    0x45, 0x00, 0x00, 0x39, 0x1a, 0x2b, 0x40, 0x00, 0x40, 0x11, 0x00, 0x00, 192, 0, 2, 1, 198, 51, 100, 7,
+    0xd4, 0x31, 0x00, 0x35, 0x00, 0x25, 0x00, 0x00, 0xab, 0xcd, 0x01, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00,
+    0x00, 0x00, 0x00, 0x07, b'e', b'x', b'a', b'm', b'p', b'l', b'e', 0x03, b'c', b'o', b'm', 0x00, 0x00,
+    0x01, 0x00, 0x01,
+];
+
+fn v4(last: u8) -> IpAddr {
+    Ipv4Addr::new(192, 0, 2, last).into()
+}
+
+fn v6(last: u16) -> IpAddr {
+    Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last).into()
+}
+
+fn datagram(source: IpAddr, target: IpAddr, payload: &[u8]) -> Vec<u8> {
+    let ip = Ip { id: Some(7), ..Ip::answer(source, target, protocol::UDP) };
+    let mut bytes = udp::headers(&ip, (4000, 53), payload.len()).unwrap().to_vec();
+    let start = if source.is_ipv4() { 20 } else { 40 };
+    bytes.extend_from_slice(payload);
+    assert!(complete(&mut bytes, start, 6));
+    bytes
+}
+
+/// A first segment with four bytes of options, as a container's kernel sends it.
+fn syn(source: IpAddr, target: IpAddr) -> Vec<u8> {
+    let ip = Ip::answer(source, target, protocol::TCP);
+    let mut bytes = ip.header(24).unwrap().to_vec();
+    let start = bytes.len();
+    bytes.extend_from_slice(&[
+        0x9c,
+        0x40,
+        0,
+        80,
+        0,
+        0,
+        0,
+        9,
+        0,
+        0,
+        0,
+        0,
+        6 << 4,
+        tcp::SYN,
+        0xfa,
+        0xf0,
+        0,
+        0,
+        0,
+        0,
+    ]);
+    bytes.extend_from_slice(&[2, 4, 5, 0xb4]);
+    let sum = Sum::pseudo(source, target, protocol::TCP, 24).folded();
+    bytes[start + 16..start + 18].copy_from_slice(&sum);
+    assert!(complete(&mut bytes, start, 16));
+    bytes
+}
+
+#[test]
+fn a_known_datagram() {
+    let packet = Packet::parse(DNS_QUERY).unwrap();
+    assert_eq!((packet.source, packet.target), (v4(1), Ipv4Addr::new(198, 51, 100, 7).into()));
+    assert_eq!((packet.hops, packet.dont_fragment, packet.fragment), (64, true, None));
+    let udp = packet.udp().unwrap();
+    assert_eq!((udp.source, udp.target, udp.payload.len()), (54321, 53, 29));
+    assert!(packet.is_intact() && packet.tcp().is_none() && packet.echo().is_none());
+}
+
+#[test]
+fn options_and_trailing_bytes_are_left_out() {
+    let mut bytes = DNS_QUERY.to_vec();
+    bytes.splice(20..20, [1, 1, 1, 0]);
+    (bytes[0], bytes[3]) = (0x46, 0x3d);
+    bytes.extend_from_slice(&[0xee; 9]);
+    let packet = Packet::parse(&bytes).unwrap();
+    assert_eq!((packet.bytes.len(), packet.udp().unwrap().payload.len()), (61, 29));
+}
+
+#[test]
+fn extension_headers_are_walked_to_an_end() {
+    let plain = datagram(v6(1), v6(2), b"hello");
+    let with = |extensions: &[&[u8]]| {
+        let mut bytes = plain.clone();
+        let all = extensions.concat();
+        bytes[5] += all.len() as u8;
+        bytes[6] = if all.is_empty() { protocol::UDP } else { 0 };
+        bytes.splice(40..40, all);
+        bytes
+    };
+    let pad = |next: u8| [next, 0, 1, 4, 0, 0, 0, 0];
+    let bytes = with(&[&pad(DESTINATION), &pad(protocol::UDP)]);
+    assert_eq!(Packet::parse(&bytes).unwrap().udp().unwrap().payload, b"hello");
+    // A fragment header of a packet that is whole.
+    let bytes = with(&[&pad(FRAGMENT), &[protocol::UDP, 0, 0, 0, 0, 0, 0, 9]]);
+    assert_eq!(Packet::parse(&bytes).unwrap().udp().unwrap().payload, b"hello");
+    let bytes = with(&[&pad(ROUTING), &[protocol::UDP, 0, 4, 1, 0, 0, 0, 0]]);
+    assert_eq!(Packet::parse(&bytes), Err(Malformed));
+    let many: Vec<_> = (0..9).map(|n| pad(if n < 8 { DESTINATION } else { protocol::UDP })).collect();
+    let many: Vec<&[u8]> = many.iter().map(|header| &header[..]).collect();
+    assert_eq!(Packet::parse(&with(&many)), Err(Malformed));
+    // A length that leads out of the packet.
+    assert_eq!(Packet::parse(&with(&[&[protocol::UDP, 200, 1, 4, 0, 0, 0, 0]])), Err(Malformed));
+}
+
+#[test]
+fn a_first_segment_is_known_and_refused() {
+    for (source, target) in [(v4(1), v4(2)), (v6(1), v6(2))] {
+        let bytes = syn(source, target);
+        let packet = Packet::parse(&bytes).unwrap();
+        let segment = packet.tcp().unwrap();
+        assert!(segment.is_first() && packet.is_intact());
+        assert_eq!((segment.source, segment.target, segment.options), (40000, 80, &[2, 4, 5, 0xb4][..]));
+        let answer = tcp::reset(&packet).unwrap();
+        let answer = Packet::parse(&answer).unwrap();
+        assert_eq!((answer.source, answer.target), (target, source));
+        assert!(answer.is_intact());
+        let reset = answer.tcp().unwrap();
+        assert_eq!((reset.source, reset.target, reset.flags), (80, 40000, tcp::RST | tcp::ACK));
+        assert_eq!((reset.sequence, reset.acknowledgement), (0, 10));
+        assert_eq!(tcp::reset(&answer), None, "a reset is not answered");
+    }
+}
+
+#[test]
+fn errors_quote_the_packet() {
+    for (source, target, gateway) in [(v4(1), v4(2), v4(3)), (v6(1), v6(2), v6(3))] {
+        let bytes = datagram(source, target, &[9; 2000]);
+        let packet = Packet::parse(&bytes).unwrap();
+        let answer = icmp::error(&packet, icmp::Error::TooBig(1400), gateway).unwrap();
+        let answer = Packet::parse(&answer).unwrap();
+        assert_eq!((answer.source, answer.target), (gateway, source));
+        assert!(answer.is_intact() && answer.echo().is_none());
+        let start = if source.is_ipv4() { [3, 4] } else { [2, 0] };
+        assert_eq!(answer.payload[..2], start);
+        assert_eq!(answer.payload[4..8], [0, 0, 0x05, 0x78]);
+        assert_eq!(answer.payload[8..], bytes[..answer.payload.len() - 8]);
+        assert_eq!(answer.bytes.len(), if source.is_ipv4() { 576 } else { 1280 });
+        assert_eq!(icmp::error(&answer, icmp::Error::Port, gateway), None, "an error is not answered");
+    }
+    let known = icmp::error(&Packet::parse(DNS_QUERY).unwrap(), icmp::Error::Port, v4(254)).unwrap();
+    assert_eq!(known[20..22], [3, 3]);
+    let multicast = datagram(v4(1), Ipv4Addr::new(224, 0, 0, 251).into(), b"x");
+    assert_eq!(icmp::error(&Packet::parse(&multicast).unwrap(), icmp::Error::Port, v4(254)), None);
+}
+
+#[test]
+fn echoes() {
+    for (source, target) in [(v4(1), v4(2)), (v6(1), v6(2))] {
+        let protocol = if source.is_ipv4() { protocol::ICMP } else { protocol::ICMPV6 };
+        let ip = Ip::answer(source, target, protocol);
+        let request = icmp::echo(&ip, icmp::Way::Request, 0x1234, 7, b"ping").unwrap();
+        let packet = Packet::parse(&request).unwrap();
+        assert!(packet.is_intact());
+        let echo = packet.echo().unwrap();
+        assert_eq!((echo.ident, echo.sequence, echo.data), (0x1234, 7, &b"ping"[..]));
+        assert!(icmp::error(&packet, icmp::Error::Host, target).is_some(), "a request is answered");
+        let reply = icmp::echo(&ip, icmp::Way::Reply, 0x1234, 7, b"ping").unwrap();
+        assert_eq!(Packet::parse(&reply).unwrap().echo(), None);
+    }
+}
+
+/// `bytes`, a packet without options, in fragments of `size` bytes.
+fn fragments(bytes: &[u8], size: usize) -> Vec<Vec<u8>> {
+    let packet = Packet::parse(bytes).unwrap();
+    let ip = Ip { protocol: packet.protocol, id: Some(7), ..Ip::answer(packet.source, packet.target, 0) };
+    if packet.source.is_ipv6() {
+        let parts = ip.fragments_v6(packet.payload, size, 7);
+        return parts.map(|(header, part)| [&header[..], part].concat()).collect();
+    }
+    let size = (size - 20) & !7;
+    let count = packet.payload.len().div_ceil(size);
+    let part = |(index, part): (usize, &[u8])| {
+        let mut header = ip.header(part.len()).unwrap();
+        let more = if index + 1 < count { 0x2000 } else { 0 };
+        header.put(6, ((index * size / 8) as u16 | more).to_be_bytes());
+        [&header[..], part].concat()
+    };
+    packet.payload.chunks(size).enumerate().map(part).collect()
+}
+
+#[test]
+fn reassembly_is_bounded() {
+    let now = Instant::now();
+    let bytes = datagram(v4(1), v4(2), &[5; 3000]);
+    let parts = fragments(&bytes, 1500);
+    let feed = |reassembler: &mut Reassembler, part: &[u8], now| {
+        reassembler.add(&Packet::parse(part).unwrap(), now).is_some()
+    };
+    let mut reassembler = Reassembler::default();
+    // Half packets of one sender, by their ids.
+    for id in 0..1000_u16 {
+        let mut part = parts[0].clone();
+        part[4..6].copy_from_slice(&(id + 100).to_be_bytes());
+        assert!(!feed(&mut reassembler, &part, now));
+    }
+    assert!(parts.iter().all(|part| !feed(&mut reassembler, part, now)), "the sender has too many");
+    let later = reassembler.expire(now).unwrap();
+    assert!(later <= now + Duration::from_secs(30));
+    assert!(parts.iter().any(|part| feed(&mut reassembler, part, later)), "which time out");
+    // Parts that overlap.
+    assert!(!feed(&mut reassembler, &parts[0], now) && !feed(&mut reassembler, &parts[0], now));
+    assert!(parts[1..].iter().all(|part| !feed(&mut reassembler, part, now)));
+    reassembler.forget(v4(1));
+    assert_eq!(reassembler.expire(now), None);
+}
+
+/// Everything that can be done with a packet.
+fn touch(bytes: &[u8]) {
+    let Ok(packet) = Packet::parse(bytes) else { return };
+    assert!(packet.bytes.len() <= bytes.len() && packet.payload.len() <= packet.bytes.len());
+    let _ = (packet.is_intact(), packet.udp(), packet.echo());
+    for answer in [tcp::reset(&packet), icmp::error(&packet, icmp::Error::Prohibited, packet.target)] {
+        let Some(answer) = answer else { continue };
+        let answer = Packet::parse(&answer).unwrap();
+        assert!(answer.is_intact() && answer.target == packet.source);
+    }
+    let mut reassembler = Reassembler::default();
+    if let Some(whole) = reassembler.add(&packet, Instant::now()) {
+        assert!(Packet::parse(&whole).unwrap().fragment.is_none());
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_bytes(mut bytes in proptest::collection::vec(any::<u8>(), 0..200), v4 in any::<bool>()) {
+        touch(&bytes);
+        if let Some(first) = bytes.first_mut() {
+            *first = if v4 { 0x45 } else { 0x60 };
+        }
+        touch(&bytes);
+    }
+
+    #[test]
+    fn damaged_packets(at in 0_usize..60, value in any::<u8>(), cut in 0_usize..80, six in any::<bool>()) {
+        let (a, b) = if six { (v6(1), v6(2)) } else { (v4(1), v4(2)) };
+        for mut bytes in [datagram(a, b, b"0123456789"), syn(a, b)] {
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte = value;
+            }
+            bytes.truncate(bytes.len().saturating_sub(cut));
+            touch(&bytes);
+        }
+    }
+
+    #[test]
+    fn fragments_in_any_order_are_the_packet(
+        length in 0_usize..9000, mtu in 1280_usize..1600, six in any::<bool>(), order in any::<u64>(),
+    ) {
+        let (a, b) = if six { (v6(1), v6(2)) } else { (v4(1), v4(2)) };
+        let payload: Vec<u8> = (0..length).map(|n| n as u8).collect();
+        let bytes = datagram(a, b, &payload);
+        let mut parts = fragments(&bytes, mtu);
+        prop_assume!(parts.len() > 1);
+        prop_assert!(parts.iter().all(|part| part.len() <= mtu));
+        let count = parts.len();
+        for n in 0..count {
+            parts.swap(n, (order >> n) as usize % count);
+        }
+        let mut reassembler = Reassembler::default();
+        let mut whole = None;
+        for part in &parts {
+            prop_assert!(whole.is_none());
+            whole = reassembler.add(&Packet::parse(part).unwrap(), Instant::now());
+        }
+        let whole = whole.unwrap();
+        let packet = Packet::parse(&whole).unwrap();
+        prop_assert!(packet.is_intact());
+        prop_assert_eq!(packet.udp().unwrap().payload, &payload[..]);
+    }
+}

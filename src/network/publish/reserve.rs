@@ -1,0 +1,196 @@
+//! Takes ports of the host, of TCP and UDP, all that a container wants or none.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::OwnedFd;
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+
+use super::{BACKLOG, holder};
+use crate::error::{Failure, Kind};
+use crate::model::network::{PortSpec, Protocol, Published};
+
+/// How often the kernel may choose a port that is free in one family and taken in the other.
+const ATTEMPTS: u32 = 64;
+
+/// Ports that are taken; given back when dropped.
+#[derive(Debug)]
+pub struct Reserved(Vec<Binding>);
+
+/// One of them on one address.
+#[derive(Debug)]
+pub struct Binding {
+    /// The port.
+    pub published: Published,
+    /// Is bound to it. For TCP it does not listen yet as a rule.
+    pub socket: OwnedFd,
+}
+
+impl Reserved {
+    /// The ports, with the numbers that were chosen.
+    pub fn published(&self) -> Vec<Published> {
+        self.0.iter().map(|binding| binding.published).collect()
+    }
+
+    /// Takes those of UDP out.
+    pub fn udp(&mut self) -> Vec<Binding> {
+        self.0.extract_if(.., |binding| binding.published.protocol == Protocol::Udp).collect()
+    }
+
+    /// All of them, to be handed to another process.
+    pub fn into_bindings(self) -> Vec<Binding> {
+        self.0
+    }
+
+    /// What another process has handed over.
+    pub fn from_bindings(bindings: Vec<Binding>) -> Self {
+        Self(bindings)
+    }
+}
+
+/// Takes the ports in the caller's network namespace. An error names the port, and who has it where the caller can see
+/// that, or which setting forbids it.
+pub fn reserve(ports: &[PortSpec]) -> Result<Reserved, Failure> {
+    let mut reserved = Vec::new();
+    for port in ports {
+        reserved.append(&mut reserve_one(port)?);
+    }
+    Ok(Reserved(reserved))
+}
+
+fn reserve_one(port: &PortSpec) -> Result<Vec<Binding>, Failure> {
+    let Some((first, last)) = port.host else {
+        let mut result = bind_all(port, 0);
+        for _ in 0..ATTEMPTS {
+            match result {
+                Err((_, Errno::ADDRINUSE)) => result = bind_all(port, 0),
+                _ => break,
+            }
+        }
+        return result.map_err(|(at, error)| failure(port.protocol, at, error));
+    };
+    let mut taken = None;
+    for number in first..=last {
+        match bind_all(port, number) {
+            Ok(bindings) => return Ok(bindings),
+            // In a range others may be free, or allowed.
+            Err((at, error @ (Errno::ADDRINUSE | Errno::ACCESS))) if number < last => {
+                taken.get_or_insert((at, error));
+            }
+            Err((at, error)) => {
+                let (at, error) = taken.unwrap_or((at, error));
+                return Err(failure(port.protocol, at, error));
+            }
+        }
+    }
+    Err(Failure::new(Kind::Invalid, format!("invalid range of host ports: {first}-{last}")))
+}
+
+/// Binds `number` on every address that is meant; 0 for one that the kernel chooses.
+fn bind_all(port: &PortSpec, mut number: u16) -> Result<Vec<Binding>, (SocketAddr, Errno)> {
+    let everywhere = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+    let addresses = port.ip.as_ref().map_or(&everywhere[..], std::slice::from_ref);
+    let mut bindings: Vec<Binding> = Vec::new();
+    let mut missing = None;
+    for ip in addresses {
+        let at = SocketAddr::new(*ip, number);
+        let socket = match bind(port.protocol, at) {
+            Ok(socket) => socket,
+            // Of "all addresses", those of a family that the host does not have are none.
+            Err(error @ (Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL)) if port.ip.is_none() => {
+                missing = Some((at, error));
+                continue;
+            }
+            Err(error) => return Err((at, error)),
+        };
+        number = rustix::net::getsockname(&socket)
+            .and_then(SocketAddr::try_from)
+            .map_err(|error| (at, error))?
+            .port();
+        let published =
+            Published { container: port.container, protocol: port.protocol, ip: *ip, host: number };
+        bindings.push(Binding { published, socket });
+    }
+    match missing {
+        Some(missing) if bindings.is_empty() => Err(missing),
+        _ => Ok(bindings),
+    }
+}
+
+/// A socket bound so that nobody else can have its port.
+fn bind(protocol: Protocol, at: SocketAddr) -> Result<OwnedFd, Errno> {
+    let family = if at.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let kind = match protocol {
+        Protocol::Tcp => SocketType::STREAM,
+        Protocol::Udp => SocketType::DGRAM,
+    };
+    let socket = || {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let socket = rustix::net::socket_with(family, kind, flags, None)?;
+        if at.is_ipv6() {
+            sockopt::set_ipv6_v6only(&socket, true)?;
+        }
+        Ok(socket)
+    };
+    let exclusive = socket()?;
+    match rustix::net::bind(&exclusive, &at) {
+        Ok(()) => Ok(exclusive),
+        Err(Errno::ADDRINUSE) if protocol == Protocol::Tcp => {
+            // Perhaps only connections have it that are not quite over. Then it can be shared with those, but with others
+            // too who ask for that, until one of them listens.
+            drop(exclusive);
+            let shared = socket()?;
+            sockopt::set_socket_reuseaddr(&shared, true)?;
+            rustix::net::bind(&shared, &at)?;
+            rustix::net::listen(&shared, BACKLOG)?;
+            Ok(shared)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// docker's words, and what to do.
+fn failure(protocol: Protocol, at: SocketAddr, error: Errno) -> Failure {
+    let port = at.port();
+    let what = format!("failed to bind host port {at}/{protocol}");
+    match error {
+        Errno::ADDRINUSE => {
+            let failure = Failure::new(Kind::InUse, format!("{what}: address already in use"));
+            match holder(protocol, port) {
+                Some(holder) => {
+                    failure.hint(format!("it is held by {holder}; stop that, or publish another port"))
+                }
+                None => failure.hint(format!(
+                    "see who holds it with `ss -Hlnp --{protocol} sport = :{port}`, or publish another port"
+                )),
+            }
+        }
+        Errno::ACCESS => {
+            let first = first_unprivileged();
+            let other = other_port(port, first);
+            Failure::new(Kind::Denied, format!("{what}: permission denied")).hint(format!(
+                "ports below {first} are for root (net.ipv4.ip_unprivileged_port_start): publish another port, such as \
+                 {other}, or have an administrator run `sysctl net.ipv4.ip_unprivileged_port_start={port}`"
+            ))
+        }
+        Errno::ADDRNOTAVAIL => {
+            Failure::new(Kind::Invalid, format!("{what}: cannot assign requested address"))
+                .hint("the address must be one of this host's: see `ip address`")
+        }
+        Errno::MFILE | Errno::NFILE => Failure::new(Kind::Full, format!("{what}: too many open files")),
+        error => Failure::new(Kind::Other, format!("{what}: {error}")),
+    }
+}
+
+/// The first port that needs no privilege (ip(7), `ip_unprivileged_port_start`).
+fn first_unprivileged() -> u16 {
+    let text = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+    text.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(1024)
+}
+
+/// A port that looks like a privileged one and is none: 80 is 8080, 443 is 8443.
+fn other_port(port: u16, first: u16) -> u16 {
+    let alike = if port < 100 { 8000 + port } else { 8000 + port % 1000 };
+    alike.max(first)
+}

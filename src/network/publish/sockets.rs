@@ -1,0 +1,79 @@
+//! Sockets of a gateway that may bear any address, made by its thread before they are needed.
+
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+
+use crate::network::inside::Inside;
+use crate::network::relay::lock;
+
+/// How many sockets of a family are kept once there has been a client, and when to make more.
+const KEPT: usize = 32;
+const FEW: usize = 16;
+
+/// The sockets of one gateway, for both families.
+#[derive(Debug)]
+pub struct Sockets {
+    inside: Arc<Inside>,
+    pools: [Arc<Pool>; 2],
+}
+
+#[derive(Debug, Default)]
+struct Pool {
+    v6: bool,
+    idle: Mutex<Vec<OwnedFd>>,
+    /// Whether more have been ordered.
+    ordered: AtomicBool,
+}
+
+impl Sockets {
+    /// Sockets of the gateway whose thread `inside` is, which has CAP_NET_ADMIN over it. None is made until one is needed.
+    pub fn new(inside: Arc<Inside>) -> Arc<Self> {
+        let pool = |v6| Arc::new(Pool { v6, ..Pool::default() });
+        Arc::new(Self { inside, pools: [pool(false), pool(true)] })
+    }
+
+    /// An unbound socket that does not block.
+    pub(super) fn take(&self, v6: bool) -> io::Result<OwnedFd> {
+        let [v4, pool6] = &self.pools;
+        let pool = if v6 { pool6 } else { v4 };
+        let (socket, left) = {
+            let mut idle = lock(&pool.idle);
+            (idle.pop(), idle.len())
+        };
+        if left < FEW && !pool.ordered.swap(true, Ordering::AcqRel) {
+            let pool = Arc::clone(pool);
+            self.inside.tell(move || pool.fill());
+        }
+        match socket {
+            Some(socket) => Ok(socket),
+            None => self.inside.call(move || make(v6))?,
+        }
+    }
+}
+
+impl Pool {
+    fn fill(&self) {
+        // From here on a new order is for what is used from here on.
+        self.ordered.store(false, Ordering::Release);
+        let missing = KEPT.saturating_sub(lock(&self.idle).len());
+        // Without descriptors, those who need a socket will hear of it when they ask for one.
+        let made: Vec<_> = (0..missing).map_while(|_| make(self.v6).ok()).collect();
+        lock(&self.idle).extend(made);
+    }
+}
+
+fn make(v6: bool) -> io::Result<OwnedFd> {
+    let family = if v6 { AddressFamily::INET6 } else { AddressFamily::INET };
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+    crate::sys::transparent::set(socket.as_fd(), v6)?;
+    // One client may have connections to several ports from the same port of its own.
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    sockopt::set_tcp_nodelay(&socket, true)?;
+    crate::sys::transparent::choose_port_late(socket.as_fd())?;
+    Ok(socket)
+}

@@ -1,0 +1,119 @@
+//! How many connections there may be: in all, and of one container.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::sys::rlimit::Resource;
+
+/// The most connections that one helper holds, however many descriptors it may have.
+const MOST: usize = 131_072;
+/// Descriptors that are left for everything else.
+const SET_ASIDE: usize = 256;
+
+/// A number that may not pass its maximum.
+#[derive(Debug)]
+pub struct Quota {
+    used: AtomicUsize,
+    most: usize,
+}
+
+/// One of a quota, and of the quota of all; given back when dropped.
+#[derive(Debug)]
+pub struct Permit(Vec<Arc<Quota>>);
+
+impl Quota {
+    /// One of which `most` may be taken.
+    pub fn new(most: usize) -> Arc<Self> {
+        Arc::new(Self { used: AtomicUsize::new(0), most })
+    }
+
+    /// How many are taken.
+    pub fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    fn take(&self) -> bool {
+        let more = |used| (used < self.most).then_some(used + 1);
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    fn give_back(&self) {
+        self.used.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Permit {
+    /// Takes one of each quota, or none.
+    pub fn of(quotas: &[&Arc<Quota>]) -> Option<Self> {
+        let mut taken = Self(Vec::with_capacity(quotas.len()));
+        for quota in quotas {
+            if !quota.take() {
+                return None;
+            }
+            taken.0.push(Arc::clone(quota));
+        }
+        Some(taken)
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|quota| quota.give_back());
+    }
+}
+
+/// What the limit on descriptors allows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Connections in all.
+    pub(crate) connections: usize,
+    /// Connections of one container.
+    pub(crate) per_container: usize,
+    /// Connections that are being made, in all.
+    pub(crate) waiting: usize,
+    /// Connections that are being made by one container.
+    pub(crate) waiting_per_container: usize,
+}
+
+impl Limits {
+    /// Raises the limit of this process on descriptors as far as it goes, and shares out what there is.
+    pub(super) fn raise() -> Self {
+        let files = Resource::by_name("nofile").and_then(|files| {
+            let (soft, hard) = files.get().ok()?;
+            Some(if files.set(hard, hard).is_ok() { hard } else { soft })
+        });
+        Self::within(files.and_then(|files| usize::try_from(files).ok()).unwrap_or(1024))
+    }
+
+    /// Shares out `files` descriptors. A connection has two, and pipes while bytes are held in them.
+    fn within(files: usize) -> Self {
+        let connections = (files.saturating_sub(SET_ASIDE) * 2 / 5).clamp(16, MOST);
+        Self {
+            connections,
+            per_container: connections * 3 / 4,
+            waiting: (connections / 2).min(16_384),
+            waiting_per_container: (connections / 4).min(4096),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_gets_more_than_there_is() {
+        let (all, own) = (Quota::new(3), Quota::new(2));
+        let taken: Vec<_> = (0..3).map_while(|_| Permit::of(&[&all, &own])).collect();
+        assert_eq!((taken.len(), all.used(), own.used()), (2, 2, 2));
+        drop(taken);
+        assert_eq!((all.used(), own.used()), (0, 0));
+    }
+
+    #[test]
+    fn descriptors_are_shared_out() {
+        let few = Limits::within(1024);
+        assert!(few.connections * 2 + SET_ASIDE <= 1024 && few.waiting_per_container >= 64);
+        assert_eq!(Limits::within(usize::MAX / 4).connections, MOST);
+    }
+}

@@ -1,0 +1,104 @@
+//! Numbered places for values, with numbers that are not used twice soon: an event that comes late meets nobody else.
+
+/// Bits of the index and of the generation in a [`Key`]; together they fit beside the kind in an event's 64 bits.
+const INDEX_BITS: u32 = 32;
+const GENERATION_BITS: u32 = 28;
+
+/// Names a value in a slab.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Key {
+    index: u32,
+    generation: u32,
+}
+
+impl Key {
+    /// As a number of 60 bits.
+    pub(super) fn number(self) -> u64 {
+        u64::from(self.generation) << INDEX_BITS | u64::from(self.index)
+    }
+
+    /// The key that has this number.
+    pub(super) fn from_number(number: u64) -> Self {
+        let low = |bits: u64, count: u32| u32::try_from(bits & ((1 << count) - 1)).unwrap_or(0);
+        Self { index: low(number, INDEX_BITS), generation: low(number >> INDEX_BITS, GENERATION_BITS) }
+    }
+}
+
+/// Values in places.
+#[derive(Debug)]
+pub(super) struct Slab<T> {
+    places: Vec<(u32, Option<T>)>,
+    free: Vec<u32>,
+    generation: u32,
+}
+
+impl<T> Slab<T> {
+    /// An empty one.
+    pub(super) const fn new() -> Self {
+        Self { places: Vec::new(), free: Vec::new(), generation: 0 }
+    }
+
+    /// Puts a value somewhere; gives it back where all the numbers are taken.
+    pub(super) fn insert(&mut self, value: T) -> Result<Key, T> {
+        self.generation = (self.generation + 1) & ((1 << GENERATION_BITS) - 1);
+        let generation = self.generation;
+        if let Some(index) = self.free.pop()
+            && let Some(place) = self.places.get_mut(index as usize)
+        {
+            *place = (generation, Some(value));
+            return Ok(Key { index, generation });
+        }
+        let Ok(index) = u32::try_from(self.places.len()) else { return Err(value) };
+        self.places.push((generation, Some(value)));
+        Ok(Key { index, generation })
+    }
+
+    /// The value, if it is still there.
+    pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
+        let (generation, value) = self.places.get_mut(key.index as usize)?;
+        if *generation == key.generation { value.as_mut() } else { None }
+    }
+
+    /// Takes the value out, if it is still there.
+    pub(super) fn remove(&mut self, key: Key) -> Option<T> {
+        let (generation, value) = self.places.get_mut(key.index as usize)?;
+        if *generation != key.generation {
+            return None;
+        }
+        let value = value.take()?;
+        self.free.push(key.index);
+        if self.free.len() == self.places.len() {
+            // A burst is over: what it took is given back. Generations go on, so that its keys stay dead.
+            *self = Self { generation: self.generation, ..Self::new() };
+        }
+        Some(value)
+    }
+
+    /// The keys of the values that `wanted` holds for.
+    pub(super) fn keys(&self, wanted: impl Fn(&T) -> bool) -> Vec<Key> {
+        let places = self.places.iter().zip(0_u32..);
+        let keep = |((generation, value), index): (&(u32, Option<T>), u32)| {
+            value.as_ref().filter(|value| wanted(value))?;
+            Some(Key { index, generation: *generation })
+        };
+        places.filter_map(keep).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_dies_with_its_value() {
+        let mut slab = Slab::new();
+        let one = slab.insert("one").unwrap();
+        assert_eq!(Key::from_number(one.number()), one);
+        assert_eq!(slab.remove(one), Some("one"));
+        let two = slab.insert("two").unwrap();
+        assert_eq!(slab.remove(one), None);
+        assert_eq!(slab.get_mut(one), None);
+        assert_eq!(slab.get_mut(two), Some(&mut "two"));
+        assert_eq!(slab.keys(|value| *value == "two"), [two]);
+    }
+}

@@ -1,0 +1,373 @@
+//! One thread of the relay: waits for events, takes connections, and gives each its turn.
+
+use std::collections::VecDeque;
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::SigSet;
+use rustix::event::Timespec;
+use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::io::Errno;
+use rustix::net::SocketFlags;
+
+use super::conn::{Conn, Tools, Turn};
+use super::slab::{Key, Slab};
+use super::{Crew, Desk, Listener, Order, lock, reset_on_close};
+
+/// How many events to take at once.
+const EVENTS: usize = 256;
+/// How many connections to take from one listener before others have their turn.
+const BATCH: usize = 32;
+/// How many connections may have their turns before new events are looked for.
+const ROUND: usize = 64;
+/// How often old things are looked for.
+const TICK: Duration = Duration::from_secs(1);
+/// How long a listener rests that cannot be accepted from.
+const REST: Duration = Duration::from_millis(100);
+
+/// What the 64 bits of an event mean: a kind in the lowest bits, and which one.
+pub(super) mod token {
+    const BITS: u32 = 3;
+    pub(in super::super) const WAKE: u64 = 0;
+    pub(in super::super) const LISTENER: u64 = 1;
+    pub(in super::super) const DIAL: u64 = 2;
+    /// The inner side of a connection; the outer one is the next kind.
+    pub(in super::super) const CONN: u64 = 3;
+    pub(in super::super) const OUTER: u64 = 4;
+
+    pub(in super::super) fn of(kind: u64, number: u64) -> u64 {
+        number << BITS | kind
+    }
+
+    pub(in super::super) fn split(token: u64) -> (u64, u64) {
+        (token & ((1 << BITS) - 1), token >> BITS)
+    }
+}
+
+/// The state of a worker.
+#[derive(Debug)]
+pub(super) struct Worker {
+    crew: Arc<Crew>,
+    number: usize,
+    conns: Slab<Box<Conn>>,
+    listeners: Slab<Arc<Listener>>,
+    /// Those that have to move something, in turn.
+    queue: VecDeque<Key>,
+    tools: Tools,
+    /// A descriptor to give away when there are no more.
+    spare: Option<OwnedFd>,
+    /// Listeners that are not listened to until this instant.
+    resting: Vec<(Instant, Key)>,
+    next_tick: Option<Instant>,
+}
+
+impl Worker {
+    /// The worker that sits at desk `number`.
+    pub(super) fn new(crew: &Arc<Crew>, number: usize) -> io::Result<Self> {
+        let mut worker = Self {
+            crew: Arc::clone(crew),
+            number,
+            conns: Slab::new(),
+            listeners: Slab::new(),
+            queue: VecDeque::new(),
+            tools: Tools::new(),
+            spare: None,
+            resting: Vec::new(),
+            next_tick: None,
+        };
+        worker.desk().ok_or(io::ErrorKind::NotFound)?;
+        worker.save_descriptor();
+        Ok(worker)
+    }
+
+    /// Works until it is told to stop.
+    pub(super) fn run(mut self) {
+        // Signals are for the main thread; and splice has no other way to keep SIGPIPE from coming.
+        let _ = SigSet::all().thread_block();
+        let mut space = [MaybeUninit::uninit(); EVENTS];
+        loop {
+            let wait = self.wait();
+            let wait = wait.and_then(|wait| Timespec::try_from(wait).ok());
+            let Some(desk) = self.desk() else { return };
+            let events = match epoll::wait(&desk.epoll, &mut space, wait.as_ref()) {
+                Ok((events, _)) => &*events,
+                Err(Errno::INTR) => continue,
+                Err(_) => return,
+            };
+            let mut orders = false;
+            for event in events {
+                let (kind, number) = token::split(event.data.u64());
+                let key = Key::from_number(number);
+                match kind {
+                    token::WAKE => orders = true,
+                    token::LISTENER => self.accept(key),
+                    token::DIAL => self.dialed(key),
+                    kind => self.notice(key, usize::from(kind == token::OUTER), event.flags),
+                }
+            }
+            for _ in 0..self.queue.len().min(ROUND) {
+                if let Some(key) = self.queue.pop_front() {
+                    self.turn(key);
+                }
+            }
+            if orders && !self.take_orders() {
+                return self.stop();
+            }
+            self.look_at_clock();
+        }
+    }
+
+    fn desk(&self) -> Option<&Desk> {
+        self.crew.desks.get(self.number)
+    }
+
+    /// How long there is nothing to do but for events; `None` for ever.
+    fn wait(&self) -> Option<Duration> {
+        if !self.queue.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let times = self.resting.iter().map(|(until, _)| *until).chain(self.next_tick);
+        times.min().map(|next| next.saturating_duration_since(Instant::now()))
+    }
+
+    fn look_at_clock(&mut self) {
+        if self.resting.is_empty() && self.next_tick.is_none() {
+            return;
+        }
+        let now = Instant::now();
+        if self.next_tick.is_some_and(|tick| tick <= now) {
+            self.next_tick = self.crew.do_chores(now).then(|| now + TICK);
+        }
+        for (until, key) in std::mem::take(&mut self.resting) {
+            if until <= now { self.listen(key) } else { self.resting.push((until, key)) }
+        }
+    }
+
+    /// Reads what lies on the desk; whether to go on.
+    fn take_orders(&mut self) -> bool {
+        let Some(desk) = self.desk() else { return false };
+        // The bell is edge-triggered: it is read only so that it does not overflow.
+        let _ = rustix::io::read(&desk.wake, &mut [0; 8]);
+        let orders = lock(&desk.orders).as_mut().map(std::mem::take).unwrap_or_default();
+        if self.number == 0 && self.next_tick.is_none() && self.crew.expecting.load(Ordering::SeqCst) {
+            self.next_tick = Some(Instant::now() + TICK);
+        }
+        for order in orders {
+            match order {
+                Order::Listen(listener) => {
+                    if let Ok(key) = self.listeners.insert(listener) {
+                        self.listen(key);
+                    }
+                }
+                Order::Dismiss(owner, done) => {
+                    for key in self.listeners.keys(|listener| listener.owner == owner) {
+                        self.unlisten(key);
+                        self.listeners.remove(key);
+                    }
+                    self.reset_all(|conn| conn.owner == owner);
+                    // Nobody waits any more where it fails.
+                    let _ = done.send(());
+                }
+                Order::Forget(owner, container) => {
+                    self.reset_all(|conn| conn.owner == owner && conn.container == container);
+                }
+                Order::Take(conn) => self.keep(conn),
+                Order::Stop => return false,
+            }
+        }
+        true
+    }
+
+    fn stop(mut self) {
+        self.reset_all(|_| true);
+        if let Some(desk) = self.desk() {
+            *lock(&desk.orders) = None;
+        }
+    }
+
+    fn reset_all(&mut self, wanted: impl Fn(&Conn) -> bool) {
+        for key in self.conns.keys(|conn| wanted(conn)) {
+            if let Some(conn) = self.release(key) {
+                conn.reset(&mut self.tools.pipes);
+            }
+        }
+    }
+
+    fn listen(&mut self, key: Key) {
+        let data = EventData::new_u64(token::of(token::LISTENER, key.number()));
+        let interest = EventFlags::IN | EventFlags::EXCLUSIVE;
+        if let Some(listener) = self.listeners.get_mut(key)
+            && let Some(desk) = self.crew.desks.get(self.number)
+            && epoll::add(&desk.epoll, &listener.socket, data, interest).is_err()
+        {
+            self.resting.push((Instant::now() + REST, key));
+        }
+    }
+
+    fn unlisten(&mut self, key: Key) {
+        if let Some(listener) = self.listeners.get_mut(key)
+            && let Some(desk) = self.crew.desks.get(self.number)
+        {
+            // One that rests is not in there.
+            let _ = epoll::delete(&desk.epoll, &listener.socket);
+        }
+    }
+
+    /// Takes the connections that wait.
+    fn accept(&mut self, key: Key) {
+        let Some(listener) = self.listeners.get_mut(key).map(|listener| Arc::clone(listener)) else { return };
+        for _ in 0..BATCH {
+            match accept(&listener.socket) {
+                Ok(Some((socket, peer))) => {
+                    if let Some(pair) = listener.accept.accepted(socket, peer) {
+                        self.keep(Box::new(Conn::from(pair)));
+                    }
+                }
+                Ok(None) => {}
+                Err(Errno::AGAIN) => return,
+                Err(Errno::MFILE | Errno::NFILE) if self.refuse(&listener) => {}
+                Err(_) => {
+                    // It would be reported again and again: let it rest until there is something to accept with.
+                    self.unlisten(key);
+                    self.resting.push((Instant::now() + REST, key));
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Resets the next connection by help of the spare descriptor, so that its maker does not wait for nothing; whether
+    /// that worked.
+    fn refuse(&mut self, listener: &Listener) -> bool {
+        let Some(spare) = self.spare.take() else {
+            self.save_descriptor();
+            return false;
+        };
+        drop(spare);
+        let refused = accept(&listener.socket);
+        if let Ok(Some((socket, _))) = &refused {
+            reset_on_close(socket);
+        }
+        let worked = refused.is_ok();
+        drop(refused);
+        self.save_descriptor();
+        worked
+    }
+
+    fn save_descriptor(&mut self) {
+        let copy = self.desk().and_then(|desk| rustix::io::fcntl_dupfd_cloexec(&desk.wake, 0).ok());
+        self.spare = copy;
+    }
+
+    fn dialed(&mut self, key: Key) {
+        let outgoing = self.desk().and_then(|desk| lock(&desk.dials).remove(key));
+        if let Some(outgoing) = outgoing {
+            outgoing.dial.dialed(outgoing.flow);
+        }
+    }
+
+    /// Makes a connection one of its own.
+    fn keep(&mut self, mut conn: Box<Conn>) {
+        // Something may have happened before it came, and what it was is told by the first event.
+        conn.queued = false;
+        let key = match self.conns.insert(conn) {
+            Ok(key) => key,
+            Err(conn) => return conn.reset(&mut self.tools.pipes),
+        };
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        let Some(desk) = self.crew.desks.get(self.number) else { return };
+        desk.heavy.fetch_add(usize::from(conn.heavy), Ordering::Relaxed);
+        let interest = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+        let added = [token::CONN, token::OUTER].into_iter().zip(&conn.sockets).all(|(kind, socket)| {
+            let data = EventData::new_u64(token::of(kind, key.number()));
+            epoll::add(&desk.epoll, socket, data, interest).is_ok()
+        });
+        if !added && let Some(conn) = self.release(key) {
+            conn.reset(&mut self.tools.pipes);
+        }
+    }
+
+    /// Gives a connection up, which stays in the epoll set until it is closed.
+    fn release(&mut self, key: Key) -> Option<Box<Conn>> {
+        let conn = self.conns.remove(key)?;
+        if let Some(desk) = self.desk() {
+            desk.heavy.fetch_sub(usize::from(conn.heavy), Ordering::Relaxed);
+        }
+        Some(conn)
+    }
+
+    fn notice(&mut self, key: Key, side: usize, flags: EventFlags) {
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        conn.notice(side, flags);
+        if !conn.queued {
+            conn.queued = true;
+            self.queue.push_back(key);
+        }
+    }
+
+    fn turn(&mut self, key: Key) {
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        conn.queued = false;
+        let turn = conn.turn(&mut self.tools);
+        if turn == Turn::More {
+            conn.queued = true;
+            self.queue.push_back(key);
+        }
+        if matches!(turn, Turn::More | Turn::Idle) {
+            if !conn.heavy && conn.is_heavy() {
+                self.pass_on(key);
+            }
+            return;
+        }
+        if let Some(conn) = self.release(key) {
+            match turn {
+                Turn::Broken => conn.reset(&mut self.tools.pipes),
+                _ => conn.close(&mut self.tools.pipes),
+            }
+        }
+    }
+
+    /// A connection has proved to move much: whoever has fewest of those is to have it.
+    fn pass_on(&mut self, key: Key) {
+        let Some(own) = self.crew.desks.get(self.number) else { return };
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        conn.heavy = true;
+        let mine = own.heavy.fetch_add(1, Ordering::Relaxed) + 1;
+        let load = |desk: &&Desk| desk.heavy.load(Ordering::Relaxed);
+        let Some(idlest) = self.crew.desks.iter().min_by_key(load) else { return };
+        if mine <= load(&idlest) + 1 {
+            return;
+        }
+        for socket in &conn.sockets {
+            // It is in there; what is left of it is a key that is dead.
+            let _ = epoll::delete(&own.epoll, socket.as_fd());
+        }
+        own.heavy.fetch_sub(1, Ordering::Relaxed);
+        if let Some(conn) = self.conns.remove(key) {
+            idlest.order(Order::Take(conn));
+        }
+    }
+}
+
+/// Accepts a connection; `None` where it is gone again (accept(2): errors of the network count as that).
+fn accept(listener: &OwnedFd) -> Result<Option<(OwnedFd, SocketAddr)>, Errno> {
+    match rustix::net::acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+        Ok((socket, peer)) => Ok(peer.and_then(|peer| Some((socket, peer.try_into().ok()?)))),
+        Err(
+            Errno::CONNABORTED
+            | Errno::INTR
+            | Errno::PROTO
+            | Errno::NETDOWN
+            | Errno::NETUNREACH
+            | Errno::HOSTUNREACH
+            | Errno::PERM
+            | Errno::TIMEDOUT,
+        ) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
