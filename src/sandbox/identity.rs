@@ -348,9 +348,15 @@ fn write_once(path: &str, text: &str) -> Result<()> {
 /// and delete files of every owner. With one id, or as root, there is nothing to move into. The process must have one
 /// thread, and keeps no privilege on the host it did not have.
 pub fn enter(identity: &Identity) -> Result<()> {
-    if !matches!(identity.kind, Mode::Mapped(_)) {
-        return Ok(());
+    match identity.kind {
+        Mode::Mapped(_) => enter_new(identity),
+        Mode::Root(_) | Mode::Single => Ok(()),
     }
+}
+
+/// Moves this process, which has one thread, into a new user namespace in which it is root over all of the account's
+/// ids, be that one.
+pub fn enter_new(identity: &Identity) -> Result<()> {
     let (ready_read, ready_write) = pipe()?;
     match process::fork().context("starting a helper process")? {
         process::Side::Child => {

@@ -69,6 +69,9 @@ fn become_container(
     if stub.is_none() {
         confine::set_oom_score(&plan.process)?;
     }
+    if plan.awaits_network {
+        channel.await_go()?;
+    }
     confine::give_up_privilege(&plan.confinement, &user)?;
     if plan.process.die_with_parent {
         confine::die_with_parent(channel)?;

@@ -20,9 +20,9 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use rustix::fs::{Mode, OFlags};
 
-use super::channel::{self, Channel, Said};
+use super::channel::{self, Channel};
 use super::idmap::IdMap;
-use super::launch::{Running, births, namespaces};
+use super::launch::{Connect, Running, births, meet, namespace_of, namespaces};
 use super::plan::{Kin, MountKind, Plan, Unshare};
 use super::{confine, identity, init, join};
 use crate::error::{Failure, Kind};
@@ -65,6 +65,7 @@ pub(super) fn launch(
     streams: [BorrowedFd<'_>; 3],
     lock: BorrowedFd<'_>,
     cgroup: Option<BorrowedFd<'_>>,
+    connect: Option<Connect<'_>>,
 ) -> Result<Running> {
     let (ours, theirs) = channel::pair()?;
     match process::clone_into(0).context("starting a process")? {
@@ -83,7 +84,7 @@ pub(super) fn launch(
         }
         Side::Parent(usher) => {
             drop(theirs);
-            let met = meet(&ours, &usher);
+            let met = find_namespace(&ours, &usher).and_then(|found| meet(&ours, Some(found), connect));
             drop(ours);
             usher.wait()?;
             met
@@ -91,38 +92,12 @@ pub(super) fn launch(
     }
 }
 
-/// Follows the usher and then the container's first process until its program runs.
-fn meet(channel: &Channel, usher: &Child) -> Result<Running> {
+/// The user namespace of the new container, in which the usher is by now.
+fn find_namespace(channel: &Channel, usher: &Child) -> Result<OwnedFd> {
     channel.await_go()?;
-    let user_namespace = rustix::fs::open(
-        format!("/proc/{}/ns/user", usher.pid),
-        OFlags::RDONLY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )?;
+    let namespace = namespace_of(usher.pid, "user")?;
     channel.go()?;
-    let (mut terminal, mut failure, mut process) = (None, None, None);
-    loop {
-        match channel.listen()? {
-            Said::Process(child) => {
-                process = Some(child);
-                channel.go()?;
-            }
-            Said::Terminal(master) => terminal = Some(master),
-            Said::Failed(why) => failure = Some(why),
-            Said::Running => break,
-        }
-    }
-    match (failure, process) {
-        (None, Some(process)) => Ok(Running { process, terminal, user_namespace }),
-        (failure, process) => {
-            if let Some(process) = process {
-                process.signal(libc::SIGKILL)?;
-                process.wait()?;
-            }
-            let killed = || Failure::new(Kind::Interrupted, "the process was killed before it ran");
-            Err(failure.unwrap_or_else(killed).into())
-        }
-    }
+    Ok(namespace)
 }
 
 fn usher(

@@ -1,15 +1,17 @@
 //! Starts a container from its plan: clones the process, maps its ids, and waits until its program runs.
 
-use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use anyhow::Result;
 use nix::sched::CloneFlags;
 
+use super::below::{self, Outer};
 use super::channel::{self, Channel, Said};
 use super::identity::{Identity, explain_refusal};
 use super::init;
 use super::kin::{self, Gifts, Relation};
 use super::plan::{Plan, Unshare};
+use crate::error::{Failure, Kind};
 use crate::sys::process::{self, Child, Side, ns};
 
 /// A container whose program runs.
@@ -22,9 +24,23 @@ pub struct Running {
     pub user_namespace: OwnedFd,
 }
 
-/// Starts `plan`, beside the container of `relation` if there is one; `streams` are its standard input, output and error
-/// unless it has a terminal. `lock` is a descriptor of this process that the container must not hold open even for a
-/// moment: while it is open the container counts as supervised. All its processes are in `cgroup`, if there is one.
+/// Connects a network namespace to networks, while the container's root is put together in another process.
+pub type Connect<'a> = &'a mut dyn FnMut(BorrowedFd<'_>) -> Result<()>;
+
+/// Where a container is to come to life.
+#[derive(Clone, Copy, Default)]
+pub struct Place<'a> {
+    /// Beside the container whose namespaces it shares.
+    pub relation: Option<&'a Relation>,
+    /// Below this user namespace.
+    pub outer: Option<&'a Outer>,
+    /// All its processes are in this cgroup.
+    pub cgroup: Option<BorrowedFd<'a>>,
+}
+
+/// Starts `plan`; `streams` are its standard input, output and error unless it has a terminal. `lock` is a descriptor
+/// of this process that the container must not hold open even for a moment: while it is open the container counts as
+/// supervised. A plan that awaits its network gets it by `connect`.
 ///
 /// The process must have one thread. On failure nothing of the container is left.
 pub fn launch(
@@ -32,11 +48,15 @@ pub fn launch(
     identity: &Identity,
     streams: [BorrowedFd<'_>; 3],
     lock: BorrowedFd<'_>,
-    cgroup: Option<BorrowedFd<'_>>,
-    relation: Option<&Relation>,
+    place: Place<'_>,
+    connect: Option<Connect<'_>>,
 ) -> Result<Running> {
-    if let Some(relation) = relation {
-        return kin::launch(plan, relation, streams, lock, cgroup);
+    let cgroup = place.cgroup;
+    if let Some(relation) = place.relation {
+        return kin::launch(plan, relation, streams, lock, cgroup, connect);
+    }
+    if let Some(outer) = place.outer {
+        return below::launch(plan, outer, streams, lock, cgroup, connect);
     }
     let (ours, theirs) = channel::pair()?;
     let (now, then) = births(namespaces(plan.unshare), cgroup.is_some());
@@ -94,11 +114,7 @@ fn bring_up(
     child: &Child,
 ) -> Result<(Option<OwnedFd>, OwnedFd)> {
     identity.apply(&plan.ids, child.pid)?;
-    let user_namespace = rustix::fs::open(
-        format!("/proc/{}/ns/user", child.pid),
-        rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC,
-        rustix::fs::Mode::empty(),
-    )?;
+    let user_namespace = namespace_of(child.pid, "user")?;
     channel.go()?;
     let mut terminal = None;
     loop {
@@ -110,4 +126,67 @@ fn bring_up(
             Said::Running => return Ok((terminal, user_namespace)),
         }
     }
+}
+
+/// Follows the usher and then the container's first process until its program runs. `user_namespace` is the
+/// container's, where it is known before there is the process.
+pub(super) fn meet(
+    channel: &Channel,
+    mut user_namespace: Option<OwnedFd>,
+    mut connect: Option<Connect<'_>>,
+) -> Result<Running> {
+    let (mut terminal, mut failure, mut process) = (None, None, None);
+    loop {
+        match channel.listen()? {
+            Said::Process(child) => {
+                let begun = begin(channel, &child, &mut user_namespace, connect.take());
+                process = Some(child);
+                if let Err(error) = begun {
+                    // What went wrong inside is why this side could not go on.
+                    failure = Some(channel.last_words().unwrap_or_else(|| Failure::of(&error)));
+                    break;
+                }
+            }
+            Said::Terminal(master) => terminal = Some(master),
+            Said::Failed(why) => failure = Some(why),
+            Said::Running => break,
+        }
+    }
+    match (failure, process, user_namespace) {
+        (None, Some(process), Some(user_namespace)) => Ok(Running { process, terminal, user_namespace }),
+        (failure, process, _) => {
+            if let Some(process) = process {
+                process.signal(libc::SIGKILL)?;
+                process.wait()?;
+            }
+            let killed = || Failure::new(Kind::Interrupted, "the process was killed before it ran");
+            Err(failure.unwrap_or_else(killed).into())
+        }
+    }
+}
+
+/// Lets the container's first process put its root together, and meanwhile connects its networks.
+fn begin(
+    channel: &Channel,
+    child: &Child,
+    user_namespace: &mut Option<OwnedFd>,
+    connect: Option<Connect<'_>>,
+) -> Result<()> {
+    if user_namespace.is_none() {
+        *user_namespace = Some(namespace_of(child.pid, "user")?);
+    }
+    let network = connect.is_some().then(|| namespace_of(child.pid, "net")).transpose()?;
+    channel.go()?;
+    if let (Some(connect), Some(network)) = (connect, network) {
+        connect(network.as_fd())?;
+        channel.go()?;
+    }
+    Ok(())
+}
+
+/// The namespace of this kind that process `pid` is in.
+pub fn namespace_of(pid: i32, kind: &str) -> Result<OwnedFd> {
+    use rustix::fs::{Mode, OFlags};
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(format!("/proc/{pid}/ns/{kind}"), flags, Mode::empty())?)
 }

@@ -1,6 +1,7 @@
 //! A resolved plan into isolated processes.
 
 mod alias;
+pub mod below;
 pub mod caps;
 pub mod cgroup;
 mod channel;

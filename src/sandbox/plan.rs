@@ -19,6 +19,8 @@ pub struct Plan {
     pub ids: IdMap,
     /// Which namespaces are new.
     pub unshare: Unshare,
+    /// The new network namespace is connected to networks before the program runs.
+    pub awaits_network: bool,
     /// The root file system.
     pub root: Root,
     /// Mounts, in order.
