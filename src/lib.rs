@@ -7,6 +7,7 @@
 //! engine    use cases, one verb a file; the supervisor
 //! image     OCI content in and out: registries, archives, unpacking and packing      │ siblings that
 //! sandbox   a resolved Plan into processes                                            │ only engine joins
+//! network   gateways, datapath, name service, and the helper that runs them           │
 //! store     the only writer below the data root (image may use it, sandbox may not)   │
 //! sys       one file per kernel facility; the only `unsafe`
 //! model     plain values: parse, Display, serde, no I/O
@@ -18,6 +19,7 @@ pub mod engine;
 pub mod error;
 pub mod image;
 pub mod model;
+pub mod network;
 pub mod sandbox;
 pub mod store;
 pub mod sys;

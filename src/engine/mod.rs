@@ -30,6 +30,8 @@ pub mod login;
 pub mod logs;
 pub mod moment;
 pub mod namespace;
+mod networking;
+pub mod networks;
 mod orphan;
 pub mod pause;
 mod placement;

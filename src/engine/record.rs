@@ -1,8 +1,9 @@
-//! What the log of events says about images and the mounts of volumes, as docker says it.
+//! What the log of events says about images, the mounts of volumes and places on networks, as docker says it.
 
 use crate::model::container::{ContainerSpec, MountSource, MountSpec};
 use crate::model::digest::Digest;
 use crate::model::event::{Event, EventKind};
+use crate::model::network::NetworkSpec;
 use crate::model::reference::Reference;
 use crate::model::volume::DRIVER;
 use crate::store::{Image, Store};
@@ -35,7 +36,7 @@ fn with_labels(event: Event, image: &Image) -> Event {
     }
 }
 
-/// The volumes of a container were mounted, as it starts.
+/// The volumes of a container were mounted, and its networks joined, as it starts.
 pub(super) fn mounted(store: &Store, spec: &ContainerSpec) {
     for (mount, name) in volumes(spec) {
         let event = Event::new(EventKind::Volume, "mount", name)
@@ -46,14 +47,16 @@ pub(super) fn mounted(store: &Store, spec: &ContainerSpec) {
             .with("read/write", (!mount.read_only).to_string());
         store.record_event(event);
     }
+    on_networks(store, "connect", spec);
 }
 
-/// The volumes of a container went with its last process.
+/// The volumes of a container, and its places on networks, went with its last process.
 pub(super) fn unmounted(store: &Store, spec: &ContainerSpec) {
     for (_, name) in volumes(spec) {
         let event = Event::new(EventKind::Volume, "unmount", name);
         store.record_event(event.with("container", &spec.id).with("driver", DRIVER));
     }
+    on_networks(store, "disconnect", spec);
 }
 
 fn volumes(spec: &ContainerSpec) -> impl Iterator<Item = (&MountSpec, &String)> {
@@ -61,6 +64,22 @@ fn volumes(spec: &ContainerSpec) -> impl Iterator<Item = (&MountSpec, &String)> 
         MountSource::Volume { name: Some(name), .. } => Some((mount, name)),
         _ => None,
     })
+}
+
+fn on_networks(store: &Store, action: &str, spec: &ContainerSpec) {
+    for attachment in &spec.networks {
+        between(store, action, (&attachment.network, &attachment.name), &spec.id);
+    }
+}
+
+/// Something happened between a network and the container with this ID.
+pub(super) fn network(store: &Store, action: &str, network: &NetworkSpec, container: &str) {
+    between(store, action, (&network.id, &network.name), container);
+}
+
+fn between(store: &Store, action: &str, (id, name): (&str, &str), container: &str) {
+    let event = Event::new(EventKind::Network, action, id).with("container", container);
+    store.record_event(event.with("name", name).with("type", "bridge"));
 }
 
 /// Objects of a kind that nothing used were removed; `reclaimed` is the number of bytes they had.

@@ -26,10 +26,20 @@ pub(super) struct Leftovers {
 
 /// Takes `container` out of the store, and its anonymous volumes too if `volumes`.
 pub(super) fn retire(store: &Store, container: LockedContainer, volumes: bool) -> Result<Leftovers> {
+    forget_addresses(store, &container)?;
     let anonymous = if volumes { anonymous_volumes(container.spec()) } else { Vec::new() };
     let files = store.retire_container(container)?;
     let stuck = anonymous.iter().filter(|name| is_stuck(store.remove_volume(name))).count() > 0;
     Ok(Leftovers { files, stuck })
+}
+
+fn forget_addresses(store: &Store, container: &LockedContainer) -> Result<()> {
+    if container.spec().networks.is_empty() {
+        return Ok(());
+    }
+    let state: Option<ContainerState> = container.read_state()?;
+    let endpoints = state.map(|state| state.endpoints).unwrap_or_default();
+    store.forget_addresses(container.spec(), &endpoints)
 }
 
 /// Another container may use the volume too (`--volumes-from`), and takes it along when it goes.

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::create::{self, Front};
 use super::start::{Attachment, bring_up};
-use super::{placement, plan, remove};
+use super::{networking, placement, plan, remove};
 use crate::model::run::RunRequest;
 use crate::store::Store;
 
@@ -22,8 +22,13 @@ pub enum Ran {
 /// The process must have one thread.
 pub fn run(store: &Store, mut request: RunRequest, front: &mut dyn Front) -> Result<Ran> {
     let made = create::make(store, &mut request, front)?;
-    let plan = match plan::make(store, &made.container, &made.layers, &made.identity) {
-        Ok(plan) => plan,
+    let planned = networking::prepare(store, &made.container, front.environment()).and_then(|networks| {
+        let helper = networking::begin(store, &made.identity, made.container.spec(), networks.as_ref())?;
+        let plan = plan::make(store, &made.container, &made.layers, &made.identity, networks.as_ref())?;
+        Ok((plan, (networks, helper)))
+    });
+    let (plan, networks) = match planned {
+        Ok(planned) => planned,
         Err(error) => {
             remove::remove(store, made.container, true, &made.identity)?;
             return Err(error);
@@ -35,7 +40,7 @@ pub fn run(store: &Store, mut request: RunRequest, front: &mut dyn Front) -> Res
         if let Some(said) = said.filter(|_| store.first_time("logout")) {
             front.warn(&said);
         }
-        bring_up(store, made.container, plan, made.identity, surroundings, None)?;
+        bring_up(store, made.container, plan, made.identity, surroundings, networks, None)?;
         return Ok(Ran::Detached(request.spec.id));
     }
     let named = &request.spec.process.attach;
@@ -45,5 +50,6 @@ pub fn run(store: &Store, mut request: RunRequest, front: &mut dyn Front) -> Res
         sig_proxy: request.sig_proxy,
         detach_keys: request.detach_keys,
     };
-    bring_up(store, made.container, plan, made.identity, surroundings, Some(attachment)).map(Ran::Attached)
+    bring_up(store, made.container, plan, made.identity, surroundings, networks, Some(attachment))
+        .map(Ran::Attached)
 }

@@ -8,6 +8,7 @@ use super::attach::streams::{self, Streams};
 use super::attach::wire::{self, Report};
 use super::attach::{self, Options, Outcome, UserTerminal};
 use super::control::{Contact, reach};
+use super::networking::{self, Reached, Wanted};
 use super::supervisor::{self, Attached, Post};
 use super::{create, namespace, placement, plan};
 use crate::error::{Failure, Kind};
@@ -62,12 +63,14 @@ pub fn start(
         (Contact::Supervisor(..), None) => Ok(0),
         (Contact::Nobody(container), attachment) => {
             let layers = layers(store, container.spec(), &identity)?;
-            let plan = plan::make(store, &container, &layers, &identity)?;
+            let networks = networking::prepare(store, &container, environment)?;
+            let helper = networking::begin(store, &identity, container.spec(), networks.as_ref())?;
+            let plan = plan::make(store, &container, &layers, &identity, networks.as_ref())?;
             let mut surroundings = placement::surroundings(environment);
             if attachment.is_none() {
                 (surroundings, _) = placement::for_detached(container.spec(), surroundings);
             }
-            bring_up(store, *container, plan, identity, surroundings, attachment)
+            bring_up(store, *container, plan, identity, surroundings, (networks, helper), attachment)
         }
     }
 }
@@ -92,6 +95,7 @@ pub(super) fn bring_up(
     mut plan: Plan,
     identity: Identity,
     surroundings: Surroundings,
+    (networks, helper): (Option<Wanted>, Option<Reached>),
     attachment: Option<Attachment>,
 ) -> Result<i32> {
     let spec = container.spec();
@@ -116,6 +120,8 @@ pub(super) fn bring_up(
         plan,
         identity: identity.clone(),
         surroundings,
+        networks,
+        helper,
         attached: ends,
         terminal: spare,
     };

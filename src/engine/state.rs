@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::network::{Endpoint, Published};
+
 /// The record, written by the lock's holder alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -37,6 +39,12 @@ pub struct ContainerState {
     pub stopped: bool,
     /// Its health, where it is checked.
     pub health: Option<Health>,
+    /// Its places on networks, those of the last run while it does not run.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub endpoints: Vec<Endpoint>,
+    /// The ports that are published while it runs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub published: Vec<Published>,
 }
 
 impl ContainerState {

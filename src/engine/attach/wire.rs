@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::session::Peer;
 use crate::error::Failure;
+use crate::model::network::Attachment;
 use crate::store::ContainerDir;
 use crate::sys::socket::{Listener, MAX_MESSAGE, Socket};
 
@@ -53,6 +54,15 @@ pub(crate) enum Order {
     Unpause,
     /// The specification has changed. Answered by `Done`.
     Reload,
+    /// Put it on one more network, which its specification has already; by ID. Answered by `Done`.
+    Connect(Attachment),
+    /// Take it off a network, which its specification has no more. Answered by `Done`.
+    Disconnect {
+        /// The ID.
+        network: String,
+        /// Whatever stands in the way.
+        force: bool,
+    },
     /// Tell of the end. Answered by `Ended`.
     Wait,
 }

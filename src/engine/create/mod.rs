@@ -3,8 +3,10 @@
 mod cidfile;
 mod defaults;
 mod emulator;
+mod networks;
 
 pub(super) use emulator::platform_of;
+pub(super) use networks::complete as complete_attachment;
 
 use anyhow::Result;
 
@@ -12,7 +14,7 @@ use self::cidfile::CidFile;
 use super::state::{ContainerState, now};
 use super::{demo, kin, namespace, placement};
 use crate::error::{Failure, Kind, kind_of};
-use crate::model::container::{ContainerSpec, ImageUse, NetworkMode};
+use crate::model::container::{ContainerSpec, ImageUse};
 use crate::model::digest::Digest;
 use crate::model::environment::Environment;
 use crate::model::event::Event;
@@ -47,7 +49,7 @@ pub(super) struct Created {
 /// Makes a container and leaves it to be started. Returns its ID. The process must have one thread.
 pub fn create(store: &Store, mut request: RunRequest, front: &mut dyn Front) -> Result<String> {
     let made = make(store, &mut request, front)?;
-    match super::plan::make(store, &made.container, &made.layers, &made.identity) {
+    match super::plan::make(store, &made.container, &made.layers, &made.identity, None) {
         Ok(_) => {
             // Says that it is to be started yet, even if it is to remove itself at its end.
             made.container.write_state(&ContainerState::default())?;
@@ -63,6 +65,7 @@ pub fn create(store: &Store, mut request: RunRequest, front: &mut dyn Front) -> 
 /// Makes a container. What is left open in `request` is filled in there too.
 pub(super) fn make(store: &Store, request: &mut RunRequest, front: &mut dyn Front) -> Result<Created> {
     let identity = namespace::identity(front.environment());
+    networks::resolve(store, &mut request.spec, request.image.as_deref().is_some_and(demo::is_demo))?;
     let image =
         request.image.clone().map(|name| image(store, &name, request, &identity, front)).transpose()?;
     if let Some(image) = &image {
@@ -72,12 +75,13 @@ pub(super) fn make(store: &Store, request: &mut RunRequest, front: &mut dyn Fron
     super::volumes_from::add(store, &mut request.spec)?;
     kin::resolve(store, &mut request.spec)?;
     let made_up = request.spec.name.is_empty();
-    complete(request, image.as_ref(), front)?;
+    complete(request, image.as_ref())?;
     for warning in placement::check(&request.spec, placement::surroundings(front.environment()))? {
         front.warn(&warning);
     }
     let cidfile = request.cidfile.as_deref().map(CidFile::reserve).transpose()?;
     let container = register(store, &mut request.spec, made_up, &identity)?;
+    store.reserve_addresses(&request.spec)?;
     if let Some(cidfile) = cidfile {
         cidfile.fill(&request.spec.id)?;
     }
@@ -105,8 +109,8 @@ pub(super) fn check_owners(image: &Image, identity: &Identity) -> Result<()> {
         .into())
 }
 
-/// Fills in what the user left open: identity, image defaults, network.
-fn complete(request: &mut RunRequest, image: Option<&Image>, front: &mut dyn Front) -> Result<()> {
+/// Fills in what the user left open: identity, image defaults.
+fn complete(request: &mut RunRequest, image: Option<&Image>) -> Result<()> {
     let spec = &mut request.spec;
     spec.id = crate::store::new_container_id()?;
     spec.created = now();
@@ -119,12 +123,6 @@ fn complete(request: &mut RunRequest, image: Option<&Image>, front: &mut dyn Fro
         demo::announce(spec);
     }
     defaults::surroundings(spec);
-    if spec.namespaces.network.is_none() {
-        spec.namespaces.network = Some(NetworkMode::None);
-        if !request.image.as_deref().is_some_and(demo::is_demo) {
-            front.warn("this version has no bridge network: the container gets loopback only (--network none says so, --network host shares the host's)");
-        }
-    }
     Ok(())
 }
 

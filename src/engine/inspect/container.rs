@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::host::{HostConfig, host_config};
 use super::image::{ConfigInspect, GraphDriver, NO_TIME, layer_trees};
+use super::places::{NetworkSettings, links, settings};
 use super::ps::{self, Listed, mount_name, network_name};
 use crate::engine::state::Health;
 use crate::model::container::{ContainerSpec, MountSource, MountSpec};
@@ -74,21 +75,6 @@ struct Mount {
     propagation: String,
 }
 
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct NetworkSettings {
-    #[serde(rename = "IPAddress")]
-    ip_address: &'static str,
-    ports: BTreeMap<String, ()>,
-    networks: BTreeMap<String, Network>,
-}
-
-#[derive(Clone, Debug, Serialize)]
-struct Network {
-    #[serde(rename = "IPAddress")]
-    ip_address: &'static str,
-}
-
 /// The container that `text` names; with `size` what it wrote is counted.
 pub(super) fn inspect(store: &Store, text: &str, size: bool) -> Result<Box<ContainerInspect>> {
     let listed = ps::look_at(store.find_container(text)?)?;
@@ -96,7 +82,6 @@ pub(super) fn inspect(store: &Store, text: &str, size: bool) -> Result<Box<Conta
     let process = &spec.process;
     let mut words = process.entrypoint.iter().chain(&process.command).flatten().cloned();
     let written = size.then(|| listed.written());
-    let network = network_name(spec);
     Ok(Box::new(ContainerInspect {
         id: spec.id.clone(),
         created: spec.created.clone(),
@@ -109,18 +94,14 @@ pub(super) fn inspect(store: &Store, text: &str, size: bool) -> Result<Box<Conta
         restart_count: listed.state.restarts,
         driver: "overlay",
         platform: "linux",
-        host_config: host_config(spec, network.clone()),
+        host_config: host_config(spec, network_name(spec), links(store, spec)?),
         graph_driver: graph_driver(store, &listed)?,
         size_rw: written,
         size_root_fs: written
             .map(|written| written.saturating_add(listed.image_size(store).unwrap_or_default())),
         mounts: spec.mounts.iter().map(|mount| shown(store, mount)).collect::<Result<_>>()?,
         config: config(spec),
-        network_settings: NetworkSettings {
-            ip_address: "",
-            ports: BTreeMap::new(),
-            networks: BTreeMap::from([(network, Network { ip_address: "" })]),
-        },
+        network_settings: settings(store, &listed)?,
     }))
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::places::{Binding, bindings};
 use super::resources::Resources;
 use crate::model::container::{
     ContainerSpec, IpcMode, MountSource, MountSpec, Seccomp, SecuritySpec, Ulimit, UsernsMode,
@@ -18,6 +19,7 @@ const SHM_SIZE: u64 = 64 << 20;
 pub(super) struct HostConfig {
     binds: Option<Vec<String>>,
     network_mode: String,
+    port_bindings: BTreeMap<String, Vec<Binding>>,
     volumes_from: Option<Vec<String>>,
     restart_policy: RestartPolicy,
     log_config: LogConfig,
@@ -33,9 +35,11 @@ pub(super) struct HostConfig {
     extra_hosts: Option<Vec<String>>,
     group_add: Option<Vec<String>>,
     ipc_mode: String,
+    links: Option<Vec<String>>,
     oom_score_adj: i32,
     pid_mode: String,
     privileged: bool,
+    publish_all_ports: bool,
     readonly_rootfs: bool,
     security_opt: Option<Vec<String>>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -75,13 +79,14 @@ struct Limit {
     soft: i64,
 }
 
-/// What `spec` asks of the host; `network` is the name of its network.
-pub(super) fn host_config(spec: &ContainerSpec, network: String) -> HostConfig {
+/// What `spec` asks of the host; `network` is the name of its network, `links` are those on the default one.
+pub(super) fn host_config(spec: &ContainerSpec, network: String, links: Option<Vec<String>>) -> HostConfig {
     let namespaces = &spec.namespaces;
     let host = |shared: bool| if shared { "host" } else { "" };
     HostConfig {
         binds: unless_empty(spec.mounts.iter().filter_map(bind).collect()),
         network_mode: network,
+        port_bindings: bindings(&spec.ports),
         volumes_from: unless_empty(spec.volumes_from.clone()),
         restart_policy: RestartPolicy { name: spec.restart.name(), maximum_retry_count: spec.restart.max() },
         log_config: LogConfig {
@@ -105,12 +110,14 @@ pub(super) fn host_config(spec: &ContainerSpec, network: String) -> HostConfig {
             IpcMode::Shareable => "shareable".into(),
             IpcMode::Container(id) => format!("container:{id}"),
         },
+        links,
         oom_score_adj: spec.oom_score_adj.unwrap_or_default(),
         pid_mode: match &namespaces.pid_container {
             Some(id) => format!("container:{id}"),
             None => host(namespaces.pid_host).into(),
         },
         privileged: spec.security.privileged,
+        publish_all_ports: spec.publish_all,
         readonly_rootfs: spec.read_only,
         security_opt: unless_empty(security(&spec.security)),
         tmpfs: spec.mounts.iter().filter_map(tmpfs).collect(),

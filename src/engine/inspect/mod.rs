@@ -3,6 +3,8 @@
 mod container;
 mod host;
 mod image;
+mod network;
+mod places;
 mod resources;
 mod volume;
 
@@ -16,6 +18,7 @@ use crate::store::Store;
 
 pub use container::ContainerInspect;
 pub use image::ImageInspect;
+pub use network::NetworkInspect;
 pub use volume::VolumeInspect;
 
 /// What kind of object is meant.
@@ -25,6 +28,8 @@ pub enum ObjectKind {
     Container,
     /// An image.
     Image,
+    /// A network.
+    Network,
     /// A volume.
     Volume,
 }
@@ -37,6 +42,8 @@ pub enum Inspected {
     Container(Box<ContainerInspect>),
     /// An image.
     Image(Box<ImageInspect>),
+    /// A network.
+    Network(Box<NetworkInspect>),
     /// A volume.
     Volume(VolumeInspect),
 }
@@ -52,18 +59,21 @@ pub struct Question {
     pub size: bool,
 }
 
-/// The object that a person means by `text`: where no kind is asked for, a container, else an image, else a volume.
+/// The object that a person means by `text`: where no kind is asked for, a container, else an image, else a
+/// network, else a volume.
 pub fn inspect(store: &Store, text: &str, question: &Question) -> Result<Inspected> {
     let container = |store: &Store| container::inspect(store, text, question.size).map(Inspected::Container);
     let image = |store: &Store| image::inspect(store, text, &question.platforms).map(Inspected::Image);
+    let network = |store: &Store| network::inspect(store, text).map(Inspected::Network);
     let volume = |store: &Store| volume::inspect(store, text).map(Inspected::Volume);
     match question.kind {
         Some(ObjectKind::Container) => return container(store),
         Some(ObjectKind::Image) => return image(store),
+        Some(ObjectKind::Network) => return network(store),
         Some(ObjectKind::Volume) => return volume(store),
         None => {}
     }
-    for look in [&container as &dyn Fn(&Store) -> Result<Inspected>, &image, &volume] {
+    for look in [&container as &dyn Fn(&Store) -> Result<Inspected>, &image, &network, &volume] {
         match look(store) {
             // What cannot be a name of this kind of object is not one.
             Err(error) if matches!(kind_of(&error), Kind::NotFound | Kind::Invalid) => {}

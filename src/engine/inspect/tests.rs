@@ -81,11 +81,11 @@ fn what_is_missing_is_said_by_its_kind() {
     let (_dir, store, _) = store();
     let error = |kind| {
         let question = Question { kind, ..Question::default() };
-        inspect(&store, "none", &question).unwrap_err().to_string()
+        inspect(&store, "absent", &question).unwrap_err().to_string()
     };
-    assert_eq!(error(None), "No such object: none");
-    assert_eq!(error(Some(ObjectKind::Image)), "No such image: none:latest");
-    assert_eq!(error(Some(ObjectKind::Container)), "No such container: none");
+    assert_eq!(error(None), "No such object: absent");
+    assert_eq!(error(Some(ObjectKind::Image)), "No such image: absent:latest");
+    assert_eq!(error(Some(ObjectKind::Container)), "No such container: absent");
     assert!(error(Some(ObjectKind::Volume)).contains("no such volume"));
     let odd = inspect(&store, "not/a name", &Question::default()).unwrap_err();
     assert_eq!(odd.to_string(), "No such object: not/a name");

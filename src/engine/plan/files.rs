@@ -5,9 +5,22 @@ use std::net::IpAddr;
 
 use crate::error::{Failure, Kind};
 use crate::model::container::{ContainerSpec, NetworkMode};
+use crate::model::network::Endpoint;
+use crate::network::dns;
 
-/// /etc/hosts: the host's own with its network, else loopback and what was asked to be added.
-pub(super) fn hosts(spec: &ContainerSpec) -> Result<String, Failure> {
+/// Where the container is, for the texts; the default is on no network.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::engine) struct Place<'a> {
+    /// Its places on networks.
+    pub(in crate::engine) endpoints: &'a [Endpoint],
+    /// Whether all it is on is the default network, where there are no names.
+    pub(in crate::engine) default_network: bool,
+    /// Addresses of the networks' gateways.
+    pub(in crate::engine) gateways: &'a [IpAddr],
+}
+
+/// /etc/hosts: the host's own with its network, else loopback, its own addresses, and what was asked to be added.
+pub(in crate::engine) fn hosts(spec: &ContainerSpec, place: &Place<'_>) -> Result<String, Failure> {
     let host_network = spec.namespaces.network == Some(NetworkMode::Host);
     let mut text = match host_network {
         true => std::fs::read_to_string("/etc/hosts").unwrap_or_else(|_| LOOPBACK.into()),
@@ -15,6 +28,9 @@ pub(super) fn hosts(spec: &ContainerSpec) -> Result<String, Failure> {
     };
     if !text.ends_with('\n') {
         text.push('\n');
+    }
+    if !place.endpoints.is_empty() {
+        return Ok(hosts_on_networks(text, spec, place));
     }
     if let (Some(name), false) = (&spec.hostname, host_network) {
         // Programs look up their own name; without a network it leads to the loopback interface, as Debian has it.
@@ -37,6 +53,46 @@ pub(super) fn hosts(spec: &ContainerSpec) -> Result<String, Failure> {
     Ok(text)
 }
 
+fn hosts_on_networks(mut text: String, spec: &ContainerSpec, place: &Place<'_>) -> String {
+    for (name, address) in &spec.extra_hosts {
+        match address.as_str() {
+            "host-gateway" => {
+                for gateway in place.gateways {
+                    let _ = writeln!(text, "{gateway}\t{name}");
+                }
+            }
+            address => drop(writeln!(text, "{address}\t{name}")),
+        }
+    }
+    place.endpoints.iter().fold(text, |text, endpoint| hosts_joined(&text, spec, endpoint))
+}
+
+/// The text of a container that has come on a network.
+pub(in crate::engine) fn hosts_joined(text: &str, spec: &ContainerSpec, endpoint: &Endpoint) -> String {
+    let mut text = text.to_owned();
+    let short: String = spec.id.chars().take(12).collect();
+    let name = spec.hostname.as_deref().unwrap_or(&short);
+    for address in endpoint_addresses(endpoint) {
+        let _ = match &spec.domainname {
+            Some(domain) => writeln!(text, "{address}\t{name}.{domain} {name}"),
+            None => writeln!(text, "{address}\t{name}"),
+        };
+    }
+    text
+}
+
+/// The text of a container that has left a network.
+pub(in crate::engine) fn hosts_left(text: &str, endpoint: &Endpoint) -> String {
+    let gone: Vec<String> = endpoint_addresses(endpoint).map(|address| format!("{address}\t")).collect();
+    let stays = |line: &&str| !gone.iter().any(|start| line.starts_with(start.as_str()));
+    text.lines().filter(stays).map(|line| format!("{line}\n")).collect()
+}
+
+fn endpoint_addresses(endpoint: &Endpoint) -> impl Iterator<Item = IpAddr> {
+    let v4 = endpoint.v4.map(|net| IpAddr::from(net.addr()));
+    v4.into_iter().chain(endpoint.v6.map(|net| IpAddr::from(net.addr())))
+}
+
 const LOOPBACK: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\nff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n";
 
 /// /etc/hostname.
@@ -49,9 +105,18 @@ pub(super) fn hostname(spec: &ContainerSpec) -> String {
 }
 
 /// /etc/resolv.conf: the host's, with what was asked for in place of its lines of the same kind.
-pub(super) fn resolv_conf(spec: &ContainerSpec) -> String {
+/// On networks the name service of the network helper is asked, but for servers that were given on the default one.
+pub(super) fn resolv_conf(spec: &ContainerSpec, place: &Place<'_>) -> String {
     let host = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    merge_resolv(&host, spec)
+    if place.endpoints.is_empty() || (place.default_network && !spec.dns.servers.is_empty()) {
+        return merge_resolv(&host, spec);
+    }
+    let mut spec = spec.clone();
+    spec.dns.servers = vec![dns::ADDRESS.to_string()];
+    if !place.default_network && !spec.dns.options.iter().any(|option| option.starts_with("ndots:")) {
+        spec.dns.options.push("ndots:0".into());
+    }
+    merge_resolv(&host, &spec)
 }
 
 fn merge_resolv(host: &str, spec: &ContainerSpec) -> String {

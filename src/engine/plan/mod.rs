@@ -1,6 +1,6 @@
 //! Turns a container's specification into the sandbox's plan. Everything that can be refused is refused here.
 
-mod files;
+pub(super) mod files;
 mod joining;
 mod single;
 mod system;
@@ -25,16 +25,19 @@ use crate::sandbox::plan::{Confinement, Overlay, Plan, Process, Root, RootSource
 use crate::sandbox::seccomp;
 use crate::store::{ContainerDir, Store};
 
+use super::networking::Wanted;
+
 /// Where dhow's own init lies inside.
 pub(super) const INIT_PATH: &str = "/sbin/docker-init";
 
 /// Makes the plan of `container`, whose specification has its image's defaults merged in already. `layers` are those
-/// of the image, lowest first.
+/// of the image, lowest first, `networks` what is known of its networks.
 pub(super) fn make(
     store: &Store,
     container: &ContainerDir,
     layers: &[Digest],
     identity: &Identity,
+    networks: Option<&Wanted>,
 ) -> Result<Plan> {
     let spec = container.spec();
     let unshare = unshare(spec);
@@ -42,7 +45,7 @@ pub(super) fn make(
     let mut plan = Plan {
         name: spec.name.clone(),
         root: root(store, container, layers),
-        mounts: wanted::mounts(store, container, &map, unshare)?,
+        mounts: wanted::mounts(store, container, &map, unshare, networks)?,
         masked: masked(spec),
         read_only: read_only(spec),
         hostname: spec.hostname.clone().filter(|_| unshare.uts),
@@ -51,6 +54,7 @@ pub(super) fn make(
         process: process(spec)?,
         confinement: confinement(spec, !identity.is_mapped())?,
         ids: map,
+        awaits_network: spec.namespaces.network == Some(NetworkMode::Networks),
         unshare,
     };
     if plan.confinement.emulate_root {

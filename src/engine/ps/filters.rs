@@ -5,7 +5,7 @@ use regex_lite::Regex;
 
 use super::{Listed, mount_name, network_name};
 use crate::error::{Failure, Kind, invalid, kind_of};
-use crate::model::container::ContainerSpec;
+use crate::model::container::{ContainerSpec, NetworkMode};
 use crate::model::digest::Digest;
 use crate::model::filter::Filter;
 use crate::model::port;
@@ -22,6 +22,8 @@ pub(super) struct Filters {
     patterns: Vec<(&'static str, Pattern)>,
     /// Ports of `expose`.
     exposed: Vec<String>,
+    /// Ports of `publish`, as the host has them.
+    published: Vec<String>,
     /// The values of `is-task`.
     tasks: Vec<bool>,
 }
@@ -54,6 +56,7 @@ impl Filters {
             ancestors: None,
             patterns: Vec::new(),
             exposed: Vec::new(),
+            published: Vec::new(),
             tasks: Vec::new(),
         };
         for filter in pairs {
@@ -76,7 +79,7 @@ impl Filters {
             "health" => one_of(filter, &HEALTH)?,
             "is-task" => self.tasks.push(filter.boolean()?),
             "expose" => self.exposed.extend(port::parse(value).map_err(|_| wrong(filter))?),
-            "publish" => drop(port::parse(value).map_err(|_| wrong(filter))?),
+            "publish" => self.published.extend(port::parse(value).map_err(|_| wrong(filter))?),
             "exited" => drop(value.parse::<i32>().map_err(|_| wrong(filter))?),
             key if !KEYS.contains(&key) => return Err(filter.unknown(&KEYS.join(", ")).into()),
             _ => {}
@@ -138,14 +141,20 @@ impl Filters {
             "exited" => values.any(|value| is_exit(container, value)),
             "health" => values.any(|value| container.health() == value),
             "expose" => self.exposed.iter().any(|port| spec.exposed_ports.contains(port)),
-            "network" => values.any(|value| network_name(spec) == value),
+            "network" => values.any(|value| is_on_network(spec, value)),
             "volume" => values.any(|value| uses_volume(spec, value)),
-            // Nothing is a task of a swarm, no port is published.
+            // Nothing is a task of a swarm.
             "is-task" => self.tasks.contains(&false),
-            "publish" => false,
+            "publish" => self.publishes(container),
             "isolation" => values.any(|value| value.is_empty() || value == "default"),
             _ => true,
         }
+    }
+
+    fn publishes(&self, container: &Listed) -> bool {
+        let ports =
+            || container.state.published.iter().map(|port| format!("{}/{}", port.host, port.protocol));
+        container.is_up() && ports().any(|port| self.published.contains(&port))
     }
 
     fn matches(&self, key: &str, texts: &[&str]) -> bool {
@@ -188,6 +197,21 @@ fn has_label(spec: &ContainerSpec, wanted: &str) -> bool {
         Some((name, value)) => spec.labels.get(name).is_some_and(|have| have == value),
         None => spec.labels.contains_key(wanted),
     }
+}
+
+/// By the name or the ID of any network that it is on.
+fn is_on_network(spec: &ContainerSpec, wanted: &str) -> bool {
+    match &spec.namespaces.network {
+        Some(NetworkMode::Networks) => {
+            spec.networks.iter().any(|one| one.name == wanted || is_id(&one.network, wanted))
+        }
+        _ => network_name(spec) == wanted,
+    }
+}
+
+/// docker shortens IDs to twelve digits.
+fn is_id(id: &str, wanted: &str) -> bool {
+    wanted.len() >= 12 && id.starts_with(wanted)
 }
 
 fn uses_volume(spec: &ContainerSpec, wanted: &str) -> bool {

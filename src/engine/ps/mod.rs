@@ -16,6 +16,8 @@ use super::size::size_below;
 use super::state::ContainerState;
 use crate::model::container::{ContainerSpec, MountSource, NetworkMode};
 use crate::model::filter::Filter;
+use crate::model::network::{self, Published};
+use crate::model::port_list;
 use crate::sandbox::identity::Identity;
 use crate::store::{ContainerDir, Scanned, Store};
 
@@ -85,6 +87,14 @@ impl Listed {
         store.image(&image.id).ok().flatten().map(|image| image.record.size)
     }
 
+    /// Its ports, those that are published and those that are only exposed, on one line; none unless it runs.
+    pub fn ports(&self) -> String {
+        match self.is_up() {
+            true => port_list::line(&self.state.published, &self.spec().exposed_ports),
+            false => String::new(),
+        }
+    }
+
     fn spec(&self) -> &ContainerSpec {
         self.dir.spec()
     }
@@ -121,12 +131,37 @@ pub(super) fn look_at(dir: ContainerDir) -> Result<Listed> {
     Ok(Listed { state: dir.read_state()?.unwrap_or_default(), running, dir })
 }
 
+/// The ports that the container which a person means by `text` publishes now, in order of the ports inside.
+pub fn published(store: &Store, text: &str) -> Result<Vec<Published>> {
+    let container = look_at(store.find_container(text)?)?;
+    if !container.is_up() {
+        return Ok(Vec::new());
+    }
+    let mut published = container.state.published;
+    published.sort();
+    Ok(published)
+}
+
 /// The network's name in listings.
 pub fn network_name(spec: &ContainerSpec) -> String {
     match &spec.namespaces.network {
+        Some(NetworkMode::Networks) => {
+            spec.networks.first().map_or(network::DEFAULT, |first| first.name.as_str()).into()
+        }
         Some(NetworkMode::Host) => "host".into(),
         Some(NetworkMode::Container(id)) => format!("container:{id}"),
         Some(NetworkMode::None) | None => "none".into(),
+    }
+}
+
+/// The names of all networks that it is on.
+pub fn network_names(spec: &ContainerSpec) -> String {
+    match &spec.namespaces.network {
+        Some(NetworkMode::Networks) => {
+            let names: Vec<&str> = spec.networks.iter().map(|one| one.name.as_str()).collect();
+            names.join(",")
+        }
+        _ => network_name(spec),
     }
 }
 

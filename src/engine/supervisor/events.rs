@@ -15,6 +15,8 @@ use crate::model::log::Stream;
 pub(super) enum Event {
     /// The container's first process has ended.
     Ended,
+    /// The network helper is gone.
+    Network,
     /// A signal came.
     Signal,
     /// A command wants to connect.

@@ -8,6 +8,7 @@ mod clients;
 mod events;
 mod health;
 mod hold;
+mod network;
 mod orders;
 mod run;
 mod streams;
@@ -23,6 +24,7 @@ use self::run::Run;
 use super::attach::wire::{self, Control, Report};
 use super::kin;
 use super::log::Log;
+use super::networking::{Network, Reached, Wanted};
 use super::placement;
 use super::record;
 use super::remove::{self, Namespace};
@@ -47,6 +49,10 @@ pub(super) struct Post {
     pub(super) identity: Identity,
     /// What a cgroup for the container depends on.
     pub(super) surroundings: Surroundings,
+    /// The networks it is to be on.
+    pub(super) networks: Option<Wanted>,
+    /// The network helper, if it is.
+    pub(super) helper: Option<Reached>,
     /// How the command that starts the container is attached.
     pub(super) attached: Attached,
     /// The user's terminal and its settings, put back if the command dies without doing so.
@@ -81,6 +87,10 @@ struct Supervision {
     plan: Plan,
     identity: Identity,
     surroundings: Surroundings,
+    networks: Option<Wanted>,
+    /// The network helper, for the first run.
+    helper: Option<Reached>,
+    network: Option<Network>,
     state: ContainerState,
     clients: Clients,
     control: Option<Control>,
@@ -109,7 +119,7 @@ struct Intent {
 
 impl Supervision {
     fn new(post: Post, command: wire::Supervisor) -> Result<Self> {
-        let Post { store, container, plan, identity, surroundings, attached, terminal } = post;
+        let Post { store, container, plan, identity, surroundings, networks, helper, attached, terminal } = post;
         let mut clients = Clients::default();
         let client = clients.add(command);
         client.awaits_start = true;
@@ -134,6 +144,9 @@ impl Supervision {
             plan,
             identity,
             surroundings,
+            networks,
+            helper,
+            network: None,
             clients,
             control: None,
             signals,
@@ -174,12 +187,19 @@ impl Supervision {
         if self.direct.is_none() && self.log.is_none() {
             self.log = Some(Log::open(&self.container)?);
         }
+        let name = self.plan.name.clone();
+        let doing = || format!("cannot start container {name}");
+        let mut network = self.open_network().with_context(doing)?;
         let cgroup = placement::make_wanted(self.container.spec(), &self.surroundings)?;
         let run = kin::relation(&self.store, self.container.spec())
             .and_then(|kin| {
-                Run::begin(&self.plan, &self.identity, &self.container, self.direct.take(), cgroup, kin)
+                let direct = self.direct.take();
+                Run::begin(&self.plan, &self.identity, &self.container, direct, cgroup, kin, network.as_mut())
             })
-            .with_context(|| format!("cannot start container {}", self.plan.name))?;
+            .with_context(doing)?;
+        let endpoints = network.as_ref().map(Network::endpoints).unwrap_or_default();
+        let published = network.as_ref().map(|network| network.published().to_vec()).unwrap_or_default();
+        self.network = network;
         self.state = ContainerState {
             pid: run.pid(),
             ticks: run.ticks(),
@@ -190,6 +210,8 @@ impl Supervision {
             paused: false,
             error: String::new(),
             health: run.checks.as_ref().map(|checks| checks.health().clone()),
+            endpoints,
+            published,
             ..std::mem::take(&mut self.state)
         };
         self.container.write_state(&self.state)?;
@@ -262,6 +284,9 @@ impl Supervision {
         if let Some(control) = &self.control {
             watch.read(events::Event::Connection, control.as_fd());
         }
+        if let Some(network) = &self.network {
+            watch.read(events::Event::Network, network.as_fd());
+        }
         for client in self.clients.iter() {
             watch.read(events::Event::Order(client.id), client.socket().as_fd());
         }
@@ -269,6 +294,8 @@ impl Supervision {
 
     /// Writes down how a run ended. Returns after which pause the next one begins, if there is to be one.
     fn note_end(&mut self, mut run: Run, ended: Ended) -> Result<Option<Duration>> {
+        // The ports are free when anybody hears of the end.
+        self.network = None;
         run.drain(|stream, bytes| self.take_output(stream, bytes));
         if let Some(log) = &mut self.log {
             log.finish();
@@ -287,6 +314,7 @@ impl Supervision {
             exit_code: code,
             oom_killed,
             paused: false,
+            published: Vec::new(),
             restarting: pause.is_some(),
             stopped: self.intent.stop,
             ..std::mem::take(&mut self.state)
@@ -294,6 +322,9 @@ impl Supervision {
         self.clients.finish_output();
         self.tell("die", &[("exitCode", &code.to_string())]);
         record::unmounted(&self.store, self.container.spec());
+        if pause.is_none() {
+            self.leave_networks();
+        }
         if self.intent.end {
             self.tell("stop", &[]);
         }

@@ -20,6 +20,7 @@ impl Supervision {
     pub(super) fn serve_event(&mut self, event: Event, run: Option<&mut Run>) -> Result<()> {
         match (event, run) {
             (Event::Signal, run) => self.pass_signals(run)?,
+            (Event::Network, _) => self.recover_network()?,
             (Event::Connection, _) => {
                 if let Some(socket) =
                     self.control.as_ref().map(|control| control.accept()).transpose()?.flatten()
@@ -177,6 +178,8 @@ impl Supervision {
             }
             Order::Pause => self.pause(run)?,
             Order::Unpause => self.unpause(run)?,
+            Order::Connect(ref attachment) => self.join_network(attachment, run)?,
+            Order::Disconnect { ref network, .. } => self.leave_network(network, run)?,
             _ => self.reload(run)?,
         }
         Ok(Report::Done)

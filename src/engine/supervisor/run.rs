@@ -12,6 +12,7 @@ use super::health::Checks;
 use super::streams::{Buffer, Got, Streams};
 use crate::engine::attach::wire::Ending;
 use crate::engine::first_process::boundary;
+use crate::engine::networking::Network;
 use crate::engine::placement;
 use crate::model::container::ContainerSpec;
 use crate::model::log::Stream;
@@ -19,7 +20,7 @@ use crate::model::signal;
 use crate::sandbox::cgroup::{Cgroup, Surroundings};
 use crate::sandbox::identity::Identity;
 use crate::sandbox::kin::Relation;
-use crate::sandbox::launch::{Running, launch};
+use crate::sandbox::launch::{Place, Running, launch};
 use crate::sandbox::pause;
 use crate::sandbox::plan::Plan;
 use crate::sandbox::processes::Boundary;
@@ -47,8 +48,8 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// Starts the container in `cgroup` and beside `kin`. `direct` are streams to be passed on; without them it writes to
-    /// this process.
+    /// Starts the container in `cgroup`, beside `kin` and on `network`. `direct` are streams to be passed on; without
+    /// them it writes to this process.
     pub(super) fn begin(
         plan: &Plan,
         identity: &Identity,
@@ -56,8 +57,10 @@ impl Run {
         direct: Option<[OwnedFd; 3]>,
         cgroup: Option<Cgroup>,
         kin: Option<Relation>,
+        network: Option<&mut Network>,
     ) -> Result<Self> {
-        match Self::launch(plan, identity, container, direct, cgroup.as_ref(), kin.as_ref()) {
+        let surroundings = (cgroup.as_ref(), kin.as_ref(), network);
+        match Self::launch(plan, identity, container, direct, surroundings) {
             Ok((running, streams, checks)) => {
                 let boundary = boundary(container.spec());
                 Ok(Self { running, cgroup, streams, boundary, began: Instant::now(), kill_at: None, checks })
@@ -75,8 +78,7 @@ impl Run {
         identity: &Identity,
         container: &LockedContainer,
         direct: Option<[OwnedFd; 3]>,
-        cgroup: Option<&Cgroup>,
-        kin: Option<&Relation>,
+        (cgroup, kin, network): (Option<&Cgroup>, Option<&Relation>, Option<&mut Network>),
     ) -> Result<(Running, Streams, Option<Checks>)> {
         let process = &container.spec().process;
         let mut checks = Checks::new(container.spec(), &plan.ids)?;
@@ -89,7 +91,19 @@ impl Run {
             None => Streams::pipes(process.interactive)?,
         };
         let ends = ends.each_ref().map(|end| end.as_fd());
-        let mut running = launch(plan, identity, ends, container.as_fd(), cgroup.map(AsFd::as_fd), kin)?;
+        let cgroup = cgroup.map(AsFd::as_fd);
+        let mut running = match network {
+            Some(network) => {
+                let outer = network.outer()?;
+                let place = Place { relation: kin, outer: Some(&outer), cgroup };
+                let mut connect = |namespace: BorrowedFd<'_>| network.connect(namespace);
+                launch(plan, identity, ends, container.as_fd(), place, Some(&mut connect))?
+            }
+            None => {
+                let place = Place { relation: kin, outer: None, cgroup };
+                launch(plan, identity, ends, container.as_fd(), place, None)?
+            }
+        };
         let streams = running.terminal.take().map_or(Ok(streams), Streams::terminal)?;
         Ok((running, streams, checks))
     }
@@ -97,6 +111,11 @@ impl Run {
     /// The first process.
     pub(super) fn pid(&self) -> i32 {
         self.running.process.pid
+    }
+
+    /// A pidfd of it.
+    pub(super) fn pidfd(&self) -> BorrowedFd<'_> {
+        self.running.process.pidfd()
     }
 
     /// When that started, in clock ticks since boot.

@@ -1,0 +1,186 @@
+//! A network as docker shows it.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::image::NO_TIME;
+use crate::engine::networks::{self, Known};
+use crate::engine::ps::Listed;
+use crate::engine::state::ContainerState;
+use crate::model::container::NetworkMode;
+use crate::model::digest::Digest;
+use crate::model::network::{NetworkSpec, Subnet};
+use crate::model::new_network::{ICC, MTU};
+use crate::store::{Scanned, Store};
+
+/// docker's fields of a network.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+#[allow(clippy::struct_excessive_bools, reason = "docker's fields")]
+pub struct NetworkInspect {
+    name: String,
+    id: String,
+    created: String,
+    scope: &'static str,
+    driver: &'static str,
+    #[serde(rename = "EnableIPv4")]
+    enable_v4: bool,
+    #[serde(rename = "EnableIPv6")]
+    enable_v6: bool,
+    #[serde(rename = "IPAM")]
+    ipam: Ipam,
+    internal: bool,
+    attachable: bool,
+    ingress: bool,
+    config_from: ConfigFrom,
+    config_only: bool,
+    containers: BTreeMap<String, Place>,
+    options: BTreeMap<String, String>,
+    labels: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    egress_allow: Option<Vec<String>>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Ipam {
+    driver: &'static str,
+    options: Option<BTreeMap<String, String>>,
+    config: Option<Vec<Pool>>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Pool {
+    subnet: String,
+    #[serde(rename = "IPRange", skip_serializing_if = "Option::is_none")]
+    range: Option<String>,
+    gateway: String,
+    #[serde(rename = "AuxiliaryAddresses", skip_serializing_if = "BTreeMap::is_empty")]
+    reserved: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ConfigFrom {
+    network: &'static str,
+}
+
+/// A container on it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Place {
+    name: String,
+    #[serde(rename = "EndpointID")]
+    endpoint: String,
+    mac_address: String,
+    #[serde(rename = "IPv4Address")]
+    v4: String,
+    #[serde(rename = "IPv6Address")]
+    v6: String,
+}
+
+/// The network that `text` names.
+pub(super) fn inspect(store: &Store, text: &str) -> Result<Box<NetworkInspect>> {
+    let network = networks::find(store, text)?;
+    let spec = network.spec();
+    let ipam_options = spec.map(|spec| spec.ipam_options.clone()).unwrap_or_default();
+    Ok(Box::new(NetworkInspect {
+        name: network.name().to_owned(),
+        id: network.id().to_owned(),
+        created: spec.map_or_else(|| NO_TIME.to_owned(), |spec| spec.created.clone()),
+        scope: "local",
+        driver: network.driver(),
+        enable_v4: spec.is_none_or(|spec| spec.v4.is_some()),
+        enable_v6: spec.is_some_and(|spec| spec.v6.is_some()),
+        ipam: Ipam {
+            driver: "default",
+            options: spec.filter(|spec| !spec.is_default()).map(|_| ipam_options),
+            config: spec.map(pools),
+        },
+        internal: spec.is_some_and(|spec| spec.internal),
+        attachable: spec.is_some_and(|spec| spec.attachable),
+        ingress: false,
+        config_from: ConfigFrom { network: "" },
+        config_only: false,
+        containers: containers(store, &network)?,
+        options: spec.map(options).unwrap_or_default(),
+        labels: network.labels().clone(),
+        egress_allow: spec.and_then(|spec| {
+            let allowed = spec.egress.as_ref()?;
+            Some(allowed.iter().map(ToString::to_string).collect())
+        }),
+    }))
+}
+
+fn pools(spec: &NetworkSpec) -> Vec<Pool> {
+    fn pool<N: Display, A: Display>(subnet: &Subnet<N, A>) -> Pool {
+        Pool {
+            subnet: subnet.net.to_string(),
+            range: subnet.range.as_ref().map(ToString::to_string),
+            gateway: subnet.gateway.to_string(),
+            reserved: subnet.reserved.iter().map(|(name, at)| (name.clone(), at.to_string())).collect(),
+        }
+    }
+    spec.v4.iter().map(pool).chain(spec.v6.iter().map(pool)).collect()
+}
+
+/// docker shows the default network's as if they had been given.
+fn options(spec: &NetworkSpec) -> BTreeMap<String, String> {
+    if !spec.is_default() {
+        return spec.options.clone();
+    }
+    let own = [
+        ("com.docker.network.bridge.default_bridge", "true"),
+        (ICC, "true"),
+        ("com.docker.network.bridge.enable_ip_masquerade", "true"),
+        (MTU, "1500"),
+    ];
+    own.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// The containers on it that run.
+fn containers(store: &Store, network: &Known) -> Result<BTreeMap<String, Place>> {
+    let mut places = BTreeMap::new();
+    for one in store.scan_containers(false, ContainerState::may_run)? {
+        let Scanned { dir, locked, state } = one;
+        let listed = Listed { dir, running: locked, state: state.unwrap_or_default() };
+        if listed.is_up()
+            && let Some(place) = place(&listed, network)
+        {
+            places.insert(listed.dir.spec().id.clone(), place);
+        }
+    }
+    Ok(places)
+}
+
+fn place(container: &Listed, network: &Known) -> Option<Place> {
+    let spec = container.dir.spec();
+    let endpoint = container.state.endpoints.iter().find(|endpoint| endpoint.network == network.id());
+    let on_built_in = match network {
+        Known::Made(_) => false,
+        Known::BuiltIn { name: "host", .. } => spec.namespaces.network == Some(NetworkMode::Host),
+        Known::BuiltIn { .. } => matches!(spec.namespaces.network, None | Some(NetworkMode::None)),
+    };
+    if endpoint.is_none() && !on_built_in {
+        return None;
+    }
+    let v4 = endpoint.and_then(|endpoint| endpoint.v4);
+    let v6 = endpoint.and_then(|endpoint| endpoint.v6);
+    Some(Place {
+        name: spec.name.clone(),
+        endpoint: endpoint_id(container, network.id()),
+        mac_address: endpoint.map(|endpoint| endpoint.mac.to_string()).unwrap_or_default(),
+        v4: v4.map(|net| net.to_string()).unwrap_or_default(),
+        v6: v6.map(|net| net.to_string()).unwrap_or_default(),
+    })
+}
+
+/// docker has an ID for each place on a network in each run; here it follows from what tells those apart.
+pub(super) fn endpoint_id(container: &Listed, network: &str) -> String {
+    let seed = format!("{}\n{network}\n{}", container.dir.spec().id, container.state.started);
+    Digest::of(seed.as_bytes()).hex().to_owned()
+}

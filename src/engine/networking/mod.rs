@@ -1,0 +1,277 @@
+//! A container's part in networks, as its supervisor sees it: the lease at the network helper, and what to do when the
+//! helper is killed.
+
+mod contact;
+pub(super) mod hosts_file;
+
+use std::net::IpAddr;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+
+use anyhow::{Context as _, Result};
+
+use self::contact::{Contact, Starter};
+pub(super) use self::contact::Reached;
+use super::state::ContainerState;
+use crate::error::{Failure, Kind};
+use crate::model::container::{ContainerSpec, NetworkMode};
+use crate::model::environment::Environment;
+use crate::model::network::{Endpoint, NetworkSpec, Published};
+use crate::network::helper::{Opening, Reply, Request, Start};
+use crate::sandbox::below::Outer;
+use crate::sandbox::identity::Identity;
+use crate::store::{ContainerDir, LockedContainer, Store};
+use crate::sys;
+
+/// What a container needs of networks, found out before it starts.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    /// The networks, with its place on each.
+    pub(super) places: Vec<(NetworkSpec, Endpoint)>,
+    /// How the helper is to work, if this container starts it.
+    pub(super) start: Start,
+}
+
+impl Wanted {
+    /// Its places on them.
+    pub(super) fn endpoints(&self) -> Vec<Endpoint> {
+        self.places.iter().map(|(_, endpoint)| endpoint.clone()).collect()
+    }
+
+    /// The addresses of their gateways, that of the default route's network first.
+    pub(super) fn gateways(&self) -> Vec<IpAddr> {
+        let mut places: Vec<_> = self.places.iter().collect();
+        places.sort_by_key(|(_, endpoint)| !endpoint.default_route);
+        let v4 = |network: &NetworkSpec| network.v4.as_ref().map(|subnet| IpAddr::from(subnet.gateway));
+        let v6 = |network: &NetworkSpec| network.v6.as_ref().map(|subnet| IpAddr::from(subnet.gateway));
+        places.first().into_iter().flat_map(|(network, _)| [v4(network), v6(network)]).flatten().collect()
+    }
+
+    /// Whether the default network is all there is.
+    pub(super) fn is_default_only(&self) -> bool {
+        self.places.iter().all(|(network, _)| network.is_default())
+    }
+}
+
+/// A container's lease at the network helper.
+pub(super) struct Network {
+    store: Store,
+    identity: Identity,
+    start: Start,
+    places: Vec<(NetworkSpec, Endpoint)>,
+    opening: Opening,
+    log: Option<std::fs::File>,
+    contact: Contact,
+    /// The helper's user namespace.
+    outer: OwnedFd,
+    /// The container's network namespace, once there is one.
+    namespace: Option<OwnedFd>,
+    published: Vec<Published>,
+}
+
+impl Network {
+    /// Takes a lease for the container: ports that cannot be had are an error.
+    pub(super) fn open(
+        store: &Store,
+        identity: &Identity,
+        spec: &ContainerSpec,
+        wanted: Wanted,
+        reached: Option<Reached>,
+    ) -> Result<Self> {
+        let Wanted { places, start } = wanted;
+        let opening = opening(spec, &places);
+        let log = spec.egress_log.as_deref().map(open_log).transpose()?;
+        let (contact, outer, published) = {
+            let survivors = || survivors(store);
+            let starter = Starter { store, identity, start: &start, survivors: &survivors };
+            enter(&starter, reached, &opening, log.as_ref())?
+        };
+        let (store, identity) = (store.clone(), identity.clone());
+        Ok(Self { store, identity, start, places, opening, log, contact, outer, namespace: None, published })
+    }
+
+    /// The user namespace below which the container is to be made.
+    pub(super) fn outer(&self) -> Result<Outer> {
+        Ok(Outer { namespace: self.outer.try_clone()?, ids: self.identity.map((0, 0)) })
+    }
+
+    /// Connects the container's network namespace.
+    pub(super) fn connect(&mut self, namespace: BorrowedFd<'_>) -> Result<()> {
+        self.namespace = Some(namespace.try_clone_to_owned()?);
+        self.wire()
+    }
+
+    fn wire(&self) -> Result<()> {
+        let Some(namespace) = &self.namespace else { return Ok(()) };
+        self.contact.ask(&Request::Wire(self.endpoints()), &[namespace.as_fd()])?;
+        Ok(())
+    }
+
+    /// Its places on networks.
+    pub(super) fn endpoints(&self) -> Vec<Endpoint> {
+        self.places.iter().map(|(_, endpoint)| endpoint.clone()).collect()
+    }
+
+    /// The networks that it is on, with its place on each.
+    pub(super) fn places(&self) -> &[(NetworkSpec, Endpoint)] {
+        &self.places
+    }
+
+    /// Its published ports.
+    pub(super) fn published(&self) -> &[Published] {
+        &self.published
+    }
+
+    /// Readable when the helper is gone.
+    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.contact.as_fd()
+    }
+
+    /// The helper is gone: reaches or starts another, and has everything connected again as it was.
+    pub(super) fn recover(&mut self) -> Result<()> {
+        self.opening.ports = self.published.iter().map(Published::as_spec).collect();
+        let outer = self.outer.as_fd();
+        let survivors = || Ok(Some(outer.try_clone_to_owned()?));
+        let starter = Starter {
+            store: &self.store,
+            identity: &self.identity,
+            start: &self.start,
+            survivors: &survivors,
+        };
+        let (contact, outer, published) = enter(&starter, None, &self.opening, self.log.as_ref())?;
+        (self.contact, self.outer, self.published) = (contact, outer, published);
+        self.wire()
+    }
+
+    /// Puts the container on one more network.
+    pub(super) fn join(&mut self, network: NetworkSpec, endpoint: Endpoint) -> Result<()> {
+        let request = Request::Connect(Box::new(network.clone()), Box::new(endpoint.clone()));
+        self.contact.ask(&request, &[])?;
+        self.opening.networks.push(network.clone());
+        self.places.push((network, endpoint));
+        Ok(())
+    }
+
+    /// Takes the container off a network.
+    pub(super) fn leave(&mut self, network: &str) -> Result<()> {
+        self.contact.ask(&Request::Disconnect(network.to_owned()), &[])?;
+        self.opening.networks.retain(|spec| spec.id != network);
+        self.places.retain(|(spec, _)| spec.id != network);
+        Ok(())
+    }
+
+    /// The container has another name.
+    pub(super) fn rename(&mut self, name: &str) -> Result<()> {
+        name.clone_into(&mut self.opening.name);
+        self.contact.ask(&Request::Rename(name.to_owned()), &[])?;
+        Ok(())
+    }
+}
+
+/// Reaches the helper and says who comes. A helper that ends just then is not the last word.
+fn enter(
+    starter: &Starter<'_>,
+    mut reached: Option<Reached>,
+    opening: &Opening,
+    log: Option<&std::fs::File>,
+) -> Result<(Contact, OwnedFd, Vec<Published>)> {
+    let mut tries = 0;
+    loop {
+        let contact = reached.take().map_or_else(|| contact::reach(starter), Ok)?.wait()?;
+        let log = log.map(std::os::fd::AsFd::as_fd);
+        let request = Request::Open(Box::new(opening.clone()));
+        match contact.ask(&request, log.as_slice()) {
+            Ok((Reply::Opened(published), mut fds)) => {
+                let outer = fds.pop().context("the network helper kept its user namespace to itself")?;
+                return Ok((contact, outer, published));
+            }
+            Ok(_) => return Err(Failure::new(Kind::Other, "the network helper gave no answer").into()),
+            Err(error) if tries < MAX_TRIES && is_gone(&error) => tries += 1,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// How often a helper may end while it is talked to.
+const MAX_TRIES: u32 = 20;
+
+fn is_gone(error: &anyhow::Error) -> bool {
+    use rustix::io::Errno;
+    let broken = |code: i32| [Errno::PIPE, Errno::CONNRESET].iter().any(|errno| errno.raw_os_error() == code);
+    crate::error::kind_of(error) == Kind::Interrupted
+        || error.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error).is_some_and(broken)
+}
+
+fn opening(spec: &ContainerSpec, places: &[(NetworkSpec, Endpoint)]) -> Opening {
+    let servers: Vec<IpAddr> = spec.dns.servers.iter().filter_map(|server| server.parse().ok()).collect();
+    Opening {
+        id: spec.id.clone(),
+        name: spec.name.clone(),
+        hostname: spec.hostname.clone(),
+        networks: places.iter().map(|(network, _)| network.clone()).collect(),
+        ports: spec.wanted_ports(),
+        dns: servers,
+        ndots_set: spec.dns.options.iter().any(|option| option.starts_with("ndots:") && option != "ndots:0"),
+        host_gateway: spec.extra_hosts.iter().any(|(_, address)| address == "host-gateway"),
+    }
+}
+
+/// Opened by the user's own rights, before anything of the container is there.
+fn open_log(path: &std::path::Path) -> Result<std::fs::File> {
+    let file = std::fs::OpenOptions::new().append(true).create(true).open(path);
+    file.with_context(|| format!("cannot open the egress log `{}`", path.display()))
+}
+
+/// The user namespace that containers live in which run, though their helper was killed.
+fn survivors(store: &Store) -> Result<Option<OwnedFd>> {
+    for container in store.containers()? {
+        if container.spec().namespaces.network != Some(NetworkMode::Networks) {
+            continue;
+        }
+        if let Some(namespace) = outer_of(&container)? {
+            return Ok(Some(namespace));
+        }
+    }
+    Ok(None)
+}
+
+fn outer_of(container: &ContainerDir) -> Result<Option<OwnedFd>> {
+    let Some(first) = super::first_process::find(container)? else { return Ok(None) };
+    let namespace = match crate::sandbox::launch::namespace_of(first.pid(), "user") {
+        Ok(namespace) => namespace,
+        Err(_) => return Ok(None),
+    };
+    if first.has_ended()? {
+        return Ok(None);
+    }
+    Ok(sys::namespace::parent(namespace.as_fd())?)
+}
+
+/// Reaches the helper, or begins to start it, if the container of `spec` will need it. What is returned goes to the
+/// container's supervisor. The process must have one thread.
+pub(super) fn begin(
+    store: &Store,
+    identity: &Identity,
+    spec: &ContainerSpec,
+    wanted: Option<&Wanted>,
+) -> Result<Option<Reached>> {
+    let Some(wanted) = wanted else { return Ok(None) };
+    let survivors = || survivors(store);
+    let starter = Starter { store, identity, start: &wanted.start, survivors: &survivors };
+    contact::reach(&starter).with_context(|| format!("cannot start container {}", spec.name)).map(Some)
+}
+
+/// Finds out what a container that this process holds needs of networks, and takes its addresses.
+pub(super) fn prepare(
+    store: &Store,
+    container: &LockedContainer,
+    environment: &Environment,
+) -> Result<Option<Wanted>> {
+    if container.spec().namespaces.network != Some(NetworkMode::Networks) {
+        return Ok(None);
+    }
+    let rung = environment.text("DHOW_NETWORK").map(str::parse).transpose()?;
+    let state: Option<ContainerState> = container.read_state()?;
+    let previous = state.map(|state| state.endpoints).unwrap_or_default();
+    let places = store.join_networks(container.spec(), &previous)?;
+    Ok(Some(Wanted { places, start: Start { rung } }))
+}

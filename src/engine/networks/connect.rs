@@ -1,0 +1,201 @@
+//! `network connect` and `network disconnect`: a container's place on a network, whether it runs or not.
+//!
+//! What is asked of the container changes first, then a container that runs is told; if that fails everything is as it
+//! was.
+
+use anyhow::Result;
+
+use super::{Known, find};
+use crate::engine::attach::wire::Order;
+use crate::engine::control::{Answer, ask};
+use crate::engine::{create, record};
+use crate::error::{Failure, Kind, invalid, kind_of};
+use crate::model::container::{ContainerSpec, NetworkMode};
+use crate::model::network::{Attachment, NetworkSpec};
+use crate::store::{ContainerDir, Store};
+
+/// Puts the container that a person means by `text` on one more network; `asked` names it and says what the container
+/// gets there.
+pub fn connect(store: &Store, text: &str, mut asked: Attachment) -> Result<()> {
+    let container = store.find_container(text)?;
+    let network = bridge(store, &asked.network)?;
+    check_mode(container.spec())?;
+    create::complete_attachment(store, &mut asked, &network)?;
+    let attachment = asked.clone();
+    let edit = |spec: &mut ContainerSpec| {
+        if spec.networks.iter().any(|other| other.network == network.id) {
+            let message =
+                format!("endpoint with name {} already exists in network {}", spec.name, network.name);
+            return Err(Failure::new(Kind::Denied, message).into());
+        }
+        spec.networks.push(attachment);
+        Ok(())
+    };
+    let container = store.edit_container(&container, edit)?;
+    match ask(&container, &Order::Connect(asked)) {
+        Ok(Answer::Report(_)) => {}
+        // It gets its place when it starts.
+        Ok(Answer::Nobody(locked)) => store.reserve_addresses(locked.spec())?,
+        Err(error) => {
+            store.edit_container(&container, |spec| {
+                spec.networks.retain(|other| other.network != network.id);
+                Ok(())
+            })?;
+            return Err(error);
+        }
+    }
+    record::network(store, "connect", &network, &container.spec().id);
+    Ok(())
+}
+
+/// Takes the container that a person means by `text` off a network; with `force` also where it does not answer.
+pub fn disconnect(store: &Store, name: &str, text: &str, force: bool) -> Result<()> {
+    let container = store.find_container(text)?;
+    let network = match find(store, name)? {
+        Known::BuiltIn { name: "host", .. } => return Err(host_network().into()),
+        Known::BuiltIn { name, .. } => return Err(not_connected(container.spec(), name).into()),
+        Known::Made(network) => network,
+    };
+    let mut before = None;
+    let edit = |spec: &mut ContainerSpec| {
+        let place = spec.networks.iter().position(|other| other.network == network.id);
+        let index = place.ok_or_else(|| not_connected(spec, &network.name))?;
+        before = Some((index, spec.networks.remove(index)));
+        Ok(())
+    };
+    let edited = store.edit_container(&container, edit)?;
+    match ask(&edited, &Order::Disconnect { network: network.id.clone(), force }) {
+        Ok(Answer::Report(_)) => {}
+        Ok(Answer::Nobody(locked)) => give_back(store, &locked, &network, before.as_ref())?,
+        // It is restarting, say, and will come back without.
+        Err(error) if force && kind_of(&error) != Kind::NotFound => {}
+        Err(error) => {
+            store.edit_container(&edited, |spec| {
+                if let Some((index, attachment)) = before {
+                    spec.networks.insert(index.min(spec.networks.len()), attachment);
+                }
+                Ok(())
+            })?;
+            return Err(error);
+        }
+    }
+    record::network(store, "disconnect", &network, &container.spec().id);
+    Ok(())
+}
+
+/// A container that does not run has nothing but the addresses that it asked for.
+fn give_back(
+    store: &Store,
+    container: &ContainerDir,
+    network: &NetworkSpec,
+    before: Option<&(usize, Attachment)>,
+) -> Result<()> {
+    let Some((_, attachment)) = before else { return Ok(()) };
+    let left = ContainerSpec {
+        id: container.spec().id.clone(),
+        networks: vec![Attachment { network: network.id.clone(), ..attachment.clone() }],
+        ..ContainerSpec::default()
+    };
+    store.forget_addresses(&left, &[])
+}
+
+fn bridge(store: &Store, name: &str) -> Result<NetworkSpec> {
+    match find(store, name)? {
+        Known::Made(network) => Ok(*network),
+        Known::BuiltIn { name: "host", .. } => Err(host_network().into()),
+        Known::BuiltIn { .. } => Err(private().into()),
+    }
+}
+
+fn check_mode(spec: &ContainerSpec) -> Result<(), Failure> {
+    match spec.namespaces.network {
+        Some(NetworkMode::Networks) => Ok(()),
+        Some(NetworkMode::Host) => Err(host_network()),
+        Some(NetworkMode::Container(_)) => Err(invalid(
+            "container sharing network namespace with another container or host cannot be connected to any other network",
+        )),
+        Some(NetworkMode::None) | None => Err(private()),
+    }
+}
+
+fn host_network() -> Failure {
+    invalid("container cannot be disconnected from host network or connected to host network")
+}
+
+fn private() -> Failure {
+    invalid(
+        "container cannot be connected to multiple networks with one of the networks in private (none) mode",
+    )
+}
+
+fn not_connected(spec: &ContainerSpec, network: &str) -> Failure {
+    Failure::new(Kind::Denied, format!("container {} is not connected to network {network}", spec.id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ipam::consolidate;
+    use crate::model::new_network::NewNetwork;
+
+    fn made(mode: NetworkMode) -> (tempfile::TempDir, Store, NetworkSpec) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path().join("store")).unwrap();
+        let pools = consolidate(&["198.51.100.0/24".into()], &[], &[], &[]).unwrap();
+        let network = NewNetwork { name: "back".into(), pools, ..NewNetwork::default() };
+        let network = store.create_network(&network).unwrap();
+        let mut spec = ContainerSpec {
+            id: crate::store::new_container_id().unwrap(),
+            name: "web".into(),
+            ..ContainerSpec::default()
+        };
+        spec.namespaces.network = Some(mode);
+        drop(store.create_container(&spec).unwrap());
+        (dir, store, network)
+    }
+
+    fn to(network: &str) -> Attachment {
+        Attachment { network: network.into(), ip: Some([198, 51, 100, 9].into()), ..Attachment::default() }
+    }
+
+    #[test]
+    fn one_that_does_not_run_is_on_the_network_from_its_next_start() {
+        let (_dir, store, network) = made(NetworkMode::Networks);
+        connect(&store, "web", to("back")).unwrap();
+        let spec = store.find_container("web").unwrap().spec().clone();
+        assert_eq!(
+            (spec.networks[0].network.as_str(), spec.networks[0].name.as_str()),
+            (&*network.id, "back")
+        );
+        let error = connect(&store, "web", to("back")).unwrap_err();
+        assert_eq!(error.to_string(), "endpoint with name web already exists in network back");
+        assert!(store.root().join("networks").join(&network.id).join("leases/198.51.100.9").is_symlink());
+        disconnect(&store, "back", "web", false).unwrap();
+        assert!(store.find_container("web").unwrap().spec().networks.is_empty());
+        assert!(!store.root().join("networks").join(&network.id).join("leases/198.51.100.9").is_symlink());
+        let error = disconnect(&store, "back", "web", false).unwrap_err();
+        assert!(error.to_string().contains("is not connected to network back"), "{error}");
+    }
+
+    #[test]
+    fn modes_without_networks_are_refused() {
+        let other = NetworkMode::Container("x".into());
+        for (mode, why) in
+            [(NetworkMode::Host, "host network"), (NetworkMode::None, "(none) mode"), (other, "sharing")]
+        {
+            let (_dir, store, _) = made(mode);
+            let error = connect(&store, "web", to("back")).unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
+        }
+        let (_dir, store, _) = made(NetworkMode::Networks);
+        for (network, why) in
+            [("host", "host network"), ("none", "(none) mode"), ("mesh", "network mesh not found")]
+        {
+            let error = connect(&store, "web", to(network)).unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
+        }
+        let outside = Attachment { ip: Some([192, 0, 2, 1].into()), ..to("back") };
+        assert!(connect(&store, "web", outside).is_err());
+        assert!(store.find_container("web").unwrap().spec().networks.is_empty());
+    }
+}

@@ -1,0 +1,116 @@
+//! The networks there are: those that were made, and the two that are no more than names, `host` and `none`.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+
+use super::{NO_LABELS, no_such_network};
+use crate::error::{Kind, invalid, kind_of};
+use crate::model::digest::Digest;
+use crate::model::network::NetworkSpec;
+use crate::store::Store;
+
+/// A network as commands show it.
+#[derive(Clone, Debug)]
+pub enum Known {
+    /// A bridge of containers.
+    Made(Box<NetworkSpec>),
+    /// The host's own network, or none.
+    BuiltIn {
+        /// `host` or `none`.
+        name: &'static str,
+        /// 64 hexadecimal digits, which stay the same.
+        id: String,
+        /// docker's name of the driver.
+        driver: &'static str,
+    },
+}
+
+impl Known {
+    /// The ID.
+    pub fn id(&self) -> &str {
+        match self {
+            Self::Made(network) => &network.id,
+            Self::BuiltIn { id, .. } => id,
+        }
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Made(network) => &network.name,
+            Self::BuiltIn { name, .. } => name,
+        }
+    }
+
+    /// docker's name of the driver.
+    pub fn driver(&self) -> &'static str {
+        match self {
+            Self::Made(_) => "bridge",
+            Self::BuiltIn { driver, .. } => driver,
+        }
+    }
+
+    /// Its labels.
+    pub fn labels(&self) -> &BTreeMap<String, String> {
+        match self {
+            Self::Made(network) => &network.labels,
+            Self::BuiltIn { .. } => &NO_LABELS,
+        }
+    }
+
+    /// The record, if it was made.
+    pub fn spec(&self) -> Option<&NetworkSpec> {
+        match self {
+            Self::Made(network) => Some(network),
+            Self::BuiltIn { .. } => None,
+        }
+    }
+
+    /// Whether it is there without having been made.
+    pub fn is_built_in(&self) -> bool {
+        self.spec().is_none_or(NetworkSpec::is_default)
+    }
+}
+
+fn built_in(store: &Store) -> [Known; 2] {
+    [("host", "host"), ("none", "null")].map(|(name, driver)| {
+        let seed = format!("{}\n{name}", store.root().display());
+        Known::BuiltIn { name, driver, id: Digest::of(seed.as_bytes()).hex().to_owned() }
+    })
+}
+
+/// All networks, in order of their names; the default one is made for it.
+pub(super) fn all(store: &Store) -> Result<Vec<Known>> {
+    store.default_network()?;
+    let made = store.networks()?.into_iter().map(|network| Known::Made(Box::new(network)));
+    let mut networks: Vec<Known> = made.chain(built_in(store)).collect();
+    networks.sort_by(|a, b| a.name().cmp(b.name()));
+    Ok(networks)
+}
+
+/// By name, ID, or the beginning of an ID.
+pub(super) fn find(store: &Store, text: &str) -> Result<Known> {
+    let built_in = built_in(store);
+    if let Some(network) = built_in.iter().find(|network| network.name() == text || network.id() == text) {
+        return Ok(network.clone());
+    }
+    let made = match store.find_network(text) {
+        Ok(network) => Some(Known::Made(Box::new(network))),
+        Err(error) if kind_of(&error) == Kind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    if text.is_empty() {
+        return Err(no_such_network(text));
+    }
+    let by_prefix = built_in.into_iter().filter(|network| network.id().starts_with(text));
+    let mut found = made.into_iter().chain(by_prefix);
+    let first = found.next().ok_or_else(|| no_such_network(text))?;
+    match found.next() {
+        // A name is no prefix.
+        Some(_) if first.name() != text => {
+            Err(invalid(format!("network {text} is ambiguous (2 matches found on ID prefix)")).into())
+        }
+        _ => Ok(first),
+    }
+}

@@ -1,0 +1,169 @@
+//! `network`: makes, lists, removes and looks up networks; puts containers on them and takes them off ([`connect`]).
+
+pub mod connect;
+mod known;
+mod prune;
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+
+use super::ps::Pattern;
+use crate::error::{Failure, Kind, kind_of, not_found};
+use crate::model::filter::{Filter, LabelFilter};
+use crate::model::new_network::{NewNetwork, check_driver, driver_options};
+use crate::store::Store;
+
+pub use known::Known;
+pub use prune::{PruneRequest, prune};
+
+/// Makes a network and returns its ID, with what has to be said about its options.
+pub fn create(store: &Store, driver: &str, new: &NewNetwork) -> Result<(String, Vec<String>)> {
+    check_driver(driver)?;
+    new.check()?;
+    let warnings = driver_options(&new.options)?.warnings;
+    Ok((store.create_network(new)?.id, warnings))
+}
+
+/// The networks that all kinds of `filters` hold for, in order of their names.
+pub fn list(store: &Store, filters: &[Filter]) -> Result<Vec<Known>> {
+    let filters = Filters::new(store, filters)?;
+    let mut networks = known::all(store)?;
+    networks.retain(|network| filters.accept(network));
+    Ok(networks)
+}
+
+/// The network that a person means by `text`, built in or made.
+pub fn find(store: &Store, text: &str) -> Result<Known> {
+    known::find(store, text)
+}
+
+/// Removes a network that no running container is on. Returns whether there was one: with `force`, none is no error.
+pub fn rm(store: &Store, text: &str, force: bool) -> Result<bool> {
+    let network = match find(store, text) {
+        Err(error) if force && kind_of(&error) == Kind::NotFound => return Ok(false),
+        other => other?,
+    };
+    match network {
+        Known::Made(network) => store.remove_network(&network)?,
+        Known::BuiltIn { name, .. } => {
+            let message = format!("{name} is a pre-defined network and cannot be removed");
+            return Err(Failure::new(Kind::Denied, message).into());
+        }
+    }
+    Ok(true)
+}
+
+const KEYS: &str = "dangling, driver, id, label, name, scope, type";
+
+struct Filters<'a> {
+    filters: &'a [Filter],
+    /// IDs of networks that containers are on, where that is asked about.
+    used: Vec<String>,
+}
+
+impl<'a> Filters<'a> {
+    fn new(store: &Store, filters: &'a [Filter]) -> Result<Self> {
+        let mut used = Vec::new();
+        for filter in filters {
+            let value = filter.value.as_str();
+            match filter.key.as_str() {
+                "dangling" => {
+                    filter.boolean()?;
+                    used = self::used(store)?;
+                }
+                "type" if !matches!(value, "custom" | "builtin") => {
+                    let message = format!("invalid filter: 'type'='{}'", value.escape_debug());
+                    return Err(crate::error::invalid(message).hint("custom or builtin").into());
+                }
+                "driver" | "id" | "label" | "name" | "scope" | "type" => {}
+                _ => return Err(filter.unknown(KEYS).into()),
+            }
+        }
+        Ok(Self { filters, used })
+    }
+
+    fn accept(&self, network: &Known) -> bool {
+        let values =
+            |key: &str| self.filters.iter().filter(move |filter| filter.key == key).collect::<Vec<_>>();
+        let any = |key: &str, holds: &dyn Fn(&Filter) -> bool| {
+            let values = values(key);
+            values.is_empty() || values.iter().any(|filter| holds(filter))
+        };
+        let dangling = !network.is_built_in() && !self.used.iter().any(|id| id == network.id());
+        let kind = if network.is_built_in() { "builtin" } else { "custom" };
+        any("dangling", &|filter| filter.boolean().is_ok_and(|wanted| wanted == dangling))
+            && any("driver", &|filter| filter.value == network.driver())
+            && any("id", &|filter| Pattern::new(&filter.value).matches(network.id()))
+            && any("name", &|filter| Pattern::new(&filter.value).matches(network.name()))
+            && any("scope", &|filter| filter.value == "local")
+            && any("type", &|filter| filter.value == kind)
+            && values("label")
+                .iter()
+                .all(|filter| LabelFilter::new(&filter.value, true).holds(Some(network.labels())))
+    }
+}
+
+/// IDs of the networks that containers are on, whether they run or not, once for each of them.
+fn used(store: &Store) -> Result<Vec<String>> {
+    let containers = store.containers()?;
+    let networks = containers.iter().flat_map(|container| &container.spec().networks);
+    Ok(networks.map(|attachment| attachment.network.clone()).collect())
+}
+
+/// docker's words for a network that does not exist.
+fn no_such_network(text: &str) -> anyhow::Error {
+    not_found(format!("network {} not found", text.escape_debug())).into()
+}
+
+static NO_LABELS: BTreeMap<String, String> = BTreeMap::new();
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(store: &Store, filters: &[&str]) -> Vec<String> {
+        let filters: Vec<Filter> = filters.iter().map(|text| text.parse().unwrap()).collect();
+        list(store, &filters).unwrap().iter().map(|network| network.name().to_owned()).collect()
+    }
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path().join("store")).unwrap();
+        for (name, label) in [("one", "a"), ("two", "b")] {
+            let labels = [(label.to_owned(), name.to_owned())].into();
+            create(&store, "", &NewNetwork { name: name.into(), labels, ..NewNetwork::default() }).unwrap();
+        }
+        (dir, store)
+    }
+
+    #[test]
+    fn filters_choose() {
+        let (_dir, store) = store();
+        assert_eq!(names(&store, &[]), ["bridge", "host", "none", "one", "two"]);
+        assert_eq!(names(&store, &["type=builtin"]), ["bridge", "host", "none"]);
+        assert_eq!(names(&store, &["type=custom", "label=a"]), ["one"]);
+        assert_eq!(names(&store, &["driver=null", "driver=host"]), ["host", "none"]);
+        assert_eq!(names(&store, &["name=^t"]), ["two"]);
+        assert_eq!(names(&store, &["dangling=true"]), ["one", "two"]);
+        let id = find(&store, "one").unwrap().id().to_owned();
+        assert_eq!(names(&store, &[&format!("id={}", &id[..12])]), ["one"]);
+        for bad in ["colour=red", "type=swarm", "dangling=maybe"] {
+            assert!(list(&store, &[bad.parse().unwrap()]).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn built_in_networks_stay() {
+        let (_dir, store) = store();
+        for name in ["bridge", "host", "none"] {
+            let id = find(&store, name).unwrap().id().to_owned();
+            assert_eq!(find(&store, &id[..10]).unwrap().name(), name);
+            let error = rm(&store, name, true).unwrap_err();
+            assert!(error.to_string().contains("pre-defined network"), "{error}");
+        }
+        assert!(rm(&store, "one", false).unwrap());
+        assert!(!rm(&store, "one", true).unwrap());
+        assert_eq!(rm(&store, "one", false).unwrap_err().to_string(), "network one not found");
+    }
+}

@@ -1,0 +1,102 @@
+//! `network prune`: removes networks that no container is on.
+
+use anyhow::Result;
+use jiff::Timestamp;
+
+use super::used;
+use crate::engine::{moment, record};
+use crate::error::{Kind, kind_of};
+use crate::model::event::EventKind;
+use crate::model::filter::{Filter, LabelFilter};
+use crate::model::network::NetworkSpec;
+use crate::store::Store;
+
+/// Which networks to remove.
+#[derive(Clone, Debug, Default)]
+pub struct PruneRequest {
+    /// Only those made before this time.
+    pub until: Option<Timestamp>,
+    /// Conditions on labels; all must hold.
+    pub labels: Vec<LabelFilter>,
+}
+
+impl PruneRequest {
+    /// Reads `filters`.
+    pub fn new(filters: &[Filter]) -> Result<Self> {
+        let mut request = Self::default();
+        for filter in filters {
+            match filter.key.as_str() {
+                "until" => request.until = Some(moment::parse(&filter.value, Timestamp::now())?),
+                "label" => request.labels.push(LabelFilter::new(&filter.value, true)),
+                "label!" => request.labels.push(LabelFilter::new(&filter.value, false)),
+                _ => return Err(filter.unknown("until, label, label!").into()),
+            }
+        }
+        Ok(request)
+    }
+
+    fn matches(&self, network: &NetworkSpec) -> bool {
+        let made = network.created.parse::<Timestamp>().ok();
+        let old = match (self.until, made) {
+            (Some(until), Some(made)) => made < until,
+            _ => true,
+        };
+        old && self.labels.iter().all(|label| label.holds(Some(&network.labels)))
+    }
+}
+
+/// Removes the networks that no container is on, running or not, and that the request's conditions hold for. Returns
+/// their names.
+pub fn prune(store: &Store, request: &PruneRequest) -> Result<Vec<String>> {
+    let used = used(store)?;
+    let mut pruned = Vec::new();
+    for network in store.networks()? {
+        if network.is_default() || used.contains(&network.id) || !request.matches(&network) {
+            continue;
+        }
+        match store.remove_network(&network) {
+            Ok(()) => pruned.push(network.name),
+            // Somebody was quicker to use it, or to remove it.
+            Err(error) if matches!(kind_of(&error), Kind::InUse | Kind::NotFound) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    record::pruned(store, EventKind::Network, 0);
+    Ok(pruned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::container::ContainerSpec;
+    use crate::model::network::Attachment;
+    use crate::model::new_network::NewNetwork;
+
+    #[test]
+    fn what_is_used_and_what_does_not_match_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path().join("store")).unwrap();
+        let make = |name: &str| {
+            let labels = [("kind".to_owned(), name.to_owned())].into();
+            store.create_network(&NewNetwork { name: name.into(), labels, ..NewNetwork::default() }).unwrap()
+        };
+        let (one, _two, _three) = (make("one"), make("two"), make("three"));
+        store.default_network().unwrap();
+        let spec = ContainerSpec {
+            id: crate::store::new_container_id().unwrap(),
+            name: "web".into(),
+            networks: vec![Attachment { network: one.id, ..Attachment::default() }],
+            ..ContainerSpec::default()
+        };
+        drop(store.create_container(&spec).unwrap());
+        let prune = |filters: &[&str]| {
+            let filters: Vec<Filter> = filters.iter().map(|text| text.parse().unwrap()).collect();
+            super::prune(&store, &PruneRequest::new(&filters).unwrap()).unwrap()
+        };
+        assert_eq!(prune(&["until=2020-01-01"]), [""; 0]);
+        assert_eq!(prune(&["label=kind=two"]), ["two"]);
+        assert_eq!(prune(&[]), ["three"]);
+        assert_eq!(store.networks().unwrap().len(), 2);
+        assert!(PruneRequest::new(&["name=x".parse().unwrap()]).is_err());
+    }
+}

@@ -1,0 +1,88 @@
+//! The networks of a container that runs, as far as its supervisor has to do with them.
+
+use anyhow::Result;
+
+use super::Supervision;
+use super::run::Run;
+use crate::engine::networking::{Network, hosts_file};
+use crate::engine::plan::files;
+use crate::error::{Failure, Kind};
+use crate::model::container::ContainerSpec;
+use crate::model::network::Attachment;
+use crate::store::ContainerDir;
+
+impl Supervision {
+    /// Takes a lease at the network helper, if the container is to be on networks.
+    pub(super) fn open_network(&mut self) -> Result<Option<Network>> {
+        let Some(wanted) = self.networks.clone() else { return Ok(None) };
+        let helper = self.helper.take();
+        Network::open(&self.store, &self.identity, self.container.spec(), wanted, helper).map(Some)
+    }
+
+    /// Gives its addresses back.
+    pub(super) fn leave_networks(&self) {
+        if self.networks.is_some() {
+            // What stays is taken back by who needs it.
+            let _ = self.store.leave_networks(self.container.spec(), &self.state.endpoints);
+        }
+    }
+
+    /// Puts the container on one more network.
+    pub(super) fn join_network(&mut self, attachment: &Attachment, run: &Run) -> Result<()> {
+        let id = self.container.spec().id.clone();
+        let network = self.network.as_mut().ok_or_else(|| without_networks(&self.container))?;
+        let (spec, endpoint) = self.store.join_network(&id, attachment, &network.endpoints(), None)?;
+        if let Err(error) = network.join(spec, endpoint.clone()) {
+            self.store.leave_network(&id, &endpoint)?;
+            return Err(error);
+        }
+        let change = |text: &str, spec: &ContainerSpec| files::hosts_joined(text, spec, &endpoint);
+        self.networks_changed(run, change)
+    }
+
+    /// Takes the container off a network.
+    pub(super) fn leave_network(&mut self, network: &str, run: &Run) -> Result<()> {
+        let networks = self.network.as_mut().ok_or_else(|| without_networks(&self.container))?;
+        let Some(endpoint) = networks.endpoints().into_iter().find(|place| place.network == network) else {
+            let message = format!("container {} is not connected to network {network}", self.plan.name);
+            return Err(Failure::new(Kind::NotFound, message).into());
+        };
+        networks.leave(network)?;
+        self.store.leave_network(&self.container.spec().id, &endpoint)?;
+        self.networks_changed(run, |text, _| files::hosts_left(text, &endpoint))
+    }
+
+    /// Notes the container's places on networks, and has them in its hosts file.
+    fn networks_changed(
+        &mut self,
+        run: &Run,
+        change: impl Fn(&str, &ContainerSpec) -> String,
+    ) -> Result<()> {
+        self.container.reload()?;
+        if let (Some(wanted), Some(network)) = (&mut self.networks, &self.network) {
+            wanted.places = network.places().to_vec();
+            self.state.endpoints = network.endpoints();
+        }
+        self.container.write_state(&self.state)?;
+        let spec = self.container.spec();
+        // A container that has a file of its own there, or none, has what it wants.
+        let _ = hosts_file::edit(run.pidfd(), |text| change(text, spec));
+        Ok(())
+    }
+
+    /// The helper was killed. A container whose ports somebody else took in that moment goes on without a network.
+    pub(super) fn recover_network(&mut self) -> Result<()> {
+        let Some(network) = &mut self.network else { return Ok(()) };
+        if let Err(error) = network.recover() {
+            self.state.error = format!("its network is lost: {error:#}");
+            self.state.published.clear();
+            self.network = None;
+            self.container.write_state(&self.state)?;
+        }
+        Ok(())
+    }
+}
+
+fn without_networks(container: &ContainerDir) -> Failure {
+    Failure::new(Kind::Conflict, format!("container {} has no network namespace of its own", container.spec().name))
+}
