@@ -2,6 +2,7 @@
 
 pub(crate) mod container;
 pub(crate) mod image;
+pub(crate) mod network;
 pub(crate) mod registry;
 pub(crate) mod system;
 pub(crate) mod volume;
@@ -45,6 +46,13 @@ pub(crate) const ENTRIES: &[Entry] = &[
     image::rm::ENTRY,
     image::save::ENTRY,
     image::tag::ENTRY,
+    network::connect::ENTRY,
+    network::create::ENTRY,
+    network::disconnect::ENTRY,
+    network::inspect::ENTRY,
+    network::ls::ENTRY,
+    network::prune::ENTRY,
+    network::rm::ENTRY,
     registry::login::ENTRY,
     registry::logout::ENTRY,
     system::autostart::ENTRY,
@@ -67,6 +75,7 @@ pub(crate) const ENTRIES: &[Entry] = &[
 pub(crate) const GROUPS: &[(&str, &str)] = &[
     ("container", "Containers"),
     ("image", "Images"),
+    ("network", "Networks"),
     ("system", "The engine and its data"),
     ("volume", "Volumes"),
 ];
@@ -81,7 +90,6 @@ pub(crate) const ABSENT: &[&str] = &[
     "config",
     "context",
     "manifest",
-    "network",
     "node",
     "plugin",
     "push",

@@ -7,15 +7,7 @@ use crate::error::{Failure, unsupported};
 
 const TABLE: &[Known] = &[
     Known::new("gpus", Shape::Text),
-    Known::new("ip", Shape::Text),
-    Known::new("ip6", Shape::Text),
     Known::new("isolation", Shape::Text).harmless(&["", "default"]),
-    Known::new("link", Shape::Text),
-    Known::new("link-local-ip", Shape::Text),
-    Known::new("mac-address", Shape::Text),
-    Known::new("network-alias", Shape::Text),
-    Known::new("publish", Shape::Text).short('p'),
-    Known::new("publish-all", Shape::Switch).short('P'),
     // dhow is what these are to docker.
     Known::new("runtime", Shape::Text).harmless(&["", "runc", "crun", "io.containerd.runc.v2"]),
     Known::new("storage-opt", Shape::Text),
@@ -43,17 +35,11 @@ pub(crate) struct AbsentFlags {
 }
 
 impl AbsentFlags {
-    /// Refuses, naming the flags.
+    /// Refuses, with the reason.
     pub(crate) fn check(&self) -> Result<(), Failure> {
-        let reason = |flag: &&'static str| REASONS.iter().find(|(known, _)| known == flag);
-        if let Some((flag, reason)) = self.asked.iter().find_map(reason) {
-            return Err(unsupported(format!("--{flag} is not possible: {reason}")));
-        }
-        let names: Vec<_> = self.asked.iter().map(|name| format!("--{name}")).collect();
-        match names.as_slice() {
-            [] => Ok(()),
-            [one] => Err(unsupported(format!("{one} is not in this version of dhow"))),
-            several => Err(unsupported(format!("{} are not in this version of dhow", several.join(", ")))),
+        match REASONS.iter().find(|(flag, _)| self.asked.contains(flag)) {
+            Some((flag, reason)) => Err(unsupported(format!("--{flag} is not possible: {reason}"))),
+            None => Ok(()),
         }
     }
 }
@@ -72,7 +58,6 @@ impl FromArgMatches for AbsentFlags {
 impl Args for AbsentFlags {
     fn augment_args(command: Command) -> Command {
         augment(command, TABLE, "Not in this version", true)
-            .mut_arg("network-alias", |argument| argument.alias("net-alias"))
     }
 
     fn augment_args_for_update(command: Command) -> Command {

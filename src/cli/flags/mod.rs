@@ -80,7 +80,7 @@ impl ContainerFlags {
         self.mounts.fill(&mut spec)?;
         self.security.fill(&mut spec)?;
         self.namespaces.fill(&mut spec)?;
-        self.network.fill(&mut spec)?;
+        self.network.fill(&mut spec, context)?;
         self.limits.fill(&mut spec, context)?;
         for device in spec.devices.iter().filter(|device| device.permissions != "rwm") {
             let message = format!(

@@ -1,17 +1,50 @@
 //! Flags about the network and about names.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+
 use clap::Args;
 
+use crate::cli::entry::Context;
+use crate::cli::{environment, report};
 use crate::error::invalid;
 use crate::model::container::{ContainerSpec, IpcMode, NetworkMode};
-use crate::model::{hosts, namespace, port, sysctl};
+use crate::model::network::Mac;
+use crate::model::{hosts, network_flag, port, publish, sysctl};
 
-/// Network, resolver and hosts file.
+/// Networks, ports, resolver and hosts file.
 #[derive(Args)]
 pub(crate) struct NetworkFlags {
-    /// Network: none, host or container:NAME
+    /// Network: a name, none, host or container:NAME; or name=NAME,alias=…,ip=…,ip6=…,mac-address=…,gw-priority=…
     #[arg(long, visible_alias = "net", value_name = "NETWORK")]
     network: Vec<String>,
+    /// Further name of the container on its network
+    #[arg(long, alias = "net-alias", value_name = "NAME")]
+    network_alias: Vec<String>,
+    /// IPv4 address on its network
+    #[arg(long, value_name = "ADDRESS", value_parser = network_flag::parse_v4)]
+    ip: Option<Ipv4Addr>,
+    /// IPv6 address on its network
+    #[arg(long, value_name = "ADDRESS", value_parser = network_flag::parse_v6)]
+    ip6: Option<Ipv6Addr>,
+    /// Address of the link-local range, beside its own
+    #[arg(long, value_name = "ADDRESS", value_parser = network_flag::parse_link_local)]
+    link_local_ip: Vec<IpAddr>,
+    /// Hardware address, 02:42:…
+    #[arg(long, value_name = "ADDRESS")]
+    mac_address: Option<Mac>,
+    /// Another container, under a name that only this one knows, CONTAINER[:NAME]
+    #[arg(long, value_name = "LINK", value_parser = network_flag::parse_link)]
+    link: Vec<(String, String)>,
+    /// Publish a port, [[IP:][HOST[-HOST]]:]PORT[-PORT][/PROTOCOL]
+    #[arg(short, long, value_name = "PORT")]
+    publish: Vec<String>,
+    /// Publish all exposed ports, to any that are free
+    #[arg(short = 'P', long)]
+    publish_all: bool,
+    /// Write down what the container asks for and reaches, appended to this file
+    #[arg(long, value_name = "FILE")]
+    egress_log: Option<PathBuf>,
     /// A port that the container says it listens on, PORT[-PORT][/PROTOCOL]
     #[arg(long, value_name = "PORT")]
     expose: Vec<String>,
@@ -30,13 +63,21 @@ pub(crate) struct NetworkFlags {
 }
 
 impl NetworkFlags {
-    pub(super) fn fill(self, spec: &mut ContainerSpec) -> anyhow::Result<()> {
-        if self.network.len() > 1 {
-            return Err(invalid("--network: only one network can be given in this version").into());
+    pub(super) fn fill(self, spec: &mut ContainerSpec, context: &Context) -> anyhow::Result<()> {
+        let flags = network_flag::NetworkFlags {
+            networks: self.network,
+            aliases: self.network_alias,
+            ip: self.ip,
+            ip6: self.ip6,
+            mac: self.mac_address,
+            links: self.link,
+            link_local: self.link_local_ip,
+        };
+        (spec.namespaces.network, spec.networks) = flags.resolve()?;
+        for text in &self.publish {
+            spec.ports.extend(publish::parse(text)?);
         }
-        if let Some(text) = self.network.first() {
-            spec.namespaces.network = namespace::parse_network(text)?;
-        }
+        spec.publish_all = self.publish_all;
         if let Some(bad) = self.dns_option.iter().find(|option| option.contains(char::is_whitespace)) {
             return Err(invalid(format!("--dns-option `{}` contains white space", bad.escape_debug())).into());
         }
@@ -46,14 +87,53 @@ impl NetworkFlags {
             })?;
             spec.exposed_ports.extend(ports);
         }
+        spec.egress_log = self
+            .egress_log
+            .map(|file| Ok::<_, anyhow::Error>(environment::working_dir()?.join(file)))
+            .transpose()?;
         spec.extra_hosts = self.add_host;
         spec.dns.servers = self.dns;
         spec.dns.search = self.dns_search;
         spec.dns.options = self.dns_option;
+        check_ports(spec, context)?;
+        // docker counts what is published as exposed.
+        let published = spec.ports.iter().map(|port| format!("{}/{}", port.container, port.protocol));
+        spec.exposed_ports.extend(published);
         if matches!(spec.namespaces.network, Some(NetworkMode::Container(_))) {
             refuse_own_names(spec)?;
         }
         refuse_settings_of_the_host(spec)
+    }
+}
+
+/// Ports are published on networks only. As docker has it, with the host's network that is no error.
+fn check_ports(spec: &ContainerSpec, context: &Context) -> anyhow::Result<()> {
+    let mode = match &spec.namespaces.network {
+        None | Some(NetworkMode::Networks) => return Ok(()),
+        Some(mode) => mode,
+    };
+    if spec.egress_log.is_some() {
+        return Err(invalid("conflicting options: --egress-log and the network mode").into());
+    }
+    let publishing = !spec.ports.is_empty() || spec.publish_all;
+    match mode {
+        NetworkMode::Container(_) if publishing => {
+            let message = "conflicting options: port publishing and the container type network mode";
+            Err(invalid(message).into())
+        }
+        NetworkMode::Container(_) if !spec.exposed_ports.is_empty() => {
+            let message = "conflicting options: port exposing and the container type network mode";
+            Err(invalid(message).into())
+        }
+        NetworkMode::Host if publishing => {
+            report::warn(context, "Published ports are discarded when using host network mode");
+            Ok(())
+        }
+        NetworkMode::None if publishing => {
+            report::warn(context, "Published ports are discarded without a network");
+            Ok(())
+        }
+        _ => Ok(()),
     }
 }
 

@@ -7,8 +7,6 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 pub(crate) struct Known {
     /// Its long name.
     pub(crate) long: &'static str,
-    /// Its letter.
-    pub(crate) short: Option<char>,
     /// What its value looks like.
     pub(crate) shape: Shape,
     /// Values that ask for what is the case anyway.
@@ -25,14 +23,9 @@ pub(crate) enum Shape {
 }
 
 impl Known {
-    /// A flag without letter and harmless values.
+    /// A flag without harmless values.
     pub(crate) const fn new(long: &'static str, shape: Shape) -> Self {
-        Self { long, short: None, shape, harmless: &[] }
-    }
-
-    /// The same with a letter.
-    pub(crate) const fn short(self, letter: char) -> Self {
-        Self { short: Some(letter), ..self }
+        Self { long, shape, harmless: &[] }
     }
 
     /// The same with values that change nothing.
@@ -42,10 +35,6 @@ impl Known {
 
     fn argument(&self) -> Arg {
         let argument = Arg::new(self.long).long(self.long);
-        let argument = match self.short {
-            Some(letter) => argument.short(letter),
-            None => argument,
-        };
         match self.shape {
             Shape::Switch => argument.action(ArgAction::SetTrue),
             shape => argument.action(ArgAction::Append).value_name("VALUE").value_parser(checker(shape)),

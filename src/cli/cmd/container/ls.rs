@@ -7,7 +7,7 @@ use crate::cli::entry::{Context, Entry, Outcome, Verb};
 use crate::cli::listing::{Listing, Row};
 use crate::cli::{environment, human, output, report, settings};
 use crate::engine::namespace;
-use crate::engine::ps::{ImageNames, Listed, Query, list, mount_name, network_name};
+use crate::engine::ps::{ImageNames, Listed, Query, list, mount_name, network_names};
 use crate::model::container::ContainerSpec;
 use crate::model::filter::Filter;
 use crate::store::Store;
@@ -115,9 +115,9 @@ pub(crate) fn row(container: &Listed, image: String, whole: bool, sizes: Option<
     let fields = json!({
         "ID": id, "Image": image, "Command": human::quote(&short(&command(spec), 20)),
         "CreatedAt": human::local_time(&spec.created), "RunningFor": human::ago(&spec.created),
-        "Status": status(container), "State": container.status(), "Ports": "", "Names": spec.name,
+        "Status": status(container), "State": container.status(), "Ports": container.ports(), "Names": spec.name,
         "Size": sizes.map_or_else(|| "0B".to_owned(), |store| size(container, store)), "Labels": labels.join(","),
-        "Mounts": mounts.join(","), "LocalVolumes": volumes.to_string(), "Networks": network_name(spec),
+        "Mounts": mounts.join(","), "LocalVolumes": volumes.to_string(), "Networks": network_names(spec),
         "Platform": spec.platform,
     });
     let labels =

@@ -1,11 +1,14 @@
-//! `port`: which ports of a container are published. This version publishes none.
+//! `port`: which ports of a container are published.
 
 use clap::Args;
 
 use crate::cli::entry::{Context, Entry, Outcome, Verb};
-use crate::cli::environment;
+use crate::cli::{environment, output};
+use crate::engine::ps::published;
 use crate::error::{invalid, not_found};
+use crate::model::network::Published;
 use crate::model::port;
+use crate::model::port_list::with_port;
 use crate::store::Store;
 
 pub(crate) const ENTRY: Entry = Entry::new::<Port>(
@@ -28,12 +31,25 @@ pub(crate) struct Port {
 impl Verb for Port {
     fn run(self, _context: &Context) -> Outcome {
         let store = Store::open(environment::data_root()?)?;
-        store.find_container(&self.container)?;
-        let Some(text) = self.port else { return Ok(0) };
+        let published = published(&store, &self.container)?;
+        let at = |one: &Published| with_port(one.ip, &one.host.to_string());
+        let inside = |one: &Published| format!("{}/{}", one.container, one.protocol);
+        let Some(text) = self.port else {
+            let lines = published.iter().map(|one| format!("{} -> {}\n", inside(one), at(one)));
+            output::print(&lines.collect::<String>())?;
+            return Ok(0);
+        };
         let ports = port::parse(&text)?;
         let [port] = ports.as_slice() else {
             return Err(invalid(format!("`{}` is more than one port", text.escape_debug())).into());
         };
-        Err(not_found(format!("No public port '{port}' published for {}", self.container)).into())
+        let lines: Vec<String> =
+            published.iter().filter(|one| inside(one) == *port).map(|one| at(one) + "\n").collect();
+        if lines.is_empty() {
+            let message = format!("No public port '{port}' published for {}", self.container);
+            return Err(not_found(message).into());
+        }
+        output::print(&lines.concat())?;
+        Ok(0)
     }
 }

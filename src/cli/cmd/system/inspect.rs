@@ -12,7 +12,7 @@ use crate::error::{Failure, invalid, unsupported};
 pub(crate) const ENTRY: Entry = Entry::new::<Inspect>(
     &["inspect"],
     "[OPTIONS] NAME|ID [NAME|ID...]",
-    "Show everything about containers, images and volumes",
+    "Show everything about containers, images, networks and volumes",
 );
 
 /// Arguments of `inspect`.
@@ -24,7 +24,7 @@ pub(crate) struct Inspect {
     /// Count what containers wrote
     #[arg(short, long)]
     size: bool,
-    /// Only objects of this kind: container, image or volume
+    /// Only objects of this kind: container, image, network or volume
     #[arg(long, value_name = "KIND")]
     r#type: Option<String>,
     /// Names or IDs
@@ -52,11 +52,12 @@ impl FromStr for Kind {
             "container" => Ok(Self(ObjectKind::Container)),
             "image" => Ok(Self(ObjectKind::Image)),
             "volume" => Ok(Self(ObjectKind::Volume)),
-            "config" | "network" | "node" | "plugin" | "secret" | "service" | "task" => {
+            "network" => Ok(Self(ObjectKind::Network)),
+            "config" | "node" | "plugin" | "secret" | "service" | "task" => {
                 Err(unsupported(format!("this version of dhow has no objects of type {text}")))
             }
             _ => Err(invalid(format!("unknown type: \"{}\"", text.escape_debug()))
-                .hint("container, image or volume")),
+                .hint("container, image, network or volume")),
         }
     }
 }

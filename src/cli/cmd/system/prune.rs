@@ -2,12 +2,12 @@
 
 use clap::Args;
 
-use crate::cli::cmd::{container, image, volume};
+use crate::cli::cmd::{container, image, network, volume};
 use crate::cli::entry::{Context, Entry, Outcome, Verb};
 use crate::cli::{environment, output, prompt};
 use crate::engine::container_prune::{self, prune_containers};
 use crate::engine::image_prune::{self, prune_images};
-use crate::engine::{moment, namespace, volumes};
+use crate::engine::{moment, namespace, networks, volumes};
 use crate::error::{Failure, invalid};
 use crate::model::bytes;
 use crate::model::filter::{Filter, LabelFilter};
@@ -16,7 +16,7 @@ use crate::store::Store;
 pub(crate) const ENTRY: Entry = Entry::new::<Prune>(
     &["system prune"],
     "[OPTIONS]",
-    "Remove containers, images and volumes that nothing uses",
+    "Remove containers, networks, images and volumes that nothing uses",
 );
 
 /// Arguments of `system prune`.
@@ -50,6 +50,8 @@ impl Verb for Prune {
         let containers = prune_containers(&store, &request, &identity)?;
         let mut text = container::prune::lines(&containers);
         let mut reclaimed = containers.reclaimed;
+        let request = networks::PruneRequest { until, labels: labels.clone() };
+        text += &network::prune::lines(&networks::prune(&store, &request)?);
         if self.volumes {
             let request = volumes::PruneRequest { all: false, labels: labels.clone() };
             let pruned = volumes::prune(&store, &request)?;
@@ -87,7 +89,9 @@ impl Prune {
     }
 
     fn warning(&self) -> String {
-        let mut text = String::from("This will remove:\n  - all stopped containers\n");
+        let mut text = String::from(
+            "This will remove:\n  - all stopped containers\n  - all networks not used by at least one container\n",
+        );
         if self.volumes {
             text += "  - all anonymous volumes not used by at least one container\n";
         }

@@ -1,0 +1,138 @@
+//! `network create`: make a network.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+
+use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::{environment, output, report};
+use crate::engine::networks::create;
+use crate::error::{Failure, invalid, not_found, unsupported};
+use crate::model::new_network::NewNetwork;
+use crate::model::{egress, ipam, key_value};
+use crate::store::Store;
+
+pub(crate) const ENTRY: Entry =
+    Entry::new::<Create>(&["network create"], "[OPTIONS] NETWORK", "Make a network");
+
+/// Arguments of `network create`.
+#[derive(Args)]
+pub(crate) struct Create {
+    /// Containers may be put on it by hand, which they always may
+    #[arg(long, hide = true)]
+    attachable: bool,
+    /// Address that no container gets, NAME=ADDRESS
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    aux_address: Vec<String>,
+    /// Network of a swarm to take the configuration from: there are none
+    #[arg(long, value_name = "NETWORK", hide = true)]
+    config_from: Option<String>,
+    /// Configuration of networks of a swarm: there are none
+    #[arg(long, hide = true)]
+    config_only: bool,
+    /// The driver: bridge
+    #[arg(short, long, value_name = "DRIVER", default_value = "bridge", hide_default_value = true)]
+    driver: String,
+    /// Where its containers may go, HOST[:PORT] with a name, *.NAME or a subnet; nowhere else then
+    #[arg(long, value_name = "HOST")]
+    egress_allow: Vec<String>,
+    /// Address of the gateway, in the subnet
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    gateway: Vec<String>,
+    /// Network for published ports of a swarm: there are none
+    #[arg(long, hide = true)]
+    ingress: bool,
+    /// No way out, and no published ports
+    #[arg(long)]
+    internal: bool,
+    /// Where in the subnet addresses are taken from
+    #[arg(long, value_name = "SUBNET", value_delimiter = ',')]
+    ip_range: Vec<String>,
+    /// Driver of address management: default
+    #[arg(long, value_name = "DRIVER", default_value = "default", hide = true)]
+    ipam_driver: String,
+    /// Option of address management, NAME=VALUE
+    #[arg(long, value_name = "OPTION")]
+    ipam_opt: Vec<String>,
+    /// IPv4 addresses
+    #[arg(long, default_value = "true")]
+    ipv4: bool,
+    /// IPv6 addresses
+    #[arg(long)]
+    ipv6: bool,
+    /// Label, KEY=VALUE
+    #[arg(long, value_name = "LABEL")]
+    label: Vec<String>,
+    /// Option of the driver, as com.docker.network.driver.mtu=1400
+    #[arg(short, long, value_name = "OPTION")]
+    opt: Vec<String>,
+    /// Scope: local
+    #[arg(long, value_name = "SCOPE", hide = true)]
+    scope: Option<String>,
+    /// Subnet, 192.0.2.0/24; one of IPv6 brings IPv6 along
+    #[arg(long, value_name = "SUBNET", value_delimiter = ',')]
+    subnet: Vec<String>,
+    /// Its name
+    #[arg(required = true, value_name = "NETWORK")]
+    name: String,
+}
+
+impl Verb for Create {
+    fn run(self, context: &Context) -> Outcome {
+        self.refuse_swarm()?;
+        let reserved: Vec<(String, String)> = map(&self.aux_address, "aux-address")?.into_iter().collect();
+        let pools = ipam::consolidate(&self.subnet, &self.ip_range, &self.gateway, &reserved)?;
+        let has_v6 = pools.iter().any(|pool| pool.subnet.is_some_and(|net| net.addr().is_ipv6()));
+        let allowed =
+            self.egress_allow.iter().map(|text| egress::parse(text)).collect::<Result<Vec<_>, _>>()?;
+        let new = NewNetwork {
+            name: self.name,
+            internal: self.internal,
+            attachable: self.attachable,
+            without_v4: !self.ipv4,
+            v6: self.ipv6 || has_v6,
+            pools,
+            options: map(&self.opt, "option")?,
+            ipam_options: map(&self.ipam_opt, "option")?,
+            labels: map(&self.label, "label")?,
+            egress: Some(allowed).filter(|allowed| !allowed.is_empty()),
+        };
+        let store = Store::open(environment::data_root()?)?;
+        let (id, warnings) = create(&store, &self.driver, &new)?;
+        warnings.iter().for_each(|warning| report::warn(context, warning));
+        output::print_line(&id)?;
+        Ok(0)
+    }
+}
+
+impl Create {
+    fn refuse_swarm(&self) -> Result<(), Failure> {
+        let asked = [
+            (self.config_from.is_some(), "--config-from"),
+            (self.config_only, "--config-only"),
+            (self.ingress, "--ingress"),
+            (self.scope.as_deref().is_some_and(|scope| !matches!(scope, "" | "local")), "--scope"),
+        ];
+        if let Some((_, flag)) = asked.iter().find(|(asked, _)| *asked) {
+            return Err(unsupported(format!("{flag} is for networks of a swarm, and dhow is none")));
+        }
+        if !matches!(self.ipam_driver.as_str(), "" | "default") {
+            let driver = self.ipam_driver.escape_debug();
+            return Err(not_found(format!(
+                "could not find plugin {driver} in v1 plugin registry: plugin not found"
+            )));
+        }
+        if !self.ipv4 && !self.ipv6 {
+            return Err(invalid("IPv4 or IPv6 must be enabled"));
+        }
+        Ok(())
+    }
+}
+
+fn map(texts: &[String], what: &str) -> Result<BTreeMap<String, String>, Failure> {
+    let pair = |text: &String| {
+        let pair = key_value::parse(text, what)?;
+        Ok((pair.name, pair.value.unwrap_or_default()))
+    };
+    texts.iter().map(pair).collect()
+}

@@ -1,0 +1,77 @@
+//! `network ls`: list networks.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::listing::{Listing, Row};
+use crate::cli::{environment, human, output};
+use crate::engine::networks::{Known, list};
+use crate::model::filter::Filter;
+use crate::store::Store;
+
+pub(crate) const ENTRY: Entry =
+    Entry::new::<Ls>(&["network ls", "network list"], "[OPTIONS]", "List networks");
+
+/// Arguments of `network ls`.
+#[derive(Args)]
+pub(crate) struct Ls {
+    /// Only those that match: dangling, driver, id, label, name, scope, type
+    #[arg(short, long, value_name = "FILTER")]
+    filter: Vec<Filter>,
+    /// Print with a Go template, `table TEMPLATE`, or `json`
+    #[arg(long, value_name = "TEMPLATE")]
+    format: Option<String>,
+    /// Do not shorten IDs
+    #[arg(long)]
+    no_trunc: bool,
+    /// Only the IDs
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+impl Verb for Ls {
+    fn run(self, _context: &Context) -> Outcome {
+        let store = Store::open(environment::data_root()?)?;
+        let networks = list(&store, &self.filter)?;
+        let rows = networks.iter().map(|network| row(network, self.no_trunc));
+        let quiet = self.quiet.then_some("{{.ID}}");
+        let table = "{{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.Scope}}";
+        let listing = Listing { table, quiet, raw: None, headers: HEADINGS };
+        output::print(&listing.render(self.format.as_deref(), rows)?)?;
+        Ok(0)
+    }
+}
+
+/// What stands over the columns.
+const HEADINGS: &[(&str, &str)] = &[
+    ("CreatedAt", "CREATED AT"),
+    ("Driver", "DRIVER"),
+    ("ID", "NETWORK ID"),
+    ("IPv4", "IPV4"),
+    ("IPv6", "IPV6"),
+    ("Internal", "INTERNAL"),
+    ("Labels", "LABELS"),
+    ("Name", "NAME"),
+    ("Scope", "SCOPE"),
+];
+
+fn row(network: &Known, whole: bool) -> Row {
+    let spec = network.spec();
+    let labels = network.labels();
+    let texts: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let id = if whole { network.id() } else { network.id().get(..12).unwrap_or_default() };
+    let fields = json!({
+        "CreatedAt": spec.map(|spec| human::local_time(&spec.created)).unwrap_or_default(),
+        "Driver": network.driver(), "ID": id,
+        "IPv4": spec.is_none_or(|spec| spec.v4.is_some()).to_string(),
+        "IPv6": spec.is_some_and(|spec| spec.v6.is_some()).to_string(),
+        "Internal": spec.is_some_and(|spec| spec.internal).to_string(),
+        "Labels": texts.join(","), "Name": network.name(), "Scope": "local",
+    });
+    let labels = labels.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
+    match fields {
+        Value::Object(fields) => Row { fields, labels },
+        _ => Row::default(),
+    }
+}

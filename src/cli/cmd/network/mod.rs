@@ -1,0 +1,9 @@
+//! Commands about networks.
+
+pub(crate) mod connect;
+pub(crate) mod create;
+pub(crate) mod disconnect;
+pub(crate) mod inspect;
+pub(crate) mod ls;
+pub(crate) mod prune;
+pub(crate) mod rm;
