@@ -67,7 +67,10 @@ each_mode! {
     fn flags_of_run_are_checked_before_anything_is_made(dhow) {
         for (line, parts) in [
             ("-d -a stdout x", &["Conflicting options: -a and -d"] as &[&str]),
-            ("-p 80:80 --link a x", &["--link", "not in this version"]),
+            ("-p 80:80/sctp x", &["SCTP"]),
+            ("-p 80:http x", &["invalid containerPort: http"]),
+            ("--ip 192.0.2.9 x", &["user defined networks only"]),
+            ("--network host --network none x", &["both user-defined and non-user-defined"]),
             ("--rm --restart always x", &["--restart", "--rm"]),
             ("--log-driver sometimes x", &["no log driver named"]),
             ("--log-opt max-size=much x", &["max-size"]),

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 
 /// Each layer and the layers that it may import.
 const LAYERS: &[(&str, &[&str])] = &[
-    ("cli", &["engine", "image", "sandbox", "store", "sys", "model", "error"]),
-    ("engine", &["image", "sandbox", "store", "sys", "model", "error"]),
+    ("cli", &["engine", "image", "network", "sandbox", "store", "sys", "model", "error"]),
+    ("engine", &["image", "network", "sandbox", "store", "sys", "model", "error"]),
     ("image", &["store", "sys", "model", "error"]),
+    ("network", &["sys", "model", "error"]),
     ("sandbox", &["sys", "model", "error"]),
     ("store", &["sys", "model", "error"]),
     ("sys", &["model", "error"]),

@@ -221,6 +221,7 @@ each_mode! {
         let up = running(dhow, "--name up busybox");
         let asked = dhow.cmd("system prune -a --volumes --filter label=kind").stdin("n\n").ok().out();
         assert_eq!(asked, "WARNING! This will remove:\n  - all stopped containers\n  \
+            - all networks not used by at least one container\n  \
             - all anonymous volumes not used by at least one container\n  \
             - all images without at least one container associated to them\n\n  \
             Items to be pruned will be filtered with:\n  - label=kind\n\nAre you sure you want to continue? [y/N] ");

@@ -13,6 +13,7 @@ import tempfile
 import time
 
 import life
+import net
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 RESULTS = HERE + "/results"
@@ -256,7 +257,12 @@ def report():
         shown = f"{row['dhow'] / row[peer]:.2f} × {peer}" if peer else ""
         table.append([title, show(row["dhow"]), *[show(row.get(name)) for name in PEERS], shown,
                       *verdict(row, peer, ratio, limit)])
-    print_table(table)
+    if len(table) > 1:
+        print_table(table)
+    networks = net.report(results, show)
+    if networks:
+        print()
+        print_table(networks)
     for account, rows in phases.items():
         kind = "subordinate ids" if account == "bench-a" else "one id"
         print(f"\nphases of one start under strace, {kind}")
@@ -277,22 +283,23 @@ def main():
     if verb == "report":
         report()
         return
-    rows, phases = {}, []
+    rows, phases, parts = {}, [], []
     if verb == "phases":
         phases = measure_phases(account)
     else:
         os.environ["USER"] = account
         remote, *rest = rest
         quick, mapped = "--quick" in rest, account == "bench-a"
-        known = ("start", "store", "life")
-        parts = [part for part in rest if part in known] or known
+        parts = [part for part in rest if not part.startswith("-")]
         if "start" in parts:
             rows.update(measure_start(mapped, 11 if quick else 61))
         if "store" in parts:
             rows.update(measure_store(mapped, 1 if quick else 5, remote))
         if "life" in parts:
             rows.update(life.measure(sys.modules["__main__"], mapped, 5 if quick else 31))
-    with open(f"{RESULTS}/{verb}-{account}.json", "w", encoding="utf-8") as file:
+        if "net" in parts:
+            rows.update(net.measure(sys.modules["__main__"], mapped, quick))
+    with open(f"{RESULTS}/{verb}-{'-'.join(parts)}-{account}.json", "w", encoding="utf-8") as file:
         json.dump({"account": account, "rows": rows, "phases": phases}, file)
 
 

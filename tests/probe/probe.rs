@@ -6,9 +6,14 @@
 //! found out is the value `!` and an error number.
 
 mod calls;
+mod dns;
 mod files;
+mod hash;
+mod load;
 mod lurk;
+mod net;
 mod process;
+mod serve;
 mod sys;
 
 use std::process::ExitCode;
@@ -40,6 +45,7 @@ fn section(name: &str, arguments: &[String]) -> bool {
         "mounts" => files::mounts(),
         "devices" => files::devices(),
         "network" => files::network(),
+        "net" => net::net(arguments),
         "path" => arguments.iter().for_each(|path| files::path(path)),
         "lurk" => arguments.iter().for_each(|until| lurk::lurk(until)),
         "calls" => calls::every(),

@@ -2,6 +2,8 @@
 
 use std::ffi::{c_char, c_int, c_long, c_ulong, c_void};
 use std::io;
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsRawFd as _;
 
 unsafe extern "C" {
     pub fn syscall(number: c_long, ...) -> c_long;
@@ -10,6 +12,9 @@ unsafe extern "C" {
     pub fn getresgid(real: *mut u32, effective: *mut u32, saved: *mut u32) -> c_int;
     pub fn getgroups(size: c_int, list: *mut u32) -> c_int;
     pub fn getrlimit(resource: c_int, limit: *mut [c_ulong; 2]) -> c_int;
+    pub fn setrlimit(resource: c_int, limit: *const [c_ulong; 2]) -> c_int;
+    pub fn listen(fd: c_int, backlog: c_int) -> c_int;
+    pub fn setsockopt(fd: c_int, level: c_int, option: c_int, value: *const c_void, size: u32) -> c_int;
     pub fn umask(mode: u32) -> u32;
     pub fn getpgid(pid: c_int) -> c_int;
     pub fn getsid(pid: c_int) -> c_int;
@@ -56,4 +61,31 @@ pub fn answer(result: c_int) -> io::Result<c_int> {
 /// A raw pointer to `value` as the variable arguments of [`syscall`] take it.
 pub fn pointer<T>(value: &mut T) -> *mut c_void {
     std::ptr::from_mut(value).cast()
+}
+
+/// Takes as many descriptors as there may be.
+pub fn raise_descriptors() {
+    const NOFILE: c_int = 7;
+    let mut limit = [0; 2];
+    // SAFETY: `struct rlimit` is two words.
+    if unsafe { getrlimit(NOFILE, &raw mut limit) } == 0 {
+        limit[0] = limit[1];
+        // SAFETY: as above.
+        unsafe { setrlimit(NOFILE, &raw const limit) };
+    }
+}
+
+/// Ends a connection with RST instead of FIN: a linger time of zero.
+pub fn reset(stream: TcpStream) -> io::Result<()> {
+    const SOCKET: c_int = 1;
+    const LINGER: c_int = 13;
+    let mut linger: [c_int; 2] = [1, 0];
+    // SAFETY: `struct linger` is two integers.
+    answer(unsafe { setsockopt(stream.as_raw_fd(), SOCKET, LINGER, pointer(&mut linger), 8) }).map(drop)
+}
+
+/// Lets more connections wait to be accepted than the 128 of the standard library.
+pub fn deepen(listener: &TcpListener) -> io::Result<()> {
+    // SAFETY: takes numbers only.
+    answer(unsafe { listen(listener.as_raw_fd(), 4096) }).map(drop)
 }

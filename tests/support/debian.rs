@@ -20,16 +20,26 @@ pub(crate) fn image() -> Option<&'static Image> {
 pub(crate) fn with_services() -> Option<&'static Image> {
     static IMAGE: OnceLock<Option<Image>> = OnceLock::new();
     let make = || {
-        // Documentation, and what the database would compile queries with, are most of it.
-        let left_out =
-            ["/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "*libLLVM*", "*/bitcode/*"]
-                .map(|path| format!("--dpkgopt=path-exclude={path}"));
-        Image::new([layer(
-            "services",
-            &[&["--include=nginx-light,postgresql-15".into()], &left_out[..]].concat(),
-        )])
+        let packages = "--include=nginx-light,postgresql-15";
+        Image::new([layer("services", &[&[packages.into()], &left_out()[..]].concat())])
     };
     IMAGE.get_or_init(|| have_programs(&["mmdebstrap"]).then(make)).as_ref()
+}
+
+/// The same with what talks over networks: a web server, databases, and programs that fetch.
+pub(crate) fn with_network_programs() -> Option<&'static Image> {
+    static IMAGE: OnceLock<Option<Image>> = OnceLock::new();
+    let make = || {
+        let packages = "--include=nginx-light,postgresql-15,redis-server,git,python3-pip,python3-setuptools";
+        Image::new([layer("network", &[&[packages.into()], &left_out()[..]].concat())])
+    };
+    IMAGE.get_or_init(|| have_programs(&["mmdebstrap"]).then(make)).as_ref()
+}
+
+/// Documentation, and what the database would compile queries with, are most of it.
+fn left_out() -> [String; 5] {
+    ["/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "*libLLVM*", "*/bitcode/*"]
+        .map(|path| format!("--dpkgopt=path-exclude={path}"))
 }
 
 fn make() -> Image {

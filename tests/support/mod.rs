@@ -14,19 +14,24 @@ pub(crate) mod fixtures;
 pub(crate) mod front;
 pub(crate) mod image;
 pub(crate) mod leaks;
+pub(crate) mod place;
 pub(crate) mod probe;
 pub(crate) mod process;
 pub(crate) mod pty;
 pub(crate) mod registry;
+pub(crate) mod resolver;
 pub(crate) mod runner;
 pub(crate) mod scripted;
+pub(crate) mod world;
 
 pub(crate) use account::{Account, Mode};
 pub(crate) use image::{Compression, Entry, Image, Layer};
+pub(crate) use place::Place;
 pub(crate) use process::Output;
 pub(crate) use pty::Pty;
 pub(crate) use registry::Registry;
 pub(crate) use runner::{Cmd, Dhow};
+pub(crate) use world::{World, each_mode_in_world};
 
 use std::io::Write as _;
 use std::path::PathBuf;

@@ -44,6 +44,12 @@ pub(crate) fn image() -> &'static Image {
     &IMAGE
 }
 
+/// The same on busybox, with the shell as what it runs.
+pub(crate) fn with_busybox() -> &'static Image {
+    static IMAGE: LazyLock<Image> = LazyLock::new(|| Image::new([fixtures::busybox_layer(), layer()]));
+    &IMAGE
+}
+
 /// The layer of [`image`], to put on others.
 pub(crate) fn layer() -> Layer {
     Layer::new([Entry::file("probe", fs::read(binary()).expect("the probe")).mode(0o755)])

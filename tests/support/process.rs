@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
+use super::place::Place;
+
 /// How a command ended and what it wrote.
 #[derive(Clone, Debug)]
 pub(crate) struct Output {
@@ -116,12 +118,26 @@ pub(crate) struct Running {
 
 impl Running {
     /// Starts `command`, feeding it `input`; `None` leaves its standard input as set.
-    pub(crate) fn start(mut command: Command, input: Option<Vec<u8>>, limit: Duration) -> Self {
+    pub(crate) fn start(command: Command, input: Option<Vec<u8>>, limit: Duration) -> Self {
+        Self::start_in(None, command, input, limit)
+    }
+
+    /// The same in another network.
+    pub(crate) fn start_in(
+        place: Option<&Place>,
+        mut command: Command,
+        input: Option<Vec<u8>>,
+        limit: Duration,
+    ) -> Self {
         let what = format!("{command:?}");
         if input.is_some() {
             command.stdin(Stdio::piped());
         }
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {what}: {error}"));
+        let spawned = match place {
+            Some(place) => place.spawn(command),
+            None => command.spawn(),
+        };
+        let mut child = spawned.unwrap_or_else(|error| panic!("cannot start {what}: {error}"));
         let pidfd = pidfd_open(pid_of(&child), PidfdFlags::empty()).expect("pidfd of a child");
         if let Some(bytes) = input {
             let mut pipe = child.stdin.take().expect("a pipe was asked for");

@@ -6,12 +6,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::account::is_root;
 use super::process::{Output, Running};
 use super::pty::Pty;
-use super::{Account, Image, Mode, fixtures, leaks};
+use super::{Account, Image, Mode, World, fixtures, leaks};
 
 /// Where programs are looked for, by dhow and by the tests.
 pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -30,6 +31,7 @@ pub(crate) struct Dhow {
     pub(crate) mode: Mode,
     pub(crate) account: Account,
     dir: PathBuf,
+    world: Option<Arc<World>>,
 }
 
 impl Dhow {
@@ -38,12 +40,19 @@ impl Dhow {
         let account = Account::of(mode)?;
         let dir =
             tempfile::Builder::new().prefix("dhow-test-").tempdir_in("/var/tmp").expect("a directory").keep();
-        let dhow = Self { mode, account, dir };
+        let dhow = Self { mode, account, dir, world: None };
         dhow.give(&dhow.dir.clone());
         fs::set_permissions(&dhow.dir, fs::Permissions::from_mode(0o755)).expect("mode of the directory");
         for sub in ["home", "run"] {
             dhow.make_dir(sub);
         }
+        Some(dhow)
+    }
+
+    /// The same on the host of `world`.
+    pub(crate) fn in_world(mode: Mode, world: &Arc<World>) -> Option<Self> {
+        let mut dhow = Self::new(mode)?;
+        dhow.world = Some(world.clone());
         Some(dhow)
     }
 
@@ -160,6 +169,7 @@ fn remove_tree(dir: &Path) {
 
 /// A command about to run.
 pub(crate) struct Cmd {
+    world: Option<Arc<World>>,
     account: Account,
     program: PathBuf,
     args: Vec<OsString>,
@@ -175,6 +185,7 @@ impl Cmd {
     fn new(dhow: &Dhow, program: PathBuf) -> Self {
         let set = |name: &str, value: &OsStr| (OsString::from(name), Some(value.to_owned()));
         Self {
+            world: dhow.world.clone(),
             account: dhow.account.clone(),
             program,
             args: Vec::new(),
@@ -195,7 +206,8 @@ impl Cmd {
         }
     }
 
-    fn words(mut self, line: &str) -> Self {
+    /// More arguments, split at blanks.
+    pub(crate) fn words(mut self, line: &str) -> Self {
         self.args.extend(line.split_whitespace().map(OsString::from));
         self
     }
@@ -285,14 +297,14 @@ impl Cmd {
     pub(crate) fn start(self) -> Running {
         let mut command = self.command(false);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Running::start(command, self.input, self.limit)
+        Running::start_in(self.world.as_ref().map(|world| &world.host), command, self.input, self.limit)
     }
 
     /// Starts it with a pipe to its standard input that the caller writes to (`child.stdin`).
     pub(crate) fn start_piped(self) -> Running {
         let mut command = self.command(false);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Running::start(command, None, self.limit)
+        Running::start_in(self.world.as_ref().map(|world| &world.host), command, None, self.limit)
     }
 
     /// Starts it on a new terminal of `columns` by `rows`.

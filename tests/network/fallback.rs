@@ -1,0 +1,96 @@
+//! Each way of making a network, forced, does what networks do.
+
+use super::*;
+use crate::support::world::*;
+use crate::support::{Mode, World, have_programs, world};
+
+/// What every way must do.
+fn core(dhow: &Dhow, world: &World, way: &str, v6: bool) {
+    world.names.set("a.example", &["192.0.2.9"]);
+    let run = |options: &str, line: &str| Facts::of(command(dhow, options, line).env("DHOW_NETWORK", way));
+    let targets = [format!("{FAR}:{PORT}"), format!("[{FAR6}]:{PORT}")];
+    for target in &targets[..1 + usize::from(v6)] {
+        for line in ["transfer TARGET 3000000 3000000 2", "udp TARGET whoami", "half TARGET 200000"] {
+            let answer = run("", &line.replace("TARGET", target));
+            assert_eq!(answer.get("result"), "ok", "{way} {target} {line}: {answer:?}");
+        }
+    }
+    assert_eq!(run("", &format!("connect {FAR}:9 5000")).get("result"), "!111", "{way}");
+    assert_eq!(run("", "resolve a.example").get("address"), "192.0.2.9", "{way}");
+    let options = "run -d --name web -p 8080:7000 -p 8081:7000/udp net /probe net serve 7000";
+    dhow.cmd(options).env("DHOW_NETWORK", way).ok();
+    until_serving(dhow, "web", 1);
+    let answer = world.at_peer(&format!("transfer {HOST}:8080 3000000 3000000"));
+    assert_eq!(answer.get("result"), "ok", "{way}: {answer:?}");
+    assert_eq!(world.at_peer(&format!("udp {HOST}:8081 hello")).get("answer"), "hello", "{way}");
+}
+
+/// What those must do that are dhow's own.
+fn whole(dhow: &Dhow, world: &World, way: &str) {
+    core(dhow, world, way, true);
+    let answer = world.at_peer(&format!("ask {HOST}:8080 whoami"));
+    assert!(answer.get("answer").starts_with(PEER), "{way}: {answer:?}");
+    let run = |options: &str, line: &str| Facts::of(command(dhow, options, line).env("DHOW_NETWORK", way));
+    for (target, expected) in [(UNREACHABLE, "!113"), (NO_ROUTE, "!101")] {
+        assert_eq!(run("", &format!("connect {target}:9 5000")).get("result"), expected, "{way} {target}");
+    }
+    let answer = run("--ulimit nofile=4096:4096", &format!("many {PEER}:{PORT} 300"));
+    assert_eq!(answer.get("answered"), "300", "{way}: {answer:?}");
+    dhow.cmd("network create crew").ok();
+    dhow.cmd("run -d --name mate --network crew net /probe net serve 7000").env("DHOW_NETWORK", way).ok();
+    until_serving(dhow, "mate", 1);
+    assert_eq!(run("--network crew", "transfer mate:7000 1000000 1000000").get("result"), "ok", "{way}");
+    assert_ne!(
+        run("", &format!("connect {}:7000 1000", address(dhow, "mate", "crew"))).get("result"),
+        "ok",
+        "{way}"
+    );
+    assert_eq!(run("--network crew", "udp mate:7000 hello").get("answer"), "hello", "{way}");
+    end(dhow, "mate web");
+    dhow.cmd("network rm crew").ok();
+    let info = dhow.cmd("info").env("DHOW_NETWORK", way).output().out();
+    assert!(info.contains(way), "{way}: {info}");
+}
+
+each_mode_in_world! {
+    fn tproxy(dhow, world) {
+        whole(dhow, world, "tproxy");
+    }
+
+    fn packet(dhow, world) {
+        whole(dhow, world, "packet");
+    }
+
+    fn redirect(dhow, world) {
+        whole(dhow, world, "redirect");
+    }
+
+    fn stack(dhow, world) {
+        whole(dhow, world, "stack");
+    }
+
+    fn a_way_that_is_none_is_refused(dhow, _world) {
+        dhow.cmd("run --rm net true").env("DHOW_NETWORK", "magic").fails(125, &["DHOW_NETWORK", "magic", "tproxy"]);
+    }
+}
+
+fn with_program(program: &str, way: &'static str) {
+    for mode in [Mode::Mapped, Mode::Single] {
+        if have_programs(&[program]) {
+            world::run(mode, |dhow, world| {
+                core(dhow, world, way, way == "pasta");
+                end(dhow, "web");
+            });
+        }
+    }
+}
+
+#[test]
+fn pasta() {
+    with_program("pasta", "pasta");
+}
+
+#[test]
+fn slirp4netns() {
+    with_program("slirp4netns", "slirp4netns");
+}
