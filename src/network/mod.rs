@@ -16,8 +16,8 @@
 pub mod dns;
 pub mod egress;
 pub mod gate;
-pub mod helper;
 pub mod gateway;
+pub mod helper;
 pub mod inside;
 mod netlink;
 mod nft;

@@ -28,6 +28,7 @@ use crate::model::container::ContainerSpec;
 use crate::model::ipam::Pool;
 use crate::model::network::{Attachment, Endpoint, Mac, NetworkSpec};
 use crate::model::new_network::PREFIX;
+use crate::sys::random;
 
 /// What the names of interfaces begin with.
 const INTERFACE: &str = "eth";
@@ -234,13 +235,9 @@ fn interface(network: &NetworkSpec, present: &[&Endpoint]) -> String {
 /// docker's: that of the IPv4 address, so that neighbours' tables stay right when an address goes to another container;
 /// else a random one that is locally administered.
 fn hardware_address(v4: Option<Ipv4Addr>) -> anyhow::Result<Mac> {
-    let mut random = [0; 4];
     let [a, b, c, d] = match v4 {
         Some(address) => address.octets(),
-        None => {
-            getrandom::fill(&mut random).context("cannot get random numbers for a hardware address")?;
-            random
-        }
+        None => random::bytes().context("cannot get random numbers for a hardware address")?,
     };
     Ok(Mac([0x02, 0x42, a, b, c, d]))
 }

@@ -18,7 +18,7 @@ use crate::model::event::{Event, EventKind};
 use crate::model::ipam::{self, PoolSpec, overlap};
 use crate::model::network::{self, NetworkSpec, Subnet};
 use crate::model::new_network::{NewNetwork, driver_options};
-use crate::sys::routes;
+use crate::sys::{random, routes};
 
 /// So many random IPv6 prefixes are tried; the first is free but for a miracle.
 const PREFIXES: usize = 8;
@@ -224,8 +224,7 @@ fn choose_v6(
     }
     let known = routes::known();
     for _ in 0..PREFIXES {
-        let mut random = [0; 7];
-        getrandom::fill(&mut random).context("cannot get random numbers for a network's prefix")?;
+        let random = random::bytes().context("cannot get random numbers for a network's prefix")?;
         let net = ipam::local_prefix(random);
         if !used.iter().chain(&known).any(|other| overlap(other, &IpNet::V6(net))) {
             return Ok(Subnet::v6(net, &PoolSpec::default())?);

@@ -11,6 +11,7 @@ pub mod net;
 pub mod netlink;
 pub mod process;
 pub mod pty;
+pub mod random;
 pub mod rlimit;
 pub mod routes;
 pub mod seccomp;

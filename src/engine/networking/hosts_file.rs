@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Result;
 use rustix::fs::{Mode, OFlags};
 
-use crate::error::{Kind, Failure};
+use crate::error::{Failure, Kind};
 use crate::sandbox::visit::{Flow, Inside, Place, visit};
 use crate::sys;
 
@@ -21,7 +21,9 @@ pub(in crate::engine) fn edit(process: BorrowedFd<'_>, change: impl Fn(&str) -> 
         let file = sys::fs::open_in_root(inside.root.as_fd(), Path::new("etc/hosts"), flags, Mode::empty())?;
         let mut file = std::fs::File::from(file);
         let mut text = String::new();
-        if !file.metadata()?.is_file() || std::io::Read::by_ref(&mut file).take(LONGEST).read_to_string(&mut text)? as u64 == LONGEST {
+        if !file.metadata()?.is_file()
+            || std::io::Read::by_ref(&mut file).take(LONGEST).read_to_string(&mut text)? as u64 == LONGEST
+        {
             return Err(Failure::new(Kind::Invalid, "its /etc/hosts is not a text file").into());
         }
         let changed = change(&text);

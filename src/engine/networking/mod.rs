@@ -9,8 +9,8 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use anyhow::{Context as _, Result};
 
-use self::contact::{Contact, Starter};
 pub(super) use self::contact::Reached;
+use self::contact::{Contact, Starter};
 use super::state::ContainerState;
 use crate::error::{Failure, Kind};
 use crate::model::container::{ContainerSpec, NetworkMode};

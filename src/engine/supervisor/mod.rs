@@ -119,7 +119,8 @@ struct Intent {
 
 impl Supervision {
     fn new(post: Post, command: wire::Supervisor) -> Result<Self> {
-        let Post { store, container, plan, identity, surroundings, networks, helper, attached, terminal } = post;
+        let Post { store, container, plan, identity, surroundings, networks, helper, attached, terminal } =
+            post;
         let mut clients = Clients::default();
         let client = clients.add(command);
         client.awaits_start = true;

@@ -53,11 +53,7 @@ impl Supervision {
     }
 
     /// Notes the container's places on networks, and has them in its hosts file.
-    fn networks_changed(
-        &mut self,
-        run: &Run,
-        change: impl Fn(&str, &ContainerSpec) -> String,
-    ) -> Result<()> {
+    fn networks_changed(&mut self, run: &Run, change: impl Fn(&str, &ContainerSpec) -> String) -> Result<()> {
         self.container.reload()?;
         if let (Some(wanted), Some(network)) = (&mut self.networks, &self.network) {
             wanted.places = network.places().to_vec();
@@ -84,5 +80,8 @@ impl Supervision {
 }
 
 fn without_networks(container: &ContainerDir) -> Failure {
-    Failure::new(Kind::Conflict, format!("container {} has no network namespace of its own", container.spec().name))
+    Failure::new(
+        Kind::Conflict,
+        format!("container {} has no network namespace of its own", container.spec().name),
+    )
 }

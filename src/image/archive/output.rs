@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::model::digest::hex;
+use crate::sys;
 
 /// A file being written beside its target, removed unless it gets its name.
 #[derive(Debug)]
@@ -21,8 +22,7 @@ impl OutputFile {
         let name = target
             .file_name()
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the path has no file name"))?;
-        let mut random = [0; 6];
-        getrandom::fill(&mut random).map_err(io::Error::other)?;
+        let random: [u8; 6] = sys::random::bytes()?;
         let mut hidden = OsString::from(".");
         hidden.push(name);
         hidden.push(format!(".{}", hex(&random)));

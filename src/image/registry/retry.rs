@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use ureq::Body;
 use ureq::http::Response;
 
+use crate::sys;
+
 /// Longest delay that dhow chooses, and longest that it lets a server choose.
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -43,7 +45,7 @@ impl Backoff {
 
 /// Spreads clients that failed together. Any number will do where randomness is not to be had.
 fn random_fraction() -> f64 {
-    f64::from(getrandom::u32().unwrap_or_default()) / f64::from(u32::MAX)
+    f64::from(sys::random::bytes().map_or(0, u32::from_ne_bytes)) / f64::from(u32::MAX)
 }
 
 /// The delay that a response asks for (`Retry-After`, in seconds or as a date).

@@ -18,6 +18,7 @@ use super::host::SERVERS;
 use super::message::{self, Question, code};
 use super::server::{Origin, Server, Slot};
 use super::{Asker, socket};
+use crate::sys;
 
 /// Questions of one container.
 const EACH: usize = 256;
@@ -125,7 +126,7 @@ impl Server {
             let Some(flight) = self.flights.get_mut(&key) else { return };
             flight.turn += 1;
             let Ok(socket) = made else { continue };
-            let Ok(id) = getrandom::u32().map(|number| (number & 0xffff) as u16) else { continue };
+            let Ok(id) = sys::random::bytes().map(u16::from_ne_bytes) else { continue };
             let mut query = flight.query.clone();
             message::set_id(&mut query, id);
             let stream = if tcp {

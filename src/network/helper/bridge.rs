@@ -10,8 +10,8 @@ use anyhow::{Context as _, Result};
 use crate::error::{Failure, Kind};
 use crate::model::network::{Endpoint, NetworkSpec};
 use crate::network::egress::{self, Egress};
-use crate::network::gate::tcp::{Original, TcpGate};
 use crate::network::gate::device::Device;
+use crate::network::gate::tcp::{Original, TcpGate};
 use crate::network::gate::{Gate, Limits, Settings};
 use crate::network::gateway::Gateway;
 use crate::network::publish::Sockets;
@@ -109,7 +109,10 @@ fn settings(spec: &NetworkSpec, gateway: &Gateway) -> Settings {
             .map(|subnet| subnet.net.into())
             .chain(v6.clone().map(|subnet| subnet.net.into()))
             .collect(),
-        gateways: v4.map(|subnet| subnet.gateway.into()).chain(v6.map(|subnet| subnet.gateway.into())).collect(),
+        gateways: v4
+            .map(|subnet| subnet.gateway.into())
+            .chain(v6.map(|subnet| subnet.gateway.into()))
+            .collect(),
         mtu: u16::try_from(gateway.mtu()).unwrap_or(u16::MAX),
         limits: Limits::default(),
     }
