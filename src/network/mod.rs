@@ -26,3 +26,4 @@ pub mod policy;
 pub mod publish;
 pub mod relay;
 pub mod rung;
+pub mod way;

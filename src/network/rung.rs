@@ -1,11 +1,12 @@
-//! The ways in which a network can be made, best first.
+//! The ways in which a network can be made, best first, and which of them works here.
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Failure, invalid};
+use crate::error::{Failure, Kind, invalid};
 
 /// A way to make a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -13,9 +14,43 @@ use crate::error::{Failure, invalid};
 pub enum Rung {
     /// The kernel's TCP on both sides, by `tproxy` and a TUN device.
     Tproxy,
+    /// The same with a pair of interfaces and a packet socket in place of the TUN device.
+    Packet,
+    /// The same with a translation of addresses in place of `tproxy`, by either device.
+    Redirect,
+    /// TCP in this program towards the containers, by either device, without rules of nf_tables.
+    Stack,
+    /// The program pasta(1) at the gateway.
+    Pasta,
+    /// The program slirp4netns(1) at the gateway.
+    Slirp4netns,
 }
 
-const NAMES: &[(Rung, &str)] = &[(Rung::Tproxy, "tproxy")];
+const NAMES: [(Rung, &str); 6] = [
+    (Rung::Tproxy, "tproxy"),
+    (Rung::Packet, "packet"),
+    (Rung::Redirect, "redirect"),
+    (Rung::Stack, "stack"),
+    (Rung::Pasta, "pasta"),
+    (Rung::Slirp4netns, "slirp4netns"),
+];
+
+impl Rung {
+    /// All of them, best first.
+    pub fn all() -> impl Iterator<Item = Self> {
+        NAMES.iter().map(|(rung, _)| *rung)
+    }
+
+    /// Whether the gate is the way out: the helper makes the connections, and its own policy decides.
+    pub fn has_gate(self) -> bool {
+        self <= Self::Stack
+    }
+
+    /// Whether the kernel's TCP ends the containers' connections, at listeners in the gateway.
+    pub fn has_listeners(self) -> bool {
+        self <= Self::Redirect
+    }
+}
 
 impl fmt::Display for Rung {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -30,12 +65,107 @@ impl FromStr for Rung {
     fn from_str(text: &str) -> Result<Self, Failure> {
         let found = NAMES.iter().find(|(_, name)| *name == text);
         found.map(|(rung, _)| *rung).ok_or_else(|| {
-            let names: Vec<_> = NAMES.iter().map(|(_, name)| *name).collect();
-            invalid(format!(
-                "`{}` is no way to make a network; there are {}",
-                text.escape_debug(),
-                names.join(", ")
-            ))
+            let names = NAMES.map(|(_, name)| name).join(", ");
+            invalid(format!("`{}` is no way to make a network; there are {names}", text.escape_debug()))
         })
+    }
+}
+
+/// Finds the best way that works, by trying, and remembers what did not.
+#[derive(Debug, Default)]
+pub struct Ladder {
+    forced: Option<Rung>,
+    refused: Mutex<Vec<(Rung, String)>>,
+}
+
+impl Ladder {
+    /// A ladder of all ways, or of the one that is forced.
+    pub fn new(forced: Option<Rung>) -> Self {
+        Self { forced, refused: Mutex::default() }
+    }
+
+    /// Tries the ways, best first, until one works. What did not work is tried no more once another has.
+    pub fn climb<T>(&self, mut attempt: impl FnMut(Rung) -> anyhow::Result<T>) -> anyhow::Result<(Rung, T)> {
+        if let Some(rung) = self.forced {
+            let made =
+                attempt(rung).map_err(|error| error.context(format!("the way {rung} does not work")))?;
+            return Ok((rung, made));
+        }
+        let mut refused = self.refused();
+        for rung in
+            Rung::all().filter(|rung| refused.iter().all(|(known, _)| known != rung)).collect::<Vec<_>>()
+        {
+            match attempt(rung) {
+                Ok(made) => {
+                    refused.retain(|(other, _)| *other < rung);
+                    *self.known() = refused;
+                    return Ok((rung, made));
+                }
+                Err(error) => refused.push((rung, format!("{error:#}"))),
+            }
+        }
+        refused.sort();
+        Err(nothing_works(&refused).into())
+    }
+
+    /// What was found not to work, and why.
+    pub fn refused(&self) -> Vec<(Rung, String)> {
+        self.known().clone()
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, Vec<(Rung, String)>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn nothing_works(refused: &[(Rung, String)]) -> Failure {
+    let reasons: String = refused.iter().map(|(rung, why)| format!("\n  {rung}: {why}")).collect();
+    Failure::new(Kind::Unsupported, format!("there is no way to make a network here:{reasons}"))
+        .hint("--network host uses the host's network, --network none has none")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_as_they_are_written() {
+        for rung in Rung::all() {
+            assert_eq!(rung.to_string().parse::<Rung>().unwrap(), rung);
+            assert_eq!(serde_json::to_string(&rung).unwrap(), format!("\"{rung}\""));
+        }
+        let error = "magic".parse::<Rung>().unwrap_err().to_string();
+        assert!(error.contains("magic") && error.contains("slirp4netns"), "{error}");
+    }
+
+    #[test]
+    fn the_best_that_works_is_taken_and_the_others_are_not_tried_again() {
+        let ladder = Ladder::new(None);
+        let mut tried = Vec::new();
+        let mut attempt = |rung| {
+            tried.push(rung);
+            if rung < Rung::Redirect { Err(anyhow::anyhow!("lacks a thing")) } else { Ok(()) }
+        };
+        assert_eq!(ladder.climb(&mut attempt).unwrap().0, Rung::Redirect);
+        assert_eq!(ladder.climb(&mut attempt).unwrap().0, Rung::Redirect);
+        assert_eq!(tried, [Rung::Tproxy, Rung::Packet, Rung::Redirect, Rung::Redirect]);
+        assert_eq!(ladder.refused()[1], (Rung::Packet, "lacks a thing".to_owned()));
+    }
+
+    #[test]
+    fn where_nothing_works_all_reasons_are_said_and_all_is_tried_again() {
+        let ladder = Ladder::new(None);
+        let error = ladder.climb::<()>(|rung| Err(anyhow::anyhow!("no {rung} today"))).unwrap_err();
+        let said = format!("{error:#}");
+        assert!(Rung::all().all(|rung| said.contains(&format!("{rung}: no {rung} today"))), "{said}");
+        assert_eq!(ladder.climb(|_| Ok(())).unwrap().0, Rung::Tproxy);
+    }
+
+    #[test]
+    fn a_way_that_is_forced_is_the_only_one() {
+        let ladder = Ladder::new(Some(Rung::Stack));
+        assert_eq!(ladder.climb(|_| Ok(())).unwrap().0, Rung::Stack);
+        let error = ladder.climb::<()>(|_| Err(anyhow::anyhow!("broken"))).unwrap_err();
+        assert_eq!(format!("{error:#}"), "the way stack does not work: broken");
     }
 }

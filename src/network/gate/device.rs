@@ -1,12 +1,13 @@
 //! Where the packets of a gateway leave it and come back.
 
+use std::fmt;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd as _, BorrowedFd};
 
 pub use crate::sys::tun::{Offload, Tun};
 
 /// An interface whose packets, from the IP header on, are ours. Packets may be sent from any thread.
-pub trait Device: Send + Sync {
+pub trait Device: Send + Sync + fmt::Debug {
     /// For epoll(7): readable where there is a packet.
     fn fd(&self) -> BorrowedFd<'_>;
 

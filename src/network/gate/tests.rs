@@ -15,6 +15,7 @@ use crate::network::packet::{self, icmp, protocol, tcp, udp};
 use crate::network::policy::{Flow, Verdict};
 
 /// One end of a pair of sockets; in front of each packet are what is left to do and the size of segments.
+#[derive(Debug)]
 struct Wire {
     fd: OwnedFd,
     features: Features,

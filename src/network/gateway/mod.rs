@@ -31,8 +31,9 @@ use rustix::fs::{Mode, OFlags};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use super::gate::device::{Device, Tun};
+use super::gate::tcp::Original;
 use super::inside::Inside;
-use super::netlink::requests::{Route, Setting, TABLE_LOCAL, TABLE_MAIN};
+use super::netlink::requests::{Route, Setting, TABLE_LOCAL, TABLE_MAIN, Which};
 use super::netlink::{Batch, Service, Socket};
 use super::nft::{self, tproxy::Interfaces};
 use super::rung::Rung;
@@ -67,11 +68,12 @@ pub struct Gateway {
     /// The namespace.
     home: Arc<OwnedFd>,
     route: Socket,
-    filter: Socket,
+    filter: Option<Socket>,
     shape: Shape,
     ports: Mutex<Ports>,
-    device: Option<Tun>,
+    device: Option<Arc<dyn Device>>,
     listeners: Vec<OwnedFd>,
+    rung: Rung,
 }
 
 /// What a network is like.
@@ -133,8 +135,8 @@ impl Shape {
 struct Made {
     home: OwnedFd,
     route: Socket,
-    filter: Socket,
-    device: Option<Tun>,
+    filter: Option<Socket>,
+    device: Option<Arc<dyn Device>>,
     listeners: Vec<OwnedFd>,
 }
 
@@ -158,7 +160,18 @@ impl Gateway {
             ports: Mutex::default(),
             device: made.device,
             listeners: made.listeners,
+            rung,
         })
+    }
+
+    /// The way that it was made for.
+    pub fn rung(&self) -> Rung {
+        self.rung
+    }
+
+    /// The namespace, as a file that names it.
+    pub fn namespace(&self) -> BorrowedFd<'_> {
+        self.home.as_fd()
     }
 
     /// Where sockets of this network are made.
@@ -168,12 +181,17 @@ impl Gateway {
 
     /// Where packets for the gate come out, once; an internal network has none.
     pub fn take_device(&mut self) -> Option<Arc<dyn Device>> {
-        self.device.take().map(|device| Arc::new(device) as Arc<dyn Device>)
+        self.device.take()
     }
 
     /// The sockets that accept the connections which the gate has let begin, one for each family, once.
     pub fn take_listeners(&mut self) -> Vec<OwnedFd> {
         std::mem::take(&mut self.listeners)
+    }
+
+    /// How an accepted connection of a listener tells where it was to go.
+    pub fn original(&self) -> Original {
+        if self.rung == Rung::Redirect { Original::Redirected } else { Original::Name }
     }
 
     /// The longest packet of the containers, in bytes.
@@ -203,53 +221,80 @@ fn make(shape: &Shape, rung: Rung) -> anyhow::Result<Made> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let home = rustix::fs::open("/proc/thread-self/ns/net", flags, Mode::empty())?;
     let route = Socket::open(Service::Route)?;
-    let filter = Socket::open(Service::Netfilter)?;
+    let link = if shape.internal || !rung.has_gate() { None } else { Some(open_device(rung, &route)?) };
+    links(shape, rung, link.as_ref()).send(&route)?;
+    let filter = filter(shape, rung)?;
     let mut made = Made { home, route, filter, device: None, listeners: Vec::new() };
-    let device = if shape.internal { None } else { Some(open_device(rung, &made.route)?) };
-    links(shape, device.as_ref().map(|(_, index)| *index)).send(&made.route)?;
-    nft::sources::rules(shape.v6.is_some()).commit(&made.filter)?;
-    if let Some((device, index)) = device {
-        let on = Interfaces { bridge: BRIDGE, gate: index };
-        nft::tproxy::rules(on, LISTENER, shape.v4.is_some(), shape.v6.is_some()).commit(&made.filter)?;
-        made.device = Some(device);
-        for family in shape.everywhere() {
-            let any = SocketAddr::new(family.addr(), LISTENER);
-            made.listeners.push(listener(any).context("cannot listen in the gateway")?);
+    if let Some(link) = link {
+        if let Some(filter) = made.filter.as_ref().filter(|_| rung.has_listeners()) {
+            let on = Interfaces { bridge: BRIDGE, gate: link.index };
+            nft::tproxy::rules(on, LISTENER, shape.v4.is_some(), shape.v6.is_some()).commit(filter)?;
+            for family in shape.everywhere() {
+                let any = SocketAddr::new(family.addr(), LISTENER);
+                made.listeners.push(listener(any).context("cannot listen in the gateway")?);
+            }
         }
+        made.device = Some(link.device);
     }
     Ok(made)
 }
 
-fn open_device(_rung: Rung, route: &Socket) -> anyhow::Result<(Tun, u32)> {
-    let device = Tun::open("tun0").context("cannot open /dev/net/tun")?;
-    let index = rustix::net::netdevice::name_to_index(route.as_fd(), "tun0")?;
-    Ok((device, index))
+/// Has the bridge pass only what may be said by whom says it. The ways that have no rules of their own do without where
+/// the kernel knows none.
+fn filter(shape: &Shape, rung: Rung) -> anyhow::Result<Option<Socket>> {
+    let filter = Socket::open(Service::Netfilter).map_err(anyhow::Error::from).and_then(|socket| {
+        nft::sources::rules(shape.v6.is_some()).commit(&socket)?;
+        Ok(socket)
+    });
+    match filter {
+        Err(_) if !rung.has_listeners() => Ok(None),
+        filter => Ok(Some(filter?)),
+    }
+}
+
+/// The interface by which packets go to the gate.
+struct Link {
+    name: &'static str,
+    index: u32,
+    device: Arc<dyn Device>,
+}
+
+fn open_device(_rung: Rung, route: &Socket) -> anyhow::Result<Link> {
+    let name = "tun0";
+    let device = Tun::open(name).context("cannot open /dev/net/tun")?;
+    let index = rustix::net::netdevice::name_to_index(route.as_fd(), name)?;
+    Ok(Link { name, index, device: Arc::new(device) })
 }
 
 /// The bridge with its addresses, the device, and where packets are routed.
-fn links(shape: &Shape, device: Option<u32>) -> Batch {
+fn links(shape: &Shape, rung: Rung, link: Option<&Link>) -> Batch {
     let mut batch = Batch::default();
     batch.up(LOOPBACK, "lo");
     batch.bridge(BRIDGE, "br0", shape.mac, shape.mtu);
-    let passes = [(Setting::Forwarding, u32::from(device.is_some())), (Setting::ReversePathFilter, 0)];
+    let passes = [(Setting::Forwarding, u32::from(!shape.internal)), (Setting::ReversePathFilter, 0)];
     batch.up_with(BRIDGE, "br0", &passes, Vec::new());
     for address in shape.addresses() {
         batch.address(BRIDGE, address);
     }
-    let Some(device) = device else { return batch };
+    let Some(link) = link else { return batch };
     let sizes = vec![LinkAttribute::Mtu(DEVICE_MTU), LinkAttribute::TxQueueLen(DEVICE_QUEUE)];
     // The gate speaks for everyone, this machine included.
     let speaks = [(Setting::Forwarding, 1), (Setting::ReversePathFilter, 0), (Setting::AcceptLocal, 1)];
-    batch.up_with(device, "tun0", &speaks, sizes);
+    batch.up_with(link.index, link.name, &speaks, sizes);
     for to in shape.everywhere() {
         let v6 = matches!(to, IpNet::V6(_));
         let route = |out, table, local| Route { to, via: None, out, table, local };
-        batch.route(&route(LOOPBACK, TABLE_SOCKET, true));
-        batch.route(&route(device, TABLE_GATE, false));
-        batch.route(&route(device, TABLE_MAIN, false));
-        batch.rule(v6, 1, Some(nft::MARK_SOCKET), TABLE_SOCKET);
-        batch.rule(v6, 2, Some(nft::MARK_GATE), TABLE_GATE);
-        batch.rule(v6, 3, None, TABLE_LOCAL);
+        batch.route(&route(link.index, TABLE_GATE, false));
+        batch.route(&route(link.index, TABLE_MAIN, false));
+        if rung.has_listeners() {
+            batch.route(&route(LOOPBACK, TABLE_SOCKET, true));
+            batch.rule(v6, 1, Which::Mark(nft::MARK_SOCKET), TABLE_SOCKET);
+            batch.rule(v6, 2, Which::Mark(nft::MARK_GATE), TABLE_GATE);
+        } else {
+            // Without marks, whatever the containers send.
+            batch.rule(v6, 2, Which::From("br0"), TABLE_GATE);
+        }
+        batch.rule(v6, 3, Which::All, TABLE_LOCAL);
         batch.delete_rule(v6, 0, TABLE_LOCAL);
     }
     batch

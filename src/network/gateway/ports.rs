@@ -58,8 +58,8 @@ impl Gateway {
             made = self.make_port(&mut ports, netns, endpoint);
         }
         let port = made?;
-        let wired = nft::sources::change(true, port.index, endpoint.mac, &port.addresses)
-            .commit(&self.filter)
+        let wired = self
+            .let_speak(true, &port, endpoint.mac)
             .map_err(anyhow::Error::from)
             .and_then(|()| self.configure(&there, endpoint));
         ports.by_mac.insert(endpoint.mac, port);
@@ -78,6 +78,12 @@ impl Gateway {
 
     fn ports(&self) -> MutexGuard<'_, Ports> {
         self.ports.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets what is behind a port speak for its addresses, or no longer.
+    fn let_speak(&self, may: bool, port: &Port, mac: Mac) -> Result<(), Refused> {
+        let Some(filter) = &self.filter else { return Ok(()) };
+        nft::sources::change(may, port.index, mac, &port.addresses).commit(filter)
     }
 
     /// Makes the pair of interfaces and tells the bridge who is there.
@@ -148,7 +154,7 @@ impl Gateway {
             batch.delete_neighbour(BRIDGE, *address);
         }
         let forgotten = batch.send(&self.route);
-        let silenced = nft::sources::change(false, port.index, mac, &port.addresses).commit(&self.filter);
+        let silenced = self.let_speak(false, &port, mac);
         // It went away with the container's namespace.
         let deleted = deleted.or_else(|error| if error.is(libc::ENODEV) { Ok(()) } else { Err(error) });
         deleted.and(forgotten).and(silenced)

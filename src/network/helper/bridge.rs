@@ -10,13 +10,10 @@ use anyhow::{Context as _, Result};
 use crate::error::{Failure, Kind};
 use crate::model::network::{Endpoint, NetworkSpec};
 use crate::network::egress::{self, Egress};
-use crate::network::gate::device::Device;
-use crate::network::gate::tcp::{Original, TcpGate};
-use crate::network::gate::{Gate, Limits, Settings};
 use crate::network::gateway::Gateway;
-use crate::network::publish::Sockets;
 use crate::network::relay::Relay;
-use crate::network::rung::Rung;
+use crate::network::rung::{Ladder, Rung};
+use crate::network::way::{self, For, Way};
 
 /// A network. Making it begins at once, in a thread of its own; who needs it waits for that.
 pub(super) struct Bridge {
@@ -29,26 +26,19 @@ pub(super) struct Bridge {
 pub(super) struct Works {
     pub(super) egress: Arc<Egress>,
     /// The way out, which an internal network does not have.
-    pub(super) way: Option<Way>,
-    pub(super) sockets: Arc<Sockets>,
-    pub(super) gateway: Gateway,
-}
-
-/// A network's way out.
-pub(super) struct Way {
-    tcp: TcpGate,
-    pub(super) gate: Gate,
+    pub(super) way: Option<Box<dyn Way>>,
+    gateway: Gateway,
 }
 
 impl Bridge {
     /// Begins to make it.
-    pub(super) fn begin(spec: NetworkSpec, rung: Option<Rung>, relay: &Arc<Relay>) -> Result<Self> {
+    pub(super) fn begin(spec: NetworkSpec, ladder: &Arc<Ladder>, relay: &Arc<Relay>) -> Result<Self> {
         let spec = Arc::new(spec);
-        let (network, relay) = (spec.clone(), relay.clone());
+        let (network, ladder, relay) = (spec.clone(), ladder.clone(), relay.clone());
         let making = std::thread::Builder::new()
             .name("network".into())
             .stack_size(STACK)
-            .spawn(move || Works::make(&network, rung, &relay))
+            .spawn(move || Ok(ladder.climb(|rung| Works::make(&network, rung, &relay))?.1))
             .context("starting a thread")?;
         Ok(Self { spec, making: Mutex::new(Some(making)), works: OnceLock::new() })
     }
@@ -73,48 +63,12 @@ impl Bridge {
 const STACK: usize = 256 << 10;
 
 impl Works {
-    fn make(spec: &NetworkSpec, rung: Option<Rung>, relay: &Relay) -> Result<Self> {
-        let mut gateway = Gateway::open(spec, rung.unwrap_or(Rung::Tproxy))?;
+    fn make(spec: &NetworkSpec, rung: Rung, relay: &Arc<Relay>) -> Result<Self> {
+        let mut gateway = Gateway::open(spec, rung)?;
         let egress = Egress::new(spec);
-        let way = gateway.take_device().map(|device| Way::open(&mut gateway, device, spec, &egress, relay));
-        let sockets = Sockets::new(Arc::clone(gateway.inside()));
-        Ok(Self { way: way.transpose()?, egress, sockets, gateway })
-    }
-}
-
-impl Way {
-    fn open(
-        gateway: &mut Gateway,
-        device: Arc<dyn Device>,
-        spec: &NetworkSpec,
-        egress: &Arc<Egress>,
-        relay: &Relay,
-    ) -> Result<Self> {
-        let tcp = TcpGate::new(relay, egress.clone(), Arc::new(Arc::clone(&device)));
-        for listener in gateway.take_listeners() {
-            tcp.listen(listener, Original::Name)?;
-        }
-        let settings = settings(spec, gateway);
-        let gate = Gate::start(device, settings, egress.clone(), Box::new(tcp.clone()))?;
-        Ok(Self { tcp, gate })
-    }
-}
-
-fn settings(spec: &NetworkSpec, gateway: &Gateway) -> Settings {
-    let v4 = spec.v4.iter();
-    let v6 = spec.v6.iter();
-    Settings {
-        subnets: v4
-            .clone()
-            .map(|subnet| subnet.net.into())
-            .chain(v6.clone().map(|subnet| subnet.net.into()))
-            .collect(),
-        gateways: v4
-            .map(|subnet| subnet.gateway.into())
-            .chain(v6.map(|subnet| subnet.gateway.into()))
-            .collect(),
-        mtu: u16::try_from(gateway.mtu()).unwrap_or(u16::MAX),
-        limits: Limits::default(),
+        let what = For { spec, egress: &egress, relay };
+        let way = if spec.internal { None } else { Some(way::open(rung, &mut gateway, what)?) };
+        Ok(Self { egress, way, gateway })
     }
 }
 
@@ -155,10 +109,7 @@ impl Drop for Seat {
         // The container may be gone already, and its end of the cable with it.
         let _ = works.gateway.unplug(&self.endpoint);
         if let Some(way) = &works.way {
-            for address in addresses {
-                way.tcp.forget(address);
-                way.gate.forget(address);
-            }
+            addresses.into_iter().for_each(|address| way.forget(address));
         }
     }
 }

@@ -15,14 +15,15 @@ use crate::network::dns::{self, Dns};
 use crate::network::egress::{self, log::Log};
 use crate::network::publish::{self, Binding, Reserved};
 use crate::network::relay::Relay;
-use crate::network::rung::Rung;
-use crate::network::{gate, gateway, inside};
+use crate::network::rung::{Ladder, Rung};
+use crate::network::way::Held;
+use crate::network::{gateway, inside};
 
 /// What the members share.
 pub(super) struct Shared {
     namespace: OwnedFd,
-    /// The datapath that is forced, if one is.
-    rung: Option<Rung>,
+    /// The ways to make networks, and which do not work here.
+    ladder: Arc<Ladder>,
     relay: Arc<Relay>,
     dns: Dns,
     bridges: HashMap<String, Weak<Bridge>>,
@@ -34,7 +35,7 @@ impl Shared {
             .context("starting the name service")?;
         Ok(Self {
             namespace: super::own_namespace()?,
-            rung,
+            ladder: Arc::new(Ladder::new(rung)),
             relay: Arc::new(Relay::start().context("starting the relay")?),
             dns,
             bridges: HashMap::new(),
@@ -52,7 +53,7 @@ impl Shared {
             return Ok(bridge);
         }
         self.bridges.retain(|_, bridge| bridge.strong_count() > 0);
-        let bridge = Arc::new(Bridge::begin(network.clone(), self.rung, &self.relay)?);
+        let bridge = Arc::new(Bridge::begin(network.clone(), &self.ladder, &self.relay)?);
         self.bridges.insert(network.id.clone(), Arc::downgrade(&bridge));
         Ok(bridge)
     }
@@ -80,22 +81,21 @@ pub(super) struct Member {
 struct Ports {
     /// The interface that they lead to.
     target: Option<Mac>,
-    _tcp: Option<publish::Running>,
-    _udp: Vec<gate::PublishedUdp>,
+    _held: Vec<Held>,
 }
 
 impl Ports {
-    fn open(mut reserved: Reserved, seat: &Seat, relay: &Relay) -> Result<Self> {
+    fn open(mut reserved: Reserved, seat: &Seat) -> Result<Self> {
         let works = seat.bridge().works()?;
-        let mut udp = Vec::new();
+        let way = works.way.as_ref().context("the network has no way in")?;
+        let mut held = Vec::new();
         for Binding { published, socket } in reserved.udp() {
             let target = target_of(&seat.endpoint, published.ip.is_ipv6()).context("it has no address")?;
-            let way = works.way.as_ref().context("the network has no way in")?;
-            udp.push(way.gate.publish(socket, SocketAddr::new(target, published.container))?);
+            held.push(way.publish_udp(socket, SocketAddr::new(target, published.container))?);
         }
         let target = target(&seat.bridge().spec, &seat.endpoint);
-        let tcp = reserved.start(relay, &works.sockets, target)?;
-        Ok(Self { target: Some(seat.endpoint.mac), _tcp: Some(tcp), _udp: udp })
+        held.push(way.publish_tcp(reserved, target)?);
+        Ok(Self { target: Some(seat.endpoint.mac), _held: held })
     }
 }
 
@@ -168,20 +168,20 @@ impl Member {
             self.sit(bridge, endpoint)?;
         }
         self.serve_names(shared)?;
-        self.publish(shared)
+        self.publish()
     }
 
     fn connect(&mut self, shared: &mut Shared, network: &NetworkSpec, endpoint: Endpoint) -> Result<()> {
         let bridge = shared.bridge(network)?;
         self.sit(bridge, endpoint)?;
         self.serve_names(shared)?;
-        self.publish(shared)
+        self.publish()
     }
 
     fn disconnect(&mut self, shared: &mut Shared, network: &str) -> Result<()> {
         self.seats.retain(|seat| seat.endpoint.network != network);
         self.serve_names(shared)?;
-        self.publish(shared)
+        self.publish()
     }
 
     fn sit(&mut self, bridge: Arc<Bridge>, endpoint: Endpoint) -> Result<()> {
@@ -198,7 +198,7 @@ impl Member {
 
     /// Has the published ports lead to its place on the network that its default route goes by. An internal network has
     /// no way in.
-    fn publish(&mut self, shared: &Shared) -> Result<()> {
+    fn publish(&mut self) -> Result<()> {
         let outward = |seat: &&Seat| !seat.bridge().spec.internal;
         let seat = self.seats.iter().filter(outward).max_by_key(|seat| seat.endpoint.default_route);
         let target = seat.map(|seat| seat.endpoint.mac);
@@ -214,7 +214,7 @@ impl Member {
             }
         };
         match seat {
-            Some(seat) => self.ports = Ports::open(reserved, seat, &shared.relay)?,
+            Some(seat) => self.ports = Ports::open(reserved, seat)?,
             None => self.reserved = Some(reserved),
         }
         Ok(())

@@ -62,6 +62,17 @@ pub(crate) struct Route {
     pub(crate) local: bool,
 }
 
+/// The packets that a routing rule is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Which {
+    /// All of them.
+    All,
+    /// Those with this mark.
+    Mark(u32),
+    /// Those that came in by the interface with this name.
+    From(&'static str),
+}
+
 fn family(address: IpAddr) -> AddressFamily {
     if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 }
 }
@@ -201,16 +212,16 @@ impl Batch {
         self.push(name, NLM_F_CREATE | NLM_F_REPLACE, RouteNetlinkMessage::NewRoute(message));
     }
 
-    /// Has routes looked up in `table`, of packets with `mark` alone if there is one. The lower `priority` comes first.
-    pub(crate) fn rule(&mut self, v6: bool, priority: u32, mark: Option<u32>, table: u8) {
-        let message = rule(v6, priority, mark, table);
+    /// Has routes of some packets looked up in `table`. The lower `priority` comes first.
+    pub(crate) fn rule(&mut self, v6: bool, priority: u32, which: Which, table: u8) {
+        let message = rule(v6, priority, which, table);
         let name = format!("add the routing rule {priority}");
         self.push(name, NLM_F_CREATE | NLM_F_EXCL, RouteNetlinkMessage::NewRule(message));
     }
 
     /// Deletes a rule.
     pub(crate) fn delete_rule(&mut self, v6: bool, priority: u32, table: u8) {
-        let message = rule(v6, priority, None, table);
+        let message = rule(v6, priority, Which::All, table);
         self.push(format!("delete the routing rule {priority}"), 0, RouteNetlinkMessage::DelRule(message));
     }
 
@@ -240,12 +251,16 @@ impl Batch {
     }
 }
 
-fn rule(v6: bool, priority: u32, mark: Option<u32>, table: u8) -> RuleMessage {
+fn rule(v6: bool, priority: u32, which: Which, table: u8) -> RuleMessage {
     let mut message = RuleMessage::default();
     message.header.family = if v6 { AddressFamily::Inet6 } else { AddressFamily::Inet };
     message.header.table = table;
     message.header.action = RuleAction::ToTable;
     message.attributes = vec![RuleAttribute::Priority(priority)];
-    message.attributes.extend(mark.map(RuleAttribute::FwMark));
+    message.attributes.extend(match which {
+        Which::All => None,
+        Which::Mark(mark) => Some(RuleAttribute::FwMark(mark)),
+        Which::From(name) => Some(RuleAttribute::Iifname(name.to_owned())),
+    });
     message
 }
