@@ -20,3 +20,4 @@ pub mod socket;
 pub mod stub;
 pub mod transparent;
 pub mod tun;
+pub mod wire;

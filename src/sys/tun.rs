@@ -31,7 +31,7 @@ pub struct Offload {
 }
 
 impl Offload {
-    fn encode(&self) -> [u8; HEADER] {
+    pub(super) fn encode(&self) -> [u8; HEADER] {
         let [h0, h1] = self.headers.to_ne_bytes();
         let [s0, s1] = self.segment.to_ne_bytes();
         let (start, offset) = self.checksum.unwrap_or_default();
@@ -41,7 +41,7 @@ impl Offload {
         [flags, kind, h0, h1, s0, s1, c0, c1, o0, o1]
     }
 
-    fn decode([flags, kind, h0, h1, s0, s1, c0, c1, o0, o1]: [u8; HEADER]) -> Self {
+    pub(super) fn decode([flags, kind, h0, h1, s0, s1, c0, c1, o0, o1]: [u8; HEADER]) -> Self {
         let sum = (u16::from_ne_bytes([c0, c1]), u16::from_ne_bytes([o0, o1]));
         Self {
             checksum: (flags & NEEDS_CSUM != 0).then_some(sum),

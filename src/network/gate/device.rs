@@ -5,6 +5,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd as _, BorrowedFd};
 
 pub use crate::sys::tun::{Offload, Tun};
+pub use crate::sys::wire::Wire;
 
 /// An interface whose packets, from the IP header on, are ours. Packets may be sent from any thread.
 pub trait Device: Send + Sync + fmt::Debug {
@@ -48,5 +49,23 @@ impl Device for Tun {
 
     fn features(&self) -> Features {
         Features { checksum: true, segments: self.segments() }
+    }
+}
+
+impl Device for Wire {
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.as_fd()
+    }
+
+    fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, Offload)> {
+        Wire::receive(self, buffer)
+    }
+
+    fn send(&self, offload: &Offload, parts: &[IoSlice<'_>]) -> io::Result<()> {
+        Wire::send(self, offload, parts)
+    }
+
+    fn features(&self) -> Features {
+        Features { checksum: true, segments: false }
     }
 }

@@ -13,6 +13,7 @@
 //! All of it vanishes with the namespace, when the thread that is in it has ended and the last socket made there and
 //! the device are closed.
 
+mod links;
 mod ports;
 mod settings;
 #[cfg(test)]
@@ -25,17 +26,15 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::Context as _;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use netlink_packet_route::link::LinkAttribute;
 use nix::sys::socket::{setsockopt, sockopt};
 use rustix::fs::{Mode, OFlags};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
-use super::gate::device::{Device, Tun};
+use super::gate::device::Device;
 use super::gate::tcp::Original;
 use super::inside::Inside;
-use super::netlink::requests::{Route, Setting, TABLE_LOCAL, TABLE_MAIN, Which};
-use super::netlink::{Batch, Service, Socket};
-use super::nft::{self, tproxy::Interfaces};
+use super::netlink::{Service, Socket};
+use super::nft::{self, Transaction, tproxy::Interfaces};
 use super::rung::Rung;
 use crate::model::network::{Mac, NetworkSpec};
 use crate::sys;
@@ -45,21 +44,11 @@ pub use super::nft::name_server::forward_names;
 
 /// The maximum transmission unit of a network where none was asked for, in bytes, as docker has it.
 const MTU: u32 = 1500;
-/// That of the device: a packet that was put together from fragments fits, and so does a train of UDP datagrams.
-const DEVICE_MTU: u32 = 65520;
-/// Packets that the device holds while the gate is busy.
-const DEVICE_QUEUE: u32 = 4096;
-
-const LOOPBACK: u32 = 1;
 const BRIDGE: u32 = 10;
 /// The port of the transparent listeners. Nothing else listens in a gateway, and no container gets there by itself.
 const LISTENER: nft::Port = 7070;
 /// Connections that may wait at a listener to be accepted.
 const BACKLOG: i32 = 4096;
-
-/// The routing table for packets that belong to a socket here, and for those that go to the gate.
-const TABLE_SOCKET: u8 = 100;
-const TABLE_GATE: u8 = 101;
 
 /// A network's namespace.
 #[derive(Debug)]
@@ -217,18 +206,20 @@ impl Gateway {
 }
 
 fn make(shape: &Shape, rung: Rung) -> anyhow::Result<Made> {
-    settings::of_gateway(shape.v6.is_some())?;
+    settings::of_gateway(rung, shape.v6.is_some())?;
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let home = rustix::fs::open("/proc/thread-self/ns/net", flags, Mode::empty())?;
     let route = Socket::open(Service::Route)?;
-    let link = if shape.internal || !rung.has_gate() { None } else { Some(open_device(rung, &route)?) };
-    links(shape, rung, link.as_ref()).send(&route)?;
+    let link = if shape.internal || !rung.has_gate() { None } else { Some(links::device(rung, &route)?) };
+    links::all(shape, rung, link.as_ref()).send(&route)?;
     let filter = filter(shape, rung)?;
     let mut made = Made { home, route, filter, device: None, listeners: Vec::new() };
     if let Some(link) = link {
         if let Some(filter) = made.filter.as_ref().filter(|_| rung.has_listeners()) {
-            let on = Interfaces { bridge: BRIDGE, gate: link.index };
-            nft::tproxy::rules(on, LISTENER, shape.v4.is_some(), shape.v6.is_some()).commit(filter)?;
+            rules(shape, rung, link.index).commit(filter)?;
+            if rung == Rung::Redirect {
+                settings::of_tracking()?;
+            }
             for family in shape.everywhere() {
                 let any = SocketAddr::new(family.addr(), LISTENER);
                 made.listeners.push(listener(any).context("cannot listen in the gateway")?);
@@ -237,6 +228,15 @@ fn make(shape: &Shape, rung: Rung) -> anyhow::Result<Made> {
         made.device = Some(link.device);
     }
     Ok(made)
+}
+
+/// What becomes of what containers send.
+fn rules(shape: &Shape, rung: Rung, gate: u32) -> Transaction {
+    let on = Interfaces { bridge: BRIDGE, gate };
+    if rung == Rung::Redirect {
+        return nft::redirect::rules(on, LISTENER, &shape.gateways().collect::<Vec<_>>());
+    }
+    nft::tproxy::rules(on, LISTENER, shape.v4.is_some(), shape.v6.is_some())
 }
 
 /// Has the bridge pass only what may be said by whom says it. The ways that have no rules of their own do without where
@@ -250,54 +250,6 @@ fn filter(shape: &Shape, rung: Rung) -> anyhow::Result<Option<Socket>> {
         Err(_) if !rung.has_listeners() => Ok(None),
         filter => Ok(Some(filter?)),
     }
-}
-
-/// The interface by which packets go to the gate.
-struct Link {
-    name: &'static str,
-    index: u32,
-    device: Arc<dyn Device>,
-}
-
-fn open_device(_rung: Rung, route: &Socket) -> anyhow::Result<Link> {
-    let name = "tun0";
-    let device = Tun::open(name).context("cannot open /dev/net/tun")?;
-    let index = rustix::net::netdevice::name_to_index(route.as_fd(), name)?;
-    Ok(Link { name, index, device: Arc::new(device) })
-}
-
-/// The bridge with its addresses, the device, and where packets are routed.
-fn links(shape: &Shape, rung: Rung, link: Option<&Link>) -> Batch {
-    let mut batch = Batch::default();
-    batch.up(LOOPBACK, "lo");
-    batch.bridge(BRIDGE, "br0", shape.mac, shape.mtu);
-    let passes = [(Setting::Forwarding, u32::from(!shape.internal)), (Setting::ReversePathFilter, 0)];
-    batch.up_with(BRIDGE, "br0", &passes, Vec::new());
-    for address in shape.addresses() {
-        batch.address(BRIDGE, address);
-    }
-    let Some(link) = link else { return batch };
-    let sizes = vec![LinkAttribute::Mtu(DEVICE_MTU), LinkAttribute::TxQueueLen(DEVICE_QUEUE)];
-    // The gate speaks for everyone, this machine included.
-    let speaks = [(Setting::Forwarding, 1), (Setting::ReversePathFilter, 0), (Setting::AcceptLocal, 1)];
-    batch.up_with(link.index, link.name, &speaks, sizes);
-    for to in shape.everywhere() {
-        let v6 = matches!(to, IpNet::V6(_));
-        let route = |out, table, local| Route { to, via: None, out, table, local };
-        batch.route(&route(link.index, TABLE_GATE, false));
-        batch.route(&route(link.index, TABLE_MAIN, false));
-        if rung.has_listeners() {
-            batch.route(&route(LOOPBACK, TABLE_SOCKET, true));
-            batch.rule(v6, 1, Which::Mark(nft::MARK_SOCKET), TABLE_SOCKET);
-            batch.rule(v6, 2, Which::Mark(nft::MARK_GATE), TABLE_GATE);
-        } else {
-            // Without marks, whatever the containers send.
-            batch.rule(v6, 2, Which::From("br0"), TABLE_GATE);
-        }
-        batch.rule(v6, 3, Which::All, TABLE_LOCAL);
-        batch.delete_rule(v6, 0, TABLE_LOCAL);
-    }
-    batch
 }
 
 /// A socket that accepts connections to any address.

@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::*;
 use crate::model::network::{Endpoint, Subnet};
 use crate::network::gate::device::Offload;
+use crate::network::netlink::Batch;
 use crate::network::packet::Packet;
 
 /// Long enough for anything that is to come.
@@ -34,7 +35,22 @@ fn in_user_namespace(test: &str) {
 
 #[test]
 fn connections_go_by_the_gate_to_the_listener() {
-    in_user_namespace("connections");
+    in_user_namespace("connections_by_tproxy");
+}
+
+#[test]
+fn a_packet_socket_does_what_a_tun_device_does() {
+    in_user_namespace("connections_by_packet");
+}
+
+#[test]
+fn a_translation_does_what_tproxy_does() {
+    in_user_namespace("connections_by_redirect");
+}
+
+#[test]
+fn without_marks_all_goes_to_the_gate() {
+    in_user_namespace("all_to_the_gate");
 }
 
 #[test]
@@ -134,8 +150,36 @@ fn reaches(from: &Container, to: SocketAddr, patience: Duration) -> bool {
 
 #[test]
 #[ignore = "run by another test in a user namespace"]
-fn connections() {
-    let mut gateway = Gateway::open(&spec(), Rung::Tproxy).unwrap();
+fn connections_by_tproxy() {
+    connections(Rung::Tproxy);
+}
+
+#[test]
+#[ignore = "run by another test in a user namespace"]
+fn connections_by_packet() {
+    connections(Rung::Packet);
+}
+
+#[test]
+#[ignore = "run by another test in a user namespace"]
+fn connections_by_redirect() {
+    connections(Rung::Redirect);
+}
+
+/// Where a connection was to go, as `gateway` knows it.
+fn destination(gateway: &Gateway, accepted: &TcpStream) -> SocketAddr {
+    let original = |accepted: &TcpStream| match accepted.peer_addr().unwrap() {
+        SocketAddr::V4(_) => rustix::net::sockopt::ip_original_dst(accepted).unwrap().into(),
+        SocketAddr::V6(_) => rustix::net::sockopt::ipv6_original_dst(accepted).unwrap().into(),
+    };
+    match gateway.original() {
+        Original::Name => accepted.local_addr().unwrap(),
+        Original::Redirected => original(accepted),
+    }
+}
+
+fn connections(rung: Rung) {
+    let mut gateway = Gateway::open(&spec(), rung).unwrap();
     let container = container(2);
     gateway.plug(container.netns.as_fd(), &container.endpoint).unwrap();
     let device = gateway.take_device().unwrap();
@@ -154,7 +198,7 @@ fn connections() {
         let listener = &mut listeners[usize::from(target.is_ipv6())];
         listener.set_nonblocking(false).unwrap();
         let (mut accepted, peer) = listener.accept().unwrap();
-        assert_eq!((peer, accepted.local_addr().unwrap()), (from, target));
+        assert_eq!((peer, destination(&gateway, &accepted)), (from, target));
         client.write_all(b"question").unwrap();
         let mut heard = [0; 8];
         accepted.read_exact(&mut heard).unwrap();
@@ -162,12 +206,60 @@ fn connections() {
         client.read_exact(&mut heard).unwrap();
         assert_eq!(&heard, b"solution");
     }
+    published(&gateway, &container);
     // What is not TCP goes to the gate, also to the gateway itself.
     for target in ["192.0.2.55:53", "198.51.100.1:53"] {
         let sent = move || UdpSocket::bind("0.0.0.0:0").and_then(|socket| socket.send_to(b"text", target));
         container.inside.call(sent).unwrap().unwrap();
         let (_, to, ..) = next(device.as_ref(), libc::IPPROTO_UDP);
         assert_eq!(to.to_string(), target);
+    }
+}
+
+/// Who comes in by a socket with an address of elsewhere is answered there.
+fn published(gateway: &Gateway, container: &Container) {
+    for (client, at) in [("192.0.2.9:5000", "198.51.100.2:80"), ("[2001:db8::9]:5000", "[2001:db8:1::2]:80")]
+    {
+        let (client, at): (SocketAddr, SocketAddr) = (client.parse().unwrap(), at.parse().unwrap());
+        let server = container.inside.call(move || TcpListener::bind(at).unwrap()).unwrap();
+        let connect = move || {
+            let family = if at.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+            let socket = rustix::net::socket(family, SocketType::STREAM, None).unwrap();
+            sys::transparent::set(socket.as_fd(), at.is_ipv6()).unwrap();
+            rustix::net::bind(&socket, &client).unwrap();
+            rustix::net::sockopt::set_socket_timeout(
+                &socket,
+                rustix::net::sockopt::Timeout::Send,
+                Some(PATIENCE),
+            )
+            .unwrap();
+            rustix::net::connect(&socket, &at).unwrap();
+            TcpStream::from(socket)
+        };
+        let mut comes = gateway.inside().call(connect).unwrap();
+        let (mut serves, who) = server.accept().unwrap();
+        assert_eq!(who, client);
+        let mut heard = [0; 8];
+        serves.write_all(b"solution").unwrap();
+        comes.read_exact(&mut heard).unwrap();
+        comes.write_all(b"question").unwrap();
+        serves.read_exact(&mut heard).unwrap();
+        assert_eq!(&heard, b"question");
+    }
+}
+
+#[test]
+#[ignore = "run by another test in a user namespace"]
+fn all_to_the_gate() {
+    let mut gateway = Gateway::open(&spec(), Rung::Stack).unwrap();
+    assert!(gateway.take_listeners().is_empty());
+    let container = container(2);
+    gateway.plug(container.netns.as_fd(), &container.endpoint).unwrap();
+    let device = gateway.take_device().unwrap();
+    for target in ["192.0.2.55:80", "198.51.100.1:22", "[2001:db8::5]:80", "[2001:db8:1::1]:99"] {
+        let target: SocketAddr = target.parse().unwrap();
+        container.inside.tell(move || drop(TcpStream::connect_timeout(&target, MOMENT)));
+        assert_eq!(next(device.as_ref(), libc::IPPROTO_TCP).1, target);
     }
 }
 

@@ -48,6 +48,16 @@ pub(crate) struct Far<'a> {
     pub(crate) mac: Mac,
 }
 
+/// An end of a pair of interfaces that stays here.
+pub(crate) struct End<'a> {
+    /// Its number.
+    pub(crate) index: u32,
+    /// Its name.
+    pub(crate) name: &'a str,
+    /// Its hardware address.
+    pub(crate) mac: Mac,
+}
+
 /// A route.
 pub(crate) struct Route {
     /// Where to; everything of the family where its prefix is empty.
@@ -125,6 +135,23 @@ impl Batch {
         ];
         attributes.extend(bridge.map(LinkAttribute::Controller));
         self.create(format!("make the interface {}", far.name), up(link(index, attributes)));
+    }
+
+    /// A pair of interfaces, both here and down, that ask nobody for hardware addresses.
+    pub(crate) fn pair_here(&mut self, near: &End<'_>, far: &End<'_>, attributes: &[LinkAttribute]) {
+        let end = |end: &End<'_>| {
+            let mut message = link(end.index, attributes.to_vec());
+            message.attributes.push(LinkAttribute::IfName(end.name.to_owned()));
+            message.attributes.push(LinkAttribute::Address(end.mac.0.to_vec()));
+            message
+        };
+        let mut message = end(near);
+        message.header.flags = LinkFlags::Noarp;
+        message.header.change_mask = LinkFlags::Noarp;
+        let peer = InfoData::Veth(InfoVeth::Peer(end(far)));
+        let info = vec![LinkInfo::Kind(InfoKind::Veth), LinkInfo::Data(peer)];
+        message.attributes.push(LinkAttribute::LinkInfo(info));
+        self.create(format!("make the interface {}", near.name), message);
     }
 
     fn create(&mut self, name: String, message: LinkMessage) {

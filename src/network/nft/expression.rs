@@ -1,6 +1,9 @@
 //! What rules consist of: expressions, which load registers, compare them and decide.
 
+use std::net::IpAddr;
+
 use super::attribute::{be, nest, plain, text};
+use super::{IPV4, IPV6};
 
 /// A port of a socket in this namespace.
 pub(crate) type Port = u16;
@@ -65,7 +68,11 @@ pub(super) fn mask(bits: &[u8]) -> Vec<u8> {
 }
 
 pub(super) fn value(bytes: &[u8]) -> Vec<u8> {
-    expression("immediate", &[be(1, FIRST), nest(2, &[plain(1, bytes)])])
+    value_in(FIRST, bytes)
+}
+
+fn value_in(register: u32, bytes: &[u8]) -> Vec<u8> {
+    expression("immediate", &[be(1, register), nest(2, &[plain(1, bytes)])])
 }
 
 pub(super) fn set_mark(mark: u32) -> Vec<u8> {
@@ -88,6 +95,28 @@ pub(super) fn in_set(name: &str, not: bool) -> Vec<u8> {
 pub(super) fn tproxy(family: u8, port: Port) -> Vec<u8> {
     let to = expression("tproxy", &[be(1, u32::from(family)), be(3, FIRST)]);
     [value(&port.to_be_bytes()), to].concat()
+}
+
+/// Keeps the packet from being taken for part of a connection.
+pub(super) fn untracked() -> Vec<u8> {
+    expression("notrack", &[])
+}
+
+/// Which way of its connection the packet goes, `IP_CT_DIR_*`, a byte; ends the rule where there is no connection.
+pub(super) fn load_direction() -> Vec<u8> {
+    expression("ct", &[be(1, FIRST), be(2, 1)])
+}
+
+/// Has the connection that the packet begins, and all of it, go to this address and port (`NFT_NAT_DNAT`).
+pub(super) fn destination(address: IpAddr, port: Port) -> Vec<u8> {
+    // An address takes up to four registers.
+    let port_in = FIRST + 4;
+    let (family, address) = match address {
+        IpAddr::V4(address) => (IPV4, value(&address.octets())),
+        IpAddr::V6(address) => (IPV6, value(&address.octets())),
+    };
+    let to = [be(1, 1), be(2, family.into()), be(3, FIRST), be(5, port_in)];
+    [address, value_in(port_in, &port.to_be_bytes()), expression("nat", &to)].concat()
 }
 
 fn verdict(code: u32) -> Vec<u8> {

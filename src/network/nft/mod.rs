@@ -2,6 +2,7 @@
 
 mod expression;
 pub(crate) mod name_server;
+pub(crate) mod redirect;
 pub(crate) mod sources;
 pub(crate) mod tproxy;
 

@@ -6,9 +6,9 @@ use super::expression::{
 };
 use super::{Family, Hook, IPV4, IPV6, MARK_GATE, MARK_SOCKET, Port, Transaction};
 
-const CHAIN: &str = "pre";
+pub(super) const CHAIN: &str = "pre";
 /// Before routing, where marks have an effect on it (`NF_IP_PRI_MANGLE`).
-const PRIORITY: i32 = -150;
+pub(super) const PRIORITY: i32 = -150;
 
 /// The interfaces of a gateway.
 #[derive(Clone, Copy)]

@@ -1,0 +1,105 @@
+//! The interfaces of a gateway, the device by which packets go to the gate, and where packets are routed.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use ipnet::IpNet;
+use netlink_packet_route::link::LinkAttribute;
+
+use super::{BRIDGE, Shape};
+use crate::model::network::Mac;
+use crate::network::gate::device::{Device, Tun, Wire};
+use crate::network::netlink::requests::{End, Route, Setting, TABLE_LOCAL, TABLE_MAIN, Which};
+use crate::network::netlink::{Batch, Socket};
+use crate::network::nft;
+use crate::network::rung::Rung;
+
+/// The maximum transmission unit of the device, in bytes: a packet that was put together from fragments fits, and so
+/// does a train of UDP datagrams.
+const DEVICE_MTU: u32 = 65520;
+/// Packets that the device holds while the gate is busy.
+const DEVICE_QUEUE: u32 = 4096;
+
+const LOOPBACK: u32 = 1;
+/// The pair of interfaces in place of a TUN device. Neither hardware address is seen anywhere else.
+const NEAR: End<'_> = End { index: BRIDGE - 2, name: "gate0", mac: Mac([2, 0, 0, 0, 0, 1]) };
+const FAR: End<'_> = End { index: BRIDGE - 1, name: "gate1", mac: Mac([2, 0, 0, 0, 0, 2]) };
+
+/// The routing table for packets that belong to a socket here, and for those that go to the gate.
+const TABLE_SOCKET: u8 = 100;
+const TABLE_GATE: u8 = 101;
+
+/// The interface by which packets go to the gate.
+pub(super) struct Link {
+    name: &'static str,
+    pub(super) index: u32,
+    pub(super) device: Arc<dyn Device>,
+}
+
+/// Makes the device of `rung`.
+pub(super) fn device(rung: Rung, route: &Socket) -> anyhow::Result<Link> {
+    match rung {
+        Rung::Tproxy => tun(route),
+        Rung::Packet => pair(route),
+        _ => tun(route).or_else(|error| pair(route).map_err(|other| error.context(format!("{other:#}")))),
+    }
+}
+
+fn tun(route: &Socket) -> anyhow::Result<Link> {
+    let name = "tun0";
+    let device = Tun::open(name).context("cannot open /dev/net/tun")?;
+    let index = rustix::net::netdevice::name_to_index(route.as_fd(), name)?;
+    Ok(Link { name, index, device: Arc::new(device) })
+}
+
+/// What is sent to one end of a pair of interfaces is read at the other. Nothing asks for hardware addresses: frames
+/// bear the address of their own interface, so that the kernel, at the far end, takes them for somebody else's.
+fn pair(route: &Socket) -> anyhow::Result<Link> {
+    let mut batch = Batch::default();
+    // One datagram or segment at a time, as the socket is to see them.
+    let attributes =
+        [LinkAttribute::Mtu(DEVICE_MTU), LinkAttribute::NumTxQueues(1), LinkAttribute::NumRxQueues(1)];
+    batch.pair_here(&NEAR, &FAR, &attributes);
+    batch.up_with(FAR.index, FAR.name, &[(Setting::Forwarding, 0)], Vec::new());
+    batch.send(route)?;
+    let device = Wire::open(FAR.index, NEAR.mac.0).context("cannot open a packet socket")?;
+    Ok(Link { name: NEAR.name, index: NEAR.index, device: Arc::new(device) })
+}
+
+/// The bridge with its addresses, the device, and where packets are routed.
+pub(super) fn all(shape: &Shape, rung: Rung, link: Option<&Link>) -> Batch {
+    let mut batch = Batch::default();
+    batch.up(LOOPBACK, "lo");
+    batch.bridge(BRIDGE, "br0", shape.mac, shape.mtu);
+    let passes = [(Setting::Forwarding, u32::from(!shape.internal)), (Setting::ReversePathFilter, 0)];
+    batch.up_with(BRIDGE, "br0", &passes, Vec::new());
+    for address in shape.addresses() {
+        batch.address(BRIDGE, address);
+    }
+    let Some(link) = link else { return batch };
+    let mut sizes = vec![LinkAttribute::Mtu(DEVICE_MTU), LinkAttribute::TxQueueLen(DEVICE_QUEUE)];
+    if link.index == NEAR.index {
+        // A packet socket does not see what is left to be segmented in a way that all kernels can describe.
+        sizes.push(LinkAttribute::GsoMaxSegs(1));
+    }
+    // The gate speaks for everyone, this machine included.
+    let speaks = [(Setting::Forwarding, 1), (Setting::ReversePathFilter, 0), (Setting::AcceptLocal, 1)];
+    batch.up_with(link.index, link.name, &speaks, sizes);
+    for to in shape.everywhere() {
+        let v6 = matches!(to, IpNet::V6(_));
+        let route = |out, table, local| Route { to, via: None, out, table, local };
+        batch.route(&route(link.index, TABLE_GATE, false));
+        batch.route(&route(link.index, TABLE_MAIN, false));
+        if rung.has_listeners() {
+            batch.route(&route(LOOPBACK, TABLE_SOCKET, true));
+            batch.rule(v6, 1, Which::Mark(nft::MARK_SOCKET), TABLE_SOCKET);
+            batch.rule(v6, 2, Which::Mark(nft::MARK_GATE), TABLE_GATE);
+        } else {
+            // Without marks, whatever the containers send.
+            batch.rule(v6, 2, Which::From("br0"), TABLE_GATE);
+        }
+        batch.rule(v6, 3, Which::All, TABLE_LOCAL);
+        batch.delete_rule(v6, 0, TABLE_LOCAL);
+    }
+    batch
+}
