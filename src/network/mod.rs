@@ -26,4 +26,5 @@ pub mod policy;
 pub mod publish;
 pub mod relay;
 pub mod rung;
+pub mod stack;
 pub mod way;

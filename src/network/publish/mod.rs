@@ -3,12 +3,13 @@
 //! ```text
 //!  reserve()  binds in the host's netns, before anything starts: all of the ports or an error that says which and why
 //!  start()    listens; for every client a socket is made in the gateway, with the client's own address, and connected
-//!             to the container, so that its server sees who called
+//!             to the container, so that its server sees who called; or the gateway's stack makes the connection
 //! ```
 //!
 //! A client is accepted by the host's kernel before anybody can ask the container, as with any forwarder that is not the
 //! kernel: where nobody listens inside, the client's connection is made and then reset.
 
+mod entry;
 mod holder;
 mod reserve;
 mod sockets;
@@ -21,12 +22,12 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use ipnet::{Ipv4Net, Ipv6Net};
-use rustix::io::Errno;
 use rustix::net::sockopt;
 
 use crate::model::network::Protocol;
 use crate::network::relay::{Accept, Crew, Pair, Permit, Relay, reset_on_close};
 
+pub(crate) use entry::{Client, Entry};
 pub use holder::holder;
 pub use reserve::{Binding, Reserved, reserve};
 pub use sockets::Sockets;
@@ -59,6 +60,7 @@ pub struct Place<N, A> {
 pub struct Running {
     crew: Arc<Crew>,
     owner: u64,
+    entry: Arc<dyn Entry>,
     /// Ports that are held for somebody else.
     _held: Vec<Binding>,
 }
@@ -68,15 +70,15 @@ pub struct Running {
 struct Port {
     crew: Arc<Crew>,
     owner: u64,
-    sockets: Arc<Sockets>,
+    entry: Arc<dyn Entry>,
     target: Target,
     port: u16,
 }
 
 impl Reserved {
-    /// Listens at the TCP ports, and leads those who come to `target`, by way of the gateway that `sockets` are made in.
+    /// Listens at the TCP ports, and leads those who come to `target`, by `entry`.
     /// Ports of UDP that have not been taken out stay reserved.
-    pub fn start(self, relay: &Relay, sockets: &Arc<Sockets>, target: Target) -> io::Result<Running> {
+    pub(crate) fn start(self, relay: &Relay, entry: Arc<dyn Entry>, target: Target) -> io::Result<Running> {
         let crew = relay.crew();
         let (tcp, held) = self
             .into_bindings()
@@ -85,12 +87,13 @@ impl Reserved {
         for binding in &tcp {
             listen(&binding.socket)?;
         }
-        let running = Running { crew: Arc::clone(crew), owner: crew.owner(), _held: held };
+        let running =
+            Running { crew: Arc::clone(crew), owner: crew.owner(), entry: Arc::clone(&entry), _held: held };
         for Binding { published, socket } in tcp {
             let port = Port {
                 crew: Arc::clone(crew),
                 owner: running.owner,
-                sockets: Arc::clone(sockets),
+                entry: Arc::clone(&entry),
                 target: target.clone(),
                 port: published.container,
             };
@@ -103,6 +106,7 @@ impl Reserved {
 impl Drop for Running {
     fn drop(&mut self) {
         self.crew.dismiss(self.owner);
+        self.entry.dismiss(self.owner);
     }
 }
 
@@ -146,39 +150,14 @@ impl Target {
     }
 }
 
-impl Port {
-    fn connect(&self, peer: SocketAddr) -> io::Result<(OwnedFd, IpAddr)> {
-        let (from, container) = self.target.route(peer).ok_or(io::ErrorKind::AddrNotAvailable)?;
-        let to = SocketAddr::new(container, self.port);
-        let attempt = |from: SocketAddr| -> io::Result<OwnedFd> {
-            let socket = self.sockets.take(from.is_ipv6())?;
-            rustix::net::bind(&socket, &from)?;
-            match rustix::net::connect(&socket, &to) {
-                Ok(()) | Err(Errno::INPROGRESS) => Ok(socket),
-                Err(error) => Err(error.into()),
-            }
-        };
-        let socket = match attempt(from) {
-            // The client's last connection from this port is not forgotten yet in the gateway.
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && from.port() != 0 => {
-                attempt(SocketAddr::new(from.ip(), 0))
-            }
-            Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable && from.port() != 0 => {
-                attempt(SocketAddr::new(from.ip(), 0))
-            }
-            other => other,
-        }?;
-        Ok((socket, container))
-    }
-}
-
 impl Accept for Port {
     fn accepted(&self, outside: OwnedFd, peer: SocketAddr) -> Option<Pair> {
         let permit = Permit::of(&[&self.crew.all]);
-        let Some((permit, (inside, container))) = permit.zip(self.connect(peer).ok()) else {
+        let Some((permit, (from, container))) = permit.zip(self.target.route(peer)) else {
             reset_on_close(&outside);
             return None;
         };
-        Some(Pair { inside, outside, connecting: true, container, owner: self.owner, permit })
+        let to = SocketAddr::new(container, self.port);
+        self.entry.admit(Client { socket: outside, from, to, owner: self.owner, permit })
     }
 }

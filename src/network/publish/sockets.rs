@@ -1,14 +1,18 @@
-//! Sockets of a gateway that may bear any address, made by its thread before they are needed.
+//! The way in by the kernel's TCP: sockets of a gateway that may bear any address, made by its thread before they are
+//! needed.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
+use super::{Client, Entry};
 use crate::network::inside::Inside;
-use crate::network::relay::lock;
+use crate::network::relay::{Pair, lock, reset_on_close};
 
 /// How many sockets of a family are kept once there has been a client, and when to make more.
 const KEPT: usize = 32;
@@ -52,6 +56,40 @@ impl Sockets {
             Some(socket) => Ok(socket),
             None => self.inside.call(move || make(v6))?,
         }
+    }
+}
+
+impl Sockets {
+    fn connect(&self, from: SocketAddr, to: SocketAddr) -> io::Result<OwnedFd> {
+        let attempt = |from: SocketAddr| -> io::Result<OwnedFd> {
+            let socket = self.take(from.is_ipv6())?;
+            rustix::net::bind(&socket, &from)?;
+            match rustix::net::connect(&socket, &to) {
+                Ok(()) | Err(Errno::INPROGRESS) => Ok(socket),
+                Err(error) => Err(error.into()),
+            }
+        };
+        match attempt(from) {
+            // The client's last connection from this port is not forgotten yet in the gateway.
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && from.port() != 0 => {
+                attempt(SocketAddr::new(from.ip(), 0))
+            }
+            Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable && from.port() != 0 => {
+                attempt(SocketAddr::new(from.ip(), 0))
+            }
+            other => other,
+        }
+    }
+}
+
+impl Entry for Sockets {
+    fn admit(&self, client: Client) -> Option<Pair> {
+        let Client { socket: outside, from, to, owner, permit } = client;
+        let Ok(inside) = self.connect(from, to) else {
+            reset_on_close(&outside);
+            return None;
+        };
+        Some(Pair { inside, outside, connecting: true, container: to.ip(), owner, permit })
     }
 }
 

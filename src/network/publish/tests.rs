@@ -149,7 +149,7 @@ fn alone_in_a_namespace() {
     let relay = Relay::start().unwrap();
     let sockets = Sockets::new(Arc::clone(&inside));
     let ports = [spec(Protocol::Tcp, None, Some((8080, 8080)))];
-    let running = reserve(&ports).unwrap().start(&relay, &sockets, target.clone()).unwrap();
+    let running = reserve(&ports).unwrap().start(&relay, Arc::clone(&sockets) as _, target.clone()).unwrap();
     let call = |at: &str, server: &TcpListener| {
         let mut client = TcpStream::connect(at).unwrap();
         let (mut served, peer) = server.accept().unwrap();
@@ -177,7 +177,7 @@ fn alone_in_a_namespace() {
     client.set_read_timeout(Some(LIMIT)).unwrap();
     assert_eq!(client.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
     assert_eq!(TcpStream::connect("192.0.2.1:8080").unwrap_err().kind(), ErrorKind::ConnectionRefused);
-    let running = reserve(&ports).unwrap().start(&relay, &sockets, target).unwrap();
+    let running = reserve(&ports).unwrap().start(&relay, Arc::clone(&sockets) as _, target).unwrap();
     assert_eq!(call("192.0.2.1:8080", v4), "192.0.2.1");
     // Nobody listens inside.
     drop(servers);

@@ -47,6 +47,6 @@ impl Way for Kernel {
     }
 
     fn publish_tcp(&self, ports: Reserved, target: Target) -> Result<Held> {
-        Ok(Held::of(ports.start(&self.relay, &self.sockets, target)?))
+        Ok(Held::of(ports.start(&self.relay, Arc::clone(&self.sockets) as _, target)?))
     }
 }

@@ -1,6 +1,7 @@
 //! A network's way out of its gateway, and into it: one implementation for each kind of [`Rung`].
 
 mod kernel;
+mod stack;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -63,9 +64,8 @@ pub struct For<'a> {
 pub fn open(rung: Rung, gateway: &mut Gateway, what: For<'_>) -> Result<Box<dyn Way>> {
     match rung {
         Rung::Tproxy | Rung::Packet | Rung::Redirect => Ok(Box::new(kernel::Kernel::open(gateway, what)?)),
-        Rung::Stack | Rung::Pasta | Rung::Slirp4netns => {
-            Err(error::unsupported("it is not known to this version").into())
-        }
+        Rung::Stack => Ok(Box::new(stack::Stack::open(gateway, what)?)),
+        Rung::Pasta | Rung::Slirp4netns => Err(error::unsupported("it is not known to this version").into()),
     }
 }
 

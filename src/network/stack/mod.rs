@@ -1,0 +1,436 @@
+//! TCP of containers without the help of the kernel's: smoltcp answers them, behind the same gate for first segments, so
+//! that a connection succeeds, is refused or gets nowhere as the host's own does.
+//!
+//! ```text
+//!  container            gateway           helper, in the host's netns
+//!  connect() ─── SYN ──▶ device ──▶ Stack ──▶ TcpGate: connect() to the destination; refused and the like: it answers
+//!            ◀── SYN,ACK ── a Conn takes the SYN ◀── the same SYN, once the host's side is connected
+//!  data      ◀──────────▶ device ◀──▶ Conn ◀──▶ socket of the host
+//!  accept()  ◀── SYN ───────────────── Conn ◀── [`publish`]: a client of a published port, by its own address
+//! ```
+//!
+//! All of it is done by the gate's thread. The packets that it has read are taken first and what follows from them is
+//! done afterwards, so that what comes together is answered together. Others leave what they want on the [`Desk`].
+
+mod conn;
+mod link;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex};
+
+use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+};
+use smoltcp::time::Instant;
+
+use self::conn::{Conn, Ends, Parts, Turn};
+use super::gate::device::Device;
+use super::gate::tcp::TcpGate;
+use super::gate::{PacketOut, Part};
+use super::packet::{Packet, tcp};
+use super::policy::Policy;
+use super::publish::{self, Client};
+use super::relay::{Pair, Permit, Relay, lock, reset_on_close};
+use crate::sys;
+
+/// Connections of one network, and of one container: each has two buffers.
+const MOST: usize = 4096;
+const MOST_OF_ONE: usize = 1024;
+/// Orders that wait, of which each has a descriptor at most.
+const MOST_ORDERS: usize = 4096;
+/// Events that are looked at together.
+const EVENTS: usize = 64;
+/// Where ports begin that are nobody's in particular, and how many there are (RFC 6335 §6).
+const FIRST_PORT: u16 = 49_152;
+const PORTS: u16 = 16_384;
+
+/// Tokens of what wakes the stack; connections have theirs from there on.
+const WAKE: u64 = 0;
+const TIMER: u64 = 1;
+const FIRST: u64 = 2;
+
+/// The stack of one gateway: what its gate is given for TCP.
+pub struct Stack {
+    gate: TcpGate,
+    desk: Arc<Desk>,
+    epoll: OwnedFd,
+    timer: OwnedFd,
+    mtu: usize,
+    /// The owner of the connections that containers make.
+    own: u64,
+    since: std::time::Instant,
+    conns: HashMap<u64, Entry>,
+    by_ends: HashMap<(SocketAddr, SocketAddr), u64>,
+    per_container: HashMap<IpAddr, usize>,
+    next: u64,
+    next_port: u16,
+    /// Those that have something to do.
+    dirty: Vec<u64>,
+    due: BTreeSet<(Instant, u64)>,
+    /// When the timer goes off.
+    set: Option<Instant>,
+}
+
+struct Entry {
+    conn: Conn,
+    due: Option<Instant>,
+    /// It is among the dirty.
+    dirty: bool,
+}
+
+/// Where others leave what they want of a stack.
+pub struct Desk {
+    orders: Mutex<Vec<Order>>,
+    wake: OwnedFd,
+}
+
+enum Order {
+    /// The first segment of a connection whose other side is there.
+    Begin(Box<[u8]>),
+    /// A client of a published port.
+    Enter(Box<Client>),
+    /// Resets the connections of an owner.
+    Dismiss(u64),
+}
+
+/// The way of the gate for first segments: those come back to the stack, answers go to the container.
+struct Back {
+    desk: Arc<Desk>,
+    device: Arc<dyn Device>,
+}
+
+impl PacketOut for Back {
+    fn packet(&self, bytes: &[u8]) {
+        let first = |packet: Packet<'_>| packet.tcp().is_some_and(|segment| segment.is_first());
+        if Packet::parse(bytes).is_ok_and(first) {
+            self.desk.leave(Order::Begin(bytes.into()));
+        } else {
+            PacketOut::packet(&self.device, bytes);
+        }
+    }
+}
+
+impl Desk {
+    fn leave(&self, order: Order) {
+        let mut orders = lock(&self.orders);
+        if orders.len() < MOST_ORDERS || matches!(order, Order::Dismiss(_)) {
+            orders.push(order);
+        } else if let Order::Enter(client) = order {
+            reset_on_close(&client.socket);
+        }
+        drop(orders);
+        self.ring();
+    }
+
+    fn ring(&self) {
+        // A counter that is full wakes already.
+        let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
+    }
+}
+
+impl publish::Entry for Desk {
+    fn admit(&self, client: Client) -> Option<Pair> {
+        self.leave(Order::Enter(Box::new(client)));
+        None
+    }
+
+    fn dismiss(&self, owner: u64) {
+        self.leave(Order::Dismiss(owner));
+    }
+}
+
+impl fmt::Debug for Desk {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Desk")
+    }
+}
+
+impl Stack {
+    /// A stack whose packets go to `device`, towards a link with packets of `mtu` bytes; `policy` decides where
+    /// containers may go.
+    pub fn new(
+        device: Arc<dyn Device>,
+        mtu: u16,
+        relay: &Relay,
+        policy: Arc<dyn Policy>,
+    ) -> io::Result<Self> {
+        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let desk = Arc::new(Desk { orders: Mutex::default(), wake });
+        let gate = TcpGate::new(relay, policy, Arc::new(Back { desk: Arc::clone(&desk), device }));
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
+        let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
+        epoll::add(&epoll, &desk.wake, EventData::new_u64(WAKE), EventFlags::IN)?;
+        epoll::add(&epoll, &timer, EventData::new_u64(TIMER), EventFlags::IN)?;
+        Ok(Self {
+            gate,
+            desk,
+            epoll,
+            timer,
+            mtu: mtu.into(),
+            own: relay.crew().owner(),
+            since: std::time::Instant::now(),
+            conns: HashMap::new(),
+            by_ends: HashMap::new(),
+            per_container: HashMap::new(),
+            next: FIRST,
+            next_port: 0,
+            dirty: Vec::new(),
+            due: BTreeSet::new(),
+            set: None,
+        })
+    }
+
+    /// The gate for first segments.
+    pub fn gate(&self) -> &TcpGate {
+        &self.gate
+    }
+
+    /// Where to leave clients of published ports.
+    pub fn desk(&self) -> &Arc<Desk> {
+        &self.desk
+    }
+
+    fn now(&self) -> Instant {
+        Instant::from_micros(i64::try_from(self.since.elapsed().as_micros()).unwrap_or(i64::MAX))
+    }
+
+    fn mark(&mut self, id: u64) {
+        if let Some(entry) = self.conns.get_mut(&id)
+            && !entry.dirty
+        {
+            entry.dirty = true;
+            self.dirty.push(id);
+        }
+    }
+
+    fn follow(&mut self, orders: Vec<Order>, out: &dyn PacketOut) {
+        for order in orders {
+            match order {
+                Order::Begin(syn) => {
+                    self.begin(&syn, out);
+                }
+                Order::Enter(client) => {
+                    self.admit(*client);
+                }
+                Order::Dismiss(owner) => self.abort_all(|conn| conn.owner == owner, out),
+            }
+        }
+    }
+
+    /// Answers the first segment of a connection whose other side is there.
+    fn begin(&mut self, syn: &[u8], out: &dyn PacketOut) -> Option<()> {
+        let packet = Packet::parse(syn).ok()?;
+        let segment = packet.tcp()?;
+        let container = SocketAddr::new(packet.source, segment.source);
+        let other = SocketAddr::new(packet.target, segment.target);
+        let (host, permit) = self.gate.take(container, other)?;
+        let owner = self.own;
+        let ends = Ends { container, other };
+        let Some(parts) = self.parts(ends, host, owner, permit) else {
+            tcp::reset(&packet).iter().for_each(|reset| out.packet(reset));
+            return None;
+        };
+        let now = self.now();
+        let mut conn = Conn::listening(parts, now).ok()?;
+        conn.take(syn, now, out);
+        self.insert(conn)
+    }
+
+    /// Makes a connection to a container.
+    fn admit(&mut self, client: Client) -> Option<()> {
+        let Client { socket, mut from, to, owner, permit } = client;
+        rustix::io::ioctl_fionbio(&socket, true).ok()?;
+        if from.port() == 0 || self.by_ends.contains_key(&(to, from)) {
+            from.set_port(self.free_port(from.ip(), to)?);
+        }
+        let parts = self.parts(Ends { container: to, other: from }, socket, owner, permit)?;
+        let conn = Conn::connecting(parts, self.now()).ok()?;
+        self.insert(conn)
+    }
+
+    fn free_port(&mut self, from: IpAddr, to: SocketAddr) -> Option<u16> {
+        (0..PORTS).find_map(|_| {
+            self.next_port = (self.next_port + 1) % PORTS;
+            let port = FIRST_PORT + self.next_port;
+            (!self.by_ends.contains_key(&(to, SocketAddr::new(from, port)))).then_some(port)
+        })
+    }
+
+    /// What a new connection is made of, where there is room for one; otherwise the host's side is reset.
+    fn parts(&self, ends: Ends, host: OwnedFd, owner: u64, permit: Permit) -> Option<Parts> {
+        let of_this = self.per_container.get(&ends.container.ip()).copied().unwrap_or(0);
+        let seed = sys::random::bytes().map(u64::from_ne_bytes);
+        if self.conns.len() >= MOST
+            || of_this >= MOST_OF_ONE
+            || self.by_ends.contains_key(&(ends.container, ends.other))
+        {
+            reset_on_close(&host);
+            return None;
+        }
+        Some(Parts { ends, host, owner, permit, mtu: self.mtu, seed: seed.ok()? })
+    }
+
+    fn insert(&mut self, conn: Conn) -> Option<()> {
+        let id = self.next;
+        self.next += 1;
+        let what = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+        epoll::add(&self.epoll, conn.host(), EventData::new_u64(id), what).ok()?;
+        let ends = conn.ends;
+        self.by_ends.insert((ends.container, ends.other), id);
+        *self.per_container.entry(ends.container.ip()).or_default() += 1;
+        self.conns.insert(id, Entry { conn, due: None, dirty: false });
+        self.mark(id);
+        Some(())
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Conn> {
+        let Entry { conn, due, .. } = self.conns.remove(&id)?;
+        let ends = conn.ends;
+        self.by_ends.remove(&(ends.container, ends.other));
+        if let Some(due) = due {
+            self.due.remove(&(due, id));
+        }
+        if let Some(count) = self.per_container.get_mut(&ends.container.ip()) {
+            *count -= 1;
+            if *count == 0 {
+                self.per_container.remove(&ends.container.ip());
+            }
+        }
+        Some(conn)
+    }
+
+    fn abort_all(&mut self, unwanted: impl Fn(&Conn) -> bool, out: &dyn PacketOut) {
+        let now = self.now();
+        let found = self.conns.iter().filter(|(_, entry)| unwanted(&entry.conn)).map(|(id, _)| *id);
+        for id in found.collect::<Vec<_>>() {
+            if let Some(mut conn) = self.remove(id) {
+                conn.abort(now, out);
+            }
+        }
+    }
+
+    /// Has those that have something to do do it.
+    fn work(&mut self, out: &dyn PacketOut) {
+        let now = self.now();
+        while let Some((due, id)) = self.due.first().copied().filter(|(due, _)| *due <= now) {
+            self.due.remove(&(due, id));
+            if let Some(entry) = self.conns.get_mut(&id) {
+                entry.due = None;
+            }
+            self.mark(id);
+        }
+        for id in std::mem::take(&mut self.dirty) {
+            let Some(entry) = self.conns.get_mut(&id) else { continue };
+            entry.dirty = false;
+            if entry.conn.turn(now, out) == Turn::Idle {
+                let due = entry.conn.due(now);
+                if due != entry.due {
+                    if let Some(old) = std::mem::replace(&mut entry.due, due) {
+                        self.due.remove(&(old, id));
+                    }
+                    if let Some(due) = due {
+                        self.due.insert((due, id));
+                    }
+                }
+            } else {
+                drop(self.remove(id));
+            }
+        }
+        self.set_timer(now);
+    }
+
+    fn set_timer(&mut self, now: Instant) {
+        let next = self.due.first().map(|(due, _)| *due);
+        if next == self.set {
+            return;
+        }
+        self.set = next;
+        // Never at once, which would mean never.
+        let wait = next.map_or(0, |next| if next > now { (next - now).total_micros() } else { 1 });
+        let tv_sec = i64::try_from(wait / 1_000_000).unwrap_or_default();
+        let tv_nsec = i64::try_from(wait % 1_000_000 * 1000).unwrap_or_default();
+        let once = Itimerspec {
+            it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
+            it_value: Timespec { tv_sec, tv_nsec },
+        };
+        // It fails for times that are none, and these are some.
+        let _ = timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &once);
+    }
+}
+
+impl Part for Stack {
+    fn packet(&mut self, packet: &Packet<'_>, out: &dyn PacketOut) {
+        let Some(segment) = packet.tcp() else { return };
+        let container = SocketAddr::new(packet.source, segment.source);
+        let other = SocketAddr::new(packet.target, segment.target);
+        let Some(id) = self.by_ends.get(&(container, other)).copied() else {
+            if segment.is_first() {
+                self.gate.syn(packet);
+            } else {
+                tcp::reset(packet).iter().for_each(|reset| out.packet(reset));
+            }
+            return;
+        };
+        let now = self.now();
+        if let Some(entry) = self.conns.get_mut(&id) {
+            entry.conn.take(packet.bytes, now, out);
+        }
+        if self.dirty.is_empty() {
+            self.desk.ring();
+        }
+        self.mark(id);
+    }
+
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.epoll.as_fd())
+    }
+
+    fn ready(&mut self, out: &dyn PacketOut) {
+        let mut room = [MaybeUninit::uninit(); EVENTS];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let Ok((events, _)) = epoll::wait(&self.epoll, &mut room, Some(&now)) else { return };
+        let events: Vec<_> = events.iter().map(|event| (event.data.u64(), event.flags)).collect();
+        for (token, flags) in events {
+            match token {
+                WAKE => {
+                    let _ = rustix::io::read(&self.desk.wake, &mut [0_u8; 8][..]);
+                    let orders = std::mem::take(&mut *lock(&self.desk.orders));
+                    self.follow(orders, out);
+                }
+                TIMER => {
+                    let _ = rustix::io::read(&self.timer, &mut [0_u8; 8][..]);
+                    self.set = None;
+                }
+                id => {
+                    if let Some(entry) = self.conns.get_mut(&id) {
+                        entry.conn.notice(flags);
+                        self.mark(id);
+                    }
+                }
+            }
+        }
+        self.work(out);
+    }
+
+    fn forget(&mut self, container: IpAddr) {
+        self.gate.forget(container);
+        self.abort_all(|conn| conn.ends.container.ip() == container, &Gone);
+    }
+}
+
+/// Where a container was.
+struct Gone;
+
+impl PacketOut for Gone {
+    fn packet(&self, _packet: &[u8]) {}
+}
