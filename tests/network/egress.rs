@@ -8,7 +8,7 @@ each_mode_in_world! {
         world.names.set("good.example", &[FAR, FAR6]);
         world.names.set("deep.sub.example", &[FAR]);
         world.names.set("bad.example", &[PEER]);
-        let create = format!("network create --egress-allow good.example:{PORT} --egress-allow *.sub.example --egress-allow 192.0.2.2/32 jail");
+        let create = format!("network create --ipv6 --egress-allow good.example:{PORT} --egress-allow *.sub.example --egress-allow 192.0.2.2/32 jail");
         dhow.cmd(&create).ok();
         let run = |line: &str| probe_on(dhow, "--network jail", line);
         // Known only by name: before anybody asked for the name it is an address as any other.
@@ -18,7 +18,7 @@ each_mode_in_world! {
         for target in [format!("bad.example:{PORT}"), format!("{PEER}:{PORT}"), format!("[{PEER6}]:{PORT}"), format!("{UNREACHABLE}:9")] {
             let answer = run(&format!("connect {target}"));
             assert_eq!(answer.get("result"), "!111", "{target}");
-            assert!(answer.get("ms").parse::<u32>().unwrap() < 900, "{target} at once");
+            assert!(answer.get("ms").parse::<u32>().unwrap() < 900, "{target} at once: {answer:?}");
         }
         assert_eq!(run(&format!("udp good.example:{PORT} hello")).get("answer"), "hello");
         assert_eq!(run(&format!("udp {PEER}:{PORT} hello 1500")).get("result"), "!111");
@@ -57,7 +57,7 @@ each_mode_in_world! {
 
     fn what_makes_no_sense_is_refused(dhow, _world) {
         for wrong in ["", "exa mple", "example.org:0", "example.org:70000", "300.1.1.1/8", "10.0.0.0/40", "*.*.org", ":80"] {
-            dhow.cmd("network create --egress-allow").arg(wrong).arg("jail").fails(125, &[wrong]);
+            dhow.cmd("network create --egress-allow").arg(wrong).arg("jail").fails(1, &[wrong]);
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod contact;
 pub(super) mod hosts_file;
+mod links;
 
 use std::net::IpAddr;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -27,11 +28,27 @@ use crate::sys;
 pub(super) struct Wanted {
     /// The networks, with its place on each.
     pub(super) places: Vec<(NetworkSpec, Endpoint)>,
+    /// Addresses of containers that it has links to on the default network, with their names.
+    pub(super) links: Vec<(IpAddr, String)>,
     /// How the helper is to work, if this container starts it.
     pub(super) start: Start,
 }
 
 impl Wanted {
+    /// What `container` has, which runs; `None` for one without networks of its own.
+    pub(super) fn of_running(store: &Store, container: &ContainerDir) -> Result<Option<Self>> {
+        let state: Option<ContainerState> = container.read_state()?;
+        let mut places = Vec::new();
+        for endpoint in state.map(|state| state.endpoints).unwrap_or_default() {
+            if let Some(network) = store.network(&endpoint.network)? {
+                places.push((network, endpoint));
+            }
+        }
+        // A link that led somewhere may lead nowhere by now.
+        let links = links::on_default(store, container.spec(), &places).unwrap_or_default();
+        Ok(Some(Self { places, links, start: Start::default() }).filter(|wanted| !wanted.places.is_empty()))
+    }
+
     /// Its places on them.
     pub(super) fn endpoints(&self) -> Vec<Endpoint> {
         self.places.iter().map(|(_, endpoint)| endpoint.clone()).collect()
@@ -77,7 +94,7 @@ impl Network {
         wanted: Wanted,
         reached: Option<Reached>,
     ) -> Result<Self> {
-        let Wanted { places, start } = wanted;
+        let Wanted { places, links: _, start } = wanted;
         let opening = opening(spec, &places);
         let log = spec.egress_log.as_deref().map(open_log).transpose()?;
         let (contact, outer, published) = {
@@ -157,6 +174,11 @@ impl Network {
         self.opening.networks.retain(|spec| spec.id != network);
         self.places.retain(|(spec, _)| spec.id != network);
         Ok(())
+    }
+
+    /// The name that the container is known by.
+    pub(super) fn name(&self) -> &str {
+        &self.opening.name
     }
 
     /// The container has another name.
@@ -273,5 +295,14 @@ pub(super) fn prepare(
     let state: Option<ContainerState> = container.read_state()?;
     let previous = state.map(|state| state.endpoints).unwrap_or_default();
     let places = store.join_networks(container.spec(), &previous)?;
-    Ok(Some(Wanted { places, start: Start { rung } }))
+    let links = match links::on_default(store, container.spec(), &places) {
+        Ok(links) => links,
+        Err(error) => {
+            let endpoints: Vec<Endpoint> = places.into_iter().map(|(_, endpoint)| endpoint).collect();
+            // What stays is taken back by who needs it.
+            let _ = store.leave_networks(container.spec(), &endpoints);
+            return Err(error);
+        }
+    };
+    Ok(Some(Wanted { places, links, start: Start { rung } }))
 }

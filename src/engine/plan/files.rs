@@ -1,4 +1,4 @@
-//! The texts of /etc/hosts, /etc/hostname and /etc/resolv.conf.
+//! The texts of /etc/hosts and /etc/hostname, as docker writes them.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use crate::error::{Failure, Kind};
 use crate::model::container::{ContainerSpec, NetworkMode};
 use crate::model::network::Endpoint;
-use crate::network::dns;
 
 /// Where the container is, for the texts; the default is on no network.
 #[derive(Clone, Copy, Debug, Default)]
@@ -17,83 +16,99 @@ pub(in crate::engine) struct Place<'a> {
     pub(in crate::engine) default_network: bool,
     /// Addresses of the networks' gateways.
     pub(in crate::engine) gateways: &'a [IpAddr],
+    /// Containers of the default network that it has links to: an address of each, and the names for it.
+    pub(in crate::engine) links: &'a [(IpAddr, String)],
 }
 
-/// /etc/hosts: the host's own with its network, else loopback, its own addresses, and what was asked to be added.
+const LOOPBACK: &str = "127.0.0.1\tlocalhost\n";
+const LOOPBACK6: &str = "::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\nff00::\tip6-mcastprefix\n\
+                         ff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n";
+/// Settings that leave a container without IPv6.
+const NO_V6: [&str; 2] = ["net.ipv6.conf.all.disable_ipv6", "net.ipv6.conf.lo.disable_ipv6"];
+
+/// /etc/hosts: loopback, what was asked to be added, links, and the container's own addresses. On the host's network it
+/// is the host's, unless something is to be added.
 pub(in crate::engine) fn hosts(spec: &ContainerSpec, place: &Place<'_>) -> Result<String, Failure> {
     let host_network = spec.namespaces.network == Some(NetworkMode::Host);
-    let mut text = match host_network {
-        true => std::fs::read_to_string("/etc/hosts").unwrap_or_else(|_| LOOPBACK.into()),
-        false => LOOPBACK.into(),
-    };
-    if !text.ends_with('\n') {
-        text.push('\n');
+    if host_network && spec.extra_hosts.is_empty() {
+        return Ok(std::fs::read_to_string("/etc/hosts").unwrap_or_else(|_| [LOOPBACK, LOOPBACK6].concat()));
     }
-    if !place.endpoints.is_empty() {
-        return Ok(hosts_on_networks(text, spec, place));
+    let mut text = LOOPBACK.to_owned();
+    if has_v6(spec) {
+        text.push_str(LOOPBACK6);
     }
-    if let (Some(name), false) = (&spec.hostname, host_network) {
-        // Programs look up their own name; without a network it leads to the loopback interface, as Debian has it.
-        let _ = writeln!(text, "127.0.1.1\t{name}");
-    }
-    for (name, address) in &spec.extra_hosts {
-        let address = match (address.as_str(), host_network) {
-            ("host-gateway", true) => "127.0.0.1",
-            ("host-gateway", false) => {
-                return Err(Failure::new(
-                    Kind::Unsupported,
-                    format!("--add-host {name}:host-gateway needs a network that reaches the host"),
-                )
-                .hint("use --network host"));
-            }
-            (address, _) => address,
-        };
-        let _ = writeln!(text, "{address}\t{name}");
-    }
-    Ok(text)
-}
-
-fn hosts_on_networks(mut text: String, spec: &ContainerSpec, place: &Place<'_>) -> String {
     for (name, address) in &spec.extra_hosts {
         match address.as_str() {
             "host-gateway" => {
-                for gateway in place.gateways {
-                    let _ = writeln!(text, "{gateway}\t{name}");
+                for gateway in host_gateways(spec, name, place)? {
+                    text += &line(spec, gateway, name);
                 }
             }
             address => drop(writeln!(text, "{address}\t{name}")),
         }
     }
-    place.endpoints.iter().fold(text, |text, endpoint| hosts_joined(&text, spec, endpoint))
+    for (address, names) in place.links {
+        text += &line(spec, *address, names);
+    }
+    Ok(place.endpoints.iter().fold(text, |text, endpoint| hosts_joined(&text, spec, endpoint)))
+}
+
+fn host_gateways(spec: &ContainerSpec, name: &str, place: &Place<'_>) -> Result<Vec<IpAddr>, Failure> {
+    if spec.namespaces.network == Some(NetworkMode::Host) {
+        return Ok(vec![std::net::Ipv4Addr::LOCALHOST.into()]);
+    }
+    // One that has left all its networks may come back.
+    if place.gateways.is_empty() && spec.namespaces.network != Some(NetworkMode::Networks) {
+        let message = format!("--add-host {name}:host-gateway needs a network that reaches the host");
+        return Err(
+            Failure::new(Kind::Unsupported, message).hint("use --network host, or a network other than none")
+        );
+    }
+    Ok(place.gateways.to_vec())
 }
 
 /// The text of a container that has come on a network.
 pub(in crate::engine) fn hosts_joined(text: &str, spec: &ContainerSpec, endpoint: &Endpoint) -> String {
     let mut text = text.to_owned();
-    let short: String = spec.id.chars().take(12).collect();
-    let name = spec.hostname.as_deref().unwrap_or(&short);
-    for address in endpoint_addresses(endpoint) {
-        let _ = match &spec.domainname {
-            Some(domain) => writeln!(text, "{address}\t{name}.{domain} {name}"),
-            None => writeln!(text, "{address}\t{name}"),
-        };
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
     }
-    text
+    text + &own_lines(spec, endpoint).concat()
 }
 
 /// The text of a container that has left a network.
-pub(in crate::engine) fn hosts_left(text: &str, endpoint: &Endpoint) -> String {
-    let gone: Vec<String> = endpoint_addresses(endpoint).map(|address| format!("{address}\t")).collect();
-    let stays = |line: &&str| !gone.iter().any(|start| line.starts_with(start.as_str()));
-    text.lines().filter(stays).map(|line| format!("{line}\n")).collect()
+pub(in crate::engine) fn hosts_left(text: &str, spec: &ContainerSpec, endpoint: &Endpoint) -> String {
+    let gone = own_lines(spec, endpoint);
+    text.split_inclusive('\n').filter(|line| !gone.iter().any(|own| own == line)).collect()
 }
 
-fn endpoint_addresses(endpoint: &Endpoint) -> impl Iterator<Item = IpAddr> {
+/// The container's name on a network: with its domain, and then without.
+fn own_lines(spec: &ContainerSpec, endpoint: &Endpoint) -> Vec<String> {
+    let mut names = host_name(spec);
+    if let Some(domain) = spec.domainname.as_ref().filter(|domain| !domain.is_empty()) {
+        names = format!("{names}.{domain}");
+    }
+    if let Some((first, _)) = names.split_once('.') {
+        names = format!("{names} {first}");
+    }
     let v4 = endpoint.v4.map(|net| IpAddr::from(net.addr()));
-    v4.into_iter().chain(endpoint.v6.map(|net| IpAddr::from(net.addr())))
+    let all = v4.into_iter().chain(endpoint.v6.map(|net| IpAddr::from(net.addr())));
+    all.map(|address| line(spec, address, &names)).collect()
 }
 
-const LOOPBACK: &str = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\nff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n";
+/// The host name of a container: its short ID where nothing was asked for.
+pub(in crate::engine) fn host_name(spec: &ContainerSpec) -> String {
+    spec.hostname.clone().unwrap_or_else(|| spec.id.chars().take(12).collect())
+}
+
+/// Nothing for an address that cannot be reached.
+fn line(spec: &ContainerSpec, address: IpAddr, names: &str) -> String {
+    if address.is_ipv4() || has_v6(spec) { format!("{address}\t{names}\n") } else { String::new() }
+}
+
+fn has_v6(spec: &ContainerSpec) -> bool {
+    !NO_V6.iter().any(|name| spec.sysctls.get(*name).is_some_and(|value| value.trim() == "1"))
+}
 
 /// /etc/hostname.
 pub(super) fn hostname(spec: &ContainerSpec) -> String {
@@ -104,72 +119,91 @@ pub(super) fn hostname(spec: &ContainerSpec) -> String {
     name + "\n"
 }
 
-/// /etc/resolv.conf: the host's, with what was asked for in place of its lines of the same kind.
-/// On networks the name service of the network helper is asked, but for servers that were given on the default one.
-pub(super) fn resolv_conf(spec: &ContainerSpec, place: &Place<'_>) -> String {
-    let host = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    if place.endpoints.is_empty() || (place.default_network && !spec.dns.servers.is_empty()) {
-        return merge_resolv(&host, spec);
-    }
-    let mut spec = spec.clone();
-    spec.dns.servers = vec![dns::ADDRESS.to_string()];
-    if !place.default_network && !spec.dns.options.iter().any(|option| option.starts_with("ndots:")) {
-        spec.dns.options.push("ndots:0".into());
-    }
-    merge_resolv(&host, &spec)
-}
-
-fn merge_resolv(host: &str, spec: &ContainerSpec) -> String {
-    let host_network = spec.namespaces.network == Some(NetworkMode::Host);
-    let mut text = String::new();
-    for line in host.lines() {
-        let mut words = line.split_whitespace();
-        let replaced = match words.next().unwrap_or_default() {
-            "nameserver" => {
-                !spec.dns.servers.is_empty() || (!host_network && words.next().is_some_and(is_loopback))
-            }
-            "search" | "domain" => !spec.dns.search.is_empty(),
-            "options" => !spec.dns.options.is_empty(),
-            _ => true,
-        };
-        if !replaced {
-            let _ = writeln!(text, "{line}");
-        }
-    }
-    for server in &spec.dns.servers {
-        let _ = writeln!(text, "nameserver {server}");
-    }
-    let search: Vec<&str> =
-        spec.dns.search.iter().map(String::as_str).filter(|domain| *domain != ".").collect();
-    if !search.is_empty() {
-        let _ = writeln!(text, "search {}", search.join(" "));
-    }
-    if !spec.dns.options.is_empty() {
-        let _ = writeln!(text, "options {}", spec.dns.options.join(" "));
-    }
-    text
-}
-
-fn is_loopback(address: &str) -> bool {
-    address.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::network::Mac;
+
+    fn spec() -> ContainerSpec {
+        ContainerSpec { id: "0123456789abcdef".repeat(4), ..ContainerSpec::default() }
+    }
+
+    fn endpoint(v4: &str, v6: Option<&str>) -> Endpoint {
+        Endpoint {
+            network: "n".into(),
+            interface: "eth0".into(),
+            v4: Some(v4.parse().unwrap()),
+            v6: v6.map(|v6| v6.parse().unwrap()),
+            mac: Mac::default(),
+            aliases: Vec::new(),
+            links: Vec::new(),
+            link_local: Vec::new(),
+            default_route: true,
+        }
+    }
 
     #[test]
-    fn asked_lines_replace_the_hosts() {
-        let host =
-            "# comment\nnameserver 127.0.0.53\nnameserver 192.0.2.1\nsearch example.org\noptions ndots:1\n";
-        let mut spec = ContainerSpec::default();
-        assert_eq!(merge_resolv(host, &spec), "nameserver 192.0.2.1\nsearch example.org\noptions ndots:1\n");
-        spec.dns.servers = vec!["192.0.2.9".into()];
-        spec.dns.search = vec![".".into()];
-        spec.dns.options = vec!["ndots:5".into()];
-        assert_eq!(merge_resolv(host, &spec), "nameserver 192.0.2.9\noptions ndots:5\n");
-        spec.dns = crate::model::container::DnsSpec::default();
+    fn on_a_network_there_are_loopback_extra_hosts_links_and_its_own_addresses() {
+        let mut spec = spec();
+        spec.extra_hosts = vec![("buoy".into(), "192.0.2.7".into()), ("host".into(), "host-gateway".into())];
+        let place = Place {
+            endpoints: &[endpoint("172.17.0.2/16", Some("2001:db8::2/64"))],
+            default_network: true,
+            gateways: &["172.17.0.1".parse().unwrap(), "2001:db8::1".parse().unwrap()],
+            links: &[("172.17.0.3".parse().unwrap(), "db fedcba987654 store".into())],
+        };
+        assert_eq!(
+            hosts(&spec, &place).unwrap(),
+            "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\n\
+             ff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n192.0.2.7\tbuoy\n\
+             172.17.0.1\thost\n2001:db8::1\thost\n172.17.0.3\tdb fedcba987654 store\n\
+             172.17.0.2\t0123456789ab\n2001:db8::2\t0123456789ab\n"
+        );
+        spec.sysctls = [("net.ipv6.conf.all.disable_ipv6".to_owned(), "1".to_owned())].into();
+        assert_eq!(
+            hosts(&spec, &place).unwrap(),
+            "127.0.0.1\tlocalhost\n192.0.2.7\tbuoy\n172.17.0.1\thost\n172.17.0.3\tdb fedcba987654 store\n\
+             172.17.0.2\t0123456789ab\n"
+        );
+    }
+
+    #[test]
+    fn a_name_with_a_domain_comes_with_its_first_label() {
+        let names = |hostname: Option<&str>, domain: Option<&str>| {
+            let mut spec = spec();
+            (spec.hostname, spec.domainname) = (hostname.map(Into::into), domain.map(Into::into));
+            hosts_joined("", &spec, &endpoint("192.0.2.2/24", None))
+        };
+        assert_eq!(names(Some("web"), None), "192.0.2.2\tweb\n");
+        assert_eq!(names(Some("web.example.org"), None), "192.0.2.2\tweb.example.org web\n");
+        assert_eq!(names(Some("web"), Some("example.org")), "192.0.2.2\tweb.example.org web\n");
+        assert_eq!(names(Some("a.b"), Some("c")), "192.0.2.2\ta.b.c a\n");
+        assert_eq!(names(None, Some("c")), "192.0.2.2\t0123456789ab.c 0123456789ab\n");
+    }
+
+    #[test]
+    fn leaving_takes_what_joining_brought_and_nothing_else() {
+        let (spec, place) = (spec(), endpoint("192.0.2.2/24", Some("2001:db8::2/64")));
+        let before = "192.0.2.2\tother\n# 192.0.2.2\t0123456789ab\n192.0.2.20\t0123456789ab\n";
+        let joined = hosts_joined(before, &spec, &place);
+        assert_eq!(joined, format!("{before}192.0.2.2\t0123456789ab\n2001:db8::2\t0123456789ab\n"));
+        assert_eq!(hosts_left(&joined, &spec, &place), before);
+        // An editor may leave the last line without its end.
+        assert_eq!(hosts_joined("x", &spec, &endpoint("192.0.2.2/24", None)), "x\n192.0.2.2\t0123456789ab\n");
+        assert_eq!(hosts_left("x", &spec, &place), "x");
+    }
+
+    #[test]
+    fn without_networks_of_its_own() {
+        let mut spec = spec();
+        spec.hostname = Some("web".into());
+        let loopback = [LOOPBACK, LOOPBACK6].concat();
+        assert_eq!(hosts(&spec, &Place::default()).unwrap(), loopback);
+        spec.extra_hosts = vec![("host".into(), "host-gateway".into())];
+        assert!(hosts(&spec, &Place::default()).is_err());
         spec.namespaces.network = Some(NetworkMode::Host);
-        assert!(merge_resolv(host, &spec).starts_with("nameserver 127.0.0.53\n"));
+        assert_eq!(hosts(&spec, &Place::default()).unwrap(), format!("{loopback}127.0.0.1\thost\n"));
+        spec.extra_hosts.clear();
+        assert_eq!(hosts(&spec, &Place::default()).unwrap(), std::fs::read_to_string("/etc/hosts").unwrap());
     }
 }

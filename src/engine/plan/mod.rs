@@ -1,7 +1,9 @@
 //! Turns a container's specification into the sandbox's plan. Everything that can be refused is refused here.
 
 pub(super) mod files;
+pub(super) mod generated;
 mod joining;
+mod resolv_conf;
 mod single;
 mod system;
 mod users;

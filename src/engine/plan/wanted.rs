@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::{INIT_PATH, files, system, volume};
+use super::{INIT_PATH, generated, system, volume};
 use crate::engine::networking::Wanted;
 use crate::error::{Failure, Kind, invalid};
 use crate::model::container::{ContainerSpec, DeviceSpec, MountSource, MountSpec};
@@ -23,7 +23,7 @@ pub(super) fn mounts(
 ) -> Result<Vec<Mount>> {
     let spec = container.spec();
     let mut mounts = system::mounts(spec, map, unshare);
-    mounts.extend(generated(spec, networks)?);
+    mounts.extend(generated::mounts(store, spec, networks)?);
     mounts.extend(devices(spec)?);
     let asked = asked(store, container)?;
     mounts.retain(|mount| !asked.iter().any(|asked| replaces(&asked.target, &mount.target)));
@@ -39,28 +39,6 @@ pub(super) fn mounts(
 fn replaces(asked: &str, own: &str) -> bool {
     let below = own.strip_prefix(asked).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     below && own != "/proc"
-}
-
-fn generated(spec: &ContainerSpec, networks: Option<&Wanted>) -> Result<Vec<Mount>> {
-    let endpoints = networks.map(Wanted::endpoints).unwrap_or_default();
-    let gateways = networks.map(Wanted::gateways).unwrap_or_default();
-    let place = files::Place {
-        endpoints: &endpoints,
-        default_network: networks.is_some_and(Wanted::is_default_only),
-        gateways: &gateways,
-    };
-    let file = |target: &str, text: String| Mount {
-        target: target.into(),
-        kind: MountKind::File { content: text.into_bytes(), mode: 0o644, read_only: spec.read_only },
-    };
-    Ok(vec![
-        // How programs find out that they run in a container of this kind.
-        Mount { target: "/.dockerenv".into(), kind: MountKind::Marker },
-        Mount { target: "/etc/mtab".into(), kind: MountKind::Symlink("/proc/mounts".into()) },
-        file("/etc/hosts", files::hosts(spec, &place)?),
-        file("/etc/hostname", files::hostname(spec)),
-        file("/etc/resolv.conf", files::resolv_conf(spec, &place)),
-    ])
 }
 
 fn devices(spec: &ContainerSpec) -> Result<Vec<Mount>> {

@@ -26,6 +26,7 @@ impl Supervision {
     /// A command has changed the specification.
     pub(super) fn reload(&mut self, run: &mut Run) -> Result<()> {
         self.container.reload()?;
+        self.rename_on_networks()?;
         run.limit(self.container.spec(), &self.surroundings)?;
         if self.state.cgroup != run.cgroup_path() {
             self.state.cgroup = run.cgroup_path();

@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::Supervision;
 use super::run::Run;
 use crate::engine::networking::{Network, hosts_file};
-use crate::engine::plan::files;
+use crate::engine::plan::{files, generated};
 use crate::error::{Failure, Kind};
 use crate::model::container::ContainerSpec;
 use crate::model::network::Attachment;
@@ -49,12 +49,13 @@ impl Supervision {
         };
         networks.leave(network)?;
         self.store.leave_network(&self.container.spec().id, &endpoint)?;
-        self.networks_changed(run, |text, _| files::hosts_left(text, &endpoint))
+        self.networks_changed(run, |text, spec| files::hosts_left(text, spec, &endpoint))
     }
 
     /// Notes the container's places on networks, and has them in its hosts file.
     fn networks_changed(&mut self, run: &Run, change: impl Fn(&str, &ContainerSpec) -> String) -> Result<()> {
         self.container.reload()?;
+        let old = generated::texts(self.container.spec(), self.networks.as_ref())?;
         if let (Some(wanted), Some(network)) = (&mut self.networks, &self.network) {
             wanted.places = network.places().to_vec();
             self.state.endpoints = network.endpoints();
@@ -62,8 +63,24 @@ impl Supervision {
         self.container.write_state(&self.state)?;
         let spec = self.container.spec();
         // A container that has a file of its own there, or none, has what it wants.
-        let _ = hosts_file::edit(run.pidfd(), |text| change(text, spec));
+        let _ = hosts_file::edit(run.pidfd(), "etc/hosts", |text| change(text, spec));
+        let new = generated::texts(spec, self.networks.as_ref())?;
+        if new.resolv_conf != old.resolv_conf {
+            let or_own =
+                |text: &str| if text == old.resolv_conf { &new.resolv_conf } else { text }.to_owned();
+            let _ = hosts_file::edit(run.pidfd(), "etc/resolv.conf", or_own);
+        }
+        generated::renew(&mut self.plan, new);
         Ok(())
+    }
+
+    /// The container may have another name.
+    pub(super) fn rename_on_networks(&mut self) -> Result<()> {
+        let name = &self.container.spec().name;
+        match &mut self.network {
+            Some(network) if network.name() != name => network.rename(name),
+            _ => Ok(()),
+        }
     }
 
     /// The helper was killed. A container whose ports somebody else took in that moment goes on without a network.

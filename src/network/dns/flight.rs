@@ -1,6 +1,7 @@
 //! Questions on their way to the resolvers.
 //!
 //! A server that does not answer within [`STEP`] is not given up: the next one is asked too, and the first answer wins.
+//! From then on, until it says something or for [`GRUDGE`], it has less time before the next one is asked.
 //! One that refuses, or says that it failed, is followed by the next at once. What all say, or SERVFAIL where none says
 //! anything, is what the container is told.
 
@@ -24,10 +25,17 @@ use crate::sys;
 const EACH: usize = 256;
 /// Questions of all.
 const ALL: usize = 1024;
-/// How long one server has before the next is asked as well.
-const STEP: Duration = Duration::from_secs(2);
+/// How long one server has before the next is asked as well: less than the shortest patience that resolv.conf(5) can ask
+/// for, `timeout:1`.
+const STEP: Duration = Duration::from_millis(700);
+/// How long one has that was silent lately: enough for one nearby, which may know names that others do not.
+const SHORT_STEP: Duration = Duration::from_millis(150);
+/// How long a server counts as silent.
+const GRUDGE: Duration = Duration::from_secs(30);
 /// How long a question is kept. C libraries ask again after five seconds with the same number.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Servers that are known to be silent.
+const MOST_SILENT: usize = 64;
 /// Times that each server is asked.
 const ROUNDS: usize = 2;
 
@@ -54,6 +62,9 @@ pub(super) struct Flight {
 #[derive(Debug)]
 struct Try {
     token: u64,
+    /// The server, if it is one of the host's.
+    of_host: Option<SocketAddr>,
+    begun: Instant,
     socket: OwnedFd,
     id: u16,
     /// Not for UDP.
@@ -138,8 +149,12 @@ impl Server {
                 }
                 None
             };
-            flight.tries.push(Try { token, socket, id, stream });
-            let due = (Instant::now() + STEP).min(flight.begun + PATIENCE);
+            let of_host = servers.inside.is_none().then_some(server);
+            let now = Instant::now();
+            flight.tries.push(Try { token, of_host, begun: now, socket, id, stream });
+            let was_silent = self.silent.get(&server).is_some_and(|until| now < *until);
+            let step = if was_silent { SHORT_STEP } else { STEP };
+            let due = (now + step).min(flight.begun + PATIENCE);
             self.slots.insert(token, Slot::Try(key));
             return self.look_again(key, due);
         }
@@ -173,8 +188,17 @@ impl Server {
     /// The time of a flight has come.
     pub(super) fn overdue(&mut self, key: u64, now: Instant) {
         match self.flights.get(&key) {
-            Some(flight) if now >= flight.begun + PATIENCE => self.give_up(key),
-            Some(_) => self.ask(key),
+            Some(flight) => {
+                if self.silent.len() > MOST_SILENT {
+                    self.silent.clear();
+                }
+                let silent = flight.tries.iter().filter(|one| now >= one.begun + STEP);
+                self.silent.extend(silent.filter_map(|one| Some((one.of_host?, now + GRUDGE))));
+                match now >= flight.begun + PATIENCE {
+                    true => self.give_up(key),
+                    false => self.ask(key),
+                }
+            }
             None => {}
         }
     }
@@ -195,6 +219,9 @@ impl Server {
                     None if one.stream.is_none() => Heard::Nothing,
                     None => Heard::Dead,
                     Some(code) => {
+                        if let Some(server) = &one.of_host {
+                            self.silent.remove(server);
+                        }
                         message::set_id(&mut bytes, flight.id);
                         Heard::Reply(bytes, code)
                     }

@@ -7,6 +7,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub const HEADER: usize = 12;
 /// The longest name in bytes as it stands in a message (RFC 1035, section 2.3.4).
 const NAME: usize = 255;
+/// The longest question that is taken, in bytes: each that is under way is kept, and what clients ask with all their
+/// options is far shorter.
+const LONGEST_QUERY: usize = 4096;
 /// Addresses that are taken from one reply.
 const ADDRESSES: usize = 256;
 
@@ -60,6 +63,9 @@ pub fn query(message: &[u8]) -> Result<Question, Fault> {
     }
     if flags & 0x78 != 0 {
         return Err(Fault::Say(code::NOT_IMPLEMENTED));
+    }
+    if message.len() > LONGEST_QUERY {
+        return Err(Fault::Say(code::FORMAT));
     }
     question(message).ok_or(Fault::Say(code::FORMAT))
 }

@@ -88,6 +88,8 @@ pub(super) struct Server {
     /// When connections and flights must be looked at again, by token and key.
     pub(super) timers: BTreeSet<(Instant, u64)>,
     pub(super) resolvers: Resolvers,
+    /// Servers of the host's that have said nothing lately, and until when that is remembered.
+    pub(super) silent: HashMap<SocketAddr, Instant>,
     /// The port of servers of containers.
     pub(super) port: u16,
     pub(super) buffer: Vec<u8>,
@@ -117,6 +119,7 @@ impl Server {
             flights: HashMap::new(),
             timers: BTreeSet::new(),
             resolvers,
+            silent: HashMap::new(),
             port,
             buffer: vec![0; LONGEST],
             spare: Some(spare),

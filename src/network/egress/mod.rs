@@ -219,6 +219,21 @@ impl Joined {
     }
 }
 
+impl Stay {
+    /// The container has another name from now on; what it has asked for is not forgotten.
+    pub fn rename(&mut self, name: &str) {
+        let member = Member { name: name.to_owned(), ..self.joined.member.clone() };
+        let asked = std::mem::take(&mut *lock(&self.joined.asked));
+        let renamed = Arc::new(Joined { member, asked: Mutex::new(asked) });
+        let mut members = self.network.members.write().unwrap_or_else(PoisonError::into_inner);
+        for joined in members.values_mut().filter(|joined| Arc::ptr_eq(joined, &self.joined)) {
+            *joined = Arc::clone(&renamed);
+        }
+        drop(members);
+        self.joined = renamed;
+    }
+}
+
 impl Drop for Stay {
     fn drop(&mut self) {
         let mut members = self.network.members.write().unwrap_or_else(PoisonError::into_inner);

@@ -76,7 +76,7 @@ impl Works {
 pub(super) struct Seat {
     bridge: Arc<Bridge>,
     pub(super) endpoint: Endpoint,
-    _stay: egress::Stay,
+    stay: egress::Stay,
 }
 
 impl Seat {
@@ -93,7 +93,12 @@ impl Seat {
             .plug(container.as_fd(), &endpoint)
             .with_context(|| format!("cannot connect to network {}", bridge.spec.name))?;
         let stay = works.egress.join(member);
-        Ok(Self { bridge, endpoint, _stay: stay })
+        Ok(Self { bridge, endpoint, stay })
+    }
+
+    /// The container has another name from now on.
+    pub(super) fn rename(&mut self, name: &str) {
+        self.stay.rename(name);
     }
 
     /// The network.

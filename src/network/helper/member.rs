@@ -153,6 +153,7 @@ impl Member {
             Request::Connect(network, endpoint) => self.connect(shared, &network, *endpoint),
             Request::Disconnect(network) => self.disconnect(shared, &network),
             Request::Rename(name) => {
+                self.seats.iter_mut().for_each(|seat| seat.rename(&name));
                 self.opening.name = name;
                 self.serve_names(shared)
             }
