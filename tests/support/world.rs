@@ -67,7 +67,10 @@ impl World {
         wire(&host, &peer);
         host.write_etc("resolv.conf", &format!("nameserver {PEER}\n"));
         let names = Resolver::start(&peer, &[PEER, PEER6]);
-        let server = serve_in(&peer, &["7000"]);
+        // On each address by itself: answers to datagrams come from where those were sent to.
+        let places =
+            [PEER, FAR, PEER6, FAR6].map(|ip| SocketAddr::new(ip.parse().expect("an address"), PORT));
+        let server = serve_in(&peer, &places.map(|place| place.to_string()));
         Some(Self { names, server: Some(server), host, peer })
     }
 
@@ -162,7 +165,7 @@ fn wire(host: &Place, peer: &Place) {
     peer.ip(&format!(
         "link add eth0 type veth peer name eth0 netns {}\n\
          addr add {PEER}/24 dev eth0\naddr add {PEER6}/64 dev eth0 nodad\n\
-         addr add {FAR}/32 dev lo\naddr add {FAR6}/128 dev lo\n\
+         addr add {FAR}/32 dev lo\naddr add {FAR6}/128 dev lo nodad\n\
          link set eth0 addrgenmode none up\n\
          route add unreachable {UNREACHABLE}\nroute add unreachable {UNREACHABLE6}\n\
          route add prohibit {PROHIBITED}\nroute add prohibit {PROHIBITED6}\n\
@@ -184,14 +187,14 @@ fn wire(host: &Place, peer: &Place) {
     peer.sysctl("net.ipv6.conf.all.forwarding", "1");
     for place in [host, peer] {
         place.sysctl("net.ipv4.tcp_congestion_control", "reno");
-        // Three seconds to the end of an attempt instead of two minutes.
-        place.sysctl("net.ipv4.tcp_syn_retries", "1");
+        // Seven seconds to the end of an attempt instead of two minutes; neighbours are given up after three.
+        place.sysctl("net.ipv4.tcp_syn_retries", "2");
     }
     host.sysctl("net.ipv4.ping_group_range", "0 2147483647");
 }
 
 /// Starts the probe as a server in `place`, and waits until it listens.
-pub(crate) fn serve_in(place: &Place, arguments: &[&str]) -> Running {
+pub(crate) fn serve_in(place: &Place, arguments: &[impl AsRef<std::ffi::OsStr>]) -> Running {
     let mut command = Command::new(probe::binary());
     command.args(["net", "serve"]).args(arguments);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -192,6 +192,9 @@ impl Shared {
                 Ok(())
             }
             Err(Errno::INPROGRESS) => {
+                // What came back while the call had the socket locked, as from a neighbour in the same machine, is only
+                // noted there (`sk_err_soft`), and would be acted upon when the first packet is sent again, a second later.
+                sockopt::socket_error(&socket)??;
                 let watch = |socket: &OwnedFd| {
                     let this = self.this.upgrade().ok_or(io::ErrorKind::NotConnected)?;
                     self.crew.await_dial(socket.as_fd(), this, addresses)
