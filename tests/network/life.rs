@@ -41,13 +41,13 @@ each_mode_in_world! {
         dhow.cmd("run --rm --network host net true").ok();
         assert!(helpers(dhow).is_empty(), "nobody needs one");
         dhow.cmd("network create crew").ok();
-        serve(dhow, "a", "-p 8080:7000");
-        serve(dhow, "b", "--network crew");
+        serve(dhow, "ann", "-p 8080:7000");
+        serve(dhow, "bob", "--network crew");
         let first = helper(dhow);
-        end(dhow, "a");
+        end(dhow, "ann");
         assert_eq!(helper(dhow), first);
-        assert_eq!(probe_on(dhow, "--network crew", "ask b:7000 whoami").get("result"), "ok");
-        end(dhow, "b");
+        assert_eq!(probe_on(dhow, "--network crew", "ask bob:7000 whoami").get("result"), "ok");
+        end(dhow, "bob");
         dhow.settle();
         assert!(world.listening().is_empty());
         // And it comes again.

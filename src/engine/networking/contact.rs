@@ -32,6 +32,7 @@ impl Contact {
         }
         match serde_json::from_slice(&message.bytes)? {
             Reply::Failed(failure) => Err(failure.into()),
+            Reply::Unavailable(port) => Err(port.into()),
             reply => Ok((reply, message.fds)),
         }
     }

@@ -18,6 +18,7 @@ use crate::model::container::{ContainerSpec, NetworkMode};
 use crate::model::environment::Environment;
 use crate::model::network::{Endpoint, NetworkSpec, Published};
 use crate::network::helper::{Opening, Reply, Request, Start};
+use crate::network::publish::{self, Unavailable};
 use crate::sandbox::below::Outer;
 use crate::sandbox::identity::Identity;
 use crate::store::{ContainerDir, LockedContainer, Store};
@@ -208,8 +209,36 @@ fn enter(
             }
             Ok(_) => return Err(Failure::new(Kind::Other, "the network helper gave no answer").into()),
             Err(error) if tries < MAX_TRIES && is_gone(&error) => tries += 1,
-            Err(error) => return Err(error),
+            Err(error) => {
+                return Err(match error.downcast::<Unavailable>() {
+                    Ok(port) => port.failure(holder(starter.store, &port).as_deref()).into(),
+                    Err(error) => error,
+                });
+            }
         }
+    }
+}
+
+/// Who has a port: a container, or a process as far as it can be seen.
+fn holder(store: &Store, port: &Unavailable) -> Option<String> {
+    if !port.is_taken() {
+        return None;
+    }
+    let overlaps = |held: &&Published| {
+        let ip = port.at.ip();
+        (held.protocol, held.host) == (port.protocol, port.at.port())
+            && held.ip.is_ipv4() == ip.is_ipv4()
+            && (held.ip == ip || held.ip.is_unspecified() || ip.is_unspecified())
+    };
+    let containers = store.scan_containers(false, ContainerState::may_run).unwrap_or_default();
+    let container = containers.into_iter().find(|one| {
+        one.state
+            .as_ref()
+            .is_some_and(|state: &ContainerState| state.published.iter().any(|held| overlaps(&held)))
+    });
+    match container {
+        Some(container) => Some(format!("container {}", container.dir.spec().name)),
+        None => publish::holder(port.protocol, port.at.port()),
     }
 }
 

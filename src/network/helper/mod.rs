@@ -8,7 +8,7 @@ mod bridge;
 mod member;
 pub mod wire;
 
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use self::member::{Member, Shared};
 pub use self::wire::{Opening, Reply, Request};
 use crate::error::Failure;
+use crate::network::publish::Unavailable;
 use crate::network::rung::Rung;
 use crate::sys;
 use crate::sys::socket::{Listener, Socket};
@@ -57,12 +58,10 @@ impl Helper {
             if self.attend().is_err() {
                 return 1;
             }
-            if self.members.is_empty() {
-                // Whoever finds the name gone starts another helper; whoever has come meanwhile is served yet.
-                let _ = rustix::fs::unlinkat(dir, name, rustix::fs::AtFlags::empty());
-                self.admit();
-            }
         }
+        // Whoever finds the name gone starts another helper. Whoever has come meanwhile is let down and does the same:
+        // served here, it would be on networks of its own.
+        let _ = rustix::fs::unlinkat(dir, name, rustix::fs::AtFlags::empty());
         0
     }
 
@@ -120,7 +119,10 @@ impl Helper {
                 send(socket, &Reply::Opened(published), &[self.shared.namespace()]);
             }
             Ok(reply) => send(socket, &reply, &[]),
-            Err(error) => send(socket, &Reply::Failed(Failure::of(&error)), &[]),
+            Err(error) => match error.downcast::<Unavailable>() {
+                Ok(port) => send(socket, &Reply::Unavailable(port), &[]),
+                Err(error) => send(socket, &Reply::Failed(Failure::of(&error)), &[]),
+            },
         }
         Some(())
     }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Failure;
 use crate::model::network::{Endpoint, NetworkSpec, PortSpec, Published};
+use crate::network::publish::Unavailable;
 
 /// From a supervisor.
 #[derive(Debug, Serialize, Deserialize)]
@@ -54,6 +55,8 @@ pub enum Reply {
     Opened(Vec<Published>),
     /// It is done.
     Done,
+    /// This port cannot be had.
+    Unavailable(Unavailable),
     /// It could not be done.
     Failed(Failure),
 }

@@ -29,7 +29,7 @@ use crate::network::relay::{Accept, Crew, Pair, Permit, Relay, reset_on_close};
 
 pub(crate) use entry::{Client, Entry};
 pub use holder::holder;
-pub use reserve::{Binding, Reserved, reserve};
+pub use reserve::{Binding, Reserved, Unavailable, reserve};
 pub use sockets::Sockets;
 
 /// Connections that may wait at a port to be accepted; the kernel cuts it to `net.core.somaxconn`.

@@ -1,13 +1,14 @@
 //! Takes ports of the host, of TCP and UDP, all that a container wants or none.
 
-use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
+use std::{fmt, fs};
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use serde::{Deserialize, Serialize};
 
-use super::{BACKLOG, holder};
+use super::BACKLOG;
 use crate::error::{Failure, Kind};
 use crate::model::network::{PortSpec, Protocol, Published};
 
@@ -49,9 +50,18 @@ impl Reserved {
     }
 }
 
-/// Takes the ports in the caller's network namespace. An error names the port, and who has it where the caller can see
-/// that, or which setting forbids it.
-pub fn reserve(ports: &[PortSpec]) -> Result<Reserved, Failure> {
+/// A port that cannot be had, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unavailable {
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// Where it was to be.
+    pub at: SocketAddr,
+    errno: i32,
+}
+
+/// Takes the ports in the caller's network namespace.
+pub fn reserve(ports: &[PortSpec]) -> Result<Reserved, Unavailable> {
     let mut reserved = Vec::new();
     for port in ports {
         reserved.append(&mut reserve_one(port)?);
@@ -59,7 +69,12 @@ pub fn reserve(ports: &[PortSpec]) -> Result<Reserved, Failure> {
     Ok(Reserved(reserved))
 }
 
-fn reserve_one(port: &PortSpec) -> Result<Vec<Binding>, Failure> {
+fn reserve_one(port: &PortSpec) -> Result<Vec<Binding>, Unavailable> {
+    let failure = |(at, error): (SocketAddr, Errno)| Unavailable {
+        protocol: port.protocol,
+        at,
+        errno: error.raw_os_error(),
+    };
     let Some((first, last)) = port.host else {
         let mut result = bind_all(port, 0);
         for _ in 0..ATTEMPTS {
@@ -68,7 +83,7 @@ fn reserve_one(port: &PortSpec) -> Result<Vec<Binding>, Failure> {
                 _ => break,
             }
         }
-        return result.map_err(|(at, error)| failure(port.protocol, at, error));
+        return result.map_err(failure);
     };
     let mut taken = None;
     for number in first..=last {
@@ -79,12 +94,11 @@ fn reserve_one(port: &PortSpec) -> Result<Vec<Binding>, Failure> {
                 taken.get_or_insert((at, error));
             }
             Err((at, error)) => {
-                let (at, error) = taken.unwrap_or((at, error));
-                return Err(failure(port.protocol, at, error));
+                return Err(failure(taken.unwrap_or((at, error))));
             }
         }
     }
-    Err(Failure::new(Kind::Invalid, format!("invalid range of host ports: {first}-{last}")))
+    Err(failure((SocketAddr::new(port.ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), first), Errno::INVAL)))
 }
 
 /// Binds `number` on every address that is meant; 0 for one that the kernel chooses.
@@ -150,38 +164,62 @@ fn bind(protocol: Protocol, at: SocketAddr) -> Result<OwnedFd, Errno> {
     }
 }
 
-/// docker's words, and what to do.
-fn failure(protocol: Protocol, at: SocketAddr, error: Errno) -> Failure {
-    let port = at.port();
-    let what = format!("failed to bind host port {at}/{protocol}");
-    match error {
-        Errno::ADDRINUSE => {
-            let failure = Failure::new(Kind::InUse, format!("{what}: address already in use"));
-            match holder(protocol, port) {
-                Some(holder) => {
-                    failure.hint(format!("it is held by {holder}; stop that, or publish another port"))
-                }
-                None => failure.hint(format!(
+impl Unavailable {
+    /// Whether somebody has it.
+    pub fn is_taken(&self) -> bool {
+        self.error() == Errno::ADDRINUSE
+    }
+
+    fn error(&self) -> Errno {
+        Errno::from_raw_os_error(self.errno)
+    }
+
+    /// The failure with what to do about it; `holder` is who has the port, if that is known.
+    pub fn failure(&self, holder: Option<&str>) -> Failure {
+        let Self { protocol, at, .. } = self;
+        let port = at.port();
+        let failure = |kind| Failure::new(kind, self.to_string());
+        match self.error() {
+            Errno::ADDRINUSE => match holder {
+                Some(holder) => failure(Kind::InUse)
+                    .hint(format!("it is held by {holder}; stop that, or publish another port")),
+                None => failure(Kind::InUse).hint(format!(
                     "see who holds it with `ss -Hlnp --{protocol} sport = :{port}`, or publish another port"
                 )),
+            },
+            Errno::ACCESS => {
+                let first = first_unprivileged();
+                let other = other_port(port, first);
+                failure(Kind::Denied).hint(format!(
+                    "ports below {first} are for root (net.ipv4.ip_unprivileged_port_start): publish another port, such as \
+                     {other}, or have an administrator run `sysctl net.ipv4.ip_unprivileged_port_start={port}`"
+                ))
             }
+            Errno::ADDRNOTAVAIL => {
+                failure(Kind::Invalid).hint("the address must be one of this host's: see `ip address`")
+            }
+            Errno::MFILE | Errno::NFILE => failure(Kind::Full),
+            _ => failure(Kind::Other),
         }
-        Errno::ACCESS => {
-            let first = first_unprivileged();
-            let other = other_port(port, first);
-            Failure::new(Kind::Denied, format!("{what}: permission denied")).hint(format!(
-                "ports below {first} are for root (net.ipv4.ip_unprivileged_port_start): publish another port, such as \
-                 {other}, or have an administrator run `sysctl net.ipv4.ip_unprivileged_port_start={port}`"
-            ))
-        }
-        Errno::ADDRNOTAVAIL => {
-            Failure::new(Kind::Invalid, format!("{what}: cannot assign requested address"))
-                .hint("the address must be one of this host's: see `ip address`")
-        }
-        Errno::MFILE | Errno::NFILE => Failure::new(Kind::Full, format!("{what}: too many open files")),
-        error => Failure::new(Kind::Other, format!("{what}: {error}")),
     }
 }
+
+/// docker's words.
+impl fmt::Display for Unavailable {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { protocol, at, .. } = self;
+        write!(out, "failed to bind host port {at}/{protocol}: ")?;
+        match self.error() {
+            Errno::ADDRINUSE => out.write_str("address already in use"),
+            Errno::ACCESS => out.write_str("permission denied"),
+            Errno::ADDRNOTAVAIL => out.write_str("cannot assign requested address"),
+            Errno::MFILE | Errno::NFILE => out.write_str("too many open files"),
+            error => write!(out, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for Unavailable {}
 
 /// The first port that needs no privilege (ip(7), `ip_unprivileged_port_start`).
 fn first_unprivileged() -> u16 {

@@ -125,6 +125,8 @@ impl Tools {
 impl From<Pair> for Conn {
     fn from(pair: Pair) -> Self {
         let ready = |writable| Side { writable, ..Side::default() };
+        // Whatever ends this process must not look like the end of the stream to either side.
+        [&pair.inside, &pair.outside].into_iter().for_each(reset_on_close);
         Self {
             sockets: [pair.inside, pair.outside],
             ways: [Way::default(), Way::default()],
@@ -172,15 +174,21 @@ impl Conn {
         self.ways.iter().any(|way| way.moved >= HEAVY) && self.ways.iter().all(|way| way.pipe.is_none())
     }
 
-    /// Closes it: both ways have ended.
+    /// Closes it: both ways have ended. What is not sent yet still will be.
     pub(super) fn close(self, pipes: &mut Pipes) {
+        for socket in &self.sockets {
+            let _ = rustix::net::sockopt::set_socket_linger(socket, None);
+        }
+        self.lose(pipes);
+    }
+
+    fn lose(self, pipes: &mut Pipes) {
         self.ways.into_iter().filter_map(|way| way.pipe).for_each(|pipe| pipes.lose(pipe));
     }
 
-    /// Closes it with a reset to both sides.
+    /// Closes it with a reset to both sides, as it is set to.
     pub(super) fn reset(self, pipes: &mut Pipes) {
-        self.sockets.iter().for_each(reset_on_close);
-        self.close(pipes);
+        self.lose(pipes);
     }
 }
 
