@@ -25,6 +25,7 @@ const APPEND: u16 = 0x800;
 #[derive(Clone, Copy)]
 enum Request {
     NewTable = 0,
+    DeleteTable = 2,
     NewChain = 3,
     NewRule = 6,
     NewSet = 9,
@@ -97,6 +98,13 @@ impl Transaction {
 
     fn add_table(&mut self) {
         self.push("the head", Request::NewTable, CREATE, &[]);
+    }
+
+    /// The table without anything that was in it.
+    fn replace_table(&mut self) {
+        self.add_table();
+        self.push("the head", Request::DeleteTable, 0, &[]);
+        self.add_table();
     }
 
     /// A chain of the type `kind` that passes what no rule of it decides on, or drops it.

@@ -25,7 +25,8 @@ pub fn forward_names(address: Ipv4Addr, port: u16) -> anyhow::Result<()> {
 /// Has what goes to `address` at port 53, over UDP or TCP, go to `port` there, and its answers come back.
 fn rules(address: Ipv4Addr, port: Port) -> Transaction {
     let mut rules = Transaction::new(Family::Ip, "dhow_dns");
-    rules.add_table();
+    // There may be that of a server which was killed.
+    rules.replace_table();
     rules.add_chain("filter", CHAIN, Hook::Output, PRIORITY, true);
     let elsewhere = [load(Meta::OutIndex, FIRST), compare(Is::Not, &LOOPBACK.to_ne_bytes())];
     rules.add_rule(CHAIN, &[elsewhere.concat(), accept()]);
