@@ -4,9 +4,11 @@ use std::fs;
 
 use anyhow::Result;
 
-use super::placement;
 use super::ps::{self, Query};
+use super::{namespace, networking, placement};
 use crate::model::environment::Environment;
+use crate::network::rung::Rung;
+use crate::network::way::{self as network_way, Found};
 use crate::sandbox::cgroup::{Controllers, Way};
 use crate::sandbox::identity::Identity;
 use crate::store::Store;
@@ -46,6 +48,8 @@ pub struct Info {
     pub cgroup_driver: &'static str,
     /// What limits can be set.
     pub controllers: Controllers,
+    /// How networks are made.
+    pub network: Found,
     /// What does not work here, and what to do about it.
     pub warnings: Vec<String>,
 }
@@ -55,6 +59,7 @@ pub fn info(store: &Store, identity: &Identity, environment: &Environment) -> Re
     let containers = ps::list(store, &Query { all: true, ..Query::default() }, || identity.clone())?;
     let count = |status: &str| containers.iter().filter(|container| container.status() == status).count();
     let (running, paused) = (count("running"), count("paused"));
+    let network = network(identity, networking::forced(environment)?);
     let way = Way::find("", placement::surroundings(environment))?;
     let uname = rustix::system::uname();
     let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
@@ -67,7 +72,7 @@ pub fn info(store: &Store, identity: &Identity, environment: &Environment) -> Re
         stopped: containers.len().saturating_sub(running + paused),
         images: store.images()?.len(),
         backing_file_system: file_system(store),
-        warnings: warnings(&way, single_because.as_deref()),
+        warnings: warnings(&way, single_because.as_deref(), &network),
         single_because,
         kernel: text(uname.release()),
         machine: text(uname.machine()),
@@ -79,11 +84,29 @@ pub fn info(store: &Store, identity: &Identity, environment: &Environment) -> Re
         cgroups: if fs::exists("/sys/fs/cgroup/cgroup.controllers").unwrap_or(false) { 2 } else { 1 },
         cgroup_driver: way.driver(),
         controllers: way.controllers(),
+        network,
     })
 }
 
-fn warnings(way: &Way, single_because: Option<&str>) -> Vec<String> {
-    let mut warnings = vec!["No bridge network: containers have --network none or --network host".to_owned()];
+/// Tries the ways of making networks in namespaces of a process that ends with it.
+fn network(identity: &Identity, forced: Option<Rung>) -> Found {
+    let found = namespace::in_root_child(identity, || Ok(network_way::find(forced)));
+    found.unwrap_or_else(|error| {
+        let rungs = Rung::all().filter(|rung| forced.is_none_or(|forced| forced == *rung));
+        Found { refused: rungs.map(|rung| (rung, format!("{error:#}"))).collect(), ..Found::default() }
+    })
+}
+
+fn warnings(way: &Way, single_because: Option<&str>, network: &Found) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if network.rung.is_none() {
+        warnings.push("No networks: containers have --network none or --network host".to_owned());
+    }
+    if !network.ping {
+        warnings.push(
+            "No pings from containers: the group of this account is not in the sysctl net.ipv4.ping_group_range".to_owned(),
+        );
+    }
     if let Some(lacking) = way.lacking() {
         warnings.push(format!("No limits of {lacking}"));
     }

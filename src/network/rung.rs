@@ -92,6 +92,9 @@ impl Ladder {
             return Ok((rung, made));
         }
         let mut refused = self.refused();
+        if refused.len() == NAMES.len() {
+            refused.clear();
+        }
         for rung in
             Rung::all().filter(|rung| refused.iter().all(|(known, _)| known != rung)).collect::<Vec<_>>()
         {
@@ -105,6 +108,7 @@ impl Ladder {
             }
         }
         refused.sort();
+        self.known().clone_from(&refused);
         Err(nothing_works(&refused).into())
     }
 
@@ -158,7 +162,9 @@ mod tests {
         let error = ladder.climb::<()>(|rung| Err(anyhow::anyhow!("no {rung} today"))).unwrap_err();
         let said = format!("{error:#}");
         assert!(Rung::all().all(|rung| said.contains(&format!("{rung}: no {rung} today"))), "{said}");
+        assert_eq!(ladder.refused().len(), NAMES.len());
         assert_eq!(ladder.climb(|_| Ok(())).unwrap().0, Rung::Tproxy);
+        assert!(ladder.refused().is_empty());
     }
 
     #[test]

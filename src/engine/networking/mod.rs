@@ -19,6 +19,7 @@ use crate::model::environment::Environment;
 use crate::model::network::{Endpoint, NetworkSpec, Published};
 use crate::network::helper::{Opening, Reply, Request, Start};
 use crate::network::publish::{self, Unavailable};
+use crate::network::rung::Rung;
 use crate::sandbox::below::Outer;
 use crate::sandbox::identity::Identity;
 use crate::store::{ContainerDir, LockedContainer, Store};
@@ -320,7 +321,7 @@ pub(super) fn prepare(
     if container.spec().namespaces.network != Some(NetworkMode::Networks) {
         return Ok(None);
     }
-    let rung = environment.text("DHOW_NETWORK").map(str::parse).transpose()?;
+    let rung = forced(environment)?;
     let state: Option<ContainerState> = container.read_state()?;
     let previous = state.map(|state| state.endpoints).unwrap_or_default();
     let places = store.join_networks(container.spec(), &previous)?;
@@ -334,4 +335,10 @@ pub(super) fn prepare(
         }
     };
     Ok(Some(Wanted { places, links, start: Start { rung } }))
+}
+
+/// The way to make networks that the environment asks for (`DHOW_NETWORK`).
+pub(super) fn forced(environment: &Environment) -> Result<Option<Rung>> {
+    let name = environment.text("DHOW_NETWORK");
+    name.map(str::parse).transpose().context("cannot use DHOW_NETWORK")
 }

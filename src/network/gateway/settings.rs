@@ -10,8 +10,6 @@ use crate::network::rung::Rung;
 /// Whether a setting has to be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Need {
-    /// No gateway works without it.
-    Must,
     /// Only without a listener in the kernel can it be done without.
     Listeners,
     /// The same; a kernel that has no such setting does not do what it would turn off.
@@ -22,14 +20,13 @@ enum Need {
     Better,
 }
 
-use Need::{Better, Listeners, ListenersIfThere, Must, Tproxy};
+use Need::{Better, Listeners, ListenersIfThere, Tproxy};
 
 impl Need {
     /// Whether the way `rung` does not work without the setting, which is not there at all or cannot be made.
     fn is_for(self, rung: Option<Rung>, missing: bool) -> bool {
         let listeners = rung.is_some_and(Rung::has_listeners);
         match self {
-            Must => true,
             Listeners => listeners,
             Tproxy => listeners && rung != Some(Rung::Redirect),
             ListenersIfThere => listeners && !missing,
@@ -58,7 +55,7 @@ const GATEWAY: Settings = &[
 
 /// What it needs for IPv6. What is made afterwards has no link-local addresses, which nobody would use.
 const GATEWAY_V6: Settings = &[
-    ("ipv6/conf/all/forwarding", "1", Must),
+    ("ipv6/conf/all/forwarding", "1", Listeners),
     ("ipv6/conf/default/accept_dad", "0", Better),
     ("ipv6/conf/default/addr_gen_mode", "1", Better),
 ];

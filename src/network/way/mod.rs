@@ -3,21 +3,24 @@
 mod kernel;
 mod stack;
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use anyhow::Result;
+use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
 
 use super::egress::Egress;
-use super::gate::{Limits, Settings};
+use super::gate::{Limits, Settings, echo};
 use super::gateway::Gateway;
 use super::publish::{Reserved, Target};
 use super::relay::Relay;
-use super::rung::Rung;
+use super::rung::{Ladder, Rung};
 use crate::error;
-use crate::model::network::NetworkSpec;
+use crate::model::network::{NetworkSpec, Subnet};
 
 /// What connects a network to the host's. All of it ends when this is dropped, before its gateway.
 pub trait Way: Send + Sync {
@@ -67,6 +70,41 @@ pub fn open(rung: Rung, gateway: &mut Gateway, what: For<'_>) -> Result<Box<dyn 
         Rung::Stack => Ok(Box::new(stack::Stack::open(gateway, what)?)),
         Rung::Pasta | Rung::Slirp4netns => Err(error::unsupported("it is not known to this version").into()),
     }
+}
+
+/// What networks are like here.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// The best way that works, or the one that is forced if it does.
+    pub rung: Option<Rung>,
+    /// Those that are better, and why they do not work; all of them where none does.
+    pub refused: Vec<(Rung, String)>,
+    /// Whether the host lets this account ping.
+    pub ping: bool,
+}
+
+/// Finds out which way works, by making a gateway of each kind and no network. The caller needs CAP_SYS_ADMIN and
+/// CAP_NET_ADMIN in its user namespace.
+pub fn find(forced: Option<Rung>) -> Found {
+    let ladder = Ladder::new(forced);
+    let subnet = Subnet {
+        net: Ipv4Net::new_assert(Ipv4Addr::new(192, 0, 2, 0), 24),
+        gateway: Ipv4Addr::new(192, 0, 2, 1),
+        range: None,
+        reserved: BTreeMap::new(),
+    };
+    let spec = NetworkSpec { name: "test".to_owned(), v4: Some(subnet), ..NetworkSpec::default() };
+    let rung = ladder.climb(|rung| works(rung, &spec)).ok().map(|(rung, ())| rung);
+    Found { rung, refused: ladder.refused(), ping: echo::allowed() }
+}
+
+/// Whether the way `rung` works, as far as can be seen without a network of that kind.
+fn works(rung: Rung, spec: &NetworkSpec) -> Result<()> {
+    if !rung.has_gate() {
+        return Err(error::unsupported("it is not known to this version").into());
+    }
+    drop(Gateway::open(spec, rung)?);
+    Ok(())
 }
 
 /// The settings of the gate of a network.

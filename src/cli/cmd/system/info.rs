@@ -1,5 +1,7 @@
 //! `info`: what dhow found on this machine, in docker's fields as far as they are true.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -66,8 +68,13 @@ fn shown(info: &Info, root: &str, context: &Context) -> String {
     line("Logging Driver", Driver::JsonFile.name());
     line("Plugins", "");
     line(" Volume", "local");
-    line(" Network", "host none");
+    line(" Network", &network_drivers(info).join(" "));
     line(" Log", &log_drivers().join(" "));
+    line("Network", &info.network.rung.map_or_else(|| "none".to_owned(), |rung| rung.to_string()));
+    for (rung, why) in &info.network.refused {
+        line(&format!(" Not {rung}"), why);
+    }
+    line(" Ping", if info.network.ping { "true" } else { "false" });
     line("Cgroup Driver", info.cgroup_driver);
     line("Cgroup Version", &info.cgroups.to_string());
     line("Security Options", "seccomp (builtin), rootless, cgroupns");
@@ -89,6 +96,10 @@ fn log_drivers() -> [&'static str; 4] {
     [Driver::JsonFile, Driver::Local, Driver::Journald, Driver::None].map(Driver::name)
 }
 
+fn network_drivers(info: &Info) -> &'static [&'static str] {
+    if info.network.rung.is_some() { &["bridge", "host", "none"] } else { &["host", "none"] }
+}
+
 fn data(info: &Info, root: &str, context: &Context, environment: &Environment) -> Value {
     let proxy = |name: &str| {
         environment
@@ -98,18 +109,21 @@ fn data(info: &Info, root: &str, context: &Context, environment: &Environment) -
             .to_owned()
     };
     let has = |controller: Controller| info.controllers.has(controller);
+    let refused: BTreeMap<_, _> =
+        info.network.refused.iter().map(|(rung, why)| (rung.to_string(), why)).collect();
     let mut data = json!({
         "Containers": info.running + info.paused + info.stopped, "ContainersRunning": info.running,
         "ContainersPaused": info.paused,
         "ContainersStopped": info.stopped, "Images": info.images,
         "Driver": "overlay", "DriverStatus": [["Backing Filesystem", info.backing_file_system]],
-        "Plugins": {"Volume": ["local"], "Network": ["host", "none"], "Authorization": null, "Log": log_drivers()},
+        "Plugins": {"Volume": ["local"], "Network": network_drivers(info), "Authorization": null, "Log": log_drivers()},
         "Identity": identity(info), "IdentityReason": info.single_because,
         "LoggingDriver": Driver::JsonFile.name(), "CgroupDriver": info.cgroup_driver, "CgroupVersion": info.cgroups.to_string(),
         "MemoryLimit": has(Controller::Memory), "SwapLimit": has(Controller::Memory), "CpuCfsPeriod": has(Controller::Cpu),
         "CpuCfsQuota": has(Controller::Cpu), "CPUShares": has(Controller::Cpu),
         "CPUSet": has(Controller::Cpuset), "PidsLimit": has(Controller::Pids), "OomKillDisable": false,
-        "IPv4Forwarding": false,
+        "IPv4Forwarding": info.network.rung.is_some(),
+        "NetworkWay": info.network.rung, "NetworkRefused": refused, "Ping": info.network.ping,
         "Debug": context.globals.debug, "NEventsListener": 0,
     });
     let machine = json!({
