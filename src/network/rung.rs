@@ -87,17 +87,20 @@ impl Ladder {
     /// Tries the ways, best first, until one works. What did not work is tried no more once another has.
     pub fn climb<T>(&self, mut attempt: impl FnMut(Rung) -> anyhow::Result<T>) -> anyhow::Result<(Rung, T)> {
         if let Some(rung) = self.forced {
-            let made =
-                attempt(rung).map_err(|error| error.context(format!("the way {rung} does not work")))?;
-            return Ok((rung, made));
+            let made = attempt(rung).map_err(|error| {
+                *self.known() = vec![(rung, format!("{error:#}"))];
+                error.context(format!("the way {rung} does not work"))
+            });
+            return Ok((rung, made?));
         }
         let mut refused = self.refused();
         if refused.len() == NAMES.len() {
             refused.clear();
         }
-        for rung in
-            Rung::all().filter(|rung| refused.iter().all(|(known, _)| known != rung)).collect::<Vec<_>>()
-        {
+        for rung in Rung::all() {
+            if refused.iter().any(|(known, _)| *known == rung) {
+                continue;
+            }
             match attempt(rung) {
                 Ok(made) => {
                     refused.retain(|(other, _)| *other < rung);

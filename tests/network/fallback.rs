@@ -1,5 +1,7 @@
 //! Each way of making a network, forced, does what networks do.
 
+use nix::mount::{MsFlags, mount};
+
 use super::*;
 use crate::support::world::*;
 use crate::support::{Mode, World, have_programs, world};
@@ -69,9 +71,58 @@ each_mode_in_world! {
         whole(dhow, world, "stack");
     }
 
+    fn without_a_tun_device_there_is_a_packet_socket(dhow, world) {
+        cover(world, "/dev/net/tun");
+        best_is(dhow, "packet", &[("tproxy", "/dev/net/tun")]);
+    }
+
+    fn settings_that_cannot_be_made_are_done_without(dhow, world) {
+        make_read_only(world, "/proc/sys");
+        let why = "tcp_early_demux";
+        best_is(dhow, "redirect", &[("tproxy", why), ("packet", why)]);
+    }
+
+    fn a_way_that_does_not_work_says_why(dhow, world) {
+        cover(world, "/dev/net/tun");
+        let run = dhow.cmd("run --rm net true").env("DHOW_NETWORK", "tproxy");
+        run.fails(125, &["the way tproxy does not work", "/dev/net/tun", "--network host"]);
+        let info = dhow.cmd("info").env("DHOW_NETWORK", "tproxy").output().out();
+        assert!(info.contains("Network: none") && info.contains("No networks:"), "{info}");
+        dhow.cmd("run --rm --network none net true").env("DHOW_NETWORK", "tproxy").ok();
+    }
+
     fn a_way_that_is_none_is_refused(dhow, _world) {
         dhow.cmd("run --rm net true").env("DHOW_NETWORK", "magic").fails(125, &["DHOW_NETWORK", "magic", "tproxy"]);
     }
+}
+
+/// Lays a file that is none over a file of the host.
+fn cover(world: &World, path: &'static str) {
+    world.host.call(move || mount(Some("/dev/null"), path, NONE, MsFlags::MS_BIND, NONE).expect("a cover"));
+}
+
+/// Lets nothing be changed below a directory of the host.
+fn make_read_only(world: &World, path: &'static str) {
+    world.host.call(move || {
+        mount(Some(path), path, NONE, MsFlags::MS_BIND | MsFlags::MS_REC, NONE).expect("a mount");
+        let flags = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+        mount(NONE, path, NONE, flags, NONE).expect("a read-only mount");
+    });
+}
+
+const NONE: Option<&str> = None;
+
+/// Networks are made in this way, because of what the others lack.
+fn best_is(dhow: &Dhow, way: &str, refused: &[(&str, &str)]) {
+    let info = dhow.cmd("info").ok().out();
+    assert!(info.contains(&format!("Network: {way}\n")), "{info}");
+    for (other, why) in refused {
+        let line = info.lines().find(|line| line.contains(&format!("Not {other}: ")));
+        assert!(line.is_some_and(|line| line.contains(why)), "{other}: {info}");
+    }
+    let answer = probe(dhow, &format!("transfer {FAR}:{PORT} 300000 300000"));
+    assert_eq!(answer.get("result"), "ok", "{answer:?}");
+    assert_eq!(probe(dhow, &format!("connect {FAR}:9 5000")).get("result"), "!111");
 }
 
 fn with_program(program: &str, way: &'static str) {
