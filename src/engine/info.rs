@@ -102,6 +102,11 @@ fn warnings(way: &Way, single_because: Option<&str>, network: &Found) -> Vec<Str
     if network.rung.is_none() {
         warnings.push("No networks: containers have --network none or --network host".to_owned());
     }
+    if network.rung.is_some() && !network.v6 {
+        warnings.push(
+            "No IPv6 from containers to elsewhere: the kernel has none, or /proc/sys is read-only".to_owned(),
+        );
+    }
     if !network.ping {
         warnings.push(
             "No pings from containers: the group of this account is not in the sysctl net.ipv4.ping_group_range".to_owned(),

@@ -88,8 +88,10 @@ impl Ladder {
     pub fn climb<T>(&self, mut attempt: impl FnMut(Rung) -> anyhow::Result<T>) -> anyhow::Result<(Rung, T)> {
         if let Some(rung) = self.forced {
             let made = attempt(rung).map_err(|error| {
-                *self.known() = vec![(rung, format!("{error:#}"))];
-                error.context(format!("the way {rung} does not work"))
+                let why = format!("{error:#}");
+                let failure = Failure::new(Kind::Unsupported, format!("the way {rung} does not work: {why}"));
+                *self.known() = vec![(rung, why)];
+                failure.hint(WAY_ON)
             });
             return Ok((rung, made?));
         }
@@ -125,10 +127,11 @@ impl Ladder {
     }
 }
 
+const WAY_ON: &str = "--network host uses the host's network, --network none has none";
+
 fn nothing_works(refused: &[(Rung, String)]) -> Failure {
     let reasons: String = refused.iter().map(|(rung, why)| format!("\n  {rung}: {why}")).collect();
-    Failure::new(Kind::Unsupported, format!("there is no way to make a network here:{reasons}"))
-        .hint("--network host uses the host's network, --network none has none")
+    Failure::new(Kind::Unsupported, format!("there is no way to make a network here:{reasons}")).hint(WAY_ON)
 }
 
 #[cfg(test)]

@@ -63,6 +63,8 @@ pub struct Gateway {
     device: Option<Arc<dyn Device>>,
     listeners: Vec<OwnedFd>,
     rung: Rung,
+    /// Whether there is a way out for IPv6, if the network has it.
+    v6_out: bool,
 }
 
 /// What a network is like.
@@ -127,13 +129,16 @@ struct Made {
     filter: Option<Socket>,
     device: Option<Arc<dyn Device>>,
     listeners: Vec<OwnedFd>,
+    v6_out: bool,
 }
 
 impl Gateway {
     /// Makes the namespace and all that is in it, the way of `rung`. The caller needs CAP_SYS_ADMIN and CAP_NET_ADMIN in
     /// its user namespace.
     pub fn open(spec: &NetworkSpec, rung: Rung) -> anyhow::Result<Self> {
-        let shape = Shape::of(spec);
+        let mut shape = Shape::of(spec);
+        // A kernel without IPv6 has the rest of a network.
+        shape.v6 = shape.v6.filter(|_| settings::has_v6());
         let enter = || Ok(nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)?);
         let inside = Inside::start("dhow-gateway", enter).context("cannot make a network namespace")?;
         let for_thread = shape.clone();
@@ -150,12 +155,18 @@ impl Gateway {
             device: made.device,
             listeners: made.listeners,
             rung,
+            v6_out: made.v6_out,
         })
     }
 
     /// The way that it was made for.
     pub fn rung(&self) -> Rung {
         self.rung
+    }
+
+    /// Whether containers get out by IPv6.
+    pub fn has_v6_out(&self) -> bool {
+        self.v6_out
     }
 
     /// The namespace, as a file that names it.
@@ -207,13 +218,14 @@ impl Gateway {
 
 fn make(shape: &Shape, rung: Rung) -> anyhow::Result<Made> {
     settings::of_gateway(rung, shape.v6.is_some())?;
+    let v6_out = shape.v6.is_some() && !shape.internal && settings::forward_v6();
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let home = rustix::fs::open("/proc/thread-self/ns/net", flags, Mode::empty())?;
     let route = Socket::open(Service::Route)?;
     let link = if shape.internal || !rung.has_gate() { None } else { Some(links::device(rung, &route)?) };
     links::all(shape, rung, link.as_ref()).send(&route)?;
     let filter = filter(shape, rung)?;
-    let mut made = Made { home, route, filter, device: None, listeners: Vec::new() };
+    let mut made = Made { home, route, filter, device: None, listeners: Vec::new(), v6_out };
     if let Some(link) = link {
         if let Some(filter) = made.filter.as_ref().filter(|_| rung.has_listeners()) {
             rules(shape, rung, link.index).commit(filter)?;

@@ -42,6 +42,7 @@ impl Gateway {
     /// Connects the container whose network namespace is `netns`: makes its interface there, with addresses and routes,
     /// ready for use. What was plugged in with the same hardware address before is taken out.
     pub fn plug(&self, netns: BorrowedFd<'_>, endpoint: &Endpoint) -> anyhow::Result<()> {
+        let endpoint = &self.known(endpoint);
         let mut ports = self.ports();
         self.take_out(&mut ports, endpoint.mac).context("cannot unplug what was there before")?;
         let v6 = endpoint.v6.is_some();
@@ -74,6 +75,16 @@ impl Gateway {
     pub fn unplug(&self, endpoint: &Endpoint) -> anyhow::Result<()> {
         self.take_out(&mut self.ports(), endpoint.mac)?;
         Ok(())
+    }
+
+    /// A place as far as the kernel knows what is in it.
+    fn known(&self, endpoint: &Endpoint) -> Endpoint {
+        let mut endpoint = endpoint.clone();
+        if self.shape.v6.is_none() {
+            endpoint.v6 = None;
+            endpoint.link_local.retain(IpAddr::is_ipv4);
+        }
+        endpoint
     }
 
     fn ports(&self) -> MutexGuard<'_, Ports> {
@@ -132,7 +143,8 @@ impl Gateway {
         for gateway in self.shape.gateways().filter(has) {
             // Nobody is asked for it, so nobody can pretend to be it.
             batch.neighbour(index, gateway, self.shape.mac);
-            if endpoint.default_route && !self.shape.internal {
+            let leads_out = !self.shape.internal && (gateway.is_ipv4() || self.has_v6_out());
+            if endpoint.default_route && leads_out {
                 let to = match gateway {
                     IpAddr::V4(_) => IpNet::V4(Ipv4Net::default()),
                     IpAddr::V6(_) => IpNet::V6(Ipv6Net::default()),

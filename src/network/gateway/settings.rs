@@ -54,11 +54,8 @@ const GATEWAY: Settings = &[
 ];
 
 /// What it needs for IPv6. What is made afterwards has no link-local addresses, which nobody would use.
-const GATEWAY_V6: Settings = &[
-    ("ipv6/conf/all/forwarding", "1", Listeners),
-    ("ipv6/conf/default/accept_dad", "0", Better),
-    ("ipv6/conf/default/addr_gen_mode", "1", Better),
-];
+const GATEWAY_V6: Settings =
+    &[("ipv6/conf/default/accept_dad", "0", Better), ("ipv6/conf/default/addr_gen_mode", "1", Better)];
 
 /// What connections that are translated need once rules have had the kernel track them: one that is closed in one
 /// direction may be silent for as long as any other.
@@ -70,12 +67,24 @@ const TRACKING: Settings = &[
 const NO_V6: Settings = &[("ipv6/conf/default/disable_ipv6", "1", Better)];
 const V6: Settings = &[("ipv6/conf/default/disable_ipv6", "0", Better)];
 
+const BASE: &str = "/proc/sys/net";
+const FORWARDING_V6: &str = "ipv6/conf/all/forwarding";
 const CONGESTION_CONTROL: &str = "ipv4/tcp_congestion_control";
 
 /// Makes the settings of a gateway's namespace, before it has interfaces.
 pub(super) fn of_gateway(rung: Rung, v6: bool) -> anyhow::Result<()> {
     set(GATEWAY, Some(rung))?;
     set(if v6 { GATEWAY_V6 } else { NO_V6 }, Some(rung))
+}
+
+/// Has the gateway's namespace pass packets of IPv6 on. That of IPv4 is set for each interface, without a file.
+pub(super) fn forward_v6() -> bool {
+    make(FORWARDING_V6, "1").is_ok()
+}
+
+/// Whether the kernel knows IPv6.
+pub(super) fn has_v6() -> bool {
+    rustix::fs::access(format!("{BASE}/{FORWARDING_V6}"), rustix::fs::Access::EXISTS).is_ok()
 }
 
 /// Makes those of a gateway that tracks connections, after its rules.
@@ -99,11 +108,7 @@ pub(super) fn of_container(v6: bool) -> anyhow::Result<()> {
 
 fn set(settings: Settings, rung: Option<Rung>) -> anyhow::Result<()> {
     for (name, value, need) in settings {
-        let done = open(name, OFlags::WRONLY)
-            .and_then(|file| Ok(rustix::io::write(&file, value.as_bytes())?))
-            .map(drop)
-            .or_else(|error| if is(name, value) { Ok(()) } else { Err(error) });
-        match done {
+        match make(name, value) {
             Err(error) if need.is_for(rung, error.kind() == io::ErrorKind::NotFound) => {
                 return Err(error).with_context(|| format!("cannot set net/{name} to {value}"));
             }
@@ -111,6 +116,11 @@ fn set(settings: Settings, rung: Option<Rung>) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+fn make(name: &str, value: &str) -> io::Result<()> {
+    let done = open(name, OFlags::WRONLY).and_then(|file| Ok(rustix::io::write(&file, value.as_bytes())?));
+    done.map(drop).or_else(|error| if is(name, value) { Ok(()) } else { Err(error) })
 }
 
 /// Whether a setting, which cannot be made, is made already.
@@ -123,6 +133,6 @@ fn is(name: &str, value: &str) -> bool {
 }
 
 fn open(name: &str, flags: OFlags) -> io::Result<std::os::fd::OwnedFd> {
-    let path = format!("/proc/sys/net/{name}");
+    let path = format!("{BASE}/{name}");
     Ok(rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::empty())?)
 }

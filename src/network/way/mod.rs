@@ -5,12 +5,12 @@ mod stack;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use anyhow::Result;
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
 use super::egress::Egress;
@@ -79,6 +79,8 @@ pub struct Found {
     pub rung: Option<Rung>,
     /// Those that are better, and why they do not work; all of them where none does.
     pub refused: Vec<(Rung, String)>,
+    /// Whether containers get out by IPv6.
+    pub v6: bool,
     /// Whether the host lets this account ping.
     pub ping: bool,
 }
@@ -87,24 +89,27 @@ pub struct Found {
 /// CAP_NET_ADMIN in its user namespace.
 pub fn find(forced: Option<Rung>) -> Found {
     let ladder = Ladder::new(forced);
-    let subnet = Subnet {
-        net: Ipv4Net::new_assert(Ipv4Addr::new(192, 0, 2, 0), 24),
-        gateway: Ipv4Addr::new(192, 0, 2, 1),
-        range: None,
-        reserved: BTreeMap::new(),
-    };
-    let spec = NetworkSpec { name: "test".to_owned(), v4: Some(subnet), ..NetworkSpec::default() };
-    let rung = ladder.climb(|rung| works(rung, &spec)).ok().map(|(rung, ())| rung);
-    Found { rung, refused: ladder.refused(), ping: echo::allowed() }
+    let (net, gateway) = (Ipv4Addr::new(192, 0, 2, 0), Ipv4Addr::new(192, 0, 2, 1));
+    let v4 = Subnet { net: Ipv4Net::new_assert(net, 24), gateway, range: None, reserved: BTreeMap::new() };
+    let prefix = |last| Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last);
+    let (net, gateway) = (Ipv6Net::new_assert(prefix(0), 64), prefix(1));
+    let v6 = Subnet { net, gateway, range: None, reserved: BTreeMap::new() };
+    let spec = NetworkSpec { name: "test".into(), v4: Some(v4), v6: Some(v6), ..NetworkSpec::default() };
+    let works = ladder.climb(|rung| works(rung, &spec)).ok();
+    Found {
+        rung: works.map(|(rung, _)| rung),
+        refused: ladder.refused(),
+        v6: works.is_some_and(|(_, v6)| v6),
+        ping: echo::allowed(),
+    }
 }
 
-/// Whether the way `rung` works, as far as can be seen without a network of that kind.
-fn works(rung: Rung, spec: &NetworkSpec) -> Result<()> {
+/// Whether the way `rung` works, as far as can be seen without a network of that kind, and with IPv6.
+fn works(rung: Rung, spec: &NetworkSpec) -> Result<bool> {
     if !rung.has_gate() {
         return Err(error::unsupported("it is not known to this version").into());
     }
-    drop(Gateway::open(spec, rung)?);
-    Ok(())
+    Ok(Gateway::open(spec, rung)?.has_v6_out())
 }
 
 /// The settings of the gate of a network.
