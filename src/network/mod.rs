@@ -23,6 +23,7 @@ mod netlink;
 mod nft;
 pub mod packet;
 pub mod policy;
+pub mod program;
 pub mod publish;
 pub mod relay;
 pub mod rung;

@@ -18,6 +18,7 @@ pub mod seccomp;
 pub mod signal;
 pub mod socket;
 pub mod stub;
+pub mod tied;
 pub mod transparent;
 pub mod tun;
 pub mod wire;

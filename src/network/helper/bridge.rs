@@ -13,7 +13,7 @@ use crate::network::egress::{self, Egress};
 use crate::network::gateway::Gateway;
 use crate::network::relay::Relay;
 use crate::network::rung::{Ladder, Rung};
-use crate::network::way::{self, For, Way};
+use crate::network::way::{self, For, Held, Way};
 
 /// A network. Making it begins at once, in a thread of its own; who needs it waits for that.
 pub(super) struct Bridge {
@@ -74,6 +74,8 @@ impl Works {
 
 /// A container's place on a network; dropped when it leaves.
 pub(super) struct Seat {
+    /// Before the bridge, which may be gone with it.
+    _joined: Option<Held>,
     bridge: Arc<Bridge>,
     pub(super) endpoint: Endpoint,
     stay: egress::Stay,
@@ -92,8 +94,15 @@ impl Seat {
             .gateway
             .plug(container.as_fd(), &endpoint)
             .with_context(|| format!("cannot connect to network {}", bridge.spec.name))?;
-        let stay = works.egress.join(member);
-        Ok(Self { bridge, endpoint, stay })
+        let stay = works.egress.join(member.clone());
+        match works.way.as_ref().map(|way| way.join(&endpoint, &member)).transpose() {
+            Ok(joined) => Ok(Self { _joined: joined, bridge, endpoint, stay }),
+            Err(error) => {
+                // The first error is the one to tell.
+                let _ = works.gateway.unplug(&endpoint);
+                Err(error).with_context(|| format!("cannot connect to network {}", bridge.spec.name))
+            }
+        }
     }
 
     /// The container has another name from now on.

@@ -23,6 +23,8 @@ use crate::model::network::Mac;
 pub(crate) enum Setting {
     /// `forwarding`.
     Forwarding = 1,
+    /// `proxy_arp`.
+    ProxyArp = 3,
     /// `rp_filter`.
     ReversePathFilter = 8,
     /// `accept_local`.
@@ -81,6 +83,8 @@ pub(crate) enum Which {
     Mark(u32),
     /// Those that came in by the interface with this name.
     From(&'static str),
+    /// Those of this address.
+    Of(IpAddr),
 }
 
 fn family(address: IpAddr) -> AddressFamily {
@@ -161,6 +165,14 @@ impl Batch {
     /// Brings an interface up.
     pub(crate) fn up(&mut self, index: u32, name: &str) {
         self.push(format!("bring up {name}"), 0, RouteNetlinkMessage::SetLink(up(link(index, Vec::new()))));
+    }
+
+    /// Has nobody be asked for hardware addresses on an interface: who is at its other end takes every frame.
+    pub(crate) fn without_arp(&mut self, index: u32, name: &str) {
+        let mut message = link(index, Vec::new());
+        message.header.flags = LinkFlags::Noarp;
+        message.header.change_mask = LinkFlags::Noarp;
+        self.push(format!("turn off ARP on {name}"), 0, RouteNetlinkMessage::SetLink(message));
     }
 
     /// Brings an interface up with `settings` of IPv4 and further attributes.
@@ -284,10 +296,14 @@ fn rule(v6: bool, priority: u32, which: Which, table: u8) -> RuleMessage {
     message.header.table = table;
     message.header.action = RuleAction::ToTable;
     message.attributes = vec![RuleAttribute::Priority(priority)];
+    if let Which::Of(address) = which {
+        message.header.src_len = if address.is_ipv4() { 32 } else { 128 };
+    }
     message.attributes.extend(match which {
         Which::All => None,
         Which::Mark(mark) => Some(RuleAttribute::FwMark(mark)),
         Which::From(name) => Some(RuleAttribute::Iifname(name.to_owned())),
+        Which::Of(address) => Some(RuleAttribute::Source(address)),
     });
     message
 }

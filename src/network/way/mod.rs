@@ -1,6 +1,7 @@
 //! A network's way out of its gateway, and into it: one implementation for each kind of [`Rung`].
 
 mod kernel;
+mod program;
 mod stack;
 
 use std::collections::BTreeMap;
@@ -13,17 +14,22 @@ use anyhow::Result;
 use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
-use super::egress::Egress;
+use super::egress::{Egress, Member};
 use super::gate::{Limits, Settings, echo};
 use super::gateway::Gateway;
 use super::publish::{Reserved, Target};
 use super::relay::Relay;
 use super::rung::{Ladder, Rung};
-use crate::error;
-use crate::model::network::{NetworkSpec, Subnet};
+use crate::model::network::{Endpoint, NetworkSpec, Subnet};
 
 /// What connects a network to the host's. All of it ends when this is dropped, before its gateway.
 pub trait Way: Send + Sync {
+    /// Lets a container on the network, which stays until what is returned is dropped: `endpoint` is plugged in and
+    /// `member` is who it is. An error where the way cannot do what is asked of it.
+    fn join(&self, _endpoint: &Endpoint, _member: &Member) -> Result<Held> {
+        Ok(Held::of(()))
+    }
+
     /// Lets go of everything that belongs to the container with this address, and resets its connections.
     fn forget(&self, container: IpAddr);
 
@@ -68,7 +74,8 @@ pub fn open(rung: Rung, gateway: &mut Gateway, what: For<'_>) -> Result<Box<dyn 
     match rung {
         Rung::Tproxy | Rung::Packet | Rung::Redirect => Ok(Box::new(kernel::Kernel::open(gateway, what)?)),
         Rung::Stack => Ok(Box::new(stack::Stack::open(gateway, what)?)),
-        Rung::Pasta | Rung::Slirp4netns => Err(error::unsupported("it is not known to this version").into()),
+        Rung::Pasta => Ok(Box::new(program::Pasta::open(gateway, what)?)),
+        Rung::Slirp4netns => Ok(Box::new(program::Slirp4netns::open(gateway, what)?)),
     }
 }
 
@@ -107,9 +114,9 @@ pub fn find(forced: Option<Rung>) -> Found {
 /// Whether the way `rung` works, as far as can be seen without a network of that kind, and with IPv6.
 fn works(rung: Rung, spec: &NetworkSpec) -> Result<bool> {
     if !rung.has_gate() {
-        return Err(error::unsupported("it is not known to this version").into());
+        super::program::find(&rung.to_string())?;
     }
-    Ok(Gateway::open(spec, rung)?.has_v6_out())
+    Ok(Gateway::open(spec, rung)?.has_v6_out() && rung != Rung::Slirp4netns)
 }
 
 /// The settings of the gate of a network.

@@ -1,0 +1,262 @@
+//! Programs of others that connect a network namespace to the host's network: pasta(1) and slirp4netns(1).
+//!
+//! Such a program makes an interface in the namespace and answers on it for the rest of the world. A thread starts it,
+//! waits until it says that it is ready, starts it again when it ends by itself, and kills it in the end; when this
+//! process is killed, the program goes with it.
+
+pub mod datagrams;
+
+use std::collections::VecDeque;
+use std::io::{self, Read as _};
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use super::relay::lock;
+use crate::error::{self, Failure, Kind};
+use crate::sys;
+
+/// How long a program may take to be ready.
+const PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
+/// How long to wait before one that ended is started again.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Bytes of what it says that are kept, and lines that are told.
+const KEPT: usize = 2048;
+const LINES: usize = 3;
+/// The thread's stack in bytes.
+const STACK: usize = 256 << 10;
+
+/// What to start, and what to do once it runs.
+pub struct Plan {
+    /// The program's name; it is looked for where programs are.
+    pub name: &'static str,
+    /// Its arguments. It says that it is ready by writing something to its standard output.
+    pub arguments: Vec<String>,
+    /// The network namespace, which is its standard input: `/proc/self/fd/0`.
+    pub namespace: OwnedFd,
+    /// Sets up the interface that it has made; done each time.
+    pub ready: Box<dyn Fn() -> Result<()> + Send>,
+}
+
+/// A program that runs until this is dropped.
+#[derive(Debug)]
+pub struct Program {
+    state: Arc<Mutex<State>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    stopped: bool,
+    running: Option<OwnedFd>,
+}
+
+impl Program {
+    /// Starts it and waits until it is ready.
+    pub fn start(plan: Plan) -> Result<Self> {
+        let state = Arc::new(Mutex::new(State::default()));
+        let (sender, receiver) = channel();
+        let (name, shared) = (plan.name, Arc::clone(&state));
+        let thread = std::thread::Builder::new().name(name.to_owned()).stack_size(STACK);
+        let thread = thread.spawn(move || attend(&plan, &shared, sender))?;
+        // Whatever goes wrong from here on, it is stopped.
+        let program = Self { state, thread: Some(thread) };
+        let outcome = receiver.recv().unwrap_or_else(|_| Err(anyhow::anyhow!("its thread has ended")));
+        outcome.with_context(|| format!("cannot use {name}"))?;
+        Ok(program)
+    }
+}
+
+/// Whether a program is there: an error that says that it is not.
+pub fn find(name: &str) -> Result<()> {
+    let mut command = Command::new(name);
+    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().map(drop).map_err(|error| absent(name, error))
+}
+
+fn absent(name: &str, error: io::Error) -> anyhow::Error {
+    if error.kind() == io::ErrorKind::NotFound {
+        error::unsupported(format!("{name} is not installed")).into()
+    } else {
+        anyhow::Error::from(error).context(format!("cannot start {name}"))
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let mut state = lock(&self.state);
+        state.stopped = true;
+        if let Some(running) = &state.running {
+            // It may just have ended.
+            let _ = pidfd_send_signal(running, Signal::KILL);
+        }
+        drop(state);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Keeps the program running until it is stopped; says how the first start went.
+fn attend(plan: &Plan, state: &Mutex<State>, first: Sender<Result<()>>) {
+    let mut first = Some(first);
+    loop {
+        let ready = run(plan, state, &mut first);
+        if let Some(first) = first.take() {
+            let _ = first.send(ready);
+            return;
+        }
+        if lock(state).stopped {
+            return;
+        }
+        std::thread::park_timeout(PAUSE);
+        if lock(state).stopped {
+            return;
+        }
+    }
+}
+
+/// Runs it once, to its end.
+fn run(plan: &Plan, state: &Mutex<State>, first: &mut Option<Sender<Result<()>>>) -> Result<()> {
+    let mut child = spawn(plan)?;
+    let result = follow(plan, &mut child, state, first);
+    // It has ended, or is to.
+    let _ = child.kill();
+    let _ = child.wait();
+    lock(state).running = None;
+    result
+}
+
+fn spawn(plan: &Plan) -> Result<Child> {
+    let mut command = Command::new(plan.name);
+    command.args(&plan.arguments).stdin(plan.namespace.try_clone()?);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).current_dir("/");
+    sys::tied::tie(&mut command).spawn().map_err(|error| absent(plan.name, error))
+}
+
+/// Listens to what it says until it ends.
+fn follow(
+    plan: &Plan,
+    child: &mut Child,
+    state: &Mutex<State>,
+    first: &mut Option<Sender<Result<()>>>,
+) -> Result<()> {
+    let pid = rustix::process::Pid::from_child(child);
+    let running = pidfd_open(pid, PidfdFlags::empty())?;
+    {
+        let mut state = lock(state);
+        if state.stopped {
+            return Ok(());
+        }
+        state.running = Some(running);
+    }
+    let mut output = child.stdout.take();
+    let mut errors = child.stderr.take();
+    let mut said = VecDeque::new();
+    let mut ready = false;
+    while output.is_some() || errors.is_some() {
+        let waits = (!ready).then_some(&PATIENCE);
+        let mut fds: Vec<_> = output.iter().map(|pipe| PollFd::new(pipe, PollFlags::IN)).collect();
+        fds.extend(errors.iter().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
+        if poll(&mut fds, waits)? == 0 {
+            return Err(Failure::new(Kind::Other, "it does not become ready").into());
+        }
+        let has: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        drop(fds);
+        let (from_output, from_errors) =
+            if output.is_some() { (has.first(), has.get(1)) } else { (None, has.first()) };
+        let mut bytes = [0; 512];
+        if from_output == Some(&true)
+            && let Some(pipe) = &mut output
+        {
+            let count = pipe.read(&mut bytes)?;
+            if count > 0 && !ready {
+                ready = true;
+                (plan.ready)()?;
+                if let Some(first) = first.take() {
+                    let _ = first.send(Ok(()));
+                }
+            }
+            output = output.filter(|_| count > 0);
+        }
+        if from_errors == Some(&true)
+            && let Some(pipe) = &mut errors
+        {
+            let count = pipe.read(&mut bytes)?;
+            said.extend(bytes.iter().take(count));
+            said.drain(..said.len().saturating_sub(KEPT));
+            errors = errors.filter(|_| count > 0);
+        }
+    }
+    let said: Vec<u8> = said.into();
+    Err(Failure::new(Kind::Other, complaint(&String::from_utf8_lossy(&said))).into())
+}
+
+/// What a program that has ended said last, on one line.
+fn complaint(said: &str) -> String {
+    // pasta says this for each line where there is no system log.
+    let lines = said.lines().map(str::trim).filter(|line| !line.starts_with("Failed to send"));
+    let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
+    let last = lines.get(lines.len().saturating_sub(LINES)..).unwrap_or_default();
+    if last.is_empty() { "it has ended".to_owned() } else { format!("it has ended: {}", last.join("; ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Instant;
+
+    use super::*;
+
+    fn plan(script: &str, ready: impl Fn() -> Result<()> + Send + 'static) -> Plan {
+        let namespace = std::fs::File::open("/proc/self/ns/net").unwrap().into();
+        let arguments = vec!["-c".to_owned(), script.to_owned()];
+        Plan { name: "sh", arguments, namespace, ready: Box::new(ready) }
+    }
+
+    #[test]
+    fn a_program_that_ends_is_started_again_and_is_gone_in_the_end() {
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&count);
+        let script = "echo ready; echo noise >&2; exec sleep 0.1";
+        let ready = move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+            Ok(())
+        };
+        let program = Program::start(plan(script, ready)).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while count.load(Ordering::SeqCst) < 2 {
+            assert!(Instant::now() < deadline);
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        drop(program);
+    }
+
+    #[test]
+    fn one_that_runs_is_killed() {
+        let program = Program::start(plan("echo $$; exec sleep 1000", || Ok(()))).unwrap();
+        let running = lock(&program.state).running.as_ref().unwrap().try_clone().unwrap();
+        drop(program);
+        assert_eq!(pidfd_send_signal(&running, Signal::KILL).unwrap_err(), rustix::io::Errno::SRCH);
+    }
+
+    #[test]
+    fn what_it_said_is_told_where_it_does_not_start() {
+        let script = "echo Failed to send 3 bytes to syslog >&2; echo no such thing >&2; exit 1";
+        let error = format!("{:#}", Program::start(plan(script, || Ok(()))).unwrap_err());
+        assert_eq!(error, "cannot use sh: it has ended: no such thing");
+        let absent = Plan { name: "dhow-no-such-program", ..plan("", || Ok(())) };
+        let error = format!("{:#}", Program::start(absent).unwrap_err());
+        assert!(error.ends_with("dhow-no-such-program is not installed"), "{error}");
+        let error = Program::start(plan("echo ready; exec sleep 1000", || anyhow::bail!("no interface")));
+        assert_eq!(format!("{:#}", error.unwrap_err()), "cannot use sh: no interface");
+    }
+}

@@ -1,0 +1,304 @@
+//! The ways that are programs of others in the gateway ([`crate::network::program`]): the last to be tried. Ports are
+//! published by sockets of our own, which cannot bear the clients' addresses here: a server sees the gateway's.
+//!
+//! What needs our own eye on each connection cannot be done, and is refused: rules for what may be reached, a log of
+//! what was, and the way to the host's loopback.
+
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context as _, Result};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use super::{For, Held, Way};
+use crate::error::{self, Failure};
+use crate::model::network::{Endpoint, Mac, NetworkSpec};
+use crate::network::egress::Member;
+use crate::network::gateway::Gateway;
+use crate::network::inside::Inside;
+use crate::network::netlink::requests::{Route, Setting, TABLE_MAIN, Which};
+use crate::network::netlink::{Batch, Service, Socket};
+use crate::network::program::datagrams::Forward;
+use crate::network::program::{self, Plan, Program};
+use crate::network::publish::{Reserved, Sockets, Target};
+use crate::network::relay::{Relay, lock};
+use crate::network::rung::Rung;
+
+/// What both have in common.
+struct Base {
+    rung: Rung,
+    inside: Arc<Inside>,
+    namespace: OwnedFd,
+    mtu: u32,
+    relay: Arc<Relay>,
+    sockets: Arc<Sockets>,
+}
+
+impl Base {
+    fn new(rung: Rung, gateway: &Gateway, what: For<'_>) -> Result<Self> {
+        if what.egress.restricts() {
+            return Err(cannot(rung, "hold connections to the rules of --egress-allow").into());
+        }
+        let inside = Arc::clone(gateway.inside());
+        let namespace = gateway.namespace().try_clone_to_owned()?;
+        let sockets = Sockets::new(Arc::clone(&inside));
+        Ok(Self { rung, inside, namespace, mtu: gateway.mtu(), relay: Arc::clone(what.relay), sockets })
+    }
+
+    fn admit(&self, member: &Member) -> Result<(), Failure> {
+        if member.host_gateway {
+            return Err(cannot(self.rung, "lead to the host's loopback (--add-host NAME:host-gateway)"));
+        }
+        if member.log.is_some() {
+            return Err(cannot(self.rung, "see what a container reaches (--egress-log)"));
+        }
+        Ok(())
+    }
+
+    fn publish_udp(&self, socket: OwnedFd, container: SocketAddr) -> Result<Held> {
+        Ok(Held::of(Forward::start(socket, container, Arc::clone(&self.inside))?))
+    }
+
+    fn publish_tcp(&self, ports: Reserved, target: Target) -> Result<Held> {
+        let target = as_neighbours(target);
+        Ok(Held::of(ports.start(&self.relay, Arc::clone(&self.sockets) as _, target)?))
+    }
+}
+
+fn cannot(rung: Rung, what: &str) -> Failure {
+    error::unsupported(format!("{rung} cannot {what}"))
+        .hint("`dhow info` says which ways to make a network are tried first, and why they do not work here")
+}
+
+/// Has all clients be led in from the gateway's own address, as those are who are in the subnet themselves.
+fn as_neighbours(mut target: Target) -> Target {
+    if let Some(place) = &mut target.v4 {
+        place.subnet = Ipv4Net::default();
+    }
+    if let Some(place) = &mut target.v6 {
+        place.subnet = Ipv6Net::default();
+    }
+    target
+}
+
+/// Sets up the interface `name` in the namespace of the calling thread.
+fn set_up(name: &str, settings: &[(Setting, u32)], more: impl FnOnce(&mut Batch, u32)) -> Result<()> {
+    let route = Socket::open(Service::Route)?;
+    let index = rustix::net::netdevice::name_to_index(route.as_fd(), name)
+        .with_context(|| format!("it has not made the interface {name}"))?;
+    let mut batch = Batch::default();
+    let mut all = vec![(Setting::Forwarding, 1), (Setting::ReversePathFilter, 0)];
+    all.extend(settings);
+    more(&mut batch, index);
+    batch.up_with(index, name, &all, Vec::new());
+    Ok(batch.send(&route)?)
+}
+
+/// One slirp4netns for the network: it takes the packets of any address, and asks for hardware addresses as on a wire.
+pub(super) struct Slirp4netns {
+    base: Base,
+    _program: Program,
+}
+
+/// slirp4netns' own subnet, of which no packet ever bears an address (RFC 6890), its address there and ours.
+const SLIRP_NET: &str = "192.0.0.0/24";
+const SLIRP_OWN: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 0, 100));
+const SLIRP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 0, 2));
+/// Its hardware address; it takes frames for every one.
+const SLIRP_MAC: Mac = Mac([0x52, 0x55, 192, 0, 0, 2]);
+
+impl Slirp4netns {
+    pub(super) fn open(gateway: &Gateway, what: For<'_>) -> Result<Self> {
+        let base = Base::new(Rung::Slirp4netns, gateway, what)?;
+        let arguments = vec![
+            format!("--mtu={}", base.mtu.clamp(1280, 65_521)),
+            format!("--cidr={SLIRP_NET}"),
+            "--disable-host-loopback".to_owned(),
+            "--disable-dns".to_owned(),
+            "--ready-fd=1".to_owned(),
+            "--netns-type=path".to_owned(),
+            "/proc/self/fd/0".to_owned(),
+            "tap0".to_owned(),
+        ];
+        let inside = Arc::clone(&base.inside);
+        let ready = move || inside.call(slirp_interface)?;
+        let namespace = base.namespace.try_clone()?;
+        let plan = Plan { name: "slirp4netns", arguments, namespace, ready: Box::new(ready) };
+        Ok(Self { _program: Program::start(plan)?, base })
+    }
+}
+
+fn slirp_interface() -> Result<()> {
+    set_up("tap0", &[(Setting::ProxyArp, 1)], |batch, index| {
+        batch.up(index, "tap0");
+        if let Ok(own) = IpNet::new(SLIRP_OWN, 24) {
+            batch.address(index, own);
+        }
+        batch.neighbour(index, SLIRP, SLIRP_MAC);
+        let to = IpNet::V4(Ipv4Net::default());
+        batch.route(&Route { to, via: Some(SLIRP), out: index, table: TABLE_MAIN, local: false });
+    })?;
+    // Otherwise the first answer for each container waits up to 0.8 seconds.
+    let flags = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::CLOEXEC;
+    let delay = "/proc/sys/net/ipv4/neigh/tap0/proxy_delay";
+    if let Ok(file) = rustix::fs::open(delay, flags, rustix::fs::Mode::empty()) {
+        let _ = rustix::io::write(&file, b"0");
+    }
+    Ok(())
+}
+
+impl Way for Slirp4netns {
+    fn join(&self, _endpoint: &Endpoint, member: &Member) -> Result<Held> {
+        self.base.admit(member)?;
+        Ok(Held::of(()))
+    }
+
+    fn forget(&self, _container: IpAddr) {}
+
+    fn publish_udp(&self, socket: OwnedFd, container: SocketAddr) -> Result<Held> {
+        self.base.publish_udp(socket, container)
+    }
+
+    fn publish_tcp(&self, ports: Reserved, target: Target) -> Result<Held> {
+        self.base.publish_tcp(ports, target)
+    }
+}
+
+/// One pasta for each container, because it knows one address of each family: packets are routed by whom they are of.
+pub(super) struct Pasta {
+    base: Base,
+    gateways: Vec<IpAddr>,
+    /// Numbers that are in use: of interfaces, routing tables and priorities of rules.
+    numbers: Arc<Mutex<Vec<u8>>>,
+}
+
+/// Routing tables for containers: there are numbers of the gateway's own and of the kernel's above.
+const TABLES: std::ops::RangeInclusive<u8> = 110..=250;
+/// The priorities of rules begin behind that of the table of local addresses.
+const PRIORITY: u32 = 1000;
+/// pasta's hardware address.
+const PASTA_MAC: Mac = Mac([0x02, 0, 0, 0, 0, 3]);
+
+impl Pasta {
+    pub(super) fn open(gateway: &Gateway, what: For<'_>) -> Result<Self> {
+        let base = Base::new(Rung::Pasta, gateway, what)?;
+        // It is started for containers; whether it is there has to be known now, for there may be another way.
+        program::find("pasta")?;
+        let NetworkSpec { v4, v6, .. } = what.spec;
+        let gateways = v4.iter().map(|subnet| subnet.gateway.into());
+        let gateways = gateways.chain(v6.iter().map(|subnet| subnet.gateway.into())).collect();
+        Ok(Self { base, gateways, numbers: Arc::default() })
+    }
+
+    fn number(&self) -> Result<Number> {
+        let mut used = lock(&self.numbers);
+        let free = TABLES.into_iter().find(|number| !used.contains(number));
+        let number = free.ok_or_else(|| cannot(Rung::Pasta, "serve more containers on one network"))?;
+        used.push(number);
+        Ok(Number { number, used: Arc::clone(&self.numbers), inside: Arc::clone(&self.base.inside) })
+    }
+
+    fn arguments(&self, name: &str, own: &[IpNet]) -> Vec<String> {
+        let mut arguments: Vec<String> =
+            ["--foreground", "--quiet", "--stderr", "--netns-only", "--no-map-gw"]
+                .into_iter()
+                .chain(["--no-dhcp", "--no-dhcpv6", "--no-ra", "--tcp-ports=none", "--udp-ports=none"])
+                .chain(["--tcp-ns=none", "--udp-ns=none", "--pid=/proc/self/fd/1", "--netns=/proc/self/fd/0"])
+                .map(str::to_owned)
+                .collect();
+        arguments.push(format!("--ns-ifname={name}"));
+        arguments.push(format!("--mac-addr={PASTA_MAC}"));
+        arguments.push(format!("--mtu={}", self.base.mtu.clamp(1280, 65_520)));
+        for net in own {
+            arguments.push(format!("--address={}", net.addr()));
+            if net.addr().is_ipv4() {
+                arguments.push(format!("--netmask={}", net.prefix_len()));
+            }
+            let gateway = self.gateways.iter().find(|gateway| gateway.is_ipv4() == net.addr().is_ipv4());
+            arguments.extend(gateway.map(|gateway| format!("--gateway={gateway}")));
+        }
+        let has = |v4: bool| own.iter().any(|net| net.addr().is_ipv4() == v4);
+        match (has(true), has(false)) {
+            (true, false) => arguments.push("--ipv4-only".to_owned()),
+            (false, true) => arguments.push("--ipv6-only".to_owned()),
+            _ => {}
+        }
+        arguments
+    }
+}
+
+/// The number of a container, and the rules that bear it; both are given back when this is dropped.
+struct Number {
+    number: u8,
+    used: Arc<Mutex<Vec<u8>>>,
+    inside: Arc<Inside>,
+}
+
+impl Drop for Number {
+    fn drop(&mut self) {
+        let number = self.number;
+        self.inside.tell(move || {
+            let Ok(route) = Socket::open(Service::Route) else { return };
+            for v6 in [false, true] {
+                let mut batch = Batch::default();
+                batch.delete_rule(v6, PRIORITY + u32::from(number), number);
+                // There is none of a family that the container does not have.
+                let _ = batch.send(&route);
+            }
+        });
+        lock(&self.used).retain(|used| *used != number);
+    }
+}
+
+impl Way for Pasta {
+    fn join(&self, endpoint: &Endpoint, member: &Member) -> Result<Held> {
+        self.base.admit(member)?;
+        let own = endpoint.v4.map(IpNet::V4).into_iter().chain(endpoint.v6.map(IpNet::V6));
+        let own: Vec<IpNet> = own.collect();
+        let number = self.number()?;
+        let (table, name) = (number.number, format!("tap{}", number.number));
+        let arguments = self.arguments(&name, &own);
+        let (inside, addresses) = (Arc::clone(&self.base.inside), own);
+        let rules = Arc::clone(&inside);
+        let addresses_of_rules: Vec<IpAddr> = addresses.iter().map(IpNet::addr).collect();
+        rules.call(move || pasta_rules(table, &addresses_of_rules))??;
+        let ready = move || {
+            let (name, v6) = (name.clone(), addresses.iter().map(|net| net.addr().is_ipv6()).collect());
+            inside.call(move || pasta_interface(&name, table, v6))?
+        };
+        let namespace = self.base.namespace.try_clone()?;
+        let program = Program::start(Plan { name: "pasta", arguments, namespace, ready: Box::new(ready) })?;
+        Ok(Held::of((program, number)))
+    }
+
+    fn forget(&self, _container: IpAddr) {}
+
+    fn publish_udp(&self, socket: OwnedFd, container: SocketAddr) -> Result<Held> {
+        self.base.publish_udp(socket, container)
+    }
+
+    fn publish_tcp(&self, ports: Reserved, target: Target) -> Result<Held> {
+        self.base.publish_tcp(ports, target)
+    }
+}
+
+/// Has what is of these addresses be routed by `table`.
+fn pasta_rules(table: u8, addresses: &[IpAddr]) -> Result<()> {
+    let mut batch = Batch::default();
+    for address in addresses {
+        batch.rule(address.is_ipv6(), PRIORITY + u32::from(table), Which::Of(*address), table);
+    }
+    Ok(batch.send(&Socket::open(Service::Route)?)?)
+}
+
+fn pasta_interface(name: &str, table: u8, families: Vec<bool>) -> Result<()> {
+    set_up(name, &[], |batch, index| {
+        batch.without_arp(index, name);
+        batch.up(index, name);
+        for v6 in families {
+            let to = if v6 { IpNet::V6(Ipv6Net::default()) } else { IpNet::V4(Ipv4Net::default()) };
+            batch.route(&Route { to, via: None, out: index, table, local: false });
+        }
+    })
+}
