@@ -1,7 +1,7 @@
-//! The loopback interface of a new network namespace (netdevice(7)).
+//! Flags of network interfaces (netdevice(7)).
 
 use std::io;
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
@@ -9,13 +9,51 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 pub fn loopback_up() -> io::Result<()> {
     let socket =
         rustix::net::socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
-    // SAFETY: an all-zero ifreq is a valid value of that plain C structure.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
-        *to = from.cast_signed();
-    }
+    let mut request = request_for("lo");
     request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
     // SAFETY: SIOCSIFFLAGS reads one ifreq, which is initialised and outlives the call.
     let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Whether the interface `name`, in the network namespace of `socket`, passes packets on: `IFF_RUNNING`. The kernel brings
+/// that about some time after the interface and the one at its other end were brought up, and drops packets until then.
+pub fn is_running(socket: BorrowedFd<'_>, name: &str) -> io::Result<bool> {
+    let mut request = request_for(name);
+    // SAFETY: SIOCGIFFLAGS reads the name in an initialised ifreq that outlives the call, and writes its flags.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS, &raw mut request) };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call has written this member of the union, and any bits are a valid value of it.
+    let flags = unsafe { request.ifr_ifru.ifru_flags };
+    Ok(libc::c_int::from(flags) & libc::IFF_RUNNING != 0)
+}
+
+/// A request about the interface `name`, of which as much is taken as an interface's name may have.
+fn request_for(name: &str) -> libc::ifreq {
+    // SAFETY: an all-zero ifreq is a valid value of that plain C structure.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    // The last byte stays zero.
+    for (to, from) in request.ifr_name.iter_mut().take(libc::IFNAMSIZ - 1).zip(name.bytes()) {
+        *to = from.cast_signed();
+    }
+    request
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd as _;
+
+    use super::*;
+
+    #[test]
+    fn the_loopback_interface_runs_and_what_is_not_there_does_not() {
+        let socket =
+            rustix::net::socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)
+                .unwrap();
+        assert!(is_running(socket.as_fd(), "lo").unwrap());
+        let error = is_running(socket.as_fd(), "no-such-interface-of-this-length").unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ENODEV));
+    }
 }

@@ -187,19 +187,15 @@ impl Server {
 
     /// The time of a flight has come.
     pub(super) fn overdue(&mut self, key: u64, now: Instant) {
-        match self.flights.get(&key) {
-            Some(flight) => {
-                if self.silent.len() > MOST_SILENT {
-                    self.silent.clear();
-                }
-                let silent = flight.tries.iter().filter(|one| now >= one.begun + STEP);
-                self.silent.extend(silent.filter_map(|one| Some((one.of_host?, now + GRUDGE))));
-                match now >= flight.begun + PATIENCE {
-                    true => self.give_up(key),
-                    false => self.ask(key),
-                }
-            }
-            None => {}
+        let Some(flight) = self.flights.get(&key) else { return };
+        if self.silent.len() > MOST_SILENT {
+            self.silent.clear();
+        }
+        let silent = flight.tries.iter().filter(|one| now >= one.begun + STEP);
+        self.silent.extend(silent.filter_map(|one| Some((one.of_host?, now + GRUDGE))));
+        match now >= flight.begun + PATIENCE {
+            true => self.give_up(key),
+            false => self.ask(key),
         }
     }
 

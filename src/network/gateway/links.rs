@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use ipnet::IpNet;
 use netlink_packet_route::link::LinkAttribute;
 
-use super::{BRIDGE, Shape};
+use super::{BRIDGE, BRIDGE_NAME, Shape};
 use crate::model::network::Mac;
 use crate::network::gate::device::{Device, Tun, Wire};
 use crate::network::netlink::requests::{End, Route, Setting, TABLE_LOCAL, TABLE_MAIN, Which};
@@ -70,9 +70,9 @@ fn pair(route: &Socket) -> anyhow::Result<Link> {
 pub(super) fn all(shape: &Shape, rung: Rung, link: Option<&Link>) -> Batch {
     let mut batch = Batch::default();
     batch.up(LOOPBACK, "lo");
-    batch.bridge(BRIDGE, "br0", shape.mac, shape.mtu);
+    batch.bridge(BRIDGE, BRIDGE_NAME, shape.mac, shape.mtu);
     let passes = [(Setting::Forwarding, u32::from(!shape.internal)), (Setting::ReversePathFilter, 0)];
-    batch.up_with(BRIDGE, "br0", &passes, Vec::new());
+    batch.up_with(BRIDGE, BRIDGE_NAME, &passes, Vec::new());
     for address in shape.addresses() {
         batch.address(BRIDGE, address);
     }
@@ -96,7 +96,7 @@ pub(super) fn all(shape: &Shape, rung: Rung, link: Option<&Link>) -> Batch {
             batch.rule(v6, 2, Which::Mark(nft::MARK_GATE), TABLE_GATE);
         } else {
             // Without marks, whatever the containers send.
-            batch.rule(v6, 2, Which::From("br0"), TABLE_GATE);
+            batch.rule(v6, 2, Which::From(BRIDGE_NAME), TABLE_GATE);
         }
         batch.rule(v6, 3, Which::All, TABLE_LOCAL);
         batch.delete_rule(v6, 0, TABLE_LOCAL);

@@ -45,6 +45,8 @@ pub use super::nft::name_server::forward_names;
 /// The maximum transmission unit of a network where none was asked for, in bytes, as docker has it.
 const MTU: u32 = 1500;
 const BRIDGE: u32 = 10;
+/// Its name.
+const BRIDGE_NAME: &str = "br0";
 /// The port of the transparent listeners. Nothing else listens in a gateway, and no container gets there by itself.
 const LISTENER: nft::Port = 7070;
 /// Connections that may wait at a listener to be accepted.

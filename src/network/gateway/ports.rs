@@ -5,18 +5,23 @@ use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::BorrowedFd;
 use std::sync::{MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::{BRIDGE, Gateway, settings};
+use super::{BRIDGE, BRIDGE_NAME, Gateway, settings};
 use crate::model::network::{Endpoint, Mac};
 use crate::network::netlink::requests::{Far, Route, TABLE_MAIN};
 use crate::network::netlink::{Batch, Refused, Service, Socket};
 use crate::network::nft;
+use crate::sys::net;
 
 /// The index of the first port; none is ever used again.
 const FIRST: u32 = BRIDGE + 1;
+/// How often and how long an interface is waited for.
+const PAUSE: Duration = Duration::from_micros(100);
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// What is plugged in, by hardware address.
 #[derive(Debug, Default)]
@@ -63,6 +68,13 @@ impl Gateway {
             .let_speak(true, &port, endpoint.mac)
             .map_err(anyhow::Error::from)
             .and_then(|()| self.configure(&there, endpoint));
+        if wired.is_ok() {
+            await_running(&[
+                (self.route.as_fd(), BRIDGE_NAME),
+                (self.route.as_fd(), &port.name()),
+                (there.as_fd(), &endpoint.interface),
+            ]);
+        }
         ports.by_mac.insert(endpoint.mac, port);
         if wired.is_err() {
             // The first error is the one to tell.
@@ -196,6 +208,16 @@ fn on_link(address: IpAddr) -> IpNet {
     match address {
         IpAddr::V4(address) => IpNet::V4(Ipv4Net::new(address, 16).unwrap_or(nothing.0)),
         IpAddr::V6(address) => IpNet::V6(Ipv6Net::new(address, 64).unwrap_or(nothing.1)),
+    }
+}
+
+/// Waits until these interfaces pass packets on, or for so long that it is better to go on: the first packets of a
+/// container would be lost, and a second lost with them.
+fn await_running(interfaces: &[(BorrowedFd<'_>, &str)]) {
+    let deadline = Instant::now() + LONGEST_WAIT;
+    let runs = |(socket, name): &(BorrowedFd<'_>, &str)| net::is_running(*socket, name).unwrap_or(true);
+    while !interfaces.iter().all(runs) && Instant::now() < deadline {
+        std::thread::sleep(PAUSE);
     }
 }
 
