@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 /// The name of the network that containers are on where nothing else is asked for.
 pub const DEFAULT: &str = "bridge";
 
+/// The option for the address on the host of ports that are published without one.
+pub const HOST_BINDING: &str = "com.docker.network.bridge.host_binding_ipv4";
+
 /// A network of bridged containers, as it was made; it never changes afterwards.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -47,6 +50,14 @@ pub struct NetworkSpec {
 }
 
 impl NetworkSpec {
+    /// `ports` on the addresses of the host where this network has them published: the option
+    /// `com.docker.network.bridge.host_binding_ipv4` is for those without an address of their own.
+    pub fn bind_ports(&self, ports: &[PortSpec]) -> Vec<PortSpec> {
+        let option = self.options.get(HOST_BINDING).and_then(|text| text.parse::<IpAddr>().ok());
+        let binding = option.filter(|ip| !ip.is_unspecified());
+        ports.iter().map(|port| PortSpec { ip: port.ip.or(binding), ..port.clone() }).collect()
+    }
+
     /// Whether it is the one that containers are on by default, where they know no names of each other.
     pub fn is_default(&self) -> bool {
         self.name == DEFAULT

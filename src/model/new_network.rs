@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::ipam::PoolSpec;
-use super::network::Egress;
+use super::network::{Egress, HOST_BINDING};
 use crate::error::{Failure, Kind, invalid, not_found, unsupported};
 
 /// The option for the maximum transmission unit.
@@ -12,8 +12,6 @@ pub const MTU: &str = "com.docker.network.driver.mtu";
 pub const ICC: &str = "com.docker.network.bridge.enable_icc";
 /// The option for what the names of interfaces inside begin with.
 pub const PREFIX: &str = "com.docker.network.container_iface_prefix";
-/// The address on the host of ports that are published without one.
-pub const HOST_BINDING: &str = "com.docker.network.bridge.host_binding_ipv4";
 /// Names that cannot be given to a network.
 const PREDEFINED: [&str; 4] = ["bridge", "default", "host", "none"];
 

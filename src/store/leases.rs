@@ -54,11 +54,11 @@ impl Store {
                 }
             }
         }
-        elect(spec, &mut joined);
+        elect_route(spec, &mut joined);
         Ok(joined)
     }
 
-    /// Gives a container that runs one more place; `present` are those that it has. The caller holds the container.
+    /// Gives a container that runs one more place, without the default route as yet; `present` are those that it has. The caller holds the container.
     pub fn join_network(
         &self,
         container: &str,
@@ -67,9 +67,7 @@ impl Store {
         previous: Option<&Endpoint>,
     ) -> anyhow::Result<(NetworkSpec, Endpoint)> {
         let present: Vec<&Endpoint> = present.iter().collect();
-        let (network, mut endpoint) = self.join(container, attachment, &present, previous)?;
-        endpoint.default_route = !network.internal && !present.iter().any(|other| other.default_route);
-        Ok((network, endpoint))
+        self.join(container, attachment, &present, previous)
     }
 
     fn join(
@@ -205,7 +203,10 @@ fn is_fixed(spec: &ContainerSpec, network: &str, address: IpAddr) -> bool {
 
 /// The default route goes through the network with the highest priority; of several, as docker has it, the one whose
 /// name comes first. None goes through an internal one.
-fn elect(spec: &ContainerSpec, joined: &mut [(NetworkSpec, Endpoint)]) {
+pub fn elect_route(spec: &ContainerSpec, joined: &mut [(NetworkSpec, Endpoint)]) {
+    for (_, endpoint) in joined.iter_mut() {
+        endpoint.default_route = false;
+    }
     let priority = |network: &NetworkSpec| {
         let attachment = spec.networks.iter().find(|attachment| attachment.network == network.id);
         attachment.map_or(0, |attachment| attachment.gateway_priority)

@@ -32,6 +32,7 @@ pub use containers::{ContainerDir, LockedContainer, check_name, new_container_id
 pub use events::EventReader;
 pub use images::{Image, ImageRecord, LockedImage, NewImage};
 pub use layers::{LayerDraft, LayerLease, LayerSlot, RemovedLayer};
+pub use leases::elect_route;
 pub use log::{LogEntry, LogReader, LogWriter};
 pub use names::NameRecord;
 pub use remove::Retired;

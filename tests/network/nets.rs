@@ -176,6 +176,58 @@ each_mode_in_world! {
         dhow.cmd("network rm stay come").ok();
     }
 
+    fn the_default_route_goes_by_priority_and_name(dhow, world) {
+        dhow.cmd("network create --subnet 10.211.0.0/24 alpha").ok();
+        dhow.cmd("network create --subnet 10.212.0.0/24 beta").ok();
+        dhow.cmd("network create --subnet 10.213.0.0/24 --internal aaa").ok();
+        serve(dhow, "mid", "--network beta -p 8080:7000");
+        let goes_by = |gateway: &str| {
+            let routes = dhow.cmd("exec mid ip route").ok().lines();
+            let default: Vec<_> = routes.iter().filter(|line| line.starts_with("default ")).collect();
+            assert!(default.len() == 1 && default[0].contains(&format!("via {gateway} ")), "{gateway}: {routes:?}");
+            assert_eq!(inside(dhow, "mid", &format!("ask {PEER}:{PORT} whoami")).get("result"), "ok");
+            assert_eq!(world.at_peer(&format!("ask {HOST}:8080 whoami")).get("result"), "ok");
+        };
+        goes_by("10.212.0.1");
+        dhow.cmd("network connect alpha mid").ok();
+        goes_by("10.211.0.1");
+        dhow.cmd("network disconnect alpha mid").ok();
+        goes_by("10.212.0.1");
+        dhow.cmd("network connect --gw-priority -1 alpha mid").ok();
+        goes_by("10.212.0.1");
+        dhow.cmd("network connect aaa mid").ok();
+        goes_by("10.212.0.1");
+        dhow.cmd("network disconnect beta mid").ok();
+        goes_by("10.211.0.1");
+        end(dhow, "mid");
+        let long = "--network alpha --network name=beta,gw-priority=5";
+        let routes = dhow.cmd("run --rm").words(long).words("net ip route").ok().out();
+        assert!(routes.contains("default via 10.212.0.1 "), "{routes}");
+        dhow.cmd("network rm alpha beta aaa").ok();
+    }
+
+    fn between_two_runs_networks_are_joined_and_left_too(dhow, _world) {
+        dhow.cmd("network create one").ok();
+        dhow.cmd("network create two").ok();
+        dhow.cmd("run -d --name again --restart always --network one net sh -c").arg("echo $(ls /sys/class/net); exit 1").ok();
+        let restarts = || inspect(dhow, "again", ".RestartCount").parse::<u32>().unwrap();
+        let last = || dhow.cmd("logs --tail 1 again").output().out();
+        let after_next = |order: &str, links: &str| {
+            // The pauses grow, so one that has just begun is long enough.
+            let before = restarts();
+            until("it rests", || restarts() > before && inspect(dhow, "again", ".State.Status") == "restarting");
+            dhow.cmd(order).ok();
+            let shown = inspect(dhow, "again", ".NetworkSettings.Networks.two");
+            assert_eq!(shown != "<no value>", links.contains("eth1"), "{shown}");
+            until("it ran again", || last() == links);
+        };
+        until("it rests for long", || restarts() > 3);
+        after_next("network connect --alias x two again", "eth0 eth1 lo");
+        after_next("network disconnect two again", "eth0 lo");
+        end(dhow, "again");
+        dhow.cmd("network rm one two").ok();
+    }
+
     fn a_connection_ends_when_its_network_is_left(dhow, world) {
         dhow.cmd("network create crew").ok();
         dhow.cmd("run -d --name one --network crew net sleep 1000").ok();

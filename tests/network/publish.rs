@@ -185,7 +185,20 @@ each_mode_in_world! {
         dhow.cmd("network create --internal inner").ok();
         dhow.cmd("run -d --name hidden --network inner -p 8080:7000 net /probe net serve 7000").output();
         assert_eq!(world.at_peer(&format!("connect {HOST}:8080")).get("result"), "!111");
+        assert_eq!(dhow.cmd("port hidden").ok().out(), "");
+        dhow.cmd("network connect crew hidden").ok();
+        assert_eq!(caller(&world.at_peer(&format!("ask {HOST}:8080 whoami"))), PEER);
+        assert_eq!(dhow.cmd("port hidden 7000").ok().lines(), ["0.0.0.0:8080", "[::]:8080"]);
+        dhow.cmd("network disconnect crew hidden").ok();
+        assert_eq!(world.at_peer(&format!("connect {HOST}:8080")).get("result"), "!111");
         end(dhow, "hidden");
+        dhow.cmd("network create -o com.docker.network.bridge.host_binding_ipv4=127.0.0.1 near").ok();
+        serve(dhow, "close", "--network near -p 8080:7000");
+        assert_eq!(dhow.cmd("port close 7000").ok().lines(), ["127.0.0.1:8080"]);
+        assert_eq!(world.at_host("ask 127.0.0.1:8080 whoami").get("result"), "ok");
+        assert_eq!(world.at_peer(&format!("connect {HOST}:8080")).get("result"), "!111");
+        end(dhow, "close");
+        dhow.cmd("network rm near").ok();
         dhow.cmd("network rm crew more inner").ok();
     }
 }

@@ -16,13 +16,13 @@ use super::state::ContainerState;
 use crate::error::{Failure, Kind};
 use crate::model::container::{ContainerSpec, NetworkMode};
 use crate::model::environment::Environment;
-use crate::model::network::{Endpoint, NetworkSpec, Published};
+use crate::model::network::{Endpoint, NetworkSpec, PortSpec, Published};
 use crate::network::helper::{Opening, Reply, Request, Start};
 use crate::network::publish::{self, Unavailable};
 use crate::network::rung::Rung;
 use crate::sandbox::below::Outer;
 use crate::sandbox::identity::Identity;
-use crate::store::{ContainerDir, LockedContainer, Store};
+use crate::store::{ContainerDir, LockedContainer, Store, elect_route};
 use crate::sys;
 
 /// What a container needs of networks, found out before it starts.
@@ -119,10 +119,18 @@ impl Network {
         self.wire()
     }
 
-    fn wire(&self) -> Result<()> {
+    fn wire(&mut self) -> Result<()> {
         let Some(namespace) = &self.namespace else { return Ok(()) };
-        self.contact.ask(&Request::Wire(self.endpoints()), &[namespace.as_fd()])?;
+        let request = Request::Wire(self.endpoints());
+        let answer = self.contact.ask(&request, &[namespace.as_fd()])?;
+        self.take_ports(answer.0);
         Ok(())
+    }
+
+    fn take_ports(&mut self, reply: Reply) {
+        if let Reply::Wired(published) = reply {
+            self.published = published;
+        }
     }
 
     /// Its places on networks.
@@ -147,7 +155,9 @@ impl Network {
 
     /// The helper is gone: reaches or starts another, and has everything connected again as it was.
     pub(super) fn recover(&mut self) -> Result<()> {
-        self.opening.ports = self.published.iter().map(Published::as_spec).collect();
+        let same: Vec<PortSpec> = self.published.iter().map(Published::as_spec).collect();
+        let ports = if same.is_empty() { self.opening.ports.clone() } else { same };
+        let opening = Opening { ports, ..self.opening.clone() };
         let outer = self.outer.as_fd();
         let survivors = || Ok(Some(outer.try_clone_to_owned()?));
         let starter = Starter {
@@ -156,25 +166,41 @@ impl Network {
             start: &self.start,
             survivors: &survivors,
         };
-        let (contact, outer, published) = enter(&starter, None, &self.opening, self.log.as_ref())?;
+        let (contact, outer, published) = enter(&starter, None, &opening, self.log.as_ref())?;
         (self.contact, self.outer, self.published) = (contact, outer, published);
         self.wire()
     }
 
-    /// Puts the container on one more network.
-    pub(super) fn join(&mut self, network: NetworkSpec, endpoint: Endpoint) -> Result<()> {
-        let request = Request::Connect(Box::new(network.clone()), Box::new(endpoint.clone()));
-        self.contact.ask(&request, &[])?;
-        self.opening.networks.push(network.clone());
-        self.places.push((network, endpoint));
-        Ok(())
+    /// Puts the container of `spec` on one more network.
+    pub(super) fn join(
+        &mut self,
+        spec: &ContainerSpec,
+        network: NetworkSpec,
+        endpoint: Endpoint,
+    ) -> Result<()> {
+        let mut places = self.places.clone();
+        places.push((network.clone(), endpoint.clone()));
+        elect_route(spec, &mut places);
+        let (network, endpoint) = (Box::new(network), Box::new(endpoint));
+        let request = Request::Connect { network, endpoint, lead: lead(&places) };
+        self.change_places(&request, places)
     }
 
-    /// Takes the container off a network.
-    pub(super) fn leave(&mut self, network: &str) -> Result<()> {
-        self.contact.ask(&Request::Disconnect(network.to_owned()), &[])?;
-        self.opening.networks.retain(|spec| spec.id != network);
-        self.places.retain(|(spec, _)| spec.id != network);
+    /// Takes the container of `spec` off a network.
+    pub(super) fn leave(&mut self, spec: &ContainerSpec, network: &str) -> Result<()> {
+        let mut places = self.places.clone();
+        places.retain(|(other, _)| other.id != network);
+        elect_route(spec, &mut places);
+        let request = Request::Disconnect { network: network.to_owned(), lead: lead(&places) };
+        self.change_places(&request, places)
+    }
+
+    fn change_places(&mut self, request: &Request, places: Vec<(NetworkSpec, Endpoint)>) -> Result<()> {
+        let (reply, _) = self.contact.ask(request, &[])?;
+        self.take_ports(reply);
+        self.opening.networks = places.iter().map(|(network, _)| network.clone()).collect();
+        self.opening.lead = lead(&places);
+        self.places = places;
         Ok(())
     }
 
@@ -260,11 +286,18 @@ fn opening(spec: &ContainerSpec, places: &[(NetworkSpec, Endpoint)]) -> Opening 
         name: spec.name.clone(),
         hostname: spec.hostname.clone(),
         networks: places.iter().map(|(network, _)| network.clone()).collect(),
+        lead: lead(places),
         ports: spec.wanted_ports(),
         dns: servers,
         ndots_set: spec.dns.options.iter().any(|option| option.starts_with("ndots:") && option != "ndots:0"),
         host_gateway: spec.extra_hosts.iter().any(|(_, address)| address == "host-gateway"),
     }
+}
+
+/// The ID of the network that the default route goes through.
+fn lead(places: &[(NetworkSpec, Endpoint)]) -> Option<String> {
+    let (network, _) = places.iter().find(|(_, endpoint)| endpoint.default_route)?;
+    Some(network.id.clone())
 }
 
 /// Opened by the user's own rights, before anything of the container is there.

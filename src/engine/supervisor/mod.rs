@@ -178,7 +178,11 @@ impl Supervision {
                         return self.give_up(&error);
                     }
                 }
-                Ok(Some(_) | None) => return self.conclude(),
+                Ok(Some(_)) => {
+                    self.leave_networks();
+                    return self.conclude();
+                }
+                Ok(None) => return self.conclude(),
                 Err(error) => return self.give_up(&error),
             }
         }
@@ -239,6 +243,7 @@ impl Supervision {
 
     /// The container did not start: it stays to be looked at, unless it was to be removed at its end.
     fn give_up(mut self, error: &anyhow::Error) -> i32 {
+        self.leave_networks();
         let failure = Failure::of(error);
         let exit_code = super::start::exit_code_of(failure.kind());
         self.state = ContainerState {

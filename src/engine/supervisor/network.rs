@@ -9,7 +9,7 @@ use crate::engine::plan::{files, generated};
 use crate::error::{Failure, Kind};
 use crate::model::container::ContainerSpec;
 use crate::model::network::Attachment;
-use crate::store::ContainerDir;
+use crate::store::{ContainerDir, elect_route};
 
 impl Supervision {
     /// Takes a lease at the network helper, if the container is to be on networks.
@@ -21,19 +21,51 @@ impl Supervision {
 
     /// Gives its addresses back.
     pub(super) fn leave_networks(&self) {
-        if self.networks.is_some() {
+        if let Some(networks) = &self.networks {
             // What stays is taken back by who needs it.
-            let _ = self.store.leave_networks(self.container.spec(), &self.state.endpoints);
+            let _ = self.store.leave_networks(self.container.spec(), &networks.endpoints());
         }
+    }
+
+    /// The container is between two runs: notes that it is to be on one more network in the next.
+    pub(super) fn join_network_later(&mut self, attachment: &Attachment) -> Result<()> {
+        self.container.reload()?;
+        let spec = self.container.spec();
+        let wanted = self.networks.as_mut().ok_or_else(|| without_networks(&self.container))?;
+        let place = self.store.join_network(&spec.id, attachment, &wanted.endpoints(), None)?;
+        wanted.places.push(place);
+        self.places_changed()
+    }
+
+    /// The container is between two runs: notes that it is to be without this network in the next.
+    pub(super) fn leave_network_later(&mut self, network: &str) -> Result<()> {
+        self.container.reload()?;
+        let wanted = self.networks.as_mut().ok_or_else(|| without_networks(&self.container))?;
+        if let Some(index) = wanted.places.iter().position(|(other, _)| other.id == network) {
+            let (_, endpoint) = wanted.places.remove(index);
+            self.store.leave_network(&self.container.spec().id, &endpoint)?;
+        }
+        self.places_changed()
+    }
+
+    fn places_changed(&mut self) -> Result<()> {
+        let spec = self.container.spec();
+        if let Some(wanted) = &mut self.networks {
+            elect_route(spec, &mut wanted.places);
+            self.state.endpoints = wanted.endpoints();
+        }
+        generated::renew(&mut self.plan, generated::texts(spec, self.networks.as_ref())?);
+        self.container.write_state(&self.state)
     }
 
     /// Puts the container on one more network.
     pub(super) fn join_network(&mut self, attachment: &Attachment, run: &Run) -> Result<()> {
-        let id = self.container.spec().id.clone();
+        self.container.reload()?;
+        let own = self.container.spec();
         let network = self.network.as_mut().ok_or_else(|| without_networks(&self.container))?;
-        let (spec, endpoint) = self.store.join_network(&id, attachment, &network.endpoints(), None)?;
-        if let Err(error) = network.join(spec, endpoint.clone()) {
-            self.store.leave_network(&id, &endpoint)?;
+        let (spec, endpoint) = self.store.join_network(&own.id, attachment, &network.endpoints(), None)?;
+        if let Err(error) = network.join(own, spec, endpoint.clone()) {
+            self.store.leave_network(&own.id, &endpoint)?;
             return Err(error);
         }
         let change = |text: &str, spec: &ContainerSpec| files::hosts_joined(text, spec, &endpoint);
@@ -47,7 +79,8 @@ impl Supervision {
             let message = format!("container {} is not connected to network {network}", self.plan.name);
             return Err(Failure::new(Kind::NotFound, message).into());
         };
-        networks.leave(network)?;
+        self.container.reload()?;
+        networks.leave(self.container.spec(), network)?;
         self.store.leave_network(&self.container.spec().id, &endpoint)?;
         self.networks_changed(run, |text, spec| files::hosts_left(text, spec, &endpoint))
     }
@@ -59,6 +92,7 @@ impl Supervision {
         if let (Some(wanted), Some(network)) = (&mut self.networks, &self.network) {
             wanted.places = network.places().to_vec();
             self.state.endpoints = network.endpoints();
+            self.state.published = network.published().to_vec();
         }
         self.container.write_state(&self.state)?;
         let spec = self.container.spec();

@@ -153,6 +153,14 @@ impl Supervision {
                 let done = self.container.reload();
                 self.answer(id, done.map(|()| Report::Done));
             }
+            (Order::Connect(attachment), None) => {
+                let done = self.join_network_later(&attachment);
+                self.answer(id, done.map(|()| Report::Done));
+            }
+            (Order::Disconnect { network, .. }, None) => {
+                let done = self.leave_network_later(&network);
+                self.answer(id, done.map(|()| Report::Done));
+            }
             (order, Some(run)) => {
                 let done = self.carry_out(id, order, fds, run);
                 self.answer(id, done);

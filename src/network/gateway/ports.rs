@@ -150,21 +150,42 @@ impl Gateway {
         for address in own.chain(endpoint.link_local.iter().map(|address| on_link(*address))) {
             batch.address(index, address);
         }
-        let has =
-            |gateway: &IpAddr| if gateway.is_ipv4() { endpoint.v4.is_some() } else { endpoint.v6.is_some() };
-        for gateway in self.shape.gateways().filter(has) {
+        for gateway in self.gateways_of(endpoint) {
             // Nobody is asked for it, so nobody can pretend to be it.
             batch.neighbour(index, gateway, self.shape.mac);
-            let leads_out = !self.shape.internal && (gateway.is_ipv4() || self.has_v6_out());
-            if endpoint.default_route && leads_out {
-                let to = match gateway {
-                    IpAddr::V4(_) => IpNet::V4(Ipv4Net::default()),
-                    IpAddr::V6(_) => IpNet::V6(Ipv6Net::default()),
-                };
-                batch.route(&Route { to, via: Some(gateway), out: index, table: TABLE_MAIN, local: false });
-            }
+        }
+        if endpoint.default_route {
+            self.default_routes(&mut batch, index, endpoint);
         }
         Ok(batch.send(there)?)
+    }
+
+    /// Leads the default routes of a container that is plugged in through this gateway, in place of those it has.
+    pub fn lead(&self, netns: BorrowedFd<'_>, endpoint: &Endpoint) -> anyhow::Result<()> {
+        let there = self.visit(netns, || Socket::open(Service::Route))??;
+        let index = rustix::net::netdevice::name_to_index(there.as_fd(), &endpoint.interface)?;
+        let mut batch = Batch::default();
+        self.default_routes(&mut batch, index, endpoint);
+        batch.send(&there).context("cannot change the default route")
+    }
+
+    fn default_routes(&self, batch: &mut Batch, index: u32, endpoint: &Endpoint) {
+        if self.shape.internal {
+            return;
+        }
+        for gateway in self.gateways_of(endpoint).filter(|gateway| gateway.is_ipv4() || self.has_v6_out()) {
+            let to = match gateway {
+                IpAddr::V4(_) => IpNet::V4(Ipv4Net::default()),
+                IpAddr::V6(_) => IpNet::V6(Ipv6Net::default()),
+            };
+            batch.route(&Route { to, via: Some(gateway), out: index, table: TABLE_MAIN, local: false });
+        }
+    }
+
+    /// The gateways of the families that a container has.
+    fn gateways_of(&self, endpoint: &Endpoint) -> impl Iterator<Item = IpAddr> {
+        let (v4, v6) = (endpoint.v4.is_some(), endpoint.v6.is_some());
+        self.shape.gateways().filter(move |gateway| if gateway.is_ipv4() { v4 } else { v6 })
     }
 
     /// Takes out what is plugged in with this hardware address, if anything is.

@@ -105,6 +105,16 @@ impl Seat {
         }
     }
 
+    /// The container's default route goes through this network from now on, or no longer.
+    pub(super) fn lead(&mut self, leads: bool, container: BorrowedFd<'_>) -> Result<()> {
+        if leads && !self.endpoint.default_route {
+            self.bridge.works()?.gateway.lead(container, &self.endpoint)?;
+        }
+        // The route that it was has been replaced, or will be.
+        self.endpoint.default_route = leads;
+        Ok(())
+    }
+
     /// The container has another name from now on.
     pub(super) fn rename(&mut self, name: &str) {
         self.stay.rename(name);

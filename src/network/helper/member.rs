@@ -8,9 +8,9 @@ use std::sync::{Arc, Weak};
 use anyhow::{Context as _, Result};
 
 use super::bridge::{Bridge, Seat, addresses};
-use super::wire::{Opening, Request};
+use super::wire::{Opening, Reply, Request};
 use crate::error::{Failure, Kind};
-use crate::model::network::{Endpoint, Mac, NetworkSpec, Published};
+use crate::model::network::{Endpoint, NetworkSpec, PortSpec, Published};
 use crate::network::dns::{self, Dns};
 use crate::network::egress::{self, log::Log};
 use crate::network::publish::{self, Binding, Reserved};
@@ -73,14 +73,14 @@ pub(super) struct Member {
     /// Its network namespace, once there is one.
     container: Option<OwnedFd>,
     /// Keeps the networks there that it will be on.
-    _bridges: Vec<Arc<Bridge>>,
+    bridges: Vec<Arc<Bridge>>,
 }
 
 /// Published ports at work.
 #[derive(Default)]
 struct Ports {
-    /// The interface that they lead to.
-    target: Option<Mac>,
+    /// The ID of the network that they lead to it by.
+    network: Option<String>,
     _held: Vec<Held>,
 }
 
@@ -95,7 +95,7 @@ impl Ports {
         }
         let target = target(&seat.bridge().spec, &seat.endpoint);
         held.push(way.publish_tcp(reserved, target)?);
-        Ok(Self { target: Some(seat.endpoint.mac), _held: held })
+        Ok(Self { network: Some(seat.endpoint.network.clone()), _held: held })
     }
 }
 
@@ -124,19 +124,21 @@ fn target(network: &NetworkSpec, endpoint: &Endpoint) -> publish::Target {
 impl Member {
     /// Takes the ports, and begins to make the networks.
     pub(super) fn open(shared: &mut Shared, opening: Opening, fds: Vec<OwnedFd>) -> Result<Self> {
-        let reserved = publish::reserve(&opening.ports)?;
+        let lead = opening.networks.iter().find(|network| Some(&network.id) == opening.lead.as_ref());
+        let reserved =
+            lead.map(|network| publish::reserve(&network.bind_ports(&opening.ports))).transpose()?;
         let bridges = opening.networks.iter().map(|network| shared.bridge(network)).collect::<Result<_>>()?;
         let log = fds.into_iter().next().map(Log::start).transpose().context("starting the egress log")?;
         Ok(Self {
-            published: reserved.published(),
-            reserved: Some(reserved),
+            published: reserved.as_ref().map(Reserved::published).unwrap_or_default(),
+            reserved,
             opening,
             log,
             ports: Ports::default(),
             dns: None,
             seats: Vec::new(),
             container: None,
-            _bridges: bridges,
+            bridges,
         })
     }
 
@@ -146,18 +148,27 @@ impl Member {
     }
 
     /// Does what the supervisor asks for.
-    pub(super) fn follow(&mut self, shared: &mut Shared, request: Request, fds: Vec<OwnedFd>) -> Result<()> {
+    pub(super) fn follow(
+        &mut self,
+        shared: &mut Shared,
+        request: Request,
+        fds: Vec<OwnedFd>,
+    ) -> Result<Reply> {
         match request {
-            Request::Open(_) => Err(Failure::new(Kind::Invalid, "opened twice").into()),
-            Request::Wire(endpoints) => self.wire(shared, endpoints, fds),
-            Request::Connect(network, endpoint) => self.connect(shared, &network, *endpoint),
-            Request::Disconnect(network) => self.disconnect(shared, &network),
+            Request::Open(_) => return Err(Failure::new(Kind::Invalid, "opened twice").into()),
+            Request::Wire(endpoints) => self.wire(shared, endpoints, fds)?,
+            Request::Connect { network, endpoint, lead } => {
+                self.connect(shared, &network, *endpoint, lead)?
+            }
+            Request::Disconnect { network, lead } => self.disconnect(shared, &network, lead)?,
             Request::Rename(name) => {
                 self.seats.iter_mut().for_each(|seat| seat.rename(&name));
                 self.opening.name = name;
-                self.serve_names(shared)
+                self.serve_names(shared)?;
+                return Ok(Reply::Done);
             }
         }
+        Ok(Reply::Wired(self.published.clone()))
     }
 
     fn wire(&mut self, shared: &mut Shared, endpoints: Vec<Endpoint>, fds: Vec<OwnedFd>) -> Result<()> {
@@ -172,15 +183,39 @@ impl Member {
         self.publish()
     }
 
-    fn connect(&mut self, shared: &mut Shared, network: &NetworkSpec, endpoint: Endpoint) -> Result<()> {
+    fn connect(
+        &mut self,
+        shared: &mut Shared,
+        network: &NetworkSpec,
+        endpoint: Endpoint,
+        lead: Option<String>,
+    ) -> Result<()> {
         let bridge = shared.bridge(network)?;
-        self.sit(bridge, endpoint)?;
-        self.serve_names(shared)?;
-        self.publish()
+        let before = self.opening.lead.clone();
+        let connected = self
+            .sit(Arc::clone(&bridge), Endpoint { default_route: false, ..endpoint })
+            .and_then(|()| self.settle(shared, lead));
+        match connected {
+            Ok(()) => self.bridges.push(bridge),
+            // The first error is the one to tell.
+            Err(_) => drop(self.disconnect(shared, &network.id, before)),
+        }
+        connected
     }
 
-    fn disconnect(&mut self, shared: &mut Shared, network: &str) -> Result<()> {
+    fn disconnect(&mut self, shared: &mut Shared, network: &str, lead: Option<String>) -> Result<()> {
         self.seats.retain(|seat| seat.endpoint.network != network);
+        self.bridges.retain(|bridge| bridge.spec.id != network);
+        self.settle(shared, lead)
+    }
+
+    /// Does what follows from a change of its networks.
+    fn settle(&mut self, shared: &Shared, lead: Option<String>) -> Result<()> {
+        let container = self.container.as_ref().context("it has no network namespace yet")?;
+        for seat in &mut self.seats {
+            seat.lead(lead.as_ref() == Some(&seat.endpoint.network), container.as_fd())?;
+        }
+        self.opening.lead = lead;
         self.serve_names(shared)?;
         self.publish()
     }
@@ -197,28 +232,46 @@ impl Member {
         Ok(())
     }
 
-    /// Has the published ports lead to its place on the network that its default route goes by. An internal network has
-    /// no way in.
+    /// Has the published ports lead to its place on the network that its default route goes through. Without one, which
+    /// an internal network does not give, there are none.
     fn publish(&mut self) -> Result<()> {
-        let outward = |seat: &&Seat| !seat.bridge().spec.internal;
-        let seat = self.seats.iter().filter(outward).max_by_key(|seat| seat.endpoint.default_route);
-        let target = seat.map(|seat| seat.endpoint.mac);
-        if target == self.ports.target && self.reserved.is_none() {
+        let seat = self.seats.iter().find(|seat| seat.endpoint.default_route);
+        let network = seat.map(|seat| &seat.endpoint.network);
+        if network == self.ports.network.as_ref() && self.reserved.is_none() {
             return Ok(());
         }
-        self.ports = Ports { target, ..Ports::default() };
+        self.ports = Ports::default();
+        let Some(seat) = seat else {
+            (self.reserved, self.published) = (None, Vec::new());
+            return Ok(());
+        };
         let reserved = match self.reserved.take() {
             Some(reserved) => reserved,
+            // What was chosen before may be somebody else's by now.
             None => {
-                let same: Vec<_> = self.published.iter().map(Published::as_spec).collect();
-                publish::reserve(&same)?
+                let reserve = |ports: &[PortSpec]| publish::reserve(&seat.bridge().spec.bind_ports(ports));
+                reserve(&self.wishes()).or_else(|_| reserve(&self.opening.ports))?
             }
         };
-        match seat {
-            Some(seat) => self.ports = Ports::open(reserved, seat)?,
-            None => self.reserved = Some(reserved),
-        }
+        self.published = reserved.published();
+        self.ports = Ports::open(reserved, seat)?;
         Ok(())
+    }
+
+    /// The ports to be published, with the numbers that any have been given already.
+    fn wishes(&self) -> Vec<PortSpec> {
+        let mut given: Vec<&Published> = self.published.iter().collect();
+        let mut wishes = self.opening.ports.clone();
+        for wish in wishes.iter_mut().filter(|wish| wish.host.is_none_or(|(first, last)| first < last)) {
+            let is_it =
+                |port: &&Published| (port.container, port.protocol) == (wish.container, wish.protocol);
+            if let Some(index) = given.iter().position(|port| is_it(port)) {
+                let number = given.remove(index).host;
+                given.retain(|port| port.host != number || !is_it(port));
+                wish.host = Some((number, number));
+            }
+        }
+        wishes
     }
 
     /// Who it is to the name service, and what it may ask there.

@@ -109,9 +109,7 @@ impl Helper {
                     Reply::Opened(published)
                 })
             }
-            (request, Some(member)) => {
-                member.follow(&mut self.shared, request, message.fds).map(|()| Reply::Done)
-            }
+            (request, Some(member)) => member.follow(&mut self.shared, request, message.fds),
             (_, None) => return None,
         };
         match done {

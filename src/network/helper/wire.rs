@@ -15,12 +15,24 @@ pub enum Request {
     /// The first word, before there is a process: who it is, and which ports are to be free for it. A file for the log
     /// of what it asks for comes along if there is to be one. Answered by [`Reply::Opened`].
     Open(Box<Opening>),
-    /// The container's network namespace comes along: connect it. Answered by [`Reply::Done`].
+    /// The container's network namespace comes along: connect it. Answered by [`Reply::Wired`].
     Wire(Vec<Endpoint>),
-    /// Connect it to one more network. Answered by [`Reply::Done`].
-    Connect(Box<NetworkSpec>, Box<Endpoint>),
-    /// Take it off the network with this ID. Answered by [`Reply::Done`].
-    Disconnect(String),
+    /// Connect it to one more network. Answered by [`Reply::Wired`].
+    Connect {
+        /// The network.
+        network: Box<NetworkSpec>,
+        /// Its place there.
+        endpoint: Box<Endpoint>,
+        /// See [`Opening::lead`].
+        lead: Option<String>,
+    },
+    /// Take it off a network. Answered by [`Reply::Wired`].
+    Disconnect {
+        /// The ID of the network.
+        network: String,
+        /// See [`Opening::lead`].
+        lead: Option<String>,
+    },
     /// It has another name now. Answered by [`Reply::Done`].
     Rename(String),
 }
@@ -36,7 +48,9 @@ pub struct Opening {
     pub hostname: Option<String>,
     /// The networks it will be on.
     pub networks: Vec<NetworkSpec>,
-    /// The ports to publish.
+    /// The ID of the network that its default route goes through: its ports are published there.
+    pub lead: Option<String>,
+    /// The ports to publish, where there is such a network.
     pub ports: Vec<PortSpec>,
     /// Name servers in place of the host's.
     pub dns: Vec<IpAddr>,
@@ -53,6 +67,8 @@ pub enum Reply {
     Ready,
     /// The ports are taken. The helper's user namespace comes along.
     Opened(Vec<Published>),
+    /// It is done, and these ports are published now.
+    Wired(Vec<Published>),
     /// It is done.
     Done,
     /// This port cannot be had.
