@@ -79,7 +79,12 @@ each_mode_in_world! {
     fn settings_that_cannot_be_made_are_done_without(dhow, world) {
         make_read_only(world, "/proc/sys");
         let why = "tcp_early_demux";
-        best_is(dhow, "redirect", &[("tproxy", why), ("packet", why)]);
+        // Where bridged packets are shown to rules for routed ones, that cannot be turned off either.
+        let shown = std::path::Path::new("/proc/sys/net/bridge").exists();
+        best_is(dhow, if shown { "stack" } else { "redirect" }, &[("tproxy", why), ("packet", why)]);
+        let info = dhow.cmd("info").ok().out();
+        assert!(info.contains("WARNING: No IPv6"), "{info}");
+        assert_eq!(probe(dhow, &format!("connect [{FAR6}]:{PORT} 5000")).get("result"), "!101");
     }
 
     fn a_way_that_does_not_work_says_why(dhow, world) {
