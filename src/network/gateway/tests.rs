@@ -207,6 +207,7 @@ fn connections(rung: Rung) {
         assert_eq!(&heard, b"solution");
     }
     published(&gateway, &container);
+    train(&container, device.as_ref());
     // What is not TCP goes to the gate, also to the gateway itself.
     for target in ["192.0.2.55:53", "198.51.100.1:53"] {
         let sent = move || UdpSocket::bind("0.0.0.0:0").and_then(|socket| socket.send_to(b"text", target));
@@ -214,6 +215,26 @@ fn connections(rung: Rung) {
         let (_, to, ..) = next(device.as_ref(), libc::IPPROTO_UDP);
         assert_eq!(to.to_string(), target);
     }
+}
+
+/// Datagrams that the container leaves to the kernel to be cut apart (udp(7), `UDP_SEGMENT`) all come, together or not.
+fn train(container: &Container, device: &dyn Device) {
+    let send = || {
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::UdpGsoSegment, &1000).unwrap();
+        socket.send_to(&[7; 2500], "192.0.2.55:53").unwrap();
+    };
+    container.inside.call(send).unwrap();
+    let mut payload = 0;
+    while payload < 2500 {
+        let (_, _, bytes, offload) = next(device, libc::IPPROTO_UDP);
+        let own = bytes.len() - 28;
+        assert!(own <= 1000 || offload.segment == 1000, "{own} {offload:?}");
+        // With the checksum that is asked for, or with its own.
+        assert!(offload.checksum.is_none_or(|(start, offset)| (start, offset) == (20, 6)), "{offload:?}");
+        payload += own;
+    }
+    assert_eq!(payload, 2500);
 }
 
 /// Who comes in by a socket with an address of elsewhere is answered there.
