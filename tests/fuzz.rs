@@ -26,6 +26,13 @@ use dhow::model::layer::Identity;
 use dhow::model::platform::Platform;
 use dhow::model::progress::Silent;
 use dhow::model::reference::Reference;
+use dhow::network::dns::answer::answer;
+use dhow::network::dns::message::{self, Fault};
+use dhow::network::dns::names::Found;
+use dhow::network::packet::build::Ip;
+use dhow::network::packet::checksum::Sum;
+use dhow::network::packet::reassemble::Reassembler;
+use dhow::network::packet::{Packet, icmp, protocol, tcp, udp};
 use dhow::store::Store;
 
 /// Inputs for each target where no time is given.
@@ -318,6 +325,133 @@ fn recipes() {
             if reader.read(&mut buffer).is_err() {
                 return;
             }
+        }
+    });
+}
+
+/// Bytes with their length before them.
+fn framed(packets: &[Vec<u8>]) -> Vec<u8> {
+    packets.iter().flat_map(|packet| [&(packet.len() as u16).to_be_bytes()[..], packet].concat()).collect()
+}
+
+/// A SYN, a datagram, a ping and a packet in fragments, of one family.
+fn packets(source: &str, target: &str) -> Vec<Vec<u8>> {
+    let (source, target) = (source.parse().unwrap(), target.parse().unwrap());
+    let ip = |protocol| Ip::answer(source, target, protocol);
+    let mut syn = ip(protocol::TCP).header(24).unwrap().to_vec();
+    let start = syn.len();
+    syn.extend([0x9c, 0x40, 0, 80, 0, 0, 0, 1, 0, 0, 0, 0, 6 << 4, tcp::SYN, 0xff, 0xff, 0, 0, 0, 0]);
+    syn.extend([2, 4, 5, 0xb4]);
+    let sum = Sum::pseudo(source, target, protocol::TCP, 24).with(&syn[start..]).finish();
+    syn[start + 16..start + 18].copy_from_slice(&sum);
+    let mut datagram = udp::headers(&ip(protocol::UDP), (4000, 53), 5).unwrap().to_vec();
+    datagram.extend(b"hello");
+    let v4 = source.is_ipv4();
+    let echo = if v4 { protocol::ICMP } else { protocol::ICMPV6 };
+    let ping = icmp::echo(&ip(echo), icmp::Way::Request, 7, 1, b"ping").unwrap();
+    let mut all = vec![framed(&[syn]), framed(&[datagram]), framed(&[ping])];
+    let payload = [7; 3000];
+    if v4 {
+        let parts = [(0_u16, 1480), (1480, 2960), (2960, 3000)].map(|(from, to)| {
+            let part = &payload[usize::from(from)..to];
+            let mut packet = Ip { id: Some(9), ..ip(protocol::UDP) }.header(part.len()).unwrap().to_vec();
+            packet.extend(part);
+            let more = if to < 3000 { 0x2000 } else { 0 };
+            packet[6..8].copy_from_slice(&(from / 8 | more).to_be_bytes());
+            packet
+        });
+        all.push(framed(&parts));
+    } else {
+        let ip = ip(protocol::UDP);
+        let parts = ip.fragments_v6(&payload, 1500, 9);
+        all.push(framed(&parts.map(|(header, part)| [&header[..], part].concat()).collect::<Vec<_>>()));
+    }
+    all
+}
+
+#[test]
+fn packets_of_containers() {
+    let mut seeds = packets("192.0.2.2", "198.51.100.1");
+    seeds.extend(packets("2001:db8::2", "2001:db8:1::1"));
+    let whole = std::cell::Cell::new(0);
+    feed("packet", &seeds, |input| {
+        let mut reassembler = Reassembler::default();
+        let mut rest = input;
+        while let Some(([high, low], after)) = rest.split_first_chunk::<2>() {
+            let length = usize::from(u16::from_be_bytes([*high, *low])).min(after.len());
+            let (bytes, after) = after.split_at(length);
+            rest = after;
+            let Ok(packet) = Packet::parse(bytes) else { continue };
+            let _ = (packet.tcp(), packet.udp(), packet.echo(), packet.is_intact());
+            let answers = [tcp::reset(&packet), icmp::error(&packet, icmp::Error::Port, packet.target)];
+            for answer in answers.into_iter().flatten() {
+                let answer = Packet::parse(&answer).unwrap();
+                assert!(answer.is_intact() && answer.target == packet.source && answer.fragment.is_none());
+            }
+            if let Some(bytes) = reassembler.add(&packet, Instant::now()) {
+                assert!(Packet::parse(&bytes).unwrap().fragment.is_none());
+                whole.set(whole.get() + 1);
+            }
+        }
+    });
+    assert!(whole.get() > 2, "the seeds are put together, and damaged ones at times");
+}
+
+/// Questions of several kinds, and a reply.
+fn messages() -> Vec<Vec<u8>> {
+    use hickory_proto::op::{Edns, Message, Query};
+    use hickory_proto::rr::{Name, RData, Record, RecordType, rdata};
+    let ask = |name: &str, kind| {
+        let mut message = Message::query();
+        message.add_query(Query::query(Name::from_ascii(name).unwrap(), kind));
+        message
+    };
+    let mut extended = ask("web.example.org.", RecordType::AAAA);
+    let mut edns = Edns::new();
+    edns.set_max_payload(1232);
+    extended.set_edns(edns);
+    let mut reply = ask("www.example.org.", RecordType::A).into_response();
+    let name = |text: &str| Name::from_ascii(text).unwrap();
+    let target = RData::CNAME(rdata::CNAME(name("real.example.net.")));
+    reply.add_answer(Record::from_rdata(name("www.example.org."), 60, target));
+    let address = RData::A(rdata::A::new(192, 0, 2, 1));
+    reply.add_answer(Record::from_rdata(name("real.example.net."), 60, address));
+    let pointer = ask("1.2.0.192.in-addr.arpa.", RecordType::PTR);
+    let all = [ask("web.", RecordType::A), extended, pointer, ask(".", RecordType::ANY), reply];
+    all.iter().map(|message| message.to_vec().unwrap()).collect()
+}
+
+#[test]
+fn questions_and_replies_of_dns() {
+    let seeds = messages();
+    let asked = message::query(&{
+        let mut query = seeds[4].clone();
+        query[2] &= 0x7f;
+        query
+    })
+    .unwrap();
+    let found = Found::Addresses((0..64).map(|last| [192, 0, 2, last].into()).collect());
+    feed("dns", &seeds, |input| {
+        // As what a server replied.
+        let _ = message::reply_code(input, message::id(input), &seeds[4], &asked);
+        assert!(message::addresses(input, asked.end).len() <= 256);
+        match message::query(input) {
+            Ok(question) => {
+                assert!(question.end <= input.len() && question.name.is_ascii());
+                let refused = message::reply_with(input, Some(&question), message::code::REFUSED);
+                assert_eq!(message::reply_code(&refused, message::id(input), input, &question), Some(5));
+                let _ = message::reversed(&question.name);
+                for udp in [true, false] {
+                    let Some(bytes) = answer(input, &found, udp) else { continue };
+                    let reply = hickory_proto::op::Message::from_vec(&bytes).unwrap();
+                    assert_eq!(reply.metadata.id, message::id(input));
+                    assert!(!udp || bytes.len() <= 4096);
+                }
+            }
+            Err(Fault::Say(code)) => {
+                assert_eq!(message::reply_with(input, None, code).len(), message::HEADER);
+            }
+            Err(Fault::Ignore) => {}
         }
     });
 }
