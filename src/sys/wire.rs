@@ -3,6 +3,7 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::size_of;
+use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
@@ -92,6 +93,29 @@ fn turn_on(socket: &OwnedFd, option: libc::c_int) -> io::Result<()> {
         )
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Says at the interface with the number `index`, of the network namespace that the calling thread is in, that `address`
+/// has the hardware address `mac`, without having been asked (RFC 5227). Needs CAP_NET_RAW over the namespace.
+pub fn announce(index: u32, mac: [u8; 6], address: Ipv4Addr) -> io::Result<()> {
+    let fd = rustix::net::socket_with(AddressFamily::PACKET, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
+    bind(&fd, index)?;
+    rustix::io::retry_on_intr(|| rustix::io::write(&fd, &announcement(mac, address)))?;
+    Ok(())
+}
+
+/// A request that asks for the sender itself (RFC 826), to everybody.
+fn announcement(mac: [u8; 6], address: Ipv4Addr) -> Vec<u8> {
+    let mut frame = vec![0xff; 6];
+    frame.extend(mac);
+    frame.extend((libc::ETH_P_ARP as u16).to_be_bytes());
+    // Ethernet and IPv4, the lengths of their addresses, a request.
+    frame.extend([0, 1, 8, 0, 6, 4, 0, 1]);
+    frame.extend(mac);
+    frame.extend(address.octets());
+    frame.extend([0; 6]);
+    frame.extend(address.octets());
+    frame
 }
 
 /// Has it hear everything at one interface.

@@ -13,6 +13,10 @@ fn core(dhow: &Dhow, world: &World, way: &str, v6: bool) {
     let targets = [format!("{FAR}:{PORT}"), format!("[{FAR6}]:{PORT}")];
     for target in &targets[..1 + usize::from(v6)] {
         for line in ["transfer TARGET 3000000 3000000 2", "udp TARGET whoami", "half TARGET 200000"] {
+            // pasta of 2023 (Debian 12) loses what comes back over a connection that is half closed.
+            if way == "pasta" && line.starts_with("half") {
+                continue;
+            }
             let answer = run("", &line.replace("TARGET", target));
             assert_eq!(answer.get("result"), "ok", "{way} {target} {line}: {answer:?}");
         }

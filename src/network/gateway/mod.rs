@@ -220,7 +220,9 @@ impl Gateway {
 
 fn make(shape: &Shape, rung: Rung) -> anyhow::Result<Made> {
     settings::of_gateway(rung, shape.v6.is_some())?;
-    let v6_out = shape.v6.is_some() && !shape.internal && settings::forward_v6();
+    // slirp4netns knows addresses of one prefix of its own only.
+    let leads = !shape.internal && rung != Rung::Slirp4netns;
+    let v6_out = shape.v6.is_some() && leads && settings::forward_v6();
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let home = rustix::fs::open("/proc/thread-self/ns/net", flags, Mode::empty())?;
     let route = Socket::open(Service::Route)?;

@@ -116,7 +116,7 @@ fn works(rung: Rung, spec: &NetworkSpec) -> Result<bool> {
     if !rung.has_gate() {
         super::program::find(&rung.to_string())?;
     }
-    Ok(Gateway::open(spec, rung)?.has_v6_out() && rung != Rung::Slirp4netns)
+    Ok(Gateway::open(spec, rung)?.has_v6_out())
 }
 
 /// The settings of the gate of a network.

@@ -4,12 +4,13 @@
 //! What needs our own eye on each connection cannot be done, and is refused: rules for what may be reached, a log of
 //! what was, and the way to the host's loopback.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, Result};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use netlink_packet_route::link::LinkAttribute;
 
 use super::{For, Held, Way};
 use crate::error::{self, Failure};
@@ -24,6 +25,7 @@ use crate::network::program::{self, Plan, Program};
 use crate::network::publish::{Reserved, Sockets, Target};
 use crate::network::relay::{Relay, lock};
 use crate::network::rung::Rung;
+use crate::sys;
 
 /// What both have in common.
 struct Base {
@@ -82,31 +84,43 @@ fn as_neighbours(mut target: Target) -> Target {
     target
 }
 
-/// Sets up the interface `name` in the namespace of the calling thread.
-fn set_up(name: &str, settings: &[(Setting, u32)], more: impl FnOnce(&mut Batch, u32)) -> Result<()> {
+/// Sets up the interface `name` in the namespace of the calling thread: its number.
+fn set_up(
+    name: &str,
+    settings: &[(Setting, u32)],
+    mac: Option<Mac>,
+    more: impl FnOnce(&mut Batch, u32),
+) -> Result<u32> {
     let route = Socket::open(Service::Route)?;
     let index = rustix::net::netdevice::name_to_index(route.as_fd(), name)
         .with_context(|| format!("it has not made the interface {name}"))?;
     let mut batch = Batch::default();
     let mut all = vec![(Setting::Forwarding, 1), (Setting::ReversePathFilter, 0)];
     all.extend(settings);
+    let mac = mac.map(|mac| LinkAttribute::Address(mac.0.to_vec()));
+    batch.up_with(index, name, &all, mac.into_iter().collect());
     more(&mut batch, index);
-    batch.up_with(index, name, &all, Vec::new());
-    Ok(batch.send(&route)?)
+    batch.send(&route)?;
+    Ok(index)
 }
 
 /// One slirp4netns for the network: it takes the packets of any address, and asks for hardware addresses as on a wire.
 pub(super) struct Slirp4netns {
     base: Base,
+    containers: Containers,
     _program: Program,
 }
 
+/// The addresses of the containers that are there.
+type Containers = Arc<Mutex<Vec<Ipv4Addr>>>;
+
 /// slirp4netns' own subnet, of which no packet ever bears an address (RFC 6890), its address there and ours.
 const SLIRP_NET: &str = "192.0.0.0/24";
-const SLIRP_OWN: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 0, 100));
-const SLIRP: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 0, 2));
-/// Its hardware address; it takes frames for every one.
+const SLIRP_OWN: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 0, 100));
+const SLIRP: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 0, 2));
+/// Its hardware address, which takes frames for every one, and ours.
 const SLIRP_MAC: Mac = Mac([0x52, 0x55, 192, 0, 0, 2]);
+const SLIRP_TAP_MAC: Mac = Mac([0x02, 0, 0, 0, 0, 4]);
 
 impl Slirp4netns {
     pub(super) fn open(gateway: &Gateway, what: For<'_>) -> Result<Self> {
@@ -122,16 +136,21 @@ impl Slirp4netns {
             "tap0".to_owned(),
         ];
         let inside = Arc::clone(&base.inside);
-        let ready = move || inside.call(slirp_interface)?;
+        let containers = Containers::default();
+        let known = Arc::clone(&containers);
+        let ready = move || {
+            let containers = lock(&known).clone();
+            inside.call(move || slirp_interface(&containers))?
+        };
         let namespace = base.namespace.try_clone()?;
         let plan = Plan { name: "slirp4netns", arguments, namespace, ready: Box::new(ready) };
-        Ok(Self { _program: Program::start(plan)?, base })
+        Ok(Self { _program: Program::start(plan)?, containers, base })
     }
 }
 
-fn slirp_interface() -> Result<()> {
-    set_up("tap0", &[(Setting::ProxyArp, 1)], |batch, index| {
-        batch.up(index, "tap0");
+fn slirp_interface(containers: &[Ipv4Addr]) -> Result<()> {
+    let settings = [(Setting::ProxyArp, 1)];
+    let index = set_up("tap0", &settings, Some(SLIRP_TAP_MAC), |batch, index| {
         if let Ok(own) = IpNet::new(SLIRP_OWN, 24) {
             batch.address(index, own);
         }
@@ -139,7 +158,10 @@ fn slirp_interface() -> Result<()> {
         let to = IpNet::V4(Ipv4Net::default());
         batch.route(&Route { to, via: Some(SLIRP), out: index, table: TABLE_MAIN, local: false });
     })?;
-    // Otherwise the first answer for each container waits up to 0.8 seconds.
+    for container in containers {
+        sys::wire::announce(index, SLIRP_TAP_MAC.0, *container)?;
+    }
+    // slirp4netns keeps few hardware addresses in mind; whom it asks for should not wait up to 0.8 seconds.
     let flags = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::CLOEXEC;
     let delay = "/proc/sys/net/ipv4/neigh/tap0/proxy_delay";
     if let Ok(file) = rustix::fs::open(delay, flags, rustix::fs::Mode::empty()) {
@@ -148,10 +170,27 @@ fn slirp_interface() -> Result<()> {
     Ok(())
 }
 
+/// A container whose address slirp4netns has been told.
+struct Known(Containers, Ipv4Addr);
+
+impl Drop for Known {
+    fn drop(&mut self) {
+        lock(&self.0).retain(|address| *address != self.1);
+    }
+}
+
 impl Way for Slirp4netns {
-    fn join(&self, _endpoint: &Endpoint, member: &Member) -> Result<Held> {
+    fn join(&self, endpoint: &Endpoint, member: &Member) -> Result<Held> {
         self.base.admit(member)?;
-        Ok(Held::of(()))
+        let Some(own) = endpoint.v4.map(|net| net.addr()) else { return Ok(Held::of(())) };
+        lock(&self.containers).push(own);
+        let known = Known(Arc::clone(&self.containers), own);
+        // It would lose the first datagram for each address that it has to ask for.
+        self.base.inside.call(move || -> Result<()> {
+            let index = nix::net::if_::if_nametoindex("tap0").context("slirp4netns has just ended")?;
+            Ok(sys::wire::announce(index, SLIRP_TAP_MAC.0, own)?)
+        })??;
+        Ok(Held::of(known))
     }
 
     fn forget(&self, _container: IpAddr) {}
@@ -293,12 +332,12 @@ fn pasta_rules(table: u8, addresses: &[IpAddr]) -> Result<()> {
 }
 
 fn pasta_interface(name: &str, table: u8, families: Vec<bool>) -> Result<()> {
-    set_up(name, &[], |batch, index| {
+    set_up(name, &[], None, |batch, index| {
         batch.without_arp(index, name);
-        batch.up(index, name);
         for v6 in families {
             let to = if v6 { IpNet::V6(Ipv6Net::default()) } else { IpNet::V4(Ipv4Net::default()) };
             batch.route(&Route { to, via: None, out: index, table, local: false });
         }
-    })
+    })?;
+    Ok(())
 }
