@@ -116,7 +116,10 @@ impl Network {
     /// Connects the container's network namespace.
     pub(super) fn connect(&mut self, namespace: BorrowedFd<'_>) -> Result<()> {
         self.namespace = Some(namespace.try_clone_to_owned()?);
-        self.wire()
+        match self.wire() {
+            Err(error) if is_gone(&error) => self.recover(),
+            wired => wired,
+        }
     }
 
     fn wire(&mut self) -> Result<()> {
@@ -155,6 +158,16 @@ impl Network {
 
     /// The helper is gone: reaches or starts another, and has everything connected again as it was.
     pub(super) fn recover(&mut self) -> Result<()> {
+        let mut tries = 0;
+        loop {
+            match self.wire_again() {
+                Err(error) if tries < MAX_TRIES && is_gone(&error) => tries += 1,
+                recovered => return recovered,
+            }
+        }
+    }
+
+    fn wire_again(&mut self) -> Result<()> {
         let same: Vec<PortSpec> = self.published.iter().map(Published::as_spec).collect();
         let ports = if same.is_empty() { self.opening.ports.clone() } else { same };
         let opening = Opening { ports, ..self.opening.clone() };
@@ -169,6 +182,17 @@ impl Network {
         let (contact, outer, published) = enter(&starter, None, &opening, self.log.as_ref())?;
         (self.contact, self.outer, self.published) = (contact, outer, published);
         self.wire()
+    }
+
+    /// Asks the helper for something, and if it is gone the next one.
+    fn ask(&mut self, request: &Request) -> Result<Reply> {
+        match self.contact.ask(request, &[]) {
+            Err(error) if is_gone(&error) => {
+                self.recover()?;
+                Ok(self.contact.ask(request, &[])?.0)
+            }
+            answer => Ok(answer?.0),
+        }
     }
 
     /// Puts the container of `spec` on one more network.
@@ -196,7 +220,7 @@ impl Network {
     }
 
     fn change_places(&mut self, request: &Request, places: Vec<(NetworkSpec, Endpoint)>) -> Result<()> {
-        let (reply, _) = self.contact.ask(request, &[])?;
+        let reply = self.ask(request)?;
         self.take_ports(reply);
         self.opening.networks = places.iter().map(|(network, _)| network.clone()).collect();
         self.opening.lead = lead(&places);
@@ -212,7 +236,7 @@ impl Network {
     /// The container has another name.
     pub(super) fn rename(&mut self, name: &str) -> Result<()> {
         name.clone_into(&mut self.opening.name);
-        self.contact.ask(&Request::Rename(name.to_owned()), &[])?;
+        self.ask(&Request::Rename(name.to_owned()))?;
         Ok(())
     }
 }
