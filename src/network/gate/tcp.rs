@@ -186,10 +186,10 @@ impl Shared {
         let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
         sockopt::set_tcp_nodelay(&socket, true)?;
         match rustix::net::connect(&socket, &to) {
-            Ok(()) => {
-                self.waiting.park(addresses, socket);
-                self.connected(addresses, syn);
-                Ok(())
+            Ok(()) => self.at_once(addresses, socket, syn),
+            // A neighbour in the same machine has answered before the call returned, which says otherwise all the same.
+            Err(Errno::INPROGRESS) if rustix::net::getpeername(&socket).is_ok() => {
+                self.at_once(addresses, socket, syn)
             }
             Err(Errno::INPROGRESS) => {
                 // What came back while the call had the socket locked, as from a neighbour in the same machine, is only
@@ -204,6 +204,12 @@ impl Shared {
             }
             Err(error) => Err(error),
         }
+    }
+
+    fn at_once(&self, addresses: Addresses, socket: OwnedFd, syn: &[u8]) -> Result<(), Errno> {
+        self.waiting.park(addresses, socket);
+        self.connected(addresses, syn);
+        Ok(())
     }
 
     fn connected(&self, addresses: Addresses, syn: &[u8]) {
