@@ -122,8 +122,9 @@ each_mode_in_world! {
         world.names.set("files.example", &[FAR, FAR6]);
         let _files = serve_at_peer(world, "python3", &["-m", "http.server", "--bind", "::", "--directory", served, "8000"], 8000);
         let base = format!("--base-path={served}");
-        let arguments = ["daemon", &base, "--reuseaddr", "--port=9418", served];
-        let _git = serve_at_peer(world, "git", &arguments, 9418);
+        // The program itself: `git daemon` would leave it behind when it is killed.
+        let daemon = format!("{}/git-daemon", at_peer(world, "git", &["--exec-path"]).trim());
+        let _git = serve_at_peer(world, &daemon, &[&base, "--reuseaddr", "--port=9418", served], 9418);
 
         let script = "rm -rf /etc/apt/sources.list /etc/apt/sources.list.d/*
             echo 'deb [trusted=yes] http://files.example:8000/apt ./' >/etc/apt/sources.list
