@@ -4,7 +4,7 @@
 //! What needs our own eye on each connection cannot be done, and is refused: rules for what may be reached, a log of
 //! what was, and the way to the host's loopback.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 
@@ -293,8 +293,9 @@ impl Drop for Number {
 impl Way for Pasta {
     fn join(&self, endpoint: &Endpoint, member: &Member) -> Result<Held> {
         self.base.admit(member)?;
-        let own = endpoint.v4.map(IpNet::V4).into_iter().chain(endpoint.v6.map(IpNet::V6));
-        let own: Vec<IpNet> = own.collect();
+        // pasta says nothing to packets of a family that the host does not have; without a route the kernel does.
+        let v6 = endpoint.v6.filter(|_| leads_out_by_v6());
+        let own: Vec<IpNet> = endpoint.v4.map(IpNet::V4).into_iter().chain(v6.map(IpNet::V6)).collect();
         let number = self.number()?;
         let (table, name) = (number.number, format!("tap{}", number.number));
         let arguments = self.arguments(&name, &own);
@@ -320,6 +321,13 @@ impl Way for Pasta {
     fn publish_tcp(&self, ports: Reserved, target: Target) -> Result<Held> {
         self.base.publish_tcp(ports, target)
     }
+}
+
+/// Whether the host has a route to others by IPv6. No packet is sent (RFC 3849: to an address that is nobody's).
+fn leads_out_by_v6() -> bool {
+    let far = SocketAddr::new(Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 1).into(), 9);
+    let any = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0);
+    UdpSocket::bind(any).and_then(|socket| socket.connect(far)).is_ok()
 }
 
 /// Has what is of these addresses be routed by `table`.
