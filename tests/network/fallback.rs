@@ -88,12 +88,23 @@ each_mode_in_world! {
     fn settings_that_cannot_be_made_are_done_without(dhow, world) {
         make_read_only(world, "/proc/sys");
         let why = "tcp_early_demux";
-        // Where bridged packets are shown to rules for routed ones, that cannot be turned off either.
-        let shown = std::path::Path::new("/proc/sys/net/bridge").exists();
-        best_is(dhow, if shown { "stack" } else { "redirect" }, &[("tproxy", why), ("packet", why)]);
+        best_is(dhow, "redirect", &[("tproxy", why), ("packet", why)]);
         let info = dhow.cmd("info").ok().out();
         assert!(info.contains("WARNING: No IPv6"), "{info}");
         assert_eq!(probe(dhow, &format!("connect [{FAR6}]:{PORT} 5000")).get("result"), "!101");
+        // Whether the kernel shows bridged packets to rules for routed ones cannot be set either.
+        serve(dhow, "web", "-p 8080:7000");
+        let answer = world.at_peer(&format!("transfer {HOST}:8080 3000000 3000000"));
+        assert_eq!(answer.get("result"), "ok", "{answer:?}");
+        dhow.cmd("network create --ipv6 crew").ok();
+        serve(dhow, "mate", "--network crew");
+        let six = inspect(dhow, "mate", "(index .NetworkSettings.Networks \"crew\").GlobalIPv6Address");
+        for target in ["mate:7000".to_owned(), format!("{}:7000", address(dhow, "mate", "crew")), format!("[{six}]:7000")] {
+            let answer = probe_on(dhow, "--network crew", &format!("transfer {target} 3000000 3000000 2"));
+            assert_eq!(answer.get("result"), "ok", "{target}: {answer:?}");
+        }
+        end(dhow, "mate web");
+        dhow.cmd("network rm crew").ok();
     }
 
     fn a_way_that_does_not_work_says_why(dhow, world) {

@@ -250,7 +250,7 @@ fn make(shape: &Shape, rung: Rung) -> anyhow::Result<Made> {
 fn rules(shape: &Shape, rung: Rung, gate: u32) -> Transaction {
     let on = Interfaces { bridge: BRIDGE, gate };
     if rung == Rung::Redirect {
-        return nft::redirect::rules(on, LISTENER, &shape.gateways().collect::<Vec<_>>());
+        return nft::redirect::rules(on, LISTENER, &shape.addresses().collect::<Vec<_>>());
     }
     nft::tproxy::rules(on, LISTENER, shape.v4.is_some(), shape.v6.is_some())
 }

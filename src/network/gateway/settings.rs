@@ -12,15 +12,15 @@ use crate::network::rung::Rung;
 enum Need {
     /// Only without a listener in the kernel can it be done without.
     Listeners,
-    /// The same; a kernel that has no such setting does not do what it would turn off.
-    ListenersIfThere,
     /// Only `tproxy` needs it.
     Tproxy,
+    /// The same; a kernel that has no such setting does not do what it would turn off.
+    TproxyIfThere,
     /// It is better with it.
     Better,
 }
 
-use Need::{Better, Listeners, ListenersIfThere, Tproxy};
+use Need::{Better, Listeners, Tproxy, TproxyIfThere};
 
 impl Need {
     /// Whether the way `rung` does not work without the setting, which is not there at all or cannot be made.
@@ -29,7 +29,7 @@ impl Need {
         match self {
             Listeners => listeners,
             Tproxy => listeners && rung != Some(Rung::Redirect),
-            ListenersIfThere => listeners && !missing,
+            TproxyIfThere => Tproxy.is_for(rung, missing) && !missing,
             Better => false,
         }
     }
@@ -49,8 +49,8 @@ const GATEWAY: Settings = &[
     // What the gate sends back comes by another way than it went.
     ("ipv4/conf/all/rp_filter", "0", Listeners),
     // Rules for what is routed must not see what is bridged: `tproxy` works on the former only.
-    ("bridge/bridge-nf-call-iptables", "0", ListenersIfThere),
-    ("bridge/bridge-nf-call-ip6tables", "0", ListenersIfThere),
+    ("bridge/bridge-nf-call-iptables", "0", TproxyIfThere),
+    ("bridge/bridge-nf-call-ip6tables", "0", TproxyIfThere),
 ];
 
 /// What it needs for IPv6. What is made afterwards has no link-local addresses, which nobody would use.

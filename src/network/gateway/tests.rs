@@ -191,11 +191,11 @@ fn connections(rung: Rung) {
         container.inside.tell(move || {
             connected.send(TcpStream::connect_timeout(&target, PATIENCE)).unwrap();
         });
-        let (from, to, bytes, offload) = loop {
-            let next = next(device.as_ref(), libc::IPPROTO_TCP);
-            // On a busy machine the one before is sent again.
-            if next.1 == target {
-                break next;
+        // On a busy machine a first segment may be sent again.
+        let (from, _, bytes, offload) = loop {
+            let segment = next(device.as_ref(), libc::IPPROTO_TCP);
+            if segment.1 == target {
+                break segment;
             }
         };
         device.send(&offload, &[IoSlice::new(&bytes)]).unwrap();
@@ -285,7 +285,7 @@ fn all_to_the_gate() {
     for target in ["192.0.2.55:80", "198.51.100.1:22", "[2001:db8::5]:80", "[2001:db8:1::1]:99"] {
         let target: SocketAddr = target.parse().unwrap();
         container.inside.tell(move || drop(TcpStream::connect_timeout(&target, MOMENT)));
-        assert_eq!(next(device.as_ref(), libc::IPPROTO_TCP).1, target);
+        while next(device.as_ref(), libc::IPPROTO_TCP).1 != target {}
     }
 }
 

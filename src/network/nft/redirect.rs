@@ -1,11 +1,11 @@
 //! TCP to a listener by translation of addresses, where the kernel has no `tproxy`: what the gate lets begin is tracked
 //! and translated; nothing else is tracked that comes from containers.
 
-use std::net::IpAddr;
+use ipnet::IpNet;
 
 use super::expression::{
-    FIRST, Is, Meta, accept, came_by, compare, destination, load, load_direction, opening, set_mark,
-    transport, untracked,
+    Base, FIRST, Is, Meta, accept, came_by, compare, destination, load, load_bytes, load_direction, mask,
+    opening, set_mark, transport, untracked,
 };
 use super::tproxy::{CHAIN, Interfaces, PRIORITY, to_gate};
 use super::{Family, Hook, IPV4, IPV6, MARK_SOCKET, Port, Transaction};
@@ -15,36 +15,70 @@ const RAW: i32 = -300;
 const TRANSLATION: i32 = -100;
 const TRACKED: &str = "tracked";
 const TO_LISTENER: &str = "to_listener";
-/// The direction of a connection's answers, `IP_CT_DIR_REPLY`.
-const REPLY: u8 = 1;
+/// The directions of a connection, `IP_CT_DIR_*`.
+const FORTH: u8 = 0;
+const BACK: u8 = 1;
 
-/// The rules, with listeners at `port` of the addresses in `gateways`.
-pub(crate) fn rules(on: Interfaces, port: Port, gateways: &[IpAddr]) -> Transaction {
+/// The rules, with listeners at `port` of the gateway's `addresses`, which have the prefixes of its subnets.
+///
+/// They are right also where the kernel shows bridged packets to them (`bridge-nf-call-iptables`), as it does by itself
+/// where `br_netfilter` is loaded: what containers of a network say to each other is not tracked.
+pub(crate) fn rules(on: Interfaces, port: Port, addresses: &[IpNet]) -> Transaction {
     let mut rules = Transaction::new(Family::Inet, "dhow");
     rules.add_table();
     let tcp = || transport(libc::IPPROTO_TCP);
     let begins = || [came_by(on.gate), tcp(), opening(Is::Equal)].concat();
     let goes_on = || [came_by(on.bridge), tcp(), opening(Is::Not)].concat();
     rules.add_chain("filter", TRACKED, Hook::Prerouting, RAW, true);
+    for address in addresses {
+        rules.add_rule(TRACKED, &[came_by(on.bridge), to_neighbour(address), untracked(), accept()]);
+    }
     rules.add_rule(TRACKED, &[begins(), accept()]);
     rules.add_rule(TRACKED, &[goes_on(), accept()]);
     for interface in [on.bridge, on.gate] {
         rules.add_rule(TRACKED, &[came_by(interface), untracked()]);
     }
     rules.add_chain("filter", CHAIN, Hook::Prerouting, PRIORITY, true);
+    let direction = |which| [load_direction(), compare(Is::Equal, &[which])].concat();
     // The answers to who came by a published port are for a socket here, whosever address it has.
-    let answers = [load_direction(), compare(Is::Equal, &[REPLY])].concat();
-    rules.add_rule(CHAIN, &[goes_on(), answers, set_mark(MARK_SOCKET), accept()]);
-    rules.add_rule(CHAIN, &[goes_on(), accept()]);
-    to_gate(&mut rules, on.bridge, gateways.iter().any(IpAddr::is_ipv6));
+    rules.add_rule(CHAIN, &[goes_on(), direction(BACK), set_mark(MARK_SOCKET), accept()]);
+    rules.add_rule(CHAIN, &[goes_on(), direction(FORTH), accept()]);
+    to_gate(&mut rules, on.bridge, addresses.iter().any(|address| address.addr().is_ipv6()));
     rules.add_chain("nat", TO_LISTENER, Hook::Prerouting, TRANSLATION, true);
-    for gateway in gateways {
-        let family = if gateway.is_ipv4() { IPV4 } else { IPV6 };
-        let of_family = || [load(Meta::Family, FIRST), compare(Is::Equal, &[family])].concat();
+    for address in addresses {
         // What goes on without being known, as after the loss of a gateway, is for the listener to reset.
         for which in [begins(), goes_on()] {
-            rules.add_rule(TO_LISTENER, &[of_family(), which, destination(*gateway, port)]);
+            rules.add_rule(TO_LISTENER, &[family(address), which, destination(address.addr(), port)]);
         }
     }
     rules
+}
+
+/// Goes on with packets of the family of `address`.
+fn family(address: &IpNet) -> Vec<u8> {
+    let family = if address.addr().is_ipv4() { IPV4 } else { IPV6 };
+    [load(Meta::Family, FIRST), compare(Is::Equal, &[family])].concat()
+}
+
+/// Goes on with packets to the subnet of `gateway`, but not to itself.
+fn to_neighbour(gateway: &IpNet) -> Vec<u8> {
+    // Where the destination is in the header.
+    let (at, own, net, bits) = match gateway {
+        IpNet::V4(own) => (
+            16,
+            own.addr().octets().to_vec(),
+            own.network().octets().to_vec(),
+            own.netmask().octets().to_vec(),
+        ),
+        IpNet::V6(own) => (
+            24,
+            own.addr().octets().to_vec(),
+            own.network().octets().to_vec(),
+            own.netmask().octets().to_vec(),
+        ),
+    };
+    let length = if gateway.addr().is_ipv4() { 4 } else { 16 };
+    let target = || load_bytes(Base::Network, at, length, FIRST);
+    let in_net = [target(), mask(&bits), compare(Is::Equal, &net)].concat();
+    [family(gateway), in_net, target(), compare(Is::Not, &own)].concat()
 }
