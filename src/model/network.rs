@@ -146,7 +146,14 @@ impl std::str::FromStr for Mac {
             let part = parts.next().filter(|part| part.len() == 2).ok_or_else(malformed)?;
             *byte = u8::from_str_radix(part, 16).map_err(|_| malformed())?;
         }
-        if parts.next().is_some() { Err(malformed()) } else { Ok(Self(bytes)) }
+        if parts.next().is_some() {
+            return Err(malformed());
+        }
+        // The lowest bit says that it is the address of a group (IEEE 802).
+        if bytes == [0; 6] || bytes[0] & 1 == 1 {
+            return Err(format!("{}: it is not the address of one interface", malformed()));
+        }
+        Ok(Self(bytes))
     }
 }
 
@@ -248,7 +255,15 @@ mod tests {
     fn hardware_addresses_are_read_and_written() {
         let mac: Mac = "02:42:AC-11-00:02".parse().unwrap();
         assert_eq!(mac.to_string(), "02:42:ac:11:00:02");
-        for bad in ["", "02:42:ac:11:00", "02:42:ac:11:00:02:03", "2:42:ac:11:00:02", "02:42:ac:11:00:0g"] {
+        for bad in [
+            "",
+            "02:42:ac:11:00",
+            "02:42:ac:11:00:02:03",
+            "2:42:ac:11:00:02",
+            "02:42:ac:11:00:0g",
+            "01:42:ac:11:00:02",
+            "00:00:00:00:00:00",
+        ] {
             assert!(bad.parse::<Mac>().is_err(), "{bad}");
         }
     }

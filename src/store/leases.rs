@@ -175,16 +175,18 @@ impl Store {
         Ok(())
     }
 
-    /// Whether a container that runs, or is about to, is on the network. For who holds the network's lock exclusively.
-    pub(super) fn has_active_leases(&self, network: &str) -> anyhow::Result<bool> {
+    /// The IDs of containers on the network that run, or are about to. For who holds the network's lock exclusively.
+    pub(super) fn active_members(&self, network: &str) -> anyhow::Result<BTreeSet<String>> {
+        let mut members = BTreeSet::new();
         let dir = self.network_dir(network).join("leases");
         for address in super::list_dir(&dir).context("cannot list the addresses of a network")? {
             let Ok(holder) = std::fs::read_link(dir.join(address)) else { continue };
-            if Lock::is_held(&self.containers_dir().join(holder).join("lock"))? {
-                return Ok(true);
+            let Some(holder) = holder.to_str().filter(|holder| check_id(holder).is_ok()) else { continue };
+            if !members.contains(holder) && Lock::is_held(&self.containers_dir().join(holder).join("lock"))? {
+                members.insert(holder.to_owned());
             }
         }
-        Ok(false)
+        Ok(members)
     }
 }
 

@@ -4,6 +4,7 @@
 //! before the record and goes after it: at whatever instruction a process dies, one of the two leads nowhere at most,
 //! and the next that wants the name makes it anew.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -22,6 +23,9 @@ use crate::sys::{random, routes};
 
 /// So many random IPv6 prefixes are tried; the first is free but for a miracle.
 const PREFIXES: usize = 8;
+
+/// So many containers are named that keep a network from being removed.
+const SHOWN: usize = 8;
 
 impl Store {
     /// The network that containers are on by default; made when it is first asked for.
@@ -154,12 +158,9 @@ impl Store {
             lock.remove_file()?;
             return Err(no_such_network(&network.name));
         }
-        if self.has_active_leases(&network.id)? {
-            let message = format!(
-                "error while removing network: network {} id {} has active endpoints",
-                network.name, network.id
-            );
-            return Err(Failure::new(Kind::InUse, message).into());
+        let members = self.active_members(&network.id)?;
+        if !members.is_empty() {
+            return Err(self.in_use(network, &members).into());
         }
         let doing = || format!("cannot remove network {}", network.name);
         self.discard(&self.network_dir(&network.id)).with_context(doing)?;
@@ -170,6 +171,25 @@ impl Store {
         lock.remove_file().with_context(doing)?;
         self.record_event(event("destroy", network));
         Ok(())
+    }
+
+    /// docker's words, which name those on it; not without end.
+    fn in_use(&self, network: &NetworkSpec, members: &BTreeSet<String>) -> Failure {
+        let shown = members.iter().take(SHOWN).map(|id| {
+            let name = self.container(id).ok().flatten().map(|dir| dir.spec().name.clone());
+            format!("name:\"{}\" id:\"{}\"", name.unwrap_or_default(), id.get(..12).unwrap_or(id))
+        });
+        let mut shown: Vec<String> = shown.collect();
+        if members.len() > SHOWN {
+            shown.push(format!("and {} more", members.len() - SHOWN));
+        }
+        let message = format!(
+            "error while removing network: network {} id {} has active endpoints ({})",
+            network.name,
+            network.id,
+            shown.join(", ")
+        );
+        Failure::new(Kind::InUse, message).hint("`dhow network disconnect` takes a container off it")
     }
 
     fn lock_networks(&self) -> anyhow::Result<Lock> {

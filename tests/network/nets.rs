@@ -130,6 +130,9 @@ each_mode_in_world! {
         dhow.cmd("run --rm --network crew --ip 10.205.0.7 net true").fails(125, &["10.205.0.7"]);
         dhow.cmd("run --rm --network crew --ip 10.206.0.7 net true").fails(125, &["10.206.0.7"]);
         dhow.cmd("run --rm --ip 172.17.0.9 net true").fails(125, &["user"]);
+        // Nor may anybody take another's place on the bridge.
+        dhow.cmd("run --rm --network crew --mac-address 02:11:22:33:44:55 net true").fails(125, &["02:11:22:33:44:55"]);
+        dhow.cmd("run --rm --network crew --mac-address 03:11:22:33:44:55 net true").fails(125, &["03:11:22:33:44:55"]);
         let answer = probe_on(dhow, "--network crew", "ask fixed:7000 here");
         assert!(["10.205.0.7 7000", "2001:db8:80::7 7000"].contains(&answer.get("answer")), "{answer:?}");
         let long = "--network name=crew,ip=10.205.0.9,alias=nine,mac-address=02:00:00:00:00:09";
@@ -280,13 +283,23 @@ each_mode_in_world! {
         dhow.cmd("network rm crew").ok();
     }
 
+    fn subnets_keep_clear_of_the_hosts_routes(dhow, world) {
+        world.host.ip("route add 172.17.0.0/16 dev eth0\nroute add 172.18.5.0/24 dev eth0\naddr add 172.21.0.9/32 dev lo\n");
+        let subnet = |name: &str| dhow.cmd("network inspect -f").arg("{{(index .IPAM.Config 0).Subnet}}").arg(name).ok().out();
+        dhow.cmd("network create one").ok();
+        dhow.cmd("network create two").ok();
+        let chosen = [subnet("one"), subnet("two"), subnet("bridge")];
+        assert_eq!(chosen, ["172.19.0.0/16", "172.20.0.0/16", "172.22.0.0/16"]);
+        dhow.cmd("network rm one two").ok();
+    }
+
     fn a_network_that_is_used_stays(dhow, _world) {
         dhow.cmd("network create --subnet 10.209.0.0/24 --label kind=test crew").ok();
         dhow.cmd("network create --subnet 10.209.0.0/25 other").fails(1, &["overlap"]);
         dhow.cmd("network create crew").fails(1, &["crew", "already exists"]);
         dhow.cmd("network create -d overlay far").fails(1, &["overlay"]);
         serve(dhow, "ann", "--network crew");
-        dhow.cmd("network rm crew").fails(1, &["crew"]);
+        dhow.cmd("network rm crew").fails(1, &["crew", "(name:\"ann\" id:"]);
         dhow.cmd("network prune -f").ok();
         let listed = dhow.cmd("network ls --format").arg("{{.Name}} {{.Driver}}").ok().lines();
         for line in ["bridge bridge", "crew bridge", "host host", "none null"] {

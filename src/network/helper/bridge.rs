@@ -1,14 +1,15 @@
 //! One network at work: its gateway with everything that serves it, made when the first container comes and gone with
 //! the last.
 
+use std::collections::HashSet;
 use std::os::fd::{AsFd as _, BorrowedFd};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 
 use anyhow::{Context as _, Result};
 
 use crate::error::{Failure, Kind};
-use crate::model::network::{Endpoint, NetworkSpec};
+use crate::model::network::{Endpoint, Mac, NetworkSpec};
 use crate::network::egress::{self, Egress};
 use crate::network::gateway::Gateway;
 use crate::network::relay::Relay;
@@ -20,6 +21,8 @@ pub(super) struct Bridge {
     pub(super) spec: Arc<NetworkSpec>,
     making: Mutex<Option<JoinHandle<Result<Works>>>>,
     works: OnceLock<Result<Works, Failure>>,
+    /// The hardware addresses on it: the gateway knows containers by them.
+    taken: Mutex<HashSet<Mac>>,
 }
 
 /// What serves a network. Dropped in this order.
@@ -40,7 +43,11 @@ impl Bridge {
             .stack_size(STACK)
             .spawn(move || Ok(ladder.climb(|rung| Works::make(&network, rung, &relay))?.1))
             .context("starting a thread")?;
-        Ok(Self { spec, making: Mutex::new(Some(making)), works: OnceLock::new() })
+        Ok(Self { spec, making: Mutex::new(Some(making)), works: OnceLock::new(), taken: Mutex::default() })
+    }
+
+    fn taken(&self) -> MutexGuard<'_, HashSet<Mac>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What serves it, once it is made.
@@ -89,11 +96,16 @@ impl Seat {
         member: egress::Member,
         container: BorrowedFd<'_>,
     ) -> Result<Self> {
+        let doing = || format!("cannot connect to network {}", bridge.spec.name);
         let works = bridge.works()?;
-        works
-            .gateway
-            .plug(container.as_fd(), &endpoint)
-            .with_context(|| format!("cannot connect to network {}", bridge.spec.name))?;
+        if !bridge.taken().insert(endpoint.mac) {
+            let message = format!("a container on it has the hardware address {} already", endpoint.mac);
+            return Err(Failure::new(Kind::Conflict, message)).with_context(doing);
+        }
+        if let Err(error) = works.gateway.plug(container.as_fd(), &endpoint) {
+            bridge.taken().remove(&endpoint.mac);
+            return Err(error).with_context(doing);
+        }
         let stay = works.egress.join(member.clone());
         match works.way.as_ref().map(|way| way.join(&endpoint, &member)).transpose() {
             Ok(joined) => Ok(Self { _joined: joined, bridge, endpoint, stay }),
@@ -132,6 +144,7 @@ impl Drop for Seat {
         let addresses = addresses(&self.endpoint);
         // The container may be gone already, and its end of the cable with it.
         let _ = works.gateway.unplug(&self.endpoint);
+        self.bridge.taken().remove(&self.endpoint.mac);
         if let Some(way) = &works.way {
             addresses.into_iter().for_each(|address| way.forget(address));
         }

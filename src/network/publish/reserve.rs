@@ -58,13 +58,18 @@ pub struct Unavailable {
     /// Where it was to be.
     pub at: SocketAddr,
     errno: i32,
+    /// It was asked for twice.
+    twice: bool,
 }
 
 /// Takes the ports in the caller's network namespace.
 pub fn reserve(ports: &[PortSpec]) -> Result<Reserved, Unavailable> {
     let mut reserved = Vec::new();
     for port in ports {
-        reserved.append(&mut reserve_one(port)?);
+        match reserve_one(port) {
+            Ok(mut bindings) => reserved.append(&mut bindings),
+            Err(why) => return Err(Unavailable { twice: reserved.iter().any(|other| why.is(other)), ..why }),
+        }
     }
     Ok(Reserved(reserved))
 }
@@ -74,6 +79,7 @@ fn reserve_one(port: &PortSpec) -> Result<Vec<Binding>, Unavailable> {
         protocol: port.protocol,
         at,
         errno: error.raw_os_error(),
+        twice: false,
     };
     let Some((first, last)) = port.host else {
         let mut result = bind_all(port, 0);
@@ -170,6 +176,11 @@ impl Unavailable {
         self.error() == Errno::ADDRINUSE
     }
 
+    fn is(&self, held: &Binding) -> bool {
+        let Published { protocol, host, .. } = held.published;
+        self.is_taken() && (protocol, host) == (self.protocol, self.at.port())
+    }
+
     fn error(&self) -> Errno {
         Errno::from_raw_os_error(self.errno)
     }
@@ -180,6 +191,7 @@ impl Unavailable {
         let port = at.port();
         let failure = |kind| Failure::new(kind, self.to_string());
         match self.error() {
+            Errno::ADDRINUSE if self.twice => failure(Kind::InUse).hint("it is asked for twice"),
             Errno::ADDRINUSE => match holder {
                 Some(holder) => failure(Kind::InUse)
                     .hint(format!("it is held by {holder}; stop that, or publish another port")),

@@ -60,6 +60,12 @@ fn a_port_that_is_taken_is_an_error_that_names_it() {
         "{failure}"
     );
     assert!(failure.hint_text().unwrap().contains(&format!("(pid {})", std::process::id())));
+    let twice = [1, 2].map(|inner| PortSpec {
+        container: inner,
+        ..spec(Protocol::Udp, Some("127.0.0.1"), Some((port, port)))
+    });
+    let failure = reserve(&twice).unwrap_err().failure(None);
+    assert_eq!(failure.hint_text(), Some("it is asked for twice"));
     // In a range the next one is taken.
     if let Ok(reserved) = reserve(&[spec(Protocol::Tcp, Some("127.0.0.1"), Some((port, port + 20)))]) {
         assert!(reserved.published()[0].host > port);
