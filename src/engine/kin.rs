@@ -7,6 +7,7 @@ use crate::error::{Failure, Kind, invalid, unsupported};
 use crate::model::container::{ContainerSpec, IpcMode, NetworkMode};
 use crate::sandbox::idmap::IdMap;
 use crate::sandbox::kin::Relation;
+use crate::sandbox::launch::namespace_of;
 use crate::store::{ContainerDir, Store};
 
 /// Turns the names in a specification that is to be created into IDs, and takes over what comes with a network.
@@ -79,9 +80,10 @@ pub(super) fn relation(store: &Store, spec: &ContainerSpec) -> Result<Option<Rel
         || Failure::new(Kind::Conflict, format!("cannot join {what} of a non running container: {id}"));
     let first = first_process::find(&other(store, id)?)?.ok_or_else(stopped)?;
     let ids = IdMap::of_process(first.pid()).map_err(|_| stopped())?;
+    let namespace = namespace_of(first.pid(), "user").map_err(|_| stopped())?;
     if first.has_ended()? {
         return Err(stopped().into());
     }
     let pidfd = std::os::fd::AsFd::as_fd(&first).try_clone_to_owned()?;
-    Ok(Some(Relation { first: pidfd, ids, share: plan::shared(spec) }))
+    Ok(Some(Relation { first: pidfd, namespace, ids, share: plan::shared(spec) }))
 }

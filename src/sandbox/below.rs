@@ -18,7 +18,7 @@ use super::channel::{self, Channel};
 use super::identity::explain_refusal;
 use super::idmap::IdMap;
 use super::kin::Gifts;
-use super::launch::{Connect, Running, births, meet, namespaces};
+use super::launch::{Connect, Known, Running, births, meet, namespaces};
 use super::plan::Plan;
 use super::{identity, init};
 use crate::error::{Failure, Kind};
@@ -64,7 +64,7 @@ pub(super) fn launch(
         }
         Side::Parent(usher) => {
             drop(theirs);
-            let met = meet(&ours, None, connect);
+            let met = meet(&ours, Known::default(), connect);
             drop(ours);
             usher.wait()?;
             met

@@ -18,11 +18,13 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use nix::sched::CloneFlags;
 use rustix::fs::{Mode, OFlags};
 
+use super::below::Outer;
 use super::channel::{self, Channel};
 use super::idmap::IdMap;
-use super::launch::{Connect, Running, births, meet, namespace_of, namespaces};
+use super::launch::{Connect, Known, Running, births, meet, namespace_of, namespaces};
 use super::plan::{Kin, MountKind, Plan, Unshare};
 use super::{confine, identity, init, join};
 use crate::error::{Failure, Kind};
@@ -36,7 +38,9 @@ use crate::sys::stub::STATUS;
 pub struct Relation {
     /// A pidfd of its first process.
     pub first: OwnedFd,
-    /// The ids of its user namespace.
+    /// Its user namespace.
+    pub namespace: OwnedFd,
+    /// The ids of that.
     pub ids: IdMap,
     /// What is shared with it.
     pub share: Unshare,
@@ -56,6 +60,24 @@ impl Gifts {
         let at = self.mounts.iter().position(|(kind, _)| *kind == kin)?;
         Some(self.mounts.swap_remove(at).1)
     }
+}
+
+/// The network of a container can be wired from `outer` only if its user namespace will be below that, which it is if
+/// the other's is.
+pub(super) fn check_below(relation: &Relation, outer: &Outer) -> Result<()> {
+    let wanted = rustix::fs::fstat(&outer.namespace)?;
+    let mut namespace = Some(relation.namespace.try_clone()?);
+    while let Some(this) = namespace {
+        let stat = rustix::fs::fstat(&this)?;
+        if (stat.st_dev, stat.st_ino) == (wanted.st_dev, wanted.st_ino) {
+            return Ok(());
+        }
+        namespace = sys::namespace::parent(this.as_fd())?;
+    }
+    let message = "the container whose namespaces it shares is on no network, so it cannot be on one either";
+    Err(Failure::new(Kind::Unsupported, message)
+        .hint("give it --network none, host or container:NAME, or start the other on a network, which may be an --internal one")
+        .into())
 }
 
 /// As [`super::launch::launch`], beside the container of `relation`.
@@ -84,7 +106,8 @@ pub(super) fn launch(
         }
         Side::Parent(usher) => {
             drop(theirs);
-            let met = find_namespace(&ours, &usher).and_then(|found| meet(&ours, Some(found), connect));
+            let met = find_namespaces(&ours, &usher, connect.is_some())
+                .and_then(|known| meet(&ours, known, connect));
             drop(ours);
             usher.wait()?;
             met
@@ -92,12 +115,14 @@ pub(super) fn launch(
     }
 }
 
-/// The user namespace of the new container, in which the usher is by now.
-fn find_namespace(channel: &Channel, usher: &Child) -> Result<OwnedFd> {
+/// The user namespace of the new container, in which the usher is by now, and its network namespace if that is to be
+/// connected: the first process may let nobody look at it.
+fn find_namespaces(channel: &Channel, usher: &Child, net: bool) -> Result<Known> {
     channel.await_go()?;
-    let namespace = namespace_of(usher.pid, "user")?;
+    let user = namespace_of(usher.pid, "user")?;
+    let net = net.then(|| namespace_of(usher.pid, "net")).transpose()?;
     channel.go()?;
-    Ok(namespace)
+    Ok(Known { user: Some(user), net })
 }
 
 fn usher(
@@ -117,6 +142,11 @@ fn usher(
     sys::namespace::join(relation.first.as_fd(), shared).map_err(|error| join::explain_refusal(&error))?;
     identity::unshare_user()?;
     mapper.map()?;
+    let mut to_make = namespaces(plan.unshare) & !ns::USER;
+    if plan.awaits_network {
+        nix::sched::unshare(CloneFlags::CLONE_NEWNET).context("making a network namespace")?;
+        to_make &= !ns::NET;
+    }
     channel.go()?;
     channel.await_go()?;
     if relation.share.pid {
@@ -127,7 +157,7 @@ fn usher(
     }
     // The stub has a number of its own for what it tells.
     let channel = channel.at_or_above(STATUS + 1)?;
-    let (now, then) = births(namespaces(plan.unshare) & !ns::USER, cgroup.is_some());
+    let (now, then) = births(to_make, cgroup.is_some());
     match process::clone_sibling(now, cgroup).map_err(|error| join::explain_refusal(&error))? {
         Side::Child => {
             nix::sched::unshare(then).context("making a cgroup namespace")?;

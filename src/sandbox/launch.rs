@@ -53,6 +53,7 @@ pub fn launch(
 ) -> Result<Running> {
     let cgroup = place.cgroup;
     if let Some(relation) = place.relation {
+        place.outer.map_or(Ok(()), |outer| kin::check_below(relation, outer))?;
         return kin::launch(plan, relation, streams, lock, cgroup, connect);
     }
     if let Some(outer) = place.outer {
@@ -128,18 +129,20 @@ fn bring_up(
     }
 }
 
-/// Follows the usher and then the container's first process until its program runs. `user_namespace` is the
-/// container's, where it is known before there is the process.
-pub(super) fn meet(
-    channel: &Channel,
-    mut user_namespace: Option<OwnedFd>,
-    mut connect: Option<Connect<'_>>,
-) -> Result<Running> {
+/// Namespaces of a container that are known before there is its first process.
+#[derive(Default)]
+pub(super) struct Known {
+    pub(super) user: Option<OwnedFd>,
+    pub(super) net: Option<OwnedFd>,
+}
+
+/// Follows the usher and then the container's first process until its program runs.
+pub(super) fn meet(channel: &Channel, mut known: Known, mut connect: Option<Connect<'_>>) -> Result<Running> {
     let (mut terminal, mut failure, mut process) = (None, None, None);
     loop {
         match channel.listen()? {
             Said::Process(child) => {
-                let begun = begin(channel, &child, &mut user_namespace, connect.take());
+                let begun = begin(channel, &child, &mut known, connect.take());
                 process = Some(child);
                 if let Err(error) = begun {
                     // What went wrong inside is why this side could not go on.
@@ -152,7 +155,7 @@ pub(super) fn meet(
             Said::Running => break,
         }
     }
-    match (failure, process, user_namespace) {
+    match (failure, process, known.user) {
         (None, Some(process), Some(user_namespace)) => Ok(Running { process, terminal, user_namespace }),
         (failure, process, _) => {
             if let Some(process) = process {
@@ -166,16 +169,14 @@ pub(super) fn meet(
 }
 
 /// Lets the container's first process put its root together, and meanwhile connects its networks.
-fn begin(
-    channel: &Channel,
-    child: &Child,
-    user_namespace: &mut Option<OwnedFd>,
-    connect: Option<Connect<'_>>,
-) -> Result<()> {
-    if user_namespace.is_none() {
-        *user_namespace = Some(namespace_of(child.pid, "user")?);
+fn begin(channel: &Channel, child: &Child, known: &mut Known, connect: Option<Connect<'_>>) -> Result<()> {
+    if known.user.is_none() {
+        known.user = Some(namespace_of(child.pid, "user")?);
     }
-    let network = connect.is_some().then(|| namespace_of(child.pid, "net")).transpose()?;
+    let network = match known.net.take() {
+        None if connect.is_some() => Some(namespace_of(child.pid, "net")?),
+        known => known,
+    };
     channel.go()?;
     if let (Some(connect), Some(network)) = (connect, network) {
         connect(network.as_fd())?;

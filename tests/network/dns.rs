@@ -153,6 +153,15 @@ each_mode_in_world! {
         world.host.write_etc("resolv.conf", "nameserver 127.0.0.99\n");
         let answer = probe(dhow, "dns a.example A");
         assert_eq!(answer.get("code"), "2", "nobody to ask is a failure of the server: {answer:?}");
+        // Without a file, or a server in it, the host itself is asked; once there is one again, that.
+        dhow.cmd("run -d --name asker net sleep 1000").ok();
+        world.host.write_etc("resolv.conf", "search example\n");
+        assert_eq!(inside(dhow, "asker", "dns a.example A").get("code"), "2");
+        world.host.call(|| std::fs::remove_file("/etc/resolv.conf")).unwrap();
+        assert_eq!(inside(dhow, "asker", "dns a.example A").get("code"), "2");
+        world.host.write_etc("resolv.conf", &format!("nameserver {PEER6}\n"));
+        assert_eq!(inside(dhow, "asker", "dns a.example A").get("code"), "0");
+        end(dhow, "asker");
     }
 
     fn resolvers_of_the_containers_own(dhow, world) {

@@ -55,6 +55,26 @@ each_mode_in_world! {
         dhow.cmd("network rm jail").ok();
     }
 
+    fn the_log_has_the_name_of_the_day(dhow, world) {
+        world.names.set("good.example", &[FAR]);
+        let log = dhow.home().join("egress.log");
+        dhow.cmd("run -d --name first --egress-log").arg(&log).words("net sleep 1000").ok();
+        inside(dhow, "first", "resolve good.example");
+        dhow.cmd("rename first second").ok();
+        assert_eq!(inside(dhow, "second", &format!("connect {FAR}:{PORT}")).get("result"), "ok");
+        assert_eq!(inside(dhow, "second", "dns good.example A").get("code"), "0");
+        end(dhow, "second");
+        let text = std::fs::read_to_string(&log).unwrap();
+        let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let of = |container: &str, kind: &str| {
+            lines.iter().filter(|line| line["container"] == container && line["kind"] == kind).collect::<Vec<_>>()
+        };
+        assert!(!of("first", "dns").is_empty() && of("second", "dns").len() == 1, "{text}");
+        // What was asked for under the old name is not forgotten.
+        let reached = of("second", "tcp");
+        assert!(reached.len() == 1 && reached[0]["name"] == "good.example" && reached[0]["result"] == "reached", "{text}");
+    }
+
     fn what_makes_no_sense_is_refused(dhow, _world) {
         for wrong in ["", "exa mple", "example.org:0", "example.org:70000", "300.1.1.1/8", "10.0.0.0/40", "*.*.org", ":80"] {
             dhow.cmd("network create --egress-allow").arg(wrong).arg("jail").fails(1, &[wrong]);

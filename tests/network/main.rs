@@ -7,6 +7,8 @@ mod support;
 mod dns;
 mod egress;
 mod fallback;
+mod files;
+mod kin;
 mod life;
 mod nets;
 mod out;

@@ -352,7 +352,15 @@ fn outer_of(container: &ContainerDir) -> Result<Option<OwnedFd>> {
     if first.has_ended()? {
         return Ok(None);
     }
-    Ok(sys::namespace::parent(namespace.as_fd())?)
+    // It may be deeper, below that of a container whose namespaces it shares.
+    let mut outermost = namespace;
+    while let Some(above) = sys::namespace::parent(outermost.as_fd())? {
+        if sys::namespace::parent(above.as_fd())?.is_none() {
+            return Ok(Some(outermost));
+        }
+        outermost = above;
+    }
+    Ok(None)
 }
 
 /// Reaches the helper, or begins to start it, if the container of `spec` will need it. What is returned goes to the

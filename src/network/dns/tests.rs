@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use hickory_proto::op::{Message, Query};
@@ -235,6 +236,46 @@ fn a_resolver_that_refuses_fails_or_is_silent_is_followed_by_the_next() {
     assert_eq!(short(&read_frame(&mut stream)), "2 ");
     world.resolvers(&["127.0.0.3"]);
     assert_eq!(client.ask("example.", RecordType::A), "0 192.0.2.3", "another file holds at once");
+}
+
+#[test]
+fn questions_and_answers_pass_unchanged_but_for_their_number() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let note = Arc::clone(&seen);
+    let rest = |query: &[u8]| {
+        // A record of a type that nobody knows, and the options of EDNS.
+        let record = [&[0xc0, 12, 0xff, 0x10, 0, 1, 0, 0, 0, 9, 0, 3][..], b"abc"].concat();
+        let mut reply = message::reply_with(query, Some(&message::query(query).unwrap()), 0);
+        (reply[7], reply[11]) = (1, 1);
+        reply.extend(record);
+        reply.extend([0, 0, 41, 4, 0xd0, 0, 0, 0x80, 0, 0, 4, 0, 10, 0, 0]);
+        reply
+    };
+    let port = resolver("127.0.0.1", 0, move |query, _| {
+        note.lock().unwrap().push(query.to_vec());
+        vec![rest(query)]
+    });
+    let world = World::new(&["127.0.0.1"], port);
+    let (_web, client) = world.add(plain("web"));
+    // Upper case as clients mix it in against forgers, two flags, and a cookie.
+    let mut asked = query(0x1234, "_SIP._tcp.eXample.org.", RecordType::SRV);
+    (asked[3], asked[11]) = (0x30, 1);
+    asked.extend([0, 0, 41, 4, 0xd0, 0, 0, 0x80, 0, 0, 12, 0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8]);
+    client.socket.send_to(&asked, client.server).unwrap();
+    let mut buffer = [0; 4096];
+    let (length, _) = client.socket.recv_from(&mut buffer).unwrap();
+    let mut stream = client.connect();
+    stream.write_all(&framed(&asked)).unwrap();
+    let mut head = [0; 2];
+    stream.read_exact(&mut head).unwrap();
+    let mut whole = vec![0; usize::from(u16::from_be_bytes(head))];
+    stream.read_exact(&mut whole).unwrap();
+    for reply in [&buffer[..length], &whole] {
+        assert_eq!(message::id(reply), 0x1234);
+        assert_eq!(reply, rest(&asked));
+    }
+    let seen = seen.lock().unwrap();
+    assert!(seen.len() == 2 && seen.iter().all(|query| query[2..] == asked[2..]), "{seen:?}");
 }
 
 #[test]
