@@ -72,12 +72,13 @@ each_mode! {
             ("--ipam-driver other", "plugin not found"),
             ("--egress-allow a:b", "--egress-allow"),
             ("-o com.docker.network.driver.mtu=much", "invalid value"),
+            ("--ipv6 -o com.docker.network.driver.mtu=1200", "1280"),
         ] {
             dhow.cmd(&format!("network create {flags} other")).fails(1, &[why]);
         }
         dhow.cmd("network create a/b").fails(1, &["invalid network name"]);
         dhow.cmd("network create host").fails(1, &["operation is not permitted on predefined host network"]);
-        dhow.cmd("network create one").ok();
+        dhow.cmd("network create -o colour=red one").warns("option colour has no effect").ok();
         dhow.cmd("network create two").ok();
         let subnet = |name: &str| {
             dhow.cmd("network inspect -f").args(["{{(index .IPAM.Config 0).Subnet}}", name]).ok().out()
@@ -129,6 +130,7 @@ each_mode! {
             ("--network container:web -p 80:80", "port publishing and the container type network mode"),
             ("--link nobody", "could not get container for nobody"),
             ("-p 80:80/sctp", "SCTP"),
+            ("--network name=back,driver-opt=com.docker.network.endpoint.ifname=lo", "name of an interface"),
         ] {
             dhow.cmd(&format!("run --rm {flags} busybox true")).fails(125, &[why]);
         }

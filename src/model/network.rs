@@ -13,6 +13,9 @@ pub const DEFAULT: &str = "bridge";
 /// The option for the address on the host of ports that are published without one.
 pub const HOST_BINDING: &str = "com.docker.network.bridge.host_binding_ipv4";
 
+/// The option of a place on a network for the name of the interface inside.
+pub const INTERFACE_NAME: &str = "com.docker.network.endpoint.ifname";
+
 /// A network of bridged containers, as it was made; it never changes afterwards.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

@@ -1,13 +1,17 @@
 //! `--network` and the flags that say what a container gets on its first network, and docker's rules about which of them
 //! go together. Wording as docker's.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::container::NetworkMode;
 use super::csv;
 use super::namespace::parse_container;
-use super::network::{self, Attachment, Mac};
-use crate::error::{Failure, invalid};
+use super::network::{self, Attachment, INTERFACE_NAME, Mac};
+use crate::error::{Failure, invalid, unsupported};
+
+/// The option for settings of the interface inside.
+const SYSCTLS: &str = "com.docker.network.endpoint.sysctls";
 
 /// What was given, as it was typed.
 #[derive(Clone, Debug, Default)]
@@ -179,6 +183,31 @@ pub fn parse(text: &str) -> Result<Attachment, Failure> {
     Ok(read)
 }
 
+/// Checks the options for the driver of a place on a network. Returns what has to be said about them.
+pub fn check_driver_options(options: &BTreeMap<String, String>) -> Result<Vec<String>, Failure> {
+    let mut warnings = Vec::new();
+    for (name, value) in options {
+        match name.as_str() {
+            INTERFACE_NAME if is_interface(value) => {}
+            INTERFACE_NAME => {
+                return Err(invalid(format!("invalid name of an interface: {}", value.escape_debug())));
+            }
+            SYSCTLS => {
+                return Err(unsupported(format!("driver option {SYSCTLS} is not known to this version"))
+                    .hint("--sysctl sets those of all interfaces, such as net.ipv4.conf.all.log_martians"));
+            }
+            other => warnings.push(format!("driver option {} has no effect", other.escape_debug())),
+        }
+    }
+    Ok(warnings)
+}
+
+/// What the kernel takes (dev_valid_name, net/core/dev.c), without the loopback interface's.
+fn is_interface(name: &str) -> bool {
+    let bad = |byte: u8| !byte.is_ascii_graphic() || b"/:%".contains(&byte);
+    (1..=15).contains(&name.len()) && !["lo", ".", ".."].contains(&name) && !name.bytes().any(bad)
+}
+
 /// `NAME=VALUE` of `--driver-opt`.
 pub fn parse_driver_option(text: &str) -> Result<(String, String), Failure> {
     match text.split_once('=') {
@@ -311,6 +340,18 @@ mod tests {
             NetworkFlags { links: link, mac, ..NetworkFlags::default() }.resolve().unwrap();
         assert_eq!((mode, networks[0].network.as_str()), (Some(NetworkMode::Networks), "bridge"));
         assert_eq!(networks[0].mac, mac);
+    }
+
+    #[test]
+    fn options_of_a_place_are_known_or_named() {
+        let check =
+            |name: &str, value: &str| check_driver_options(&[(name.to_owned(), value.to_owned())].into());
+        assert_eq!(check(INTERFACE_NAME, "up0").unwrap(), [""; 0]);
+        assert_eq!(check("colour", "red").unwrap(), ["driver option colour has no effect"]);
+        for bad in ["", "lo", "a/b", "sixteen-letters-", "a b"] {
+            assert!(check(INTERFACE_NAME, bad).is_err(), "{bad}");
+        }
+        assert!(check(SYSCTLS, "x=1").is_err());
     }
 
     #[test]

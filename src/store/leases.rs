@@ -26,7 +26,7 @@ use super::{Store, is_gone, with_dir};
 use crate::error::{Failure, Kind, invalid, kind_of};
 use crate::model::container::ContainerSpec;
 use crate::model::ipam::Pool;
-use crate::model::network::{Attachment, Endpoint, Mac, NetworkSpec};
+use crate::model::network::{Attachment, Endpoint, INTERFACE_NAME, Mac, NetworkSpec};
 use crate::model::new_network::PREFIX;
 use crate::sys::random;
 
@@ -87,6 +87,7 @@ impl Store {
             Err(error) => Some(Err(error)),
         };
         let links = attachment.links.iter().filter_map(link).collect::<anyhow::Result<_>>()?;
+        let interface = interface(&network, attachment, present)?;
         let leases = Leases::open(self, &network, container)?;
         let v4 = leases.v4(attachment.ip, previous.and_then(|endpoint| endpoint.v4))?;
         let v6 = match leases.v6(attachment.ip6, previous.and_then(|endpoint| endpoint.v6)) {
@@ -100,7 +101,7 @@ impl Store {
         };
         let endpoint = Endpoint {
             network: network.id.clone(),
-            interface: interface(&network, present),
+            interface,
             v4,
             v6,
             mac: match attachment.mac {
@@ -222,14 +223,27 @@ pub fn elect_route(spec: &ContainerSpec, joined: &mut [(NetworkSpec, Endpoint)])
     }
 }
 
-/// The first name that the container does not have yet.
-fn interface(network: &NetworkSpec, present: &[&Endpoint]) -> String {
+/// The name that was asked for, else the first that the container does not have yet.
+fn interface(
+    network: &NetworkSpec,
+    attachment: &Attachment,
+    present: &[&Endpoint],
+) -> Result<String, Failure> {
+    let is_taken = |name: &str| present.iter().any(|other| other.interface == name);
+    match attachment.driver_options.get(INTERFACE_NAME) {
+        Some(name) if is_taken(name) => {
+            let message = format!("the container has an interface {} already", name.escape_debug());
+            return Err(Failure::new(Kind::Conflict, message));
+        }
+        Some(name) => return Ok(name.clone()),
+        None => {}
+    }
     let prefix = network.options.get(PREFIX).map_or(INTERFACE, String::as_str);
     let mut number = 0_u32;
     loop {
         let name = format!("{prefix}{number}");
-        if !present.iter().any(|other| other.interface == name) {
-            return name;
+        if !is_taken(&name) {
+            return Ok(name);
         }
         number += 1;
     }

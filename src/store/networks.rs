@@ -27,6 +27,9 @@ const PREFIXES: usize = 8;
 /// So many containers are named that keep a network from being removed.
 const SHOWN: usize = 8;
 
+/// RFC 8200, section 5, in bytes.
+const LEAST_MTU_V6: u32 = 1280;
+
 impl Store {
     /// The network that containers are on by default; made when it is first asked for.
     pub fn default_network(&self) -> anyhow::Result<NetworkSpec> {
@@ -111,6 +114,9 @@ impl Store {
         let others = self.networks()?;
         let used: Vec<IpNet> = others.iter().flat_map(nets).collect();
         let options = driver_options(&new.options)?;
+        if new.v6 && options.mtu.is_some_and(|mtu| mtu < LEAST_MTU_V6) {
+            return Err(invalid(format!("IPv6 needs an MTU of {LEAST_MTU_V6} at least")).into());
+        }
         let spec = NetworkSpec {
             id: random_hex(32).context("cannot get random numbers for a network's ID")?,
             name: new.name.clone(),

@@ -135,8 +135,8 @@ each_mode_in_world! {
         dhow.cmd("run --rm --network crew --mac-address 03:11:22:33:44:55 net true").fails(125, &["03:11:22:33:44:55"]);
         let answer = probe_on(dhow, "--network crew", "ask fixed:7000 here");
         assert!(["10.205.0.7 7000", "2001:db8:80::7 7000"].contains(&answer.get("answer")), "{answer:?}");
-        let long = "--network name=crew,ip=10.205.0.9,alias=nine,mac-address=02:00:00:00:00:09";
-        let output = dhow.cmd("run --rm").words(long).words("net ip addr show eth0").ok();
+        let long = "--network name=crew,ip=10.205.0.9,alias=nine,mac-address=02:00:00:00:00:09,driver-opt=com.docker.network.endpoint.ifname=nine0";
+        let output = dhow.cmd("run --rm").words(long).words("net ip addr show nine0").ok();
         assert!(output.out().contains("10.205.0.9/24") && output.out().contains("02:00:00:00:00:09"), "{}", output.out());
         end(dhow, "fixed free");
         dhow.cmd("network rm crew").ok();

@@ -74,6 +74,10 @@ impl NetworkFlags {
             link_local: self.link_local_ip,
         };
         (spec.namespaces.network, spec.networks) = flags.resolve()?;
+        for network in &spec.networks {
+            let warnings = network_flag::check_driver_options(&network.driver_options)?;
+            warnings.iter().for_each(|warning| report::warn(context, warning));
+        }
         for text in &self.publish {
             spec.ports.extend(publish::parse(text)?);
         }

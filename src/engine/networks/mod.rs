@@ -21,7 +21,10 @@ pub use prune::{PruneRequest, prune};
 pub fn create(store: &Store, driver: &str, new: &NewNetwork) -> Result<(String, Vec<String>)> {
     check_driver(driver)?;
     new.check()?;
-    let warnings = driver_options(&new.options)?.warnings;
+    let mut warnings = driver_options(&new.options)?.warnings;
+    let without_effect =
+        |name: &String| format!("option {} of address management has no effect", name.escape_debug());
+    warnings.extend(new.ipam_options.keys().map(without_effect));
     Ok((store.create_network(new)?.id, warnings))
 }
 

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use clap::Args;
 
 use crate::cli::entry::{Context, Entry, Outcome, Verb};
-use crate::cli::environment;
+use crate::cli::{environment, report};
 use crate::engine::networks::connect::connect;
 use crate::error::invalid;
 use crate::model::network::Attachment;
@@ -51,7 +51,7 @@ pub(crate) struct Connect {
 }
 
 impl Verb for Connect {
-    fn run(self, _context: &Context) -> Outcome {
+    fn run(self, context: &Context) -> Outcome {
         if !self.alias.is_empty() && !is_user_defined(&self.network) {
             return Err(invalid("network-scoped aliases are only supported for user-defined networks").into());
         }
@@ -67,6 +67,8 @@ impl Verb for Connect {
             driver_options: self.driver_opt.into_iter().collect(),
             gateway_priority: self.gw_priority,
         };
+        let warnings = network_flag::check_driver_options(&asked.driver_options)?;
+        warnings.iter().for_each(|warning| report::warn(context, warning));
         let store = Store::open(environment::data_root()?)?;
         connect(&store, &self.container, asked)?;
         Ok(0)
