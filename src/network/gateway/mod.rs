@@ -144,9 +144,7 @@ impl Gateway {
         let enter = || Ok(nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)?);
         let inside = Inside::start("dhow-gateway", enter).context("cannot make a network namespace")?;
         let for_thread = shape.clone();
-        let made = inside
-            .call(move || make(&for_thread, rung))?
-            .with_context(|| format!("cannot make the gateway of network {}", spec.name))?;
+        let made = inside.call(move || make(&for_thread, rung))??;
         Ok(Self {
             inside: Arc::new(inside),
             home: Arc::new(made.home),
@@ -232,7 +230,9 @@ fn make(shape: &Shape, rung: Rung) -> anyhow::Result<Made> {
     let mut made = Made { home, route, filter, device: None, listeners: Vec::new(), v6_out };
     if let Some(link) = link {
         if let Some(filter) = made.filter.as_ref().filter(|_| rung.has_listeners()) {
-            rules(shape, rung, link.index).commit(filter)?;
+            let parts = if rung == Rung::Redirect { "nft_ct, nft_nat" } else { "nft_tproxy" };
+            let refused = || format!("the kernel does not take the rules (it needs {parts})");
+            rules(shape, rung, link.index).commit(filter).with_context(refused)?;
             if rung == Rung::Redirect {
                 settings::of_tracking()?;
             }
@@ -259,7 +259,8 @@ fn rules(shape: &Shape, rung: Rung, gate: u32) -> Transaction {
 /// the kernel knows none.
 fn filter(shape: &Shape, rung: Rung) -> anyhow::Result<Option<Socket>> {
     let filter = Socket::open(Service::Netfilter).map_err(anyhow::Error::from).and_then(|socket| {
-        nft::sources::rules(shape.v6.is_some()).commit(&socket)?;
+        let refused = "the kernel does not take rules for bridges (it needs nf_tables)";
+        nft::sources::rules(shape.v6.is_some()).commit(&socket).context(refused)?;
         Ok(socket)
     });
     match filter {
