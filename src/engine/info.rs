@@ -90,7 +90,7 @@ pub fn info(store: &Store, identity: &Identity, environment: &Environment) -> Re
 
 /// Tries the ways of making networks in namespaces of a process that ends with it.
 fn network(identity: &Identity, forced: Option<Rung>) -> Found {
-    let found = namespace::in_root_child(identity, || Ok(network_way::find(forced)));
+    let found = namespace::in_new_child(identity, || Ok(network_way::find(forced)));
     found.unwrap_or_else(|error| {
         let rungs = Rung::all().filter(|rung| forced.is_none_or(|forced| forced == *rung));
         Found { refused: rungs.map(|rung| (rung, format!("{error:#}"))).collect(), ..Found::default() }

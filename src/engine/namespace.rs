@@ -45,7 +45,7 @@ pub fn ownership(identity: &Identity) -> layer::Identity {
 
 /// Does `work` in a child that can handle files of every owner, and waits for it. This process stays as it is.
 pub fn in_child(identity: &Identity, work: impl FnOnce() -> Result<()>) -> Result<()> {
-    result_of_child(identity, work)
+    result_of_child(|| identity::enter(identity).and_then(|()| work()))
 }
 
 /// As [`in_child`], as root in any case (see [`enter_as_root`]), and returns what `work` does, sent as JSON.
@@ -53,22 +53,28 @@ pub fn in_root_child<T: Serialize + DeserializeOwned>(
     identity: &Identity,
     work: impl FnOnce() -> Result<T>,
 ) -> Result<T> {
-    result_of_child(identity, || {
+    result_of_child(|| {
+        identity::enter(identity)?;
         become_root();
         work()
     })
 }
 
-fn result_of_child<T: Serialize + DeserializeOwned>(
+/// Does `work` in a child with a new user namespace of all the account's ids, as that of networks is, and returns what
+/// it does, sent as JSON.
+pub fn in_new_child<T: Serialize + DeserializeOwned>(
     identity: &Identity,
     work: impl FnOnce() -> Result<T>,
 ) -> Result<T> {
+    result_of_child(|| identity::enter_new(identity).and_then(|()| work()))
+}
+
+fn result_of_child<T: Serialize + DeserializeOwned>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     let (ours, theirs) = Socket::pair()?;
     match fork().context("starting a process")? {
         Side::Child => {
             drop(ours);
-            let result = identity::enter(identity).and_then(|()| work());
-            let answer = result.map_err(|error| Failure::of(&error));
+            let answer = work().map_err(|error| Failure::of(&error));
             let _ = theirs.send(&serde_json::to_vec(&answer).unwrap_or_default(), &[]);
             exit_now(i32::from(answer.is_err()))
         }
