@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::os::fd::AsFd as _;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -22,6 +23,16 @@ fn helper(dhow: &Dhow) -> Pid {
 
 fn descriptors(pid: Pid) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
+}
+
+/// The network namespaces of gateways, in which threads of the helper live.
+fn namespaces(pid: Pid) -> Vec<fs::File> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap().map(|task| task.unwrap().path());
+    let inside = tasks
+        .filter(|task| fs::read_to_string(task.join("comm")).is_ok_and(|name| name.trim() == "dhow-gateway"));
+    let found: Vec<_> = inside.map(|task| fs::File::open(task.join("ns/net")).unwrap()).collect();
+    assert!(!found.is_empty());
+    found
 }
 
 /// Kilobytes of memory that are the process's own.
@@ -144,6 +155,37 @@ each_mode_in_world! {
         assert_eq!(helpers(dhow).len(), 1);
         dhow.cmd("rm -f").args(&names).limit(Duration::from_secs(120)).ok();
         dhow.cmd("network rm crew").ok();
+    }
+
+    fn rules_that_come_to_see_frames_of_the_bridge_break_nothing(dhow, world) {
+        serve(dhow, "web", "-p 8080:7000");
+        serve(dhow, "peer", "");
+        // As it is by default where the module `br_netfilter` is loaded while containers run.
+        let settings = ["iptables", "ip6tables"].map(|name| format!("/proc/sys/net/bridge/bridge-nf-call-{name}"));
+        if !std::path::Path::new(&settings[0]).exists() {
+            return crate::support::leave_out("this kernel's rules never see frames of bridges");
+        }
+        for namespace in namespaces(helper(dhow)) {
+            let settings = settings.clone();
+            let change = move || {
+                rustix::thread::move_into_link_name_space(namespace.as_fd(), None).unwrap();
+                settings.iter().for_each(|path| fs::write(path, "1").unwrap());
+            };
+            std::thread::spawn(change).join().unwrap();
+        }
+        let web = address(dhow, "web", "bridge");
+        for target in [format!("{FAR}:{PORT}"), format!("[{FAR6}]:{PORT}"), format!("{web}:7000")] {
+            let answer = inside(dhow, "peer", &format!("transfer {target} 3000000 3000000 2"));
+            assert_eq!(answer.get("result"), "ok", "{target}: {answer:?}");
+            for size in [10, 9000] {
+                let answer = inside(dhow, "peer", &format!("udp-hash {target} {size}"));
+                assert_eq!(answer.get("result"), "ok", "{target}: {answer:?}");
+            }
+        }
+        assert_eq!(inside(dhow, "peer", &format!("connect {FAR}:9")).get("result"), "!111");
+        let answer = world.at_peer(&format!("transfer {HOST}:8080 3000000 3000000 2"));
+        assert_eq!(answer.get("result"), "ok", "{answer:?}");
+        end(dhow, "web peer");
     }
 
     fn it_stays_small_whatever_containers_do(dhow, world) {

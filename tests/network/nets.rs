@@ -147,7 +147,7 @@ each_mode_in_world! {
         dhow.cmd("network rm tiny").ok();
     }
 
-    fn joining_and_leaving_under_way(dhow, _world) {
+    fn joining_and_leaving_under_way(dhow, world) {
         dhow.cmd("network create stay").ok();
         dhow.cmd("network create come").ok();
         serve(dhow, "server", "--network come");
@@ -155,6 +155,8 @@ each_mode_in_world! {
         dhow.cmd("run -d --name busy --network stay net sleep 1000").ok();
         let traffic = dhow.cmd("exec busy /probe net transfer").arg(format!("{PEER}:{PORT}")).words("60000000 60000000 2").start();
         let neighbour = dhow.cmd("exec busy /probe net transfer mate:7000 60000000 60000000 2").start();
+        // What is connected while another network leads out ends with that network's place.
+        until("it is under way", || world.connections(PORT) >= 2);
         for round in 0..4 {
             dhow.cmd("network connect --alias caller come busy").ok();
             assert_eq!(inside(dhow, "busy", "ask server:7000 whoami").get("result"), "ok", "round {round}");

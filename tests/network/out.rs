@@ -172,10 +172,16 @@ each_mode_in_world! {
         let output = dhow.cmd("run --rm net busybox ping -c 1 -W 2 -s 4000").arg(FAR).output();
         assert!(output.out().contains("1 packets received"), "{} {}", output.out(), output.err());
         assert_ne!(ping("", BLACKHOLE).code, 0);
-        assert_ne!(ping("", UNREACHABLE).code, 0);
+        for (target, said) in [(PEER, "ok"), (FAR6, "ok"), (UNREACHABLE, "!113"), (UNREACHABLE6, "!101")] {
+            let answer = probe(dhow, &format!("ping {target}"));
+            assert_eq!(answer.get("result"), said, "{target}: {answer:?}");
+        }
         // Where the host lets users not ping, nothing else suffers.
         world.host.sysctl("net.ipv4.ping_group_range", "1 0");
-        assert_ne!(ping("", PEER).code, 0);
+        for (target, said) in [(PEER, "!113"), (PEER6, "!13")] {
+            let answer = probe(dhow, &format!("ping {target}"));
+            assert_eq!(answer.get("result"), said, "{target} is forbidden at once: {answer:?}");
+        }
         assert_eq!(probe(dhow, &format!("ask {PEER}:{PORT} whoami")).get("result"), "ok");
     }
 

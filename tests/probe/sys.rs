@@ -2,7 +2,7 @@
 
 use std::ffi::{c_char, c_int, c_long, c_ulong, c_void};
 use std::io;
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd as _;
 
 unsafe extern "C" {
@@ -82,6 +82,14 @@ pub fn reset(stream: TcpStream) -> io::Result<()> {
     let mut linger: [c_int; 2] = [1, 0];
     // SAFETY: `struct linger` is two integers.
     answer(unsafe { setsockopt(stream.as_raw_fd(), SOCKET, LINGER, pointer(&mut linger), 8) }).map(drop)
+}
+
+/// Has a socket report each error that ICMP brings, not only the final ones (ip(7), `IP_RECVERR`).
+pub fn report_errors(socket: &UdpSocket, v6: bool) -> io::Result<()> {
+    let (level, option) = if v6 { (41, 25) } else { (0, 11) };
+    let mut yes: c_int = 1;
+    // SAFETY: the option is an integer.
+    answer(unsafe { setsockopt(socket.as_raw_fd(), level, option, pointer(&mut yes), 4) }).map(drop)
 }
 
 /// Lets more connections wait to be accepted than the 128 of the standard library.

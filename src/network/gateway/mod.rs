@@ -16,6 +16,7 @@
 mod links;
 mod ports;
 mod settings;
+mod sweep;
 #[cfg(test)]
 mod tests;
 
@@ -61,7 +62,8 @@ pub struct Gateway {
     route: Socket,
     filter: Option<Socket>,
     shape: Shape,
-    ports: Mutex<Ports>,
+    ports: Arc<Mutex<Ports>>,
+    sweeper: Arc<sweep::Sweeper>,
     device: Option<Arc<dyn Device>>,
     listeners: Vec<OwnedFd>,
     rung: Rung,
@@ -128,6 +130,8 @@ impl Shape {
 struct Made {
     home: OwnedFd,
     route: Socket,
+    /// For the sweeper.
+    broom: Socket,
     filter: Option<Socket>,
     device: Option<Arc<dyn Device>>,
     listeners: Vec<OwnedFd>,
@@ -145,13 +149,15 @@ impl Gateway {
         let inside = Inside::start("dhow-gateway", enter).context("cannot make a network namespace")?;
         let for_thread = shape.clone();
         let made = inside.call(move || make(&for_thread, rung))??;
+        let ports = Arc::<Mutex<Ports>>::default();
         Ok(Self {
             inside: Arc::new(inside),
             home: Arc::new(made.home),
             route: made.route,
             filter: made.filter,
             shape,
-            ports: Mutex::default(),
+            ports: Arc::clone(&ports),
+            sweeper: sweep::Sweeper::new(made.broom, ports),
             device: made.device,
             listeners: made.listeners,
             rung,
@@ -227,7 +233,8 @@ fn make(shape: &Shape, rung: Rung) -> anyhow::Result<Made> {
     let link = if shape.internal || !rung.has_gate() { None } else { Some(links::device(rung, &route)?) };
     links::all(shape, rung, link.as_ref()).send(&route)?;
     let filter = filter(shape, rung)?;
-    let mut made = Made { home, route, filter, device: None, listeners: Vec::new(), v6_out };
+    let broom = Socket::open(Service::Route)?;
+    let mut made = Made { home, route, broom, filter, device: None, listeners: Vec::new(), v6_out };
     if let Some(link) = link {
         if let Some(filter) = made.filter.as_ref().filter(|_| rung.has_listeners()) {
             let parts = if rung == Rung::Redirect { "nft_ct, nft_nat" } else { "nft_tproxy" };

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::BorrowedFd;
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -31,14 +31,26 @@ pub(super) struct Ports {
 }
 
 #[derive(Debug)]
-struct Port {
-    index: u32,
+pub(super) struct Port {
+    pub(super) index: u32,
     /// For whom it may speak.
-    addresses: Vec<IpAddr>,
+    pub(super) addresses: Vec<IpAddr>,
+}
+
+impl Ports {
+    /// Whether somebody may speak for `address`.
+    pub(super) fn has(&self, address: IpAddr) -> bool {
+        self.by_mac.values().any(|port| port.addresses.contains(&address))
+    }
+}
+
+/// Nothing is done in several steps under these locks: what a thread that has panicked left is whole.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Port {
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         format!("port{}", self.index)
     }
 }
@@ -48,6 +60,7 @@ impl Gateway {
     /// ready for use. What was plugged in with the same hardware address before is taken out.
     pub fn plug(&self, netns: BorrowedFd<'_>, endpoint: &Endpoint) -> anyhow::Result<()> {
         let endpoint = &self.known(endpoint);
+        self.sweeper.wait(endpoint.mac);
         let mut ports = self.ports();
         self.take_out(&mut ports, endpoint.mac).context("cannot unplug what was there before")?;
         let v6 = endpoint.v6.is_some();
@@ -70,8 +83,8 @@ impl Gateway {
             .and_then(|()| self.configure(&there, endpoint));
         if wired.is_ok() {
             await_running(&[
-                (self.route.as_fd(), BRIDGE_NAME),
                 (self.route.as_fd(), &port.name()),
+                (self.route.as_fd(), BRIDGE_NAME),
                 (there.as_fd(), &endpoint.interface),
             ]);
         }
@@ -83,10 +96,20 @@ impl Gateway {
         wired.with_context(|| format!("cannot set up the interface {}", endpoint.interface))
     }
 
-    /// Disconnects a container, which may have ended.
+    /// Disconnects a container; its interface is gone when this returns.
     pub fn unplug(&self, endpoint: &Endpoint) -> anyhow::Result<()> {
         self.take_out(&mut self.ports(), endpoint.mac)?;
         Ok(())
+    }
+
+    /// Disconnects a container that has ended, without waiting: its interface will go, if it has not done so.
+    pub fn abandon(&self, endpoint: &Endpoint) {
+        let mut ports = self.ports();
+        let Some(port) = ports.by_mac.remove(&endpoint.mac) else { return };
+        // Nobody is left who could speak.
+        let _ = self.let_speak(false, &port, endpoint.mac);
+        drop(ports);
+        self.sweeper.give(endpoint.mac, port);
     }
 
     /// A place as far as the kernel knows what is in it.
@@ -100,7 +123,7 @@ impl Gateway {
     }
 
     fn ports(&self) -> MutexGuard<'_, Ports> {
-        self.ports.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.ports)
     }
 
     /// Lets what is behind a port speak for its addresses, or no longer.
@@ -237,6 +260,10 @@ fn on_link(address: IpAddr) -> IpNet {
 fn await_running(interfaces: &[(BorrowedFd<'_>, &str)]) {
     let deadline = Instant::now() + LONGEST_WAIT;
     let runs = |(socket, name): &(BorrowedFd<'_>, &str)| net::is_running(*socket, name).unwrap_or(true);
+    for (socket, name) in interfaces {
+        // Without this it takes the kernel some time.
+        let _ = net::hurry(*socket, name);
+    }
     while !interfaces.iter().all(runs) && Instant::now() < deadline {
         std::thread::sleep(PAUSE);
     }

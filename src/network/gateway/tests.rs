@@ -324,6 +324,11 @@ fn neighbours() {
     gateway.unplug(&one.endpoint).unwrap();
     assert!(!reaches(&one, "198.51.100.3:80".parse().unwrap(), MOMENT));
     gateway.plug(one.netns.as_fd(), &one.endpoint).unwrap();
+    // Given up, twice, and in again before it is gone.
+    gateway.abandon(&one.endpoint);
+    gateway.abandon(&one.endpoint);
+    gateway.plug(one.netns.as_fd(), &one.endpoint).unwrap();
+    assert!(reaches(&one, "198.51.100.3:80".parse().unwrap(), PATIENCE));
     // As after the loss of a gateway, whose interface is still there.
     let second = Gateway::open(&spec(), Rung::Tproxy).unwrap();
     second.plug(one.netns.as_fd(), &one.endpoint).unwrap();

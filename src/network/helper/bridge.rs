@@ -132,6 +132,11 @@ impl Seat {
         self.stay.rename(name);
     }
 
+    /// Disconnects a container that goes on.
+    pub(super) fn leave(&self) -> Result<()> {
+        self.bridge.works()?.gateway.unplug(&self.endpoint)
+    }
+
     /// The network.
     pub(super) fn bridge(&self) -> &Arc<Bridge> {
         &self.bridge
@@ -142,8 +147,7 @@ impl Drop for Seat {
     fn drop(&mut self) {
         let Ok(works) = self.bridge.works() else { return };
         let addresses = addresses(&self.endpoint);
-        // The container may be gone already, and its end of the cable with it.
-        let _ = works.gateway.unplug(&self.endpoint);
+        works.gateway.abandon(&self.endpoint);
         self.bridge.taken().remove(&self.endpoint.mac);
         if let Some(way) = &works.way {
             addresses.into_iter().for_each(|address| way.forget(address));

@@ -204,7 +204,9 @@ impl Member {
     }
 
     fn disconnect(&mut self, shared: &mut Shared, network: &str, lead: Option<String>) -> Result<()> {
-        self.seats.retain(|seat| seat.endpoint.network != network);
+        let left: Vec<_> = self.seats.extract_if(.., |seat| seat.endpoint.network == network).collect();
+        left.iter().try_for_each(Seat::leave)?;
+        drop(left);
         self.bridges.retain(|bridge| bridge.spec.id != network);
         self.settle(shared, lead)
     }

@@ -188,6 +188,11 @@ impl Batch {
         message.serialize(self.bytes.split_at_mut(self.last).1);
     }
 
+    /// Whether there is nothing in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
     fn number(&self) -> u32 {
         u32::try_from(self.names.len()).unwrap_or(u32::MAX)
     }

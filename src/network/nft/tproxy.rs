@@ -31,9 +31,11 @@ pub(crate) fn rules(on: Interfaces, port: Port, v4: bool, v6: bool) -> Transacti
     };
     let tcp = || transport(libc::IPPROTO_TCP);
     let to_socket = || [tproxy(family, port), set_mark(MARK_SOCKET), accept()].concat();
-    // What the gate lets begin, and what has begun.
+    // What the gate lets begin.
     rules.add_rule(CHAIN, &[came_by(on.gate), tcp(), opening(Is::Equal), to_socket()]);
-    rules.add_rule(CHAIN, &[came_by(on.bridge), tcp(), opening(Is::Not), to_socket()]);
+    // What has begun has a socket with just these four numbers, which is found without being named. To name it here would
+    // be in vain where `br_netfilter` has the rules see frames on the bridge: what they assign is lost on the way up.
+    rules.add_rule(CHAIN, &[came_by(on.bridge), tcp(), opening(Is::Not), set_mark(MARK_SOCKET), accept()]);
     to_gate(&mut rules, on.bridge, v6);
     rules
 }
