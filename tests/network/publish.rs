@@ -85,6 +85,18 @@ each_mode_in_world! {
         end(dhow, "web");
     }
 
+    fn a_thousand_ports_are_published(dhow, world) {
+        serve_on(dhow, "wide", "-p 20000-20999:20000-20999", "20000 20999");
+        for port in [20000, 20999] {
+            assert!(world.at_peer(&format!("ask {HOST}:{port} here")).get("answer").ends_with(&format!(" {port}")));
+        }
+        assert_eq!(dhow.cmd("port wide").ok().lines().len(), 2000);
+        dhow.cmd("restart -t 0 wide").ok();
+        until_serving(dhow, "wide", 2);
+        assert_eq!(world.at_peer(&format!("connect {HOST}:20500")).get("result"), "ok");
+        end(dhow, "wide");
+    }
+
     fn free_ports_are_found(dhow, world) {
         serve_on(dhow, "one", "-p 7000 -p 127.0.0.1::7001/tcp --expose 7005 -P", "7000 7001 7005");
         let port = |inner: &str| {

@@ -10,7 +10,7 @@ use rustix::fs::{AtFlags, unlinkat};
 use rustix::io::Errno;
 
 use crate::error::{Failure, Kind};
-use crate::network::helper::{self, Reply, Request, Start};
+use crate::network::helper::{self, Reply, Request, Start, wire};
 use crate::sandbox::identity::{self, Identity};
 use crate::store::Store;
 use crate::store::lock::Lock;
@@ -25,8 +25,8 @@ pub(super) struct Contact(Socket);
 impl Contact {
     /// Asks for something and waits for it.
     pub(super) fn ask(&self, request: &Request, fds: &[BorrowedFd<'_>]) -> Result<(Reply, Vec<OwnedFd>)> {
-        self.0.send(&serde_json::to_vec(request)?, fds)?;
-        let message = self.0.receive()?;
+        wire::send(&self.0, request, fds, false)?;
+        let message = wire::receive(&self.0)?;
         if message.bytes.is_empty() {
             return Err(gone().into());
         }

@@ -99,7 +99,7 @@ impl Helper {
     /// Does what the member at `index` asks for; `None` where it is gone.
     fn hear(&mut self, index: usize) -> Option<()> {
         let (socket, member) = self.members.get_mut(index)?;
-        let message = socket.receive().ok().filter(|message| !message.bytes.is_empty())?;
+        let message = wire::receive(socket).ok().filter(|message| !message.bytes.is_empty())?;
         let request: Request = serde_json::from_slice(&message.bytes).ok()?;
         let done = match (request, member.as_mut()) {
             (Request::Open(opening), None) => {
@@ -128,9 +128,7 @@ impl Helper {
 
 /// Whoever does not listen is told nothing.
 fn send(socket: &Socket, reply: &Reply, fds: &[BorrowedFd<'_>]) {
-    if let Ok(bytes) = serde_json::to_vec(reply) {
-        let _ = socket.send_now(&bytes, fds);
-    }
+    let _ = wire::send(socket, reply, fds, true);
 }
 
 /// The user namespace of this process.

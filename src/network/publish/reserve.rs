@@ -210,7 +210,8 @@ impl Unavailable {
             Errno::ADDRNOTAVAIL => {
                 failure(Kind::Invalid).hint("the address must be one of this host's: see `ip address`")
             }
-            Errno::MFILE | Errno::NFILE => failure(Kind::Full),
+            Errno::MFILE | Errno::NFILE => failure(Kind::Full)
+                .hint("publish fewer ports, or have more open files allowed to you: see `ulimit -Hn`"),
             _ => failure(Kind::Other),
         }
     }
