@@ -4,7 +4,7 @@ use nix::mount::{MsFlags, mount};
 
 use super::*;
 use crate::support::world::*;
-use crate::support::{Mode, World, have_programs, world};
+use crate::support::{Mode, World, fixtures, have_programs, world};
 
 /// What every way must do.
 fn core(dhow: &Dhow, world: &World, way: &str, v6: bool) {
@@ -105,6 +105,21 @@ each_mode_in_world! {
         }
         end(dhow, "mate web");
         dhow.cmd("network rm crew").ok();
+    }
+
+    fn a_container_has_containers_of_its_own(dhow, _world) {
+        let program = fixtures::binary().display().to_string();
+        let options = format!("-e DHOW_ROOT=/data -e HOME=/root -v data:/data -v {program}:/dhow:ro");
+        // Neither TUN devices nor settings of the kernel are for it; docker's filter of system calls lets nobody nest.
+        let line = format!(
+            "cd /; tar -cf /data/net.tar bin probe; /dhow import /data/net.tar net >/data/id && \
+             /dhow run --rm net /probe net transfer {FAR}:{PORT} 300000 300000"
+        );
+        let run = dhow.cmd("run --rm --security-opt seccomp=unconfined").words(&options).words("net sh -c");
+        assert_eq!(Facts::of(run.arg(&line)).get("result"), "ok");
+        let run = dhow.cmd("run --rm --security-opt seccomp=unconfined").words(&options).words("net /dhow info");
+        let info = run.ok().out();
+        assert!(info.contains("Network: redirect\n"), "{info}");
     }
 
     fn a_way_that_does_not_work_says_why(dhow, world) {
