@@ -20,8 +20,6 @@ use super::link::Link;
 use crate::network::gate::PacketOut;
 use crate::network::relay::{Permit, reset_on_close};
 
-/// What is on its way in each direction at most, in bytes. Memory is taken as it is used.
-const BUFFER: usize = 128 << 10;
 /// How long a container may take to answer while a connection is made or its last segment is on its way. Otherwise
 /// silence is none of our business.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -77,13 +75,15 @@ pub(super) struct Parts {
     pub(super) owner: u64,
     pub(super) permit: Permit,
     pub(super) mtu: usize,
+    /// What is on its way in each direction at most, in bytes.
+    pub(super) buffer: usize,
     /// What its first sequence number follows from.
     pub(super) seed: u64,
 }
 
 impl Conn {
     fn new(parts: Parts, now: Instant) -> Self {
-        let Parts { ends, host, owner, permit, mtu, seed } = parts;
+        let Parts { ends, host, owner, permit, mtu, buffer, seed } = parts;
         let mut config = Config::new(HardwareAddress::Ip);
         config.random_seed = seed;
         let mut link = Link { packet: None, out: &Nowhere, mtu };
@@ -97,7 +97,7 @@ impl Conn {
             IpAddr::V4(own) => interface.routes_mut().add_default_ipv4_route(own).map(drop),
             IpAddr::V6(own) => interface.routes_mut().add_default_ipv6_route(own).map(drop),
         };
-        let buffer = || SocketBuffer::new(vec![0; BUFFER]);
+        let buffer = || SocketBuffer::new(vec![0; buffer]);
         let mut socket = Socket::new(buffer(), buffer());
         socket.set_nagle_enabled(false);
         socket.set_timeout(Some(PATIENCE));

@@ -44,7 +44,12 @@ use crate::sys;
 
 /// Connections of one network, and of one container: each has two buffers.
 const MOST: usize = 4096;
-const MOST_OF_ONE: usize = 1024;
+const MOST_OF_ONE: usize = 3072;
+/// While there are no more than so many their buffers are large, otherwise small, in bytes: 240 MB in all at most. Memory
+/// is taken as it is used.
+const FEW: usize = 512;
+const LARGE: usize = 128 << 10;
+const SMALL: usize = 16 << 10;
 /// Orders that wait, of which each has a descriptor at most.
 const MOST_ORDERS: usize = 4096;
 /// Events that are looked at together.
@@ -277,7 +282,8 @@ impl Stack {
             reset_on_close(&host);
             return None;
         }
-        Some(Parts { ends, host, owner, permit, mtu: self.mtu, seed: seed.ok()? })
+        let buffer = if self.conns.len() < FEW { LARGE } else { SMALL };
+        Some(Parts { ends, host, owner, permit, mtu: self.mtu, buffer, seed: seed.ok()? })
     }
 
     fn insert(&mut self, conn: Conn) -> Option<()> {
