@@ -262,13 +262,24 @@ impl Chore for Shared {
 impl Accept for Door {
     fn accepted(&self, inside: OwnedFd, peer: SocketAddr) -> Option<Pair> {
         let target = self.original.of(&inside, peer).ok();
-        let taken = target.and_then(|target| self.gate.waiting.take((plain(peer), plain(target))));
+        let taken = target.and_then(|target| self.taken(plain(peer), plain(target)));
         let Some((outside, permit)) = taken else {
             reset_on_close(&inside);
             return None;
         };
         let (container, owner) = (peer.ip(), self.gate.owner);
         Some(Pair { inside, outside, connecting: false, container, owner, permit })
+    }
+}
+
+impl Door {
+    /// The host's side of a connection that has come.
+    fn taken(&self, peer: SocketAddr, target: SocketAddr) -> Option<(OwnedFd, Permit)> {
+        let taken = self.gate.waiting.take((peer, target));
+        // The kernel gives a connection another source port where the same one leads to several destinations, for all of
+        // them are translated to the same.
+        let renamed = self.original == Original::Redirected;
+        taken.or_else(|| renamed.then(|| self.gate.waiting.take_any(peer.ip(), target)).flatten())
     }
 }
 

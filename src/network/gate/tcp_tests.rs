@@ -250,3 +250,20 @@ fn a_listener_and_the_parked_socket_are_one_connection() {
     client.set_read_timeout(Some(LIMIT)).unwrap();
     assert_eq!(client.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
 }
+
+#[test]
+fn a_connection_under_another_port_gets_a_socket_to_its_destination() {
+    let rig = Rig::new();
+    let (_server, port) = server();
+    let shared = &rig.gate.0.0;
+    let (container, target) = (IpAddr::from(CONTAINER), SocketAddr::from((SERVER, 80)));
+    let addresses = (SocketAddr::new(container, 5000), target);
+    assert!(shared.waiting.begin(addresses, b"syn", Instant::now()));
+    shared.dial(addresses, (Ipv4Addr::LOCALHOST, port).into(), b"syn").unwrap();
+    assert_eq!(rig.answer(), b"syn");
+    assert!(shared.waiting.take((SocketAddr::new(container, 6000), target)).is_none());
+    assert!(shared.waiting.take_any(IpAddr::from([10, 89, 0, 3]), target).is_none());
+    assert!(shared.waiting.take_any(container, (SERVER, 81).into()).is_none());
+    assert!(shared.waiting.take_any(container, target).is_some());
+    assert!(shared.waiting.take_any(container, target).is_none());
+}

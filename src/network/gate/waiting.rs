@@ -193,6 +193,16 @@ impl Waiting {
         }
     }
 
+    /// That of any connection of `source` to `target` which is waited for: whoever is there cannot tell them apart yet.
+    pub(super) fn take_any(&self, source: IpAddr, target: SocketAddr) -> Option<(OwnedFd, Permit)> {
+        let like = |(addresses, entry): (&Addresses, &Entry)| {
+            let parked = matches!(entry.state, State::Parked(_));
+            (parked && addresses.1 == target).then_some(*addresses)
+        };
+        let addresses = lock(self.shard(source)).get(&source)?.entries.iter().find_map(like)?;
+        self.take(addresses)
+    }
+
     fn take_entry(&self, addresses: Addresses, wanted: impl Fn(&Entry) -> bool) -> Option<Entry> {
         let mut shard = lock(self.shard(addresses.0.ip()));
         let source = shard.get_mut(&addresses.0.ip())?;

@@ -49,6 +49,11 @@ fn a_translation_does_what_tproxy_does() {
 }
 
 #[test]
+fn connections_from_one_port_are_told_apart_by_their_destinations() {
+    in_user_namespace("one_port_by_redirect");
+}
+
+#[test]
 fn without_marks_all_goes_to_the_gate() {
     in_user_namespace("all_to_the_gate");
 }
@@ -219,6 +224,50 @@ fn connections(rung: Rung) {
         container.inside.call(sent).unwrap().unwrap();
         let (_, to, ..) = next(device.as_ref(), libc::IPPROTO_UDP);
         assert_eq!(to.to_string(), target);
+    }
+}
+
+#[test]
+#[ignore = "run by another test in a user namespace"]
+fn one_port_by_redirect() {
+    let mut gateway = Gateway::open(&spec(), Rung::Redirect).unwrap();
+    let container = container(2);
+    gateway.plug(container.netns.as_fd(), &container.endpoint).unwrap();
+    let device = gateway.take_device().unwrap();
+    let listener = TcpListener::from(gateway.take_listeners().remove(0));
+    listener.set_nonblocking(false).unwrap();
+    let (mut clients, mut accepted) = (Vec::new(), Vec::new());
+    for target in ["192.0.2.55:80", "192.0.2.55:81", "192.0.2.56:80"] {
+        let target: SocketAddr = target.parse().unwrap();
+        let (connected, result) = std::sync::mpsc::channel();
+        container.inside.tell(move || {
+            let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+            rustix::net::sockopt::set_socket_reuseaddr(&socket, true).unwrap();
+            rustix::net::bind(&socket, &SocketAddr::from(([198, 51, 100, 2], 5000))).unwrap();
+            rustix::net::connect(&socket, &target).unwrap();
+            connected.send(TcpStream::from(socket)).unwrap();
+        });
+        let (_, _, bytes, offload) = loop {
+            let segment = next(device.as_ref(), libc::IPPROTO_TCP);
+            if segment.1 == target {
+                break segment;
+            }
+        };
+        device.send(&offload, &[IoSlice::new(&bytes)]).unwrap();
+        clients.push(result.recv_timeout(PATIENCE).unwrap());
+        let (stream, peer) = listener.accept().unwrap();
+        assert_eq!(
+            (peer.ip(), destination(&gateway, &stream)),
+            (container.endpoint.v4.unwrap().addr().into(), target)
+        );
+        accepted.push(stream);
+    }
+    for (client, stream) in clients.iter_mut().zip(&mut accepted) {
+        let port = stream.peer_addr().unwrap().port().to_be_bytes();
+        stream.write_all(&port).unwrap();
+        let mut heard = [0; 2];
+        client.read_exact(&mut heard).unwrap();
+        assert_eq!(heard, port);
     }
 }
 
