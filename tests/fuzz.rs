@@ -357,7 +357,7 @@ fn packets(source: &str, target: &str) -> Vec<Vec<u8>> {
             let mut packet = Ip { id: Some(9), ..ip(protocol::UDP) }.header(part.len()).unwrap().to_vec();
             packet.extend(part);
             let more = if to < 3000 { 0x2000 } else { 0 };
-            packet[6..8].copy_from_slice(&(from / 8 | more).to_be_bytes());
+            packet[6..8].copy_from_slice(&((from / 8) | more).to_be_bytes());
             packet
         });
         all.push(framed(&parts));

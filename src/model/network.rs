@@ -189,7 +189,7 @@ pub struct Endpoint {
     pub mac: Mac,
     /// Names of the container on this network beside its own name, host name and short ID.
     pub aliases: Vec<String>,
-    /// Names that only this container knows: (alias, container ID).
+    /// Names that only this container knows: (alias, the other container by its ID or any name that it has there).
     pub links: Vec<(String, String)>,
     /// Addresses of the link-local range beside its own.
     pub link_local: Vec<IpAddr>,

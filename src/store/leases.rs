@@ -23,7 +23,7 @@ use super::containers::check_id;
 use super::lock::{Lock, Mode};
 use super::networks::no_such_network;
 use super::{Store, is_gone, with_dir};
-use crate::error::{Failure, Kind, invalid, kind_of};
+use crate::error::{Failure, Kind, invalid};
 use crate::model::container::ContainerSpec;
 use crate::model::ipam::Pool;
 use crate::model::network::{Attachment, Endpoint, INTERFACE_NAME, Mac, NetworkSpec};
@@ -80,13 +80,8 @@ impl Store {
         let name = if attachment.name.is_empty() { &attachment.network } else { &attachment.name };
         let _lock = self.lock_network(&attachment.network, Mode::Shared)?;
         let network = self.network(&attachment.network)?.ok_or_else(|| no_such_network(name))?;
-        // One that is not there, or not yet, has no name.
-        let link = |(other, alias): &(String, String)| match self.find_container(other) {
-            Ok(other) => Some(Ok((alias.clone(), other.spec().id.clone()))),
-            Err(error) if kind_of(&error) == Kind::NotFound => None,
-            Err(error) => Some(Err(error)),
-        };
-        let links = attachment.links.iter().filter_map(link).collect::<anyhow::Result<_>>()?;
+        // Whom they lead to is found out by who needs it: the other may come later, or again.
+        let links = attachment.links.iter().map(|(other, alias)| (alias.clone(), other.clone())).collect();
         let interface = interface(&network, attachment, present)?;
         let leases = Leases::open(self, &network, container)?;
         let v4 = leases.v4(attachment.ip, previous.and_then(|endpoint| endpoint.v4))?;

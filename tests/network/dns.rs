@@ -112,6 +112,16 @@ each_mode_in_world! {
         assert_eq!(records(&probe_on(dhow, "--network crew --link one:uno", "dns uno A")), [format!("A {one}")]);
         assert_eq!(probe_on(dhow, "--network crew", "dns uno A").get("code"), "3");
         end(dhow, "one");
+        // The other may come later, and again with another address.
+        dhow.cmd("run -d --name asker --network crew --link late:uno net sleep 1000").ok();
+        assert_eq!(inside(dhow, "asker", "dns uno A").get("code"), "3");
+        for _ in 0..2 {
+            serve(dhow, "late", "--network crew");
+            let late = address(dhow, "late", "crew");
+            assert_eq!(records(&inside(dhow, "asker", "dns uno A")), [format!("A {late}")]);
+            end(dhow, "late");
+        }
+        end(dhow, "asker");
         dhow.cmd("network rm crew").ok();
     }
 

@@ -44,6 +44,14 @@ struct Network {
     addresses: HashMap<IpAddr, u64>,
 }
 
+impl Network {
+    /// The containers that someone means by an ID or a name.
+    fn called(&self, text: &str) -> Vec<u64> {
+        let named = || self.names.get(&text.to_ascii_lowercase()).cloned().unwrap_or_default();
+        self.ids.get(text).map_or_else(named, |key| vec![*key])
+    }
+}
+
 impl Names {
     /// The container that is kept under `key`.
     pub fn get(&self, key: u64) -> Option<&Arc<Asker>> {
@@ -119,7 +127,7 @@ impl Names {
     fn holders(&self, on: &Membership, name: &str) -> Option<Vec<u64>> {
         let network = self.networks.get(&on.network.id)?;
         let linked = on.endpoint.links.iter().filter(|(alias, _)| alias.eq_ignore_ascii_case(name));
-        let linked: Vec<u64> = linked.filter_map(|(_, id)| network.ids.get(id).copied()).collect();
+        let linked: Vec<u64> = linked.flat_map(|(_, other)| network.called(other)).collect();
         if linked.is_empty() { network.names.get(name).cloned() } else { Some(linked) }
     }
 
@@ -248,12 +256,16 @@ mod tests {
     fn links_are_known_to_their_owner_alone_and_the_default_network_has_no_names() {
         let db = asker("db", vec![member("net", "192.0.2.2/24", None)]);
         let mut web = asker("web", vec![member("net", "192.0.2.3/24", None)]);
-        web.memberships[0].endpoint.links =
-            vec![("Store".into(), db.id.clone()), ("gone".into(), "f".repeat(64))];
+        web.memberships[0].endpoint.links = vec![
+            ("Store".into(), db.id.clone()),
+            ("base".into(), "DB".into()),
+            ("gone".into(), "f".repeat(64)),
+        ];
         let plain = asker("plain", vec![member("bridge", "192.0.2.130/25", None)]);
         let names = &mut names(&[(1, db), (2, web), (3, plain)]);
         assert_eq!(found(names, 2, "store", kind::A), "192.0.2.2");
         assert_eq!(found(names, 2, "store.net", kind::A), "192.0.2.2");
+        assert_eq!(found(names, 2, "base", kind::A), "192.0.2.2");
         assert_eq!(found(names, 1, "store", kind::A), "unknown");
         assert_eq!(found(names, 2, "gone", kind::A), "unknown");
         assert_eq!(found(names, 3, "plain", kind::A), "unknown");

@@ -267,7 +267,7 @@ impl Member {
         for wish in wishes.iter_mut().filter(|wish| wish.host.is_none_or(|(first, last)| first < last)) {
             let is_it =
                 |port: &&Published| (port.container, port.protocol) == (wish.container, wish.protocol);
-            if let Some(index) = given.iter().position(|port| is_it(port)) {
+            if let Some(index) = given.iter().position(&is_it) {
                 let number = given.remove(index).host;
                 given.retain(|port| port.host != number || !is_it(port));
                 wish.host = Some((number, number));
