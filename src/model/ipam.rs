@@ -52,6 +52,9 @@ pub fn consolidate(
         if net.trunc() != net {
             return Err(malformed(&format!("invalid subnet {net}: it should be {}", net.trunc())));
         }
+        if is_special(&net) {
+            return Err(malformed(&format!("invalid subnet {net}: its addresses are not those of hosts")));
+        }
         pools.push(PoolSpec { subnet: Some(net), ..PoolSpec::default() });
     }
     for text in ranges {
@@ -85,6 +88,17 @@ pub fn consolidate(
         pool.reserved.insert(name.clone(), address);
     }
     Ok(pools)
+}
+
+/// Whether it has loopback, multicast, or other addresses that no interface of a container can have (RFC 6890).
+fn is_special(net: &IpNet) -> bool {
+    let v4 = [[0, 0, 0, 0], [127, 0, 0, 0], [224, 0, 0, 0], [240, 0, 0, 0]].into_iter().zip([8, 8, 4, 4]);
+    let v4 = v4.filter_map(|(base, length)| Some(IpNet::V4(Ipv4Net::new(base.into(), length).ok()?)));
+    let v6 = [0, 0xff00, 0xfe80].into_iter().zip([80, 8, 10]);
+    let v6 = v6.filter_map(|(first, length)| {
+        Some(IpNet::V6(Ipv6Net::new([first, 0, 0, 0, 0, 0, 0, 0].into(), length).ok()?))
+    });
+    v4.chain(v6).any(|special| overlap(&special, net))
 }
 
 fn pool_of(
@@ -319,6 +333,9 @@ mod tests {
         refused(ask(&["10.1.0.0/16", "10.1.2.0/24"], &[], &[], &[]), "multiple overlapping subnet");
         refused(ask(&["10.1.0.0"], &[], &[], &[]), "invalid CIDR address: 10.1.0.0");
         refused(ask(&["10.1.0.5/16"], &[], &[], &[]), "it should be 10.1.0.0/16");
+        for special in ["0.0.0.0/0", "127.1.0.0/16", "224.0.0.0/24", "::/64", "ff02::/64", "fe80::/64"] {
+            refused(ask(&[special], &[], &[], &[]), "not those of hosts");
+        }
         refused(
             ask(&["10.1.0.0/16"], &["10.2.0.0/24"], &[], &[]),
             "no matching subnet for range 10.2.0.0/24",

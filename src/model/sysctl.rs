@@ -1,5 +1,7 @@
 //! `--sysctl NAME=VALUE`: kernel settings that belong to a container's own namespaces.
 
+use std::collections::BTreeMap;
+
 use crate::error::{Failure, invalid};
 
 /// Settings of the IPC namespace; those of the network begin with `net.`, those of message queues with `fs.mqueue.`.
@@ -38,6 +40,12 @@ pub fn is_network(name: &str) -> bool {
 /// Whether the setting belongs to the IPC namespace.
 pub fn is_ipc(name: &str) -> bool {
     IPC.contains(&name) || name.starts_with("fs.mqueue.")
+}
+
+/// Whether settings keep a container from having IPv6.
+pub fn is_without_v6(sysctls: &BTreeMap<String, String>) -> bool {
+    let names = ["net.ipv6.conf.all.disable_ipv6", "net.ipv6.conf.default.disable_ipv6"];
+    names.iter().any(|name| sysctls.get(*name).is_some_and(|value| value.trim() == "1"))
 }
 
 #[cfg(test)]

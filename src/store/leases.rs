@@ -28,6 +28,7 @@ use crate::model::container::ContainerSpec;
 use crate::model::ipam::Pool;
 use crate::model::network::{Attachment, Endpoint, INTERFACE_NAME, Mac, NetworkSpec};
 use crate::model::new_network::PREFIX;
+use crate::model::sysctl::is_without_v6;
 use crate::sys::random;
 
 /// What the names of interfaces begin with.
@@ -45,7 +46,7 @@ impl Store {
         for attachment in &spec.networks {
             let present: Vec<&Endpoint> = joined.iter().map(|(_, endpoint)| endpoint).collect();
             let before = previous.iter().find(|endpoint| endpoint.network == attachment.network);
-            match self.join(&spec.id, attachment, &present, before) {
+            match self.join(spec, attachment, &present, before) {
                 Ok(one) => joined.push(one),
                 Err(error) => {
                     let joined: Vec<Endpoint> = joined.into_iter().map(|(_, endpoint)| endpoint).collect();
@@ -61,22 +62,23 @@ impl Store {
     /// Gives a container that runs one more place, without the default route as yet; `present` are those that it has. The caller holds the container.
     pub fn join_network(
         &self,
-        container: &str,
+        spec: &ContainerSpec,
         attachment: &Attachment,
         present: &[Endpoint],
         previous: Option<&Endpoint>,
     ) -> anyhow::Result<(NetworkSpec, Endpoint)> {
         let present: Vec<&Endpoint> = present.iter().collect();
-        self.join(container, attachment, &present, previous)
+        self.join(spec, attachment, &present, previous)
     }
 
     fn join(
         &self,
-        container: &str,
+        spec: &ContainerSpec,
         attachment: &Attachment,
         present: &[&Endpoint],
         previous: Option<&Endpoint>,
     ) -> anyhow::Result<(NetworkSpec, Endpoint)> {
+        let container = spec.id.as_str();
         let name = if attachment.name.is_empty() { &attachment.network } else { &attachment.name };
         let _lock = self.lock_network(&attachment.network, Mode::Shared)?;
         let network = self.network(&attachment.network)?.ok_or_else(|| no_such_network(name))?;
@@ -85,7 +87,11 @@ impl Store {
         let interface = interface(&network, attachment, present)?;
         let leases = Leases::open(self, &network, container)?;
         let v4 = leases.v4(attachment.ip, previous.and_then(|endpoint| endpoint.v4))?;
-        let v6 = match leases.v6(attachment.ip6, previous.and_then(|endpoint| endpoint.v6)) {
+        let v6 = match is_without_v6(&spec.sysctls) {
+            true => Ok(None),
+            false => leases.v6(attachment.ip6, previous.and_then(|endpoint| endpoint.v6)),
+        };
+        let v6 = match v6 {
             Ok(v6) => v6,
             Err(error) => {
                 if let Some(v4) = v4.filter(|_| attachment.ip.is_none()) {

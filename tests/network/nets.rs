@@ -138,6 +138,11 @@ each_mode_in_world! {
         let long = "--network name=crew,ip=10.205.0.9,alias=nine,mac-address=02:00:00:00:00:09,driver-opt=com.docker.network.endpoint.ifname=nine0";
         let output = dhow.cmd("run --rm").words(long).words("net ip addr show nine0").ok();
         assert!(output.out().contains("10.205.0.9/24") && output.out().contains("02:00:00:00:00:09"), "{}", output.out());
+        for network in ["crew", "bridge"] {
+            let line = "--sysctl net.ipv6.conf.all.disable_ipv6=1 net ip addr show eth0";
+            let shown = dhow.cmd("run --rm --network").arg(network).words(line).ok().out();
+            assert!(shown.contains("inet ") && !shown.contains("inet6"), "{shown}");
+        }
         end(dhow, "fixed free");
         dhow.cmd("network rm crew").ok();
         dhow.cmd("network create --subnet 10.207.0.0/30 tiny").ok();

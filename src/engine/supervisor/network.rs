@@ -32,7 +32,7 @@ impl Supervision {
         self.container.reload()?;
         let spec = self.container.spec();
         let wanted = self.networks.as_mut().ok_or_else(|| without_networks(&self.container))?;
-        let place = self.store.join_network(&spec.id, attachment, &wanted.endpoints(), None)?;
+        let place = self.store.join_network(spec, attachment, &wanted.endpoints(), None)?;
         wanted.places.push(place);
         self.places_changed()
     }
@@ -63,7 +63,7 @@ impl Supervision {
         self.container.reload()?;
         let own = self.container.spec();
         let network = self.network.as_mut().ok_or_else(|| without_networks(&self.container))?;
-        let (spec, endpoint) = self.store.join_network(&own.id, attachment, &network.endpoints(), None)?;
+        let (spec, endpoint) = self.store.join_network(own, attachment, &network.endpoints(), None)?;
         if let Err(error) = network.join(own, spec, endpoint.clone()) {
             self.store.leave_network(&own.id, &endpoint)?;
             return Err(error);
