@@ -102,17 +102,16 @@ impl Seat {
             let message = format!("a container on it has the hardware address {} already", endpoint.mac);
             return Err(Failure::new(Kind::Conflict, message)).with_context(doing);
         }
-        if let Err(error) = works.gateway.plug(container.as_fd(), &endpoint) {
-            bridge.taken().remove(&endpoint.mac);
-            return Err(error).with_context(doing);
-        }
-        let stay = works.egress.join(member.clone());
-        match works.way.as_ref().map(|way| way.join(&endpoint, &member)).transpose() {
-            Ok(joined) => Ok(Self { _joined: joined, bridge, endpoint, stay }),
+        let joined = works.gateway.plug(container.as_fd(), &endpoint).and_then(|()| {
+            let joined = works.way.as_ref().map(|way| way.join(&endpoint, &member)).transpose();
+            // The first error is the one to tell.
+            Ok(joined.inspect_err(|_| drop(works.gateway.unplug(&endpoint)))?)
+        });
+        match joined {
+            Ok(joined) => Ok(Self { _joined: joined, stay: works.egress.join(member), bridge, endpoint }),
             Err(error) => {
-                // The first error is the one to tell.
-                let _ = works.gateway.unplug(&endpoint);
-                Err(error).with_context(|| format!("cannot connect to network {}", bridge.spec.name))
+                bridge.taken().remove(&endpoint.mac);
+                Err(error).with_context(doing)
             }
         }
     }
