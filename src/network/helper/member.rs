@@ -1,9 +1,10 @@
 //! What one container has of the helper, and what all of them share.
 
 use std::collections::HashMap;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use anyhow::{Context as _, Result};
 
@@ -13,11 +14,13 @@ use crate::error::{Failure, Kind};
 use crate::model::network::{Endpoint, NetworkSpec, PortSpec, Published};
 use crate::network::dns::{self, Dns};
 use crate::network::egress::{self, log::Log};
+use crate::network::gateway;
+use crate::network::inside::{self, Inside};
 use crate::network::publish::{self, Binding, Reserved};
 use crate::network::relay::Relay;
 use crate::network::rung::{Ladder, Rung};
 use crate::network::way::Held;
-use crate::network::{gateway, inside};
+use crate::sys::{self, process::ns};
 
 /// What the members share.
 pub(super) struct Shared {
@@ -303,13 +306,8 @@ impl Member {
         memberships.sort_by_key(|membership| !membership.endpoint.default_route);
         let upstream = (!self.opening.dns.is_empty())
             .then(|| {
-                let container = Arc::new(container.try_clone()?);
-                anyhow::Ok(dns::Upstream {
-                    servers: self.opening.dns.clone(),
-                    sockets: Arc::new(move |family, kind| {
-                        inside::visit(container.as_fd(), move || dns::socket(family, kind))?
-                    }),
-                })
+                let sockets = sockets_in(container.try_clone()?);
+                anyhow::Ok(dns::Upstream { servers: self.opening.dns.clone(), sockets })
             })
             .transpose()?;
         Ok(dns::Asker {
@@ -324,9 +322,23 @@ impl Member {
     }
 }
 
+/// Makes sockets in the network namespace `container`, by one thread that is there from the first one on.
+fn sockets_in(container: OwnedFd) -> dns::MakeSocket {
+    let container = Arc::new(container);
+    let thread: OnceLock<io::Result<Inside>> = OnceLock::new();
+    Arc::new(move |family, kind| {
+        let enter = || {
+            let container = Arc::clone(&container);
+            Inside::start("names", move || sys::namespace::join(container.as_fd(), ns::NET))
+        };
+        let inside = thread.get_or_init(enter).as_ref().map_err(|error| io::Error::from(error.kind()))?;
+        inside.call(move || dns::socket(family, kind))?
+    })
+}
+
 /// The name service's sockets, made in the network namespace of who calls this. Where the container's port 53 can be
 /// redirected they leave it to a server of its own.
-fn name_sockets() -> std::io::Result<dns::Sockets> {
+fn name_sockets() -> io::Result<dns::Sockets> {
     let sockets = dns::Sockets::here(0)?;
     let port = sockets.port()?;
     match gateway::forward_names(dns::ADDRESS, port) {
