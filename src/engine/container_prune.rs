@@ -2,24 +2,14 @@
 
 use anyhow::Result;
 
+use super::prune::Conditions;
 use super::record;
 use super::remove::remove;
 use super::size::size_below;
 use crate::error::{Kind, kind_of};
-use crate::model::container::ContainerSpec;
 use crate::model::event::EventKind;
-use crate::model::filter::LabelFilter;
 use crate::sandbox::identity::Identity;
 use crate::store::Store;
-
-/// Which containers to remove.
-#[derive(Clone, Debug, Default)]
-pub struct PruneRequest {
-    /// Only containers created before this time.
-    pub until: Option<jiff::Timestamp>,
-    /// Conditions on labels; all must hold.
-    pub labels: Vec<LabelFilter>,
-}
 
 /// What was removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,13 +20,14 @@ pub struct Pruned {
     pub reclaimed: u64,
 }
 
-/// Removes all containers that do not run and that the request's conditions hold for. Their volumes stay.
+/// Removes all containers that do not run and that the conditions hold for. Their volumes stay.
 ///
 /// The caller has moved to where files of every owner can be deleted ([`super::namespace`]), and has one thread.
-pub fn prune_containers(store: &Store, request: &PruneRequest, identity: &Identity) -> Result<Pruned> {
+pub fn prune_containers(store: &Store, conditions: &Conditions, identity: &Identity) -> Result<Pruned> {
     let mut pruned = Pruned::default();
     for container in store.containers()? {
-        if !request.matches(container.spec()) {
+        let spec = container.spec();
+        if !conditions.hold(Some(&spec.created), Some(&spec.labels)) {
             continue;
         }
         // One that runs, and one that another process is removing, are left alone.
@@ -57,20 +48,11 @@ fn gone<T>(error: anyhow::Error) -> Result<Option<T>> {
     }
 }
 
-impl PruneRequest {
-    fn matches(&self, spec: &ContainerSpec) -> bool {
-        let created = spec.created.parse::<jiff::Timestamp>().ok();
-        let old = match (self.until, created) {
-            (Some(until), Some(created)) => created < until,
-            _ => true,
-        };
-        old && self.labels.iter().all(|label| label.holds(Some(&spec.labels)))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::container::ContainerSpec;
+    use crate::model::filter::LabelFilter;
 
     #[test]
     fn what_runs_and_what_does_not_match_stays() {
@@ -90,13 +72,14 @@ mod tests {
         let old = make("old", "2026-01-01T00:00:00Z").spec().id.clone();
         let new = make("new", "2026-01-03T00:00:00Z").spec().id.clone();
         let identity = Identity::probe(None, "");
-        let prune = |request: &PruneRequest| prune_containers(&store, request, &identity).unwrap().containers;
+        let prune =
+            |conditions: &Conditions| prune_containers(&store, conditions, &identity).unwrap().containers;
         let labelled =
-            PruneRequest { labels: vec![LabelFilter::new("kind=other", true)], ..Default::default() };
+            Conditions { labels: vec![LabelFilter::new("kind=other", true)], ..Default::default() };
         assert_eq!(prune(&labelled), [""; 0]);
         let until = Some("2026-01-02T00:00:00Z".parse().unwrap());
-        assert_eq!(prune(&PruneRequest { until, ..Default::default() }), [old]);
-        assert_eq!(prune(&PruneRequest::default()), [new]);
+        assert_eq!(prune(&Conditions { until, ..Default::default() }), [old]);
+        assert_eq!(prune(&Conditions::default()), [new]);
         assert_eq!(store.containers().unwrap().len(), 1);
         drop(running);
     }

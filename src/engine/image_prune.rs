@@ -4,22 +4,20 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 
+use super::prune::Conditions;
 use super::record;
 use super::rmi::{Removal, finish_removal};
 use crate::model::digest::Digest;
 use crate::model::event::EventKind;
-use crate::model::filter::LabelFilter;
-use crate::store::{Image, Store};
+use crate::store::Store;
 
 /// Which images to remove.
 #[derive(Clone, Debug, Default)]
 pub struct PruneRequest {
     /// All that no container uses, not only those without a tag.
     pub all: bool,
-    /// Only images created before this time.
-    pub until: Option<jiff::Timestamp>,
-    /// Conditions on labels; all must hold.
-    pub labels: Vec<LabelFilter>,
+    /// What else must hold.
+    pub conditions: Conditions,
 }
 
 /// Removes images without a tag, or all, that no container uses and that the request's conditions hold for; and
@@ -31,7 +29,9 @@ pub fn prune_images(store: &Store, request: &PruneRequest) -> Result<Removal> {
     let tagged = tagged(store)?;
     for image in store.images()? {
         let unwanted = request.all || !tagged.contains(&image.id);
-        if !unwanted || !request.matches(&image) {
+        let config = &image.config;
+        let matches = request.conditions.hold(config.created.as_deref(), config.config.labels.as_ref());
+        if !unwanted || !matches {
             continue;
         }
         let Some(locked) = store.lock_image(&image.id)? else { continue };
@@ -50,18 +50,6 @@ pub fn prune_images(store: &Store, request: &PruneRequest) -> Result<Removal> {
     Ok(pruned)
 }
 
-impl PruneRequest {
-    fn matches(&self, image: &Image) -> bool {
-        let created = image.config.created.as_deref().and_then(|text| text.parse::<jiff::Timestamp>().ok());
-        // An image that does not say when it was made counts as old.
-        let old = match (self.until, created) {
-            (Some(until), Some(created)) => created < until,
-            _ => true,
-        };
-        old && self.labels.iter().all(|label| label.holds(image.config.config.labels.as_ref()))
-    }
-}
-
 fn tagged(store: &Store) -> Result<BTreeSet<Digest>> {
     let names = store.names()?.into_iter().filter(|name| name.reference.tag().is_some());
     Ok(names.map(|name| name.id).collect())
@@ -71,6 +59,7 @@ fn tagged(store: &Store) -> Result<BTreeSet<Digest>> {
 mod tests {
     use super::*;
     use crate::engine::rmi::tests::Fixture;
+    use crate::model::filter::LabelFilter;
 
     fn left(fixture: &Fixture) -> usize {
         fixture.store.images().unwrap().len()
@@ -103,7 +92,8 @@ mod tests {
         };
         let until = Some("2010-01-01T00:00:00Z".parse().unwrap());
         let prune = |until, labels| {
-            prune_images(&fixture.store, &PruneRequest { all: true, until, labels }).unwrap();
+            let conditions = Conditions { until, labels };
+            prune_images(&fixture.store, &PruneRequest { all: true, conditions }).unwrap();
             left(&fixture)
         };
         assert_eq!(prune(until, vec![label(Some("2"), true)]), 2);

@@ -36,6 +36,7 @@ mod orphan;
 pub mod pause;
 mod placement;
 mod plan;
+pub mod prune;
 pub mod ps;
 pub mod pull;
 mod record;

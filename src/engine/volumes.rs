@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
+use super::prune::Conditions;
 use super::ps::Pattern;
 use super::record;
 use super::size::size_below;
@@ -132,8 +133,8 @@ pub fn rm(store: &Store, name: &str, force: bool) -> Result<()> {
 pub struct PruneRequest {
     /// Those that somebody named too.
     pub all: bool,
-    /// Conditions on labels; all must hold.
-    pub labels: Vec<LabelFilter>,
+    /// What else must hold; of times there is nothing to hold, for volumes do not age.
+    pub conditions: Conditions,
 }
 
 impl PruneRequest {
@@ -142,8 +143,6 @@ impl PruneRequest {
         let mut request = Self { all, ..Self::default() };
         for filter in filters {
             match filter.key.as_str() {
-                "label" => request.labels.push(LabelFilter::new(&filter.value, true)),
-                "label!" => request.labels.push(LabelFilter::new(&filter.value, false)),
                 "all" => request.all |= filter.boolean()?,
                 "until" => {
                     return Err(unsupported(
@@ -151,6 +150,7 @@ impl PruneRequest {
                     )
                     .into());
                 }
+                _ if request.conditions.read(filter)? => {}
                 _ => return Err(filter.unknown("label, label!, all").into()),
             }
         }
@@ -176,7 +176,7 @@ pub fn prune(store: &Store, request: &PruneRequest) -> Result<Pruned> {
     for record in store.volumes()? {
         let wanted = (request.all || record.anonymous)
             && !used.contains(&record.name)
-            && request.labels.iter().all(|label| label.holds(Some(&record.labels)));
+            && request.conditions.hold(None, Some(&record.labels));
         if !wanted {
             continue;
         }

@@ -10,15 +10,15 @@
 //! ```
 
 use std::convert::Infallible;
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use anyhow::{Context as _, Result};
 
-use super::channel::{self, Channel};
+use super::channel::Channel;
 use super::identity::explain_refusal;
 use super::idmap::IdMap;
 use super::kin::Gifts;
-use super::launch::{Connect, Known, Running, births, meet, namespaces};
+use super::launch::{Connect, Known, Running, births, give_up_lock, meet, namespaces, through};
 use super::plan::Plan;
 use super::{identity, init};
 use crate::error::{Failure, Kind};
@@ -47,29 +47,11 @@ pub(super) fn launch(
         Failure::new(Kind::Unsupported, "the networks' user namespace lacks ids of this container")
             .hint("the account's subordinate ids have changed: stop the containers that are on networks")
     })?;
-    let (ours, theirs) = channel::pair()?;
-    match process::clone_into(0).context("starting a process")? {
-        Side::Child => {
-            drop(ours);
-            // Another file takes the lock's place; nothing in this process uses the lock any more.
-            let error = match process::place_fd(streams[0], lock.as_raw_fd())
-                .map_err(anyhow::Error::from)
-                .and_then(|()| usher(plan, outer, &map, &theirs, streams, cgroup))
-            {
-                Ok(never) => match never {},
-                Err(error) => error,
-            };
-            theirs.send_failure(&Failure::of(&error));
-            process::exit_now(125)
-        }
-        Side::Parent(usher) => {
-            drop(theirs);
-            let met = meet(&ours, Known::default(), connect);
-            drop(ours);
-            usher.wait()?;
-            met
-        }
-    }
+    let usher = |channel: &Channel| {
+        give_up_lock(streams, lock)?;
+        usher(plan, outer, &map, channel, streams, cgroup)
+    };
+    through(usher, |channel, _| meet(channel, Known::default(), connect))
 }
 
 fn usher(

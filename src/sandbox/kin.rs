@@ -14,7 +14,7 @@
 //! way of the stub (see [`super::join`]).
 
 use std::convert::Infallible;
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -24,7 +24,7 @@ use rustix::fs::{Mode, OFlags};
 use super::below::Outer;
 use super::channel::{self, Channel};
 use super::idmap::IdMap;
-use super::launch::{Connect, Known, Running, births, meet, namespace_of, namespaces};
+use super::launch::{Connect, Known, Running, births, give_up_lock, meet, namespace_of, namespaces, through};
 use super::plan::{Kin, MountKind, Plan, Unshare};
 use super::{confine, identity, init, join};
 use crate::error::{Failure, Kind};
@@ -89,30 +89,14 @@ pub(super) fn launch(
     cgroup: Option<BorrowedFd<'_>>,
     connect: Option<Connect<'_>>,
 ) -> Result<Running> {
-    let (ours, theirs) = channel::pair()?;
-    match process::clone_into(0).context("starting a process")? {
-        Side::Child => {
-            drop(ours);
-            // Another file takes the lock's place; nothing in this process uses the lock any more.
-            let error = match process::place_fd(streams[0], lock.as_raw_fd())
-                .map_err(anyhow::Error::from)
-                .and_then(|()| usher(plan, relation, &theirs, streams, cgroup))
-            {
-                Ok(never) => match never {},
-                Err(error) => error,
-            };
-            theirs.send_failure(&Failure::of(&error));
-            process::exit_now(125)
-        }
-        Side::Parent(usher) => {
-            drop(theirs);
-            let met = find_namespaces(&ours, &usher, connect.is_some())
-                .and_then(|known| meet(&ours, known, connect));
-            drop(ours);
-            usher.wait()?;
-            met
-        }
-    }
+    let usher = |channel: &Channel| {
+        give_up_lock(streams, lock)?;
+        usher(plan, relation, channel, streams, cgroup)
+    };
+    through(usher, |channel, usher| {
+        let known = find_namespaces(channel, usher, connect.is_some())?;
+        meet(channel, known, connect)
+    })
 }
 
 /// The user namespace of the new container, in which the usher is by now, and its network namespace if that is to be

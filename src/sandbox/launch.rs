@@ -1,8 +1,9 @@
 //! Starts a container from its plan: clones the process, maps its ids, and waits until its program runs.
 
+use std::convert::Infallible;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use nix::sched::CloneFlags;
 
 use super::below::{self, Outer};
@@ -65,9 +66,7 @@ pub fn launch(
     match side {
         Side::Child => {
             drop(ours);
-            // Another file takes the lock's place; nothing in this process uses the lock any more.
-            if process::place_fd(streams[0], lock.as_raw_fd()).is_err() || nix::sched::unshare(then).is_err()
-            {
+            if give_up_lock(streams, lock).is_err() || nix::sched::unshare(then).is_err() {
                 process::exit_now(125);
             }
             init::run(plan, &theirs, &init::Streams(streams), Gifts::default())
@@ -134,6 +133,38 @@ fn bring_up(
 pub(super) struct Known {
     pub(super) user: Option<OwnedFd>,
     pub(super) net: Option<OwnedFd>,
+}
+
+/// Starts a container by way of an usher, a process that goes where the container is to be made and makes it there as a
+/// child of this one; `meet` follows them.
+pub(super) fn through(
+    usher: impl FnOnce(&Channel) -> Result<Infallible>,
+    meet: impl FnOnce(&Channel, &Child) -> Result<Running>,
+) -> Result<Running> {
+    let (ours, theirs) = channel::pair()?;
+    match process::clone_into(0).context("starting a process")? {
+        Side::Child => {
+            drop(ours);
+            let error = match usher(&theirs) {
+                Ok(never) => match never {},
+                Err(error) => error,
+            };
+            theirs.send_failure(&Failure::of(&error));
+            process::exit_now(125)
+        }
+        Side::Parent(process) => {
+            drop(theirs);
+            let met = meet(&ours, &process);
+            drop(ours);
+            process.wait()?;
+            met
+        }
+    }
+}
+
+/// Puts another file in the lock's place: nothing in this process, which is not the supervisor, uses the lock any more.
+pub(super) fn give_up_lock(streams: [BorrowedFd<'_>; 3], lock: BorrowedFd<'_>) -> Result<()> {
+    Ok(process::place_fd(streams[0], lock.as_raw_fd())?)
 }
 
 /// Follows the usher and then the container's first process until its program runs.

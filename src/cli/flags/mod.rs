@@ -10,6 +10,7 @@ mod mounts;
 mod namespaces;
 mod network;
 pub(crate) mod process;
+pub(crate) mod prune;
 mod security;
 pub(crate) mod table;
 

@@ -15,7 +15,7 @@ use crate::model::new_network::{NewNetwork, check_driver, driver_options};
 use crate::store::Store;
 
 pub use known::Known;
-pub use prune::{PruneRequest, prune};
+pub use prune::prune;
 
 /// Makes a network and returns its ID, with what has to be said about its options.
 pub fn create(store: &Store, driver: &str, new: &NewNetwork) -> Result<(String, Vec<String>)> {

@@ -1,57 +1,24 @@
 //! `network prune`: removes networks that no container is on.
 
 use anyhow::Result;
-use jiff::Timestamp;
 
 use super::used;
-use crate::engine::{moment, record};
+use crate::engine::prune::Conditions;
+use crate::engine::record;
 use crate::error::{Kind, kind_of};
 use crate::model::event::EventKind;
-use crate::model::filter::{Filter, LabelFilter};
-use crate::model::network::NetworkSpec;
 use crate::store::Store;
 
-/// Which networks to remove.
-#[derive(Clone, Debug, Default)]
-pub struct PruneRequest {
-    /// Only those made before this time.
-    pub until: Option<Timestamp>,
-    /// Conditions on labels; all must hold.
-    pub labels: Vec<LabelFilter>,
-}
-
-impl PruneRequest {
-    /// Reads `filters`.
-    pub fn new(filters: &[Filter]) -> Result<Self> {
-        let mut request = Self::default();
-        for filter in filters {
-            match filter.key.as_str() {
-                "until" => request.until = Some(moment::parse(&filter.value, Timestamp::now())?),
-                "label" => request.labels.push(LabelFilter::new(&filter.value, true)),
-                "label!" => request.labels.push(LabelFilter::new(&filter.value, false)),
-                _ => return Err(filter.unknown("until, label, label!").into()),
-            }
-        }
-        Ok(request)
-    }
-
-    fn matches(&self, network: &NetworkSpec) -> bool {
-        let made = network.created.parse::<Timestamp>().ok();
-        let old = match (self.until, made) {
-            (Some(until), Some(made)) => made < until,
-            _ => true,
-        };
-        old && self.labels.iter().all(|label| label.holds(Some(&network.labels)))
-    }
-}
-
-/// Removes the networks that no container is on, running or not, and that the request's conditions hold for. Returns
+/// Removes the networks that no container is on, running or not, and that the conditions hold for. Returns
 /// their names.
-pub fn prune(store: &Store, request: &PruneRequest) -> Result<Vec<String>> {
+pub fn prune(store: &Store, conditions: &Conditions) -> Result<Vec<String>> {
     let used = used(store)?;
     let mut pruned = Vec::new();
     for network in store.networks()? {
-        if network.is_default() || used.contains(&network.id) || !request.matches(&network) {
+        if network.is_default()
+            || used.contains(&network.id)
+            || !conditions.hold(Some(&network.created), Some(&network.labels))
+        {
             continue;
         }
         match store.remove_network(&network) {
@@ -69,6 +36,7 @@ pub fn prune(store: &Store, request: &PruneRequest) -> Result<Vec<String>> {
 mod tests {
     use super::*;
     use crate::model::container::ContainerSpec;
+    use crate::model::filter::Filter;
     use crate::model::network::Attachment;
     use crate::model::new_network::NewNetwork;
 
@@ -91,12 +59,12 @@ mod tests {
         drop(store.create_container(&spec).unwrap());
         let prune = |filters: &[&str]| {
             let filters: Vec<Filter> = filters.iter().map(|text| text.parse().unwrap()).collect();
-            super::prune(&store, &PruneRequest::new(&filters).unwrap()).unwrap()
+            super::prune(&store, &Conditions::of(&filters).unwrap()).unwrap()
         };
         assert_eq!(prune(&["until=2020-01-01"]), [""; 0]);
         assert_eq!(prune(&["label=kind=two"]), ["two"]);
         assert_eq!(prune(&[]), ["three"]);
         assert_eq!(store.networks().unwrap().len(), 2);
-        assert!(PruneRequest::new(&["name=x".parse().unwrap()]).is_err());
+        assert!(Conditions::of(&["name=x".parse().unwrap()]).is_err());
     }
 }

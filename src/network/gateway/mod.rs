@@ -27,12 +27,10 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::Context as _;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use nix::sys::socket::{setsockopt, sockopt};
 use rustix::fs::{Mode, OFlags};
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use super::gate::device::Device;
-use super::gate::tcp::Original;
+use super::gate::tcp::{self, Original};
 use super::inside::Inside;
 use super::netlink::{Service, Socket};
 use super::nft::{self, Transaction, tproxy::Interfaces};
@@ -50,8 +48,6 @@ const BRIDGE: u32 = 10;
 const BRIDGE_NAME: &str = "br0";
 /// The port of the transparent listeners. Nothing else listens in a gateway, and no container gets there by itself.
 const LISTENER: nft::Port = 7070;
-/// Connections that may wait at a listener to be accepted.
-const BACKLOG: i32 = 4096;
 
 /// A network's namespace.
 #[derive(Debug)]
@@ -245,7 +241,7 @@ fn make(shape: &Shape, rung: Rung) -> anyhow::Result<Made> {
             }
             for family in shape.everywhere() {
                 let any = SocketAddr::new(family.addr(), LISTENER);
-                made.listeners.push(listener(any).context("cannot listen in the gateway")?);
+                made.listeners.push(tcp::listener(any).context("cannot listen in the gateway")?);
             }
         }
         made.device = Some(link.device);
@@ -274,18 +270,4 @@ fn filter(shape: &Shape, rung: Rung) -> anyhow::Result<Option<Socket>> {
         Err(_) if !rung.has_listeners() => Ok(None),
         filter => Ok(Some(filter?)),
     }
-}
-
-/// A socket that accepts connections to any address.
-fn listener(at: SocketAddr) -> io::Result<OwnedFd> {
-    let family = if at.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
-    setsockopt(&socket, sockopt::IpTransparent, &true)?;
-    if at.is_ipv6() {
-        rustix::net::sockopt::set_ipv6_v6only(&socket, true)?;
-    }
-    rustix::net::bind(&socket, &at)?;
-    rustix::net::listen(&socket, BACKLOG)?;
-    Ok(socket)
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use rustix::net::{AddressFamily, SocketType};
+
 use super::*;
 use crate::model::network::{Endpoint, Subnet};
 use crate::network::gate::device::Offload;

@@ -1,8 +1,7 @@
 //! A network's way out of its gateway, and into it: one implementation for each kind of [`Rung`].
 
-mod kernel;
+mod gated;
 mod program;
-mod stack;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -72,8 +71,8 @@ pub struct For<'a> {
 /// namespace of the host.
 pub fn open(rung: Rung, gateway: &mut Gateway, what: For<'_>) -> Result<Box<dyn Way>> {
     match rung {
-        Rung::Tproxy | Rung::Packet | Rung::Redirect => Ok(Box::new(kernel::Kernel::open(gateway, what)?)),
-        Rung::Stack => Ok(Box::new(stack::Stack::open(gateway, what)?)),
+        Rung::Tproxy | Rung::Packet | Rung::Redirect => Ok(Box::new(gated::Gated::by_kernel(gateway, what)?)),
+        Rung::Stack => Ok(Box::new(gated::Gated::by_stack(gateway, what)?)),
         Rung::Pasta => Ok(Box::new(program::Pasta::open(gateway, what)?)),
         Rung::Slirp4netns => Ok(Box::new(program::Slirp4netns::open(gateway, what)?)),
     }

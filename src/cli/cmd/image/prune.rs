@@ -3,13 +3,13 @@
 use clap::Args;
 
 use crate::cli::entry::{Context, Entry, Outcome, Verb};
-use crate::cli::{environment, output, prompt};
+use crate::cli::flags::prune::PruneFlags;
+use crate::cli::{environment, output};
 use crate::engine::image_prune::{PruneRequest, prune_images};
+use crate::engine::namespace;
 use crate::engine::rmi::{Removal, Removed};
-use crate::engine::{moment, namespace};
 use crate::error::Failure;
 use crate::model::bytes;
-use crate::model::filter::{Filter, LabelFilter};
 use crate::store::Store;
 
 pub(crate) const ENTRY: Entry = Entry::new::<Prune>(
@@ -24,18 +24,14 @@ pub(crate) struct Prune {
     /// Remove all that no container uses, not only those without a tag
     #[arg(short, long)]
     all: bool,
-    /// Only those that match: until=TIME, label=KEY[=VALUE], label!=KEY[=VALUE]
-    #[arg(long, value_name = "FILTER")]
-    filter: Vec<Filter>,
-    /// Do not ask
-    #[arg(short, long)]
-    force: bool,
+    #[command(flatten)]
+    flags: PruneFlags,
 }
 
 impl Verb for Prune {
     fn run(self, _context: &Context) -> Outcome {
         let request = self.request()?;
-        if !self.force && !prompt::agrees(warning(request.all))? {
+        if !self.flags.agreed(warning(request.all))? {
             return Ok(0);
         }
         namespace::enter(&environment::all())?;
@@ -51,12 +47,10 @@ impl Verb for Prune {
 impl Prune {
     fn request(&self) -> Result<PruneRequest, Failure> {
         let mut request = PruneRequest { all: self.all, ..PruneRequest::default() };
-        for filter in &self.filter {
+        for filter in &self.flags.filter {
             match filter.key.as_str() {
-                "until" => request.until = Some(moment::parse(&filter.value, jiff::Timestamp::now())?),
-                "label" => request.labels.push(LabelFilter::new(&filter.value, true)),
-                "label!" => request.labels.push(LabelFilter::new(&filter.value, false)),
                 "dangling" => request.all = !filter.boolean()?,
+                _ if request.conditions.read(filter)? => {}
                 _ => return Err(filter.unknown("until, label, label!, dangling")),
             }
         }

@@ -3,9 +3,10 @@
 use clap::Args;
 
 use crate::cli::entry::{Context, Entry, Outcome, Verb};
-use crate::cli::{environment, output, prompt};
-use crate::engine::networks::{PruneRequest, prune};
-use crate::model::filter::Filter;
+use crate::cli::flags::prune::PruneFlags;
+use crate::cli::{environment, output};
+use crate::engine::networks::prune;
+use crate::engine::prune::Conditions;
 use crate::store::Store;
 
 pub(crate) const ENTRY: Entry =
@@ -14,23 +15,19 @@ pub(crate) const ENTRY: Entry =
 /// Arguments of `network prune`.
 #[derive(Args)]
 pub(crate) struct Prune {
-    /// Only those that match: until=TIME, label=KEY[=VALUE], label!=KEY[=VALUE]
-    #[arg(long, value_name = "FILTER")]
-    filter: Vec<Filter>,
-    /// Do not ask
-    #[arg(short, long)]
-    force: bool,
+    #[command(flatten)]
+    flags: PruneFlags,
 }
 
 impl Verb for Prune {
     fn run(self, _context: &Context) -> Outcome {
-        let request = PruneRequest::new(&self.filter)?;
+        let conditions = Conditions::of(&self.flags.filter)?;
         let warning = "This will remove all custom networks not used by at least one container.";
-        if !self.force && !prompt::agrees(warning)? {
+        if !self.flags.agreed(warning)? {
             return Ok(0);
         }
         let store = Store::open(environment::data_root()?)?;
-        output::print(&lines(&prune(&store, &request)?))?;
+        output::print(&lines(&prune(&store, &conditions)?))?;
         Ok(0)
     }
 }

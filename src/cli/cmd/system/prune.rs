@@ -4,13 +4,14 @@ use clap::Args;
 
 use crate::cli::cmd::{container, image, network, volume};
 use crate::cli::entry::{Context, Entry, Outcome, Verb};
-use crate::cli::{environment, output, prompt};
-use crate::engine::container_prune::{self, prune_containers};
+use crate::cli::flags::prune::PruneFlags;
+use crate::cli::{environment, output};
+use crate::engine::container_prune::prune_containers;
 use crate::engine::image_prune::{self, prune_images};
-use crate::engine::{moment, namespace, networks, volumes};
+use crate::engine::prune::Conditions;
+use crate::engine::{namespace, networks, volumes};
 use crate::error::{Failure, invalid};
 use crate::model::bytes;
-use crate::model::filter::{Filter, LabelFilter};
 use crate::store::Store;
 
 pub(crate) const ENTRY: Entry = Entry::new::<Prune>(
@@ -25,12 +26,8 @@ pub(crate) struct Prune {
     /// All images that no container uses, not only those without a tag
     #[arg(short, long)]
     all: bool,
-    /// Only those that match: until=TIME, label=KEY[=VALUE], label!=KEY[=VALUE]
-    #[arg(long, value_name = "FILTER")]
-    filter: Vec<Filter>,
-    /// Do not ask
-    #[arg(short, long)]
-    force: bool,
+    #[command(flatten)]
+    flags: PruneFlags,
     /// Anonymous volumes that no container uses too
     #[arg(long)]
     volumes: bool,
@@ -39,26 +36,23 @@ pub(crate) struct Prune {
 impl Verb for Prune {
     fn run(self, _context: &Context) -> Outcome {
         let conditions = self.conditions()?;
-        if !self.force && !prompt::agrees(&self.warning())? {
+        if !self.flags.agreed(&self.warning())? {
             return Ok(0);
         }
         let identity = namespace::enter(&environment::all())?;
         let store = Store::open(environment::data_root()?)?;
         store.sweep()?;
-        let Conditions { until, labels } = conditions;
-        let request = container_prune::PruneRequest { until, labels: labels.clone() };
-        let containers = prune_containers(&store, &request, &identity)?;
+        let containers = prune_containers(&store, &conditions, &identity)?;
         let mut text = container::prune::lines(&containers);
         let mut reclaimed = containers.reclaimed;
-        let request = networks::PruneRequest { until, labels: labels.clone() };
-        text += &network::prune::lines(&networks::prune(&store, &request)?);
+        text += &network::prune::lines(&networks::prune(&store, &conditions)?);
         if self.volumes {
-            let request = volumes::PruneRequest { all: false, labels: labels.clone() };
+            let request = volumes::PruneRequest { all: false, conditions: conditions.clone() };
             let pruned = volumes::prune(&store, &request)?;
             text += &volume::prune::lines(&pruned);
             reclaimed = reclaimed.saturating_add(pruned.reclaimed);
         }
-        let images = prune_images(&store, &image_prune::PruneRequest { all: self.all, until, labels })?;
+        let images = prune_images(&store, &image_prune::PruneRequest { all: self.all, conditions })?;
         text += &image::prune::lines(&images);
         reclaimed = reclaimed.saturating_add(images.reclaimed);
         output::print(&format!("{text}Total reclaimed space: {}\n", bytes::human(reclaimed)))?;
@@ -66,26 +60,12 @@ impl Verb for Prune {
     }
 }
 
-struct Conditions {
-    until: Option<jiff::Timestamp>,
-    labels: Vec<LabelFilter>,
-}
-
 impl Prune {
     fn conditions(&self) -> Result<Conditions, Failure> {
-        let mut conditions = Conditions { until: None, labels: Vec::new() };
-        for filter in &self.filter {
-            match filter.key.as_str() {
-                "until" if self.volumes => {
-                    return Err(invalid("The \"until\" filter is not supported with \"--volumes\""));
-                }
-                "until" => conditions.until = Some(moment::parse(&filter.value, jiff::Timestamp::now())?),
-                "label" => conditions.labels.push(LabelFilter::new(&filter.value, true)),
-                "label!" => conditions.labels.push(LabelFilter::new(&filter.value, false)),
-                _ => return Err(filter.unknown("until, label, label!")),
-            }
+        if self.volumes && self.flags.filter.iter().any(|filter| filter.key == "until") {
+            return Err(invalid("The \"until\" filter is not supported with \"--volumes\""));
         }
-        Ok(conditions)
+        Conditions::of(&self.flags.filter)
     }
 
     fn warning(&self) -> String {
@@ -99,9 +79,9 @@ impl Prune {
             true => "  - all images without at least one container associated to them\n",
             false => "  - all dangling images\n",
         };
-        if !self.filter.is_empty() {
+        if !self.flags.filter.is_empty() {
             text += "\n  Items to be pruned will be filtered with:\n";
-            for filter in &self.filter {
+            for filter in &self.flags.filter {
                 text += &format!("  - {}={}\n", filter.key, filter.value);
             }
         }

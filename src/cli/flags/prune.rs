@@ -1,0 +1,24 @@
+//! The flags that all `prune` commands have.
+
+use clap::Args;
+
+use crate::cli::prompt;
+use crate::model::filter::Filter;
+
+/// What to remove, and whether to ask first.
+#[derive(Args)]
+pub(crate) struct PruneFlags {
+    /// Only those that match: until=TIME, label=KEY[=VALUE], label!=KEY[=VALUE]
+    #[arg(long, value_name = "FILTER")]
+    pub(crate) filter: Vec<Filter>,
+    /// Do not ask
+    #[arg(short, long)]
+    force: bool,
+}
+
+impl PruneFlags {
+    /// Whether to go on with what `warning` says.
+    pub(crate) fn agreed(&self, warning: &str) -> anyhow::Result<bool> {
+        Ok(self.force || prompt::agrees(warning)?)
+    }
+}

@@ -1,0 +1,52 @@
+//! What the `prune` commands ask of the things that they remove.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::moment;
+use crate::error::Failure;
+use crate::model::filter::{Filter, LabelFilter};
+
+/// Conditions that must all hold.
+#[derive(Clone, Debug, Default)]
+pub struct Conditions {
+    /// Only what was made before this time.
+    pub until: Option<Timestamp>,
+    /// What its labels must and must not be.
+    pub labels: Vec<LabelFilter>,
+}
+
+impl Conditions {
+    /// Reads filters of which there are no others.
+    pub fn of(filters: &[Filter]) -> Result<Self, Failure> {
+        let mut conditions = Self::default();
+        for filter in filters {
+            if !conditions.read(filter)? {
+                return Err(filter.unknown("until, label, label!"));
+            }
+        }
+        Ok(conditions)
+    }
+
+    /// Reads a filter; whether it is one of these conditions.
+    pub fn read(&mut self, filter: &Filter) -> Result<bool, Failure> {
+        match filter.key.as_str() {
+            "until" => self.until = Some(moment::parse(&filter.value, Timestamp::now())?),
+            "label" => self.labels.push(LabelFilter::new(&filter.value, true)),
+            "label!" => self.labels.push(LabelFilter::new(&filter.value, false)),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Whether they hold for what was made at `created` and has `labels`. What does not say when it was made is old.
+    pub fn hold(&self, created: Option<&str>, labels: Option<&BTreeMap<String, String>>) -> bool {
+        let created = created.and_then(|text| text.parse::<Timestamp>().ok());
+        let old = match (self.until, created) {
+            (Some(until), Some(created)) => created < until,
+            _ => true,
+        };
+        old && self.labels.iter().all(|label| label.holds(labels))
+    }
+}

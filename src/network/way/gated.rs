@@ -1,0 +1,65 @@
+//! The ways that dhow itself carries everything on: the gate for first segments, UDP and echo, and for the rest of TCP
+//! either the kernel's listeners in the gateway, or a stack of this program's where rules for those are not to be had.
+
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+
+use super::{For, Held, Way, settings};
+use crate::network::gate::Gate;
+use crate::network::gate::tcp::TcpGate;
+use crate::network::gateway::Gateway;
+use crate::network::publish::{Entry, Reserved, Sockets, Target};
+use crate::network::relay::Relay;
+use crate::network::stack::Stack;
+
+/// A gate, and how connections are made towards containers.
+pub(super) struct Gated {
+    tcp: TcpGate,
+    gate: Gate,
+    entry: Arc<dyn Entry>,
+    relay: Arc<Relay>,
+}
+
+impl Gated {
+    /// With the kernel's TCP on both sides: listeners in the gateway, and sockets made there for who comes in.
+    pub(super) fn by_kernel(gateway: &mut Gateway, what: For<'_>) -> Result<Self> {
+        let device = gateway.take_device().context("the gateway has no device")?;
+        let tcp = TcpGate::new(what.relay, what.egress.clone(), Arc::new(Arc::clone(&device)));
+        for listener in gateway.take_listeners() {
+            tcp.listen(listener, gateway.original())?;
+        }
+        let settings = settings(what.spec, gateway);
+        let gate = Gate::start(device, settings, what.egress.clone(), Box::new(tcp.clone()))?;
+        let entry = Sockets::new(Arc::clone(gateway.inside()));
+        Ok(Self { tcp, gate, entry, relay: Arc::clone(what.relay) })
+    }
+
+    /// With this program's TCP towards the containers ([`crate::network::stack`]).
+    pub(super) fn by_stack(gateway: &mut Gateway, what: For<'_>) -> Result<Self> {
+        let device = gateway.take_device().context("the gateway has no device")?;
+        let settings = settings(what.spec, gateway);
+        let stack = Stack::new(Arc::clone(&device), settings.mtu, what.relay, what.egress.clone())?;
+        let tcp = stack.gate().clone();
+        let entry: Arc<dyn Entry> = Arc::clone(stack.desk()) as _;
+        let gate = Gate::start(device, settings, what.egress.clone(), Box::new(stack))?;
+        Ok(Self { tcp, gate, entry, relay: Arc::clone(what.relay) })
+    }
+}
+
+impl Way for Gated {
+    fn forget(&self, container: IpAddr) {
+        self.tcp.forget(container);
+        self.gate.forget(container);
+    }
+
+    fn publish_udp(&self, socket: OwnedFd, container: SocketAddr) -> Result<Held> {
+        Ok(Held::of(self.gate.publish(socket, container)?))
+    }
+
+    fn publish_tcp(&self, ports: Reserved, target: Target) -> Result<Held> {
+        Ok(Held::of(ports.start(&self.relay, Arc::clone(&self.entry), target)?))
+    }
+}
