@@ -46,4 +46,20 @@ each_mode_in_world! {
             end(dhow, "first");
         }
     }
+
+    fn who_is_left_deeper_is_wired_again_when_the_helper_is_killed(dhow, _world) {
+        dhow.cmd("run -d --name first --ipc shareable net sleep 1000").ok();
+        dhow.cmd("run -d --name second --ipc container:first net sleep 1000").ok();
+        end(dhow, "first");
+        let line = format!("ask {PEER}:{PORT} whoami");
+        assert_eq!(inside(dhow, "second", &line).get("result"), "ok");
+        let helpers = || dhow.processes().into_iter().filter(|process| process.command.starts_with("dhow: network"));
+        let old = helpers().next().unwrap().pid;
+        rustix::process::kill_process(old, rustix::process::Signal::KILL).unwrap();
+        until("there is another helper", || helpers().any(|process| process.pid != old));
+        until("it is connected again", || inside(dhow, "second", &line).all("result") == ["ok"]);
+        // Others find the same user namespace.
+        assert_eq!(probe(dhow, &line).get("result"), "ok");
+        end(dhow, "second");
+    }
 }
