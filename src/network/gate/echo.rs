@@ -136,6 +136,7 @@ impl Echo {
             Verdict::Pass(_) => return Err(io::Error::from_raw_os_error(libc::ENETUNREACH)),
             Verdict::Refuse => return Err(io::Error::from_raw_os_error(libc::ECONNREFUSED)),
         };
+        self.flows.share(self.settings.gates.count());
         self.flows.open(flow.source, flow.target, host, now, || socket(host.is_ipv6()))
     }
 

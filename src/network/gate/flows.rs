@@ -18,10 +18,15 @@ const STREAM: Duration = Duration::from_secs(2);
 /// When tables are full so much of them goes: one part of so many, which makes the search cheap.
 const PART: usize = 8;
 
+/// Sockets that a gateway may have however many there are.
+const LEAST: usize = 16;
+
 /// All flows of one protocol through a gateway.
 pub(super) struct Flows {
     epoll: OwnedFd,
     limits: Limits,
+    /// The most sockets at this time, of the limit of all gates.
+    most: usize,
     containers: HashMap<IpAddr, Container>,
     sources: HashMap<RawFd, SocketAddr>,
 }
@@ -132,7 +137,7 @@ fn oldest(mut used: Vec<Instant>) -> Option<Instant> {
 impl Flows {
     pub(super) fn new(limits: Limits) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        Ok(Self { epoll, limits, containers: HashMap::new(), sources: HashMap::new() })
+        Ok(Self { epoll, limits, most: limits.sockets, containers: HashMap::new(), sources: HashMap::new() })
     }
 
     /// Readable where one of the sockets is, which then says its descriptor's number.
@@ -212,16 +217,22 @@ impl Flows {
         Ok(())
     }
 
+    /// Keeps to the share of one of `gates`. What is beyond it goes when there is something new.
+    pub(super) fn share(&mut self, gates: usize) {
+        self.most = (self.limits.sockets / gates.max(1)).max(LEAST);
+    }
+
     /// Drops old flows where the tables are full: of the container itself, or of the one that has most.
     fn make_room(&mut self, source: SocketAddr) {
-        let limits = self.limits;
+        let (limits, most_sockets) = (self.limits, self.most);
+        let of_container = limits.sockets_per_container.min(most_sockets.div_ceil(2));
         let Self { containers, sources, .. } = self;
         if let Some(container) = containers.get_mut(&source.ip()) {
             if container.peers >= limits.flows_per_container {
                 container.evict_peers(sources);
             }
             let new = !container.sockets.contains_key(&source.port());
-            if new && container.sockets.len() >= limits.sockets_per_container {
+            if new && container.sockets.len() >= of_container {
                 container.evict_sockets(sources);
             }
         }
@@ -230,12 +241,16 @@ impl Flows {
         {
             most.evict_peers(sources);
         }
-        if sources.len() >= limits.sockets
+        while sources.len() >= most_sockets
             && let Some(most) = containers.values_mut().max_by_key(|container| container.sockets.len())
         {
+            let before = sources.len();
             most.evict_sockets(sources);
+            if sources.len() == before {
+                break;
+            }
         }
-        if containers.len() > limits.sockets {
+        if containers.len() > most_sockets {
             containers.retain(|_, container| !container.sockets.is_empty());
         }
     }
@@ -313,6 +328,21 @@ mod tests {
         assert!(flows.find(address(3, 8), remote, start).is_some());
         flows.forget(address(2, 0).ip());
         assert!(flows.containers.len() == 2 && flows.count().0 == 3);
+    }
+
+    #[test]
+    fn what_is_beyond_a_share_goes_when_there_is_something_new() {
+        let mut flows = Flows::new(limits()).unwrap();
+        let (start, remote) = (Instant::now(), address(200, 53));
+        for (gates, most) in [(1, 64), (2, 32), (1000, LEAST)] {
+            flows.share(gates);
+            for n in 0..80 {
+                let now = start + Duration::from_micros(n.into());
+                flows.open(address((n % 4) as u8, n), remote, remote, now, make).unwrap();
+                assert!(n == 0 || flows.count().0 <= most, "{gates} {:?}", flows.count());
+                assert!(flows.find(address((n % 4) as u8, n), remote, now).is_some());
+            }
+        }
     }
 
     #[test]

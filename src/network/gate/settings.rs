@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::network::relay::Sharers;
 use crate::sys::rlimit::Resource;
 
 /// A network, as its gate has to know it.
@@ -18,12 +19,14 @@ pub struct Settings {
     pub mtu: u16,
     /// How much is kept.
     pub limits: Limits,
+    /// This gate and the others that the sockets are shared with.
+    pub gates: Sharers,
 }
 
 /// How much is kept of what containers do, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Sockets in the host's network, each for a port of a container.
+    /// Sockets in the host's network of all gates together, each for a port of a container.
     pub sockets: usize,
     /// Those of one address.
     pub sockets_per_container: usize,

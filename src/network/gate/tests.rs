@@ -13,6 +13,7 @@ use crate::network::packet::build::Ip;
 use crate::network::packet::reassemble::Reassembler;
 use crate::network::packet::{self, icmp, protocol, tcp, udp};
 use crate::network::policy::{Flow, Verdict};
+use crate::network::relay::Sharers;
 
 /// One end of a pair of sockets; in front of each packet are what is left to do and the size of segments.
 #[derive(Debug)]
@@ -101,6 +102,7 @@ fn settings() -> Settings {
         gateways: GATEWAYS.to_vec(),
         mtu: 1500,
         limits: Limits { sockets: 64, sockets_per_container: 32, ..Limits::default() },
+        gates: Sharers::default(),
     }
 }
 

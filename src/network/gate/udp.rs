@@ -142,7 +142,10 @@ impl Udp {
             Verdict::Pass(host) if host.is_ipv4() != source.is_ipv4() => {
                 Err(io::Error::from_raw_os_error(libc::ENETUNREACH))
             }
-            Verdict::Pass(host) => self.flows.open(source, target, host, now, || socket(host.is_ipv6())),
+            Verdict::Pass(host) => {
+                self.flows.share(self.settings.gates.count());
+                self.flows.open(source, target, host, now, || socket(host.is_ipv6()))
+            }
         };
         self.policy.note(&flow, outcome.as_ref().copied());
         outcome

@@ -32,7 +32,7 @@ use rustix::event::{EventfdFlags, eventfd};
 
 pub(crate) use conn::{Pair, reset_on_close};
 pub(crate) use quota::Limits;
-pub use quota::{Permit, Quota};
+pub use quota::{Permit, Quota, Sharers};
 use slab::{Key, Slab};
 use worker::{Worker, token};
 
@@ -58,6 +58,8 @@ pub(crate) struct Crew {
     next_desk: AtomicUsize,
     /// What the descriptors allow.
     pub(crate) limits: Limits,
+    /// The gates, which have what of the descriptors is not for connections.
+    pub(crate) gates: Sharers,
     /// All connections, made and being made.
     pub(crate) all: Arc<Quota>,
     chores: Mutex<Vec<Weak<dyn Chore>>>,
@@ -144,6 +146,7 @@ impl Relay {
             owners: AtomicU64::new(0),
             next_desk: AtomicUsize::new(0),
             limits,
+            gates: Sharers::default(),
             all: Quota::new(limits.connections),
             chores: Mutex::default(),
             expecting: AtomicBool::new(false),

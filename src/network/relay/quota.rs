@@ -62,6 +62,17 @@ impl Drop for Permit {
     }
 }
 
+/// Those who share what there is, one for each copy but the first.
+#[derive(Clone, Debug, Default)]
+pub struct Sharers(Arc<()>);
+
+impl Sharers {
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        Arc::strong_count(&self.0).saturating_sub(1).max(1)
+    }
+}
+
 /// What the limit on descriptors allows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
@@ -108,6 +119,11 @@ mod tests {
         assert_eq!((taken.len(), all.used(), own.used()), (2, 2, 2));
         drop(taken);
         assert_eq!((all.used(), own.used()), (0, 0));
+        let first = Sharers::default();
+        let (one, two) = (first.clone(), first.clone());
+        assert_eq!((first.count(), one.count()), (2, 2));
+        drop(two);
+        assert_eq!(one.count(), 1);
     }
 
     #[test]

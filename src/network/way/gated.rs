@@ -31,7 +31,7 @@ impl Gated {
         for listener in gateway.take_listeners() {
             tcp.listen(listener, gateway.original())?;
         }
-        let settings = settings(what.spec, gateway);
+        let settings = settings(what.spec, gateway, what.relay);
         let gate = Gate::start(device, settings, what.egress.clone(), Box::new(tcp.clone()))?;
         let entry = Sockets::new(Arc::clone(gateway.inside()));
         Ok(Self { tcp, gate, entry, relay: Arc::clone(what.relay) })
@@ -40,7 +40,7 @@ impl Gated {
     /// With this program's TCP towards the containers ([`crate::network::stack`]).
     pub(super) fn by_stack(gateway: &mut Gateway, what: For<'_>) -> Result<Self> {
         let device = gateway.take_device().context("the gateway has no device")?;
-        let settings = settings(what.spec, gateway);
+        let settings = settings(what.spec, gateway, what.relay);
         let stack = Stack::new(Arc::clone(&device), settings.mtu, what.relay, what.egress.clone())?;
         let tcp = stack.gate().clone();
         let entry: Arc<dyn Entry> = Arc::clone(stack.desk()) as _;

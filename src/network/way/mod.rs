@@ -119,7 +119,7 @@ fn works(rung: Rung, spec: &NetworkSpec) -> Result<bool> {
 }
 
 /// The settings of the gate of a network.
-fn settings(spec: &NetworkSpec, gateway: &Gateway) -> Settings {
+fn settings(spec: &NetworkSpec, gateway: &Gateway, relay: &Relay) -> Settings {
     let v4 = spec.v4.iter();
     let v6 = spec.v6.iter();
     Settings {
@@ -134,5 +134,6 @@ fn settings(spec: &NetworkSpec, gateway: &Gateway) -> Settings {
             .collect(),
         mtu: u16::try_from(gateway.mtu()).unwrap_or(u16::MAX),
         limits: Limits::default(),
+        gates: relay.crew().gates.clone(),
     }
 }
