@@ -105,7 +105,7 @@ impl Seat {
         let joined = works.gateway.plug(container.as_fd(), &endpoint).and_then(|()| {
             let joined = works.way.as_ref().map(|way| way.join(&endpoint, &member)).transpose();
             // The first error is the one to tell.
-            Ok(joined.inspect_err(|_| drop(works.gateway.unplug(&endpoint)))?)
+            joined.inspect_err(|_| drop(works.gateway.unplug(&endpoint)))
         });
         match joined {
             Ok(joined) => Ok(Self { _joined: joined, stay: works.egress.join(member), bridge, endpoint }),
