@@ -84,6 +84,8 @@ pub(super) struct Parts {
 impl Conn {
     fn new(parts: Parts, now: Instant) -> Self {
         let Parts { ends, host, owner, permit, mtu, buffer, seed } = parts;
+        // Whatever ends this process must not look like the end of the stream to the other side.
+        reset_on_close(&host);
         let mut config = Config::new(HardwareAddress::Ip);
         config.random_seed = seed;
         let mut link = Link { packet: None, out: &Nowhere, mtu };
@@ -242,8 +244,9 @@ impl Conn {
 
 impl Drop for Conn {
     fn drop(&mut self) {
-        if !self.over {
-            reset_on_close(&self.host);
+        if self.over {
+            // What is not sent yet still will be.
+            let _ = rustix::net::sockopt::set_socket_linger(&self.host, None);
         }
     }
 }
