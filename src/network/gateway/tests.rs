@@ -6,7 +6,6 @@ use std::process::Command;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-
 use rustix::net::{AddressFamily, SocketType};
 
 use super::*;

@@ -18,6 +18,7 @@ pub(crate) const MARK_GATE: u32 = 2;
 /// Flags of a request, of `linux/netlink.h`.
 const REQUEST: u16 = 1;
 const ACK: u16 = 4;
+const EXCLUSIVE: u16 = 0x200;
 const CREATE: u16 = 0x400;
 const APPEND: u16 = 0x800;
 
@@ -100,7 +101,13 @@ impl Transaction {
         self.push("the head", Request::NewTable, CREATE, &[]);
     }
 
-    /// The table without anything that was in it.
+    /// The table, which must not be there yet.
+    fn add_new_table(&mut self) {
+        self.push("the head", Request::NewTable, CREATE | EXCLUSIVE, &[]);
+    }
+
+    /// The table without anything that was in it. The next socket that is closed waits until the kernel has done with
+    /// the old one, for which it takes several milliseconds.
     fn replace_table(&mut self) {
         self.add_table();
         self.push("the head", Request::DeleteTable, 0, &[]);

@@ -18,15 +18,21 @@ const SERVICE: Port = 53;
 
 /// Does so in the network namespace of the calling thread. It needs CAP_NET_ADMIN over it.
 pub fn forward_names(address: Ipv4Addr, port: u16) -> anyhow::Result<()> {
-    rules(address, port).commit(&Socket::open(Service::Netfilter)?)?;
+    let socket = Socket::open(Service::Netfilter)?;
+    match rules(address, port, Transaction::add_new_table).commit(&socket) {
+        // That of a server which was killed.
+        Err(error) if error.is(libc::EEXIST) => {
+            rules(address, port, Transaction::replace_table).commit(&socket)?;
+        }
+        other => other?,
+    }
     Ok(())
 }
 
 /// Has what goes to `address` at port 53, over UDP or TCP, go to `port` there, and its answers come back.
-fn rules(address: Ipv4Addr, port: Port) -> Transaction {
+fn rules(address: Ipv4Addr, port: Port, head: fn(&mut Transaction)) -> Transaction {
     let mut rules = Transaction::new(Family::Ip, "dhow_dns");
-    // There may be that of a server which was killed.
-    rules.replace_table();
+    head(&mut rules);
     rules.add_chain("filter", CHAIN, Hook::Output, PRIORITY, true);
     let elsewhere = [load(Meta::OutIndex, FIRST), compare(Is::Not, &LOOPBACK.to_ne_bytes())];
     rules.add_rule(CHAIN, &[elsewhere.concat(), accept()]);
