@@ -69,12 +69,13 @@ complete -c dhow -n "__fish_dhow_needs_command" -f -a "rmi" -d 'Remove images'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "save" -d 'Write images to an archive that docker, podman and skopeo read'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "image" -d 'Images'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "tag" -d 'Give an image another name'
+complete -c dhow -n "__fish_dhow_needs_command" -f -a "network" -d 'Networks'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "login" -d 'Log in to a registry, Docker Hub by default'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "logout" -d 'Log out from a registry, Docker Hub by default'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "completion" -d 'Print the completion script of a shell'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "events" -d 'Show what happens to containers, images and volumes'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "info" -d 'Show what dhow found on this machine, and what is missing'
-complete -c dhow -n "__fish_dhow_needs_command" -f -a "inspect" -d 'Show everything about containers, images and volumes'
+complete -c dhow -n "__fish_dhow_needs_command" -f -a "inspect" -d 'Show everything about containers, images, networks and volumes'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "system" -d 'The engine and its data'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "version" -d 'Show the version and what it is compatible with'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "volume" -d 'Volumes'
@@ -137,7 +138,15 @@ complete -c dhow -n "__fish_dhow_using_subcommand create" -l ipc -d 'IPC namespa
 complete -c dhow -n "__fish_dhow_using_subcommand create" -l uts -d 'Host name: `host` shares the host\'s' -r
 complete -c dhow -n "__fish_dhow_using_subcommand create" -l cgroupns -d 'Cgroup namespace: private or host' -r
 complete -c dhow -n "__fish_dhow_using_subcommand create" -l userns -d 'Map of users: host, keep-id[:uid=N,gid=N], auto or nomap' -r
-complete -c dhow -n "__fish_dhow_using_subcommand create" -l network -l net -d 'Network: none, host or container:NAME' -r
+complete -c dhow -n "__fish_dhow_using_subcommand create" -l network -l net -d 'Network: a name, none, host or container:NAME; or name=NAME,alias=…,ip=…,ip6=…,mac-address=…,gw-priority=…' -r
+complete -c dhow -n "__fish_dhow_using_subcommand create" -l network-alias -d 'Further name of the container on its network' -r
+complete -c dhow -n "__fish_dhow_using_subcommand create" -l ip -d 'IPv4 address on its network' -r
+complete -c dhow -n "__fish_dhow_using_subcommand create" -l ip6 -d 'IPv6 address on its network' -r
+complete -c dhow -n "__fish_dhow_using_subcommand create" -l link-local-ip -d 'Address of the link-local range, beside its own' -r
+complete -c dhow -n "__fish_dhow_using_subcommand create" -l mac-address -d 'Hardware address, 02:42:…' -r
+complete -c dhow -n "__fish_dhow_using_subcommand create" -l link -d 'Another container, under a name that only this one knows, CONTAINER[:NAME]' -r
+complete -c dhow -n "__fish_dhow_using_subcommand create" -s p -l publish -d 'Publish a port, [[IP:][HOST[-HOST]]:]PORT[-PORT][/PROTOCOL]' -r
+complete -c dhow -n "__fish_dhow_using_subcommand create" -l egress-log -d 'Write down what the container asks for and reaches, appended to this file' -r -F
 complete -c dhow -n "__fish_dhow_using_subcommand create" -l expose -d 'A port that the container says it listens on, PORT[-PORT][/PROTOCOL]' -r
 complete -c dhow -n "__fish_dhow_using_subcommand create" -l add-host -d 'Add NAME:ADDRESS to /etc/hosts' -r
 complete -c dhow -n "__fish_dhow_using_subcommand create" -l dns -d 'Name server' -r
@@ -170,16 +179,9 @@ complete -c dhow -n "__fish_dhow_using_subcommand create" -l io-maxbandwidth -d 
 complete -c dhow -n "__fish_dhow_using_subcommand create" -l io-maxiops -d 'Number of disk accesses: for Windows only' -r
 complete -c dhow -n "__fish_dhow_using_subcommand create" -l memory-swappiness -d 'Readiness to swap: control groups of version 2 have none of their own' -r
 complete -c dhow -n "__fish_dhow_using_subcommand create" -l gpus -d 'Not in this version' -r
-complete -c dhow -n "__fish_dhow_using_subcommand create" -l ip -d 'Not in this version' -r
-complete -c dhow -n "__fish_dhow_using_subcommand create" -l ip6 -d 'Not in this version' -r
 complete -c dhow -n "__fish_dhow_using_subcommand create" -l isolation -d 'Not in this version' -r
-complete -c dhow -n "__fish_dhow_using_subcommand create" -l link -d 'Not in this version' -r
-complete -c dhow -n "__fish_dhow_using_subcommand create" -l link-local-ip -d 'Not in this version' -r
-complete -c dhow -n "__fish_dhow_using_subcommand create" -l mac-address -d 'Not in this version' -r
-complete -c dhow -n "__fish_dhow_using_subcommand create" -s p -l publish -d 'Not in this version' -r
 complete -c dhow -n "__fish_dhow_using_subcommand create" -l runtime -d 'Not in this version' -r
 complete -c dhow -n "__fish_dhow_using_subcommand create" -l storage-opt -d 'Not in this version' -r
-complete -c dhow -n "__fish_dhow_using_subcommand create" -l network-alias -d 'Not in this version' -r
 complete -c dhow -n "__fish_dhow_using_subcommand create" -l pull -d 'Ask the registry `always`, for what is `missing`, or `never`' -r
 complete -c dhow -n "__fish_dhow_using_subcommand create" -l platform -d 'Take the image for this platform, os/architecture[/variant]' -r
 complete -c dhow -n "__fish_dhow_using_subcommand create" -l rm -d 'Remove the container and its anonymous volumes when it ends'
@@ -190,8 +192,8 @@ complete -c dhow -n "__fish_dhow_using_subcommand create" -s i -l interactive -d
 complete -c dhow -n "__fish_dhow_using_subcommand create" -s t -l tty -d 'Give the process a terminal'
 complete -c dhow -n "__fish_dhow_using_subcommand create" -l read-only -d 'Mount the root file system read-only'
 complete -c dhow -n "__fish_dhow_using_subcommand create" -l privileged -d 'All capabilities, no filter of system calls, nothing masked: as much as the user may give away'
+complete -c dhow -n "__fish_dhow_using_subcommand create" -s P -l publish-all -d 'Publish all exposed ports, to any that are free'
 complete -c dhow -n "__fish_dhow_using_subcommand create" -l oom-kill-disable -d 'Do not kill when memory runs out: control groups of version 2 cannot'
-complete -c dhow -n "__fish_dhow_using_subcommand create" -s P -l publish-all -d 'Not in this version'
 complete -c dhow -n "__fish_dhow_using_subcommand create" -l use-api-socket -d 'Not in this version'
 complete -c dhow -n "__fish_dhow_using_subcommand create" -s q -l quiet -d 'Do not show the progress of a pull'
 complete -c dhow -n "__fish_dhow_using_subcommand create" -l help -d 'Show this help'
@@ -280,7 +282,15 @@ complete -c dhow -n "__fish_dhow_using_subcommand run" -l ipc -d 'IPC namespace:
 complete -c dhow -n "__fish_dhow_using_subcommand run" -l uts -d 'Host name: `host` shares the host\'s' -r
 complete -c dhow -n "__fish_dhow_using_subcommand run" -l cgroupns -d 'Cgroup namespace: private or host' -r
 complete -c dhow -n "__fish_dhow_using_subcommand run" -l userns -d 'Map of users: host, keep-id[:uid=N,gid=N], auto or nomap' -r
-complete -c dhow -n "__fish_dhow_using_subcommand run" -l network -l net -d 'Network: none, host or container:NAME' -r
+complete -c dhow -n "__fish_dhow_using_subcommand run" -l network -l net -d 'Network: a name, none, host or container:NAME; or name=NAME,alias=…,ip=…,ip6=…,mac-address=…,gw-priority=…' -r
+complete -c dhow -n "__fish_dhow_using_subcommand run" -l network-alias -d 'Further name of the container on its network' -r
+complete -c dhow -n "__fish_dhow_using_subcommand run" -l ip -d 'IPv4 address on its network' -r
+complete -c dhow -n "__fish_dhow_using_subcommand run" -l ip6 -d 'IPv6 address on its network' -r
+complete -c dhow -n "__fish_dhow_using_subcommand run" -l link-local-ip -d 'Address of the link-local range, beside its own' -r
+complete -c dhow -n "__fish_dhow_using_subcommand run" -l mac-address -d 'Hardware address, 02:42:…' -r
+complete -c dhow -n "__fish_dhow_using_subcommand run" -l link -d 'Another container, under a name that only this one knows, CONTAINER[:NAME]' -r
+complete -c dhow -n "__fish_dhow_using_subcommand run" -s p -l publish -d 'Publish a port, [[IP:][HOST[-HOST]]:]PORT[-PORT][/PROTOCOL]' -r
+complete -c dhow -n "__fish_dhow_using_subcommand run" -l egress-log -d 'Write down what the container asks for and reaches, appended to this file' -r -F
 complete -c dhow -n "__fish_dhow_using_subcommand run" -l expose -d 'A port that the container says it listens on, PORT[-PORT][/PROTOCOL]' -r
 complete -c dhow -n "__fish_dhow_using_subcommand run" -l add-host -d 'Add NAME:ADDRESS to /etc/hosts' -r
 complete -c dhow -n "__fish_dhow_using_subcommand run" -l dns -d 'Name server' -r
@@ -313,16 +323,9 @@ complete -c dhow -n "__fish_dhow_using_subcommand run" -l io-maxbandwidth -d 'Ra
 complete -c dhow -n "__fish_dhow_using_subcommand run" -l io-maxiops -d 'Number of disk accesses: for Windows only' -r
 complete -c dhow -n "__fish_dhow_using_subcommand run" -l memory-swappiness -d 'Readiness to swap: control groups of version 2 have none of their own' -r
 complete -c dhow -n "__fish_dhow_using_subcommand run" -l gpus -d 'Not in this version' -r
-complete -c dhow -n "__fish_dhow_using_subcommand run" -l ip -d 'Not in this version' -r
-complete -c dhow -n "__fish_dhow_using_subcommand run" -l ip6 -d 'Not in this version' -r
 complete -c dhow -n "__fish_dhow_using_subcommand run" -l isolation -d 'Not in this version' -r
-complete -c dhow -n "__fish_dhow_using_subcommand run" -l link -d 'Not in this version' -r
-complete -c dhow -n "__fish_dhow_using_subcommand run" -l link-local-ip -d 'Not in this version' -r
-complete -c dhow -n "__fish_dhow_using_subcommand run" -l mac-address -d 'Not in this version' -r
-complete -c dhow -n "__fish_dhow_using_subcommand run" -s p -l publish -d 'Not in this version' -r
 complete -c dhow -n "__fish_dhow_using_subcommand run" -l runtime -d 'Not in this version' -r
 complete -c dhow -n "__fish_dhow_using_subcommand run" -l storage-opt -d 'Not in this version' -r
-complete -c dhow -n "__fish_dhow_using_subcommand run" -l network-alias -d 'Not in this version' -r
 complete -c dhow -n "__fish_dhow_using_subcommand run" -l pull -d 'Ask the registry `always`, for what is `missing`, or `never`' -r
 complete -c dhow -n "__fish_dhow_using_subcommand run" -l platform -d 'Take the image for this platform, os/architecture[/variant]' -r
 complete -c dhow -n "__fish_dhow_using_subcommand run" -l detach-keys -d 'Keys that detach the terminal' -r
@@ -334,8 +337,8 @@ complete -c dhow -n "__fish_dhow_using_subcommand run" -s i -l interactive -d 'K
 complete -c dhow -n "__fish_dhow_using_subcommand run" -s t -l tty -d 'Give the process a terminal'
 complete -c dhow -n "__fish_dhow_using_subcommand run" -l read-only -d 'Mount the root file system read-only'
 complete -c dhow -n "__fish_dhow_using_subcommand run" -l privileged -d 'All capabilities, no filter of system calls, nothing masked: as much as the user may give away'
+complete -c dhow -n "__fish_dhow_using_subcommand run" -s P -l publish-all -d 'Publish all exposed ports, to any that are free'
 complete -c dhow -n "__fish_dhow_using_subcommand run" -l oom-kill-disable -d 'Do not kill when memory runs out: control groups of version 2 cannot'
-complete -c dhow -n "__fish_dhow_using_subcommand run" -s P -l publish-all -d 'Not in this version'
 complete -c dhow -n "__fish_dhow_using_subcommand run" -l use-api-socket -d 'Not in this version'
 complete -c dhow -n "__fish_dhow_using_subcommand run" -s q -l quiet -d 'Do not show the progress of a pull'
 complete -c dhow -n "__fish_dhow_using_subcommand run" -s d -l detach -d 'Leave it running in the background and print its ID'
@@ -461,7 +464,15 @@ complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_sub
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -l uts -d 'Host name: `host` shares the host\'s' -r
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -l cgroupns -d 'Cgroup namespace: private or host' -r
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -l userns -d 'Map of users: host, keep-id[:uid=N,gid=N], auto or nomap' -r
-complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -l network -l net -d 'Network: none, host or container:NAME' -r
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -l network -l net -d 'Network: a name, none, host or container:NAME; or name=NAME,alias=…,ip=…,ip6=…,mac-address=…,gw-priority=…' -r
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -l network-alias -d 'Further name of the container on its network' -r
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -l ip -d 'IPv4 address on its network' -r
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -l ip6 -d 'IPv6 address on its network' -r
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -l link-local-ip -d 'Address of the link-local range, beside its own' -r
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -l mac-address -d 'Hardware address, 02:42:…' -r
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -l link -d 'Another container, under a name that only this one knows, CONTAINER[:NAME]' -r
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -s p -l publish -d 'Publish a port, [[IP:][HOST[-HOST]]:]PORT[-PORT][/PROTOCOL]' -r
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -l egress-log -d 'Write down what the container asks for and reaches, appended to this file' -r -F
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -l expose -d 'A port that the container says it listens on, PORT[-PORT][/PROTOCOL]' -r
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -l add-host -d 'Add NAME:ADDRESS to /etc/hosts' -r
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -l dns -d 'Name server' -r
@@ -494,16 +505,9 @@ complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_sub
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -l io-maxiops -d 'Number of disk accesses: for Windows only' -r
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -l memory-swappiness -d 'Readiness to swap: control groups of version 2 have none of their own' -r
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -l gpus -d 'Not in this version' -r
-complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -l ip -d 'Not in this version' -r
-complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -l ip6 -d 'Not in this version' -r
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -l isolation -d 'Not in this version' -r
-complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -l link -d 'Not in this version' -r
-complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -l link-local-ip -d 'Not in this version' -r
-complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -l mac-address -d 'Not in this version' -r
-complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -s p -l publish -d 'Not in this version' -r
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -l runtime -d 'Not in this version' -r
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -l storage-opt -d 'Not in this version' -r
-complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -l network-alias -d 'Not in this version' -r
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -l pull -d 'Ask the registry `always`, for what is `missing`, or `never`' -r
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -l platform -d 'Take the image for this platform, os/architecture[/variant]' -r
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -l rm -d 'Remove the container and its anonymous volumes when it ends'
@@ -514,8 +518,8 @@ complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_sub
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -s t -l tty -d 'Give the process a terminal'
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -l read-only -d 'Mount the root file system read-only'
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -l privileged -d 'All capabilities, no filter of system calls, nothing masked: as much as the user may give away'
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -s P -l publish-all -d 'Publish all exposed ports, to any that are free'
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -l oom-kill-disable -d 'Do not kill when memory runs out: control groups of version 2 cannot'
-complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -s P -l publish-all -d 'Not in this version'
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -l use-api-socket -d 'Not in this version'
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -s q -l quiet -d 'Do not show the progress of a pull'
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from create" -l help -d 'Show this help'
@@ -632,7 +636,15 @@ complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_sub
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -l uts -d 'Host name: `host` shares the host\'s' -r
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -l cgroupns -d 'Cgroup namespace: private or host' -r
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -l userns -d 'Map of users: host, keep-id[:uid=N,gid=N], auto or nomap' -r
-complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -l network -l net -d 'Network: none, host or container:NAME' -r
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -l network -l net -d 'Network: a name, none, host or container:NAME; or name=NAME,alias=…,ip=…,ip6=…,mac-address=…,gw-priority=…' -r
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -l network-alias -d 'Further name of the container on its network' -r
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -l ip -d 'IPv4 address on its network' -r
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -l ip6 -d 'IPv6 address on its network' -r
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -l link-local-ip -d 'Address of the link-local range, beside its own' -r
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -l mac-address -d 'Hardware address, 02:42:…' -r
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -l link -d 'Another container, under a name that only this one knows, CONTAINER[:NAME]' -r
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -s p -l publish -d 'Publish a port, [[IP:][HOST[-HOST]]:]PORT[-PORT][/PROTOCOL]' -r
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -l egress-log -d 'Write down what the container asks for and reaches, appended to this file' -r -F
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -l expose -d 'A port that the container says it listens on, PORT[-PORT][/PROTOCOL]' -r
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -l add-host -d 'Add NAME:ADDRESS to /etc/hosts' -r
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -l dns -d 'Name server' -r
@@ -665,16 +677,9 @@ complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_sub
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -l io-maxiops -d 'Number of disk accesses: for Windows only' -r
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -l memory-swappiness -d 'Readiness to swap: control groups of version 2 have none of their own' -r
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -l gpus -d 'Not in this version' -r
-complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -l ip -d 'Not in this version' -r
-complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -l ip6 -d 'Not in this version' -r
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -l isolation -d 'Not in this version' -r
-complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -l link -d 'Not in this version' -r
-complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -l link-local-ip -d 'Not in this version' -r
-complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -l mac-address -d 'Not in this version' -r
-complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -s p -l publish -d 'Not in this version' -r
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -l runtime -d 'Not in this version' -r
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -l storage-opt -d 'Not in this version' -r
-complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -l network-alias -d 'Not in this version' -r
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -l pull -d 'Ask the registry `always`, for what is `missing`, or `never`' -r
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -l platform -d 'Take the image for this platform, os/architecture[/variant]' -r
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -l detach-keys -d 'Keys that detach the terminal' -r
@@ -686,8 +691,8 @@ complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_sub
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -s t -l tty -d 'Give the process a terminal'
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -l read-only -d 'Mount the root file system read-only'
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -l privileged -d 'All capabilities, no filter of system calls, nothing masked: as much as the user may give away'
+complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -s P -l publish-all -d 'Publish all exposed ports, to any that are free'
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -l oom-kill-disable -d 'Do not kill when memory runs out: control groups of version 2 cannot'
-complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -s P -l publish-all -d 'Not in this version'
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -l use-api-socket -d 'Not in this version'
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -s q -l quiet -d 'Do not show the progress of a pull'
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from run" -s d -l detach -d 'Leave it running in the background and print its ID'
@@ -829,6 +834,64 @@ complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcomm
 complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from save" -s h -l help -d 'Show this help'
 complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from tag" -s h -l help -d 'Show this help'
 complete -c dhow -n "__fish_dhow_using_subcommand tag" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand network; and not __fish_seen_subcommand_from connect create disconnect inspect ls list prune rm remove" -f -a "connect" -d 'Put a container on a network, whether it runs or not'
+complete -c dhow -n "__fish_dhow_using_subcommand network; and not __fish_seen_subcommand_from connect create disconnect inspect ls list prune rm remove" -f -a "create" -d 'Make a network'
+complete -c dhow -n "__fish_dhow_using_subcommand network; and not __fish_seen_subcommand_from connect create disconnect inspect ls list prune rm remove" -f -a "disconnect" -d 'Take a container off a network, whether it runs or not'
+complete -c dhow -n "__fish_dhow_using_subcommand network; and not __fish_seen_subcommand_from connect create disconnect inspect ls list prune rm remove" -f -a "inspect" -d 'Show everything about networks'
+complete -c dhow -n "__fish_dhow_using_subcommand network; and not __fish_seen_subcommand_from connect create disconnect inspect ls list prune rm remove" -f -a "ls" -d 'List networks'
+complete -c dhow -n "__fish_dhow_using_subcommand network; and not __fish_seen_subcommand_from connect create disconnect inspect ls list prune rm remove" -f -a "list" -d 'List networks'
+complete -c dhow -n "__fish_dhow_using_subcommand network; and not __fish_seen_subcommand_from connect create disconnect inspect ls list prune rm remove" -f -a "prune" -d 'Remove networks that no container is on'
+complete -c dhow -n "__fish_dhow_using_subcommand network; and not __fish_seen_subcommand_from connect create disconnect inspect ls list prune rm remove" -f -a "rm" -d 'Remove networks'
+complete -c dhow -n "__fish_dhow_using_subcommand network; and not __fish_seen_subcommand_from connect create disconnect inspect ls list prune rm remove" -f -a "remove" -d 'Remove networks'
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from connect" -l alias -d 'Further name of the container on the network' -r
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from connect" -l driver-opt -d 'Option for the driver, NAME=VALUE' -r
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from connect" -l gw-priority -d 'The network with the highest gives the default route' -r
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from connect" -l ip -d 'IPv4 address' -r
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from connect" -l ip6 -d 'IPv6 address' -r
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from connect" -l link -d 'Another container, under a name that only this one knows, CONTAINER[:NAME]' -r
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from connect" -l link-local-ip -d 'Address of the link-local range, beside its own' -r
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from connect" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from create" -l aux-address -d 'Address that no container gets, NAME=ADDRESS' -r
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from create" -l config-from -d 'Network of a swarm to take the configuration from: there are none' -r
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from create" -s d -l driver -d 'The driver: bridge' -r
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from create" -l egress-allow -d 'Where its containers may go, HOST[:PORT] with a name, *.NAME or a subnet; nowhere else then' -r
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from create" -l gateway -d 'Address of the gateway, in the subnet' -r
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from create" -l ip-range -d 'Where in the subnet addresses are taken from' -r
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from create" -l ipam-driver -d 'Driver of address management: default' -r
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from create" -l ipam-opt -d 'Option of address management, NAME=VALUE' -r
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from create" -l label -d 'Label, KEY=VALUE' -r
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from create" -s o -l opt -d 'Option of the driver, as com.docker.network.driver.mtu=1400' -r
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from create" -l scope -d 'Scope: local' -r
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from create" -l subnet -d 'Subnet, 192.0.2.0/24; one of IPv6 brings IPv6 along' -r
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from create" -l attachable -d 'Containers may be put on it by hand, which they always may'
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from create" -l config-only -d 'Configuration of networks of a swarm: there are none'
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from create" -l ingress -d 'Network for published ports of a swarm: there are none'
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from create" -l internal -d 'No way out, and no published ports'
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from create" -l ipv4 -d 'IPv4 addresses'
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from create" -l ipv6 -d 'IPv6 addresses'
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from create" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from disconnect" -s f -l force -d 'Even if the container does not answer'
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from disconnect" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from inspect" -s f -l format -d '`json`, or a Go template' -r
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from inspect" -s v -l verbose -d 'More about networks of a swarm, which there are none of'
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from inspect" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from ls" -s f -l filter -d 'Only those that match: dangling, driver, id, label, name, scope, type' -r
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from ls" -l format -d 'Print with a Go template, `table TEMPLATE`, or `json`' -r
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from ls" -l no-trunc -d 'Do not shorten IDs'
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from ls" -s q -l quiet -d 'Only the IDs'
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from ls" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from list" -s f -l filter -d 'Only those that match: dangling, driver, id, label, name, scope, type' -r
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from list" -l format -d 'Print with a Go template, `table TEMPLATE`, or `json`' -r
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from list" -l no-trunc -d 'Do not shorten IDs'
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Only the IDs'
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from list" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from prune" -l filter -d 'Only those that match: until=TIME, label=KEY[=VALUE], label!=KEY[=VALUE]' -r
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from prune" -s f -l force -d 'Do not ask'
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from prune" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from rm" -s f -l force -d 'Do not mind networks that are not there'
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from rm" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from remove" -s f -l force -d 'Do not mind networks that are not there'
+complete -c dhow -n "__fish_dhow_using_subcommand network; and __fish_seen_subcommand_from remove" -s h -l help -d 'Show this help'
 complete -c dhow -n "__fish_dhow_using_subcommand login" -s p -l password -d 'The password; others can see it in the list of processes' -r
 complete -c dhow -n "__fish_dhow_using_subcommand login" -s u -l username -d 'The account' -r
 complete -c dhow -n "__fish_dhow_using_subcommand login" -l password-stdin -d 'Read the password from standard input'
@@ -843,7 +906,7 @@ complete -c dhow -n "__fish_dhow_using_subcommand events" -s h -l help -d 'Show 
 complete -c dhow -n "__fish_dhow_using_subcommand info" -s f -l format -d 'Print with a Go template, or `json`' -r
 complete -c dhow -n "__fish_dhow_using_subcommand info" -s h -l help -d 'Show this help'
 complete -c dhow -n "__fish_dhow_using_subcommand inspect" -s f -l format -d '`json`, or a Go template' -r
-complete -c dhow -n "__fish_dhow_using_subcommand inspect" -l type -d 'Only objects of this kind: container, image or volume' -r
+complete -c dhow -n "__fish_dhow_using_subcommand inspect" -l type -d 'Only objects of this kind: container, image, network or volume' -r
 complete -c dhow -n "__fish_dhow_using_subcommand inspect" -s s -l size -d 'Count what containers wrote'
 complete -c dhow -n "__fish_dhow_using_subcommand inspect" -s h -l help -d 'Show this help'
 complete -c dhow -n "__fish_dhow_using_subcommand system; and not __fish_seen_subcommand_from autostart df events info install-autostart prune" -f -a "autostart" -d 'Start the containers that are to come back after a reboot'
@@ -851,7 +914,7 @@ complete -c dhow -n "__fish_dhow_using_subcommand system; and not __fish_seen_su
 complete -c dhow -n "__fish_dhow_using_subcommand system; and not __fish_seen_subcommand_from autostart df events info install-autostart prune" -f -a "events" -d 'Show what happens to containers, images and volumes'
 complete -c dhow -n "__fish_dhow_using_subcommand system; and not __fish_seen_subcommand_from autostart df events info install-autostart prune" -f -a "info" -d 'Show what dhow found on this machine, and what is missing'
 complete -c dhow -n "__fish_dhow_using_subcommand system; and not __fish_seen_subcommand_from autostart df events info install-autostart prune" -f -a "install-autostart" -d 'Have containers with a restart policy come back after a reboot'
-complete -c dhow -n "__fish_dhow_using_subcommand system; and not __fish_seen_subcommand_from autostart df events info install-autostart prune" -f -a "prune" -d 'Remove containers, images and volumes that nothing uses'
+complete -c dhow -n "__fish_dhow_using_subcommand system; and not __fish_seen_subcommand_from autostart df events info install-autostart prune" -f -a "prune" -d 'Remove containers, networks, images and volumes that nothing uses'
 complete -c dhow -n "__fish_dhow_using_subcommand system; and __fish_seen_subcommand_from autostart" -s h -l help -d 'Show this help'
 complete -c dhow -n "__fish_dhow_using_subcommand system; and __fish_seen_subcommand_from df" -l format -d 'Print with a Go template, `table TEMPLATE`, or `json`' -r
 complete -c dhow -n "__fish_dhow_using_subcommand system; and __fish_seen_subcommand_from df" -s v -l verbose -d 'Each image, container and volume'
