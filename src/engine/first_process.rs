@@ -44,6 +44,17 @@ impl FirstProcess {
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         Ok(rustix::io::retry_on_intr(|| poll(&mut fds, Some(&now)))? > 0)
     }
+
+    /// Whether it is ending, and with that has left its namespaces already: the kernel takes its time to unmount what was
+    /// in them. Nobody can follow it there any more.
+    pub fn has_left(&self) -> Result<bool> {
+        let left = match rustix::fs::stat(format!("/proc/{}/ns/mnt", self.pid)) {
+            Err(Errno::NOENT | Errno::SRCH) => true,
+            // What cannot be seen is for those to say who go there.
+            _ => false,
+        };
+        Ok(left || self.has_ended()?)
+    }
 }
 
 impl AsFd for FirstProcess {

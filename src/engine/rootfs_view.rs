@@ -33,6 +33,14 @@ pub(super) fn lower(store: &Store, layers: &[Digest]) -> Vec<std::path::PathBuf>
     layers.iter().rev().map(|layer| store.layer_tree(layer)).collect()
 }
 
+/// The first process of a container in whose namespaces one can still arrive.
+fn inside(container: &ContainerDir) -> Result<Option<FirstProcess>> {
+    match first_process::find(container)? {
+        Some(process) if process.has_left()? => Ok(None),
+        found => Ok(found),
+    }
+}
+
 /// A container that can be visited.
 pub(super) struct View<'a> {
     store: &'a Store,
@@ -50,7 +58,7 @@ impl<'a> View<'a> {
         container: ContainerDir,
         identity: &'a Identity,
     ) -> Result<Self> {
-        let running = first_process::find(&container)?;
+        let running = inside(&container)?;
         Ok(Self { store, identity, container, running, _held: None })
     }
 
@@ -67,7 +75,7 @@ impl<'a> View<'a> {
                 let container = (**locked).clone();
                 return Ok(Self { store, identity, container, running: None, _held: Some(locked) });
             }
-            if let Some(process) = first_process::find(&container)? {
+            if let Some(process) = inside(&container)? {
                 return Ok(Self { store, identity, container, running: Some(process), _held: None });
             }
             if Instant::now() > deadline {
