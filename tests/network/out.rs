@@ -1,5 +1,7 @@
 //! Connections out of containers: what is sent arrives, and what fails fails as it would on the host.
 
+use std::io::Read as _;
+
 use super::*;
 use crate::support::world::*;
 
@@ -126,6 +128,18 @@ each_mode_in_world! {
         dhow.cmd("kill cc").ok();
         running.wait();
         until("the connection is gone", || world.connections(PORT) == 0);
+    }
+
+    fn what_a_container_said_before_it_ended_arrives(dhow, world) {
+        let (listener, port) = world.listen();
+        let said = start(dhow, "", &format!("leave {PEER}:{port} 700000"));
+        let (mut slow, _) = listener.accept().unwrap();
+        // Nothing is read before the container has ended.
+        let said = Facts::parse(&said.wait().out());
+        assert_eq!(said.get("result"), "ok", "{said:?}");
+        let mut heard = Vec::new();
+        slow.read_to_end(&mut heard).unwrap();
+        assert_eq!(heard.len(), 700_000);
     }
 
     fn slow_and_stalled_ones_hold_nobody_up(dhow, world) {

@@ -28,6 +28,7 @@ pub fn net(arguments: &[String]) {
         "transfer" => target(rest).and_then(|to| transfer(to, number(1, 0), number(2, 0), number(3, 1))),
         "half" => target(rest).and_then(|to| half_close(to, number(1, 0))),
         "bye" => target(rest).and_then(|to| bye(to, number(1, 0))),
+        "leave" => target(rest).and_then(|to| leave(to, number(1, 0))),
         "abort" => target(rest).and_then(abort),
         "stuff" => target(rest).and_then(|to| stuff(to, number(1, 1000))),
         "spray" => address(rest).and_then(|to| spray(to, number(1, 1))),
@@ -137,7 +138,34 @@ fn bye(to: SocketAddr, bytes: u64) -> io::Result<()> {
     fact("answer", answer.trim_end());
     let sent = send(&mut stream, bytes, 4)?;
     fact("sent", format!("{bytes} {sent}"));
-    Ok(())
+    until_sent(&stream)
+}
+
+/// Sends and ends, without waiting for an answer.
+fn leave(to: SocketAddr, bytes: u64) -> io::Result<()> {
+    let mut stream = TcpStream::connect(to)?;
+    fact("sent", send(&mut stream, bytes, 4)?);
+    until_sent(&stream)
+}
+
+/// Waits until the kernel has got everything across: what it still holds when a container ends goes with the container.
+fn until_sent(stream: &TcpStream) -> io::Result<()> {
+    let own = stream.local_addr()?;
+    let table = if own.is_ipv4() { "/proc/self/net/tcp" } else { "/proc/self/net/tcp6" };
+    let port = format!(":{:04X}", own.port());
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let table = std::fs::read_to_string(table)?;
+        let mut lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let unsent = lines.any(|fields| fields[1].ends_with(&port) && !fields[4].starts_with("00000000:"));
+        if !unsent {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// Ends a connection without a word.

@@ -2,7 +2,7 @@
 //!
 //! What is asked of it, and how: a FIN goes on as a FIN of that direction alone, so that a connection may be half closed
 //! for as long as its ends like; a reset or any other error of one side resets the other; nothing ever times out, for
-//! what the ends do about silence (keep-alive, time-outs of their own) is theirs. A side that does not read stops its
+//! what the ends do about silence (keep-alive, time-outs of their own) is theirs. What a container has said before it ended still arrives. A side that does not read stops its
 //! peer, for no more is read than what is already on its way: one buffer or one pipe for each direction.
 
 use std::io::{self, ErrorKind};
@@ -11,6 +11,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use rustix::event::epoll::EventFlags;
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown};
 use rustix::pipe::SpliceFlags;
@@ -61,6 +62,8 @@ pub(super) struct Conn {
     pub(super) queued: bool,
     /// It is counted among those that move much.
     pub(super) heavy: bool,
+    /// The container is gone; what it said before it closed its end is still to be brought to the other.
+    pub(super) orphaned: bool,
     /// See [`Pair`].
     pub(super) container: IpAddr,
     /// See [`Pair`].
@@ -134,6 +137,7 @@ impl From<Pair> for Conn {
             broken: false,
             queued: false,
             heavy: false,
+            orphaned: false,
             container: pair.container,
             owner: pair.owner,
             _permit: pair.permit,
@@ -158,25 +162,42 @@ impl Conn {
         let [inside, outside] = &self.sockets;
         let turns = [
             there.pump((inside, inner), (outside, outer), tools),
-            back.pump((outside, outer), (inside, inner), tools),
+            if self.orphaned { Ok(false) } else { back.pump((outside, outer), (inside, inner), tools) },
         ];
         match turns {
             [Ok(_), Err(_)] | [Err(_), _] => Turn::Broken,
             [Ok(true), _] | [_, Ok(true)] => Turn::More,
             _ if self.broken => Turn::Broken,
+            _ if self.orphaned && there.done => Turn::Over,
             _ if self.ways.iter().all(|way| way.done) => Turn::Over,
             _ => Turn::Idle,
         }
     }
 
-    /// Whether it has just proved to move much, and can be moved itself.
-    pub(super) fn is_heavy(&self) -> bool {
-        self.ways.iter().any(|way| way.moved >= HEAVY) && self.ways.iter().all(|way| way.pipe.is_none())
+    /// Takes notice that the container is gone; whether it closed its end in order before, so that what it said still has
+    /// to arrive.
+    pub(super) fn orphan(&mut self) -> bool {
+        let ([inner, _], [inside, _]) = (&mut self.sides, &self.sockets);
+        let mut fds = [PollFd::new(inside, PollFlags::RDHUP)];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let polled = rustix::event::poll(&mut fds, Some(&now)).is_ok();
+        let [found] = fds.map(|fd| fd.revents());
+        let closed = inner.ended || polled && found.contains(PollFlags::RDHUP);
+        self.orphaned = closed && !self.broken && !found.contains(PollFlags::ERR);
+        (inner.ended, inner.readable) = (closed, true);
+        self.orphaned
     }
 
-    /// Closes it: both ways have ended. What is not sent yet still will be.
+    /// Whether it has just proved to move much, and can be moved itself.
+    pub(super) fn is_heavy(&self) -> bool {
+        !self.orphaned
+            && self.ways.iter().any(|way| way.moved >= HEAVY)
+            && self.ways.iter().all(|way| way.pipe.is_none())
+    }
+
+    /// Closes it: both ways have ended. What is not sent yet still will be, except to a container that is gone.
     pub(super) fn close(self, pipes: &mut Pipes) {
-        for socket in &self.sockets {
+        for socket in self.sockets.iter().skip(usize::from(self.orphaned)) {
             let _ = rustix::net::sockopt::set_socket_linger(socket, None);
         }
         self.lose(pipes);

@@ -27,6 +27,8 @@ const BATCH: usize = 32;
 const ROUND: usize = 64;
 /// How often old things are looked for.
 const TICK: Duration = Duration::from_secs(1);
+/// How long, at the end, others may take to take what containers that are gone have said.
+const LAST: Duration = Duration::from_secs(5);
 /// How long a listener rests that cannot be accepted from.
 const REST: Duration = Duration::from_millis(100);
 
@@ -64,6 +66,8 @@ pub(super) struct Worker {
     /// Listeners that are not listened to until this instant.
     resting: Vec<(Instant, Key)>,
     next_tick: Option<Instant>,
+    /// When it stops at the latest, if it is about to.
+    last: Option<Instant>,
 }
 
 impl Worker {
@@ -79,6 +83,7 @@ impl Worker {
             spare: None,
             resting: Vec::new(),
             next_tick: None,
+            last: None,
         };
         worker.desk().ok_or(io::ErrorKind::NotFound)?;
         worker.save_descriptor();
@@ -89,37 +94,39 @@ impl Worker {
     pub(super) fn run(mut self) {
         // Signals are for the main thread; and splice has no other way to keep SIGPIPE from coming.
         let _ = SigSet::all().thread_block();
+        while self.round() {}
+        self.stop();
+    }
+
+    /// Waits for events and does what they ask for; whether to go on.
+    fn round(&mut self) -> bool {
         let mut space = [MaybeUninit::uninit(); EVENTS];
-        loop {
-            let wait = self.wait();
-            let wait = wait.and_then(|wait| Timespec::try_from(wait).ok());
-            let Some(desk) = self.desk() else { return };
-            let events = match epoll::wait(&desk.epoll, &mut space, wait.as_ref()) {
-                Ok((events, _)) => &*events,
-                Err(Errno::INTR) => continue,
-                Err(_) => return,
-            };
-            let mut orders = false;
-            for event in events {
-                let (kind, number) = token::split(event.data.u64());
-                let key = Key::from_number(number);
-                match kind {
-                    token::WAKE => orders = true,
-                    token::LISTENER => self.accept(key),
-                    token::DIAL => self.dialed(key),
-                    kind => self.notice(key, usize::from(kind == token::OUTER), event.flags),
-                }
+        let wait = self.wait();
+        let wait = wait.and_then(|wait| Timespec::try_from(wait).ok());
+        let Some(desk) = self.desk() else { return false };
+        let events = match epoll::wait(&desk.epoll, &mut space, wait.as_ref()) {
+            Ok((events, _)) => &*events,
+            Err(error) => return error == Errno::INTR,
+        };
+        let mut orders = false;
+        for event in events {
+            let (kind, number) = token::split(event.data.u64());
+            let key = Key::from_number(number);
+            match kind {
+                token::WAKE => orders = true,
+                token::LISTENER => self.accept(key),
+                token::DIAL => self.dialed(key),
+                kind => self.notice(key, usize::from(kind == token::OUTER), event.flags),
             }
-            for _ in 0..self.queue.len().min(ROUND) {
-                if let Some(key) = self.queue.pop_front() {
-                    self.turn(key);
-                }
-            }
-            if orders && !self.take_orders() {
-                return self.stop();
-            }
-            self.look_at_clock();
         }
+        for _ in 0..self.queue.len().min(ROUND) {
+            if let Some(key) = self.queue.pop_front() {
+                self.turn(key);
+            }
+        }
+        let go_on = !orders || self.take_orders();
+        self.look_at_clock();
+        go_on
     }
 
     fn desk(&self) -> Option<&Desk> {
@@ -131,7 +138,7 @@ impl Worker {
         if !self.queue.is_empty() {
             return Some(Duration::ZERO);
         }
-        let times = self.resting.iter().map(|(until, _)| *until).chain(self.next_tick);
+        let times = self.resting.iter().map(|(until, _)| *until).chain(self.next_tick).chain(self.last);
         times.min().map(|next| next.saturating_duration_since(Instant::now()))
     }
 
@@ -169,12 +176,12 @@ impl Worker {
                         self.unlisten(key);
                         self.listeners.remove(key);
                     }
-                    self.reset_all(|conn| conn.owner == owner);
+                    self.let_go(|conn| conn.owner == owner);
                     // Nobody waits any more where it fails.
                     let _ = done.send(());
                 }
                 Order::Forget(owner, container) => {
-                    self.reset_all(|conn| conn.owner == owner && conn.container == container);
+                    self.let_go(|conn| conn.owner == owner && conn.container == container);
                 }
                 Order::Take(conn) => self.keep(conn),
                 Order::Stop => return false,
@@ -184,9 +191,30 @@ impl Worker {
     }
 
     fn stop(mut self) {
+        self.let_go(|_| true);
+        let until = Instant::now() + LAST;
+        self.last = Some(until);
+        while !self.conns.keys(|_| true).is_empty() && Instant::now() < until {
+            self.round();
+        }
         self.reset_all(|_| true);
         if let Some(desk) = self.desk() {
             *lock(&desk.orders) = None;
+        }
+    }
+
+    /// Resets connections whose containers are gone, except those that were closed in order: these end when all that was
+    /// said has been passed on.
+    fn let_go(&mut self, wanted: impl Fn(&Conn) -> bool) {
+        for key in self.conns.keys(|conn| wanted(conn) && !conn.orphaned) {
+            let Some(conn) = self.conns.get_mut(key) else { continue };
+            if conn.orphan() {
+                if !std::mem::replace(&mut conn.queued, true) {
+                    self.queue.push_back(key);
+                }
+            } else if let Some(conn) = self.release(key) {
+                conn.reset(&mut self.tools.pipes);
+            }
         }
     }
 
