@@ -9,6 +9,7 @@ import re
 import socket
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -21,7 +22,10 @@ QUIET = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": su
 
 def facts(command, env=None):
     """What the probe says, as a dictionary; the end of everything where it failed."""
-    done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False)
+    try:
+        done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20, check=False)
+    except subprocess.TimeoutExpired as late:
+        raise RuntimeError(f"{' '.join(command)}: no end within 20 seconds") from late
     found = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
     if found.get("result") != "ok":
         raise RuntimeError(f"{' '.join(command)}: {done.stdout}{done.stderr}")
@@ -195,7 +199,15 @@ def throughput(subjects, rounds, milliseconds):
     for _ in range(rounds):
         for key, once in measures(milliseconds).items():
             for subject in random.sample(subjects, len(subjects)):
-                for suffix, value in once(subject).items():
+                try:
+                    values = once(subject)
+                except RuntimeError as error:
+                    if subject.name == "dhow":
+                        raise
+                    # A peer that loses a connection has no figure of this round.
+                    print(f"{key}: {subject.name}: {error}", file=sys.stderr)
+                    continue
+                for suffix, value in values.items():
                     times.setdefault(key + suffix, {}).setdefault(subject.name, []).append(value)
     return {key: {name: statistics.median(values) for name, values in row.items()} for key, row in times.items()}
 
@@ -259,7 +271,7 @@ def measure(measure, mapped, quick):
     rows = starts(measure, engine, mapped, 5 if quick else 41)
     if not mapped:
         return rows
-    rounds, milliseconds = (1, 500) if quick else (7, 1500)
+    rounds, milliseconds = (1, 500) if quick else (5, 1000)
     server = subprocess.Popen([PROBE, "net", "serve", str(PORT)], **QUIET)
     until("the server", lambda: listens(PORT))
     subjects = [Raw(), Slirp(), Pasta(), Dhow(engine, measure.BUSYBOX)]
