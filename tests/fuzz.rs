@@ -4,6 +4,9 @@
 //! long, from a seed that is printed and can be given again as `DHOW_FUZZ_SEED`. An input that fails is kept in a file.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "fuzz/checks.rs"]
+#[allow(unreachable_pub, reason = "shared with the coverage-guided targets")]
+mod checks;
 #[path = "support/hostile.rs"]
 #[allow(dead_code, unreachable_pub, reason = "shared with the library's own tests")]
 mod hostile;
@@ -26,13 +29,10 @@ use dhow::model::layer::Identity;
 use dhow::model::platform::Platform;
 use dhow::model::progress::Silent;
 use dhow::model::reference::Reference;
-use dhow::network::dns::answer::answer;
-use dhow::network::dns::message::{self, Fault};
-use dhow::network::dns::names::Found;
+use dhow::network::dns::message;
 use dhow::network::packet::build::Ip;
 use dhow::network::packet::checksum::Sum;
-use dhow::network::packet::reassemble::Reassembler;
-use dhow::network::packet::{Packet, icmp, protocol, tcp, udp};
+use dhow::network::packet::{icmp, protocol, tcp, udp};
 use dhow::store::Store;
 
 /// Inputs for each target where no time is given.
@@ -374,26 +374,7 @@ fn packets_of_containers() {
     let mut seeds = packets("192.0.2.2", "198.51.100.1");
     seeds.extend(packets("2001:db8::2", "2001:db8:1::1"));
     let whole = std::cell::Cell::new(0);
-    feed("packet", &seeds, |input| {
-        let mut reassembler = Reassembler::default();
-        let mut rest = input;
-        while let Some(([high, low], after)) = rest.split_first_chunk::<2>() {
-            let length = usize::from(u16::from_be_bytes([*high, *low])).min(after.len());
-            let (bytes, after) = after.split_at(length);
-            rest = after;
-            let Ok(packet) = Packet::parse(bytes) else { continue };
-            let _ = (packet.tcp(), packet.udp(), packet.echo(), packet.is_intact());
-            let answers = [tcp::reset(&packet), icmp::error(&packet, icmp::Error::Port, packet.target)];
-            for answer in answers.into_iter().flatten() {
-                let answer = Packet::parse(&answer).unwrap();
-                assert!(answer.is_intact() && answer.target == packet.source && answer.fragment.is_none());
-            }
-            if let Some(bytes) = reassembler.add(&packet, Instant::now()) {
-                assert!(Packet::parse(&bytes).unwrap().fragment.is_none());
-                whole.set(whole.get() + 1);
-            }
-        }
-    });
+    feed("packet", &seeds, |input| whole.set(whole.get() + checks::packets(input)));
     assert!(whole.get() > 2, "the seeds are put together, and damaged ones at times");
 }
 
@@ -430,28 +411,10 @@ fn questions_and_replies_of_dns() {
         query
     })
     .unwrap();
-    let found = Found::Addresses((0..64).map(|last| [192, 0, 2, last].into()).collect());
     feed("dns", &seeds, |input| {
         // As what a server replied.
         let _ = message::reply_code(input, message::id(input), &seeds[4], &asked);
         assert!(message::addresses(input, asked.end).len() <= 256);
-        match message::query(input) {
-            Ok(question) => {
-                assert!(question.end <= input.len() && question.name.is_ascii());
-                let refused = message::reply_with(input, Some(&question), message::code::REFUSED);
-                assert_eq!(message::reply_code(&refused, message::id(input), input, &question), Some(5));
-                let _ = message::reversed(&question.name);
-                for udp in [true, false] {
-                    let Some(bytes) = answer(input, &found, udp) else { continue };
-                    let reply = hickory_proto::op::Message::from_vec(&bytes).unwrap();
-                    assert_eq!(reply.metadata.id, message::id(input));
-                    assert!(!udp || bytes.len() <= 4096);
-                }
-            }
-            Err(Fault::Say(code)) => {
-                assert_eq!(message::reply_with(input, None, code).len(), message::HEADER);
-            }
-            Err(Fault::Ignore) => {}
-        }
+        checks::question(input);
     });
 }

@@ -11,7 +11,7 @@ use super::size::size_below;
 use crate::error::{Kind, kind_of, unsupported};
 use crate::model::container::MountSource;
 use crate::model::event::EventKind;
-use crate::model::filter::{Filter, LabelFilter};
+use crate::model::filter::{self, Filter};
 use crate::model::volume::{Backing, DRIVER, Map, check_driver};
 use crate::store::{Store, VolumeRecord};
 
@@ -82,19 +82,12 @@ impl<'a> Filters<'a> {
     }
 
     fn accept(&self, record: &VolumeRecord) -> bool {
-        let values =
-            |key: &str| self.filters.iter().filter(move |filter| filter.key == key).collect::<Vec<_>>();
-        let any = |key: &str, holds: &dyn Fn(&Filter) -> bool| {
-            let values = values(key);
-            values.is_empty() || values.iter().any(|filter| holds(filter))
-        };
+        let any = |key: &str, holds: &dyn Fn(&Filter) -> bool| filter::any(self.filters, key, holds);
         let dangling = !self.used.contains(&record.name);
         any("dangling", &|filter| filter.boolean().is_ok_and(|wanted| wanted == dangling))
             && any("driver", &|filter| filter.value == DRIVER)
             && any("name", &|filter| Pattern::new(&filter.value).matches(&record.name))
-            && values("label")
-                .iter()
-                .all(|filter| LabelFilter::new(&filter.value, true).holds(Some(&record.labels)))
+            && filter::labels_hold(self.filters, &record.labels)
     }
 }
 

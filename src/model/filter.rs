@@ -45,6 +45,18 @@ impl Filter {
     }
 }
 
+/// Whether `filters` with this key let something pass: one of them holds, or there is none.
+pub fn any(filters: &[Filter], key: &str, holds: impl Fn(&Filter) -> bool) -> bool {
+    let mut of_key = filters.iter().filter(|filter| filter.key == key).peekable();
+    of_key.peek().is_none() || of_key.any(holds)
+}
+
+/// Whether `filters` on labels let something pass: all of them hold.
+pub fn labels_hold(filters: &[Filter], labels: &BTreeMap<String, String>) -> bool {
+    let mut of_labels = filters.iter().filter(|filter| filter.key == "label");
+    of_labels.all(|filter| LabelFilter::new(&filter.value, true).holds(Some(labels)))
+}
+
 /// A condition on labels: `label=KEY[=VALUE]` or `label!=KEY[=VALUE]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LabelFilter {

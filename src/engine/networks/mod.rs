@@ -10,7 +10,7 @@ use anyhow::Result;
 
 use super::ps::Pattern;
 use crate::error::{Failure, Kind, kind_of, not_found};
-use crate::model::filter::{Filter, LabelFilter};
+use crate::model::filter::{self, Filter};
 use crate::model::new_network::{NewNetwork, check_driver, driver_options};
 use crate::store::Store;
 
@@ -87,12 +87,7 @@ impl<'a> Filters<'a> {
     }
 
     fn accept(&self, network: &Known) -> bool {
-        let values =
-            |key: &str| self.filters.iter().filter(move |filter| filter.key == key).collect::<Vec<_>>();
-        let any = |key: &str, holds: &dyn Fn(&Filter) -> bool| {
-            let values = values(key);
-            values.is_empty() || values.iter().any(|filter| holds(filter))
-        };
+        let any = |key: &str, holds: &dyn Fn(&Filter) -> bool| filter::any(self.filters, key, holds);
         let dangling = !network.is_built_in() && !self.used.iter().any(|id| id == network.id());
         let kind = if network.is_built_in() { "builtin" } else { "custom" };
         any("dangling", &|filter| filter.boolean().is_ok_and(|wanted| wanted == dangling))
@@ -101,9 +96,7 @@ impl<'a> Filters<'a> {
             && any("name", &|filter| Pattern::new(&filter.value).matches(network.name()))
             && any("scope", &|filter| filter.value == "local")
             && any("type", &|filter| filter.value == kind)
-            && values("label")
-                .iter()
-                .all(|filter| LabelFilter::new(&filter.value, true).holds(Some(network.labels())))
+            && filter::labels_hold(self.filters, network.labels())
     }
 }
 
