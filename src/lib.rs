@@ -6,6 +6,7 @@
 //! cli       the only clap, stdout, environment and exit codes
 //! engine    use cases, one verb a file; the supervisor
 //! image     OCI content in and out: registries, archives, unpacking and packing      │ siblings that
+//! build     Dockerfile text into steps, contexts, cache keys                         │
 //! sandbox   a resolved Plan into processes                                            │ only engine joins
 //! network   gateways, datapath, name service, and the helper that runs them           │
 //! store     the only writer below the data root (image may use it, sandbox may not)   │
@@ -14,6 +15,7 @@
 //! error     what kind of failure, and what to do
 //! ```
 
+pub mod build;
 pub mod cli;
 pub mod engine;
 pub mod error;

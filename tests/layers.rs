@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 /// Each layer and the layers that it may import.
 const LAYERS: &[(&str, &[&str])] = &[
-    ("cli", &["engine", "image", "network", "sandbox", "store", "sys", "model", "error"]),
-    ("engine", &["image", "network", "sandbox", "store", "sys", "model", "error"]),
+    ("cli", &["engine", "build", "image", "network", "sandbox", "store", "sys", "model", "error"]),
+    ("engine", &["build", "image", "network", "sandbox", "store", "sys", "model", "error"]),
+    ("build", &["sys", "model", "error"]),
     ("image", &["store", "sys", "model", "error"]),
     ("network", &["sys", "model", "error"]),
     ("sandbox", &["sys", "model", "error"]),

@@ -2,6 +2,7 @@
 
 pub mod attach;
 pub mod autostart;
+pub mod build;
 pub mod commit;
 pub mod container_prune;
 mod control;

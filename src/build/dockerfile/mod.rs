@@ -1,0 +1,3 @@
+//! The Dockerfile language, as BuildKit's frontend reads it (`docs.docker.com/reference/dockerfile`).
+
+pub mod ast;

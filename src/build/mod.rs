@@ -1,0 +1,5 @@
+//! Dockerfile text into what is to be done: syntax tree, expansion, graph of stages, cache keys; contexts and what is
+//! copied out of them. Runs nothing: the engine does, through a trait.
+
+pub mod dockerfile;
+pub mod progress;

@@ -1,0 +1,3 @@
+//! `build`: an image from a Dockerfile and its contexts.
+
+pub mod request;
