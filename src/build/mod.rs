@@ -2,4 +2,5 @@
 //! copied out of them. Runs nothing: the engine does, through a trait.
 
 pub mod dockerfile;
+pub mod plan;
 pub mod progress;

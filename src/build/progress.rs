@@ -64,6 +64,8 @@ pub enum Event {
     },
     /// A rule of `--check` that the Dockerfile breaks.
     Warning(Warning),
+    /// The lines of the Dockerfile around what failed, as BuildKit draws them, with a newline at the end.
+    Excerpt(String),
 }
 
 /// A rule that a Dockerfile breaks.
