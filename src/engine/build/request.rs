@@ -5,14 +5,16 @@ use std::path::PathBuf;
 
 use crate::model::container::Ulimit;
 use crate::model::digest::Digest;
+use crate::model::limits::LimitsSpec;
 use crate::model::platform::Platform;
 
 /// Where a context comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ContextSource {
     /// A directory of the host, absolute.
     Directory(PathBuf),
     /// Standard input: an archive, or a Dockerfile where `BuildRequest::file` is not given and it is no archive.
+    #[default]
     Stdin,
     /// A git repository with `#ref:subdirectory`, as written.
     Git(String),
@@ -27,14 +29,17 @@ pub enum ContextSource {
 }
 
 /// Where the Dockerfile comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum DockerfileSource {
     /// `Dockerfile`, else `dockerfile`, in the context.
+    #[default]
     Default,
     /// A path as given with `-f`: for a local context relative to the working directory and made absolute, for others relative to the context.
     Path(PathBuf),
     /// Standard input (`-f -`).
     Stdin,
+    /// What this http URL names.
+    Url(String),
     /// The text itself (`dockerfile-inline` of bake and compose).
     Inline(String),
 }
@@ -76,9 +81,10 @@ pub struct Typed {
 }
 
 /// What to do instead of building.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Call {
     /// Build.
+    #[default]
     Build,
     /// Report the rules that the Dockerfile breaks.
     Check,
@@ -89,7 +95,7 @@ pub enum Call {
 }
 
 /// Everything that was asked for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct BuildRequest {
     /// The main context.
     pub context: ContextSource,
@@ -135,6 +141,10 @@ pub struct BuildRequest {
     pub shm_size: Option<u64>,
     /// `--ulimit`.
     pub ulimits: Vec<Ulimit>,
+    /// `--memory`, `--cpu-quota` and so on, for the processes of RUN.
+    pub limits: LimitsSpec,
+    /// `--cgroup-parent`, for the same; empty for none.
+    pub cgroup_parent: String,
     /// `--allow` (`network.host`, `security.insecure`, …).
     pub allow: Vec<String>,
     /// `--call`.

@@ -1,0 +1,120 @@
+//! Build arguments and labels: `NAME=value`, `NAME` from the environment, and proxies of the client's configuration.
+
+use std::collections::BTreeMap;
+
+use super::Surroundings;
+use crate::error::{Failure, invalid};
+use crate::model::key_value;
+
+/// Reads `--build-arg`: a name alone takes its value from the environment and is left out if it has none there.
+pub fn build_args(texts: &[String], around: &Surroundings) -> Result<BTreeMap<String, String>, Failure> {
+    let mut args = BTreeMap::new();
+    for text in texts {
+        let pair = key_value::parse(text, "build argument")?;
+        let value = pair
+            .value
+            .or_else(|| around.environment.raw(&pair.name).map(|value| value.to_string_lossy().into_owned()));
+        if let Some(value) = value {
+            args.insert(pair.name, value);
+        }
+    }
+    Ok(args)
+}
+
+/// Reads `--label`: a name alone has no value.
+pub fn labels(texts: &[String]) -> Result<BTreeMap<String, String>, Failure> {
+    let pairs = texts.iter().map(|text| key_value::parse(text, "label"));
+    pairs.map(|pair| pair.map(|pair| (pair.name, pair.value.unwrap_or_default()))).collect()
+}
+
+/// The kinds of object that an annotation can be about.
+const ANNOTATED: [&str; 4] = ["manifest", "manifest-descriptor", "index", "index-descriptor"];
+
+/// Reads `--annotation`: `[TYPE[PLATFORM][,TYPE]:]KEY=VALUE`.
+pub fn annotations(texts: &[String]) -> Result<BTreeMap<String, String>, Failure> {
+    let mut annotations = BTreeMap::new();
+    for text in texts {
+        let (key, value) = text
+            .split_once('=')
+            .ok_or_else(|| invalid(format!("invalid annotation {text:?}, expected key=value")))?;
+        let (kinds, name) = match key.split_once(':') {
+            Some((kinds, name)) if kinds.split(',').all(is_kind) => (kinds, name),
+            Some((kinds, _)) => {
+                return Err(invalid(format!("unknown annotation type {kinds:?} in {text:?}"))
+                    .hint(format!("there are: {}", ANNOTATED.join(", "))));
+            }
+            None => ("", key),
+        };
+        if kinds.is_empty() {
+            annotations.insert(name.to_owned(), value.to_owned());
+        }
+        for kind in kinds.split(',').filter(|kind| !kind.is_empty()) {
+            annotations.insert(format!("{kind}:{name}"), value.to_owned());
+        }
+    }
+    Ok(annotations)
+}
+
+fn is_kind(text: &str) -> bool {
+    let kind = text.split('[').next().unwrap_or(text);
+    ANNOTATED.contains(&kind) && (kind == text || text.ends_with(']'))
+}
+
+/// The seconds of `SOURCE_DATE_EPOCH`, from the arguments or else from the environment, which then becomes an argument.
+pub fn epoch(args: &mut BTreeMap<String, String>, around: &Surroundings) -> Result<Option<i64>, Failure> {
+    const NAME: &str = "SOURCE_DATE_EPOCH";
+    if let (false, Some(value)) = (args.contains_key(NAME), around.environment.text(NAME)) {
+        args.insert(NAME.into(), value.into());
+    }
+    match args.get(NAME).map(String::as_str) {
+        None | Some("") => Ok(None),
+        Some(value) => value
+            .parse()
+            .map(Some)
+            .map_err(|_| invalid(format!("invalid SOURCE_DATE_EPOCH: {}", value.escape_debug()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::environment::Environment;
+
+    fn around() -> Surroundings {
+        let environment = Environment::from_iter([("A", "1"), ("B", ""), ("SOURCE_DATE_EPOCH", "12")]);
+        Surroundings { environment, dir: "/".into() }
+    }
+
+    fn list(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|text| (*text).to_owned()).collect()
+    }
+
+    #[test]
+    fn arguments_without_a_value() {
+        let args = build_args(&list(&["A", "B", "C", "D=x=y", "E="]), &around()).unwrap();
+        let all: Vec<_> = args.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        assert_eq!(all, ["A=1", "B=", "D=x=y", "E="]);
+        assert!(build_args(&list(&["=x"]), &around()).is_err());
+    }
+
+    #[test]
+    fn the_epoch_is_an_argument() {
+        let mut args = BTreeMap::new();
+        assert_eq!(epoch(&mut args, &around()).unwrap(), Some(12));
+        assert_eq!(args["SOURCE_DATE_EPOCH"], "12");
+        args.insert("SOURCE_DATE_EPOCH".into(), "7".into());
+        assert_eq!(epoch(&mut args, &around()).unwrap(), Some(7));
+        args.insert("SOURCE_DATE_EPOCH".into(), "context".into());
+        assert!(epoch(&mut args, &around()).is_err());
+    }
+
+    #[test]
+    fn annotations_have_types() {
+        let read = |text: &str| annotations(&list(&[text]));
+        assert_eq!(read("a.b=c").unwrap()["a.b"], "c");
+        assert_eq!(read("index:a=b").unwrap()["index:a"], "b");
+        assert_eq!(read("index,manifest[linux/amd64]:a=b=c").unwrap()["manifest[linux/amd64]:a"], "b=c");
+        assert!(read("what:a=b").unwrap_err().to_string().contains("unknown annotation type"));
+        assert!(read("a").unwrap_err().to_string().contains("expected key=value"));
+    }
+}

@@ -1,0 +1,203 @@
+//! Values of `--output`, `--cache-from`, `--cache-to`, `--attest`, `--provenance` and `--sbom`: `type=local,dest=out`.
+
+use std::collections::BTreeMap;
+
+use crate::engine::build::request::Typed;
+use crate::error::{Failure, invalid};
+use crate::model::csv;
+
+/// Reads one `--output`: `DIR`, `-` or `type=TYPE[,KEY=VALUE]`.
+pub fn output(text: &str) -> Result<Typed, Failure> {
+    let fields = csv::fields(text)?;
+    if fields.len() == 1 && fields[0] == text && !text.starts_with("type=") {
+        let kind = if text == "-" { "tar" } else { "local" };
+        return Ok(Typed { kind: kind.into(), attributes: one("dest", text) });
+    }
+    let mut output = pairs(&fields)?;
+    if output.kind.is_empty() {
+        return Err(invalid("type is required for output"));
+    }
+    if output.kind == "registry" {
+        output.kind = "image".into();
+        output.attributes.entry("push".into()).or_insert_with(|| "true".into());
+    }
+    let dest = output.attributes.get("dest").map(String::as_str);
+    match (output.kind.as_str(), dest) {
+        ("local", None | Some("")) => return Err(invalid("dest is required for local output")),
+        ("local", Some("-")) => {
+            return Err(invalid("dest is required for local output: `-` cannot be a directory"));
+        }
+        ("oci" | "tar", None) => drop(output.attributes.insert("dest".into(), "-".into())),
+        _ => {}
+    }
+    Ok(output)
+}
+
+/// Reads one `--cache-from` or `--cache-to`: `type=TYPE[,KEY=VALUE]`, or references of images.
+pub fn cache(text: &str) -> Result<Vec<Typed>, Failure> {
+    let fields = csv::fields(text)?;
+    if fields.iter().all(|field| !field.contains('=')) {
+        let image = |field: &String| Typed { kind: "registry".into(), attributes: one("ref", field) };
+        return Ok(fields.iter().map(image).collect());
+    }
+    let cache = pairs(&fields)?;
+    match cache.kind.as_str() {
+        "" => Err(invalid(format!("type required form> {text:?}"))),
+        _ => Ok(vec![cache]),
+    }
+}
+
+/// Reads one `--attest`: `type=sbom|provenance[,KEY=VALUE]`.
+pub fn attest(text: &str) -> Result<Typed, Failure> {
+    let fields = csv::fields(text)?;
+    if let Some(bare) = fields.iter().find(|field| !field.contains('=')) {
+        return Err(invalid(format!("invalid value {bare}")));
+    }
+    let attest = pairs(&fields)?;
+    match attest.kind.as_str() {
+        "" => Err(invalid("attestation type not specified")),
+        _ => Ok(attest),
+    }
+}
+
+/// Reads what `--provenance` and `--sbom` are given: true, false, or attributes.
+pub fn short_attest(kind: &str, text: &str) -> Result<Typed, Failure> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" | "" => {
+            Ok(Typed { kind: kind.into(), ..Typed::default() })
+        }
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => {
+            Ok(Typed { kind: kind.into(), attributes: one("disabled", "true") })
+        }
+        _ => attest(&format!("type={kind},{text}")),
+    }
+}
+
+/// Joins what several flags say about attestations: each kind once.
+pub fn attests(all: impl IntoIterator<Item = Typed>) -> Result<Vec<Typed>, Failure> {
+    let mut known: Vec<Typed> = Vec::new();
+    for attest in all {
+        if known.iter().any(|other| other.kind == attest.kind) {
+            return Err(invalid(format!("duplicate attestation field {}", attest.kind.escape_debug())));
+        }
+        known.push(attest);
+    }
+    Ok(known)
+}
+
+/// `--push`: what is made an image is pushed; without an output of that kind there is one more.
+pub fn push(outputs: &mut Vec<Typed>) {
+    let mut pushed = false;
+    for output in outputs.iter_mut().filter(|output| output.kind == "image") {
+        output.attributes.insert("push".into(), "true".into());
+        pushed = true;
+    }
+    if !pushed {
+        outputs.push(Typed { kind: "image".into(), attributes: one("push", "true") });
+    }
+}
+
+/// `--load`: an output into the store.
+pub fn load(outputs: &mut Vec<Typed>) {
+    if !outputs.iter().any(|output| output.kind == "docker" && !output.attributes.contains_key("dest")) {
+        outputs.push(Typed { kind: "docker".into(), ..Typed::default() });
+    }
+}
+
+/// The attributes as they are written on a command line, `type=local,dest=out`.
+pub fn written(typed: &Typed) -> String {
+    let mut text = format!("type={}", typed.kind);
+    for (key, value) in &typed.attributes {
+        let field = format!("{key}={value}");
+        let quoted = field.contains(['"', ',', '\n']);
+        text.push(',');
+        text += &if quoted { format!("\"{}\"", field.replace('"', "\"\"")) } else { field };
+    }
+    text
+}
+
+fn one(key: &str, value: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([(key.to_owned(), value.to_owned())])
+}
+
+fn pairs(fields: &[String]) -> Result<Typed, Failure> {
+    let mut typed = Typed::default();
+    for field in fields {
+        let (key, value) = field
+            .split_once('=')
+            .ok_or_else(|| invalid(format!("invalid value {}", field.escape_debug())))?;
+        let key = key.trim().to_lowercase();
+        if key == "type" {
+            typed.kind = value.to_owned();
+        } else {
+            typed.attributes.insert(key, value.to_owned());
+        }
+    }
+    Ok(typed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(typed: Result<Typed, Failure>) -> String {
+        typed.map_or_else(|failure| failure.to_string(), |typed| written(&typed))
+    }
+
+    #[test]
+    fn outputs() {
+        for (text, means) in [
+            ("out", "type=local,dest=out"),
+            ("./a=b", "type=local,dest=./a=b"),
+            ("-", "type=tar,dest=-"),
+            ("type=local,dest=x", "type=local,dest=x"),
+            ("type=local", "dest is required for local output"),
+            ("dest=x,a=b", "type is required for output"),
+            ("type=oci", "type=oci,dest=-"),
+            ("type=docker", "type=docker"),
+            ("type=registry,name=x", "type=image,name=x,push=true"),
+            ("type=registry,push=false", "type=image,push=false"),
+            ("type=image,\"name=a,b\",Push=true", "type=image,\"name=a,b\",push=true"),
+            ("type=image,what", "invalid value what"),
+            ("type=tar,\"dest", "`type=tar,\\\"dest` is not a list of comma-separated values"),
+        ] {
+            assert_eq!(shown(output(text)), means, "{text}");
+        }
+    }
+
+    #[test]
+    fn caches() {
+        let all = |text: &str| cache(text).map(|all| all.iter().map(written).collect::<Vec<_>>().join(" "));
+        assert_eq!(
+            all("user/app:cache,other").unwrap(),
+            "type=registry,ref=user/app:cache type=registry,ref=other"
+        );
+        assert_eq!(all("type=local,dest=x,mode=max").unwrap(), "type=local,dest=x,mode=max");
+        assert_eq!(all("type=inline").unwrap(), "type=inline");
+        assert!(all("ref=x").is_err());
+    }
+
+    #[test]
+    fn attestations() {
+        assert_eq!(shown(short_attest("provenance", "true")), "type=provenance");
+        assert_eq!(shown(short_attest("provenance", "0")), "type=provenance,disabled=true");
+        assert_eq!(shown(short_attest("provenance", "mode=max")), "type=provenance,mode=max");
+        assert_eq!(shown(short_attest("sbom", "generator=x")), "type=sbom,generator=x");
+        assert_eq!(shown(attest("type=sbom")), "type=sbom");
+        assert_eq!(shown(attest("mode=max")), "attestation type not specified");
+        let twice = [attest("type=sbom").unwrap(), short_attest("sbom", "false").unwrap()];
+        assert_eq!(attests(twice).unwrap_err().to_string(), "duplicate attestation field sbom");
+    }
+
+    #[test]
+    fn push_and_load() {
+        let mut outputs = vec![output("type=image,name=x").unwrap(), output("out").unwrap()];
+        push(&mut outputs);
+        load(&mut outputs);
+        let all: Vec<_> = outputs.iter().map(written).collect();
+        assert_eq!(all, ["type=image,name=x,push=true", "type=local,dest=out", "type=docker"]);
+        let mut outputs = Vec::new();
+        push(&mut outputs);
+        assert_eq!(written(&outputs[0]), "type=image,push=true");
+    }
+}
