@@ -9,11 +9,18 @@ use std::path::Path;
 use std::rc::Rc;
 
 use anyhow::{Context as _, Result};
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, Timespec, Timestamps};
 use rustix::io::Errno;
+
+use crate::sys::fs::STUB;
 
 /// Directories nested deeper than this are refused: each level holds descriptors.
 const MAX_DEPTH: usize = 400;
+
+/// overlayfs's mark on a directory that hides what lies below it.
+const OPAQUE: &str = "user.overlay.opaque";
+/// Where the one-id mode keeps owners (see [`super::unpack`]).
+const OWNER: &str = "user.dhow.owner";
 
 /// What happened to a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +52,19 @@ pub fn changes(upper: &Path, lower: &[&Path]) -> Result<Vec<Change>> {
     let upper = open_dir(CWD, &c_path(upper)?)?;
     let lower =
         lower.iter().map(|path| Ok(Rc::new(open_dir(CWD, &c_path(path)?)?))).collect::<Result<_>>()?;
-    let mut comparison = Comparison { changes: Vec::new() };
+    let mut comparison = Comparison { changes: Vec::new(), tidy: false };
+    comparison.directory(&upper, &Lower(lower), b"", 0)?;
+    Ok(comparison.changes)
+}
+
+/// As [`changes`], of a tree that nobody uses and that is to become a layer as it is: what is no change is removed from
+/// it. That is what stands for mount points ([`STUB`]) and was used for nothing else, directories that are what they
+/// were, marks of the deletion of what was not there, and sockets. No path stands for a mount point by its name.
+pub fn tidy(upper: &Path, lower: &[&Path]) -> Result<Vec<Change>> {
+    let upper = open_dir(CWD, &c_path(upper)?)?;
+    let lower =
+        lower.iter().map(|path| Ok(Rc::new(open_dir(CWD, &c_path(path)?)?))).collect::<Result<_>>()?;
+    let mut comparison = Comparison { changes: Vec::new(), tidy: true };
     comparison.directory(&upper, &Lower(lower), b"", 0)?;
     Ok(comparison.changes)
 }
@@ -101,6 +120,8 @@ impl Lower {
 
 struct Comparison {
     changes: Vec<Change>,
+    /// Remove what is no change.
+    tidy: bool,
 }
 
 impl Comparison {
@@ -141,12 +162,24 @@ impl Comparison {
         let before = lower.find(name)?;
         let change = |kind| Change { path: path.to_vec(), kind, opaque: false, implied: false };
         if is_whiteout(&stat) {
-            self.changes.extend(before.map(|_| change(ChangeKind::Deleted)));
+            match before {
+                Some(_) => self.changes.push(change(ChangeKind::Deleted)),
+                None => self.drop(upper, name, AtFlags::empty())?,
+            }
             return Ok(());
         }
         let kind = if before.is_some() { ChangeKind::Changed } else { ChangeKind::Added };
         if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
-            if before.is_some() || !is_stub(upper, name, path, &stat) {
+            if before.is_none() && self.is_stub(upper, name, path, &stat) {
+                self.drop(upper, name, AtFlags::empty())?;
+            } else if self.tidy && FileType::from_raw_mode(stat.st_mode) == FileType::Socket {
+                self.drop(upper, name, AtFlags::empty())?;
+                // What it took the place of is gone all the same.
+                if before.is_some() {
+                    rustix::fs::mknodat(upper, name, FileType::CharacterDevice, Mode::empty(), 0)?;
+                    self.changes.push(change(ChangeKind::Deleted));
+                }
+            } else {
                 self.changes.push(change(kind));
             }
             return Ok(());
@@ -158,41 +191,86 @@ impl Comparison {
         let below = if before.as_ref().is_some_and(is_dir) { lower.enter(name)? } else { Lower(Vec::new()) };
         let at = self.changes.len();
         self.directory(&dir, &below, path, depth + 1)?;
-        let opaque = is_opaque(&dir) && before.as_ref().is_some_and(is_dir);
+        let marked = is_opaque(&dir);
+        let opaque = marked && before.as_ref().is_some_and(is_dir);
+        if self.tidy && marked && !opaque {
+            // The layer may come to lie on others, where there is something for it to hide.
+            rustix::fs::fremovexattr(&dir, OPAQUE)?;
+        }
         let touched = match &before {
-            Some(before) => opaque || !same_dir(path, before, &stat),
-            None => !is_stub_dir(path),
+            Some(before) => opaque || !self.same_dir(path, before, &stat, &dir, &below),
+            None => !self.is_stub_dir(&dir, path),
         };
         if touched || self.changes.len() > at {
             self.changes.insert(at, Change { opaque, ..change(kind) });
+            if self.tidy && before.is_none() {
+                // It is one of its own now.
+                let _ = rustix::fs::fremovexattr(&dir, STUB);
+            }
+            return Ok(());
         }
-        Ok(())
+        self.drop(upper, name, AtFlags::REMOVEDIR)
+    }
+
+    /// Removes what is no change, if that is to be done; the directory's time stays.
+    fn drop(&self, dir: &OwnedFd, name: &CStr, flags: AtFlags) -> Result<()> {
+        if !self.tidy {
+            return Ok(());
+        }
+        let stat = rustix::fs::fstat(dir)?;
+        rustix::fs::unlinkat(dir, name, flags)?;
+        let time = |sec, nsec: u64| Timespec { tv_sec: sec, tv_nsec: nsec.cast_signed() };
+        let times = Timestamps {
+            last_access: time(stat.st_atime, stat.st_atime_nsec),
+            last_modification: time(stat.st_mtime, stat.st_mtime_nsec),
+        };
+        Ok(rustix::fs::futimens(dir, &times)?)
+    }
+
+    /// Whether a directory is what it was. Where the engine makes mount points, and leaves them, the time says nothing.
+    fn same_dir(&self, path: &[u8], before: &Stat, now: &Stat, dir: &OwnedFd, lower: &Lower) -> bool {
+        let same = (before.st_mode, before.st_uid, before.st_gid) == (now.st_mode, now.st_uid, now.st_gid);
+        let times = |stat: &Stat| (stat.st_mtime, stat.st_mtime_nsec);
+        let owner = |dir: &OwnedFd| {
+            let mut value = [0_u8; 32];
+            let length = rustix::fs::fgetxattr(dir, OWNER, &mut value[..]).unwrap_or(0);
+            (value, length)
+        };
+        same && (times(before) == times(now) || !self.tidy && matches!(path, b"etc" | b"dev"))
+            && lower.0.first().is_none_or(|lower| owner(lower) == owner(dir))
+    }
+
+    /// Directories that every container has, whether its image has them or not.
+    fn is_stub_dir(&self, dir: &OwnedFd, path: &[u8]) -> bool {
+        if self.tidy {
+            return is_marked(dir);
+        }
+        matches!(path, b"dev" | b"proc" | b"sys" | b"etc" | b"dev/pts" | b"dev/shm" | b"dev/mqueue")
+    }
+
+    /// Files that every container has, as the engine makes them: empty, to be mounted on.
+    fn is_stub(&self, dir: &OwnedFd, name: &CStr, path: &[u8], stat: &Stat) -> bool {
+        let is_empty_file =
+            FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_size == 0;
+        if self.tidy {
+            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+            return is_empty_file
+                && rustix::fs::openat(dir, name, flags, Mode::empty()).is_ok_and(|file| is_marked(&file));
+        }
+        match path {
+            b".dockerenv" | b"etc/hosts" | b"etc/hostname" | b"etc/resolv.conf" | b"dev/console" => {
+                is_empty_file
+            }
+            b"etc/mtab" => rustix::fs::readlinkat(dir, name, Vec::new())
+                .is_ok_and(|link| link.as_bytes() == b"/proc/mounts"),
+            _ => false,
+        }
     }
 }
 
-/// Whether a directory is what it was. Where the engine makes mount points, the time says nothing.
-fn same_dir(path: &[u8], before: &Stat, now: &Stat) -> bool {
-    let same = (before.st_mode, before.st_uid, before.st_gid) == (now.st_mode, now.st_uid, now.st_gid);
-    let times = |stat: &Stat| (stat.st_mtime, stat.st_mtime_nsec);
-    same && (times(before) == times(now) || matches!(path, b"etc" | b"dev"))
-}
-
-/// Directories that every container has, whether its image has them or not.
-fn is_stub_dir(path: &[u8]) -> bool {
-    matches!(path, b"dev" | b"proc" | b"sys" | b"etc" | b"dev/pts" | b"dev/shm" | b"dev/mqueue")
-}
-
-/// Files that every container has, as the engine makes them: empty, to be mounted on.
-fn is_stub(dir: &OwnedFd, name: &CStr, path: &[u8], stat: &Stat) -> bool {
-    match path {
-        b".dockerenv" | b"etc/hosts" | b"etc/hostname" | b"etc/resolv.conf" | b"dev/console" => {
-            FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_size == 0
-        }
-        b"etc/mtab" => {
-            rustix::fs::readlinkat(dir, name, Vec::new()).is_ok_and(|link| link.as_bytes() == b"/proc/mounts")
-        }
-        _ => false,
-    }
+/// Whether it was made as a mount point.
+fn is_marked(file: &OwnedFd) -> bool {
+    rustix::fs::fgetxattr(file, STUB, &mut [0_u8; 1][..]).is_ok()
 }
 
 fn is_dir(stat: &Stat) -> bool {
@@ -205,7 +283,7 @@ fn is_whiteout(stat: &Stat) -> bool {
 
 fn is_opaque(dir: &OwnedFd) -> bool {
     let mut value = [0_u8; 2];
-    let length = rustix::fs::fgetxattr(dir, "user.overlay.opaque", &mut value[..]);
+    let length = rustix::fs::fgetxattr(dir, OPAQUE, &mut value[..]);
     length == Ok(1) && value[0] == b'y'
 }
 

@@ -1,5 +1,6 @@
 //! OCI content in and out: registries, archives, unpacking and packing of layers.
 
+pub mod adopt;
 pub mod archive;
 pub mod changes;
 pub mod files;
@@ -11,6 +12,7 @@ pub mod recipe;
 pub mod registry;
 pub mod snapshot;
 pub mod tar;
+mod tar_hash;
 pub mod unpack;
 
 /// What `Read::read` of a reader is whose buffer is its own: a copy out of it.

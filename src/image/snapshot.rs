@@ -1,5 +1,6 @@
 //! A layer made of what a container changed: its files copied (shared with the container's where the file system can),
-//! hashed as the tar stream that the layer is, and the recipe of that stream written on the way.
+//! hashed as the tar stream that the layer is, and the recipe of that stream written on the way. Or the same of a tree
+//! that becomes the layer as it lies ([`super::adopt`]): then nothing is copied.
 
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
@@ -9,21 +10,20 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::rc::Rc;
 
-use anyhow::{Context as _, Result};
-use rustix::fs::{
-    AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags,
-};
-use rustix::io::Errno;
-use sha2::Digest as _;
-
+use super::adopt::Settle;
 use super::changes::{Change, ChangeKind};
 use super::files::look::{Found, Meaning, look, read_content, xattr, xattr_names};
 use super::recipe::RecipeWriter;
 use super::tar::write::{END, header, padding};
 use super::tar::{Kind, Member, Time};
-use crate::model::digest::Digest;
+use super::tar_hash::TarHash;
 use crate::model::layer::{Identity, LayerRecord};
 use crate::store::LayerDraft;
+use anyhow::{Context as _, Result};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags,
+};
+use rustix::io::Errno;
 
 /// Makes the layer of `changes`, found in `upper`, in `draft`. Returns the record to commit the draft with.
 ///
@@ -35,13 +35,38 @@ pub fn snapshot(
     draft: &LayerDraft,
     identity: Identity,
 ) -> Result<LayerRecord> {
+    let tree = rustix::fs::openat(CWD, draft.tree(), DIRECTORY, Mode::empty())?;
+    record(upper, changes, draft, identity, Files::Copy(tree))
+}
+
+/// What becomes of the files.
+pub(super) enum Files {
+    /// They are copied to this directory.
+    Copy(OwnedFd),
+    /// They stay, and get what they lack.
+    Place(Settle),
+}
+
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// Reads `changes` out of `from`, writes the recipe of `draft`, and returns the record of the layer.
+pub(super) fn record(
+    from: &Path,
+    changes: &[Change],
+    draft: &LayerDraft,
+    identity: Identity,
+    files: Files,
+) -> Result<LayerRecord> {
     let recipe = File::create_new(draft.recipe_path()).context("cannot create the recipe")?;
-    let stream = Stream { recipe: RecipeWriter::new(recipe)?, hash: sha2::Sha256::new(), length: 0 };
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let (tree, settle) = match files {
+        Files::Copy(tree) => (Some(tree), None),
+        Files::Place(settle) => (None, Some(settle)),
+    };
     let mut snapshot = Snapshot {
-        upper: rustix::fs::openat(CWD, upper, flags, Mode::empty()).context("cannot open its files")?,
-        tree: rustix::fs::openat(CWD, draft.tree(), flags, Mode::empty())?,
-        stream,
+        upper: rustix::fs::openat(CWD, from, DIRECTORY, Mode::empty()).context("cannot open its files")?,
+        tree,
+        settle,
+        stream: Stream { recipe: RecipeWriter::new(recipe)?, tar: TarHash::default() },
         size: 0,
         links: HashMap::new(),
         dirs: Vec::new(),
@@ -49,7 +74,7 @@ pub fn snapshot(
     };
     for change in changes.iter().filter(|change| !change.implied) {
         snapshot.take(change).with_context(|| {
-            format!("cannot copy `/{}`", String::from_utf8_lossy(&change.path).escape_debug())
+            format!("cannot take `/{}`", String::from_utf8_lossy(&change.path).escape_debug())
         })?;
     }
     snapshot.finish(identity)
@@ -58,8 +83,7 @@ pub fn snapshot(
 /// The tar stream: hashed, counted, and noted in the recipe.
 struct Stream {
     recipe: RecipeWriter,
-    hash: sha2::Sha256,
-    length: u64,
+    tar: TarHash,
 }
 
 impl Stream {
@@ -69,20 +93,29 @@ impl Stream {
     }
 
     fn content(&mut self, bytes: &[u8]) {
-        self.hash.update(bytes);
-        self.length += bytes.len() as u64;
+        self.tar.update(bytes);
     }
 }
 
 /// The same directory of the container and of the layer.
 struct Parents {
     upper: OwnedFd,
-    tree: OwnedFd,
+    tree: Option<OwnedFd>,
+}
+
+impl Parents {
+    /// The layer's, where files are copied to.
+    fn tree(&self) -> Result<&OwnedFd> {
+        self.tree.as_ref().ok_or_else(|| anyhow::anyhow!("there is nowhere to copy it to"))
+    }
 }
 
 struct Snapshot {
     upper: OwnedFd,
-    tree: OwnedFd,
+    /// Where files are copied to; `None` where they stay.
+    tree: Option<OwnedFd>,
+    /// What they get where they stay.
+    settle: Option<Settle>,
     stream: Stream,
     size: u64,
     /// The first name of what has several, by device and inode.
@@ -102,7 +135,10 @@ impl Snapshot {
             return self.delete(&parents, &base, dir);
         }
         let Some(found) = look(parents.upper.as_fd(), &base, Meaning::Kept)? else { return Ok(()) };
-        let member = Member { path: change.path.clone(), ..found.member.clone() };
+        let mut member = Member { path: change.path.clone(), ..found.member.clone() };
+        if let Some(settle) = &self.settle {
+            settle.file(&parents.upper, &base, &found, &mut member)?;
+        }
         match &found.dir {
             Some(from) => self.directory(&parents, &base, from, member, change.opaque),
             None => self.other(&parents, &base, &found, member),
@@ -115,7 +151,8 @@ impl Snapshot {
         {
             return Ok(Some(Rc::clone(parents)));
         }
-        let parents = match (beneath(&self.upper, dir), beneath(&self.tree, dir)) {
+        let tree = self.tree.as_ref().map(|tree| beneath(tree, dir)).transpose();
+        let parents = match (beneath(&self.upper, dir), tree) {
             (Ok(upper), Ok(tree)) => Rc::new(Parents { upper, tree }),
             (Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP), _) | (_, Err(Errno::NOENT)) => return Ok(None),
             (Err(error), _) | (_, Err(error)) => return Err(error.into()),
@@ -126,7 +163,10 @@ impl Snapshot {
 
     fn delete(&mut self, parents: &Parents, base: &CStr, dir: &[u8]) -> Result<()> {
         self.mark(dir, &[b".wh.", base.to_bytes()].concat())?;
-        Ok(rustix::fs::mknodat(&parents.tree, base, FileType::CharacterDevice, Mode::empty(), 0)?)
+        match &parents.tree {
+            Some(tree) => Ok(rustix::fs::mknodat(tree, base, FileType::CharacterDevice, Mode::empty(), 0)?),
+            None => Ok(()),
+        }
     }
 
     /// An empty member that says something about others.
@@ -144,13 +184,15 @@ impl Snapshot {
         opaque: bool,
     ) -> Result<()> {
         let path = member.path.clone();
-        rustix::fs::mkdirat(&parents.tree, base, Mode::RWXU)?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let to = rustix::fs::openat(&parents.tree, base, flags, Mode::empty())?;
         member.path.push(b'/');
         self.stream.raw(&header(&member))?;
         if opaque {
             self.mark(&path, b".wh..wh..opq")?;
+        }
+        let Some(tree) = &parents.tree else { return Ok(()) };
+        rustix::fs::mkdirat(tree, base, Mode::RWXU)?;
+        let to = rustix::fs::openat(tree, base, DIRECTORY | OFlags::NOFOLLOW, Mode::empty())?;
+        if opaque {
             rustix::fs::fsetxattr(&to, "user.overlay.opaque", b"y", XattrFlags::empty())?;
         }
         same_owner_and_attributes(from, &to)?;
@@ -160,9 +202,11 @@ impl Snapshot {
 
     fn other(&mut self, parents: &Parents, base: &CStr, found: &Found, mut member: Member) -> Result<()> {
         if let Some(first) = found.linked.and_then(|linked| self.links.get(&linked)) {
-            let (dir, name) = split(first);
-            let from = beneath(&self.tree, dir)?;
-            rustix::fs::linkat(&from, CString::new(name)?, &parents.tree, base, AtFlags::empty())?;
+            if let (Some(whole), Some(tree)) = (&self.tree, &parents.tree) {
+                let (dir, name) = split(first);
+                let from = beneath(whole, dir)?;
+                rustix::fs::linkat(&from, CString::new(name)?, tree, base, AtFlags::empty())?;
+            }
             member = Member {
                 kind: Kind::HardLink,
                 link: first.clone(),
@@ -176,15 +220,17 @@ impl Snapshot {
         self.links.extend(found.linked.map(|linked| (linked, member.path.clone())));
         self.stream.raw(&header(&member))?;
         match (&found.content, member.kind) {
+            (Some(content), _) if self.tree.is_none() => self.content(content, &member, |_, _| Ok(())),
             (Some(content), _) => self.file(parents, base, content, &member),
+            (None, _) if self.tree.is_none() => Ok(()),
             (None, Kind::Symlink) => {
-                rustix::fs::symlinkat(&member.link[..], &parents.tree, base)?;
+                rustix::fs::symlinkat(&member.link[..], parents.tree()?, base)?;
                 unopened(parents, base, &member)
             }
             (None, Kind::Fifo) => {
                 let mode = Mode::from_raw_mode(member.mode);
-                rustix::fs::mknodat(&parents.tree, base, FileType::Fifo, Mode::RUSR, 0)?;
-                rustix::fs::chmodat(&parents.tree, base, mode, AtFlags::empty())?;
+                rustix::fs::mknodat(parents.tree()?, base, FileType::Fifo, Mode::RUSR, 0)?;
+                rustix::fs::chmodat(parents.tree()?, base, mode, AtFlags::empty())?;
                 unopened(parents, base, &member)
             }
             _ => stand_in(parents, base, &member),
@@ -196,15 +242,32 @@ impl Snapshot {
         let real_size = member.sparse.as_ref().map_or(member.size, |(size, _)| *size);
         let shared = real_size > 0 && rustix::fs::ioctl_ficlone(&to, from).is_ok();
         to.set_len(real_size).context("cannot give it its size")?;
+        let source = if shared { &to } else { from };
+        self.content(source, member, |at, part| {
+            if !shared {
+                to.write_all_at(part, at).context("cannot write the copy")?;
+            }
+            Ok(())
+        })?;
+        same_owner_and_attributes(from, &to)?;
+        // After the owner: a change of owner takes the setuid bit away.
+        rustix::fs::fchmod(&to, Mode::from_raw_mode(member.mode))?;
+        Ok(rustix::fs::futimens(&to, &times(member.mtime))?)
+    }
+
+    /// The content of a file and what fills its last block; `each` is told of all parts too.
+    fn content(
+        &mut self,
+        source: &File,
+        member: &Member,
+        each: impl Fn(u64, &[u8]) -> Result<()>,
+    ) -> Result<()> {
         if member.size > 0 && member.sparse.is_none() {
             self.stream.recipe.file(&member.path, member.size).context("cannot write the recipe")?;
         }
         let stream = &mut self.stream;
-        let source = if shared { &to } else { from };
         read_content(source, member, |at, part| {
-            if !shared {
-                to.write_all_at(part, at).context("cannot write the copy")?;
-            }
+            each(at, part)?;
             // The tree alone does not tell how the stream divides a sparse file.
             if member.sparse.is_some() {
                 return stream.raw(part);
@@ -214,30 +277,22 @@ impl Snapshot {
         })?;
         self.stream.raw(padding(member.size))?;
         self.size += member.size;
-        same_owner_and_attributes(from, &to)?;
-        // After the owner: a change of owner takes the setuid bit away.
-        rustix::fs::fchmod(&to, Mode::from_raw_mode(member.mode))?;
-        Ok(rustix::fs::futimens(&to, &times(member.mtime))?)
+        Ok(())
     }
 
     fn finish(mut self, identity: Identity) -> Result<LayerRecord> {
         self.stream.raw(&END)?;
         // The deepest first: a mode may forbid to enter.
         while let Some((path, member)) = self.dirs.pop() {
-            let dir = beneath(&self.tree, &path)?;
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            let dir = rustix::fs::openat(&dir, ".", flags, Mode::empty())?;
+            let Some(tree) = &self.tree else { break };
+            let dir = beneath(tree, &path)?;
+            let dir = rustix::fs::openat(&dir, ".", DIRECTORY, Mode::empty())?;
             rustix::fs::fchmod(&dir, Mode::from_raw_mode(member.mode))?;
             rustix::fs::futimens(&dir, &times(member.mtime))?;
         }
         self.stream.recipe.finish().context("cannot write the recipe")?;
-        Ok(LayerRecord {
-            diff_id: Digest::from_sha256(self.stream.hash.finalize().as_slice()),
-            size: self.size,
-            tar_size: self.stream.length,
-            identity,
-            sources: Vec::new(),
-        })
+        let (diff_id, tar_size) = self.stream.tar.finish()?;
+        Ok(LayerRecord { diff_id, size: self.size, tar_size, identity, sources: Vec::new() })
     }
 }
 
@@ -281,7 +336,7 @@ fn split(path: &[u8]) -> (&[u8], &[u8]) {
 fn create(parents: &Parents, base: &CStr) -> Result<File> {
     // For reading too: what it shares is hashed from here.
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(File::from(rustix::fs::openat(&parents.tree, base, flags, Mode::RUSR | Mode::WUSR)?))
+    Ok(File::from(rustix::fs::openat(parents.tree()?, base, flags, Mode::RUSR | Mode::WUSR)?))
 }
 
 /// Devices cannot be made in a user namespace: an empty file stands for one, as in every layer.
@@ -306,11 +361,11 @@ fn stand_in(parents: &Parents, base: &CStr, member: &Member) -> Result<()> {
 fn unopened(parents: &Parents, base: &CStr, member: &Member) -> Result<()> {
     let (uid, gid) = (Uid::from_raw(member.uid), Gid::from_raw(member.gid));
     let flags = AtFlags::SYMLINK_NOFOLLOW;
-    match rustix::fs::chownat(&parents.tree, base, Some(uid), Some(gid), flags) {
+    match rustix::fs::chownat(parents.tree()?, base, Some(uid), Some(gid), flags) {
         Ok(()) | Err(Errno::INVAL | Errno::PERM) => {}
         Err(error) => return Err(error.into()),
     }
-    Ok(rustix::fs::utimensat(&parents.tree, base, &times(member.mtime), flags)?)
+    Ok(rustix::fs::utimensat(parents.tree()?, base, &times(member.mtime), flags)?)
 }
 
 /// As they are on disk, dhow's own attributes included, but not those that overlayfs made for the container.
@@ -333,7 +388,7 @@ fn same_owner_and_attributes(from: impl std::os::fd::AsFd, to: impl std::os::fd:
     Ok(())
 }
 
-fn times(time: Time) -> Timestamps {
+pub(super) fn times(time: Time) -> Timestamps {
     let time = Timespec { tv_sec: time.seconds, tv_nsec: time.nanos.into() };
     Timestamps { last_access: time, last_modification: time }
 }
@@ -343,6 +398,7 @@ mod tests {
     use super::*;
     use crate::image::changes::changes;
     use crate::image::pack::pack;
+    use crate::model::digest::Digest;
     use crate::store::Store;
     use std::fs;
 

@@ -31,12 +31,30 @@ pub fn open_dir(path: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
 }
 
-/// Opens the directory `path` inside `root`, making what is missing of it with mode 0755.
-pub fn ensure_dir_in_root(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
-    ensure_dir(root, path, MAX_LINKS)
+/// The attribute of what was made to be mounted on ([`Making::Stubs`]).
+pub const STUB: &str = "user.dhow.stub";
+
+/// How missing files and directories are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Making {
+    /// To stay.
+    Plain,
+    /// To be found and removed afterwards: marked by an attribute, where the file system has those, and the time of the
+    /// directory that they are made in stays.
+    Stubs,
 }
 
-fn ensure_dir(root: BorrowedFd<'_>, path: &Path, links: u32) -> io::Result<OwnedFd> {
+/// Opens the directory `path` inside `root`, making what is missing of it with mode 0755.
+pub fn ensure_dir_in_root(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
+    ensure_dir(root, path, MAX_LINKS, Making::Plain)
+}
+
+/// As [`ensure_dir_in_root`], made in this way.
+pub fn make_dir_in_root(root: BorrowedFd<'_>, path: &Path, making: Making) -> io::Result<OwnedFd> {
+    ensure_dir(root, path, MAX_LINKS, making)
+}
+
+fn ensure_dir(root: BorrowedFd<'_>, path: &Path, links: u32, making: Making) -> io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY;
     match open_in_root(root, path, flags, Mode::empty()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -47,23 +65,58 @@ fn ensure_dir(root: BorrowedFd<'_>, path: &Path, links: u32) -> io::Result<Owned
     }
     if path.ends_with("..") {
         // What it goes up from must exist for the kernel to go up from it.
-        ensure_dir(root, path.parent().unwrap_or(Path::new("")), links - 1)?;
+        ensure_dir(root, path.parent().unwrap_or(Path::new("")), links - 1, making)?;
         return open_in_root(root, path, flags, Mode::empty());
     }
     let (parent, name) = split(path)?;
-    let parent_fd = ensure_dir(root, &parent, links)?;
-    match rustix::fs::mkdirat(&parent_fd, name, Mode::from_raw_mode(0o755)) {
-        Ok(()) | Err(rustix::io::Errno::EXIST) => {}
-        Err(error) => return Err(error.into()),
-    }
+    let parent_fd = ensure_dir(root, &parent, links, making)?;
+    let make = || match rustix::fs::mkdirat(&parent_fd, name, Mode::from_raw_mode(0o755)) {
+        Ok(()) if making == Making::Plain => Ok(None),
+        Ok(()) => {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            rustix::fs::openat(&parent_fd, name, flags, Mode::empty()).map(Some)
+        }
+        Err(rustix::io::Errno::EXIST) => Ok(None),
+        Err(error) => Err(error),
+    };
+    made(parent_fd.as_fd(), making, make)?;
     match rustix::fs::readlinkat(&parent_fd, name, Vec::new()) {
-        Ok(link) => ensure_dir(root, &follow(&parent, OsStr::from_bytes(link.as_bytes())), links - 1),
+        Ok(link) => ensure_dir(root, &follow(&parent, OsStr::from_bytes(link.as_bytes())), links - 1, making),
         Err(_) => open_in_root(root, path, flags, Mode::empty()),
     }
 }
 
+/// Makes something in `parent` in the way that `making` says; `make` returns it open if it is new.
+fn made(
+    parent: BorrowedFd<'_>,
+    making: Making,
+    make: impl FnOnce() -> rustix::io::Result<Option<OwnedFd>>,
+) -> io::Result<()> {
+    if making == Making::Plain {
+        make()?;
+        return Ok(());
+    }
+    let before = rustix::fs::fstat(parent)?;
+    let Some(new) = make()? else { return Ok(()) };
+    // A tmpfs, where nothing stays anyway, may have no attributes.
+    let _ = rustix::fs::fsetxattr(&new, STUB, b"1", rustix::fs::XattrFlags::empty());
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let parent = rustix::fs::openat(parent, ".", flags, Mode::empty())?;
+    let time = |seconds, nanos: u64| rustix::fs::Timespec { tv_sec: seconds, tv_nsec: nanos.cast_signed() };
+    let times = rustix::fs::Timestamps {
+        last_access: time(before.st_atime, before.st_atime_nsec),
+        last_modification: time(before.st_mtime, before.st_mtime_nsec),
+    };
+    Ok(rustix::fs::futimens(&parent, &times)?)
+}
+
 /// Opens (`O_PATH`) the existing file or directory `path` inside `root`, or makes an empty file there.
 pub fn ensure_file_in_root(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
+    make_file_in_root(root, path, Making::Plain)
+}
+
+/// As [`ensure_file_in_root`], made in this way.
+pub fn make_file_in_root(root: BorrowedFd<'_>, path: &Path, making: Making) -> io::Result<OwnedFd> {
     let mut path = path.to_owned();
     for _ in 0..MAX_LINKS {
         match open_in_root(root, &path, OFlags::PATH, Mode::empty()) {
@@ -71,13 +124,14 @@ pub fn ensure_file_in_root(root: BorrowedFd<'_>, path: &Path) -> io::Result<Owne
             result => return result,
         }
         let (parent, name) = split(&path)?;
-        let parent_fd = ensure_dir_in_root(root, &parent)?;
+        let parent_fd = make_dir_in_root(root, &parent, making)?;
         if let Ok(link) = rustix::fs::readlinkat(&parent_fd, name, Vec::new()) {
             path = follow(&parent, OsStr::from_bytes(link.as_bytes()));
             continue;
         }
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::WRONLY;
-        rustix::fs::openat(&parent_fd, name, flags, Mode::from_raw_mode(0o644))?;
+        let mode = Mode::from_raw_mode(0o644);
+        made(parent_fd.as_fd(), making, || rustix::fs::openat(&parent_fd, name, flags, mode).map(Some))?;
     }
     Err(rustix::io::Errno::LOOP.into())
 }

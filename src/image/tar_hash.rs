@@ -1,0 +1,92 @@
+//! The digest of a tar stream that is being made, counted in a thread of its own where the stream is long, so that
+//! files are read meanwhile.
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use anyhow::Result;
+use sha2::{Digest as _, Sha256};
+
+use crate::model::digest::Digest;
+
+/// How much is collected before it is hashed.
+const BATCH: usize = 256 << 10;
+/// How many batches may wait.
+const WAITING: usize = 8;
+
+/// A stream being hashed.
+#[derive(Default)]
+pub(super) struct TarHash {
+    pending: Vec<u8>,
+    length: u64,
+    worker: Option<Worker>,
+}
+
+struct Worker {
+    batches: SyncSender<Vec<u8>>,
+    /// Buffers to be used again.
+    empty: Receiver<Vec<u8>>,
+    thread: JoinHandle<Sha256>,
+}
+
+impl TarHash {
+    /// Adds the next bytes.
+    pub(super) fn update(&mut self, bytes: &[u8]) {
+        self.length += bytes.len() as u64;
+        self.pending.extend_from_slice(bytes);
+        if self.pending.len() >= BATCH {
+            let worker = self.worker.get_or_insert_with(Worker::start);
+            let next = worker.empty.try_recv().unwrap_or_default();
+            let batch = std::mem::replace(&mut self.pending, next);
+            // A thread that is gone is noticed at the end.
+            let _ = worker.batches.send(batch);
+        }
+    }
+
+    /// The digest and the length of all.
+    pub(super) fn finish(self) -> Result<(Digest, u64)> {
+        let mut hash = match self.worker {
+            None => Sha256::new(),
+            Some(worker) => {
+                drop(worker.batches);
+                worker.thread.join().map_err(|_| anyhow::anyhow!("the thread that hashes has ended"))?
+            }
+        };
+        hash.update(&self.pending);
+        Ok((Digest::from_sha256(hash.finalize().as_slice()), self.length))
+    }
+}
+
+impl Worker {
+    fn start() -> Self {
+        let (batches, waiting) = sync_channel::<Vec<u8>>(WAITING);
+        let (done, empty) = sync_channel(WAITING);
+        let thread = std::thread::spawn(move || {
+            let mut hash = Sha256::new();
+            for mut batch in waiting {
+                hash.update(&batch);
+                batch.clear();
+                let _ = done.try_send(batch);
+            }
+            hash
+        });
+        Self { batches, empty, thread }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_and_short_streams_have_their_digests() {
+        for length in [0, 1, BATCH - 1, BATCH, 5 * BATCH + 7] {
+            let bytes: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
+            let mut hash = TarHash::default();
+            for part in bytes.chunks(10_007) {
+                hash.update(part);
+            }
+            assert_eq!(hash.finish().unwrap(), (Digest::of(&bytes), length as u64));
+        }
+    }
+}
