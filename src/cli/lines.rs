@@ -58,7 +58,8 @@ impl Progress for Lines {
     fn line(&self, text: &str) {
         match self.channel {
             // The command itself says that nobody reads when it prints its result.
-            Channel::Stdout => drop(writeln!(output::stdout(), "{text}")),
+            // In one piece, or lines of several layers would mix.
+            Channel::Stdout => drop(output::stdout().write_all(format!("{text}\n").as_bytes())),
             Channel::Stderr => output::note(text),
         }
     }

@@ -40,6 +40,7 @@ mod plan;
 pub mod prune;
 pub mod ps;
 pub mod pull;
+pub mod push;
 mod record;
 pub mod remove;
 pub mod rename;

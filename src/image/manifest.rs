@@ -252,6 +252,12 @@ impl Index {
 }
 
 impl Descriptor {
+    /// A descriptor without anything that need not be in it.
+    pub fn plain(media_type: &str, digest: Digest, size: u64) -> Self {
+        let (urls, annotations) = (Vec::new(), BTreeMap::new());
+        Self { media_type: media_type.to_owned(), digest, size, urls, annotations, platform: None }
+    }
+
     /// The platform of an entry that is an image; attestations say `unknown`.
     fn offered(&self) -> Option<Platform> {
         let platform = self.platform.as_ref()?;

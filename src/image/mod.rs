@@ -3,11 +3,13 @@
 pub mod adopt;
 pub mod archive;
 pub mod changes;
+pub mod compress;
 pub mod files;
 pub mod hash;
 pub mod manifest;
 pub mod pack;
 pub mod pull;
+pub mod push;
 pub mod recipe;
 pub mod registry;
 pub mod snapshot;

@@ -48,6 +48,21 @@ pub enum LayerEvent {
     PullComplete,
     /// The layer was in the store before.
     AlreadyExists,
+    /// To be pushed; nothing has happened yet.
+    Preparing,
+    /// Being compressed and sent; counts bytes of the uncompressed layer.
+    Pushing {
+        /// Bytes so far.
+        current: u64,
+        /// Bytes in all.
+        total: u64,
+    },
+    /// The registry has taken it.
+    Pushed,
+    /// The registry had it already.
+    LayerExists,
+    /// The registry took it over from this repository of its own.
+    MountedFrom(String),
     /// Loading from an archive: bytes read of the layer.
     Loading {
         /// Bytes so far.
@@ -63,14 +78,22 @@ impl LayerEvent {
         match self {
             Self::Downloading { current, total }
             | Self::Extracting { current, total }
-            | Self::Loading { current, total } => Some((*current, *total)),
+            | Self::Loading { current, total }
+            | Self::Pushing { current, total } => Some((*current, *total)),
             _ => None,
         }
     }
 
     /// Whether nothing follows for this layer.
     pub fn is_final(&self) -> bool {
-        matches!(self, Self::PullComplete | Self::AlreadyExists)
+        matches!(
+            self,
+            Self::PullComplete
+                | Self::AlreadyExists
+                | Self::Pushed
+                | Self::LayerExists
+                | Self::MountedFrom(_)
+        )
     }
 }
 
@@ -88,6 +111,11 @@ impl fmt::Display for LayerEvent {
             Self::PullComplete => "Pull complete",
             Self::AlreadyExists => "Already exists",
             Self::Loading { .. } => "Loading layer",
+            Self::Preparing => "Preparing",
+            Self::Pushing { .. } => "Pushing",
+            Self::Pushed => "Pushed",
+            Self::LayerExists => "Layer already exists",
+            Self::MountedFrom(repository) => return write!(f, "Mounted from {repository}"),
         })
     }
 }

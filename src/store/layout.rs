@@ -7,6 +7,7 @@
 //! │   recipe                      the tar stream without file contents (image::recipe)
 //! │   extra/<n>                   contents that a later entry of the same archive replaced in the tree
 //! │   layer.json                  LayerRecord
+//! │   blobs.json                  PackedBlob of each compressed form it was given
 //! images/<hex image id>/          appears by rename
 //! │   config                      exact bytes; their SHA-256 is the image ID
 //! │   manifest                    exact bytes as pulled, if any

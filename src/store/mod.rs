@@ -3,6 +3,7 @@
 //! The disk format and the rules of locking are drawn in [`layout`].
 
 pub mod atomic;
+mod blobs;
 mod container_names;
 pub mod containers;
 mod edit;
@@ -28,6 +29,7 @@ use anyhow::Context as _;
 
 use crate::error::{Failure, Kind, unsupported};
 
+pub use blobs::PackedBlob;
 pub use containers::{ContainerDir, LockedContainer, check_name, new_container_id};
 pub use events::EventReader;
 pub use images::{Image, ImageRecord, LockedImage, NewImage};

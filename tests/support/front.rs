@@ -1,4 +1,4 @@
-//! A front before a registry that misbehaves as told: cuts answers short, refuses for a while, changes what is said.
+//! A front before a registry that misbehaves as told: cuts answers and requests short, refuses for a while, changes what is said.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -38,6 +38,8 @@ pub(crate) enum Action {
     Refuse(&'static str, &'static str),
     /// Answer with this body of this media type.
     Say(&'static str, Vec<u8>),
+    /// Pass on only so many bytes of the request's body, then hang up.
+    CutRequest(usize),
     /// Hang up without an answer.
     HangUp,
 }
@@ -99,6 +101,10 @@ fn serve(mut client: TcpStream, upstream: &str, log: &Mutex<Vec<Request>>, decid
         Action::Say(media_type, body) => {
             answer(&mut client, "200 OK", &format!("Content-Type: {media_type}\r\n"), &body)
         }
+        Action::CutRequest(bytes) => {
+            let mut server = TcpStream::connect(upstream).ok()?;
+            pass_request(&mut client, &mut server, &request.head, bytes)
+        }
         Action::HangUp => None,
     }?;
     client.shutdown(Shutdown::Both).ok()
@@ -123,10 +129,31 @@ fn answer(client: &mut TcpStream, status: &str, headers: &str, body: &[u8]) -> O
 
 fn pass(client: &mut TcpStream, upstream: &str, head: &str, limit: usize, flip: Option<usize>) -> Option<()> {
     let mut server = TcpStream::connect(upstream).ok()?;
+    pass_request(client, &mut server, head, usize::MAX)?;
+    pass_answer(client, &mut server, limit, flip)
+}
+
+/// Passes on the head and as much as `limit` of the body.
+fn pass_request(client: &mut TcpStream, server: &mut TcpStream, head: &str, limit: usize) -> Option<()> {
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<u64>().ok())?
+    });
     let kept = head.trim_end().lines().filter(|line| !line.to_ascii_lowercase().starts_with("connection:"));
     let head = kept.collect::<Vec<_>>().join("\r\n");
     server.write_all(format!("{head}\r\nConnection: close\r\n\r\n").as_bytes()).ok()?;
-    client.write_all(read_head(&mut server)?.as_bytes()).ok()?;
+    let wanted = length.unwrap_or(0).min(limit as u64);
+    let passed = std::io::copy(&mut (&*client).take(wanted), server).ok()?;
+    (passed == wanted).then_some(())
+}
+
+fn pass_answer(
+    client: &mut TcpStream,
+    server: &mut TcpStream,
+    limit: usize,
+    flip: Option<usize>,
+) -> Option<()> {
+    client.write_all(read_head(server)?.as_bytes()).ok()?;
     let mut sent = 0;
     let mut buffer = [0; 1 << 14];
     loop {

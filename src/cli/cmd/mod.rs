@@ -43,6 +43,7 @@ pub(crate) const ENTRIES: &[Entry] = &[
     image::ls::ENTRY,
     image::prune::ENTRY,
     image::pull::ENTRY,
+    image::push::ENTRY,
     image::rm::ENTRY,
     image::save::ENTRY,
     image::tag::ENTRY,
@@ -92,7 +93,6 @@ pub(crate) const ABSENT: &[&str] = &[
     "manifest",
     "node",
     "plugin",
-    "push",
     "search",
     "secret",
     "service",
@@ -100,7 +100,6 @@ pub(crate) const ABSENT: &[&str] = &[
     "swarm",
     "trust",
     "image build",
-    "image push",
     "volume update",
     "system dial-stdio",
 ];

@@ -79,7 +79,7 @@ impl<'a> Outline<'a> {
                 corrupt(format!("its layer {diff_id} is not in the store"))
                     .hint("remove the image and pull or load it again")
             })?;
-            layers.push(descriptor(LAYER, diff_id.clone(), record.tar_size));
+            layers.push(Descriptor::plain(LAYER, diff_id.clone(), record.tar_size));
             self.members.insert(blob_name(diff_id), Content::Layer(record));
         }
         Ok(layers)
@@ -104,7 +104,7 @@ impl<'a> Outline<'a> {
     }
 
     fn blob(&mut self, media_type: &str, content: Vec<u8>) -> Descriptor {
-        let blob = descriptor(media_type, Digest::of(&content), content.len() as u64);
+        let blob = Descriptor::plain(media_type, Digest::of(&content), content.len() as u64);
         self.members.insert(blob_name(&blob.digest), Content::Bytes(content));
         blob
     }
@@ -149,11 +149,6 @@ impl<'a> Outline<'a> {
         }
         Ok(pad(out, record.tar_size)?)
     }
-}
-
-fn descriptor(media_type: &str, digest: Digest, size: u64) -> Descriptor {
-    let (urls, annotations) = (Vec::new(), BTreeMap::new());
-    Descriptor { media_type: media_type.to_owned(), digest, size, urls, annotations, platform: None }
 }
 
 /// An entry of docker's listing.

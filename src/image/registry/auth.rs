@@ -205,7 +205,7 @@ impl Authority {
             return Ok(Request { method: Method::POST, form: Some(form), ..Request::get(realm.clone()) });
         }
         let mut query = format!("service={}", encode(service));
-        if !scope.is_empty() {
+        for scope in scope.split_whitespace() {
             query += &format!("&scope={}", encode(scope));
         }
         let mut authorization = None;

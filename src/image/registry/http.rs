@@ -47,7 +47,7 @@ impl Default for Patience {
 /// A request without what the connection adds.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// GET, HEAD or POST.
+    /// GET, HEAD, POST, PATCH, PUT or DELETE.
     pub method: Method,
     /// The absolute URL.
     pub uri: Uri,
@@ -57,12 +57,34 @@ pub struct Request {
     pub authorization: Option<String>,
     /// A form to post.
     pub form: Option<String>,
+    /// Content to send.
+    pub content: Option<Content>,
+}
+
+/// The bytes of a request's body, shared by all tries to send them.
+#[derive(Clone, Debug)]
+pub struct Content {
+    /// All bytes.
+    pub bytes: Arc<Vec<u8>>,
+    /// Where the body begins in them.
+    pub from: usize,
+}
+
+impl Content {
+    /// A body without bytes, which methods that ask for a body must have.
+    pub fn none() -> Self {
+        Self { bytes: Arc::default(), from: 0 }
+    }
+
+    fn body(&self) -> &[u8] {
+        self.bytes.get(self.from..).unwrap_or_default()
+    }
 }
 
 impl Request {
     /// A GET without headers.
     pub fn get(uri: Uri) -> Self {
-        Self { method: Method::GET, uri, headers: Vec::new(), authorization: None, form: None }
+        Self { method: Method::GET, uri, headers: Vec::new(), authorization: None, form: None, content: None }
     }
 }
 
@@ -163,9 +185,10 @@ impl Http {
             builder = builder.header("authorization", authorization);
         }
         let malformed = |_| never(invalid("the credentials cannot be sent: they hold a control character"));
-        let result = match &request.form {
-            None => agent.run(builder.body(()).map_err(malformed)?),
-            Some(form) => {
+        let result = match (&request.form, &request.content) {
+            (None, None) => agent.run(builder.body(()).map_err(malformed)?),
+            (None, Some(content)) => agent.run(builder.body(content.body()).map_err(malformed)?),
+            (Some(form), _) => {
                 let builder = builder.header("content-type", "application/x-www-form-urlencoded");
                 agent.run(builder.body(form.as_str()).map_err(malformed)?)
             }
@@ -218,7 +241,13 @@ fn never(failure: Failure) -> Problem {
 }
 
 fn redirect(request: &Request, response: &Response<Body>) -> Result<Option<Uri>, Problem> {
-    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) || request.form.is_some() {
+    // What was sent is sent elsewhere only where the server says that it wants it there.
+    let follows = match response.status().as_u16() {
+        307 | 308 => request.form.is_none(),
+        301..=303 => request.form.is_none() && request.content.is_none(),
+        _ => false,
+    };
+    if !follows {
         return Ok(None);
     }
     let location = response.headers().get("location").map(|value| String::from_utf8_lossy(value.as_bytes()));

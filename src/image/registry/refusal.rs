@@ -24,12 +24,14 @@ pub enum Asked<'a> {
     Tags(&'a str),
     /// A blob of this repository.
     Blob(&'a str),
+    /// To take something into this repository.
+    Push(&'a str),
 }
 
 impl Asked<'_> {
     fn name(&self) -> &str {
         match self {
-            Self::Manifest { name, .. } | Self::Tags(name) | Self::Blob(name) => name,
+            Self::Manifest { name, .. } | Self::Tags(name) | Self::Blob(name) | Self::Push(name) => name,
         }
     }
 }
@@ -84,6 +86,7 @@ pub fn refusal(response: &mut Response<Body>, asked: Asked<'_>) -> Failure {
 
 fn explain(status: u16, complaint: &Complaint, asked: Asked<'_>) -> Failure {
     match (status, complaint.code.as_str(), asked) {
+        (_, _, Asked::Push(name)) if status != 429 => push_refused(status, name, complaint),
         (404, "NAME_UNKNOWN", Asked::Manifest { .. }) | (401 | 403, ..) => denied(asked.name(), complaint),
         (404, _, Asked::Manifest { reference, .. }) => {
             Failure::new(Kind::NotFound, format!("manifest for {reference} not found: manifest unknown"))
@@ -116,6 +119,30 @@ fn denied(name: &str, complaint: &Complaint) -> Failure {
     )
 }
 
+/// docker's words for a push, which are the registry's codes in small letters and what it says about them.
+fn push_refused(status: u16, name: &str, complaint: &Complaint) -> Failure {
+    match (status, complaint.code.as_str()) {
+        (_, "DENIED") | (403, _) => {
+            Failure::new(Kind::Denied, "denied: requested access to the resource is denied")
+                .hint(format!("`dhow login` as somebody who may push to {name}"))
+        }
+        (401, _) | (_, "UNAUTHORIZED") => Failure::new(Kind::Denied, "unauthorized: authentication required")
+            .hint("`dhow login` to that registry"),
+        (404, "NAME_UNKNOWN") => {
+            Failure::new(Kind::NotFound, "name unknown: repository name not known to registry")
+        }
+        (405, _) => Failure::new(Kind::Unsupported, said("the registry takes no uploads", complaint)),
+        (413, _) => Failure::new(Kind::Full, said("too large for the registry", complaint)),
+        (_, "") => Failure::new(
+            Kind::Network,
+            said(&format!("the registry answers with status {status}"), complaint),
+        ),
+        (_, code) => {
+            Failure::new(Kind::Network, said(&code.to_ascii_lowercase().replace('_', " "), complaint))
+        }
+    }
+}
+
 fn said(what: &str, complaint: &Complaint) -> String {
     match (complaint.code.as_str(), complaint.message.as_str()) {
         ("", "") => what.to_owned(),
@@ -145,6 +172,19 @@ mod tests {
         let name = Complaint { code: "NAME_UNKNOWN".into(), message: String::new() };
         assert_eq!(explain(404, &name, MANIFEST).kind(), Kind::Denied);
         assert_eq!(explain(404, &name, Asked::Tags("x")).kind(), Kind::NotFound);
+    }
+
+    #[test]
+    fn a_push_is_refused_in_dockers_words() {
+        let push = |status, code: &str, message: &str| {
+            let complaint = Complaint { code: code.into(), message: message.into() };
+            explain(status, &complaint, Asked::Push("a/b")).to_string()
+        };
+        assert_eq!(push(403, "", ""), "denied: requested access to the resource is denied");
+        assert_eq!(push(401, "DENIED", ""), "denied: requested access to the resource is denied");
+        assert_eq!(push(401, "UNAUTHORIZED", "x"), "unauthorized: authentication required");
+        assert_eq!(push(400, "MANIFEST_INVALID", "bad"), "manifest invalid: bad");
+        assert_eq!(push(500, "", ""), "the registry answers with status 500");
     }
 
     #[test]

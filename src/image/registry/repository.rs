@@ -44,6 +44,8 @@ pub struct Repository {
     verify: bool,
     /// How a person calls the repository.
     name: String,
+    /// What is done there, as scopes of tokens say it: `pull`, or `pull,push`.
+    actions: &'static str,
     answered: AtomicBool,
     given_up: AtomicBool,
 }
@@ -65,6 +67,15 @@ pub type Notice<'a> = &'a (dyn Fn(LayerEvent) + Sync);
 impl Repository {
     /// Finds out how to talk to the server of `source`. `name` is how a person calls the repository.
     pub fn open(http: Arc<Http>, source: Source, name: &str) -> Result<Self> {
+        Self::open_to(http, source, name, "pull")
+    }
+
+    /// As [`Repository::open`], to push there too.
+    pub fn open_to_push(http: Arc<Http>, source: Source, name: &str) -> Result<Self> {
+        Self::open_to(http, source, name, "pull,push")
+    }
+
+    fn open_to(http: Arc<Http>, source: Source, name: &str, actions: &'static str) -> Result<Self> {
         let endpoint = source.endpoint;
         let insecure = matches!(endpoint.transport, Transport::Insecure | Transport::Plain);
         let mut repository = Self {
@@ -72,6 +83,7 @@ impl Repository {
             base: format!("https://{}", endpoint.host),
             verify: true,
             name: name.to_owned(),
+            actions,
             answered: AtomicBool::new(false),
             given_up: AtomicBool::new(false),
             http,
@@ -99,7 +111,12 @@ impl Repository {
         &self.endpoint
     }
 
-    /// Ends all downloads soon, with errors: one of them has failed.
+    /// How a person calls it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Ends all transfers soon, with errors: one of them has failed.
     pub fn give_up(&self) {
         self.given_up.store(true, Ordering::Relaxed);
     }
@@ -162,13 +179,15 @@ impl Repository {
         Ok(response.status().as_u16())
     }
 
-    fn uri(&self, path: &str) -> Result<Uri> {
+    /// The URL of `path` below the API's root.
+    pub(super) fn uri(&self, path: &str) -> Result<Uri> {
         let text = format!("{}/v2/{path}", self.base);
         text.parse().with_context(|| format!("`{}` is not a URL", printable(&text)))
     }
 
-    fn scope(&self) -> String {
-        format!("repository:{}:pull", self.endpoint.repository)
+    /// What a token must allow.
+    pub(super) fn scope(&self) -> String {
+        format!("repository:{}:{}", self.endpoint.repository, self.actions)
     }
 
     /// The manifest of a tag or digest. `shown` is how a person calls it.
@@ -261,22 +280,27 @@ impl Repository {
         Backoff::new(self.http.patience().tries, self.http.patience().delay)
     }
 
-    /// A GET that authenticates where it must and tries again where that can help. The response has any status.
     fn get(
         &self,
         uri: &Uri,
         headers: &[(&'static str, String)],
         notice: Notice<'_>,
     ) -> Result<Response<Body>> {
+        let request = Request { headers: headers.to_vec(), ..Request::get(uri.clone()) };
+        self.request(&request, &self.scope(), notice)
+    }
+
+    /// Sends what can be repeated: authenticates where it must and tries again where that can help. The response has
+    /// any status.
+    pub(super) fn request(
+        &self,
+        request: &Request,
+        scope: &str,
+        notice: Notice<'_>,
+    ) -> Result<Response<Body>> {
         let mut backoff = self.backoff();
-        let mut challenged = false;
         loop {
-            let delay = match self.attempt(uri, headers) {
-                Ok(response) if response.status().as_u16() == 401 && !challenged => {
-                    self.authority.challenged(&response, &self.scope());
-                    challenged = true;
-                    continue;
-                }
+            let delay = match self.exchange(request, scope) {
                 Ok(response) if is_busy(&response) => match backoff.next(asked(&response)) {
                     Some(delay) => delay,
                     None => return Ok(response),
@@ -292,15 +316,30 @@ impl Repository {
         }
     }
 
-    fn attempt(&self, uri: &Uri, headers: &[(&'static str, String)]) -> Result<Response<Body>, Problem> {
-        let authorization = self.authority.authorization(&self.http, uri, &self.scope())?;
-        let request = Request { headers: headers.to_vec(), authorization, ..Request::get(uri.clone()) };
+    /// Sends `request` once, and again with what proves the user's identity if the server asks for that.
+    pub(super) fn exchange(&self, request: &Request, scope: &str) -> Result<Response<Body>, Problem> {
+        let response = self.attempt(request, scope)?;
+        if response.status().as_u16() != 401 {
+            return Ok(response);
+        }
+        self.authority.challenged(&response, scope);
+        self.attempt(request, scope)
+    }
+
+    fn attempt(&self, request: &Request, scope: &str) -> Result<Response<Body>, Problem> {
+        // Storage elsewhere, to which an upload may have been sent, gets no credentials.
+        let home =
+            self.base.parse::<Uri>().is_ok_and(|base| host_and_port(&base) == host_and_port(&request.uri));
+        let authorization =
+            if home { self.authority.authorization(&self.http, &request.uri, scope)? } else { None };
+        let request = Request { authorization, ..request.clone() };
         let response = self.http.send(&request, self.verify)?;
         self.answered.store(true, Ordering::Relaxed);
         Ok(response)
     }
 
-    fn may_retry(&self, problem: &Problem) -> bool {
+    /// Whether another try can help.
+    pub(super) fn may_retry(&self, problem: &Problem) -> bool {
         match problem.retry {
             Retry::Later => true,
             Retry::IfItWorkedBefore => self.answered.load(Ordering::Relaxed),
@@ -352,11 +391,13 @@ impl std::fmt::Display for Which<'_> {
     }
 }
 
-fn is_busy(response: &Response<Body>) -> bool {
+/// Whether the server asks to come again later.
+pub(super) fn is_busy(response: &Response<Body>) -> bool {
     matches!(response.status().as_u16(), 408 | 429 | 500 | 502 | 503 | 504)
 }
 
-fn header(response: &Response<Body>, name: &str) -> String {
+/// A header's text, empty if it is missing.
+pub(super) fn header(response: &Response<Body>, name: &str) -> String {
     response
         .headers()
         .get(name)

@@ -1,0 +1,92 @@
+//! `push`: images to a registry.
+
+use clap::Args;
+
+use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::lines::Channel;
+use crate::cli::{environment, fetch, output, progress, report};
+use crate::engine::namespace;
+use crate::engine::push::{self, PushRequest};
+use crate::error::{Failure, invalid, unsupported};
+use crate::image::compress::Compression;
+use crate::image::push::Form;
+use crate::model::platform::Platform;
+use crate::model::reference::{DEFAULT_TAG, Reference};
+use crate::store::Store;
+
+pub(crate) const ENTRY: Entry =
+    Entry::new::<Push>(&["image push", "push"], "[OPTIONS] NAME[:TAG]", "Upload an image to a registry");
+
+/// Arguments of `push`.
+#[derive(Args)]
+pub(crate) struct Push {
+    /// Upload all tags of the repository
+    #[arg(short, long)]
+    all_tags: bool,
+    /// How layers are compressed: gzip, zstd or uncompressed; without it blobs that the registry has are used as they are
+    #[arg(long, value_name = "SORT")]
+    compression: Option<String>,
+    /// How much effort goes into that: 0 to 9 for gzip, 0 to 22 for zstd
+    #[arg(long, value_name = "N")]
+    compression_level: Option<i64>,
+    /// Do not sign; dhow has no Notary client, so nothing else is possible
+    #[arg(long, default_value = "true")]
+    disable_content_trust: bool,
+    /// The manifest's sort: docker or oci; without it the image's own, else docker
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<String>,
+    /// The one platform to upload of an image for several (os/architecture[/variant])
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<Platform>,
+    /// Print the name of the image only
+    #[arg(short, long)]
+    quiet: bool,
+    #[arg(value_name = "NAME[:TAG]", required = true)]
+    name: String,
+}
+
+impl Push {
+    fn form(&self) -> Result<Form, Failure> {
+        let oci = match self.format.as_deref() {
+            None => None,
+            Some("oci") => Some(true),
+            Some("docker" | "v2s2") => Some(false),
+            Some(other) => {
+                return Err(invalid(format!("`{}` is not a format: docker or oci", other.escape_debug())));
+            }
+        };
+        let compression = match (&self.compression, self.compression_level) {
+            (None, None) => return Ok(Form { oci, ..Form::default() }),
+            (kind, level) => Compression::named(kind.as_deref().unwrap_or("gzip"), level)?,
+        };
+        Ok(Form { compression, force: true, oci })
+    }
+}
+
+impl Verb for Push {
+    fn run(self, context: &Context) -> Outcome {
+        if !self.disable_content_trust {
+            return Err(unsupported("dhow cannot sign for Docker Content Trust").into());
+        }
+        let form = self.form()?;
+        let reference: Reference = self.name.parse()?;
+        let untagged = reference.tag().is_none() && reference.digest().is_none();
+        if !self.quiet && !self.all_tags && untagged {
+            output::print_line(&format!("Using default tag: {DEFAULT_TAG}"))?;
+        }
+        let shown = if self.all_tags { reference.clone() } else { reference.clone().or_latest() };
+        let request =
+            PushRequest { reference: shown.clone(), all_tags: self.all_tags, platform: self.platform, form };
+        let environment = fetch::environment_of(context);
+        let prepared = push::prepare(&environment, request)?;
+        prepared.target.warnings.iter().for_each(|warning| report::warn(context, warning));
+        namespace::enter(&environment)?;
+        let store = Store::open(environment::data_root()?)?;
+        let channel = (!self.quiet).then_some(Channel::Stdout);
+        push::push(&store, &prepared, &*progress::on(channel))?;
+        if self.quiet {
+            output::print_line(&shown.to_string())?;
+        }
+        Ok(0)
+    }
+}

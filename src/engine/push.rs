@@ -1,0 +1,177 @@
+//! `push`: images of the store to a registry.
+//!
+//! In two steps, as `pull` is: [`prepare`] with the user's rights, since it may run credential helpers, then [`push`]
+//! where files of every owner can be read.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+
+use super::record;
+use crate::error::{Failure, Kind, invalid, not_found};
+use crate::image::push::{Cargo, Form, Pusher};
+use crate::image::registry::config::Registries;
+use crate::image::registry::credentials::{Credentials, sources};
+use crate::image::registry::http::{Http, Patience};
+use crate::image::registry::repository::{Repository, Source, Which};
+use crate::model::digest::Digest;
+use crate::model::environment::Environment;
+use crate::model::platform::Platform;
+use crate::model::progress::Progress;
+use crate::model::reference::Reference;
+use crate::sandbox::identity;
+use crate::store::{Image, NameRecord, Store};
+
+/// What to push.
+#[derive(Clone, Debug)]
+pub struct PushRequest {
+    /// The image; without a tag `latest` is meant, or everything.
+    pub reference: Reference,
+    /// All tags of the repository.
+    pub all_tags: bool,
+    /// The one platform to push of an image for several.
+    pub platform: Option<Platform>,
+    /// Which form it gets there.
+    pub form: Form,
+}
+
+/// A repository that may be pushed to: who serves it, and what proves the user's identity there.
+#[derive(Debug)]
+pub struct Target {
+    http: Arc<Http>,
+    source: Source,
+    /// A name in it.
+    pub reference: Reference,
+    /// What went wrong without stopping it, to be shown.
+    pub warnings: Vec<String>,
+}
+
+impl Target {
+    /// Finds the server of `reference` and the credential for it. Runs credential helpers; starts no threads.
+    pub fn find(environment: &Environment, reference: &Reference) -> Result<Self> {
+        let registries = Registries::load(environment)?;
+        let http = Arc::new(Http::new(environment, Patience::default())?);
+        let (sources, warnings) = sources(&registries, &Credentials::new(environment), reference)?;
+        // A mirror is for those who read.
+        let source = sources.into_iter().find(|source| !source.endpoint.mirror);
+        let source = source.ok_or_else(|| not_found("no registry is configured for it"))?;
+        Ok(Self { http, source, reference: reference.clone(), warnings })
+    }
+
+    /// Connects to it.
+    pub fn open(&self) -> Result<Repository> {
+        Repository::open_to_push(self.http.clone(), self.source.clone(), &self.reference.familiar_name())
+    }
+}
+
+/// A push that knows whom to talk to.
+#[derive(Debug)]
+pub struct Prepared {
+    request: PushRequest,
+    /// Where it goes.
+    pub target: Target,
+}
+
+/// Finds server and credentials for a push.
+pub fn prepare(environment: &Environment, request: PushRequest) -> Result<Prepared> {
+    let reference = &request.reference;
+    if reference.digest().is_some() {
+        return Err(invalid("cannot push a digest reference").into());
+    }
+    if request.all_tags && reference.tag().is_some() {
+        return Err(invalid("tag can't be used with --all-tags/-a").into());
+    }
+    if super::demo::is_demo(&reference.familiar()) {
+        return Err(invalid("the demonstration is built into dhow and on no registry")
+            .hint("`dhow tag` gives it a name on a registry")
+            .into());
+    }
+    let target = Target::find(environment, reference).with_context(|| doing(reference))?;
+    Ok(Prepared { request, target })
+}
+
+fn doing(reference: &Reference) -> String {
+    format!("cannot push {}", reference.familiar())
+}
+
+/// Carries a prepared push out; this process can read files of every owner, as far as it may.
+pub fn push(store: &Store, prepared: &Prepared, progress: &dyn Progress) -> Result<()> {
+    let request = &prepared.request;
+    let names = wanted(store, request)?;
+    // Where there is but one id, its own files may deny themselves to it; reading says so.
+    if !rustix::process::geteuid().is_root() {
+        let _ = identity::enter_alone();
+    }
+    let reference = &request.reference;
+    let whole = format!("{}/{}", reference.registry(), reference.repository());
+    progress.line(&format!("The push refers to repository [{whole}]"));
+    let repository = prepared.target.open().with_context(|| doing(reference))?;
+    let pusher = Pusher {
+        store,
+        repository: &repository,
+        registry: reference.registry(),
+        form: request.form,
+        progress,
+    };
+    for name in &names {
+        one(store, &pusher, request, name).with_context(|| doing(&name.reference))?;
+    }
+    Ok(())
+}
+
+/// The names to push.
+fn wanted(store: &Store, request: &PushRequest) -> Result<Vec<NameRecord>> {
+    let reference = &request.reference;
+    let absent =
+        || not_found(format!("An image does not exist locally with the tag: {}", reference.familiar_name()));
+    if !request.all_tags {
+        let name = store.name(reference)?;
+        return Ok(vec![name.ok_or_else(absent)?]);
+    }
+    let same = |name: &NameRecord| {
+        name.reference.tag().is_some() && name.reference.familiar_name() == reference.familiar_name()
+    };
+    let names: Vec<NameRecord> = store.names()?.into_iter().filter(same).collect();
+    if names.is_empty() { Err(absent().into()) } else { Ok(names) }
+}
+
+/// Pushes what a name stands for, and remembers the digest that it has there.
+fn one(store: &Store, pusher: &Pusher<'_>, request: &PushRequest, name: &NameRecord) -> Result<()> {
+    let image = chosen(store, request, name)?;
+    let manifest = image.manifest()?;
+    let ready = pusher.image(&Cargo {
+        config: &image.raw_config,
+        layers: &image.config.rootfs.diff_ids,
+        manifest: manifest.as_deref(),
+        annotations: &BTreeMap::new(),
+    })?;
+    let tag = name.reference.tag().unwrap_or_default();
+    pusher.manifest(&Which::Tag(tag), &ready)?;
+    let digest = &ready.descriptor.digest;
+    pushed(store, &image, name, digest)?;
+    pusher.progress.line(&format!("{tag}: digest: {digest} size: {}", ready.text.len()));
+    Ok(())
+}
+
+/// The image behind the name, for the platform that was asked for.
+fn chosen(store: &Store, request: &PushRequest, name: &NameRecord) -> Result<Image> {
+    let shown = name.reference.familiar();
+    let gone = || not_found(format!("No such image: {shown}"));
+    let image = store.image(&name.id)?.ok_or_else(gone)?;
+    let Some(wanted) = &request.platform else { return Ok(image) };
+    let offered = super::create::platform_of(&image.config);
+    if wanted.rank(&offered).is_some() {
+        return Ok(image);
+    }
+    let message = format!(
+        "image with reference {shown} was found but does not match the specified platform: wanted {wanted}, actual: {offered}"
+    );
+    Err(Failure::new(Kind::NotFound, message).into())
+}
+
+fn pushed(store: &Store, image: &Image, name: &NameRecord, digest: &Digest) -> Result<()> {
+    store.set_name(&name.reference.with_digest(digest.clone()), &image.id, None)?;
+    record::named_image(store, "push", image, &name.reference.familiar());
+    Ok(())
+}

@@ -1,0 +1,407 @@
+//! An image from the store to a registry: the layers that are missing there side by side, the configuration, and what
+//! the manifest says.
+//!
+//! Nothing compressed lies in the store, so a layer is compressed while it is sent. Where the registry has a blob of it
+//! already, in this repository or in another that the store remembers, nothing is sent at all. An image that was pulled
+//! keeps its manifest, if every layer is there or can be had with the very bytes that the manifest names.
+
+mod send;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context as _, Result};
+use serde_json::json;
+
+use self::send::Parcel;
+use super::compress::{Compression, converted};
+use super::manifest::{
+    DOCKER_CONFIG, DOCKER_MANIFEST, Descriptor, ImageManifest, Manifest, OCI_CONFIG, OCI_MANIFEST,
+};
+use super::registry::repository::{Repository, Which};
+use super::registry::upload::{Mounted, Sent};
+use crate::error::{Failure, Kind, corrupt, unsupported};
+use crate::model::digest::Digest;
+use crate::model::layer::{LayerRecord, LayerSource};
+use crate::model::progress::{LayerEvent, Progress};
+use crate::store::{PackedBlob, Store};
+
+/// Layers sent at a time.
+const AT_ONCE: usize = 4;
+/// Blobs of one layer that are asked for, of those that lie on other registries.
+const CANDIDATES: usize = 6;
+
+/// Which form an image gets on a registry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Form {
+    /// How layers are compressed that have no blob yet.
+    pub compression: Compression,
+    /// Compress all layers so, whatever blobs there are.
+    pub force: bool,
+    /// OCI's media types, or docker's; `None` for what suits the image.
+    pub oci: Option<bool>,
+}
+
+/// An image to be sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Cargo<'a> {
+    /// Exact bytes of the configuration.
+    pub config: &'a [u8],
+    /// The layers' diff IDs, lowest first.
+    pub layers: &'a [Digest],
+    /// The manifest that it was pulled by.
+    pub manifest: Option<&'a [u8]>,
+    /// Annotations of the manifest.
+    pub annotations: &'a BTreeMap<String, String>,
+}
+
+/// A manifest whose parts are all there.
+#[derive(Clone, Debug)]
+pub struct Ready {
+    /// Its exact bytes.
+    pub text: Vec<u8>,
+    /// What an index says about it, without the platform.
+    pub descriptor: Descriptor,
+    /// What it lists.
+    pub layers: Vec<Descriptor>,
+}
+
+impl Ready {
+    /// A manifest that says what `value` does.
+    pub fn new(media_type: &str, value: &serde_json::Value, layers: Vec<Descriptor>) -> Result<Self> {
+        Ok(Self::of_text(media_type, serde_json::to_vec(value).context("writing a manifest")?, layers))
+    }
+
+    fn of_text(media_type: &str, text: Vec<u8>, layers: Vec<Descriptor>) -> Self {
+        let descriptor = Descriptor::plain(media_type, Digest::of(&text), text.len() as u64);
+        Self { text, descriptor, layers }
+    }
+}
+
+/// Where images go.
+pub struct Pusher<'a> {
+    /// The store.
+    pub store: &'a Store,
+    /// The repository to push to.
+    pub repository: &'a Repository,
+    /// The registry by the name the user knows it.
+    pub registry: &'a str,
+    /// Which form they get.
+    pub form: Form,
+    /// Who is told.
+    pub progress: &'a dyn Progress,
+}
+
+/// A layer with what is known of it.
+struct Layer<'a> {
+    diff_id: &'a Digest,
+    record: LayerRecord,
+    packed: Vec<PackedBlob>,
+}
+
+/// How the original blob of a layer can be had.
+enum Original {
+    /// The registry has it.
+    There,
+    /// By compressing the layer so.
+    Again(Descriptor, Compression),
+    Lost(Descriptor),
+}
+
+impl Pusher<'_> {
+    /// Sends what is missing there of an image. The manifest itself is the caller's to send.
+    pub fn image(&self, cargo: &Cargo<'_>) -> Result<Ready> {
+        let layers = self.known(cargo.layers)?;
+        for layer in layers.iter().rev() {
+            self.progress.event(layer.diff_id.short(), LayerEvent::Preparing);
+        }
+        for layer in layers.iter().rev().skip(AT_ONCE) {
+            self.progress.event(layer.diff_id.short(), LayerEvent::Waiting);
+        }
+        let original = self.original(cargo)?;
+        if let Some((manifest, media_type)) = &original
+            && let Some(text) = cargo.manifest
+            && self.as_it_was(manifest, &layers, cargo)?
+        {
+            self.bytes(&manifest.config.digest, cargo.config)?;
+            return Ok(Ready::of_text(media_type, text.to_vec(), manifest.layers.clone()));
+        }
+        let oci = self.oci(original.as_ref().map(|(_, media_type)| media_type.as_str()))?;
+        let blobs = self.side_by_side(&layers, |layer| self.layer(layer, oci))?;
+        let of = |diff_id: &Digest| layers.iter().position(|layer| layer.diff_id == diff_id);
+        let listed: Vec<Descriptor> =
+            cargo.layers.iter().filter_map(|diff_id| blobs.get(of(diff_id)?).cloned()).collect();
+        self.bytes(&Digest::of(cargo.config), cargo.config)?;
+        manifest_of(cargo.config, &listed, cargo.annotations, oci)
+    }
+
+    /// The layers, each once, with what the store knows of them.
+    fn known<'l>(&self, diff_ids: &'l [Digest]) -> Result<Vec<Layer<'l>>> {
+        let mut layers: Vec<Layer<'l>> = Vec::new();
+        for diff_id in diff_ids {
+            if layers.iter().any(|layer| layer.diff_id == diff_id) {
+                continue;
+            }
+            let record = self.store.layer(diff_id)?.ok_or_else(|| {
+                corrupt(format!("its layer {diff_id} is not in the store"))
+                    .hint("remove the image and pull or load it again")
+            })?;
+            layers.push(Layer { diff_id, record, packed: self.store.packed_blobs(diff_id)? });
+        }
+        Ok(layers)
+    }
+
+    /// The manifest that the image has already, if it is of the form that is wanted.
+    fn original(&self, cargo: &Cargo<'_>) -> Result<Option<(ImageManifest, String)>> {
+        let Some(text) = cargo.manifest else { return Ok(None) };
+        let Manifest::Image(manifest) = Manifest::parse(text, "")? else { return Ok(None) };
+        #[derive(serde::Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Said {
+            #[serde(default)]
+            media_type: String,
+        }
+        let said = serde_json::from_slice::<Said>(text).map(|said| said.media_type).unwrap_or_default();
+        // OCI's need not name themselves.
+        let media_type = if said.is_empty() { OCI_MANIFEST.to_owned() } else { said };
+        let fits = manifest.config.digest == Digest::of(cargo.config)
+            && manifest.layers.len() == cargo.layers.len()
+            && cargo.annotations.is_empty()
+            && !self.form.force
+            && self.form.oci.is_none_or(|oci| oci == (media_type == OCI_MANIFEST));
+        Ok(fits.then_some((manifest, media_type)))
+    }
+
+    /// Whether the media types are OCI's; `original` is the type of the manifest that the image had.
+    fn oci(&self, original: Option<&str>) -> Result<bool> {
+        let zstd = matches!(self.form.compression, Compression::Zstd(_));
+        if zstd && self.form.oci == Some(false) {
+            return Err(unsupported("docker's manifests know no layers compressed by zstd")
+                .hint("leave the format out, or ask for OCI's")
+                .into());
+        }
+        Ok(self.form.oci.unwrap_or(zstd || original == Some(OCI_MANIFEST)))
+    }
+
+    /// Sees to it that the registry has every blob that `manifest` names, if that can be; else says why not.
+    fn as_it_was(&self, manifest: &ImageManifest, layers: &[Layer<'_>], cargo: &Cargo<'_>) -> Result<bool> {
+        let wanted = |layer: &Layer<'_>| {
+            let at = cargo.layers.iter().position(|diff_id| diff_id == layer.diff_id)?;
+            manifest.layers.get(at).cloned()
+        };
+        let found = self.side_by_side(layers, |layer| {
+            let Some(blob) = wanted(layer) else {
+                return Err(corrupt("a layer is not in the manifest").into());
+            };
+            self.had(layer, blob)
+        })?;
+        if let Some(Original::Lost(blob)) = found.iter().find(|way| matches!(way, Original::Lost(_))) {
+            self.progress.line(&format!(
+                "The manifest will be a new one: {} does not have the blob {} of the image as it was pulled, and the layer cannot be compressed to the same bytes again",
+                self.registry,
+                blob.digest.short()
+            ));
+            return Ok(false);
+        }
+        let pairs: Vec<(&Layer<'_>, &Original)> = layers.iter().zip(&found).collect();
+        let same = self.side_by_side(&pairs, |(layer, way)| match way {
+            Original::There | Original::Lost(_) => Ok(true),
+            Original::Again(blob, compression) => {
+                Ok(self.send(layer, *compression, &blob.media_type)?.digest == blob.digest)
+            }
+        })?;
+        Ok(same.into_iter().all(|same| same))
+    }
+
+    /// How the blob that a manifest names can be had.
+    fn had(&self, layer: &Layer<'_>, blob: Descriptor) -> Result<Original> {
+        if self.take_over(layer, &blob)? {
+            return Ok(Original::There);
+        }
+        if blob.digest == *layer.diff_id {
+            return Ok(Original::Again(blob, Compression::None));
+        }
+        let known = layer.packed.iter().find(|packed| packed.digest == blob.digest);
+        let again = known.and_then(|packed| packed.compression.parse::<Compression>().ok());
+        Ok(match again {
+            Some(compression) => Original::Again(blob, compression),
+            None => Original::Lost(blob),
+        })
+    }
+
+    /// Whether the repository has the blob, or gets it from another one of the registry.
+    fn take_over(&self, layer: &Layer<'_>, blob: &Descriptor) -> Result<bool> {
+        let label = layer.diff_id.short();
+        if self.repository.blob_size(&blob.digest)?.is_some() {
+            self.remember(layer, blob)?;
+            self.progress.event(label, LayerEvent::LayerExists);
+            return Ok(true);
+        }
+        let here = &self.repository.endpoint().repository;
+        let elsewhere = layer.record.sources.iter().filter(|source| {
+            source.registry == self.registry && source.digest == blob.digest && source.repository != *here
+        });
+        for source in elsewhere {
+            let notice = |event| self.progress.event(label, event);
+            match self.repository.mount(&blob.digest, &source.repository, &notice) {
+                Ok(Mounted::Yes) => {
+                    self.remember(layer, blob)?;
+                    self.progress.event(label, LayerEvent::MountedFrom(source.repository.clone()));
+                    return Ok(true);
+                }
+                Ok(Mounted::No(upload)) => upload.cancel(),
+                // Who may push here need not be allowed to read there; whether he may push shows later.
+                Err(error) if crate::error::kind_of(&error) == Kind::Denied => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(false)
+    }
+
+    /// A blob of the layer that is there, or one that is sent.
+    fn layer(&self, layer: &Layer<'_>, oci: bool) -> Result<Descriptor> {
+        for blob in self.candidates(layer, oci) {
+            if self.take_over(layer, &blob)? {
+                return Ok(blob);
+            }
+        }
+        let media_type = self.form.compression.media_type(oci);
+        self.send(layer, self.form.compression, media_type)
+    }
+
+    /// Blobs that would do, the oldest known first, so that the choice is the same next time.
+    fn candidates(&self, layer: &Layer<'_>, oci: bool) -> Vec<Descriptor> {
+        let mut blobs: Vec<Descriptor> = Vec::new();
+        let mut add = |digest: &Digest, size: u64, media_type: String| {
+            if (oci || !media_type.ends_with("zstd")) && blobs.iter().all(|blob| blob.digest != *digest) {
+                blobs.push(Descriptor::plain(&media_type, digest.clone(), size));
+            }
+        };
+        if !self.form.force {
+            for source in &layer.record.sources {
+                add(&source.digest, source.size, converted(&source.media_type, oci));
+            }
+        }
+        let compression = self.form.compression;
+        let wanted = compression.to_string();
+        for packed in layer.packed.iter().filter(|packed| packed.compression == wanted) {
+            add(&packed.digest, packed.size, compression.media_type(oci).to_owned());
+        }
+        // The newest is the one most likely to be there, should there be many.
+        let surplus = blobs.len().saturating_sub(CANDIDATES);
+        blobs.drain(..surplus);
+        blobs
+    }
+
+    fn send(&self, layer: &Layer<'_>, compression: Compression, media_type: &str) -> Result<Descriptor> {
+        let label = layer.diff_id.short();
+        let notice = |event| self.progress.event(label, event);
+        notice(LayerEvent::Pushing { current: 0, total: layer.record.tar_size });
+        let parcel = Parcel {
+            store: self.store,
+            repository: self.repository,
+            diff_id: layer.diff_id,
+            tar_size: layer.record.tar_size,
+            compression,
+            notice: &notice,
+        };
+        let landed = parcel.send().with_context(|| format!("cannot push layer {label}"))?;
+        let blob = Descriptor::plain(media_type, landed.digest.clone(), landed.size);
+        let packed =
+            PackedBlob { compression: compression.to_string(), digest: landed.digest, size: landed.size };
+        self.store.add_packed_blob(layer.diff_id, packed)?;
+        self.remember(layer, &blob)?;
+        notice(if landed.before { LayerEvent::LayerExists } else { LayerEvent::Pushed });
+        Ok(blob)
+    }
+
+    fn remember(&self, layer: &Layer<'_>, blob: &Descriptor) -> Result<()> {
+        let source = LayerSource {
+            registry: self.registry.to_owned(),
+            repository: self.repository.endpoint().repository.clone(),
+            digest: blob.digest.clone(),
+            size: blob.size,
+            media_type: blob.media_type.clone(),
+        };
+        self.store.add_layer_source(layer.diff_id, source)
+    }
+
+    /// Sends a blob that is in memory, unless it is there.
+    pub fn bytes(&self, digest: &Digest, content: &[u8]) -> Result<()> {
+        const ROUNDS: u32 = 3;
+        let content = Arc::new(content.to_vec());
+        for _ in 0..ROUNDS {
+            if self.repository.blob_size(digest)?.is_some() {
+                return Ok(());
+            }
+            let upload = self.repository.begin_upload(&|_| {})?;
+            if upload.finish(digest, &content, &|_| {})? == Sent::Taken {
+                return Ok(());
+            }
+        }
+        Err(Failure::new(Kind::Network, format!("{} does not take {digest}", self.repository)).into())
+    }
+
+    /// Stores a manifest under `which`.
+    pub fn manifest(&self, which: &Which<'_>, ready: &Ready) -> Result<()> {
+        self.repository.put_manifest(which, &ready.descriptor.media_type, &ready.text)
+    }
+
+    /// Does `work` for each item, some at a time; the results in their order. After a failure the others are given up.
+    fn side_by_side<T: Sync, R: Send>(
+        &self,
+        items: &[T],
+        work: impl Fn(&T) -> Result<R> + Sync,
+    ) -> Result<Vec<R>> {
+        let next = AtomicUsize::new(0);
+        let done: Mutex<Vec<(usize, R)>> = Mutex::new(Vec::new());
+        let failed = Mutex::new(None);
+        std::thread::scope(|scope| {
+            for _ in 0..AT_ONCE.min(items.len()) {
+                scope.spawn(|| {
+                    // The uppermost first, as docker does.
+                    while let Some(at) = items.len().checked_sub(1 + next.fetch_add(1, Ordering::Relaxed)) {
+                        let Some(item) = items.get(at) else { return };
+                        match work(item) {
+                            Ok(result) => {
+                                done.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
+                            }
+                            Err(error) => {
+                                // First the reason, then the end of the others, whose errors are no reasons.
+                                failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                                self.repository.give_up();
+                                return;
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        if let Some(error) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return Err(error);
+        }
+        let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+        done.sort_by_key(|(at, _)| *at);
+        Ok(done.into_iter().map(|(_, result)| result).collect())
+    }
+}
+
+/// The manifest of an image with these blobs.
+pub fn manifest_of(
+    config: &[u8],
+    layers: &[Descriptor],
+    annotations: &BTreeMap<String, String>,
+    oci: bool,
+) -> Result<Ready> {
+    let (manifest_type, config_type) =
+        if oci { (OCI_MANIFEST, OCI_CONFIG) } else { (DOCKER_MANIFEST, DOCKER_CONFIG) };
+    let config = Descriptor::plain(config_type, Digest::of(config), config.len() as u64);
+    let mut manifest =
+        json!({"schemaVersion": 2, "mediaType": manifest_type, "config": config, "layers": layers});
+    // docker's manifests have no annotations.
+    if oci && !annotations.is_empty() {
+        manifest["annotations"] = json!(annotations);
+    }
+    Ready::new(manifest_type, &manifest, layers.to_vec())
+}

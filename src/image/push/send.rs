@@ -1,0 +1,236 @@
+//! A layer on its way to a registry: written again from its tree, compressed by one thread while another sends.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use anyhow::{Context as _, Result, anyhow};
+use sha2::Digest as _;
+
+use crate::error::{Failure, Kind, kind_of};
+use crate::image::compress::Compression;
+use crate::image::pack::pack;
+use crate::image::registry::repository::{Notice, Repository};
+use crate::image::registry::upload::{Sent, Upload};
+use crate::model::digest::Digest;
+use crate::model::progress::LayerEvent;
+use crate::store::Store;
+
+/// Bytes of a piece: what is kept in memory until the registry has it. A blob of at most one goes in one request.
+const PIECE: usize = 8 << 20;
+/// How often a blob is sent from its beginning.
+const ROUNDS: u32 = 4;
+/// Bytes between two reports of how far it is.
+const REPORT: u64 = 512 << 10;
+
+/// A blob that the registry has now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Landed {
+    /// Its digest.
+    pub(super) digest: Digest,
+    /// Its bytes.
+    pub(super) size: u64,
+    /// It was there before, as became clear once its digest was known.
+    pub(super) before: bool,
+}
+
+enum Message {
+    Piece(Arc<Vec<u8>>),
+    End { digest: Digest, size: u64, rest: Arc<Vec<u8>> },
+}
+
+/// A layer to be sent.
+pub(super) struct Parcel<'a> {
+    pub(super) store: &'a Store,
+    pub(super) repository: &'a Repository,
+    pub(super) diff_id: &'a Digest,
+    /// Length of the tar stream, in bytes.
+    pub(super) tar_size: u64,
+    pub(super) compression: Compression,
+    pub(super) notice: Notice<'a>,
+}
+
+impl Parcel<'_> {
+    /// Sends it, again from the beginning where the registry has lost what it had.
+    pub(super) fn send(&self) -> Result<Landed> {
+        for _ in 0..ROUNDS {
+            if let Some(landed) = self.round()? {
+                return Ok(landed);
+            }
+        }
+        let message = format!("{} loses the upload again and again", self.repository);
+        Err(Failure::new(Kind::Network, message).into())
+    }
+
+    /// `None` where the registry has lost it.
+    fn round(&self) -> Result<Option<Landed>> {
+        std::thread::scope(|scope| {
+            let (sender, receiver) = sync_channel(1);
+            let producer = scope.spawn(move || self.produce(sender));
+            let sent = self.consume(receiver);
+            let produced = producer.join().unwrap_or_else(|_| Err(anyhow!("compressing broke off")));
+            match (sent, produced) {
+                // What the other side made of a layer that cannot be read is no reason.
+                (Ok(None), Err(error)) if !is_unread(&error) => Err(error),
+                (sent, _) => sent.map(|outcome| outcome.flatten()),
+            }
+        })
+    }
+
+    fn produce(&self, sender: SyncSender<Message>) -> Result<()> {
+        let pieces = Pieces { sender, buffer: Vec::new(), hash: sha2::Sha256::new(), size: 0 };
+        let compressor = self.compression.writer(pieces).context("cannot compress")?;
+        let mut counted = Counted { parcel: self, out: compressor, done: 0, reported: 0 };
+        pack(self.store, self.diff_id, &mut counted)?;
+        Ok(counted.out.finish().context("cannot compress")?.end()?)
+    }
+
+    /// `Ok(None)` where the pieces ended too early, `Ok(Some(None))` where the registry has lost them.
+    fn consume(&self, receiver: Receiver<Message>) -> Result<Option<Option<Landed>>> {
+        let Ok(first) = receiver.recv() else { return Ok(None) };
+        if let Message::End { digest, size, rest } = first {
+            return Ok(Some(self.whole(digest, size, &rest)?));
+        }
+        let mut upload = self.repository.begin_upload(self.notice)?;
+        match self.pieces(&mut upload, first, receiver) {
+            Ok(Some(Some((digest, size, rest)))) => {
+                let sent = upload.finish(&digest, &rest, self.notice)?;
+                Ok(Some((sent == Sent::Taken).then_some(Landed { digest, size, before: false })))
+            }
+            Ok(lost) => {
+                upload.cancel();
+                Ok(lost.map(|_| None))
+            }
+            Err(error) => {
+                if kind_of(&error) != Kind::Network {
+                    upload.cancel();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// What fits into one request, whose digest is known before it is sent.
+    fn whole(&self, digest: Digest, size: u64, content: &Arc<Vec<u8>>) -> Result<Option<Landed>> {
+        if self.repository.blob_size(&digest)?.is_some() {
+            return Ok(Some(Landed { digest, size, before: true }));
+        }
+        let sent = self.repository.begin_upload(self.notice)?.finish(&digest, content, self.notice)?;
+        Ok((sent == Sent::Taken).then_some(Landed { digest, size, before: false }))
+    }
+
+    /// Sends all pieces but the rest. The results are as those of [`Parcel::consume`].
+    #[expect(clippy::type_complexity, reason = "two ways to have nothing, and a blob's end")]
+    fn pieces(
+        &self,
+        upload: &mut Upload<'_>,
+        first: Message,
+        receiver: Receiver<Message>,
+    ) -> Result<Option<Option<(Digest, u64, Arc<Vec<u8>>)>>> {
+        let mut gathered: Vec<u8> = Vec::new();
+        let mut message = Ok(first);
+        loop {
+            match message {
+                Ok(Message::Piece(piece)) => {
+                    // Some registries want larger pieces.
+                    let whole = if gathered.is_empty() && piece.len() as u64 >= upload.minimum {
+                        piece
+                    } else {
+                        gathered.extend_from_slice(&piece);
+                        if (gathered.len() as u64) < upload.minimum {
+                            message = receiver.recv();
+                            continue;
+                        }
+                        Arc::new(std::mem::take(&mut gathered))
+                    };
+                    if upload.piece(&whole, self.notice)? == Sent::Lost {
+                        return Ok(Some(None));
+                    }
+                }
+                Ok(Message::End { digest, size, rest }) => {
+                    let rest = if gathered.is_empty() {
+                        rest
+                    } else {
+                        gathered.extend_from_slice(&rest);
+                        Arc::new(gathered)
+                    };
+                    return Ok(Some(Some((digest, size, rest))));
+                }
+                Err(_) => return Ok(None),
+            }
+            message = receiver.recv();
+        }
+    }
+}
+
+/// Whether compressing ended because nobody takes the pieces any more.
+fn is_unread(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    })
+}
+
+/// Counts what goes into the compressor.
+struct Counted<'a, 'p, W> {
+    parcel: &'a Parcel<'p>,
+    out: W,
+    done: u64,
+    reported: u64,
+}
+
+impl<W: Write> Write for Counted<'_, '_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let amount = self.out.write(bytes)?;
+        self.done += amount as u64;
+        if self.done - self.reported >= REPORT || self.done == self.parcel.tar_size {
+            self.reported = self.done;
+            let total = self.parcel.tar_size;
+            (self.parcel.notice)(LayerEvent::Pushing { current: self.done, total });
+        }
+        Ok(amount)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// Cuts the compressed stream.
+struct Pieces {
+    sender: SyncSender<Message>,
+    buffer: Vec<u8>,
+    hash: sha2::Sha256,
+    size: u64,
+}
+
+impl Pieces {
+    fn pass(&mut self, message: Message) -> io::Result<()> {
+        self.sender.send(message).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn end(mut self) -> io::Result<()> {
+        let digest = Digest::from_sha256(std::mem::take(&mut self.hash).finalize().as_slice());
+        let rest = Arc::new(std::mem::take(&mut self.buffer));
+        let size = self.size;
+        self.pass(Message::End { digest, size, rest })
+    }
+}
+
+impl Write for Pieces {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.buffer.len() >= PIECE {
+            let piece = Arc::new(std::mem::take(&mut self.buffer));
+            self.pass(Message::Piece(piece))?;
+        }
+        let amount = bytes.len().min(PIECE - self.buffer.len());
+        let taken = bytes.get(..amount).unwrap_or_default();
+        self.buffer.extend_from_slice(taken);
+        self.hash.update(taken);
+        self.size += amount as u64;
+        Ok(amount)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

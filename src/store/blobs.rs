@@ -1,0 +1,42 @@
+//! Which compressed forms a layer was given before, so that its digest is known without compressing it again.
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+
+use super::atomic::{self, Durability};
+use super::lock::{Lock, Mode};
+use super::{Store, read_record};
+use crate::model::digest::Digest;
+
+/// A compressed form of a layer that can be made again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PackedBlob {
+    /// How it was compressed, `gzip-6`.
+    pub compression: String,
+    /// Digest of the compressed bytes.
+    pub digest: Digest,
+    /// Their number.
+    pub size: u64,
+}
+
+impl Store {
+    /// The forms that the layer was given, the first one first.
+    pub fn packed_blobs(&self, diff_id: &Digest) -> anyhow::Result<Vec<PackedBlob>> {
+        Ok(read_record(&self.layer_dir(diff_id).join("blobs.json"))?.unwrap_or_default())
+    }
+
+    /// Remembers a form; it replaces an older one of the same compression.
+    pub fn add_packed_blob(&self, diff_id: &Digest, blob: PackedBlob) -> anyhow::Result<()> {
+        let doing = || format!("cannot remember the digest of layer {diff_id}");
+        let _lock =
+            Lock::acquire(&self.lock_path("unpack", diff_id.hex()), Mode::Exclusive).with_context(doing)?;
+        let mut known = self.packed_blobs(diff_id)?;
+        if known.contains(&blob) || self.layer(diff_id)?.is_none() {
+            return Ok(());
+        }
+        known.retain(|other| other.compression != blob.compression);
+        known.push(blob);
+        atomic::write_json(&self.layer_dir(diff_id).join("blobs.json"), &known, Durability::Passing)
+            .with_context(doing)
+    }
+}
