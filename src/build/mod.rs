@@ -4,3 +4,5 @@
 pub mod dockerfile;
 pub mod plan;
 pub mod progress;
+pub mod run_command;
+pub mod run_mount;

@@ -1,0 +1,109 @@
+//! The program of a `RUN` and its arguments, with here-documents as BuildKit's frontend treats them
+//! (`dispatchRun` of `frontend/dockerfile/dockerfile2llb/convert.go`).
+
+use serde::{Deserialize, Serialize};
+
+use super::dockerfile::ast::{Command, HereDoc};
+
+/// Where scripts of here-documents lie inside.
+pub const SCRIPTS: &str = "/dev/pipes";
+/// The shell where none is set.
+const SHELL: [&str; 2] = ["/bin/sh", "-c"];
+
+/// What is run. Its serialised form is canonical.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunCommand {
+    /// The program and its arguments.
+    pub args: Vec<String>,
+    /// Executable files below [`SCRIPTS`]: name and content.
+    pub scripts: Vec<(String, String)>,
+}
+
+/// The program of `command` with this shell, an empty one for the usual.
+pub fn argv(command: &Command, shell: &[String]) -> RunCommand {
+    let (line, here_docs) = match command {
+        Command::Exec(args) => return RunCommand { args: args.clone(), scripts: Vec::new() },
+        Command::Shell { line, here_docs } => (line, here_docs),
+    };
+    let mut scripts = Vec::new();
+    let text = match here_docs.as_slice() {
+        [] => line.clone(),
+        [only] if is_marker(line) => match only.content.starts_with("#!") {
+            true => {
+                scripts.push((only.name.clone(), only.content.clone()));
+                format!("{SCRIPTS}/{}", only.name)
+            }
+            false => only.content.clone(),
+        },
+        // The shell reads them itself.
+        all => all.iter().fold(line.clone(), |text, doc| text + "\n" + &with_end(doc)),
+    };
+    let mut args: Vec<String> = match shell {
+        [] => SHELL.map(str::to_owned).to_vec(),
+        shell => shell.to_vec(),
+    };
+    args.push(text);
+    RunCommand { args, scripts }
+}
+
+/// Whether the whole line is `<<NAME`.
+fn is_marker(line: &str) -> bool {
+    let rest = line.trim().trim_start_matches(|c: char| c.is_ascii_digit());
+    let Some(word) = rest.strip_prefix("<<") else { return false };
+    let word = word.strip_prefix('-').unwrap_or(word);
+    let quoted = |quote: char| {
+        word.strip_prefix(quote)
+            .and_then(|rest| rest.strip_suffix(quote))
+            .is_some_and(|inner| !inner.is_empty() && !inner.contains(quote))
+    };
+    let plain = !word.is_empty() && !word.contains(|c: char| c.is_whitespace() || "<\"'".contains(c));
+    plain || quoted('"') || quoted('\'')
+}
+
+/// A document with the line that ends it.
+fn with_end(doc: &HereDoc) -> String {
+    let newline = if doc.content.is_empty() || doc.content.ends_with('\n') { "" } else { "\n" };
+    format!("{}{newline}{}", doc.content, doc.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn doc(content: &str) -> HereDoc {
+        HereDoc { name: "EOF".into(), content: content.into(), expand: true, descriptor: 0 }
+    }
+
+    fn shell(line: &str, docs: &[&str]) -> RunCommand {
+        let here_docs = docs.iter().map(|text| doc(text)).collect();
+        argv(&Command::Shell { line: line.into(), here_docs }, &[])
+    }
+
+    #[test]
+    fn a_line_goes_to_the_shell_and_words_do_not() {
+        assert_eq!(shell("echo $A", &[]).args, ["/bin/sh", "-c", "echo $A"]);
+        let words = vec!["a".to_owned(), "$b".to_owned()];
+        assert_eq!(argv(&Command::Exec(words.clone()), &["x".into()]).args, words);
+        let line = Command::Shell { line: "l".into(), here_docs: vec![] };
+        assert_eq!(argv(&line, &["bash".into(), "-ec".into()]).args, ["bash", "-ec", "l"]);
+    }
+
+    #[test]
+    fn a_document_alone_is_the_script() {
+        for line in ["<<EOF", "<<-EOF", "<<'EOF'", "<<\"EOF\"", "3<<EOF"] {
+            assert_eq!(shell(line, &["a\nb\n"]).args, ["/bin/sh", "-c", "a\nb\n"], "{line}");
+        }
+        let script = shell("<<EOF", &["#!/usr/bin/env python3\nprint(1)\n"]);
+        assert_eq!(script.args, ["/bin/sh", "-c", "/dev/pipes/EOF"]);
+        assert_eq!(script.scripts, [("EOF".into(), "#!/usr/bin/env python3\nprint(1)\n".into())]);
+    }
+
+    #[test]
+    fn a_document_of_a_command_is_left_to_the_shell() {
+        let command = shell("python3 <<EOF", &["print(1)\n"]);
+        assert_eq!(command.args[2], "python3 <<EOF\nprint(1)\nEOF");
+        let two = shell("cat <<EOF 3<<EOF", &["a\n", ""]);
+        assert_eq!(two.args[2], "cat <<EOF 3<<EOF\na\nEOF\nEOF");
+        assert_eq!(shell("<<EOF cat", &["a\n"]).args[2], "<<EOF cat\na\nEOF");
+    }
+}

@@ -1,0 +1,366 @@
+//! `RUN --mount`: its keys and their meaning, as BuildKit's frontend has them
+//! (`frontend/dockerfile/instructions/commands_runmount.go`).
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Failure, invalid};
+use crate::model::bytes;
+
+/// What kind of mount.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Files of a context, a stage or an image.
+    #[default]
+    Bind,
+    /// A directory that stays from build to build.
+    Cache,
+    /// A directory in memory.
+    Tmpfs,
+    /// A secret's file or variable.
+    Secret,
+    /// The socket of an agent.
+    Ssh,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Bind => "bind",
+            Self::Cache => "cache",
+            Self::Tmpfs => "tmpfs",
+            Self::Secret => "secret",
+            Self::Ssh => "ssh",
+        }
+    }
+}
+
+/// Who may use a cache at the same time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sharing {
+    /// Everybody.
+    #[default]
+    Shared,
+    /// Everybody has his own.
+    Private,
+    /// One after the other.
+    Locked,
+}
+
+/// A mount, complete. Its serialised form is canonical.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    /// What.
+    pub kind: Kind,
+    /// Where, absolute; empty for a secret that is a variable alone.
+    pub target: String,
+    /// Whose files (bind), or what a new cache begins with: a stage, an image or a named context, as written. `None` is
+    /// the context for a bind and nothing for a cache.
+    pub from: Option<String>,
+    /// The path in `from`, absolute and clean.
+    pub source: String,
+    /// No writing. What is written to a bind that allows it is forgotten.
+    pub read_only: bool,
+    /// Of a cache, a secret or an agent.
+    pub id: String,
+    /// Of a cache.
+    pub sharing: Sharing,
+    /// A secret or agent that is not there is an error.
+    pub required: bool,
+    /// Of a tmpfs, in bytes; 0 for what the kernel gives.
+    pub size: u64,
+    /// The mode of a secret, a socket or a new cache.
+    pub mode: Option<u32>,
+    /// Its owner.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+    /// The variable that holds a secret.
+    pub env: Option<String>,
+}
+
+/// All keys.
+const KEYS: &[&str] = &[
+    "type",
+    "from",
+    "source",
+    "src",
+    "target",
+    "dst",
+    "destination",
+    "readonly",
+    "ro",
+    "readwrite",
+    "rw",
+    "required",
+    "size",
+    "id",
+    "sharing",
+    "mode",
+    "uid",
+    "gid",
+    "env",
+];
+
+/// Reads the pairs of one `--mount`, whose values are expanded. Paths are relative to `workdir`.
+pub fn parse(pairs: &[(String, Option<String>)], workdir: &str) -> Result<Mount, Failure> {
+    let mut given = Given::default();
+    // What other keys may say depends on it, wherever it stands.
+    for (key, value) in pairs {
+        if let (true, Some(value)) = (key.eq_ignore_ascii_case("type"), value) {
+            given.mount.kind = kind(value)?;
+        }
+    }
+    for (key, value) in pairs {
+        given.take(key, value.as_deref())?;
+    }
+    given.complete(workdir)
+}
+
+fn kind(text: &str) -> Result<Kind, Failure> {
+    let all = [Kind::Bind, Kind::Cache, Kind::Tmpfs, Kind::Secret, Kind::Ssh];
+    all.into_iter().find(|kind| kind.name() == text).ok_or_else(|| {
+        invalid(format!("unsupported mount type {text:?}")).hint("bind, cache, tmpfs, secret or ssh")
+    })
+}
+
+/// What was given so far.
+#[derive(Default)]
+struct Given {
+    mount: Mount,
+    read_only: Option<bool>,
+    sharing: Option<Sharing>,
+    required: Option<bool>,
+    uid: Option<u32>,
+    gid: Option<u32>,
+}
+
+impl Given {
+    fn take(&mut self, written: &str, value: Option<&str>) -> Result<(), Failure> {
+        let key = written.to_ascii_lowercase();
+        let kind = self.mount.kind;
+        let unexpected = || invalid(format!("unexpected key '{key}' for mount type '{}'", kind.name()));
+        let needed = || {
+            value.ok_or_else(|| {
+                invalid(format!("invalid field '{}' must be a key=value pair", written.escape_debug()))
+            })
+        };
+        let truth = |value: Option<&str>| match value {
+            None => Ok(true),
+            Some(value) => boolean(value)
+                .ok_or_else(|| invalid(format!("invalid value for {key}: {}", value.escape_debug()))),
+        };
+        match key.as_str() {
+            // Read before all others.
+            "type" => drop(needed()?),
+            "readonly" | "ro" => self.read_only = Some(truth(value)?),
+            "readwrite" | "rw" => self.read_only = Some(!truth(value)?),
+            "required" if matches!(kind, Kind::Secret | Kind::Ssh) => self.required = Some(truth(value)?),
+            "required" => return Err(unexpected()),
+            "from" => self.mount.from = Some(needed()?.to_owned()).filter(|from| !from.is_empty()),
+            "source" | "src" => needed()?.clone_into(&mut self.mount.source),
+            "target" | "dst" | "destination" => needed()?.clone_into(&mut self.mount.target),
+            "size" if kind == Kind::Tmpfs => {
+                let value = needed()?;
+                self.mount.size = bytes::parse(value)
+                    .map_err(|_| invalid(format!("invalid value for {key}: {}", value.escape_debug())))?;
+            }
+            "size" => return Err(unexpected()),
+            "id" => needed()?.clone_into(&mut self.mount.id),
+            "sharing" => self.sharing = Some(sharing(needed()?)?),
+            "mode" => self.mount.mode = Some(number(needed()?, 8, "mode")?),
+            "uid" => self.uid = Some(number(needed()?, 10, "uid")?),
+            "gid" => self.gid = Some(number(needed()?, 10, "gid")?),
+            "env" => self.mount.env = Some(needed()?.to_owned()).filter(|name| !name.is_empty()),
+            _ => return Err(unknown(written, value)),
+        }
+        Ok(())
+    }
+
+    fn complete(mut self, workdir: &str) -> Result<Mount, Failure> {
+        let kind = self.mount.kind;
+        if !matches!(kind, Kind::Secret | Kind::Ssh | Kind::Cache) {
+            let given = [("mode", self.mount.mode), ("uid", self.uid), ("gid", self.gid)];
+            if let Some((name, _)) = given.iter().find(|(_, value)| value.is_some()) {
+                return Err(invalid(format!("{name} not allowed for {:?} type mounts", kind.name())));
+            }
+        }
+        if self.sharing.is_some() && kind != Kind::Cache {
+            return Err(invalid(format!("invalid cache sharing set for {} mount", kind.name())));
+        }
+        self.mount.sharing = self.sharing.unwrap_or_default();
+        self.mount.read_only = self.read_only.unwrap_or(!matches!(kind, Kind::Cache | Kind::Tmpfs));
+        self.mount.required = self.required.unwrap_or(false);
+        (self.mount.uid, self.mount.gid) = (self.uid.unwrap_or(0), self.gid.unwrap_or(0));
+        if self.mount.env.is_some() && kind != Kind::Secret {
+            return Err(invalid(format!("unexpected key 'env' for mount type '{}'", kind.name())));
+        }
+        match kind {
+            Kind::Secret => self.secret()?,
+            Kind::Ssh => self.ssh()?,
+            Kind::Cache if self.mount.id.is_empty() => self.mount.id = clean("/", &self.mount.target),
+            _ => {}
+        }
+        let mut mount = self.mount;
+        mount.source = match kind {
+            Kind::Bind | Kind::Cache => clean("/", &mount.source),
+            _ => String::new(),
+        };
+        if !(mount.target.is_empty() && matches!(kind, Kind::Secret)) {
+            mount.target = clean(workdir, &mount.target);
+        }
+        if mount.target == "/" {
+            return Err(invalid("invalid mount target \"/\""));
+        }
+        Ok(mount)
+    }
+
+    fn secret(&mut self) -> Result<(), Failure> {
+        let mount = &mut self.mount;
+        if mount.from.is_some() {
+            return Err(invalid("secret mount should not have a from"));
+        }
+        match (mount.source.is_empty(), mount.id.is_empty()) {
+            (false, false) => return Err(invalid("both source and id can't be set")),
+            (false, true) => mount.id = std::mem::take(&mut mount.source),
+            (true, true) if mount.target.is_empty() => {
+                return Err(invalid("invalid secret mount. one of source, target required"));
+            }
+            (true, true) => mount.id = base(&mount.target),
+            (true, false) => {}
+        }
+        if mount.target.is_empty() && mount.env.is_none() {
+            mount.target = format!("/run/secrets/{}", base(&mount.id));
+        }
+        Ok(())
+    }
+
+    fn ssh(&mut self) -> Result<(), Failure> {
+        let mount = &mut self.mount;
+        if !mount.source.is_empty() {
+            return Err(invalid("ssh does not support source"));
+        }
+        if mount.from.is_some() {
+            return Err(invalid("ssh mount should not have a from"));
+        }
+        if mount.id.is_empty() {
+            mount.id = "default".into();
+        }
+        if mount.target.is_empty() {
+            mount.target = "/run/buildkit/ssh_agent".into();
+        }
+        Ok(())
+    }
+}
+
+fn unknown(key: &str, value: Option<&str>) -> Failure {
+    let field = value.map_or_else(|| key.to_owned(), |value| format!("{key}={value}"));
+    invalid(format!("unexpected key '{}' in '{}'", key.escape_debug(), field.escape_debug()))
+        .hint(format!("the keys are {}", KEYS.join(", ")))
+}
+
+fn sharing(text: &str) -> Result<Sharing, Failure> {
+    match text {
+        "shared" => Ok(Sharing::Shared),
+        "private" => Ok(Sharing::Private),
+        "locked" => Ok(Sharing::Locked),
+        _ => Err(invalid(format!("unsupported sharing value {text:?}")).hint("shared, private or locked")),
+    }
+}
+
+fn number(text: &str, radix: u32, name: &str) -> Result<u32, Failure> {
+    u32::from_str_radix(text, radix)
+        .map_err(|_| invalid(format!("invalid value {} for {name}", text.escape_debug())))
+}
+
+/// As Go's `strconv.ParseBool`.
+fn boolean(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
+}
+
+/// The last component of a path.
+fn base(path: &str) -> String {
+    path.rsplit('/').find(|part| !part.is_empty()).unwrap_or("/").to_owned()
+}
+
+/// `path`, absolute or below `workdir`, as an absolute path without `.`, `..` and double slashes.
+fn clean(workdir: &str, path: &str) -> String {
+    let whole = if path.starts_with('/') { path.to_owned() } else { format!("{workdir}/{path}") };
+    let mut parts: Vec<&str> = Vec::new();
+    for part in whole.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Mount, String> {
+        let pair = |field: &str| match field.split_once('=') {
+            Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
+            None => (field.to_owned(), None),
+        };
+        let pairs: Vec<_> = text.split(',').map(pair).collect();
+        parse(&pairs, "/work/dir").map_err(|failure| failure.to_string())
+    }
+
+    #[test]
+    fn defaults_are_those_of_each_kind() {
+        let bind = read("target=x").unwrap();
+        assert_eq!((bind.kind, bind.target.as_str(), bind.source.as_str()), (Kind::Bind, "/work/dir/x", "/"));
+        assert!(bind.read_only && !read("target=x,rw").unwrap().read_only);
+        assert!(
+            !read("target=/x,ro=false").unwrap().read_only && !read("target=/x,rw=true").unwrap().read_only
+        );
+        assert_eq!(read("source=a/../b").unwrap().target, "/work/dir");
+        let cache = read("type=cache,target=/root/.cache/,sharing=locked").unwrap();
+        assert_eq!((cache.id.as_str(), cache.sharing), ("/root/.cache", Sharing::Locked));
+        assert!(!cache.read_only && cache.target == "/root/.cache");
+        assert_eq!(read("type=tmpfs,target=/t,size=1g").unwrap().size, 1 << 30);
+        let secret = read("type=secret,id=aws.key").unwrap();
+        assert_eq!((secret.id.as_str(), secret.target.as_str()), ("aws.key", "/run/secrets/aws.key"));
+        assert_eq!(read("type=secret,target=/etc/key").unwrap().id, "key");
+        let variable = read("type=secret,id=t,env=TOKEN,required").unwrap();
+        assert!(variable.target.is_empty() && variable.required);
+        let ssh = read("type=ssh,mode=0666,uid=7").unwrap();
+        assert_eq!((ssh.id.as_str(), ssh.mode, ssh.uid), ("default", Some(0o666), 7));
+        // The type may come last.
+        assert!(read("required=true,type=secret,id=x").unwrap().required);
+    }
+
+    #[test]
+    fn what_buildkit_refuses_is_refused_in_its_words() {
+        for (text, words) in [
+            ("type=volume,target=/x", "unsupported mount type \"volume\""),
+            ("target=/", "invalid mount target \"/\""),
+            ("target=/a/..", "invalid mount target \"/\""),
+            ("target=/x,uid=1", "uid not allowed for \"bind\" type mounts"),
+            ("type=tmpfs,target=/x,mode=1", "mode not allowed for \"tmpfs\" type mounts"),
+            ("target=/x,size=1", "unexpected key 'size' for mount type 'bind'"),
+            ("target=/x,sharing=shared", "invalid cache sharing set for bind mount"),
+            ("type=cache,target=/x,sharing=some", "unsupported sharing value \"some\""),
+            ("type=cache,target=/x,required", "unexpected key 'required' for mount type 'cache'"),
+            ("type=secret", "invalid secret mount. one of source, target required"),
+            ("type=secret,from=a,id=b", "secret mount should not have a from"),
+            ("type=secret,source=a,id=b", "both source and id can't be set"),
+            ("type=ssh,source=a", "ssh does not support source"),
+            ("type=secret,id=x,mode=9", "invalid value 9 for mode"),
+            ("target=/x,foo=1", "unexpected key 'foo' in 'foo=1'"),
+            ("target", "invalid field 'target' must be a key=value pair"),
+            ("target=/x,ro=maybe", "invalid value for ro: maybe"),
+        ] {
+            assert_eq!(read(text).unwrap_err(), words, "{text}");
+        }
+    }
+}
