@@ -5,6 +5,7 @@
 //! place that does.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
@@ -45,12 +46,15 @@ pub struct Failure {
     kind: Kind,
     message: String,
     hint: Option<String>,
+    /// First and last line, counted from 1, of the file that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lines: Option<(u32, u32)>,
 }
 
 impl Failure {
     /// A failure of `kind` described by `message`, which has no final full stop.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hint: None }
+        Self { kind, message: message.into(), hint: None, lines: None }
     }
 
     /// Adds what the reader can do: a command, a setting, another spelling.
@@ -60,10 +64,24 @@ impl Failure {
         self
     }
 
+    /// Adds the lines of the build file that it is about, counted from 1. Those that it has already are kept: whoever
+    /// is closer to the cause knows better.
+    #[must_use]
+    pub fn at(mut self, lines: RangeInclusive<u32>) -> Self {
+        self.lines.get_or_insert((*lines.start(), *lines.end()));
+        self
+    }
+
+    /// The lines of the build file that it is about, counted from 1.
+    pub fn lines(&self) -> Option<RangeInclusive<u32>> {
+        self.lines.map(|(first, last)| first..=last)
+    }
+
     /// A whole chain of causes as one failure that can be sent to another process.
     pub fn of(error: &anyhow::Error) -> Self {
         let hint = error.chain().find_map(|cause| Self::within(cause)?.hint_text());
-        Self { kind: kind_of(error), message: format!("{error:#}"), hint: hint.map(str::to_owned) }
+        let lines = lines_of(error).map(RangeInclusive::into_inner);
+        Self { kind: kind_of(error), message: format!("{error:#}"), hint: hint.map(str::to_owned), lines }
     }
 
     /// The failure that a link of a chain is, or that it carries through an interface of I/O errors.
@@ -90,6 +108,11 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+/// The lines of the build file that `error` is about, where something in its chain knows them.
+pub fn lines_of(error: &anyhow::Error) -> Option<RangeInclusive<u32>> {
+    error.chain().find_map(|cause| Failure::within(cause)?.lines())
+}
 
 /// The kind of the first [`Failure`] in `error`'s chain, or what an I/O error in it amounts to.
 pub fn kind_of(error: &anyhow::Error) -> Kind {
@@ -160,5 +183,14 @@ mod tests {
         let error = anyhow::Error::from(std::io::Error::other(inner)).context("doing it");
         assert_eq!(kind_of(&error), Kind::Full);
         assert_eq!(Failure::of(&error).hint_text(), Some("less"));
+    }
+
+    #[test]
+    fn the_lines_that_were_known_first_are_kept_on_the_way_to_another_process() {
+        let error = anyhow::Error::from(invalid("wrong").at(3..=4).at(1..=9)).context("doing it");
+        let sent = serde_json::to_string(&Failure::of(&error)).unwrap();
+        let received: Failure = serde_json::from_str(&sent).unwrap();
+        assert_eq!(received.lines(), Some(3..=4));
+        assert_eq!(invalid("wrong").lines(), None);
     }
 }

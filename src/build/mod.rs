@@ -1,8 +1,11 @@
 //! Dockerfile text into what is to be done: syntax tree, expansion, graph of stages, cache keys; contexts and what is
 //! copied out of them. Runs nothing: the engine does, through a trait.
 
+pub mod arguments;
 pub mod dockerfile;
+pub mod expand;
 pub mod plan;
 pub mod progress;
 pub mod run_command;
 pub mod run_mount;
+pub mod suggest;

@@ -14,6 +14,8 @@ pub struct Dockerfile {
     pub arguments: Vec<Statement>,
     /// The stages, at least one.
     pub stages: Vec<Stage>,
+    /// Lines at which an instruction ends that has an empty line inside, which a later version may refuse.
+    pub empty_continuations: Vec<u32>,
 }
 
 /// Parser directives.
@@ -44,8 +46,14 @@ pub struct Stage {
     pub text: String,
     /// Where `FROM` stands.
     pub lines: Lines,
-    /// The comment directly above, which `--call outline` shows.
+    /// What the comment directly above says of the stage, which `--call outline` shows: `# NAME …`.
     pub comment: Option<String>,
+    /// The comment lines directly above, without `#`.
+    pub comments: Vec<String>,
+    /// `FROM` as written.
+    pub keyword: String,
+    /// `AS` as written.
+    pub as_keyword: Option<String>,
 }
 
 /// One instruction.
@@ -59,8 +67,8 @@ pub struct Statement {
     pub text: String,
     /// Where it stands.
     pub lines: Lines,
-    /// The comment lines directly above.
-    pub comment: Option<String>,
+    /// The comment lines directly above, without `#`.
+    pub comments: Vec<String>,
 }
 
 /// A here-document.

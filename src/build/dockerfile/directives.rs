@@ -1,0 +1,109 @@
+//! Parser directives: `# name=value` in the first lines of a file.
+
+use std::collections::BTreeSet;
+
+use super::ast::Directives;
+use crate::error::{Failure, invalid};
+
+/// The names that mean something.
+const KNOWN: [&str; 3] = ["syntax", "escape", "check"];
+
+/// One directive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Directive {
+    /// Its name in lower case.
+    pub(super) name: String,
+    /// Its value without the blanks around it.
+    pub(super) value: String,
+}
+
+/// Reads the first lines of a file one by one, until one is no directive.
+#[derive(Debug)]
+pub(super) struct Head {
+    comment: &'static str,
+    done: bool,
+    seen: BTreeSet<String>,
+}
+
+impl Head {
+    /// For directives behind `comment`.
+    pub(super) fn new(comment: &'static str) -> Self {
+        Self { comment, done: false, seen: BTreeSet::new() }
+    }
+
+    /// The directive in `line`, if it is one. A name twice is refused.
+    pub(super) fn line(&mut self, line: &str) -> Result<Option<Directive>, Failure> {
+        if self.done {
+            return Ok(None);
+        }
+        let found = line.strip_prefix(self.comment).and_then(split);
+        let Some(directive) = found.filter(|found| KNOWN.contains(&found.name.as_str())) else {
+            self.done = true;
+            return Ok(None);
+        };
+        if !self.seen.insert(directive.name.clone()) {
+            return Err(invalid(format!("only one {} parser directive can be used", directive.name)));
+        }
+        Ok(Some(directive))
+    }
+}
+
+/// `name = value`, blanks allowed everywhere but in the name.
+fn split(text: &str) -> Option<Directive> {
+    let (name, value) = text.trim_start().split_once('=')?;
+    let (name, value) = (name.trim_end(), value.trim());
+    let word = name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.chars().all(|c| c.is_ascii_alphanumeric());
+    (word && !value.is_empty())
+        .then(|| Directive { name: name.to_ascii_lowercase(), value: value.to_owned() })
+}
+
+/// The escape character that a directive names.
+pub(super) fn escape(value: &str) -> Result<char, Failure> {
+    match value {
+        "\\" => Ok('\\'),
+        "`" => Ok('`'),
+        other => Err(invalid(format!("invalid escape token '{other}' does not match ` or \\"))),
+    }
+}
+
+/// All directives of `text`, whose escape character is known already.
+pub(super) fn read(text: &[u8], escape: char) -> Directives {
+    Directives { syntax: find(text, "syntax", "#"), escape, check: find(text, "check", "#") }
+}
+
+/// The frontend that `text` asks for, with its line: `# syntax=…`, `// syntax=…` or the JSON `{"syntax": "…"}`.
+pub fn detect_syntax(text: &[u8]) -> Option<(String, u32)> {
+    let written = find(text, "syntax", "#").or_else(|| find(text, "syntax", "//"));
+    let found = written.or_else(|| {
+        let (text, skipped) = head(text);
+        let value: serde_json::Value = serde_json::from_slice(text).ok()?;
+        Some((value.get("syntax")?.as_str()?.to_owned(), skipped + 1))
+    });
+    // What stands behind the name is for the frontend.
+    found.map(|(value, line)| (value.split(' ').next().unwrap_or_default().to_owned(), line))
+}
+
+/// `text` without a byte order mark and a `#!` line, and how many lines that leaves out.
+fn head(text: &[u8]) -> (&[u8], u32) {
+    let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text);
+    if !text.starts_with(b"#!") {
+        return (text, 0);
+    }
+    let end = text.iter().position(|byte| *byte == b'\n').map_or(text.len(), |end| end + 1);
+    (text.get(end..).unwrap_or_default(), 1)
+}
+
+fn find(text: &[u8], name: &str, comment: &'static str) -> Option<(String, u32)> {
+    let (text, skipped) = head(text);
+    let mut head = Head::new(comment);
+    for (line, number) in text.split(|byte| *byte == b'\n').zip(skipped + 1..) {
+        let directive = head.line(String::from_utf8_lossy(line).trim_start()).ok()?;
+        match directive {
+            Some(directive) if directive.name == name => return Some((directive.value, number)),
+            Some(_) => {}
+            None => break,
+        }
+    }
+    None
+}

@@ -1,0 +1,80 @@
+//! The lines of a file that an error or a warning is about, with some around them.
+
+use std::fmt::Write;
+
+use super::ast::Lines;
+
+const FRAME: &str = "--------------------\n";
+
+/// `text`'s `lines`, marked, in a frame with up to four lines more, as BuildKit prints them below `name:line`. Empty
+/// where the file has no such line.
+pub fn excerpt(name: &str, text: &str, lines: &Lines) -> String {
+    let all: Vec<&str> = text.split('\n').collect();
+    let (first, last) = (*lines.start() as usize, (*lines.end() as usize).min(all.len()));
+    if first == 0 || first > last {
+        return String::new();
+    }
+    let (from, to) = around(first, last, all.len());
+    let mut out = format!("{name}:{first}\n{FRAME}");
+    for (number, line) in (1..).zip(&all).take(to).skip(from - 1) {
+        let mark = if (first..=last).contains(&number) { ">>>" } else { "   " };
+        // Writing to a string does not fail.
+        let _ = writeln!(out, " {number:3} | {mark} {}", line.trim_end_matches('\r'));
+    }
+    out.push_str(FRAME);
+    out
+}
+
+/// Adds lines on both sides as far as there are some: two rounds for one line, one for several.
+fn around(first: usize, last: usize, all: usize) -> (usize, usize) {
+    let (mut from, mut to) = (first, last);
+    let wanted = if first == last { 4 } else { 2 };
+    let mut count = 0;
+    while count < wanted {
+        if from > 1 {
+            from -= 1;
+            count += 1;
+        }
+        if to < all {
+            to += 1;
+            count += 1;
+        }
+        // Each round counts by itself too, so that it ends.
+        count += 1;
+    }
+    (from, to)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_the_line_in_its_surroundings() {
+        let text = "FROM alpine\n\nRUNN ls";
+        assert_eq!(
+            excerpt("Dockerfile", text, &(3..=3)),
+            "Dockerfile:3\n\
+             --------------------\n\
+             \x20  1 |     FROM alpine\n\
+             \x20  2 |     \n\
+             \x20  3 | >>> RUNN ls\n\
+             --------------------\n"
+        );
+    }
+
+    #[test]
+    fn marks_all_lines_of_a_long_one() {
+        let text = "a\nb\nc\r\nd\ne\n";
+        let shown = excerpt("f", text, &(2..=3));
+        assert!(shown.contains("\n   1 |     a\n   2 | >>> b\n   3 | >>> c\n   4 |     d\n"), "{shown}");
+        assert!(!shown.contains("| e"), "{shown}");
+    }
+
+    #[test]
+    fn a_line_that_is_not_there_is_not_shown() {
+        assert_eq!(excerpt("f", "a\n", &(3..=3)), "");
+        assert_eq!(excerpt("f", "a\n", &(0..=0)), "");
+        assert!(excerpt("f", "a", &(1..=9)).contains(">>> a"));
+    }
+}

@@ -1,0 +1,63 @@
+//! The ports of `EXPOSE`.
+
+use crate::error::{Failure, invalid};
+
+/// A port specification taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exposed {
+    /// First and last port.
+    pub ports: (u16, u16),
+    /// The protocol as written; `tcp` where none was.
+    pub protocol: String,
+    /// Whether an address or a port of the host was named too, which mean nothing here.
+    pub published: bool,
+}
+
+/// The ports of expanded `words`, each as `80/tcp`: ranges unfolded, addresses and ports of the host left out.
+pub fn ports(words: &[String]) -> Result<Vec<String>, Failure> {
+    let mut all = Vec::new();
+    for word in words {
+        let Exposed { ports: (first, last), protocol, .. } = exposed(word)?;
+        let protocol = protocol.to_ascii_lowercase();
+        all.extend((first..=last).map(|port| format!("{port}/{protocol}")));
+    }
+    Ok(all)
+}
+
+/// Reads `[[address:]host port:]port[/protocol]`.
+pub fn exposed(word: &str) -> Result<Exposed, Failure> {
+    let wrong = |why: String| invalid(format!("invalid port: \"{}\": {why}", word.escape_debug()));
+    let (outside, port) = word.rsplit_once(':').unwrap_or(("", word));
+    let (port, protocol) = port.split_once('/').unwrap_or((port, ""));
+    if port.is_empty() {
+        return Err(wrong(format!("no port specified: {word}<empty>")));
+    }
+    let protocol = if protocol.is_empty() { "tcp" } else { protocol };
+    if !["tcp", "udp", "sctp"].iter().any(|known| protocol.eq_ignore_ascii_case(known)) {
+        return Err(wrong(format!("invalid proto: {protocol}")));
+    }
+    let (address, host) = outside.rsplit_once(':').unwrap_or(("", outside));
+    let address = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(address);
+    if !address.is_empty() && address.parse::<std::net::IpAddr>().is_err() {
+        return Err(wrong(format!("invalid IP address: {address}")));
+    }
+    let ports = range(port).ok_or_else(|| wrong(format!("invalid containerPort: {port}")))?;
+    if !host.is_empty() {
+        let (first, last) = range(host).ok_or_else(|| wrong(format!("invalid hostPort: {host}")))?;
+        if last - first != ports.1 - ports.0 && ports.0 != ports.1 {
+            let why = format!("invalid ranges specified for container and host Ports: {port} and {host}");
+            return Err(wrong(why));
+        }
+    }
+    Ok(Exposed { ports, protocol: protocol.to_owned(), published: word.contains(':') })
+}
+
+fn range(text: &str) -> Option<(u16, u16)> {
+    let number = |text: &str| {
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse::<u16>().ok().filter(|_| digits)
+    };
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (first, last) = (number(first)?, number(last)?);
+    (first <= last).then_some((first, last))
+}

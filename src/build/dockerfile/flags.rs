@@ -1,0 +1,76 @@
+//! The flags of an instruction: which exist, and their values.
+
+use std::collections::BTreeMap;
+
+use crate::build::suggest::did_you_mean;
+use crate::error::{Failure, invalid};
+
+/// What a flag takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Takes {
+    /// `--link` or `--link=true`
+    Bool,
+    /// `--from=value`, once.
+    One,
+    /// `--mount=value`, any number of times.
+    Many,
+}
+
+/// The flags that were given.
+#[derive(Debug, Default)]
+pub(super) struct Flags(BTreeMap<&'static str, Vec<String>>);
+
+impl Flags {
+    /// Reads `given`, of which only `known` exist.
+    pub(super) fn read(given: &[String], known: &[(&'static str, Takes)]) -> Result<Self, Failure> {
+        let mut flags = Self::default();
+        for flag in given {
+            let (flag, value) = match flag.split_once('=') {
+                Some((flag, value)) => (flag, Some(value)),
+                None => (flag.as_str(), None),
+            };
+            let name = flag.strip_prefix("--").unwrap_or(flag);
+            let Some((known, takes)) = known.iter().find(|(known, _)| *known == name) else {
+                let names = known.iter().map(|(known, _)| *known);
+                return Err(invalid(did_you_mean(format!("unknown flag: {flag}"), name, names)));
+            };
+            if *takes != Takes::Many && flags.0.contains_key(known) {
+                return Err(invalid(format!("duplicate flag specified: {flag}")));
+            }
+            flags.0.entry(known).or_default().push(read_value(flag, value, *takes)?);
+        }
+        Ok(flags)
+    }
+
+    /// The value of a flag that is given once.
+    pub(super) fn one(&mut self, name: &str) -> Option<String> {
+        self.0.remove(name).and_then(|mut values| values.pop())
+    }
+
+    /// All values of a flag.
+    pub(super) fn many(&mut self, name: &str) -> Vec<String> {
+        self.0.remove(name).unwrap_or_default()
+    }
+
+    /// Whether a flag was given that is not `false`.
+    pub(super) fn is_true(&mut self, name: &str) -> bool {
+        self.bool(name).unwrap_or(false)
+    }
+
+    /// What was said by a flag that takes `true` or `false`.
+    pub(super) fn bool(&mut self, name: &str) -> Option<bool> {
+        self.one(name).map(|value| value == "true")
+    }
+}
+
+fn read_value(flag: &str, value: Option<&str>, takes: Takes) -> Result<String, Failure> {
+    match (takes, value) {
+        (Takes::Bool, None) => Ok("true".into()),
+        (Takes::Bool, Some(value)) if !value.is_empty() => match value.to_ascii_lowercase().as_str() {
+            lower @ ("true" | "false") => Ok(lower.to_owned()),
+            _ => Err(invalid(format!("expecting boolean value for flag {flag}, not: {value}"))),
+        },
+        (Takes::One | Takes::Many, Some(value)) => Ok(value.to_owned()),
+        _ => Err(invalid(format!("missing a value on flag: {flag}"))),
+    }
+}

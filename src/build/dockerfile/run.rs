@@ -1,0 +1,58 @@
+//! `RUN`, and commands in their two forms.
+
+use super::ast::{Command, HereDoc, Run};
+use super::flags::{Flags, Takes};
+use super::mount;
+use super::node::{Arguments, Node};
+use crate::error::{Failure, invalid};
+use crate::model::csv;
+
+const FLAGS: [(&str, Takes); 4] =
+    [("mount", Takes::Many), ("network", Takes::One), ("security", Takes::One), ("device", Takes::Many)];
+
+/// Reads `RUN`.
+pub(super) fn run(node: Node) -> Result<Run, Failure> {
+    let mut flags = Flags::read(&node.flags, &FLAGS)?;
+    let mounts: Result<Vec<_>, Failure> = flags.many("mount").iter().map(|text| fields(text)).collect();
+    let network = flags.one("network");
+    if let Some(mode) = &network
+        && !matches!(mode.as_str(), "default" | "none" | "host")
+    {
+        return Err(invalid(format!("invalid network mode \"{}\"", mode.escape_debug())));
+    }
+    let security = flags.one("security");
+    if let Some(mode) = &security
+        && !matches!(mode.as_str(), "sandbox" | "insecure")
+    {
+        return Err(invalid(format!("security \"{}\" is not valid", mode.escape_debug())));
+    }
+    Ok(Run {
+        command: command(node.arguments, node.here_docs),
+        mounts: mounts?,
+        network,
+        security,
+        devices: flags.many("device"),
+    })
+}
+
+/// The fields of a `--mount`. What its values say is known when they are expanded; what cannot be right is refused now.
+fn fields(text: &str) -> Result<Vec<(String, Option<String>)>, Failure> {
+    let fields = csv::fields(text).map_err(|why| invalid(format!("failed to parse csv mounts: {why}")))?;
+    let fields = fields
+        .iter()
+        .map(|field| match field.split_once('=') {
+            Some((key, value)) => (key.to_ascii_lowercase(), Some(value.to_owned())),
+            None => (field.to_ascii_lowercase(), None),
+        })
+        .collect::<Vec<_>>();
+    mount::check_unexpanded(&fields)?;
+    Ok(fields)
+}
+
+/// A line for a shell, or words.
+pub(super) fn command(arguments: Arguments, here_docs: Vec<HereDoc>) -> Command {
+    match arguments.words() {
+        (words, true) => Command::Exec(words),
+        (words, false) => Command::Shell { line: words.join(" "), here_docs },
+    }
+}

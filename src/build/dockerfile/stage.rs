@@ -1,0 +1,51 @@
+//! `FROM`.
+
+use super::ast::Stage;
+use super::flags::{Flags, Takes};
+use super::node::Node;
+use crate::error::{Failure, invalid};
+
+/// Reads `FROM [--platform=…] BASE [AS NAME]`.
+pub(super) fn stage(node: Node) -> Result<Stage, Failure> {
+    let text = node.text.trim().to_owned();
+    let (words, _) = node.arguments.words();
+    let (base, naming) = match words.as_slice() {
+        [base] => (base, None),
+        [base, keyword, name] if keyword.eq_ignore_ascii_case("as") => (base, Some((keyword, name))),
+        _ => return Err(invalid("FROM requires either one or three arguments")),
+    };
+    let name = naming.map(|(_, name)| name.to_ascii_lowercase());
+    if let (Some(lower), Some((_, written))) = (&name, naming)
+        && !is_name(lower)
+    {
+        let why = "name can't start with a number or contain symbols";
+        let written = written.escape_debug();
+        return Err(invalid(format!("invalid name for build stage: \"{written}\", {why}")));
+    }
+    let mut flags = Flags::read(&node.flags, &[("platform", Takes::One)])?;
+    Ok(Stage {
+        base: base.clone(),
+        comment: name.as_deref().and_then(|name| described(&node.comments, name)),
+        name,
+        written_name: naming.map(|(_, name)| name.clone()),
+        platform: flags.one("platform").filter(|platform| !platform.is_empty()),
+        statements: Vec::new(),
+        text,
+        lines: node.lines,
+        comments: node.comments,
+        keyword: node.keyword,
+        as_keyword: naming.map(|(keyword, _)| keyword.clone()),
+    })
+}
+
+/// A letter, then letters, digits, `-`, `_` and `.`.
+fn is_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_' | '.'))
+}
+
+/// What the comment `# NAME …` above an instruction says of `name`.
+pub(super) fn described(comments: &[String], name: &str) -> Option<String> {
+    let of_name = |line: &String| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned);
+    comments.iter().find_map(of_name)
+}

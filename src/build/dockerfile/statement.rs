@@ -1,0 +1,190 @@
+//! The instructions behind `FROM`.
+
+use super::ast::{Argument, Assignment, Instruction, Statement};
+use super::flags::Flags;
+use super::node::{Arguments, Node};
+use super::{copy, health, run};
+use crate::build::suggest::did_you_mean;
+use crate::error::{Failure, invalid};
+
+/// All keywords.
+pub(super) const KEYWORDS: [&str; 18] = [
+    "ADD",
+    "ARG",
+    "CMD",
+    "COPY",
+    "ENTRYPOINT",
+    "ENV",
+    "EXPOSE",
+    "FROM",
+    "HEALTHCHECK",
+    "LABEL",
+    "MAINTAINER",
+    "ONBUILD",
+    "RUN",
+    "SHELL",
+    "STOPSIGNAL",
+    "USER",
+    "VOLUME",
+    "WORKDIR",
+];
+
+/// Says what a split line means.
+pub(super) fn statement(node: Node) -> Result<Statement, Failure> {
+    let (keyword, text) = (node.keyword.clone(), node.text.clone());
+    let (lines, comments) = (node.lines.clone(), node.comments.clone());
+    Ok(Statement { instruction: instruction(node)?, keyword, text, lines, comments })
+}
+
+fn instruction(node: Node) -> Result<Instruction, Failure> {
+    let keyword = node.keyword.to_ascii_uppercase();
+    let upper = keyword.as_str();
+    Ok(match upper {
+        "RUN" => Instruction::Run(run::run(node)?),
+        "COPY" => Instruction::Copy(copy::copy(node)?),
+        "ADD" => Instruction::Add(copy::add(node)?),
+        "ENV" => Instruction::Env(assignments(node, upper)?),
+        "LABEL" => Instruction::Label(assignments(node, upper)?),
+        "ARG" => Instruction::Arg(arguments(node)?),
+        "WORKDIR" => Instruction::Workdir(one(node, upper)?),
+        "USER" => Instruction::User(one(node, upper)?),
+        "STOPSIGNAL" => Instruction::StopSignal(one(node, upper)?),
+        "MAINTAINER" => Instruction::Maintainer(one(node, upper)?),
+        "EXPOSE" => Instruction::Expose(ports(node)?),
+        "VOLUME" => Instruction::Volume(volumes(node)?),
+        "CMD" => {
+            no_flags(&node)?;
+            Instruction::Cmd(run::command(node.arguments, node.here_docs))
+        }
+        "ENTRYPOINT" => {
+            no_flags(&node)?;
+            Instruction::Entrypoint(run::command(node.arguments, node.here_docs))
+        }
+        "SHELL" => Instruction::Shell(shell(node)?),
+        "HEALTHCHECK" => Instruction::HealthCheck(health::health_check(node)?),
+        "ONBUILD" => Instruction::OnBuild(trigger(node)?),
+        _ => return Err(unknown(&node.keyword)),
+    })
+}
+
+/// An unknown keyword; what may be meant is said in the case that was written.
+fn unknown(keyword: &str) -> Failure {
+    let message = format!("unknown instruction: {keyword}");
+    let upper = keyword.to_ascii_uppercase();
+    if keyword.chars().any(char::is_uppercase) {
+        return invalid(did_you_mean(message, &upper, KEYWORDS));
+    }
+    let known = KEYWORDS.map(str::to_ascii_lowercase);
+    invalid(did_you_mean(message, keyword, known.iter().map(String::as_str)))
+}
+
+fn no_flags(node: &Node) -> Result<(), Failure> {
+    Flags::read(&node.flags, &[]).map(|_| ())
+}
+
+fn at_least_one(keyword: &str) -> Failure {
+    invalid(format!("{keyword} requires at least one argument"))
+}
+
+/// The one argument of an instruction that takes the whole line.
+fn one(node: Node, keyword: &str) -> Result<String, Failure> {
+    let exactly = || invalid(format!("{keyword} requires exactly one argument"));
+    let flags = no_flags(&node);
+    let (mut words, _) = node.arguments.words();
+    let word = words.pop().ok_or_else(exactly)?;
+    flags?;
+    Ok(word)
+}
+
+fn assignments(node: Node, keyword: &str) -> Result<Vec<Assignment>, Failure> {
+    no_flags(&node)?;
+    let Arguments::Pairs { pairs, legacy } = node.arguments else { return Err(at_least_one(keyword)) };
+    if pairs.is_empty() {
+        return Err(at_least_one(keyword));
+    }
+    if pairs.iter().any(|(name, _)| name.is_empty()) {
+        return Err(invalid(format!("{keyword} names can not be blank")));
+    }
+    Ok(pairs.into_iter().map(|(name, value)| Assignment { name, value, legacy }).collect())
+}
+
+fn arguments(node: Node) -> Result<Vec<Argument>, Failure> {
+    no_flags(&node)?;
+    let (words, _) = node.arguments.words();
+    if words.is_empty() {
+        return Err(at_least_one("ARG"));
+    }
+    let argument = |word: String| match word.split_once('=') {
+        Some(("", _)) => Err(invalid("ARG names can not be blank")),
+        Some((name, value)) => Ok(Argument { name: name.to_owned(), value: Some(value.to_owned()) }),
+        None => Ok(Argument { name: word, value: None }),
+    };
+    words.into_iter().map(argument).collect()
+}
+
+/// Sorted, as BuildKit does it.
+fn ports(node: Node) -> Result<Vec<String>, Failure> {
+    let flags = no_flags(&node);
+    let (mut words, _) = node.arguments.words();
+    if words.is_empty() {
+        return Err(at_least_one("EXPOSE"));
+    }
+    flags?;
+    words.sort();
+    Ok(words)
+}
+
+fn volumes(node: Node) -> Result<Vec<String>, Failure> {
+    let flags = no_flags(&node);
+    let (words, _) = node.arguments.words();
+    if words.is_empty() {
+        return Err(at_least_one("VOLUME"));
+    }
+    flags?;
+    let paths: Vec<String> = words.iter().map(|word| word.trim().to_owned()).collect();
+    if paths.iter().any(String::is_empty) {
+        return Err(invalid("VOLUME specified can not be an empty string"));
+    }
+    Ok(paths)
+}
+
+fn shell(node: Node) -> Result<Vec<String>, Failure> {
+    no_flags(&node)?;
+    let text = node.text.clone();
+    match node.arguments.words() {
+        (words, _) if words.is_empty() => Err(at_least_one("SHELL")),
+        (words, true) => Ok(words),
+        (_, false) => Err(not_json(&text)),
+    }
+}
+
+/// Words in the form of the shell where a JSON array has to be, with what is to be written instead where that is clear.
+fn not_json(text: &str) -> Failure {
+    let words: Vec<&str> = text.split_whitespace().skip(1).collect();
+    let failure = invalid("SHELL requires the arguments to be in JSON form");
+    if words.iter().any(|word| word.contains(['"', '\'', '[', ']', '\\'])) {
+        return failure;
+    }
+    failure.hint(format!("SHELL {}", serde_json::json!(words)))
+}
+
+/// The text of a trigger, its here-documents behind it. It is understood when a build begins with the image; what can
+/// never be one is refused now.
+fn trigger(node: Node) -> Result<String, Failure> {
+    let flags = no_flags(&node);
+    let text = node.text.trim();
+    let mut trigger = text.get(node.keyword.len()..).unwrap_or_default().trim_start().to_owned();
+    let Arguments::Trigger(inner) = node.arguments else { return Err(at_least_one("ONBUILD")) };
+    flags?;
+    match inner.keyword.to_ascii_uppercase().as_str() {
+        "ONBUILD" => return Err(invalid("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed")),
+        upper @ ("MAINTAINER" | "FROM") => {
+            return Err(invalid(format!("{upper} isn't allowed as an ONBUILD trigger")));
+        }
+        _ => {}
+    }
+    for doc in &node.here_docs {
+        trigger.push_str(&format!("\n{}{}", doc.content, doc.name));
+    }
+    Ok(trigger)
+}

@@ -1,0 +1,90 @@
+//! Which words of which instruction are expanded.
+
+use super::{Names, Variables, here_doc, word};
+use crate::build::dockerfile::ast::{Assignment, Copy, Instruction};
+use crate::error::Failure;
+
+/// A copy of `instruction` with everything expanded that BuildKit expands: names and values of `ENV` and `LABEL`,
+/// paths, owner, mode, checksum and here-documents of `COPY` and `ADD`, `WORKDIR`, `USER`, `VOLUME`, `STOPSIGNAL`, the
+/// values of `RUN --mount` and `--device`, and `EXPOSE`, whose words are split after it. `ARG` is left alone: whether
+/// its default is needed at all depends on what was given (see `build::arguments`).
+pub fn instruction(
+    instruction: &Instruction,
+    escape: char,
+    variables: &dyn Variables,
+) -> Result<(Instruction, Names), Failure> {
+    let mut expander = Expander { escape, variables, names: Names::default() };
+    let mut instruction = instruction.clone();
+    match &mut instruction {
+        Instruction::Env(pairs) | Instruction::Label(pairs) => expander.pairs(pairs)?,
+        Instruction::Copy(copy) | Instruction::Add(copy) => expander.copy(copy)?,
+        Instruction::Workdir(text) | Instruction::User(text) | Instruction::StopSignal(text) => {
+            expander.one(text)?;
+        }
+        Instruction::Volume(paths) => expander.each(paths)?,
+        Instruction::Expose(ports) => *ports = expander.split(ports)?,
+        Instruction::Run(run) => {
+            for value in run.mounts.iter_mut().flatten().filter_map(|(_, value)| value.as_mut()) {
+                expander.one(value)?;
+            }
+            expander.each(&mut run.devices)?;
+        }
+        Instruction::Arg(_)
+        | Instruction::Cmd(_)
+        | Instruction::Entrypoint(_)
+        | Instruction::Shell(_)
+        | Instruction::HealthCheck(_)
+        | Instruction::OnBuild(_)
+        | Instruction::Maintainer(_) => {}
+    }
+    Ok((instruction, expander.names))
+}
+
+struct Expander<'a> {
+    escape: char,
+    variables: &'a dyn Variables,
+    names: Names,
+}
+
+impl Expander<'_> {
+    fn one(&mut self, text: &mut String) -> Result<(), Failure> {
+        let expanded = word(text, self.escape, self.variables)?;
+        self.names.extend(expanded.names);
+        *text = expanded.text;
+        Ok(())
+    }
+
+    fn each<'t>(&mut self, texts: impl IntoIterator<Item = &'t mut String>) -> Result<(), Failure> {
+        texts.into_iter().try_for_each(|text| self.one(text))
+    }
+
+    fn split(&mut self, texts: &[String]) -> Result<Vec<String>, Failure> {
+        let mut words = Vec::new();
+        for text in texts {
+            let expanded = word(text, self.escape, self.variables)?;
+            self.names.extend(expanded.names);
+            words.extend(expanded.words);
+        }
+        Ok(words)
+    }
+
+    fn pairs(&mut self, pairs: &mut [Assignment]) -> Result<(), Failure> {
+        for pair in pairs {
+            self.one(&mut pair.name)?;
+            self.one(&mut pair.value)?;
+        }
+        Ok(())
+    }
+
+    fn copy(&mut self, copy: &mut Copy) -> Result<(), Failure> {
+        self.each([&mut copy.chown, &mut copy.chmod, &mut copy.checksum].into_iter().flatten())?;
+        self.each(&mut copy.sources)?;
+        self.one(&mut copy.target)?;
+        for doc in copy.here_docs.iter_mut().filter(|doc| doc.expand) {
+            let expanded = here_doc(&doc.content, self.variables)?;
+            self.names.extend(expanded.names);
+            doc.content = expanded.text;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,359 @@
+//! The reader of words. Behaves as BuildKit's `shell.Lex`: its oddities are what Dockerfiles rely on.
+
+use super::pattern::{Length, Pattern};
+use super::{Expanded, Names, Variables};
+use crate::error::{Failure, invalid};
+
+/// How deeply `${A:-${B:-…}}` may be nested: nobody writes more, and the stack has an end.
+const DEPTH: u32 = 100;
+/// What one word may become, in bytes: `//` can make much of little.
+const LIMIT: usize = 16 << 20;
+/// How many steps the patterns of one word may take.
+const WORK: usize = 1 << 28;
+
+/// How words are read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lexer {
+    /// The escape character.
+    pub(crate) escape: char,
+    /// Keep quotes.
+    pub(crate) raw_quotes: bool,
+    /// Keep escape characters.
+    pub(crate) raw_escapes: bool,
+    /// Quotes mean nothing.
+    pub(crate) skip_quotes: bool,
+    /// Leave what has no value as it was written.
+    pub(crate) keep_unset: bool,
+}
+
+impl Lexer {
+    /// One that removes quotes and escapes.
+    pub(crate) fn new(escape: char) -> Self {
+        Self { escape, raw_quotes: false, raw_escapes: false, skip_quotes: false, keep_unset: false }
+    }
+
+    /// Expands all of `text`.
+    pub(crate) fn expand(self, text: &str, variables: &dyn Variables) -> Result<Expanded, Failure> {
+        let mut run = Run {
+            lexer: self,
+            rest: text,
+            variables,
+            names: Names::default(),
+            raw_escapes: self.raw_escapes,
+            depth: 0,
+            grown: 0,
+            work: 0,
+        };
+        let Words { text: whole, mut words, word, .. } = run
+            .until(None)
+            .map_err(|why| invalid(format!("failed to process \"{}\": {why}", text.escape_debug())))?;
+        if !word.is_empty() {
+            words.push(word);
+        }
+        Ok(Expanded { text: whole, words, names: run.names })
+    }
+}
+
+/// The result so far: as one text, and split into words.
+#[derive(Default)]
+struct Words {
+    text: String,
+    words: Vec<String>,
+    word: String,
+}
+
+impl Words {
+    /// Adds a character that separates words if it is white space.
+    fn add(&mut self, c: char) {
+        self.text.push(c);
+        self.split(c);
+    }
+
+    fn split(&mut self, c: char) {
+        if !c.is_whitespace() {
+            self.word.push(c);
+        } else if !self.word.is_empty() {
+            self.words.push(std::mem::take(&mut self.word));
+        }
+    }
+
+    /// Adds text of which nothing separates words.
+    fn add_raw(&mut self, text: &str) {
+        self.text.push_str(text);
+        self.word.push_str(text);
+    }
+}
+
+/// One pass over a text. Errors are sentences without what was processed.
+struct Run<'a> {
+    lexer: Lexer,
+    rest: &'a str,
+    variables: &'a dyn Variables,
+    names: Names,
+    raw_escapes: bool,
+    depth: u32,
+    grown: usize,
+    work: usize,
+}
+
+impl Run<'_> {
+    fn peek(&self) -> Option<char> {
+        self.rest.chars().next()
+    }
+
+    fn next(&mut self) -> Option<char> {
+        let c = self.peek()?;
+        self.rest = self.rest.get(c.len_utf8()..).unwrap_or_default();
+        Some(c)
+    }
+
+    fn get(&mut self, name: &str) -> Option<String> {
+        let value = self.variables.get(name);
+        let names = if value.is_some() { &mut self.names.used } else { &mut self.names.undefined };
+        names.insert(name.to_owned());
+        value.map(str::to_owned)
+    }
+
+    /// Reads up to `stop`, which is taken, or to the end.
+    fn until(&mut self, stop: Option<char>) -> Result<Words, String> {
+        let mut words = Words::default();
+        while let Some(c) = self.peek() {
+            if Some(c) == stop {
+                self.next();
+                return Ok(words);
+            }
+            match c {
+                '$' => {
+                    let value = self.dollar()?;
+                    self.bounded(value.len())?;
+                    words.text.push_str(&value);
+                    value.chars().for_each(|c| words.split(c));
+                }
+                '\'' if !self.lexer.skip_quotes => words.add_raw(&self.single_quoted()?),
+                '"' if !self.lexer.skip_quotes => words.add_raw(&self.double_quoted()?),
+                _ => self.plain(c, &mut words),
+            }
+        }
+        match stop {
+            Some(stop) => Err(format!("unexpected end of statement while looking for matching {stop}")),
+            None => Ok(words),
+        }
+    }
+
+    /// Counts what expansion added: a short text can become a very long one.
+    fn bounded(&mut self, more: usize) -> Result<(), String> {
+        self.grown = self.grown.saturating_add(more);
+        if self.grown > LIMIT { Err("the value becomes too long".into()) } else { Ok(()) }
+    }
+
+    fn plain(&mut self, c: char, words: &mut Words) {
+        self.next();
+        if c != self.lexer.escape {
+            return words.add(c);
+        }
+        if self.raw_escapes {
+            words.add_raw(c.encode_utf8(&mut [0; 4]));
+        }
+        // At the end of the text the escape character means nothing.
+        if let Some(escaped) = self.next() {
+            words.add_raw(escaped.encode_utf8(&mut [0; 4]));
+        }
+    }
+
+    fn single_quoted(&mut self) -> Result<String, String> {
+        self.next();
+        let Some((inside, after)) = self.rest.split_once('\'') else {
+            self.rest = "";
+            return Err("unexpected end of statement while looking for matching single-quote".into());
+        };
+        self.rest = after;
+        Ok(if self.lexer.raw_quotes { format!("'{inside}'") } else { inside.to_owned() })
+    }
+
+    fn double_quoted(&mut self) -> Result<String, String> {
+        let mut out = String::new();
+        self.next();
+        if self.lexer.raw_quotes {
+            out.push('"');
+        }
+        loop {
+            match self.peek() {
+                None => {
+                    return Err("unexpected end of statement while looking for matching double-quote".into());
+                }
+                Some('"') => break,
+                Some('$') => {
+                    let value = self.dollar()?;
+                    self.bounded(value.len())?;
+                    out.push_str(&value);
+                }
+                Some(c) if c == self.lexer.escape => self.escaped_in_quotes(c, &mut out),
+                Some(c) => {
+                    self.next();
+                    out.push(c);
+                }
+            }
+        }
+        self.next();
+        if self.lexer.raw_quotes {
+            out.push('"');
+        }
+        Ok(out)
+    }
+
+    /// Between double quotes only a quote, a dollar and the escape character itself can be escaped.
+    fn escaped_in_quotes(&mut self, escape: char, out: &mut String) {
+        self.next();
+        if self.raw_escapes {
+            out.push(escape);
+        }
+        match self.peek() {
+            None => {}
+            Some(c) if c == '"' || c == '$' || c == escape => {
+                self.next();
+                out.push(c);
+            }
+            Some(_) => out.push(escape),
+        }
+    }
+
+    fn dollar(&mut self) -> Result<String, String> {
+        self.next();
+        if self.peek() == Some('{') {
+            self.next();
+            self.depth += 1;
+            let value = if self.depth > DEPTH { Err("nested too deeply".into()) } else { self.braced() };
+            self.depth -= 1;
+            return value;
+        }
+        let name = self.name();
+        if name.is_empty() {
+            return Ok("$".into());
+        }
+        match self.get(&name) {
+            None if self.lexer.keep_unset => Ok(format!("${name}")),
+            value => Ok(value.unwrap_or_default()),
+        }
+    }
+
+    /// `${…`, behind the brace.
+    fn braced(&mut self) -> Result<String, String> {
+        match self.peek() {
+            None => return Err("syntax error: missing '}'".into()),
+            Some('{' | '}' | ':') => return Err("syntax error: bad substitution".into()),
+            Some(_) => {}
+        }
+        let name = self.name();
+        match self.next() {
+            Some('}') => match self.get(&name) {
+                None if self.lexer.keep_unset => Ok(format!("${{{name}}}")),
+                value => Ok(value.unwrap_or_default()),
+            },
+            Some(':') => match self.next() {
+                Some(operator @ ('+' | '-' | '?')) => self.conditional(&name, operator, true),
+                Some(other) => Err(format!("unsupported modifier (:{other}) in substitution")),
+                None => Err("syntax error: missing '}'".into()),
+            },
+            Some(operator @ ('+' | '-' | '?')) => self.conditional(&name, operator, false),
+            Some(operator @ ('#' | '%')) => self.trimmed(&name, operator),
+            Some('/') => self.replaced(&name),
+            Some(other) => Err(format!("unsupported modifier ({other}) in substitution")),
+            None => Err("syntax error: missing '}'".into()),
+        }
+    }
+
+    /// The text up to the closing brace.
+    fn operand(&mut self, stop: char, raw_escapes: bool, missing: &str) -> Result<String, String> {
+        let before = std::mem::replace(&mut self.raw_escapes, raw_escapes);
+        let read = self.until(Some(stop));
+        self.raw_escapes = before;
+        match read {
+            Ok(words) => Ok(words.text),
+            Err(_) if self.rest.is_empty() => Err(missing.into()),
+            Err(why) => Err(why),
+        }
+    }
+
+    /// `${NAME-…}`, `${NAME+…}`, `${NAME?…}`, and with a colon, for which an empty value is none.
+    fn conditional(&mut self, name: &str, operator: char, colon: bool) -> Result<String, String> {
+        let word = self.operand('}', false, "syntax error: missing '}'")?;
+        let value = self.get(name);
+        if value.is_none() && self.lexer.keep_unset {
+            let colon = if colon { ":" } else { "" };
+            return Ok(format!("${{{name}{colon}{operator}{word}}}"));
+        }
+        let set = value.is_some();
+        let value = value.filter(|value| !(colon && value.is_empty()));
+        match (operator, value) {
+            ('-', value) => Ok(value.unwrap_or(word)),
+            ('+', Some(_)) => Ok(word),
+            ('+', None) => Ok(String::new()),
+            (_, Some(value)) => Ok(value),
+            (_, None) if !word.is_empty() => Err(format!("{name}: {word}")),
+            (_, None) if set => Err(format!("{name}: is not allowed to be empty")),
+            (_, None) => Err(format!("{name}: is not allowed to be unset")),
+        }
+    }
+
+    /// `${NAME#…}`, `${NAME##…}`, `${NAME%…}`, `${NAME%%…}`.
+    fn trimmed(&mut self, name: &str, operator: char) -> Result<String, String> {
+        let word = self.operand('}', true, "syntax error: missing '}'")?;
+        let value = self.get(name);
+        if value.is_none() && self.lexer.keep_unset {
+            return Ok(format!("${{{name}{operator}{word}}}"));
+        }
+        let (pattern, length) = match word.strip_prefix(operator) {
+            Some(pattern) => (pattern, Length::Long),
+            None => (word.as_str(), Length::Short),
+        };
+        let value = value.unwrap_or_default();
+        let pattern = self.pattern(pattern, &value, false)?;
+        Ok(if operator == '#' {
+            pattern.trim_start(&value, length)
+        } else {
+            pattern.trim_end(&value, length)
+        })
+    }
+
+    /// `${NAME/…/…}`, `${NAME//…/…}`.
+    fn replaced(&mut self, name: &str) -> Result<String, String> {
+        let all = self.peek() == Some('/');
+        if all {
+            self.next();
+        }
+        let pattern = self.operand('/', true, "syntax error: missing '/' in ${}")?;
+        let by = self.operand('}', true, "syntax error: missing '}'")?;
+        let value = self.get(name);
+        if value.is_none() && self.lexer.keep_unset {
+            return Ok(format!("${{{name}/{pattern}/{by}}}"));
+        }
+        let value = value.unwrap_or_default();
+        self.bounded(if all { (value.len() + 1).saturating_mul(by.len()) } else { by.len() })?;
+        Ok(self.pattern(&pattern, &value, true)?.replace(&value, &by, all))
+    }
+
+    /// Reads a pattern that is to be looked for in `value`.
+    fn pattern(&mut self, text: &str, value: &str, everywhere: bool) -> Result<Pattern, String> {
+        let pattern =
+            Pattern::read(text).map_err(|why| format!("invalid pattern ({text}) in substitution: {why}"))?;
+        self.work = self.work.saturating_add(pattern.work(value.len(), everywhere));
+        if self.work > WORK {
+            return Err(format!("invalid pattern ({text}) in substitution: it would take too long"));
+        }
+        Ok(pattern)
+    }
+
+    /// A name: letters, digits and underscores; or only digits; or one of the shell's own parameters.
+    fn name(&mut self) -> String {
+        let first = self.peek();
+        if first.is_some_and(|c| matches!(c, '@' | '*' | '#' | '?' | '-' | '$' | '!')) {
+            return self.next().map(String::from).unwrap_or_default();
+        }
+        let digits = first.is_some_and(char::is_numeric);
+        let fits = |c: char| if digits { c.is_numeric() } else { c.is_alphanumeric() || c == '_' };
+        let end = self.rest.find(|c| !fits(c)).unwrap_or(self.rest.len());
+        let (name, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        name.to_owned()
+    }
+}

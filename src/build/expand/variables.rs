@@ -1,0 +1,76 @@
+//! Where the values of variables come from.
+
+use std::collections::{BTreeMap, HashMap};
+
+/// Names with values.
+pub trait Variables {
+    /// The value of `name`, where it has one.
+    fn get(&self, name: &str) -> Option<&str>;
+    /// All names, in no particular order.
+    fn names(&self) -> Vec<&str>;
+}
+
+impl Variables for BTreeMap<String, String> {
+    fn get(&self, name: &str) -> Option<&str> {
+        BTreeMap::get(self, name).map(String::as_str)
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.keys().map(String::as_str).collect()
+    }
+}
+
+impl Variables for HashMap<String, String> {
+    fn get(&self, name: &str) -> Option<&str> {
+        HashMap::get(self, name).map(String::as_str)
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.keys().map(String::as_str).collect()
+    }
+}
+
+/// Pairs in order: of two with one name, the later one counts.
+impl Variables for [(String, String)] {
+    fn get(&self, name: &str) -> Option<&str> {
+        self.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.iter().map(|(name, _)| name.as_str()).collect()
+    }
+}
+
+impl Variables for Vec<(String, String)> {
+    fn get(&self, name: &str) -> Option<&str> {
+        Variables::get(self.as_slice(), name)
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.as_slice().names()
+    }
+}
+
+/// No names at all.
+impl Variables for () {
+    fn get(&self, _: &str) -> Option<&str> {
+        None
+    }
+
+    fn names(&self) -> Vec<&str> {
+        Vec::new()
+    }
+}
+
+/// Several sources: the first that knows a name gives its value.
+pub struct Chain<'a>(pub &'a [&'a dyn Variables]);
+
+impl Variables for Chain<'_> {
+    fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find_map(|source| source.get(name))
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.0.iter().flat_map(|source| source.names()).collect()
+    }
+}

@@ -1,0 +1,73 @@
+//! "did you mean", as BuildKit says it: a word fewer than three edits away.
+
+/// The closest of `known` to `word`, where it is close enough to be a slip and not the word itself.
+pub fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // Names that a stranger wrote may be long: no slip is.
+    if word.len() > 128 {
+        return None;
+    }
+    let mut best = (3, None);
+    for candidate in known {
+        if candidate == word {
+            return None;
+        }
+        if candidate.len() > 256 {
+            continue;
+        }
+        let distance = distance(word, candidate);
+        if distance < best.0 {
+            best = (distance, Some(candidate));
+        }
+    }
+    best.1
+}
+
+/// `message`, with ` (did you mean …?)` behind it where a known word is near.
+pub fn did_you_mean<'a>(message: String, word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    match closest(word, known) {
+        Some(meant) => format!("{message} (did you mean {meant}?)"),
+        None => message,
+    }
+}
+
+/// Levenshtein's distance: insertions, deletions and replacements.
+fn distance(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (i, a) in from.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (cell, b) in row.iter_mut().skip(1).zip(&to) {
+            let above = *cell;
+            left = (diagonal + usize::from(a != *b)).min(above + 1).min(left + 1);
+            diagonal = above;
+            *cell = left;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn measures_edits() {
+        for (from, to, expected) in
+            [("", "", 0), ("a", "", 1), ("", "abc", 3), ("kitten", "sitting", 3), ("frm", "from", 1)]
+        {
+            assert_eq!(distance(from, to), expected, "{from} {to}");
+        }
+    }
+
+    #[test]
+    fn means_what_is_near_and_nothing_else() {
+        assert_eq!(closest("RUNN", ["COPY", "RUN", "USER"]), Some("RUN"));
+        assert_eq!(closest("RUN", ["COPY", "RUN"]), None);
+        assert_eq!(closest("BOGUS", ["COPY", "RUN"]), None);
+        assert_eq!(did_you_mean("no x".into(), "x", ["xy"]), "no x (did you mean xy?)");
+    }
+}
