@@ -2,6 +2,8 @@
 //!
 //! The cursor is never hidden and rests at the end of what is drawn, so an interruption needs no restoring.
 
+pub(crate) mod build;
+
 use std::collections::HashMap;
 use std::mem::discriminant;
 use std::sync::{Mutex, PoisonError};

@@ -1,0 +1,98 @@
+//! Colours of the live view: BuildKit's own, `BUILDKIT_COLORS`, or none with `NO_COLOR`.
+
+use crate::model::environment::Environment;
+
+/// The sequences that begin a colour; empty for none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Colours {
+    /// Steps that are done.
+    pub(crate) run: String,
+    /// Steps that were cancelled.
+    pub(crate) cancel: String,
+    /// Steps that failed.
+    pub(crate) error: String,
+    /// Warnings.
+    pub(crate) warning: String,
+    /// Output of steps.
+    pub(crate) faint: String,
+}
+
+impl Default for Colours {
+    fn default() -> Self {
+        let code = |code: &str| format!("\x1b[{code}m");
+        Self { run: code("34"), cancel: code("33"), error: code("31"), warning: code("33"), faint: code("2") }
+    }
+}
+
+impl Colours {
+    /// What the environment asks for, and what is wrong with it.
+    pub(crate) fn of(environment: &Environment) -> (Self, Vec<String>) {
+        let mut colours = Self::default();
+        let mut warnings = Vec::new();
+        if environment.text("NO_COLOR").is_some() {
+            let none = String::new;
+            let plain = Self { run: none(), cancel: none(), error: none(), warning: none(), faint: none() };
+            return (plain, warnings);
+        }
+        let asked = environment.text("BUILDKIT_COLORS").unwrap_or_default();
+        for pair in asked.split(':').filter(|pair| !pair.is_empty()) {
+            if let Err(why) = colours.set(pair) {
+                warnings.push(format!("BUILDKIT_COLORS: {why}"));
+            }
+        }
+        (colours, warnings)
+    }
+
+    fn set(&mut self, pair: &str) -> Result<(), String> {
+        let (name, value) = pair.split_once('=').ok_or_else(|| format!("`{pair}` is not NAME=COLOR"))?;
+        let place = match name.to_ascii_lowercase().as_str() {
+            "run" => &mut self.run,
+            "cancel" => &mut self.cancel,
+            "error" => &mut self.error,
+            "warning" => &mut self.warning,
+            _ => return Err(format!("unknown name `{name}`: there are run, cancel, error, warning")),
+        };
+        *place = sequence(value).ok_or_else(|| format!("`{value}` is neither a colour nor R,G,B"))?;
+        Ok(())
+    }
+}
+
+fn sequence(value: &str) -> Option<String> {
+    let value = value.to_ascii_lowercase();
+    if let Some(code) = named(&value) {
+        return Some(format!("\x1b[{code}m"));
+    }
+    let parts: Option<Vec<u8>> = value.split(',').map(|part| part.trim().parse().ok()).collect();
+    match parts?.as_slice() {
+        [red, green, blue] => Some(format!("\x1b[38;2;{red};{green};{blue}m")),
+        _ => None,
+    }
+}
+
+fn named(name: &str) -> Option<u8> {
+    const NAMES: [&str; 8] = ["black", "red", "green", "yellow", "blue", "magenta", "cyan", "white"];
+    let (name, base) = match name.strip_prefix("light-").or_else(|| name.strip_prefix("light_")) {
+        Some(name) => (name, 90),
+        None => (name, 30),
+    };
+    let at = NAMES.iter().position(|known| *known == name)?;
+    Some(base + u8::try_from(at).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_chooses() {
+        let of = |name: &str, value: &str| Colours::of(&Environment::from_iter([(name, value)]));
+        assert_eq!(of("X", "").0, Colours::default());
+        assert_eq!(of("NO_COLOR", "1").0.error, "");
+        let (colours, warnings) =
+            of("BUILDKIT_COLORS", "run=green:error=255,0,10:warning=light-cyan:x=1:run");
+        assert_eq!(colours.run, "\x1b[32m");
+        assert_eq!(colours.error, "\x1b[38;2;255;0;10m");
+        assert_eq!(colours.warning, "\x1b[96m");
+        assert_eq!(warnings.len(), 2);
+    }
+}

@@ -1,0 +1,281 @@
+//! Progress as lines, as BuildKit's `--progress=plain` writes them: blocks of one step each, a step being left for
+//! another when it ends, or when it has held the output long enough and others have more to say.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::trace::{Part, Step, Trace, amounts};
+use crate::build::progress::{Event, StepId};
+
+/// A step keeps the output for this long, in milliseconds, times its share of what is said.
+const ANTI_FLICKER: f64 = 5000.0;
+/// A step that was silent for this long gets its turn.
+const LONGEST_DELAY: u64 = 10_000;
+/// A part is shown again after this long…
+const LEAST_DELAY: u64 = 5000;
+/// … or when this share of it more is done.
+const LEAST_SHARE: f64 = 0.05;
+
+/// What the writer knows of a step beside the trace.
+#[derive(Default)]
+struct Block {
+    /// Its number in the output; 0 before its first line.
+    number: u32,
+    /// Lines that wait, each with its time in front.
+    lines: Vec<Vec<u8>>,
+    /// Whether the last of these lines has no end yet.
+    open: bool,
+    /// How many bytes of the first waiting line are written already.
+    written: usize,
+    /// How much happened since it was last left, and when that began.
+    count: u32,
+    since: u64,
+}
+
+/// Writes lines.
+pub(super) struct Plain {
+    blocks: BTreeMap<StepId, Block>,
+    /// The step whose block is open.
+    current: Option<StepId>,
+    updated: BTreeSet<StepId>,
+    numbers: u32,
+    headed: bool,
+    heading: String,
+    out: Vec<u8>,
+}
+
+impl Plain {
+    /// `heading` is the text of line `#0`.
+    pub(super) fn new(heading: String) -> Self {
+        Self {
+            blocks: BTreeMap::new(),
+            current: None,
+            updated: BTreeSet::new(),
+            numbers: 0,
+            headed: false,
+            heading,
+            out: Vec::new(),
+        }
+    }
+
+    /// Takes in an event, which `trace` knows already; returns what is to be written.
+    pub(super) fn event(&mut self, event: &Event, about: Option<StepId>, trace: &mut Trace) -> Vec<u8> {
+        let Some(id) = about else { return Vec::new() };
+        let Some(step) = trace.steps.get(&id) else { return Vec::new() };
+        let block = self.blocks.entry(id).or_default();
+        if let Event::Log { data, at, .. } = event {
+            block.take(data, &step.stamp(*at));
+        }
+        if block.count == 0 {
+            block.since = trace.now;
+        }
+        block.count += 1;
+        self.updated.insert(id);
+        self.refresh(trace)
+    }
+
+    /// What is to be written now that time has passed.
+    pub(super) fn refresh(&mut self, trace: &mut Trace) -> Vec<u8> {
+        self.choose(trace);
+        std::mem::take(&mut self.out)
+    }
+
+    /// Ends the last line.
+    pub(super) fn finish(&mut self, trace: &mut Trace) -> Vec<u8> {
+        let left: Vec<StepId> = self.updated.iter().copied().collect();
+        left.into_iter().for_each(|id| self.show(id, trace));
+        if let Some(block) = self.current.take().and_then(|id| self.blocks.get_mut(&id)) {
+            if block.open && !block.lines.is_empty() {
+                self.out.push(b'\n');
+            }
+            block.open = false;
+        }
+        std::mem::take(&mut self.out)
+    }
+
+    /// Writes what is due: what ended, then the open block, then another if it is its turn.
+    fn choose(&mut self, trace: &mut Trace) {
+        let over = |id: &StepId| trace.steps.get(id).is_some_and(Step::is_over);
+        let mut ended: Vec<StepId> = self.updated.iter().copied().filter(over).collect();
+        let rest: Vec<StepId> = self.updated.iter().copied().filter(|id| !over(id)).collect();
+        let before = self.current;
+        let end = |id: &StepId| trace.steps.get(id).and_then(|step| step.ended);
+        ended.sort_by_key(|id| (Some(*id) != before, end(id)));
+        let left = before.is_none_or(|id| ended.contains(&id));
+        ended.into_iter().for_each(|id| self.show(id, trace));
+        if rest.is_empty() {
+            return self.reopen(before, trace);
+        }
+        if let Some(current) = before.filter(|id| rest.contains(id)) {
+            self.show(current, trace);
+        }
+        if let Some(next) = self.next(&rest, before, left, trace.now) {
+            self.show(next, trace);
+        }
+    }
+
+    /// Nothing is new: a running step is shown, if only by its name.
+    fn reopen(&mut self, before: Option<StepId>, trace: &mut Trace) {
+        let runs = |step: &Step| step.began.is_some() && !step.is_over();
+        if before.and_then(|id| trace.steps.get(&id)).is_some_and(runs) && self.current == before {
+            return;
+        }
+        let open = trace.begun.iter().copied().find(|id| trace.steps.get(id).is_some_and(runs));
+        if let Some(id) = open {
+            self.show(id, trace);
+        }
+    }
+
+    /// Whose turn it is, if not that of the open block.
+    fn next(&self, rest: &[StepId], before: Option<StepId>, left: bool, now: u64) -> Option<StepId> {
+        let mut waiting = rest.to_vec();
+        if let Some(id) = before.filter(|id| !waiting.contains(id)) {
+            waiting.push(id);
+        }
+        let statistics: Vec<(StepId, u64, f64)> = waiting
+            .iter()
+            .filter_map(|id| {
+                let block = self.blocks.get(id)?;
+                let time = now.saturating_sub(block.since);
+                Some((*id, time, f64::from(block.count) / (time.max(1) as f64)))
+            })
+            .collect();
+        let silent = |(id, time, _): &&(StepId, u64, f64)| *time > LONGEST_DELAY && Some(*id) != before;
+        let busiest = statistics
+            .iter()
+            .filter(|(id, ..)| rest.contains(id))
+            .max_by(|a, b| a.2.total_cmp(&b.2).then(b.0.cmp(&a.0)));
+        if left {
+            return statistics.iter().find(silent).or(busiest).map(|(id, ..)| *id);
+        }
+        if let Some((id, ..)) = statistics.iter().find(silent) {
+            return Some(*id);
+        }
+        let sum: f64 = statistics.iter().map(|(.., speed)| speed).sum();
+        let (_, held, speed) = statistics.iter().find(|(id, ..)| Some(*id) == before)?;
+        let patience = ANTI_FLICKER / (1.0 - speed / sum.max(f64::MIN_POSITIVE)).max(f64::MIN_POSITIVE);
+        (patience < *held as f64).then(|| busiest.map(|(id, ..)| *id)).flatten()
+    }
+
+    /// Writes everything that waits of one step.
+    fn show(&mut self, id: StepId, trace: &mut Trace) {
+        self.updated.remove(&id);
+        let Some(step) = trace.steps.get_mut(&id) else { return };
+        if self.current != Some(id) {
+            self.leave();
+            self.head(id, &step.name);
+        }
+        let block = self.blocks.entry(id).or_default();
+        let number = block.number;
+        let mut open = false;
+        for part in &mut step.parts {
+            if std::mem::take(&mut part.fresh) {
+                open |= show_part(part, number, &mut self.out);
+            }
+        }
+        block.write(&mut self.out);
+        self.current = Some(id);
+        if step.is_over() && !open {
+            block.finish(&mut self.out);
+            self.out.extend_from_slice(ending(step, number).as_bytes());
+            self.current = None;
+        }
+    }
+
+    fn leave(&mut self) {
+        let Some(block) = self.current.and_then(|id| self.blocks.get_mut(&id)) else { return };
+        if block.open && !block.lines.is_empty() {
+            self.out.push(b'\n');
+        }
+        (block.written, block.count) = (0, 0);
+        self.out.extend_from_slice(format!("#{} ...\n", block.number).as_bytes());
+    }
+
+    fn head(&mut self, id: StepId, name: &str) {
+        if std::mem::replace(&mut self.headed, true) {
+            self.out.push(b'\n');
+        } else if !self.heading.is_empty() {
+            self.out.extend_from_slice(format!("#0 {}\n\n", self.heading).as_bytes());
+        }
+        let block = self.blocks.entry(id).or_default();
+        if block.number == 0 {
+            self.numbers += 1;
+            block.number = self.numbers;
+        }
+        self.out.extend_from_slice(format!("#{} {name}\n", block.number).as_bytes());
+    }
+}
+
+impl Block {
+    /// Cuts output into lines; `stamp` goes in front of each.
+    fn take(&mut self, data: &[u8], stamp: &str) {
+        for piece in data.split_inclusive(|byte| *byte == b'\n') {
+            let (line, ends) = match piece.strip_suffix(b"\n") {
+                Some(line) => (line, true),
+                None => (piece, false),
+            };
+            match self.lines.last_mut().filter(|_| self.open) {
+                Some(open) => open.extend_from_slice(line),
+                None => self.lines.push([stamp.as_bytes(), b" ", line].concat()),
+            }
+            self.open = !ends;
+        }
+    }
+
+    /// Writes the waiting lines; of one without an end, what there is.
+    fn write(&mut self, out: &mut Vec<u8>) {
+        let count = self.lines.len();
+        for (at, line) in self.lines.iter().enumerate() {
+            let written = if at == 0 { self.written } else { 0 };
+            if written == 0 {
+                out.extend_from_slice(format!("#{} ", self.number).as_bytes());
+            }
+            out.extend_from_slice(line.get(written..).unwrap_or_default());
+            if at + 1 < count || !self.open {
+                out.push(b'\n');
+            }
+        }
+        let open = self.lines.pop().filter(|_| self.open);
+        self.written = open.as_ref().map_or(0, Vec::len);
+        self.lines = open.into_iter().collect();
+    }
+
+    fn finish(&mut self, out: &mut Vec<u8>) {
+        if self.open && !self.lines.is_empty() {
+            out.push(b'\n');
+        }
+        self.lines.clear();
+        (self.open, self.written, self.count) = (false, 0, 0);
+    }
+}
+
+/// Writes the line of a part if it is worth one; whether it is going on.
+fn show_part(part: &mut Part, number: u32, out: &mut Vec<u8>) -> bool {
+    if let (Some((current, at)), false) = (part.shown, part.done) {
+        let more = match part.total {
+            0 => 0.0,
+            total => part.current.saturating_sub(current) as f64 / total as f64,
+        };
+        if more < LEAST_SHARE && part.heard.saturating_sub(at) < LEAST_DELAY {
+            return false;
+        }
+    }
+    part.shown = Some((part.current, part.heard));
+    let amounts = match amounts(part) {
+        none if none.is_empty() => none,
+        some => format!(" {some}"),
+    };
+    let seconds = part.heard.saturating_sub(part.began) as f64 / 1000.0;
+    let time = if seconds > 0.01 { format!(" {seconds:.1}s") } else { String::new() };
+    let done = if part.done { " done" } else { "" };
+    out.extend_from_slice(format!("#{number} {}{amounts}{time}{done}\n", part.name).as_bytes());
+    !part.done
+}
+
+fn ending(step: &Step, number: u32) -> String {
+    match &step.error {
+        Some(_) if step.is_cancelled() => format!("#{number} CANCELED\n"),
+        Some(error) => format!("#{number} ERROR: {error}\n"),
+        None if step.cached => format!("#{number} CACHED\n"),
+        None => format!("#{number} DONE {:.1}s\n", step.seconds(0)),
+    }
+}

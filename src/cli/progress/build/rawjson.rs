@@ -1,0 +1,117 @@
+//! Progress as JSON, a line an event: BuildKit's `client.SolveStatus`.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value, json};
+
+use super::trace::Trace;
+use crate::build::progress::{Event, StepId, Warning};
+use crate::model::digest::Digest;
+
+/// Writes JSON lines.
+pub(super) struct RawJson {
+    /// When the build began.
+    epoch: Timestamp,
+    /// What each step waits for.
+    inputs: BTreeMap<StepId, Vec<StepId>>,
+    /// Names steps apart from those of other builds.
+    seed: String,
+}
+
+impl RawJson {
+    /// For a build that begins at `epoch`.
+    pub(super) fn new(epoch: Timestamp) -> Self {
+        Self { epoch, inputs: BTreeMap::new(), seed: epoch.to_string() }
+    }
+
+    /// The line of an event, which `trace` knows already.
+    pub(super) fn event(&mut self, event: &Event, trace: &Trace) -> Vec<u8> {
+        let status = match event {
+            Event::Step { id, inputs, .. } => {
+                self.inputs.insert(*id, inputs.clone());
+                json!({ "vertexes": [self.vertex(*id, trace)] })
+            }
+            Event::Started { id, .. } | Event::Ended { id, .. } => {
+                json!({ "vertexes": [self.vertex(*id, trace)] })
+            }
+            Event::Log { id, stream, data, at } => json!({ "logs": [{
+                "vertex": self.digest(*id), "stream": stream, "data": STANDARD.encode(data),
+                "timestamp": self.time(*at),
+            }]}),
+            Event::Status { id, name, .. } => json!({ "statuses": [self.part(*id, name, trace)] }),
+            // Belongs to the error, which comes as text.
+            Event::Excerpt(_) => return Vec::new(),
+            Event::Warning(warning) => json!({ "warnings": [self.warning(warning)] }),
+        };
+        (status.to_string() + "\n").into_bytes()
+    }
+
+    fn time(&self, at: u64) -> String {
+        let after = SignedDuration::from_millis(i64::try_from(at).unwrap_or(i64::MAX));
+        self.epoch.checked_add(after).unwrap_or(self.epoch).to_string()
+    }
+
+    fn digest(&self, id: StepId) -> String {
+        Digest::of(format!("{} {}", self.seed, id.0).as_bytes()).to_string()
+    }
+
+    fn vertex(&self, id: StepId, trace: &Trace) -> Value {
+        let mut vertex = Map::new();
+        let mut set = |name: &str, value: Value| drop(vertex.insert(name.into(), value));
+        set("digest", self.digest(id).into());
+        let inputs = self.inputs.get(&id).map(Vec::as_slice).unwrap_or_default();
+        if !inputs.is_empty() {
+            set("inputs", inputs.iter().map(|input| Value::from(self.digest(*input))).collect());
+        }
+        let Some(step) = trace.steps.get(&id) else { return Value::Object(vertex) };
+        set("name", step.name.as_str().into());
+        if let Some(at) = step.began {
+            set("started", self.time(at).into());
+        }
+        if let Some(at) = step.ended {
+            set("completed", self.time(at).into());
+        }
+        if step.cached {
+            set("cached", true.into());
+        }
+        if let Some(error) = &step.error {
+            set("error", error.as_str().into());
+        }
+        Value::Object(vertex)
+    }
+
+    fn part(&self, id: StepId, name: &str, trace: &Trace) -> Value {
+        let mut status = Map::new();
+        let mut set = |name: &str, value: Value| drop(status.insert(name.into(), value));
+        set("id", name.into());
+        set("vertex", self.digest(id).into());
+        let part = trace.steps.get(&id).and_then(|step| step.parts.iter().find(|part| part.name == name));
+        let Some(part) = part else { return Value::Object(status) };
+        if part.total > 0 {
+            set("total", part.total.into());
+        }
+        set("current", part.current.into());
+        set("timestamp", self.time(part.heard).into());
+        set("started", self.time(part.began).into());
+        if part.done {
+            set("completed", self.time(part.heard).into());
+        }
+        Value::Object(status)
+    }
+
+    fn warning(&self, warning: &Warning) -> Value {
+        let range = json!([{
+            "start": { "line": warning.lines.0 }, "end": { "line": warning.lines.1 },
+        }]);
+        json!({
+            "level": 1,
+            "short": STANDARD.encode(super::short(warning)),
+            "detail": [STANDARD.encode(&warning.description)],
+            "url": warning.url,
+            "range": range,
+        })
+    }
+}

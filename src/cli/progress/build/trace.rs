@@ -1,0 +1,251 @@
+//! What is known of the steps of a build: what every way of showing it draws from.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::build::progress::{Event, StepId, Warning};
+
+/// How many lines of a step's output are kept to be shown again should it fail.
+const KEPT: usize = 10;
+/// The longest line that is held back because its end has not come, in bytes.
+const LONGEST: usize = 64 << 10;
+
+/// Part of a step, such as a layer being fetched.
+#[derive(Clone, Debug)]
+pub(super) struct Part {
+    /// Its name.
+    pub(super) name: String,
+    /// Bytes done.
+    pub(super) current: u64,
+    /// Bytes in all; 0 where unknown.
+    pub(super) total: u64,
+    /// When it was first heard of, in milliseconds.
+    pub(super) began: u64,
+    /// When it was last heard of.
+    pub(super) heard: u64,
+    /// Whether it is finished.
+    pub(super) done: bool,
+    /// Whether it was heard of since it was last shown.
+    pub(super) fresh: bool,
+    /// What was last shown of it: bytes done, and when.
+    pub(super) shown: Option<(u64, u64)>,
+}
+
+/// A step.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Step {
+    /// What is shown for it.
+    pub(super) name: String,
+    /// When it began to run, in milliseconds.
+    pub(super) began: Option<u64>,
+    /// When it ended.
+    pub(super) ended: Option<u64>,
+    /// It came from the cache.
+    pub(super) cached: bool,
+    /// Why it failed.
+    pub(super) error: Option<String>,
+    /// Its parts in the order they were heard of.
+    pub(super) parts: Vec<Part>,
+    /// Its last lines, each with the time it began at in front.
+    pub(super) last: VecDeque<Vec<u8>>,
+    /// Whether the last line of `last` may go on.
+    pub(super) partial: bool,
+}
+
+impl Step {
+    /// Whether it ended.
+    pub(super) fn is_over(&self) -> bool {
+        self.ended.is_some()
+    }
+
+    /// Whether it was cancelled because another failed, or by the user.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.error.as_ref().is_some_and(|error| error.ends_with("context canceled"))
+    }
+
+    /// Whether it failed by itself.
+    pub(super) fn has_failed(&self) -> bool {
+        self.error.is_some() && !self.is_cancelled()
+    }
+
+    /// Seconds it has run for.
+    pub(super) fn seconds(&self, now: u64) -> f64 {
+        let Some(began) = self.began else { return 0.0 };
+        self.ended.unwrap_or(now).saturating_sub(began) as f64 / 1000.0
+    }
+
+    /// `0.123`, `12.34`, `123.4`: when in its run something was written.
+    pub(super) fn stamp(&self, at: u64) -> String {
+        let seconds = at.saturating_sub(self.began.unwrap_or(at)) as f64 / 1000.0;
+        let digits = match seconds {
+            _ if seconds < 10.0 => 3,
+            _ if seconds < 100.0 => 2,
+            _ => 1,
+        };
+        format!("{seconds:.digits$}")
+    }
+
+    /// Remembers output for the report of a failure.
+    fn remember(&mut self, data: &[u8], at: u64) {
+        for piece in data.split_inclusive(|byte| *byte == b'\n') {
+            let (line, ends) = match piece.strip_suffix(b"\n") {
+                Some(line) => (line, true),
+                None => (piece, false),
+            };
+            match self.last.back_mut().filter(|_| self.partial) {
+                Some(open) if open.len() < LONGEST => open.extend_from_slice(line),
+                Some(_) => {}
+                None => {
+                    let stamp = format!("{} ", self.stamp(at));
+                    self.last.push_back([stamp.as_bytes(), line].concat());
+                }
+            }
+            self.partial = !ends;
+        }
+        while self.last.len() > KEPT {
+            self.last.pop_front();
+        }
+    }
+
+    fn hear(&mut self, name: String, current: u64, total: u64, done: bool, at: u64) {
+        if let Some(part) = self.parts.iter_mut().find(|part| part.name == name) {
+            part.current = current;
+            part.total = if total == 0 { part.total } else { total };
+            (part.heard, part.done, part.fresh) = (at, done, true);
+            return;
+        }
+        let part = Part { name, current, total, began: at, heard: at, done, fresh: true, shown: None };
+        self.parts.push(part);
+    }
+}
+
+/// All steps.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Trace {
+    /// By number.
+    pub(super) steps: BTreeMap<StepId, Step>,
+    /// Those that ran, in the order in which they began.
+    pub(super) begun: Vec<StepId>,
+    /// Rules that were broken.
+    pub(super) warnings: Vec<Warning>,
+    /// The lines of the Dockerfile around what failed.
+    pub(super) excerpt: Option<String>,
+    /// The latest moment heard of, in milliseconds.
+    pub(super) now: u64,
+}
+
+impl Trace {
+    /// Takes an event in; which step it is about, where it is about one that has something to be shown.
+    pub(super) fn take(&mut self, event: &Event) -> Option<StepId> {
+        match event {
+            Event::Step { id, name, .. } => {
+                self.steps.entry(*id).or_default().name = one_line(name);
+                return None;
+            }
+            Event::Started { id, at } => drop(self.begin(*id, *at)),
+            Event::Log { id, data, at, .. } => self.begin(*id, *at).remember(data, *at),
+            Event::Status { id, name, current, total, done, at } => {
+                self.begin(*id, *at).hear(one_line(name), *current, *total, *done, *at);
+            }
+            Event::Ended { id, cached, error, at } => {
+                let step = self.begin(*id, *at);
+                (step.ended, step.cached, step.error) = (Some(*at), *cached, error.as_deref().map(one_line));
+            }
+            Event::Warning(warning) => self.warnings.push(warning.clone()),
+            Event::Excerpt(text) => self.excerpt = Some(text.clone()),
+        }
+        about(event)
+    }
+
+    fn begin(&mut self, id: StepId, at: u64) -> &mut Step {
+        self.now = self.now.max(at);
+        let step = self.steps.entry(id).or_default();
+        if step.began.is_none() {
+            step.began = Some(at);
+            self.begun.push(id);
+        }
+        step
+    }
+
+    /// Lets time pass.
+    pub(super) fn advance(&mut self, now: u64) {
+        self.now = self.now.max(now);
+    }
+}
+
+/// The step that something happens to.
+pub(super) fn about(event: &Event) -> Option<StepId> {
+    match event {
+        Event::Step { id, .. }
+        | Event::Started { id, .. }
+        | Event::Log { id, .. }
+        | Event::Status { id, .. }
+        | Event::Ended { id, .. } => Some(*id),
+        Event::Warning(_) | Event::Excerpt(_) => None,
+    }
+}
+
+/// Names quote Dockerfiles and registries; nothing of that may break the lines or steer the terminal.
+fn one_line(text: &str) -> String {
+    let shown = |c: char| match c {
+        '\t' | '\n' => " ".to_owned(),
+        c if c.is_control() => c.escape_default().to_string(),
+        c => c.to_string(),
+    };
+    text.chars().map(shown).collect()
+}
+
+/// `1.50MB`, as BuildKit writes amounts.
+pub(super) fn amount(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
+    if bytes < 1000 {
+        return format!("{bytes}B");
+    }
+    let mut size = bytes as f64 / 1000.0;
+    let mut unit = 0;
+    while size >= 1000.0 && unit + 1 < UNITS.len() {
+        size /= 1000.0;
+        unit += 1;
+    }
+    format!("{size:.2}{}", UNITS.get(unit).copied().unwrap_or_default())
+}
+
+/// `3.00MB / 10.00MB`, `3.00MB`, or nothing.
+pub(super) fn amounts(part: &Part) -> String {
+    match (part.current, part.total) {
+        (0, 0) => String::new(),
+        (current, 0) => amount(current),
+        (current, total) => format!("{} / {}", amount(current), amount(total)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_of_buildkit() {
+        for (bytes, text) in
+            [(0, "0B"), (999, "999B"), (1000, "1.00kB"), (3_150_000, "3.15MB"), (u64::MAX, "18.45EB")]
+        {
+            assert_eq!(amount(bytes), text);
+        }
+    }
+
+    #[test]
+    fn the_last_lines_are_kept() {
+        let mut step = Step { began: Some(0), ..Step::default() };
+        for number in 0..20 {
+            step.remember(format!("line {number}\n").as_bytes(), 12_345);
+        }
+        step.remember(b"no ", 100_000);
+        step.remember(b"end", 100_001);
+        assert_eq!(step.last.len(), KEPT);
+        assert_eq!(step.last[0], b"12.35 line 11".to_vec());
+        assert_eq!(step.last[9], b"100.0 no end".to_vec());
+    }
+
+    #[test]
+    fn names_cannot_steer_the_terminal() {
+        assert_eq!(one_line("RUN a\tb\n\x1b[2J"), "RUN a b \\u{1b}[2J");
+    }
+}

@@ -1,0 +1,228 @@
+//! The live view on a terminal, after BuildKit's: a heading, a line a step with its time at the right, the parts of a
+//! step below it, and the last lines of what running steps write.
+//!
+//! A frame is one write that hides the cursor, draws, and shows the cursor again at the end of what is drawn: whatever
+//! ends the program between two frames leaves the terminal as it was.
+
+use std::collections::BTreeMap;
+
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
+use super::colours::Colours;
+use super::tail::{LINES, Tail};
+use super::trace::{Part, Step, Trace, amounts};
+use crate::build::progress::{Event, StepId};
+
+/// Columns that the output of steps leaves free at the right.
+const PAD: usize = 10;
+/// Columns that a step's name needs at least: narrower terminals show no steps.
+const NARROWEST: usize = 12;
+
+/// Columns and rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Size {
+    /// Columns.
+    pub(super) width: usize,
+    /// Rows.
+    pub(super) height: usize,
+}
+
+/// A line to be drawn, or several with the output of a step.
+struct Job {
+    name: String,
+    amounts: String,
+    seconds: f64,
+    over: bool,
+    colour: Option<String>,
+    output: Vec<String>,
+}
+
+/// Draws frames.
+pub(super) struct Tty {
+    colours: Colours,
+    /// What stands at the right of the heading.
+    builder: String,
+    tails: BTreeMap<StepId, Tail>,
+    /// The width of each line of the last frame.
+    drawn: Vec<usize>,
+}
+
+impl Tty {
+    /// `builder` is shown at the right of the heading.
+    pub(super) fn new(colours: Colours, builder: String) -> Self {
+        Self { colours, builder, tails: BTreeMap::new(), drawn: Vec::new() }
+    }
+
+    /// Takes output in.
+    pub(super) fn event(&mut self, event: &Event) {
+        if let Event::Log { id, data, .. } = event {
+            self.tails.entry(*id).or_default().write(data);
+        }
+    }
+
+    /// The bytes that turn what was drawn last into the present state; `last` shows every step however many there are.
+    pub(super) fn frame(&mut self, trace: &Trace, size: Size, last: bool) -> Vec<u8> {
+        let mut lines = vec![self.heading(trace, size.width, last)];
+        let mut jobs = self.jobs(trace);
+        self.add_output(&mut jobs, trace, size);
+        let mut shown: Vec<&Job> = jobs.iter().map(|(_, job)| job).collect();
+        if !last {
+            let output: usize = shown.iter().map(|job| job.output.len()).sum();
+            shown = fit(shown, size.height.saturating_sub(2 + output));
+        }
+        for job in shown {
+            self.draw(job, size.width, &mut lines);
+        }
+        let up = self.rows_above(size.width);
+        let mut text = String::from("\x1b[?25l\r");
+        if up > 0 {
+            text += &format!("\x1b[{up}A");
+        }
+        text += "\x1b[J";
+        self.drawn = lines.iter().map(|(plain, _)| plain.width()).collect();
+        for (_, line) in lines {
+            text += &line;
+            text.push_str("\r\n");
+        }
+        text += "\x1b[?25h";
+        text.into_bytes()
+    }
+
+    /// Rows between the cursor and the top of what was drawn, which a terminal made narrower has wrapped.
+    fn rows_above(&self, width: usize) -> usize {
+        self.drawn.iter().map(|used| used.div_ceil(width.max(1)).max(1)).sum()
+    }
+
+    fn heading(&self, trace: &Trace, width: usize, last: bool) -> (String, String) {
+        let over = trace.steps.values().filter(|step| step.is_over()).count();
+        let total = trace.steps.len();
+        let finished = if last && over > 0 && over == total { "FINISHED" } else { "" };
+        let left = format!("[+] Building {:.1}s ({over}/{total}) {finished}", trace.now as f64 / 1000.0);
+        let line = cut(&spread(left.trim_end(), &self.builder, width.saturating_sub(1)), width);
+        (line.clone(), line)
+    }
+
+    /// A job for each step that runs or ran, and for each of its parts.
+    fn jobs(&self, trace: &Trace) -> Vec<(StepId, Job)> {
+        let mut jobs = Vec::new();
+        for id in &trace.begun {
+            let Some(step) = trace.steps.get(id) else { continue };
+            jobs.push((*id, self.job_of(step, trace.now)));
+            jobs.extend(step.parts.iter().map(|part| (*id, self.job_of_part(part, step, trace.now))));
+        }
+        jobs
+    }
+
+    fn job_of(&self, step: &Step, now: u64) -> Job {
+        let (word, colour) = match step {
+            step if step.is_cancelled() => ("CANCELED ", &self.colours.cancel),
+            step if step.has_failed() => ("ERROR ", &self.colours.error),
+            step if step.cached => ("CACHED ", &self.colours.run),
+            _ => ("", &self.colours.run),
+        };
+        Job {
+            name: format!("{word}{}", step.name),
+            amounts: String::new(),
+            seconds: step.seconds(now),
+            over: step.is_over(),
+            colour: step.is_over().then(|| colour.clone()),
+            output: Vec::new(),
+        }
+    }
+
+    fn job_of_part(&self, part: &Part, step: &Step, now: u64) -> Job {
+        let end = if part.done { part.heard } else { step.ended.unwrap_or(now) };
+        let over = part.done || step.is_over();
+        Job {
+            name: format!("=> {}", part.name),
+            amounts: amounts(part),
+            seconds: end.saturating_sub(part.began) as f64 / 1000.0,
+            over,
+            colour: over.then(|| self.colours.run.clone()),
+            output: Vec::new(),
+        }
+    }
+
+    /// Gives running steps room for their output while there is some, the lately begun ones last.
+    fn add_output(&self, jobs: &mut [(StepId, Job)], trace: &Trace, size: Size) {
+        let running = jobs.iter().filter(|(_, job)| !job.over).count();
+        let mut free = size.height.saturating_sub(2 + running);
+        let mut served = Vec::new();
+        for (id, job) in jobs.iter_mut().filter(|(_, job)| !job.over) {
+            let writes = trace.steps.get(id).is_some_and(|step| !step.is_over());
+            let Some(tail) = self.tails.get(id).filter(|_| writes && !served.contains(id)) else { continue };
+            served.push(*id);
+            if free <= LINES + 3 {
+                break;
+            }
+            job.output = tail.rows(size.width.saturating_sub(PAD).max(1));
+            free -= LINES + 3;
+        }
+    }
+
+    fn draw(&self, job: &Job, width: usize, lines: &mut Vec<(String, String)>) {
+        let seconds = if job.seconds < 0.05 { 0.0 } else { job.seconds };
+        let timer = format!(" {seconds:.1}s");
+        let prefix = " => ";
+        let mut left = width.saturating_sub(prefix.len() + timer.len() + 2);
+        if left < NARROWEST {
+            return;
+        }
+        let mut status = String::new();
+        if !job.amounts.is_empty() && left > job.amounts.len() + NARROWEST {
+            status = format!(" {}", job.amounts);
+            left -= status.len();
+        }
+        let name = format!("{prefix}{}{status}", cut(&job.name, left));
+        let line = spread(&name, &timer, width.saturating_sub(1));
+        let coloured = coloured(&line, job.colour.as_deref());
+        lines.push((line, coloured));
+        for row in &job.output {
+            let line = cut(&format!(" => => # {row}"), width.saturating_sub(1));
+            let faint = self::coloured(&line, Some(&self.colours.faint));
+            lines.push((line, faint));
+        }
+    }
+}
+
+/// As many jobs as there are rows for: the last ones, and in the place of finished ones those that still run.
+fn fit(jobs: Vec<&Job>, rows: usize) -> Vec<&Job> {
+    if jobs.len() <= rows {
+        return jobs;
+    }
+    let hidden_count = jobs.len() - rows;
+    let running = jobs.iter().filter(|job| !job.over).count();
+    // Finished ones get what the running ones leave, the latest of them.
+    let mut drop_over = (jobs.len() - running).min(hidden_count);
+    let mut drop_running = hidden_count - drop_over;
+    let kept = |job: &&Job| {
+        let count = if job.over { &mut drop_over } else { &mut drop_running };
+        let goes = *count > 0;
+        *count = count.saturating_sub(1);
+        !goes
+    };
+    jobs.into_iter().filter(kept).collect()
+}
+
+fn coloured(line: &str, colour: Option<&str>) -> String {
+    match colour {
+        Some(colour) if !colour.is_empty() => format!("{colour}{line}\x1b[0m"),
+        _ => line.to_owned(),
+    }
+}
+
+/// `left` and `right` at the two ends of `width` columns.
+fn spread(left: &str, right: &str, width: usize) -> String {
+    let used = left.width() + right.width();
+    format!("{left}{}{right}", " ".repeat(width.saturating_sub(used)))
+}
+
+/// As much of `text` as goes into `width` columns.
+fn cut(text: &str, width: usize) -> String {
+    let mut used = 0;
+    let fits = |c: &char| {
+        used += c.width().unwrap_or(0);
+        used <= width
+    };
+    text.chars().take_while(fits).collect()
+}
