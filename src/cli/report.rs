@@ -37,6 +37,25 @@ pub(crate) fn complain(context: &Context, error: &anyhow::Error) {
     output::note(&text(context, error));
 }
 
+/// A build that failed, in docker's words for it; returns the exit code.
+pub(crate) fn failed_build(context: &Context, error: &anyhow::Error, verbose: bool) -> u8 {
+    let mut text = format!("ERROR: failed to build: {}", printable(&one_line(error)));
+    if let Some(hint) = hint(error) {
+        text.push('\n');
+        text.push_str(&printable_lines(&hint));
+    }
+    if verbose || context.globals.verbose() {
+        text.push_str(&causes(error));
+    }
+    output::note(&text);
+    if kind_of(error) == Kind::Interrupted { 130 } else { 1 }
+}
+
+/// Whether the error is about the command line and not about what it asks for.
+pub(crate) fn is_usage(error: &anyhow::Error) -> bool {
+    error.is::<UsageError>()
+}
+
 fn exit_code(context: &Context, error: &anyhow::Error) -> u8 {
     if let Some(usage) = error.downcast_ref::<UsageError>() {
         return if usage.about_flag { ENGINE } else { 1 };
@@ -70,12 +89,18 @@ fn text(context: &Context, error: &anyhow::Error) -> String {
         text.push_str(&format!("\nRun '{} --help' for more information", context.command_line()));
     }
     if context.globals.verbose() {
-        for cause in error.chain() {
-            text.push_str(&format!("\n  caused by: {}", printable(&cause.to_string())));
-        }
-        text.push_str(&format!("\n  kind: {:?}", kind_of(error)));
+        text.push_str(&causes(error));
     }
     text
+}
+
+/// A line for each cause, and one for the kind.
+fn causes(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        text.push_str(&format!("\n  caused by: {}", printable(&cause.to_string())));
+    }
+    text + &format!("\n  kind: {:?}", kind_of(error))
 }
 
 /// All causes in one line, without those that the line above already quotes.
@@ -107,7 +132,8 @@ fn printable(text: &str) -> String {
         .collect()
 }
 
-fn printable_lines(text: &str) -> String {
+/// The same of a text of several lines.
+pub(crate) fn printable_lines(text: &str) -> String {
     text.lines().map(printable).collect::<Vec<_>>().join("\n")
 }
 

@@ -1,5 +1,6 @@
 //! What docker's client configuration (`config.json`) says about the command line itself.
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 
 use anyhow::Context as _;
@@ -21,6 +22,45 @@ pub(crate) struct Settings {
     pub(crate) stats_format: Option<String>,
     /// The format of `images`.
     pub(crate) images_format: Option<String>,
+    /// The proxies that containers and builds are told of, by engine.
+    proxies: BTreeMap<String, Proxies>,
+}
+
+/// Proxies of one engine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Proxies {
+    http_proxy: String,
+    https_proxy: String,
+    no_proxy: String,
+    ftp_proxy: String,
+    all_proxy: String,
+}
+
+impl Proxies {
+    /// The variables, each in upper and in lower case.
+    fn variables(&self) -> Vec<(String, &str)> {
+        let all = [
+            ("HTTP_PROXY", &self.http_proxy),
+            ("HTTPS_PROXY", &self.https_proxy),
+            ("NO_PROXY", &self.no_proxy),
+            ("FTP_PROXY", &self.ftp_proxy),
+            ("ALL_PROXY", &self.all_proxy),
+        ];
+        let set = all.into_iter().filter(|(_, value)| !value.is_empty());
+        set.flat_map(|(name, value)| {
+            [(name.to_owned(), value.as_str()), (name.to_lowercase(), value.as_str())]
+        })
+        .collect()
+    }
+}
+
+/// Adds the proxies of docker's configuration to build arguments that say nothing of them.
+pub(crate) fn add_proxies(args: &mut BTreeMap<String, String>, context: &Context) {
+    let settings = read(context);
+    for (name, value) in settings.proxies.get("default").map(Proxies::variables).unwrap_or_default() {
+        args.entry(name).or_insert_with(|| value.to_owned());
+    }
 }
 
 /// Reads them; a file that cannot be read is said and then treated as absent, as docker does.

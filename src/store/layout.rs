@@ -29,6 +29,7 @@
 //! networks/by-name/<name>         symbolic link to the directory
 //! events/log, log.old             what happened, a line an event ([`super::events`])
 //! locks/<kind>-<name>             lock files; see below
+//! builders.json                   names of builders ([`super::builders`])
 //! said/<word>                     empty; there once something was said that is said once
 //! tmp/<random>, <random>.lock     unfinished work and the lock that its maker holds
 //! trash/<random>                  waits for removal by whoever comes
@@ -44,6 +45,7 @@
 //! | `locks/unpack-HEX`   |                                                   | whoever unpacks it           |
 //! | `locks/image-HEX`    | registering the image, a name, a container of it  | its removal                  |
 //! | `locks/names`        |                                                   | a change of `names/`         |
+//! | `locks/builders`     |                                                   | a change of `builders.json`  |
 //! | `locks/events`       |                                                   | making the event log the old one |
 //! | `locks/stale-names`  |                                                   | removal of a dead reservation in `by-name/` |
 //! | `locks/volume-NAME`  | registering a container that uses it              | its removal                  |

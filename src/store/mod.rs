@@ -4,6 +4,7 @@
 
 pub mod atomic;
 mod blobs;
+pub mod builders;
 mod container_names;
 pub mod containers;
 mod edit;

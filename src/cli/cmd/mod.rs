@@ -1,5 +1,6 @@
 //! The commands, one file each, and the table that names them.
 
+pub(crate) mod buildx;
 pub(crate) mod container;
 pub(crate) mod image;
 pub(crate) mod network;
@@ -11,6 +12,13 @@ use super::entry::Entry;
 
 /// Every command of this version.
 pub(crate) const ENTRIES: &[Entry] = &[
+    buildx::create::ENTRY,
+    buildx::inspect::ENTRY,
+    buildx::ls::ENTRY,
+    buildx::rm::ENTRY,
+    buildx::stop::ENTRY,
+    buildx::switch::ENTRY,
+    buildx::version::ENTRY,
     container::attach::ENTRY,
     container::commit::ENTRY,
     container::cp::ENTRY,
@@ -36,6 +44,7 @@ pub(crate) const ENTRIES: &[Entry] = &[
     container::unpause::ENTRY,
     container::update::ENTRY,
     container::wait::ENTRY,
+    image::build::ENTRY,
     image::history::ENTRY,
     image::import::ENTRY,
     image::inspect::ENTRY,
@@ -74,6 +83,8 @@ pub(crate) const ENTRIES: &[Entry] = &[
 
 /// Groups of commands, each with what it is about.
 pub(crate) const GROUPS: &[(&str, &str)] = &[
+    ("builder", "Builds"),
+    ("buildx", "Builds, with docker's extended commands for them"),
     ("container", "Containers"),
     ("image", "Images"),
     ("network", "Networks"),
@@ -83,9 +94,6 @@ pub(crate) const GROUPS: &[(&str, &str)] = &[
 
 /// Commands of docker that this version does not have.
 pub(crate) const ABSENT: &[&str] = &[
-    "build",
-    "builder",
-    "buildx",
     "checkpoint",
     "compose",
     "config",
@@ -99,8 +107,12 @@ pub(crate) const ABSENT: &[&str] = &[
     "stack",
     "swarm",
     "trust",
-    "image build",
     "volume update",
+    "buildx debug",
+    "buildx dial-stdio",
+    "buildx history",
+    "buildx install",
+    "buildx uninstall",
     "system dial-stdio",
 ];
 

@@ -1,6 +1,7 @@
 //! The flags that define a container, shared by every command that makes one, and how they become a specification.
 
 mod absent;
+pub(crate) mod build;
 mod ending;
 mod files;
 mod identity;

@@ -1,5 +1,6 @@
 //! Commands about images.
 
+pub(crate) mod build;
 pub(crate) mod history;
 pub(crate) mod import;
 pub(crate) mod inspect;

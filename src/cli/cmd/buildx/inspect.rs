@@ -1,0 +1,71 @@
+//! `buildx inspect`: what a builder is.
+
+use clap::Args;
+
+use crate::cli::builders::{Shown, asked, find};
+use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::{environment, human, output};
+use crate::store::Store;
+
+pub(crate) const ENTRY: Entry =
+    Entry::new::<Inspect>(&["buildx inspect"], "[OPTIONS] [NAME]", "Show what a builder is");
+
+/// The version of BuildKit whose Dockerfile frontend is followed; scripts compare it with what they need.
+pub(crate) const BUILDKIT: &str = "v0.21.0";
+
+/// Arguments of `buildx inspect`.
+#[derive(Args)]
+pub(crate) struct Inspect {
+    /// Builder, where the argument names none
+    #[arg(long, value_name = "NAME")]
+    builder: Option<String>,
+    /// See that it runs: there is nothing that would have to
+    #[arg(long)]
+    bootstrap: bool,
+    /// The builder
+    #[arg(value_name = "NAME")]
+    name: Option<String>,
+}
+
+impl Verb for Inspect {
+    fn run(self, _context: &Context) -> Outcome {
+        let store = Store::open(environment::data_root()?)?;
+        let name = self.name.or_else(|| asked(self.builder.as_deref()));
+        let builder = find(&store.builders()?, name.as_deref())?;
+        output::print(&describe(&builder))?;
+        // Nothing has to be brought up: said by its status, which is `running` either way.
+        let _ = self.bootstrap;
+        Ok(0)
+    }
+}
+
+/// Lines as docker's, which scripts read.
+fn describe(builder: &Shown) -> String {
+    let record = &builder.record;
+    let mut lines = vec![("Name", builder.name.clone()), ("Driver", record.driver.clone())];
+    if !record.created.is_empty() {
+        lines.push(("Last Activity", human::local_time(&record.created)));
+    }
+    let mut text = columns(&lines);
+    text += "\nNodes:\n";
+    let mut node = vec![("Name", builder.node()), ("Endpoint", record.endpoint.clone())];
+    if !record.options.is_empty() {
+        let quoted = record.options.iter().map(|option| match option.split_once('=') {
+            Some((key, value)) => format!("{key}={}", human::quote(value.trim_matches('"'))),
+            None => option.clone(),
+        });
+        node.push(("Driver Options", quoted.collect::<Vec<_>>().join(" ")));
+    }
+    node.push(("Status", "running".into()));
+    if !record.daemon_flags.is_empty() {
+        node.push(("BuildKit daemon flags", record.daemon_flags.join(" ")));
+    }
+    node.push(("BuildKit version", BUILDKIT.into()));
+    node.push(("Platforms", builder.platforms().join(", ")));
+    text + &columns(&node)
+}
+
+fn columns(lines: &[(&str, String)]) -> String {
+    let width = lines.iter().map(|(name, _)| name.len() + 2).max().unwrap_or(0);
+    lines.iter().map(|(name, value)| format!("{:width$}{value}\n", format!("{name}:"))).collect()
+}

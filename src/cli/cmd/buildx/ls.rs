@@ -1,0 +1,120 @@
+//! `buildx ls`: list builders.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::inspect::BUILDKIT;
+use crate::cli::builders::{Shown, all};
+use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::listing::Row;
+use crate::cli::template::Template;
+use crate::cli::{environment, output, table};
+use crate::store::Store;
+
+pub(crate) const ENTRY: Entry = Entry::new::<Ls>(&["buildx ls"], "[OPTIONS]", "List builders");
+
+/// Arguments of `buildx ls`.
+#[derive(Args)]
+pub(crate) struct Ls {
+    /// Show platforms in full
+    #[arg(long)]
+    no_trunc: bool,
+    /// Print with a Go template, `table TEMPLATE`, or `json`
+    #[arg(long, value_name = "TEMPLATE", default_value = "table", hide_default_value = true)]
+    format: String,
+}
+
+const HEADERS: [(&str, &str); 5] = [
+    ("Name", "NAME/NODE"),
+    ("DriverEndpoint", "DRIVER/ENDPOINT"),
+    ("Status", "STATUS"),
+    ("Buildkit", "BUILDKIT"),
+    ("Platforms", "PLATFORMS"),
+];
+
+impl Verb for Ls {
+    fn run(self, _context: &Context) -> Outcome {
+        let store = Store::open(environment::data_root()?)?;
+        let builders = all(&store.builders()?);
+        if self.format == "json" {
+            let lines = builders.iter().map(|builder| of_builder(builder).to_string() + "\n");
+            output::print(&lines.collect::<String>())?;
+            return Ok(0);
+        }
+        let columns = "{{.Name}}\\t{{.DriverEndpoint}}\\t{{.Status}}\\t{{.Buildkit}}\\t{{.Platforms}}";
+        let (template, heading) = match self.format.strip_prefix("table") {
+            Some(rest) if rest.trim().is_empty() => (columns, true),
+            Some(rest) => (rest.trim(), true),
+            None => (self.format.as_str(), false),
+        };
+        let template = Template::parse(&template.replace("\\t", "\t").replace("\\n", "\n"))?;
+        let rows = builders.iter().flat_map(|builder| self.rows(builder, heading));
+        let mut text = String::new();
+        if heading {
+            let names = HEADERS.iter().map(|(field, text)| ((*field).to_owned(), Value::from(*text)));
+            text = template.render_header(&Value::Object(names.collect()))? + "\n";
+        }
+        for row in rows {
+            text += &template.render_row(&Value::Object(row.fields), &row.labels)?;
+            text.push('\n');
+        }
+        output::print(&if heading { table::align(&text) } else { text })?;
+        Ok(0)
+    }
+}
+
+impl Ls {
+    /// A line for the builder and one for its node.
+    fn rows(&self, builder: &Shown, heading: bool) -> [Row; 2] {
+        let platforms = builder.platforms();
+        let platforms = match platforms.as_slice() {
+            [first, second, third, fourth, _, ..] if !self.no_trunc => {
+                format!("{first}, {second}, {third}, {fourth}, ({} more)", platforms.len() - 4)
+            }
+            _ => platforms.join(", "),
+        };
+        let branch = if heading { " \\_ " } else { "" };
+        let mark = if builder.current { "*" } else { "" };
+        [
+            row(json!({
+                "Name": format!("{}{mark}", builder.name), "DriverEndpoint": builder.record.driver,
+                "LastActivity": "", "Status": "", "Buildkit": "", "Platforms": "", "Error": "",
+            })),
+            row(json!({
+                "Name": format!("{branch}{}", builder.node()),
+                "DriverEndpoint": format!("{branch}{}", builder.record.endpoint),
+                "LastActivity": "", "Status": "running", "Buildkit": BUILDKIT, "Platforms": platforms, "Error": "",
+            })),
+        ]
+    }
+}
+
+fn row(fields: Value) -> Row {
+    match fields {
+        Value::Object(fields) => Row { fields, ..Row::default() },
+        _ => Row::default(),
+    }
+}
+
+/// What `--format json` says of a builder.
+fn of_builder(builder: &Shown) -> Value {
+    let node = json!({
+        "Name": builder.node(), "Endpoint": builder.record.endpoint, "Platforms": builder.platforms(),
+        "Flags": builder.record.daemon_flags, "DriverOpts": options(&builder.record.options),
+        "Status": "running", "Version": BUILDKIT, "IDs": [], "Labels": {},
+    });
+    json!({
+        "Name": builder.name, "Driver": builder.record.driver, "Current": builder.current, "Dynamic": false,
+        "LastActivity": builder.record.created, "Nodes": [node],
+    })
+}
+
+/// Options of a driver as an object.
+fn options(texts: &[String]) -> Value {
+    let pairs = texts.iter().flat_map(|text| text.split(','));
+    let pair = |text: &str| {
+        let (key, value) = text.split_once('=').unwrap_or((text, ""));
+        (key.to_owned(), Value::from(value.trim_matches('"')))
+    };
+    Value::Object(pairs.map(pair).collect())
+}

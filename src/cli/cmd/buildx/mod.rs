@@ -1,0 +1,10 @@
+//! Commands about builders and their cache. There is one builder and it has no daemon, so what makes and removes
+//! builders keeps names only: enough for scripts that ask for one of their own.
+
+pub(crate) mod create;
+pub(crate) mod inspect;
+pub(crate) mod ls;
+pub(crate) mod rm;
+pub(crate) mod stop;
+pub(crate) mod switch;
+pub(crate) mod version;

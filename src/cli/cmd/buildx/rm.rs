@@ -1,0 +1,87 @@
+//! `buildx rm`: forget names of the builder.
+
+use clap::Args;
+
+use crate::cli::builders::{DEFAULT, asked, no_such};
+use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::{environment, output, prompt, report};
+use crate::error::{Failure, Kind};
+use crate::store::Store;
+
+pub(crate) const ENTRY: Entry =
+    Entry::new::<Rm>(&["buildx rm"], "[OPTIONS] [NAME...]", "Forget names of the builder");
+
+/// Arguments of `buildx rm`.
+#[derive(Args)]
+pub(crate) struct Rm {
+    /// All that do not run: none is running for long
+    #[arg(long)]
+    all_inactive: bool,
+    /// Builder, where no argument names one
+    #[arg(long, value_name = "NAME")]
+    builder: Option<String>,
+    /// Do not ask
+    #[arg(short, long)]
+    force: bool,
+    /// Keep a daemon that there is not
+    #[arg(long)]
+    keep_daemon: bool,
+    /// Keep the cache, which is always kept: builders share it
+    #[arg(long)]
+    keep_state: bool,
+    /// The builders
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+}
+
+impl Verb for Rm {
+    fn run(self, context: &Context) -> Outcome {
+        let store = Store::open(environment::data_root()?)?;
+        if self.all_inactive {
+            return remove_all(&store, self.force);
+        }
+        let names = match self.names.as_slice() {
+            [] => {
+                let current = store.builders()?.current;
+                vec![asked(self.builder.as_deref()).or(current).unwrap_or_else(|| DEFAULT.into())]
+            }
+            names => names.to_vec(),
+        };
+        let mut code = 0;
+        for name in &names {
+            match remove(&store, name) {
+                Ok(()) => output::print_line(&format!("{name} removed"))?,
+                // docker's flag is for scripts that clean up.
+                Err(_) if self.force && name != DEFAULT => {}
+                Err(error) => {
+                    report::complain(context, &error);
+                    code = 1;
+                }
+            }
+        }
+        Ok(code)
+    }
+}
+
+fn remove(store: &Store, name: &str) -> anyhow::Result<()> {
+    if name == DEFAULT {
+        return Err(Failure::new(Kind::InUse, "default builder cannot be removed").into());
+    }
+    store.change_builders(|builders| {
+        builders.named.remove(name).ok_or_else(|| no_such(name))?;
+        builders.current = builders.current.take().filter(|current| current != name);
+        Ok(())
+    })
+}
+
+fn remove_all(store: &Store, force: bool) -> Outcome {
+    if !force && !prompt::agrees("This will remove all builders that are not in running state.")? {
+        return Ok(0);
+    }
+    let gone = store.change_builders(|builders| {
+        builders.current = None;
+        Ok(std::mem::take(&mut builders.named))
+    })?;
+    gone.keys().try_for_each(|name| output::print_line(&format!("{name} removed")))?;
+    Ok(0)
+}

@@ -1,0 +1,362 @@
+//! The flags of `build`, and how they become a request.
+
+mod call;
+mod legacy;
+
+use anyhow::Context as _;
+use clap::Args;
+
+pub(crate) use self::call::{Format, call};
+use self::legacy::LegacyFlags;
+use crate::cli::entry::Context;
+use crate::cli::progress::build::Mode;
+use crate::cli::usage::UsageError;
+use crate::cli::{environment, fetch, output, report, settings};
+use crate::engine::build::ask::{Surroundings, args, context, secret, typed};
+use crate::engine::build::request::{BuildRequest, Call, Typed};
+use crate::error::{Failure, invalid};
+use crate::model::container::Ulimit;
+use crate::model::environment::Environment;
+use crate::model::platform::Platform;
+use crate::model::reference::Reference;
+use crate::model::{bytes, hosts};
+
+/// Everything that `build` lets a user say.
+#[derive(Args)]
+pub(crate) struct BuildFlags {
+    /// Line for /etc/hosts, NAME:ADDRESS
+    #[arg(long, value_name = "HOST")]
+    add_host: Vec<String>,
+    /// Allow what needs more rights: network.host, security.insecure
+    #[arg(long, value_name = "RIGHT")]
+    allow: Vec<String>,
+    /// Annotation of the image, [TYPE:]KEY=VALUE
+    #[arg(long, value_name = "ANNOTATION")]
+    annotation: Vec<String>,
+    /// Attestation, type=provenance or type=sbom with attributes
+    #[arg(long, value_name = "ATTESTATION")]
+    attest: Vec<String>,
+    /// Value of an ARG, NAME=VALUE, or NAME for that of the environment
+    #[arg(long, value_name = "ARGUMENT")]
+    build_arg: Vec<String>,
+    /// Further context, NAME=DIR|URL|docker-image://IMAGE|oci-layout://DIR
+    #[arg(long, value_name = "CONTEXT")]
+    build_context: Vec<String>,
+    /// Builder, one of `buildx ls`: they are all the same
+    #[arg(long, value_name = "NAME")]
+    pub(crate) builder: Option<String>,
+    /// Cache to take steps from, IMAGE or type=registry|local,…
+    #[arg(long, value_name = "CACHE")]
+    cache_from: Vec<String>,
+    /// Cache to write, type=registry|local|inline,…
+    #[arg(long, value_name = "CACHE")]
+    cache_to: Vec<String>,
+    /// Instead of building: check, outline or targets, with `,format=json` as JSON
+    #[arg(long, value_name = "WHAT", default_value = "build", hide_default_value = true)]
+    call: String,
+    /// Slice of systemd, or directory of delegated control groups, to put those of RUN below
+    #[arg(long, value_name = "PARENT", default_value = "", hide_default_value = true)]
+    cgroup_parent: String,
+    /// The same as --call=check
+    #[arg(long)]
+    check: bool,
+    /// Explain warnings, and show each cause of an error
+    #[arg(short = 'D', long)]
+    pub(crate) debug: bool,
+    /// The Dockerfile, or - for standard input
+    #[arg(short, long, value_name = "FILE")]
+    file: Option<String>,
+    /// Write the image's ID into this file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) iidfile: Option<String>,
+    /// Label of the image, KEY=VALUE
+    #[arg(long, value_name = "LABEL")]
+    label: Vec<String>,
+    /// Put the image into the store, also where another output is asked for
+    #[arg(long)]
+    load: bool,
+    /// Write what came out into this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) metadata_file: Option<String>,
+    /// Network of RUN steps: default, none, host, or a network's name
+    #[arg(long, value_name = "NETWORK", default_value = "default", hide_default_value = true)]
+    network: String,
+    /// Carry every step out anew
+    #[arg(long)]
+    no_cache: bool,
+    /// Carry the steps of these stages out anew
+    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    no_cache_filter: Vec<String>,
+    /// What to make, DIR, - or type=image|local|tar|oci|docker|registry,…; several are possible
+    #[arg(short, long, value_name = "OUTPUT")]
+    output: Vec<String>,
+    /// Platforms to build for, os/architecture[/variant]
+    #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
+    platform: Vec<String>,
+    /// What --call was called
+    #[arg(long, value_name = "WHAT", hide = true)]
+    print: Option<String>,
+    /// How to show what goes on: auto, plain, tty, quiet, rawjson
+    #[arg(long, value_name = "KIND")]
+    progress: Option<Mode>,
+    /// Provenance attestation: false, true, or attributes such as mode=max
+    #[arg(long, value_name = "ATTRIBUTES")]
+    provenance: Option<String>,
+    /// Ask the registry for base images that are here already
+    #[arg(long)]
+    pull: bool,
+    /// Push the image
+    #[arg(long)]
+    push: bool,
+    /// Show nothing, and print the image's ID
+    #[arg(short, long)]
+    quiet: bool,
+    /// Go on from the file system that a failed RUN step left
+    #[arg(long)]
+    resume: bool,
+    /// Attestation of what is in the image: false, true, or attributes
+    #[arg(long, value_name = "ATTRIBUTES")]
+    sbom: Option<String>,
+    /// Secret for RUN steps, id=ID[,src=FILE|env=NAME]
+    #[arg(long, value_name = "SECRET")]
+    secret: Vec<String>,
+    /// Size of /dev/shm in RUN steps
+    #[arg(long, value_name = "SIZE", value_parser = bytes::parse)]
+    shm_size: Option<u64>,
+    /// Agent or keys for RUN steps, default or ID=SOCKET|KEY
+    #[arg(long, value_name = "AGENT")]
+    ssh: Vec<String>,
+    /// Name of the image
+    #[arg(short, long, value_name = "NAME")]
+    tag: Vec<String>,
+    /// Stage to build, instead of the last
+    #[arg(long, value_name = "STAGE")]
+    target: Option<String>,
+    /// Limit on resources of a process in RUN steps, NAME=SOFT[:HARD]
+    #[arg(long, value_name = "LIMIT")]
+    ulimit: Vec<Ulimit>,
+    #[command(flatten)]
+    legacy: LegacyFlags,
+    /// The context: a directory, - for standard input, the URL of a git repository, archive or Dockerfile
+    #[arg(value_name = "PATH | URL | -")]
+    words: Vec<String>,
+}
+
+/// A build, and how it is shown and answered.
+pub(crate) struct Order {
+    /// What is built.
+    pub(crate) request: BuildRequest,
+    /// How it is shown.
+    pub(crate) mode: Mode,
+    /// How the answer of `--call` is printed.
+    pub(crate) format: Format,
+    /// Whether what is printed at the end is the image's ID.
+    pub(crate) quiet: bool,
+}
+
+/// What variables are looked up in and paths are relative to.
+pub(crate) fn surroundings(context: &Context) -> anyhow::Result<Surroundings> {
+    Ok(Surroundings { environment: fetch::environment_of(context), dir: environment::working_dir()? })
+}
+
+impl BuildFlags {
+    /// Checks everything that needs no file of the context.
+    pub(crate) fn into_order(mut self, context: &Context) -> anyhow::Result<Order> {
+        let [words] = self.words.as_slice() else {
+            let message = format!("'{}' requires 1 argument: PATH, URL or -", context.command_line());
+            return Err(UsageError::words(message).into());
+        };
+        let around = surroundings(context)?;
+        check_switch(&around.environment, context)?;
+        let (call, format) = self.call()?;
+        let mode = mode(self.progress, self.quiet, &around.environment)?;
+        let source = context::main(words, &around)?;
+        let (limits, cgroup_parent) = (self.legacy.limits(context)?, self.cgroup_parent.clone());
+        let mut args = args::build_args(&self.build_arg, &around)?;
+        settings::add_proxies(&mut args, context);
+        let epoch = args::epoch(&mut args, &around)?;
+        let request = BuildRequest {
+            dockerfile: context::dockerfile(self.file.as_deref(), &source, &around)?,
+            contexts: contexts(&self.build_context, &around)?,
+            tags: tags(&self.tag)?,
+            target: self.target.take().filter(|target| !target.is_empty()),
+            labels: args::labels(&self.label)?,
+            annotations: args::annotations(&self.annotation)?,
+            platforms: platforms(&self.platform)?,
+            no_cache: self.no_cache,
+            no_cache_filter: std::mem::take(&mut self.no_cache_filter),
+            pull: self.pull,
+            outputs: self.outputs()?,
+            cache_from: caches(&self.cache_from)?,
+            cache_to: caches(&self.cache_to)?,
+            attests: self.attests(&around.environment)?,
+            secrets: each(&self.secret, |text| secret::secret(text, &around))?,
+            ssh: each(&self.ssh, |text| secret::ssh(text, &around))?,
+            add_hosts: each(&self.add_host, |text| {
+                hosts::parse_entry(text).map(|(name, address)| format!("{name}:{address}"))
+            })?,
+            network: std::mem::take(&mut self.network),
+            shm_size: self.shm_size.filter(|size| *size > 0),
+            ulimits: std::mem::take(&mut self.ulimit),
+            allow: each(&self.allow, |text| entitlement(text))?,
+            context: source,
+            resume: self.resume,
+            limits,
+            cgroup_parent,
+            args,
+            call,
+            epoch,
+        };
+        Ok(Order { request, mode, format, quiet: self.quiet })
+    }
+
+    fn call(&self) -> Result<(Call, Format), Failure> {
+        match (self.check, &self.print) {
+            (true, _) => call("check"),
+            (false, Some(print)) => call(print),
+            (false, None) => call(&self.call),
+        }
+    }
+
+    fn outputs(&self) -> Result<Vec<Typed>, Failure> {
+        let mut outputs = each(&self.output, |text| typed::output(text))?;
+        outputs.iter().try_for_each(check_output)?;
+        if self.push {
+            typed::push(&mut outputs);
+        }
+        if self.load {
+            typed::load(&mut outputs);
+        }
+        Ok(outputs)
+    }
+
+    fn attests(&self, environment: &Environment) -> Result<Vec<Typed>, Failure> {
+        let mut all = each(&self.attest, |text| typed::attest(text))?;
+        for (kind, given) in [("provenance", &self.provenance), ("sbom", &self.sbom)] {
+            if let Some(text) = given {
+                all.push(typed::short_attest(kind, text)?);
+            }
+        }
+        typed::attests(with_default(all, environment))
+    }
+}
+
+/// Without a word on provenance there is one, unless the environment says that there is none by default.
+pub(crate) fn with_default(mut attests: Vec<Typed>, environment: &Environment) -> Vec<Typed> {
+    let off = environment.text("BUILDX_NO_DEFAULT_ATTESTATIONS").is_some_and(|text| is_true(text));
+    if off && !attests.iter().any(|attest| attest.kind == "provenance") {
+        attests.extend(typed::short_attest("provenance", "false"));
+    }
+    attests
+}
+
+fn is_true(text: &str) -> bool {
+    matches!(text, "1" | "t" | "T" | "true" | "TRUE" | "True")
+}
+
+fn is_false(text: &str) -> bool {
+    matches!(text, "0" | "f" | "F" | "false" | "FALSE" | "False")
+}
+
+/// `DOCKER_BUILDKIT`, with which docker chooses between two builders.
+fn check_switch(environment: &Environment, context: &Context) -> Result<(), Failure> {
+    match environment.text("DOCKER_BUILDKIT") {
+        None => Ok(()),
+        Some(text) if is_true(text) => Ok(()),
+        Some(text) if is_false(text) => {
+            report::warn(
+                context,
+                "DOCKER_BUILDKIT=0: dhow has no legacy builder, and builds as BuildKit does",
+            );
+            Ok(())
+        }
+        Some(_) => Err(invalid("DOCKER_BUILDKIT environment variable expects boolean value")),
+    }
+}
+
+/// How to show what goes on: the flag, else the environment.
+pub(crate) fn mode(flag: Option<Mode>, quiet: bool, environment: &Environment) -> anyhow::Result<Mode> {
+    if quiet {
+        return match flag {
+            None | Some(Mode::Auto | Mode::Quiet) => Ok(Mode::Quiet),
+            Some(_) => Err(invalid("progress=quiet and quiet cannot be used with another --progress").into()),
+        };
+    }
+    match (flag, environment.text("BUILDKIT_PROGRESS")) {
+        (Some(mode), _) => Ok(mode),
+        (None, Some(text)) => text.parse().context("cannot use BUILDKIT_PROGRESS"),
+        (None, None) => Ok(Mode::Auto),
+    }
+}
+
+/// Reads each of `texts`.
+pub(crate) fn each<T>(
+    texts: &[String],
+    read: impl Fn(&str) -> Result<T, Failure>,
+) -> Result<Vec<T>, Failure> {
+    texts.iter().map(|text| read(text)).collect()
+}
+
+/// Caches of several flags; one flag may name several.
+pub(crate) fn caches(texts: &[String]) -> Result<Vec<Typed>, Failure> {
+    Ok(each(texts, typed::cache)?.into_iter().flatten().collect())
+}
+
+/// Platforms; `local` is this machine's.
+pub(crate) fn platforms(texts: &[String]) -> anyhow::Result<Vec<Platform>> {
+    let read = |text: &str| if text == "local" { Ok(Platform::host()) } else { text.parse() };
+    let mut platforms: Vec<Platform> = Vec::new();
+    for text in texts.iter().map(|text| text.trim()).filter(|text| !text.is_empty()) {
+        let platform = read(text)?;
+        if !platforms.contains(&platform) {
+            platforms.push(platform);
+        }
+    }
+    if platforms.is_empty() {
+        platforms.extend(environment::default_platform()?);
+    }
+    Ok(platforms)
+}
+
+/// Checks the names of an image.
+pub(crate) fn tags(texts: &[String]) -> Result<Vec<String>, Failure> {
+    let read = |text: &str| match text.parse::<Reference>() {
+        Ok(name) if name.digest().is_some() => {
+            Err(invalid(format!("invalid tag {text:?}: refusing to create a tag with a digest reference")))
+        }
+        Ok(_) => Ok(text.to_owned()),
+        Err(why) => Err(invalid(format!("invalid tag {text:?}: {why}"))),
+    };
+    texts.iter().filter(|text| !text.is_empty()).map(|text| read(text)).collect()
+}
+
+/// A terminal is not the place for an archive.
+pub(crate) fn check_output(typed: &Typed) -> Result<(), Failure> {
+    let to_stdout = typed.attributes.get("dest").is_some_and(|dest| dest == "-");
+    if to_stdout && output::is_terminal() {
+        let kind = &typed.kind;
+        return Err(invalid(format!(
+            "dest file is required for {kind} exporter. refusing to write to console"
+        )));
+    }
+    Ok(())
+}
+
+fn contexts(
+    texts: &[String],
+    around: &Surroundings,
+) -> Result<std::collections::BTreeMap<String, crate::engine::build::request::ContextSource>, Failure> {
+    texts.iter().map(|text| context::named(text, around)).collect()
+}
+
+/// Checks a right that is to be allowed.
+pub(crate) fn entitlement(text: &str) -> Result<String, Failure> {
+    let name = text.split('=').next().unwrap_or(text);
+    match name {
+        "network.host" | "security.insecure" | "device" => Ok(text.to_owned()),
+        // Of bake: which paths it may read and write, and whose agents it may use.
+        "fs" | "fs.read" | "fs.write" | "ssh" | "image.resolve" => Ok(text.to_owned()),
+        _ => Err(invalid(format!("invalid entitlement: unknown entitlement {}", text.escape_debug()))
+            .hint("there are: network.host, security.insecure")),
+    }
+}
