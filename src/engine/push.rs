@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 use super::record;
 use crate::error::{Failure, Kind, invalid, not_found};
 use crate::image::push::{Cargo, Form, Pusher};
-use crate::image::registry::config::Registries;
+use crate::image::registry::config::{Registries, Transport};
 use crate::image::registry::credentials::{Credentials, sources};
 use crate::image::registry::http::{Http, Patience};
 use crate::image::registry::repository::{Repository, Source, Which};
@@ -57,6 +57,13 @@ impl Target {
         let source = sources.into_iter().find(|source| !source.endpoint.mirror);
         let source = source.ok_or_else(|| not_found("no registry is configured for it"))?;
         Ok(Self { http, source, reference: reference.clone(), warnings })
+    }
+
+    /// The same without asking for encryption.
+    #[must_use]
+    pub fn insecure(mut self) -> Self {
+        self.source.endpoint.transport = Transport::Insecure;
+        self
     }
 
     /// Connects to it.

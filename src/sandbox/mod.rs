@@ -16,7 +16,7 @@ pub mod keeper;
 pub mod kin;
 pub mod launch;
 pub mod load;
-mod overlay;
+pub mod overlay;
 pub mod pause;
 pub mod plan;
 pub mod processes;

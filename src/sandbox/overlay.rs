@@ -33,6 +33,17 @@ pub(super) fn attach(layers: &Overlay, stage: &Path) -> Result<OwnedFd> {
     }
 }
 
+/// Mounts `layers` at `stage` where only this process, which has one thread and may mount, sees it. Returns the root.
+pub fn attach_alone(layers: &Overlay, stage: &Path) -> Result<OwnedFd> {
+    let here = sys::fs::open_dir(Path::new("."));
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).context("making a mount namespace")?;
+    let root = attach(layers, stage)?;
+    if let Ok(here) = here {
+        rustix::process::fchdir(here).context("going back to the working directory")?;
+    }
+    Ok(root)
+}
+
 fn mount(layers: &Overlay, stage: &Path) -> std::io::Result<OwnedFd> {
     let mut params = vec![Param::Flag("userxattr")];
     params.extend(layers.lower.iter().map(|layer| Param::Path("lowerdir+", layer)));

@@ -8,6 +8,7 @@ use super::lock::{Lock, Mode};
 use super::{Store, list_dir, now, read_record};
 use crate::error::not_found;
 use crate::model::digest::Digest;
+use crate::model::platform::Platform;
 use crate::model::reference::Reference;
 
 /// The longest file name made of a reference itself; longer ones are named by their hash.
@@ -25,6 +26,21 @@ pub struct NameRecord {
     pub digest: Option<Digest>,
     /// When the name was set, RFC 3339 in UTC.
     pub since: String,
+    /// The images for other platforms that the name stands for as well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<Digest>,
+}
+
+impl NameRecord {
+    /// Whether the name stands for the image `id`, be it with others.
+    pub fn means(&self, id: &Digest) -> bool {
+        self.id == *id || self.others.contains(id)
+    }
+
+    /// All images that it stands for, the one that is meant without a platform first.
+    pub fn ids(&self) -> impl Iterator<Item = &Digest> {
+        std::iter::once(&self.id).chain(&self.others)
+    }
 }
 
 impl Store {
@@ -43,12 +59,54 @@ impl Store {
         self.write_name(reference, id, digest)
     }
 
+    /// Points `reference` at several images, of which the one that suits `platform` best is meant where nobody says for
+    /// which platform.
+    pub fn set_name_of_all(
+        &self,
+        reference: &Reference,
+        ids: &[Digest],
+        platform: &Platform,
+    ) -> anyhow::Result<()> {
+        let mut locks = Vec::new();
+        let mut best: Option<(Option<u32>, &Digest)> = None;
+        let mut sorted: Vec<&Digest> = ids.iter().collect();
+        // All in one order, or two could wait for each other.
+        sorted.sort();
+        sorted.dedup();
+        for id in &sorted {
+            locks.push(self.lock_image_shared(id)?);
+        }
+        for id in ids {
+            let gone = || not_found(format!("No such image: {id}"));
+            let config = self.image(id)?.ok_or_else(gone)?.config;
+            let offered =
+                Platform { os: config.os, architecture: config.architecture, variant: config.variant };
+            let rank = platform.rank(&offered);
+            if best.is_none_or(|(highest, _)| rank > highest) {
+                best = Some((rank, id));
+            }
+        }
+        let Some((_, first)) = best else { return Ok(()) };
+        let others: Vec<Digest> = sorted.into_iter().filter(|id| *id != first).cloned().collect();
+        self.write_name_of(reference, first, None, &others)
+    }
+
     /// [`Store::set_name`] by a caller that holds the image's lock.
     pub(super) fn write_name(
         &self,
         reference: &Reference,
         id: &Digest,
         digest: Option<&Digest>,
+    ) -> anyhow::Result<()> {
+        self.write_name_of(reference, id, digest, &[])
+    }
+
+    fn write_name_of(
+        &self,
+        reference: &Reference,
+        id: &Digest,
+        digest: Option<&Digest>,
+        others: &[Digest],
     ) -> anyhow::Result<()> {
         let reference = reference.clone().or_latest();
         let doing = || format!("cannot record the name {reference}");
@@ -62,7 +120,9 @@ impl Store {
         }
         for reference in records {
             let path = self.name_path(&reference);
-            let record = NameRecord { reference, id: id.clone(), digest: digest.cloned(), since: now() };
+            let others = others.to_vec();
+            let record =
+                NameRecord { reference, id: id.clone(), digest: digest.cloned(), since: now(), others };
             atomic::write_json(&path, &record, Durability::Passing).with_context(doing)?;
         }
         Ok(())

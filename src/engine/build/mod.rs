@@ -1,6 +1,7 @@
 //! `build`: an image from a Dockerfile and its contexts.
 
 pub mod ask;
+pub mod export;
 pub mod job;
 pub mod request;
 

@@ -7,6 +7,7 @@
 mod docker;
 mod file;
 mod layers;
+pub mod layout;
 mod members;
 mod oci;
 pub mod output;

@@ -2,7 +2,8 @@
 //! version 25. Layers are uncompressed tar streams, written again from the store. The same images give the same bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read as _, Write};
 
 use anyhow::{Context as _, Result};
 use oci_spec::image::OciLayoutBuilder;
@@ -23,7 +24,7 @@ use crate::store::{Image, Store};
 /// Media type of a layer that is not compressed (`MediaType::ImageLayer`).
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 /// The only version of image layouts there is (OCI image specification, `image-layout.md`).
-const LAYOUT_VERSION: &str = "1.0.0";
+pub(super) const LAYOUT_VERSION: &str = "1.0.0";
 
 /// An image to write, with the tags that it has in the archive.
 #[derive(Clone, Debug)]
@@ -116,38 +117,71 @@ impl<'a> Outline<'a> {
 
     /// Writes the archive.
     pub fn write(&self, out: &mut dyn Write) -> Result<()> {
-        let mut dirs = BTreeSet::new();
+        let mut writer = Writer::new(out);
         for (name, content) in &self.members {
-            for (end, _) in name.match_indices('/') {
-                let dir = &name[..=end];
-                if dirs.insert(dir) {
-                    out.write_all(&header(dir, tar::EntryType::Directory, 0)?)?;
-                }
-            }
             match content {
-                Content::Bytes(bytes) => self.bytes(name, bytes, out)?,
-                Content::Layer(record) => self.layer(name, record, out)?,
+                Content::Bytes(bytes) => writer.bytes(name, bytes)?,
+                Content::Layer(record) => self.layer(name, record, &mut writer)?,
             }
         }
-        out.write_all(&[0; 2 * BLOCK as usize])?;
-        out.flush()?;
-        Ok(())
+        writer.finish()
     }
 
-    fn bytes(&self, name: &str, bytes: &[u8], out: &mut dyn Write) -> Result<()> {
-        out.write_all(&header(name, tar::EntryType::Regular, bytes.len() as u64)?)?;
-        out.write_all(bytes)?;
-        Ok(pad(out, bytes.len() as u64)?)
-    }
-
-    fn layer(&self, name: &str, record: &LayerRecord, out: &mut dyn Write) -> Result<()> {
-        out.write_all(&header(name, tar::EntryType::Regular, record.tar_size)?)?;
-        let mut counted = Counted { out, written: 0 };
+    fn layer(&self, name: &str, record: &LayerRecord, writer: &mut Writer<'_>) -> Result<()> {
+        writer.begin(name, record.tar_size)?;
+        let mut counted = Counted { out: &mut *writer.out, written: 0 };
         pack(self.store, &record.diff_id, &mut counted)?;
         if counted.written != record.tar_size {
             return Err(corrupt(format!("the record of layer {} says another size", record.diff_id)).into());
         }
-        Ok(pad(out, record.tar_size)?)
+        writer.end(record.tar_size)
+    }
+}
+
+/// Writes members, and the directories that they are in before them.
+pub(super) struct Writer<'a> {
+    out: &'a mut dyn Write,
+    dirs: BTreeSet<String>,
+}
+
+impl<'a> Writer<'a> {
+    pub(super) fn new(out: &'a mut dyn Write) -> Self {
+        Self { out, dirs: BTreeSet::new() }
+    }
+
+    fn begin(&mut self, name: &str, size: u64) -> Result<()> {
+        for (end, _) in name.match_indices('/') {
+            let dir = &name[..=end];
+            if self.dirs.insert(dir.to_owned()) {
+                self.out.write_all(&header(dir, tar::EntryType::Directory, 0)?)?;
+            }
+        }
+        Ok(self.out.write_all(&header(name, tar::EntryType::Regular, size)?)?)
+    }
+
+    fn end(&mut self, size: u64) -> Result<()> {
+        Ok(pad(self.out, size)?)
+    }
+
+    pub(super) fn bytes(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+        self.begin(name, bytes.len() as u64)?;
+        self.out.write_all(bytes)?;
+        self.end(bytes.len() as u64)
+    }
+
+    /// A member with the content of `file`, which has `size` bytes.
+    pub(super) fn file(&mut self, name: &str, file: File, size: u64) -> Result<()> {
+        self.begin(name, size)?;
+        let copied = io::copy(&mut file.take(size), &mut *self.out)?;
+        if copied != size {
+            return Err(corrupt(format!("the temporary file of {name} was cut")).into());
+        }
+        self.end(size)
+    }
+
+    pub(super) fn finish(self) -> Result<()> {
+        self.out.write_all(&[0; 2 * BLOCK as usize])?;
+        Ok(self.out.flush()?)
     }
 }
 

@@ -5,6 +5,7 @@
 //! already, in this repository or in another that the store remembers, nothing is sent at all. An image that was pulled
 //! keeps its manifest, if every layer is there or can be had with the very bytes that the manifest names.
 
+pub mod assemble;
 mod send;
 
 use std::collections::BTreeMap;

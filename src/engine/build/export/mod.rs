@@ -1,0 +1,465 @@
+//! What becomes of a build's result: images in the store, on registries and in archives, or plain files.
+//!
+//! In two steps: [`Exports::prepare`] with the user's rights, as it looks for credentials, and [`Exports::run`] in a job
+//! that can read files of every owner.
+
+mod files;
+pub mod options;
+pub mod provenance;
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use self::files::Tree;
+use self::options::{Annotations, Kind, Place, Wanted};
+use self::provenance::{Facts, Wish};
+use super::request::BuildRequest;
+use crate::engine::push::Target;
+use crate::error::{Failure, corrupt, invalid};
+use crate::image::archive::layout::Layout;
+use crate::image::archive::output::OutputFile;
+use crate::image::push::assemble::{Member, assemble};
+use crate::image::push::{Cargo, Pusher, Ready};
+use crate::image::registry::repository::Which;
+use crate::model::digest::Digest;
+use crate::model::environment::Environment;
+use crate::model::platform::Platform;
+use crate::model::progress::Progress;
+use crate::model::reference::Reference;
+use crate::store::{LayerLease, LayerSlot, NewImage, Store};
+
+/// What was built for one platform.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// For which.
+    pub platform: Platform,
+    /// Exact bytes of the image's configuration.
+    pub config: Vec<u8>,
+    /// Diff IDs, lowest first.
+    pub layers: Vec<Digest>,
+    /// What can be attested about it.
+    pub facts: Facts,
+}
+
+/// What was made of it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Exported {
+    /// The image's ID, that of the first platform.
+    pub image: Option<Digest>,
+    /// The digest of what was pushed or written: manifest or index.
+    pub manifest: Option<Digest>,
+    /// For `--metadata-file`.
+    pub metadata: Map<String, Value>,
+}
+
+/// All outputs of a build, ready to be filled.
+#[derive(Debug)]
+pub struct Exports {
+    outputs: Vec<(Wanted, Vec<Target>)>,
+    /// The names of `--tag`.
+    tags: Vec<Reference>,
+    annotations: BTreeMap<String, String>,
+    wish: Wish,
+    /// What went wrong without stopping it, to be shown.
+    pub warnings: Vec<String>,
+}
+
+impl Exports {
+    /// Reads what is asked for and finds servers and credentials of what is to be pushed.
+    pub fn prepare(environment: &Environment, request: &BuildRequest) -> Result<Self> {
+        let tags = request.tags.iter().map(|tag| name(tag)).collect::<Result<Vec<_>, _>>()?;
+        let wish = Wish::read(&request.attests)?;
+        Annotations::read(request.annotations.iter())?;
+        let mut exports = Self {
+            outputs: Vec::new(),
+            tags,
+            annotations: request.annotations.clone(),
+            wish,
+            warnings: Vec::new(),
+        };
+        for typed in &request.outputs {
+            let wanted = Wanted::read(typed)?;
+            let targets = exports.targets(environment, &wanted)?;
+            exports.outputs.push((wanted, targets));
+        }
+        if request.outputs.is_empty() {
+            let kind = Kind::Image { push: false, by_digest: false, store: true, insecure: false };
+            let (names, form, annotations) = Default::default();
+            exports.outputs.push((Wanted { kind, names, form, annotations }, Vec::new()));
+        }
+        Ok(exports)
+    }
+
+    fn targets(&mut self, environment: &Environment, wanted: &Wanted) -> Result<Vec<Target>> {
+        let Kind::Image { push: true, insecure, .. } = wanted.kind else { return Ok(Vec::new()) };
+        let names = wanted.names.as_ref().unwrap_or(&self.tags);
+        if names.is_empty() {
+            return Err(invalid("tag is needed when pushing to registry").hint("give a name with -t").into());
+        }
+        let mut targets = Vec::new();
+        for name in names {
+            let target = Target::find(environment, name)
+                .with_context(|| format!("cannot push {}", name.familiar()))?;
+            self.warnings.extend(target.warnings.iter().cloned());
+            targets.push(if insecure { target.insecure() } else { target });
+        }
+        Ok(targets)
+    }
+
+    /// Whether there is nothing to do but to register an image in the store under [`Exports::tags`].
+    pub fn is_plain(&self) -> bool {
+        let plain = |wanted: &Wanted| {
+            matches!(wanted.kind, Kind::Image { push: false, store: true, .. }) && wanted.names.is_none()
+        };
+        matches!(self.outputs.as_slice(), [(wanted, _)] if plain(wanted))
+    }
+
+    /// The names of `--tag`.
+    pub fn tags(&self) -> &[Reference] {
+        &self.tags
+    }
+
+    /// Whether an image comes out, and not files or nothing.
+    pub fn wants_image(&self) -> bool {
+        let image = |wanted: &Wanted| matches!(wanted.kind, Kind::Image { .. } | Kind::Archive { .. });
+        self.outputs.iter().any(|(wanted, _)| image(wanted))
+    }
+
+    /// Whether standard output gets one of the results, and must get nothing else.
+    pub fn to_stdout(&self) -> bool {
+        self.outputs.iter().any(|(wanted, _)| match &wanted.kind {
+            Kind::Archive { to, .. } | Kind::Files { to, .. } => *to == Place::Stdout,
+            Kind::Image { .. } | Kind::Cache => false,
+        })
+    }
+
+    /// Whether [`Output::facts`] are of use.
+    pub fn wants_facts(&self) -> bool {
+        self.wish.wanted
+    }
+
+    /// What each output is called while it is made: `exporting to image` and so on.
+    pub fn titles(&self) -> Vec<&'static str> {
+        let title = |wanted: &Wanted| match &wanted.kind {
+            Kind::Image { .. } => "exporting to image",
+            Kind::Archive { oci: true, .. } => "exporting to oci image format",
+            Kind::Archive { oci: false, .. } => "exporting to docker image format",
+            Kind::Files { tar: true, .. } => "exporting to client tarball",
+            Kind::Files { tar: false, .. } => "exporting to client directory",
+            Kind::Cache => "exporting nothing",
+        };
+        self.outputs.iter().map(|(wanted, _)| title(wanted)).collect()
+    }
+
+    /// Fills every output. The process has one thread and can read files of every owner; `say` gets what is worth a
+    /// line.
+    pub fn run(
+        &self,
+        store: &Store,
+        outputs: &[Output],
+        say: &mut dyn FnMut(&str),
+        progress: &dyn Progress,
+    ) -> Result<Exported> {
+        let mut exported = Exported::default();
+        let leases = outputs.iter().map(|output| leases(store, output)).collect::<Result<Vec<_>>>()?;
+        // Mounting asks for a single thread, so files go first.
+        for (wanted, _) in &self.outputs {
+            if let Kind::Files { tar, to, split } = &wanted.kind {
+                self.files(store, outputs, *tar, to, *split, say)?;
+            }
+        }
+        for (wanted, targets) in &self.outputs {
+            let mut task = Task { exports: self, store, outputs, wanted, progress, exported: &mut exported };
+            match &wanted.kind {
+                Kind::Image { push, by_digest, store, .. } => {
+                    if *store {
+                        task.store(&leases, say)?;
+                    }
+                    if *push {
+                        task.push(targets, *by_digest, say)?;
+                    }
+                }
+                Kind::Archive { oci, to, directory } => task.archive(*oci, to, *directory)?,
+                Kind::Files { .. } | Kind::Cache => {}
+            }
+        }
+        Ok(exported)
+    }
+
+    fn files(
+        &self,
+        store: &Store,
+        outputs: &[Output],
+        tar: bool,
+        to: &Place,
+        split: bool,
+        say: &mut dyn FnMut(&str),
+    ) -> Result<()> {
+        if tar && outputs.len() > 1 {
+            return Err(invalid("several platforms do not go into one archive of files")
+                .hint("type=local makes a directory of each, type=oci an image of all")
+                .into());
+        }
+        for output in outputs {
+            let tree = Tree::of(store, &output.layers)?;
+            match to {
+                Place::Path(dir) if !tar => {
+                    let name = output.platform.to_string().replace('/', "_");
+                    let dir = if split && outputs.len() > 1 { dir.join(name) } else { dir.clone() };
+                    let left_out = tree.copy_to(&dir)?;
+                    if !left_out.is_empty() {
+                        say(&format!("left out, as only root can make devices: {}", left_out.join(", ")));
+                    }
+                    self.provenance_beside(output, &dir)?;
+                }
+                place => to_place(place, |out| tree.write(out))?,
+            }
+        }
+        Ok(())
+    }
+
+    /// `provenance.json`, as BuildKit puts it beside files.
+    fn provenance_beside(&self, output: &Output, dir: &Path) -> Result<()> {
+        if !self.wish.wanted {
+            return Ok(());
+        }
+        let statement = json!({
+            "_type": "https://in-toto.io/Statement/v0.1",
+            "predicateType": provenance::PREDICATE,
+            "subject": [],
+            "predicate": self.wish.predicate(&output.facts, &output.platform),
+        });
+        let text = serde_json::to_vec_pretty(&statement)?;
+        to_place(&Place::Path(dir.join("provenance.json")), |out| Ok(out.write_all(&text)?))
+    }
+}
+
+fn name(tag: &str) -> Result<Reference, Failure> {
+    let reference = tag.parse::<Reference>();
+    let reference =
+        reference.map_err(|error| invalid(format!("invalid tag \"{}\": {error}", tag.escape_debug())))?;
+    match reference.digest() {
+        Some(_) => Err(invalid(format!("invalid tag \"{}\": it has a digest", tag.escape_debug()))),
+        None => Ok(reference.or_latest()),
+    }
+}
+
+fn leases(store: &Store, output: &Output) -> Result<Vec<LayerLease>> {
+    let lease = |diff_id: &Digest| match store.begin_layer(diff_id)? {
+        LayerSlot::Present(lease) => Ok(lease),
+        LayerSlot::Draft(_) => Err(corrupt(format!("layer {diff_id} is gone")).into()),
+    };
+    output.layers.iter().map(lease).collect()
+}
+
+/// Lets `write` write to a file, which appears when it is complete, or to standard output.
+fn to_place(place: &Place, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+    match place {
+        Place::Stdout => {
+            let mut out = BufWriter::with_capacity(256 << 10, std::io::stdout().lock());
+            write(&mut out)?;
+            Ok(out.flush()?)
+        }
+        Place::Path(path) => {
+            let doing = || format!("cannot write {}", path.display());
+            if path.metadata().is_ok_and(|found| !found.is_file()) {
+                let mut file = File::options().write(true).open(path).with_context(doing)?;
+                return write(&mut file).with_context(doing);
+            }
+            let unfinished = OutputFile::beside(path).with_context(doing)?;
+            let mut out = BufWriter::with_capacity(256 << 10, unfinished.file());
+            write(&mut out).with_context(doing)?;
+            out.flush().with_context(doing)?;
+            drop(out);
+            unfinished.rename(path).with_context(doing)
+        }
+    }
+}
+
+/// One output being filled.
+struct Task<'a> {
+    exports: &'a Exports,
+    store: &'a Store,
+    outputs: &'a [Output],
+    wanted: &'a Wanted,
+    progress: &'a dyn Progress,
+    exported: &'a mut Exported,
+}
+
+impl Task<'_> {
+    fn names(&self) -> &[Reference] {
+        self.wanted.names.as_deref().unwrap_or(&self.exports.tags)
+    }
+
+    /// Registers the images, under names that stand for all of them.
+    fn store(&mut self, leases: &[Vec<LayerLease>], say: &mut dyn FnMut(&str)) -> Result<()> {
+        let mut ids = Vec::new();
+        for (output, layers) in self.outputs.iter().zip(leases) {
+            let new = NewImage { config: &output.config, manifest: None, layers, names: &[] };
+            ids.push(self.store.put_image(&new)?);
+        }
+        for name in self.names() {
+            self.store.set_name_of_all(name, &ids, &Platform::host())?;
+            say(&format!("naming to {name}"));
+        }
+        let first = ids.first().cloned();
+        if let Some(first) = &first {
+            say(&format!("writing image {first}"));
+            self.exported.metadata.insert("containerimage.config.digest".into(), json!(first));
+            self.exported.metadata.entry("containerimage.digest").or_insert(json!(first));
+        }
+        self.exported.image = first;
+        self.named();
+        Ok(())
+    }
+
+    fn named(&mut self) {
+        let names: Vec<String> = self.names().iter().map(Reference::to_string).collect();
+        if !names.is_empty() {
+            self.exported.metadata.insert("image.name".into(), json!(names.join(",")));
+        }
+    }
+
+    fn push(&mut self, targets: &[Target], by_digest: bool, say: &mut dyn FnMut(&str)) -> Result<()> {
+        for target in targets {
+            let name = &target.reference;
+            say(&format!("pushing layers of {name}"));
+            let pushed = self.push_to(target, by_digest).with_context(|| format!("failed to push {name}"))?;
+            let digest = &pushed.descriptor.digest;
+            say(&format!("pushed {name}@{digest}"));
+            if let Some(image) = &self.exported.image {
+                self.store.set_name(&name.with_digest(digest.clone()), image, None)?;
+            }
+            self.came_out(&pushed)?;
+        }
+        self.named();
+        Ok(())
+    }
+
+    fn push_to(&self, target: &Target, by_digest: bool) -> Result<Ready> {
+        let repository = target.open()?;
+        let mut pusher = Pusher {
+            store: self.store,
+            repository: &repository,
+            registry: target.reference.registry(),
+            form: self.wanted.form,
+            progress: self.progress,
+        };
+        // What is attested about an image is in OCI's form, and so the image is.
+        if self.exports.wish.wanted && pusher.form.oci.is_none() {
+            pusher.form.oci = Some(true);
+        }
+        let annotations = self.annotations()?;
+        if self.annotated(&annotations) && pusher.form.oci.is_none() {
+            pusher.form.oci = Some(true);
+        }
+        let ready = self.assembled(&mut pusher, &annotations)?;
+        let tag = target.reference.tag().unwrap_or_default();
+        let digest = &ready.descriptor.digest;
+        pusher.manifest(&if by_digest { Which::Digest(digest) } else { Which::Tag(tag) }, &ready)?;
+        Ok(ready)
+    }
+
+    fn annotations(&self) -> Result<Annotations> {
+        Ok(Annotations::read(self.exports.annotations.iter().chain(&self.wanted.annotations))?)
+    }
+
+    fn annotated(&self, annotations: &Annotations) -> bool {
+        let platforms = self.outputs.iter().map(|output| output.platform.to_string());
+        let manifest = platforms.into_iter().any(|platform| {
+            ["manifest", "manifest-descriptor"]
+                .iter()
+                .any(|kind| !annotations.of(kind, Some(&platform)).is_empty())
+        });
+        manifest || !annotations.of("index", None).is_empty()
+    }
+
+    fn assembled(
+        &self,
+        sink: &mut dyn crate::image::push::assemble::Sink,
+        annotations: &Annotations,
+    ) -> Result<Ready> {
+        let names = self.names();
+        let own: Vec<BTreeMap<String, String>> = self
+            .outputs
+            .iter()
+            .map(|output| annotations.of("manifest", Some(&output.platform.to_string())))
+            .collect();
+        let say = |output: &Output, manifest: &Digest| {
+            let statement = self.exports.wish.statement(&output.facts, &output.platform, names, manifest);
+            (provenance::PREDICATE.to_owned(), statement)
+        };
+        let statements: Vec<_> =
+            self.outputs.iter().map(|output| move |manifest: &Digest| say(output, manifest)).collect();
+        let mut members = Vec::new();
+        for ((output, annotated), statement) in self.outputs.iter().zip(&own).zip(&statements) {
+            let statement: &dyn Fn(&Digest) -> (String, Value) = statement;
+            members.push(Member {
+                platform: output.platform.clone(),
+                cargo: Cargo {
+                    config: &output.config,
+                    layers: &output.layers,
+                    manifest: None,
+                    annotations: annotated,
+                },
+                entry: annotations.of("manifest-descriptor", Some(&output.platform.to_string())),
+                statement: self.exports.wish.wanted.then_some(statement),
+            });
+        }
+        assemble(sink, &members, &annotations.of("index", None))
+    }
+
+    fn archive(&mut self, oci: bool, to: &Place, directory: bool) -> Result<()> {
+        if !oci && self.outputs.len() > 1 {
+            return Err(invalid("docker exporter does not currently support exporting manifest lists")
+                .hint("type=oci holds several platforms")
+                .into());
+        }
+        let form = self.wanted.form;
+        let annotations = self.annotations()?;
+        let types = form.oci.unwrap_or(oci || self.annotated(&annotations) || self.exports.wish.wanted);
+        let mut layout = Layout::new(self.store, form.compression, types, self.progress)?;
+        let ready = self.assembled(&mut layout, &annotations)?;
+        layout.finish(&ready, self.names(), &annotations.of("index-descriptor", None), !oci)?;
+        match to {
+            Place::Path(dir) if directory => {
+                files::make_dirs(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+                layout.write_to_dir(dir)?;
+            }
+            place => to_place(place, |out| layout.write(out))?,
+        }
+        self.came_out(&ready)?;
+        self.named();
+        Ok(())
+    }
+
+    fn came_out(&mut self, ready: &Ready) -> Result<()> {
+        let exported = &mut *self.exported;
+        exported.manifest = Some(ready.descriptor.digest.clone());
+        if exported.image.is_none() {
+            exported.image = self.outputs.first().map(|output| Digest::of(&output.config));
+        }
+        exported.metadata.insert("containerimage.digest".into(), json!(ready.descriptor.digest));
+        exported.metadata.insert("containerimage.config.digest".into(), json!(exported.image));
+        exported
+            .metadata
+            .insert("containerimage.descriptor".into(), serde_json::to_value(&ready.descriptor)?);
+        if self.exports.wish.wanted {
+            for output in self.outputs {
+                let key = match self.outputs.len() {
+                    1 => "buildx.build.provenance".to_owned(),
+                    _ => format!("buildx.build.provenance/{}", output.platform),
+                };
+                let predicate = self.exports.wish.predicate(&output.facts, &output.platform);
+                exported.metadata.insert(key, predicate);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,325 @@
+//! What `--output` asks for, read and checked: types and attributes as BuildKit has them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::engine::build::request::Typed;
+use crate::error::{Failure, invalid, unsupported};
+use crate::image::compress::Compression;
+use crate::image::push::Form;
+use crate::model::reference::Reference;
+
+/// Where a result goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The store, and a registry if `push`.
+    Image {
+        /// Upload it.
+        push: bool,
+        /// Upload it without a tag.
+        by_digest: bool,
+        /// Keep it here.
+        store: bool,
+        /// The registry may be talked to without encryption.
+        insecure: bool,
+    },
+    /// An archive, or a directory, in the form of OCI or of docker.
+    Archive {
+        /// OCI's, without docker's own listing.
+        oci: bool,
+        /// Where.
+        to: Place,
+        /// A directory instead of an archive.
+        directory: bool,
+    },
+    /// The files.
+    Files {
+        /// As an archive, else below a directory.
+        tar: bool,
+        /// Where.
+        to: Place,
+        /// Several platforms each get a directory.
+        split: bool,
+    },
+    /// Nowhere: only the cache is wanted.
+    Cache,
+}
+
+/// A file, a directory, or standard output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// `-`
+    Stdout,
+    /// A path, relative to the working directory.
+    Path(PathBuf),
+}
+
+/// One `--output`.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// Where it goes.
+    pub kind: Kind,
+    /// Names it gets, instead of those of `--tag`.
+    pub names: Option<Vec<Reference>>,
+    /// Its form.
+    pub form: Form,
+    /// Annotations, as those of `--annotation`.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// Attributes that images in any form have.
+const FORM: &[&str] = &[
+    "name",
+    "compression",
+    "compression-level",
+    "force-compression",
+    "oci-mediatypes",
+    "rewrite-timestamp",
+    "prefer-nondist-layers",
+];
+
+impl Wanted {
+    /// Reads one `--output`.
+    pub fn read(typed: &Typed) -> Result<Self, Failure> {
+        let mut attributes = Attributes { typed, known: FORM.to_vec() };
+        let kind = match typed.kind.as_str() {
+            "image" => attributes.image(false)?,
+            "registry" => attributes.image(true)?,
+            "oci" => attributes.archive(true)?,
+            "docker" => attributes.archive(false)?,
+            "tar" => attributes.files(true)?,
+            "local" => attributes.files(false)?,
+            "cacheonly" => Kind::Cache,
+            other => {
+                return Err(invalid(format!(
+                    "`{}` is not a type of output: image, registry, oci, docker, tar, local or cacheonly",
+                    other.escape_debug()
+                )));
+            }
+        };
+        attributes.check()?;
+        let archive = matches!(kind, Kind::Archive { .. });
+        Ok(Self {
+            names: attributes.names()?,
+            form: attributes.form(archive && typed.kind == "oci")?,
+            annotations: attributes.annotations(),
+            kind,
+        })
+    }
+}
+
+struct Attributes<'a> {
+    typed: &'a Typed,
+    known: Vec<&'static str>,
+}
+
+impl Attributes<'_> {
+    fn text(&mut self, key: &'static str) -> Option<&str> {
+        self.known.push(key);
+        self.typed.attributes.get(key).map(String::as_str)
+    }
+
+    fn flag(&mut self, key: &'static str, usual: bool) -> Result<bool, Failure> {
+        match self.text(key) {
+            None => Ok(usual),
+            Some("" | "1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(true),
+            Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(false),
+            Some(other) => {
+                Err(invalid(format!("`{key}={}` is neither true nor false", other.escape_debug())))
+            }
+        }
+    }
+
+    fn image(&mut self, registry: bool) -> Result<Kind, Failure> {
+        // What containerd does with an image besides, dhow does in any case or has no use for.
+        self.known.extend(["unpack", "dangling-name-prefix", "name-canonical", "danging-name-prefix"]);
+        Ok(Kind::Image {
+            push: self.flag("push", registry)?,
+            by_digest: self.flag("push-by-digest", false)?,
+            store: self.flag("store", true)?,
+            insecure: self.flag("registry.insecure", false)?,
+        })
+    }
+
+    fn archive(&mut self, oci: bool) -> Result<Kind, Failure> {
+        let directory = !self.flag("tar", true)?;
+        match self.place()? {
+            Some(to) => Ok(Kind::Archive { oci, to, directory }),
+            None if oci => Err(invalid("dest is required for the output of type oci")),
+            None => {
+                self.text("context");
+                Ok(Kind::Image { push: false, by_digest: false, store: true, insecure: false })
+            }
+        }
+    }
+
+    fn files(&mut self, tar: bool) -> Result<Kind, Failure> {
+        let split = self.flag("platform-split", !tar)?;
+        let to = self
+            .place()?
+            .ok_or_else(|| invalid(format!("dest is required for the output of type {}", self.typed.kind)))?;
+        if !tar && to == Place::Stdout {
+            return Err(invalid("the output of type local is a directory and cannot go to standard output")
+                .hint("type=tar can"));
+        }
+        Ok(Kind::Files { tar, to, split })
+    }
+
+    fn place(&mut self) -> Result<Option<Place>, Failure> {
+        Ok(match self.text("dest") {
+            None => None,
+            Some("-") => Some(Place::Stdout),
+            Some("") => return Err(invalid("dest is empty")),
+            Some(path) => Some(Place::Path(path.into())),
+        })
+    }
+
+    fn names(&mut self) -> Result<Option<Vec<Reference>>, Failure> {
+        let Some(names) = self.text("name") else { return Ok(None) };
+        let names = names.split(',').map(str::trim).filter(|name| !name.is_empty());
+        names
+            .map(|name| name.parse::<Reference>().map(Reference::or_latest))
+            .collect::<Result<_, _>>()
+            .map(Some)
+    }
+
+    fn form(&mut self, oci_archive: bool) -> Result<Form, Failure> {
+        let level = match self.text("compression-level") {
+            None => None,
+            Some(text) => {
+                Some(text.parse().map_err(|_| invalid(format!("`{}` is no level", text.escape_debug())))?)
+            }
+        };
+        let compression = match self.text("compression") {
+            None if level.is_none() => Compression::default(),
+            kind => Compression::named(kind.unwrap_or("gzip"), level)?,
+        };
+        if self.flag("prefer-nondist-layers", false)? {
+            return Err(unsupported("layers that may not be distributed are not made by dhow"));
+        }
+        // Times that are later than SOURCE_DATE_EPOCH are rewritten in any case, as layers are made.
+        self.flag("rewrite-timestamp", false)?;
+        let force = self.flag("force-compression", false)?;
+        let oci = match self.text("oci-mediatypes") {
+            None if oci_archive => Some(true),
+            None => None,
+            Some(_) => Some(self.flag("oci-mediatypes", true)?),
+        };
+        Ok(Form { compression, force, oci })
+    }
+
+    fn annotations(&self) -> BTreeMap<String, String> {
+        let entry = |(key, value): (&String, &String)| {
+            let rest = key.strip_prefix("annotation")?;
+            if let Some(key) = rest.strip_prefix('.') {
+                return Some((key.to_owned(), value.clone()));
+            }
+            let (kind, key) = rest.strip_prefix('-')?.split_once('.')?;
+            Some((format!("{kind}:{key}"), value.clone()))
+        };
+        self.typed.attributes.iter().filter_map(entry).collect()
+    }
+
+    /// Refuses what nobody knows.
+    fn check(&self) -> Result<(), Failure> {
+        let unknown = self.typed.attributes.keys().find(|key| {
+            let annotation = key.starts_with("annotation.") || key.starts_with("annotation-");
+            !annotation && !self.known.contains(&key.as_str())
+        });
+        match unknown {
+            None => Ok(()),
+            Some(key) => Err(invalid(format!(
+                "`{}` is not an attribute of the output of type {}",
+                key.escape_debug(),
+                self.typed.kind
+            ))),
+        }
+    }
+}
+
+/// Annotations by what they are about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Annotations(Vec<(String, Option<String>, String, String)>);
+
+impl Annotations {
+    /// Reads `[type[platform],…:]key` and values.
+    pub fn read<'a>(pairs: impl Iterator<Item = (&'a String, &'a String)>) -> Result<Self, Failure> {
+        const TYPES: [&str; 4] = ["manifest", "index", "manifest-descriptor", "index-descriptor"];
+        let mut all = Vec::new();
+        for (whole, value) in pairs {
+            let typed = whole.split_once(':').filter(|(types, _)| {
+                types.split(',').all(|one| TYPES.contains(&one.split('[').next().unwrap_or_default()))
+            });
+            let (types, key) = typed.unwrap_or(("manifest", whole));
+            if key.is_empty() {
+                return Err(invalid(format!("the annotation `{}` has no key", whole.escape_debug())));
+            }
+            for one in types.split(',') {
+                let (kind, platform) = match one.split_once('[') {
+                    Some((kind, platform)) => (kind, Some(platform.trim_end_matches(']').to_owned())),
+                    None => (one, None),
+                };
+                all.push((kind.to_owned(), platform, key.to_owned(), value.clone()));
+            }
+        }
+        Ok(Self(all))
+    }
+
+    /// Those about `kind`, for a platform where it is of one.
+    pub fn of(&self, kind: &str, platform: Option<&str>) -> BTreeMap<String, String> {
+        let fits = |wanted: &Option<String>| wanted.is_none() || wanted.as_deref() == platform;
+        let mine = self.0.iter().filter(|(known, wanted, ..)| known == kind && fits(wanted));
+        mine.map(|(_, _, key, value)| (key.clone(), value.clone())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn typed(kind: &str, attributes: &[(&str, &str)]) -> Typed {
+        let attributes = attributes.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+        Typed { kind: kind.into(), attributes }
+    }
+
+    #[test]
+    fn types_and_attributes() {
+        let read = |kind: &str, attributes: &[(&str, &str)]| Wanted::read(&typed(kind, attributes));
+        let image = read("image", &[("push", "true"), ("name", "a,b:1"), ("compression", "zstd")]).unwrap();
+        assert!(matches!(image.kind, Kind::Image { push: true, store: true, .. }));
+        assert_eq!(image.names.unwrap().len(), 2);
+        assert_eq!(image.form.compression, Compression::Zstd(3));
+        assert!(matches!(read("registry", &[]).unwrap().kind, Kind::Image { push: true, .. }));
+        assert!(matches!(read("docker", &[]).unwrap().kind, Kind::Image { push: false, .. }));
+        assert!(matches!(
+            read("oci", &[("dest", "-")]).unwrap().kind,
+            Kind::Archive { to: Place::Stdout, oci: true, directory: false }
+        ));
+        for (kind, attributes) in [
+            ("oci", vec![]),
+            ("local", vec![("dest", "-")]),
+            ("local", vec![]),
+            ("zip", vec![]),
+            ("image", vec![("pish", "true")]),
+            ("image", vec![("push", "perhaps")]),
+            ("image", vec![("compression", "estargz")]),
+        ] {
+            assert!(read(kind, &attributes).is_err(), "{kind} {attributes:?}");
+        }
+    }
+
+    #[test]
+    fn annotations_know_what_they_are_about() {
+        let pairs: BTreeMap<String, String> =
+            [("a.b", "1"), ("index:c", "2"), ("manifest[linux/arm64],index:d", "3"), ("urn:x", "4")]
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into();
+        let all = Annotations::read(pairs.iter()).unwrap();
+        let keys = |kind: &str, platform| all.of(kind, platform).into_keys().collect::<Vec<_>>();
+        assert_eq!(keys("manifest", Some("linux/amd64")), ["a.b", "urn:x"]);
+        assert_eq!(keys("manifest", Some("linux/arm64")), ["a.b", "d", "urn:x"]);
+        assert_eq!(keys("index", None), ["c", "d"]);
+    }
+}

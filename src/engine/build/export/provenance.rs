@@ -1,0 +1,246 @@
+//! What is attested about how an image was built: SLSA provenance 0.2 in the form that BuildKit gives it.
+//!
+//! See <https://slsa.dev/spec/v0.2/provenance> and BuildKit's `docs/attestations/slsa-provenance.md`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::engine::build::request::Typed;
+use crate::error::{Failure, invalid, unsupported};
+use crate::model::digest::Digest;
+use crate::model::platform::Platform;
+use crate::model::reference::Reference;
+
+/// The predicate's type.
+pub const PREDICATE: &str = "https://slsa.dev/provenance/v0.2";
+/// The type of build whose parameters the predicate has.
+const BUILD_TYPE: &str = "https://mobyproject.org/buildkit@v1";
+
+/// Something that the build used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Material {
+    /// What, as a package URL or a URL.
+    pub uri: String,
+    /// Its digest: `sha256` or, for git, `sha1`.
+    pub digest: (String, String),
+}
+
+impl Material {
+    /// An image with the digest of its manifest or index.
+    pub fn image(reference: &Reference, platform: &Platform, digest: &Digest) -> Self {
+        let (algorithm, hex) = (digest.algorithm().to_owned(), digest.hex().to_owned());
+        Self { uri: package(reference, platform), digest: (algorithm, hex) }
+    }
+
+    /// A commit of a git repository.
+    pub fn git(url: &str, commit: &str) -> Self {
+        Self { uri: url.to_owned(), digest: ("sha1".into(), commit.to_owned()) }
+    }
+}
+
+/// The package URL of an image, as BuildKit writes it.
+fn package(reference: &Reference, platform: &Platform) -> String {
+    let version = reference.tag().map(|tag| format!("@{tag}")).unwrap_or_default();
+    let platform = platform.to_string().replace('/', "%2F");
+    format!("pkg:docker/{}{version}?platform={platform}", reference.familiar_name())
+}
+
+/// What a build can say about itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts {
+    /// What it used.
+    pub materials: Vec<Material>,
+    /// Where the context came from, if from elsewhere, and the commit.
+    pub source: Option<(String, Option<String>)>,
+    /// The Dockerfile's name.
+    pub entry_point: String,
+    /// `target`, `build-arg:NAME`, `label:NAME` and the like.
+    pub parameters: BTreeMap<String, String>,
+    /// RFC 3339.
+    pub started: String,
+    /// RFC 3339.
+    pub finished: String,
+    /// What the steps were, for `mode=max`.
+    pub steps: Option<Value>,
+}
+
+/// What `--attest` and `--provenance` ask for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// Attach it.
+    pub wanted: bool,
+    /// With all arguments and steps.
+    pub max: bool,
+    builder: String,
+}
+
+impl Wish {
+    /// Reads the attestations that are asked for.
+    pub fn read(attests: &[Typed]) -> Result<Self, Failure> {
+        let mut wish = Self::default();
+        for attest in attests {
+            let disabled = attest.attributes.get("disabled");
+            let disabled = disabled.is_some_and(|text| !matches!(text.as_str(), "false" | "0" | "f"));
+            match attest.kind.as_str() {
+                "provenance" if disabled => wish = Self::default(),
+                "provenance" => wish = Self::wanted(&attest.attributes)?,
+                "sbom" if disabled => {}
+                "sbom" => {
+                    return Err(unsupported(
+                        "dhow has no scanner that could say what software is in an image",
+                    )
+                    .hint("leave --sbom out, or scan the image that was pushed"));
+                }
+                other => {
+                    let message =
+                        format!("`{}` is not an attestation: provenance or sbom", other.escape_debug());
+                    return Err(invalid(message));
+                }
+            }
+        }
+        Ok(wish)
+    }
+
+    fn wanted(attributes: &BTreeMap<String, String>) -> Result<Self, Failure> {
+        let mut wish = Self { wanted: true, ..Self::default() };
+        for (key, value) in attributes {
+            match (key.as_str(), value.as_str()) {
+                ("mode", "min") | ("disabled", _) | ("version", "v0.2") => {}
+                ("mode", "max") => wish.max = true,
+                ("builder-id", id) => wish.builder = id.to_owned(),
+                // Every layer is in the store, so there is nothing to leave out.
+                ("inline-only" | "reproducible" | "filename", _) => {}
+                ("version", _) => return Err(unsupported("provenance has version v0.2 only")),
+                _ => {
+                    let pair = format!("{key}={value}");
+                    let message = format!("`{}` is not known to provenance", pair.escape_debug());
+                    return Err(invalid(message));
+                }
+            }
+        }
+        Ok(wish)
+    }
+
+    /// The statement about the image with this manifest, known by `names`.
+    pub fn statement(
+        &self,
+        facts: &Facts,
+        platform: &Platform,
+        names: &[Reference],
+        manifest: &Digest,
+    ) -> Value {
+        let digest = || json!({manifest.algorithm(): manifest.hex()});
+        let mut subject: Vec<Value> =
+            names.iter().map(|name| json!({"name": package(name, platform), "digest": digest()})).collect();
+        if subject.is_empty() {
+            subject.push(json!({"name": "_", "digest": digest()}));
+        }
+        json!({
+            "_type": "https://in-toto.io/Statement/v0.1",
+            "predicateType": PREDICATE,
+            "subject": subject,
+            "predicate": self.predicate(facts, platform),
+        })
+    }
+
+    /// What is said whatever the subject.
+    pub fn predicate(&self, facts: &Facts, platform: &Platform) -> Value {
+        let materials: Vec<Value> = facts
+            .materials
+            .iter()
+            .map(|material| {
+                let (algorithm, hex) = &material.digest;
+                json!({"uri": material.uri, "digest": {algorithm: hex}})
+            })
+            .collect();
+        let mut source = json!({"entryPoint": facts.entry_point});
+        if let Some((uri, commit)) = &facts.source {
+            source["uri"] = json!(uri);
+            if let Some(commit) = commit {
+                source["digest"] = json!({"sha1": commit});
+            }
+        }
+        let shown = |key: &str| self.max || !key.starts_with("build-arg:") && !key.starts_with("label:");
+        let arguments: Map<String, Value> = facts
+            .parameters
+            .iter()
+            .filter(|(key, _)| shown(key))
+            .map(|(key, value)| (key.clone(), json!(value)))
+            .collect();
+        let mut parameters = json!({"frontend": "dockerfile.v0", "args": arguments});
+        if facts.source.is_none() {
+            parameters["locals"] = json!([{"name": "context"}, {"name": "dockerfile"}]);
+        }
+        let mut predicate = json!({
+            "builder": {"id": self.builder},
+            "buildType": BUILD_TYPE,
+            "materials": materials,
+            "invocation": {
+                "configSource": source,
+                "parameters": parameters,
+                "environment": {"platform": platform.to_string()},
+            },
+            "metadata": {
+                "buildStartedOn": facts.started,
+                "buildFinishedOn": facts.finished,
+                "completeness": {"parameters": self.max, "environment": true, "materials": false},
+                "reproducible": false,
+            },
+        });
+        if let (true, Some(steps)) = (self.max, &facts.steps) {
+            predicate["buildConfig"] = steps.clone();
+        }
+        predicate
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attest(kind: &str, pairs: &[(&str, &str)]) -> Typed {
+        let attributes = pairs.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+        Typed { kind: kind.into(), attributes }
+    }
+
+    #[test]
+    fn what_can_be_asked_for() {
+        assert!(!Wish::read(&[]).unwrap().wanted);
+        assert!(
+            !Wish::read(&[
+                attest("provenance", &[("disabled", "true")]),
+                attest("sbom", &[("disabled", "true")])
+            ])
+            .unwrap()
+            .wanted
+        );
+        let max = Wish::read(&[attest("provenance", &[("mode", "max")])]).unwrap();
+        assert!(max.wanted && max.max);
+        assert!(Wish::read(&[attest("sbom", &[])]).is_err());
+        assert!(Wish::read(&[attest("provenance", &[("mode", "middling")])]).is_err());
+    }
+
+    #[test]
+    fn values_of_arguments_are_for_the_largest_mode() {
+        let platform: Platform = "linux/amd64".parse().unwrap();
+        let parameters = [("target", "t"), ("build-arg:A", "secret")];
+        let facts = Facts {
+            materials: vec![Material::image(&"debian:12".parse().unwrap(), &platform, &Digest::of(b"x"))],
+            parameters: parameters.map(|(key, value)| (key.into(), value.into())).into(),
+            ..Facts::default()
+        };
+        let min = Wish { wanted: true, ..Wish::default() };
+        let statement = min.statement(&facts, &platform, &["a:1".parse().unwrap()], &Digest::of(b"m"));
+        assert_eq!(statement["subject"][0]["name"], "pkg:docker/a@1?platform=linux%2Famd64");
+        assert_eq!(
+            statement["predicate"]["materials"][0]["uri"],
+            "pkg:docker/debian@12?platform=linux%2Famd64"
+        );
+        assert_eq!(statement["predicate"]["invocation"]["parameters"]["args"], json!({"target": "t"}));
+        let max = Wish { max: true, ..min };
+        let said = max.predicate(&facts, &platform);
+        assert_eq!(said["invocation"]["parameters"]["args"]["build-arg:A"], "secret");
+    }
+}

@@ -1,0 +1,190 @@
+//! An OCI image layout in the making: blobs gather in a temporary directory, then all become an archive or a directory.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use oci_spec::image::OciLayoutBuilder;
+use serde_json::json;
+use sha2::Digest as _;
+
+use super::members::blob_name;
+use super::write::{LAYOUT_VERSION, Writer};
+use super::{docker, oci};
+use crate::error::corrupt;
+use crate::image::compress::Compression;
+use crate::image::manifest::{Descriptor, OCI_INDEX};
+use crate::image::pack::pack;
+use crate::image::push::assemble::Sink;
+use crate::image::push::{Cargo, Ready, manifest_of};
+use crate::model::digest::Digest;
+use crate::model::progress::{LayerEvent, Progress};
+use crate::model::reference::Reference;
+use crate::store::{PackedBlob, Store, TempDir};
+
+/// A layout being filled.
+pub struct Layout<'a> {
+    store: &'a Store,
+    dir: TempDir,
+    compression: Compression,
+    /// OCI's media types, else docker's.
+    oci: bool,
+    progress: &'a dyn Progress,
+    /// Members that are in memory, by name.
+    small: BTreeMap<String, Vec<u8>>,
+    /// Members that are files in `dir`, with their sizes.
+    large: BTreeMap<String, (PathBuf, u64)>,
+    /// docker's listing of the images so far.
+    listing: Vec<serde_json::Value>,
+}
+
+impl<'a> Layout<'a> {
+    /// An empty one.
+    pub fn new(
+        store: &'a Store,
+        compression: Compression,
+        oci: bool,
+        progress: &'a dyn Progress,
+    ) -> Result<Self> {
+        let dir = store.temp_dir()?;
+        let (small, large, listing) = Default::default();
+        Ok(Self { store, dir, compression, oci, progress, small, large, listing })
+    }
+
+    /// Lists `outermost` under `names`, with `annotations` of its entries. With `docker` docker's own listing is added,
+    /// so that every docker can load it.
+    pub fn finish(
+        &mut self,
+        outermost: &Ready,
+        names: &[Reference],
+        annotations: &BTreeMap<String, String>,
+        docker: bool,
+    ) -> Result<()> {
+        self.manifest(outermost)?;
+        let entry = |name: Option<&Reference>| {
+            let mut annotations = annotations.clone();
+            if let Some(name) = name {
+                annotations.insert(oci::FULL_NAME.into(), name.to_string());
+                annotations.insert(oci::REF_NAME.into(), name.tag().unwrap_or_default().to_owned());
+            }
+            Descriptor { annotations, ..outermost.descriptor.clone() }
+        };
+        let entries: Vec<Descriptor> = if names.is_empty() {
+            vec![entry(None)]
+        } else {
+            names.iter().map(|name| entry(Some(name))).collect()
+        };
+        let index = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries});
+        self.small.insert(oci::LISTING.into(), serde_json::to_vec(&index)?);
+        let layout = OciLayoutBuilder::default().image_layout_version(LAYOUT_VERSION).build()?;
+        self.small.insert("oci-layout".into(), serde_json::to_vec(&layout)?);
+        if docker {
+            let tags: Vec<String> = names.iter().map(Reference::familiar).collect();
+            for image in &mut self.listing {
+                image["RepoTags"] = if tags.is_empty() { json!(null) } else { json!(tags) };
+            }
+            self.small.insert(docker::LISTING.into(), serde_json::to_vec(&self.listing)?);
+        }
+        Ok(())
+    }
+
+    /// Writes it as an archive.
+    pub fn write(&self, out: &mut dyn Write) -> Result<()> {
+        let mut writer = Writer::new(out);
+        let names: std::collections::BTreeSet<&String> = self.small.keys().chain(self.large.keys()).collect();
+        for name in names {
+            if let Some(content) = self.small.get(name) {
+                writer.bytes(name, content)?;
+            } else if let Some((path, size)) = self.large.get(name) {
+                writer.file(name, File::open(path)?, *size)?;
+            }
+        }
+        writer.finish()
+    }
+
+    /// Writes it as a directory.
+    pub fn write_to_dir(&self, dir: &Path) -> Result<()> {
+        let place = |name: &str| -> Result<PathBuf> {
+            let path = dir.join(name);
+            std::fs::create_dir_all(path.parent().unwrap_or(dir))
+                .with_context(|| format!("cannot make a directory below {}", dir.display()))?;
+            Ok(path)
+        };
+        for (name, content) in &self.small {
+            std::fs::write(place(name)?, content).with_context(|| format!("cannot write {name}"))?;
+        }
+        for (name, (from, _)) in &self.large {
+            std::fs::copy(from, place(name)?).with_context(|| format!("cannot write {name}"))?;
+        }
+        Ok(())
+    }
+
+    fn layer(&mut self, diff_id: &Digest) -> Result<Descriptor> {
+        let record = self.store.layer(diff_id)?.ok_or_else(|| corrupt(format!("layer {diff_id} is gone")))?;
+        let known = self.store.packed_blobs(diff_id)?;
+        let wanted = self.compression.to_string();
+        let media_type = self.compression.media_type(self.oci);
+        if let Some(known) = known.iter().find(|packed| packed.compression == wanted)
+            && self.large.contains_key(&blob_name(&known.digest))
+        {
+            return Ok(Descriptor::plain(media_type, known.digest.clone(), known.size));
+        }
+        self.progress.event(diff_id.short(), LayerEvent::Preparing);
+        let path = self.dir.path().join(diff_id.hex());
+        let file = File::create(&path).context("cannot make a temporary file")?;
+        let out =
+            Hashed { out: BufWriter::with_capacity(256 << 10, file), hash: sha2::Sha256::new(), size: 0 };
+        let mut compressor = self.compression.writer(out)?;
+        pack(self.store, diff_id, &mut compressor)?;
+        let mut out = compressor.finish().context("cannot compress")?;
+        out.flush().context("cannot write a temporary file")?;
+        let (digest, size) = (Digest::from_sha256(out.hash.finalize().as_slice()), out.size);
+        let packed = PackedBlob { compression: wanted, digest: digest.clone(), size };
+        self.store.add_packed_blob(&record.diff_id, packed)?;
+        self.large.insert(blob_name(&digest), (path, size));
+        Ok(Descriptor::plain(media_type, digest, size))
+    }
+}
+
+impl Sink for Layout<'_> {
+    fn image(&mut self, cargo: &Cargo<'_>) -> Result<Ready> {
+        let layers = cargo.layers.iter().map(|diff_id| self.layer(diff_id)).collect::<Result<Vec<_>>>()?;
+        let config = Digest::of(cargo.config);
+        self.small.insert(blob_name(&config), cargo.config.to_vec());
+        self.listing.push(json!({
+            "Config": blob_name(&config),
+            "Layers": layers.iter().map(|layer| blob_name(&layer.digest)).collect::<Vec<_>>(),
+        }));
+        manifest_of(cargo.config, &layers, cargo.annotations, self.oci)
+    }
+
+    fn bytes(&mut self, digest: &Digest, content: &[u8]) -> Result<()> {
+        self.small.insert(blob_name(digest), content.to_vec());
+        Ok(())
+    }
+
+    fn manifest(&mut self, ready: &Ready) -> Result<()> {
+        self.bytes(&ready.descriptor.digest, &ready.text)
+    }
+}
+
+struct Hashed<W> {
+    out: W,
+    hash: sha2::Sha256,
+    size: u64,
+}
+
+impl<W: Write> Write for Hashed<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let amount = self.out.write(bytes)?;
+        self.hash.update(bytes.get(..amount).unwrap_or_default());
+        self.size += amount as u64;
+        Ok(amount)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}

@@ -1,0 +1,136 @@
+//! From images to what a name stands for: one manifest, or an index of several with what is attested about them.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use super::{Cargo, Pusher, Ready, manifest_of};
+use crate::image::manifest::{DOCKER_LIST, DescribedPlatform, Descriptor, OCI_INDEX};
+use crate::image::registry::repository::Which;
+use crate::model::digest::Digest;
+use crate::model::platform::Platform;
+
+/// The kind of an in-toto statement.
+const STATEMENT: &str = "application/vnd.in-toto+json";
+
+/// Where manifests and what they name go.
+pub trait Sink {
+    /// Brings what an image's manifest names there.
+    fn image(&mut self, cargo: &Cargo<'_>) -> Result<Ready>;
+    /// Brings a blob there that is in memory.
+    fn bytes(&mut self, digest: &Digest, content: &[u8]) -> Result<()>;
+    /// Brings a manifest there under its digest.
+    fn manifest(&mut self, ready: &Ready) -> Result<()>;
+}
+
+impl Sink for Pusher<'_> {
+    fn image(&mut self, cargo: &Cargo<'_>) -> Result<Ready> {
+        Pusher::image(self, cargo)
+    }
+
+    fn bytes(&mut self, digest: &Digest, content: &[u8]) -> Result<()> {
+        Pusher::bytes(self, digest, content)
+    }
+
+    fn manifest(&mut self, ready: &Ready) -> Result<()> {
+        Pusher::manifest(self, &Which::Digest(&ready.descriptor.digest), ready)
+    }
+}
+
+/// An image of an index.
+pub struct Member<'a> {
+    /// What it runs on.
+    pub platform: Platform,
+    /// What it is made of.
+    pub cargo: Cargo<'a>,
+    /// Annotations of its entry in the index.
+    pub entry: BTreeMap<String, String>,
+    /// Makes an in-toto statement about the image whose manifest has this digest, with its predicate's type.
+    pub statement: Option<&'a dyn Fn(&Digest) -> (String, Value)>,
+}
+
+/// Brings everything to `sink` but the outermost manifest, which it returns: an image's where there is one without
+/// statements and no annotations of an index, else an index.
+pub fn assemble(
+    sink: &mut dyn Sink,
+    members: &[Member<'_>],
+    annotations: &BTreeMap<String, String>,
+) -> Result<Ready> {
+    if let [member] = members
+        && member.statement.is_none()
+        && annotations.is_empty()
+        && member.entry.is_empty()
+    {
+        return sink.image(&member.cargo);
+    }
+    let mut entries = Vec::new();
+    let mut attestations = Vec::new();
+    for member in members {
+        let ready = sink.image(&member.cargo)?;
+        sink.manifest(&ready)?;
+        if let Some(statement) = member.statement {
+            attestations.push(attestation(sink, &ready.descriptor.digest, statement)?);
+        }
+        entries.push(Descriptor {
+            platform: Some(described(&member.platform)),
+            annotations: member.entry.clone(),
+            ..ready.descriptor
+        });
+    }
+    entries.extend(attestations);
+    index(&entries, annotations)
+}
+
+/// An index of `entries`: docker's list where all of them are docker's, and nothing in it needs OCI's.
+pub fn index(entries: &[Descriptor], annotations: &BTreeMap<String, String>) -> Result<Ready> {
+    let plain = |entry: &Descriptor| !entry.media_type.contains(".oci.") && entry.annotations.is_empty();
+    let docker = annotations.is_empty() && !entries.is_empty() && entries.iter().all(plain);
+    let media_type = if docker { DOCKER_LIST } else { OCI_INDEX };
+    let mut index = json!({"schemaVersion": 2, "mediaType": media_type, "manifests": entries});
+    if !annotations.is_empty() {
+        index["annotations"] = json!(annotations);
+    }
+    Ready::new(media_type, &index, Vec::new())
+}
+
+/// The platform as an index says it.
+pub fn described(platform: &Platform) -> DescribedPlatform {
+    // containerd's normal form has no variant that is the only one in use.
+    let usual = platform.architecture == "arm64" && platform.variant == "v8";
+    DescribedPlatform {
+        architecture: platform.architecture.clone(),
+        os: platform.os.clone(),
+        variant: if usual { String::new() } else { platform.variant.clone() },
+    }
+}
+
+/// A manifest that carries a statement about the image manifest `subject`, as BuildKit attaches it.
+fn attestation(
+    sink: &mut dyn Sink,
+    subject: &Digest,
+    statement: &dyn Fn(&Digest) -> (String, Value),
+) -> Result<Descriptor> {
+    let (predicate, statement) = statement(subject);
+    let statement = serde_json::to_vec(&statement)?;
+    let digest = Digest::of(&statement);
+    sink.bytes(&digest, &statement)?;
+    let config = json!({
+        "architecture": "unknown", "os": "unknown", "config": {},
+        "rootfs": {"type": "layers", "diff_ids": [digest]},
+    });
+    let config = serde_json::to_vec(&config)?;
+    sink.bytes(&Digest::of(&config), &config)?;
+    let mut layer = Descriptor::plain(STATEMENT, digest, statement.len() as u64);
+    layer.annotations.insert("in-toto.io/predicate-type".into(), predicate);
+    let ready = manifest_of(&config, &[layer], &BTreeMap::new(), true)?;
+    sink.manifest(&ready)?;
+    let unknown =
+        DescribedPlatform { architecture: "unknown".into(), os: "unknown".into(), variant: String::new() };
+    let annotations = [
+        ("vnd.docker.reference.digest", subject.to_string()),
+        ("vnd.docker.reference.type", "attestation-manifest".to_owned()),
+    ];
+    let annotations = annotations.map(|(key, value)| (key.to_owned(), value)).into();
+    Ok(Descriptor { platform: Some(unknown), annotations, ..ready.descriptor })
+}
