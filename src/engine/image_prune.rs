@@ -52,7 +52,7 @@ pub fn prune_images(store: &Store, request: &PruneRequest) -> Result<Removal> {
 
 fn tagged(store: &Store) -> Result<BTreeSet<Digest>> {
     let names = store.names()?.into_iter().filter(|name| name.reference.tag().is_some());
-    Ok(names.map(|name| name.id).collect())
+    Ok(names.flat_map(|name| name.ids().cloned().collect::<Vec<_>>()).collect())
 }
 
 #[cfg(test)]

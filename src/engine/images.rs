@@ -3,7 +3,6 @@
 use anyhow::Result;
 use jiff::Timestamp;
 
-use super::create::platform_of;
 use super::moment;
 use crate::error::{Failure, not_found};
 use crate::model::filter::{Filter, LabelFilter};
@@ -31,6 +30,13 @@ pub fn list(store: &Store, filters: &[Filter]) -> Result<Vec<Listed>> {
     let mut listed = Vec::new();
     for image in store.images()? {
         let item = with_names(image, &names);
+        // Behind a name that another platform's image is listed for.
+        if item.tags.is_empty()
+            && item.digests.is_empty()
+            && names.iter().any(|name| name.others.contains(&item.image.id))
+        {
+            continue;
+        }
         listed.extend(conditions.apply(item)?);
     }
     listed.sort_by_cached_key(|item| std::cmp::Reverse(created(&item.image)));
@@ -39,8 +45,11 @@ pub fn list(store: &Store, filters: &[Filter]) -> Result<Vec<Listed>> {
 
 /// The image that a person means by `text`, which must be for one of `platforms` if there are any.
 pub fn find(store: &Store, text: &str, platforms: &[Platform]) -> Result<Image> {
-    let image = store.find_image(text)?;
-    let offered = platform_of(&image.config);
+    let image = match platforms {
+        [] => store.find_image(text)?,
+        [wanted, ..] => store.find_image_for(text, wanted)?,
+    };
+    let offered = image.platform();
     if platforms.is_empty() || platforms.iter().any(|wanted| wanted.rank(&offered).is_some()) {
         return Ok(image);
     }

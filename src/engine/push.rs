@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result};
 
 use super::record;
 use crate::error::{Failure, Kind, invalid, not_found};
+use crate::image::push::assemble::{Member, assemble};
 use crate::image::push::{Cargo, Form, Pusher};
 use crate::image::registry::config::{Registries, Transport};
 use crate::image::registry::credentials::{Credentials, sources};
@@ -114,7 +115,7 @@ pub fn push(store: &Store, prepared: &Prepared, progress: &dyn Progress) -> Resu
     let whole = format!("{}/{}", reference.registry(), reference.repository());
     progress.line(&format!("The push refers to repository [{whole}]"));
     let repository = prepared.target.open().with_context(|| doing(reference))?;
-    let pusher = Pusher {
+    let mut pusher = Pusher {
         store,
         repository: &repository,
         registry: reference.registry(),
@@ -122,7 +123,7 @@ pub fn push(store: &Store, prepared: &Prepared, progress: &dyn Progress) -> Resu
         progress,
     };
     for name in &names {
-        one(store, &pusher, request, name).with_context(|| doing(&name.reference))?;
+        one(store, &mut pusher, request, name).with_context(|| doing(&name.reference))?;
     }
     Ok(())
 }
@@ -144,32 +145,42 @@ fn wanted(store: &Store, request: &PushRequest) -> Result<Vec<NameRecord>> {
 }
 
 /// Pushes what a name stands for, and remembers the digest that it has there.
-fn one(store: &Store, pusher: &Pusher<'_>, request: &PushRequest, name: &NameRecord) -> Result<()> {
-    let image = chosen(store, request, name)?;
-    let manifest = image.manifest()?;
-    let ready = pusher.image(&Cargo {
-        config: &image.raw_config,
-        layers: &image.config.rootfs.diff_ids,
-        manifest: manifest.as_deref(),
-        annotations: &BTreeMap::new(),
-    })?;
+fn one(store: &Store, pusher: &mut Pusher<'_>, request: &PushRequest, name: &NameRecord) -> Result<()> {
+    let images = chosen(store, request, name)?;
+    let manifests = images.iter().map(Image::manifest).collect::<Result<Vec<_>>>()?;
+    let annotations = BTreeMap::new();
+    let mut members = Vec::new();
+    for (image, manifest) in images.iter().zip(&manifests) {
+        let cargo = Cargo {
+            config: &image.raw_config,
+            layers: &image.config.rootfs.diff_ids,
+            manifest: manifest.as_deref(),
+            annotations: &annotations,
+        };
+        members.push(Member { platform: image.platform(), cargo, entry: BTreeMap::new(), statement: None });
+    }
+    let ready = assemble(pusher, &members, &annotations)?;
     let tag = name.reference.tag().unwrap_or_default();
     pusher.manifest(&Which::Tag(tag), &ready)?;
     let digest = &ready.descriptor.digest;
-    pushed(store, &image, name, digest)?;
+    if let Some(image) = images.first() {
+        pushed(store, image, name, digest)?;
+    }
     pusher.progress.line(&format!("{tag}: digest: {digest} size: {}", ready.text.len()));
     Ok(())
 }
 
-/// The image behind the name, for the platform that was asked for.
-fn chosen(store: &Store, request: &PushRequest, name: &NameRecord) -> Result<Image> {
+/// The images behind the name: all of them, or the one for the platform that was asked for.
+fn chosen(store: &Store, request: &PushRequest, name: &NameRecord) -> Result<Vec<Image>> {
     let shown = name.reference.familiar();
     let gone = || not_found(format!("No such image: {shown}"));
-    let image = store.image(&name.id)?.ok_or_else(gone)?;
-    let Some(wanted) = &request.platform else { return Ok(image) };
-    let offered = super::create::platform_of(&image.config);
+    let Some(wanted) = &request.platform else {
+        return name.ids().map(|id| Ok(store.image(id)?.ok_or_else(gone)?)).collect();
+    };
+    let image = store.find_image_for(&name.reference.to_string(), wanted)?;
+    let offered = image.platform();
     if wanted.rank(&offered).is_some() {
-        return Ok(image);
+        return Ok(vec![image]);
     }
     let message = format!(
         "image with reference {shown} was found but does not match the specified platform: wanted {wanted}, actual: {offered}"

@@ -42,14 +42,31 @@ pub fn remove_image(store: &Store, text: &str, force: bool) -> Result<Removal> {
         if store.find_image(text)?.id == image.id {
             let users = locked.containers()?;
             let mut removal = Removing { store, locked: &locked, users, force, lines: Vec::new() };
-            let outcome = match named(&image.id, text) {
+            let reference = named(&image.id, text);
+            let others = removal.others(reference.as_ref())?;
+            let outcome = match reference {
                 Some(reference) => removal.by_name(&reference)?,
                 None => removal.by_id()?,
             };
             let lines = removal.lines;
-            return finish(store, locked, lines, outcome);
+            let mut removal = finish(store, locked, lines, outcome)?;
+            remove_nameless(store, &others, &mut removal)?;
+            return Ok(removal);
         }
     }
+}
+
+/// Removes those of `ids`, which had a name together with another image, that nothing needs any more.
+fn remove_nameless(store: &Store, ids: &[Digest], removal: &mut Removal) -> Result<()> {
+    for id in ids {
+        let Some(locked) = store.lock_image(id)? else { continue };
+        if locked.names()?.is_empty() && locked.containers()?.is_empty() {
+            let more = finish(store, locked, Vec::new(), Outcome::Goes)?;
+            removal.lines.extend(more.lines);
+            removal.reclaimed = removal.reclaimed.saturating_add(more.reclaimed);
+        }
+    }
+    Ok(())
 }
 
 /// Whether the image itself goes.
@@ -109,6 +126,14 @@ impl Removing<'_> {
 
     fn names(&self) -> Result<Vec<Reference>> {
         Ok(self.locked.names()?.into_iter().map(|record| record.reference).collect())
+    }
+
+    /// The images that lose a name when `reference`, or every name of the image, goes.
+    fn others(&self, reference: Option<&Reference>) -> Result<Vec<Digest>> {
+        let names = self.locked.names()?.into_iter();
+        let goes = names.filter(|name| reference.is_none_or(|reference| name.reference == *reference));
+        let ids = goes.flat_map(|name| name.ids().cloned().collect::<Vec<_>>());
+        Ok(ids.filter(|id| *id != self.image().id).collect())
     }
 
     fn untag(&mut self, reference: &Reference) -> Result<()> {

@@ -4,8 +4,9 @@ use anyhow::Result;
 
 use super::record;
 use crate::error::invalid;
+use crate::model::digest::Digest;
 use crate::model::reference::Reference;
-use crate::store::Store;
+use crate::store::{Image, Store};
 
 /// Makes `target` (with `latest` where it has no tag) a name of the image that `source` means; a name that stood for
 /// another image moves.
@@ -16,9 +17,22 @@ pub fn tag(store: &Store, source: &str, target: &str) -> Result<()> {
     }
     let image = store.find_image(source)?;
     let target = target.or_latest();
-    store.set_name(&target, &image.id, None)?;
+    let others = others(store, source, &image)?;
+    if others.is_empty() {
+        store.set_name(&target, &image.id, None)?;
+    } else {
+        let ids: Vec<Digest> = std::iter::once(image.id.clone()).chain(others).collect();
+        store.set_name_of_all(&target, &ids, &image.platform())?;
+    }
     record::named_image(store, "tag", &image, &target.familiar());
     Ok(())
+}
+
+/// The images for other platforms that the name `source` stands for beside `image`.
+fn others(store: &Store, source: &str, image: &Image) -> Result<Vec<Digest>> {
+    let Ok(reference) = source.parse::<Reference>() else { return Ok(Vec::new()) };
+    let record = store.name(&reference)?.filter(|record| record.id == image.id);
+    Ok(record.map(|record| record.others).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use crate::error::{Failure, Kind, corrupt, not_found};
 use crate::model::digest::Digest;
 use crate::model::image::ImageConfig;
 use crate::model::layer::Identity;
+use crate::model::platform::Platform;
 use crate::model::reference::Reference;
 
 /// What is remembered of an image beside its configuration.
@@ -45,6 +46,16 @@ pub struct Image {
 }
 
 impl Image {
+    /// What it runs on, as its configuration says it.
+    pub fn platform(&self) -> Platform {
+        let config = &self.config;
+        Platform {
+            os: config.os.clone(),
+            architecture: config.architecture.clone(),
+            variant: config.variant.clone(),
+        }
+    }
+
     /// The exact bytes of the manifest it was pulled by, if it was.
     pub fn manifest(&self) -> anyhow::Result<Option<Vec<u8>>> {
         read_if_there(&self.dir.join("manifest"))
@@ -79,9 +90,9 @@ impl LockedImage {
         &self.image
     }
 
-    /// Its names.
+    /// The names that stand for it, be it with others.
     pub fn names(&self) -> anyhow::Result<Vec<NameRecord>> {
-        Ok(self.store.names()?.into_iter().filter(|record| record.id == self.image.id).collect())
+        Ok(self.store.names()?.into_iter().filter(|record| record.means(&self.image.id)).collect())
     }
 
     /// The containers made from it.
@@ -210,6 +221,23 @@ impl Store {
             return Ok(image);
         }
         self.image_by_prefix(text)
+    }
+
+    /// As [`Store::find_image`]; of the images that a name stands for, the one that suits `wanted` best.
+    pub fn find_image_for(&self, text: &str, wanted: &Platform) -> anyhow::Result<Image> {
+        let image = self.find_image(text)?;
+        let named = text.parse::<Reference>().ok().map(|reference| self.name(&reference)).transpose()?;
+        let Some(record) = named.flatten().filter(|record| record.id == image.id) else { return Ok(image) };
+        let rank = |image: &Image| wanted.rank(&image.platform());
+        let mut best = image;
+        for id in &record.others {
+            if let Some(other) = self.image(id)?
+                && rank(&other) > rank(&best)
+            {
+                best = other;
+            }
+        }
+        Ok(best)
     }
 
     fn image_by_prefix(&self, text: &str) -> anyhow::Result<Image> {

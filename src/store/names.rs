@@ -78,16 +78,18 @@ impl Store {
         }
         for id in ids {
             let gone = || not_found(format!("No such image: {id}"));
-            let config = self.image(id)?.ok_or_else(gone)?.config;
-            let offered =
-                Platform { os: config.os, architecture: config.architecture, variant: config.variant };
-            let rank = platform.rank(&offered);
+            let rank = platform.rank(&self.image(id)?.ok_or_else(gone)?.platform());
             if best.is_none_or(|(highest, _)| rank > highest) {
                 best = Some((rank, id));
             }
         }
         let Some((_, first)) = best else { return Ok(()) };
-        let others: Vec<Digest> = sorted.into_iter().filter(|id| *id != first).cloned().collect();
+        let mut others: Vec<Digest> = Vec::new();
+        for id in ids.iter().filter(|id| *id != first) {
+            if !others.contains(id) {
+                others.push(id.clone());
+            }
+        }
         self.write_name_of(reference, first, None, &others)
     }
 
@@ -128,11 +130,11 @@ impl Store {
         Ok(())
     }
 
-    /// Removes the name if it still points at `id`; tells whether it did.
+    /// Removes the name if it still stands for `id`; tells whether it did.
     pub fn remove_name(&self, reference: &Reference, id: &Digest) -> anyhow::Result<bool> {
         let doing = || format!("cannot remove the name {reference}");
         let _lock = Lock::acquire(&self.plain_lock_path("names"), Mode::Exclusive).with_context(doing)?;
-        if self.name(reference)?.is_none_or(|record| record.id != *id) {
+        if self.name(reference)?.is_none_or(|record| !record.means(id)) {
             return Ok(false);
         }
         atomic::ignore_missing(std::fs::remove_file(self.name_path(reference))).with_context(doing)?;

@@ -5,7 +5,6 @@ mod defaults;
 mod emulator;
 mod networks;
 
-pub(super) use emulator::platform_of;
 pub(super) use networks::complete as complete_attachment;
 
 use anyhow::Result;
@@ -156,7 +155,10 @@ fn image(
         store.sweep()?;
         front.fetch(store, name, request)
     })?;
-    store.find_image(name)
+    match &request.platform {
+        Some(wanted) => store.find_image_for(name, wanted),
+        None => store.find_image(name),
+    }
 }
 
 fn with_tag(name: &str) -> String {
@@ -166,7 +168,11 @@ fn with_tag(name: &str) -> String {
 
 /// The image if it is in the store and for the platform asked for.
 fn present(store: &Store, name: &str, request: &RunRequest) -> Result<Option<Image>> {
-    let image = match store.find_image(name) {
+    let found = match &request.platform {
+        Some(wanted) => store.find_image_for(name, wanted),
+        None => store.find_image(name),
+    };
+    let image = match found {
         Ok(image) => image,
         Err(error) if kind_of(&error) == Kind::NotFound => return Ok(None),
         Err(error) => return Err(error),
