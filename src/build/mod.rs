@@ -4,6 +4,8 @@
 pub mod arguments;
 pub mod dockerfile;
 pub mod expand;
+pub mod ignore;
+pub mod pattern;
 pub mod plan;
 pub mod progress;
 pub mod run_command;

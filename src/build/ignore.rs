@@ -1,0 +1,108 @@
+//! `.dockerignore`: what of a context does not exist for a build.
+
+use crate::build::pattern::{Matched, Matcher, clean};
+use crate::error::{Failure, invalid};
+
+/// The file that is looked for where the Dockerfile has none of its own.
+pub const DEFAULT: &str = ".dockerignore";
+/// The largest file that is read, in bytes.
+pub const LIMIT: u64 = 4 << 20;
+
+/// The patterns of an ignore file, with what error messages call it.
+#[derive(Clone, Debug, Default)]
+pub struct Ignore {
+    matcher: Matcher,
+    file: String,
+}
+
+impl Ignore {
+    /// Nothing is ignored.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Reads the text of the ignore file called `file`.
+    pub fn parse(file: &str, text: &[u8]) -> Result<Self, Failure> {
+        let matcher = Matcher::new(&parse(text)).map_err(|bad| {
+            let bad = bad.escape_debug().to_string();
+            invalid(format!(
+                "failed to read {file}: invalid excludepatterns: \"{bad}\": syntax error in pattern"
+            ))
+            .hint("a literal `[`, `?`, `*` or `\\` needs a backslash in front")
+        })?;
+        Ok(Self { matcher, file: file.to_owned() })
+    }
+
+    /// What the file is called.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// What matches `path`, given what matches the directory that it lies in.
+    pub fn below(&self, path: &[u8], parent: &Matched) -> Matched {
+        if self.matcher.is_empty() { Matched::default() } else { self.matcher.matches_below(path, parent) }
+    }
+
+    /// Whether nothing below the ignored directory `dir` can count all the same.
+    pub fn hides_all_of(&self, dir: &[u8]) -> bool {
+        !self.matcher.may_except_below(dir)
+    }
+}
+
+/// The patterns in the text of an ignore file: comments and empty lines gone, paths clean and relative, `!` in front of
+/// exceptions.
+pub fn parse(text: &[u8]) -> Vec<String> {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    let text = String::from_utf8_lossy(text);
+    // Only a hash in the first column begins a comment.
+    text.lines().filter(|line| !line.starts_with('#')).filter_map(pattern).collect()
+}
+
+fn pattern(line: &str) -> Option<String> {
+    let line = line.trim();
+    let (mark, path) = match line.strip_prefix('!') {
+        Some(rest) => ("!", rest.trim()),
+        None => ("", line),
+    };
+    if path.is_empty() {
+        // A mark alone is an error, which whoever matches reports.
+        return (!mark.is_empty()).then(|| mark.to_owned());
+    }
+    let path = clean(path);
+    let relative = if path.len() > 1 { path.strip_prefix('/').unwrap_or(&path) } else { &path };
+    Some(format!("{mark}{relative}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_read_as_the_original_does() {
+        let text = b"\xef\xbb\xbftest1\n/test2\n/a/file/here\n\nlastfile\n# this is a comment\n! /inverted/abs/path\n!\n! \n #no comment\n  spaced/../x/  \r\n";
+        let wanted =
+            ["test1", "test2", "a/file/here", "lastfile", "!inverted/abs/path", "!", "!", "#no comment", "x"];
+        assert_eq!(parse(text), wanted);
+        assert_eq!(parse(b"/\n.\n"), ["/", "."]);
+    }
+
+    #[test]
+    fn malformed_patterns_name_the_file() {
+        let error = Ignore::parse("my.dockerignore", b"ok\na[b\n").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "failed to read my.dockerignore: invalid excludepatterns: \"a[b\": syntax error in pattern"
+        );
+        assert!(Ignore::parse(".dockerignore", b"!\n").is_err());
+    }
+
+    #[test]
+    fn a_directory_with_exceptions_is_read() {
+        let ignore = Ignore::parse(DEFAULT, b"*\n!src/**\n").unwrap();
+        let root = Matched::default();
+        let src = ignore.below(b"src", &root);
+        assert!(src.all && !ignore.hides_all_of(b"src") && ignore.hides_all_of(b"lib"));
+        assert!(!ignore.below(b"src/main.c", &src).all);
+        assert!(!Ignore::none().below(b"x", &root).all);
+    }
+}
