@@ -1,0 +1,200 @@
+//! Owners, modes and attributes of files in layers: what a file of a layer is said to be, and how a new one is told.
+//!
+//! What the identity mode cannot do is remembered in attributes, as in every layer (`user.dhow.owner`,
+//! `user.dhow.device`, `user.dhow.xattr.NAME`).
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use anyhow::{Context as _, Result};
+use rustix::fs::{FileType, Gid, Stat, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::io::Errno;
+
+use crate::model::layer::Identity;
+
+/// The longest list of names, and the longest value, that the kernel allows.
+const MAX_XATTR: usize = 64 << 10;
+
+/// Seconds since 1970 and nanoseconds.
+pub(super) type Time = (i64, u32);
+
+/// What files have beside their content.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attributes {
+    /// Owner and group.
+    pub owner: (u32, u32),
+    /// Permission bits with setuid, setgid and sticky.
+    pub mode: u32,
+    /// Time of modification: seconds since 1970 and nanoseconds.
+    pub mtime: (i64, u32),
+    /// Extended attributes, without those that mean something to overlayfs or to dhow.
+    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Attributes {
+    /// What the file system says.
+    pub(super) fn of(stat: &Stat) -> Self {
+        Self {
+            owner: (stat.st_uid, stat.st_gid),
+            mode: stat.st_mode & 0o7777,
+            mtime: mtime(stat),
+            xattrs: Vec::new(),
+        }
+    }
+}
+
+pub(super) fn mtime(stat: &Stat) -> Time {
+    (stat.st_mtime, u32::try_from(stat.st_mtime_nsec).unwrap_or_default().min(999_999_999))
+}
+
+/// What is remembered beside a file of a layer.
+#[derive(Default)]
+pub(super) struct Kept {
+    pub(super) owner: Option<(u32, u32)>,
+    /// The device that an empty file stands for: whether of blocks, and its numbers.
+    pub(super) device: Option<(bool, u32, u32)>,
+    pub(super) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// Reads the attributes of an open file; dhow's own mean something where it is of a layer.
+pub(super) fn read(fd: BorrowedFd<'_>, of_layer: bool) -> Kept {
+    let mut kept = Kept::default();
+    for name in names(fd) {
+        let own = name.strip_prefix(b"user.dhow.").filter(|_| of_layer);
+        if own.is_none() && is_reserved(&name) {
+            continue;
+        }
+        let Some(value) = value(fd, &name) else { continue };
+        match own {
+            None => kept.xattrs.push((name, value)),
+            Some(b"owner") => kept.owner = pair(&value),
+            Some(b"device") => kept.device = device(&value),
+            Some(rest) => {
+                if let Some(real) = rest.strip_prefix(b"xattr.")
+                    && !is_reserved(real)
+                {
+                    kept.xattrs.push((real.to_vec(), value));
+                }
+            }
+        }
+    }
+    kept.xattrs.sort_unstable();
+    kept.xattrs.dedup_by(|later, earlier| later.0 == earlier.0);
+    kept
+}
+
+/// The owner of a file of a layer: a remembered one counts as long as the file belongs to the account's own id.
+pub(super) fn owner(stat: &Stat, kept: &Kept) -> (u32, u32) {
+    let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let real = (stat.st_uid, stat.st_gid);
+    match kept.owner {
+        Some(owner) if real == own => owner,
+        // With one id only everything belongs to it, and that stands for root.
+        _ if real == own => (0, 0),
+        _ => real,
+    }
+}
+
+/// Attributes that mean something to overlayfs, to dhow or to the kernel's integrity checks.
+fn is_reserved(name: &[u8]) -> bool {
+    let starts = |prefix: &[u8]| name.starts_with(prefix);
+    name.is_empty()
+        || name.contains(&0)
+        || starts(b"user.overlay.")
+        || starts(b"user.dhow.")
+        || starts(b"trusted.")
+        || starts(b"system.")
+        || (starts(b"security.") && name != b"security.capability")
+}
+
+fn names(fd: BorrowedFd<'_>) -> Vec<Vec<u8>> {
+    let mut small = [0_u8; 512];
+    let list = match rustix::fs::flistxattr(fd, &mut small[..]) {
+        Ok(length) => small.get(..length).unwrap_or_default().to_vec(),
+        Err(Errno::RANGE) => {
+            let mut large = vec![0_u8; MAX_XATTR];
+            let length = rustix::fs::flistxattr(fd, &mut large[..]).unwrap_or(0);
+            large.truncate(length);
+            large
+        }
+        Err(_) => Vec::new(),
+    };
+    list.split(|byte| *byte == 0).filter(|name| !name.is_empty()).map(<[u8]>::to_vec).collect()
+}
+
+fn value(fd: BorrowedFd<'_>, name: &[u8]) -> Option<Vec<u8>> {
+    let mut small = [0_u8; 256];
+    match rustix::fs::fgetxattr(fd, name, &mut small[..]) {
+        Ok(length) => small.get(..length).map(<[u8]>::to_vec),
+        Err(Errno::RANGE) => {
+            let mut large = vec![0_u8; MAX_XATTR];
+            let length = rustix::fs::fgetxattr(fd, name, &mut large[..]).ok()?;
+            large.truncate(length);
+            Some(large)
+        }
+        Err(_) => None,
+    }
+}
+
+/// `1000:50`
+fn pair(value: &[u8]) -> Option<(u32, u32)> {
+    let (first, second) = std::str::from_utf8(value).ok()?.split_once(':')?;
+    Some((first.parse().ok()?, second.parse().ok()?))
+}
+
+/// `c 1:3`
+fn device(value: &[u8]) -> Option<(bool, u32, u32)> {
+    let block = value.starts_with(b"b ");
+    let (major, minor) = pair(value.strip_prefix(b"c ").or_else(|| value.strip_prefix(b"b "))?)?;
+    Some((block, major, minor))
+}
+
+/// Gives an open file or directory its owner and attributes, as the identity mode can.
+pub(super) fn give(object: impl AsFd, identity: Identity, attributes: &Attributes) -> Result<()> {
+    set_owner(&object, identity, attributes.owner)?;
+    for (name, value) in attributes.xattrs.iter().filter(|(name, _)| !is_reserved(name)) {
+        let given = identity == Identity::Mapped || name.starts_with(b"user.");
+        let set = |name: &[u8]| rustix::fs::fsetxattr(&object, name, value, XattrFlags::empty());
+        if !given || set(name).is_err() {
+            // A file system without attributes loses it.
+            let _ = set(&[b"user.dhow.xattr.", &name[..]].concat());
+        }
+    }
+    Ok(())
+}
+
+fn set_owner(object: impl AsFd, identity: Identity, owner: (u32, u32)) -> Result<()> {
+    if owner == (0, 0) {
+        // Whoever makes files of every owner is root where they are made.
+        return Ok(());
+    }
+    if identity == Identity::Mapped {
+        match rustix::fs::fchown(&object, Some(Uid::from_raw(owner.0)), Some(Gid::from_raw(owner.1))) {
+            // The namespace has no such owner.
+            Err(Errno::INVAL | Errno::PERM) => {}
+            other => return other.context("cannot set the owner"),
+        }
+    }
+    remember(&object, "user.dhow.owner", format!("{}:{}", owner.0, owner.1).as_bytes());
+    Ok(())
+}
+
+/// Makes an empty file stand for a device.
+pub(super) fn stand_for_device(object: impl AsFd, (block, major, minor): (bool, u32, u32)) {
+    let kind = if block { 'b' } else { 'c' };
+    remember(object, "user.dhow.device", format!("{kind} {major}:{minor}").as_bytes());
+}
+
+/// Sets an attribute of dhow's own. File systems without attributes lose it, which costs no more than what it says.
+fn remember(object: impl AsFd, name: &str, value: &[u8]) {
+    let _ = rustix::fs::fsetxattr(object, name, value, XattrFlags::empty());
+}
+
+pub(super) fn times((seconds, nanos): Time) -> Timestamps {
+    let time = Timespec { tv_sec: seconds, tv_nsec: nanos.into() };
+    Timestamps { last_access: time, last_modification: time }
+}
+
+/// Whether a file has no more than its type says: regular, and of a size that can be read.
+pub(super) fn is_regular(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+}

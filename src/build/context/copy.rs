@@ -1,0 +1,376 @@
+//! Writes what a COPY or ADD selects into a layer.
+
+use std::collections::HashMap;
+use std::ffi::CString;
+use std::fs::File;
+use std::io::Write as _;
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::FileExt as _;
+use std::rc::Rc;
+
+use anyhow::{Context as _, Result};
+use rustix::fs::SeekFrom;
+use rustix::io::Errno;
+
+use super::attributes::{Attributes, read};
+use super::hash::contents;
+use super::place::Place;
+use super::select::{FileIdentity, FileRef, Match, Node, Selection, What};
+use super::stat_cache::{StatCache, now};
+use super::target::{Spot, Target};
+use super::view::{join, shown};
+use super::{CopySpec, Scanned, Source, digest, select_and_hash};
+use crate::build::dockerfile::mode::{self, Mode};
+use crate::error::not_found;
+
+/// From what size on a file's content is handed to the kernel to be shared or copied, in bytes.
+const LARGE: u64 = 64 << 10;
+/// Holes that are worth keeping, in bytes.
+const HOLES: u64 = 64 << 10;
+const BUFFER: usize = 256 << 10;
+
+/// Whoever unpacks the archives that ADD finds.
+pub trait Unpack {
+    /// Whether `file`, open at its start, is an archive that can be unpacked.
+    fn is_archive(&mut self, file: &File) -> Result<bool>;
+    /// Unpacks `file`, open at its start, into the directory `dir`.
+    fn unpack(&mut self, file: &File, target: &mut Target, dir: &Rc<Place>) -> Result<()>;
+}
+
+/// For COPY, which unpacks nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct NoUnpack;
+
+impl Unpack for NoUnpack {
+    fn is_archive(&mut self, _: &File) -> Result<bool> {
+        Ok(false)
+    }
+
+    fn unpack(&mut self, _: &File, _: &mut Target, _: &Rc<Place>) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Copies what `spec` selects in `source`. Returns what was really copied, which differs from an earlier scan where
+/// somebody changed the source meanwhile. `target` may take further copies, and is to be finished afterwards.
+pub fn copy(
+    source: &Source,
+    spec: &CopySpec,
+    target: &mut Target,
+    cache: &mut StatCache,
+    unpacker: &mut dyn Unpack,
+) -> Result<Scanned> {
+    let (mut selection, mut scanned) = select_and_hash(source, spec, cache)?;
+    let matches = std::mem::take(&mut selection.matches);
+    let mut copier = Copier::new(spec, target)?;
+    copier.source = Some((source, selection));
+    for found in &matches {
+        copier.one(found, spec, unpacker)?;
+    }
+    let changed = copier.changed;
+    if let (true, Some((_, selection))) = (changed, copier.source) {
+        scanned.digest = digest::digest(&Selection { matches, ..selection }, spec.parents);
+    }
+    Ok(scanned)
+}
+
+/// Writes the texts that `spec` has from the Dockerfile.
+pub fn copy_here_docs(spec: &CopySpec, target: &mut Target) -> Result<()> {
+    let mut copier = Copier::new(spec, target)?;
+    for text in &spec.here_docs {
+        let doing = || format!("cannot write `{}`", text.name.escape_debug());
+        let mtime = copier.target.time_of_copy((now(), 0), true);
+        let attributes = Attributes { mode: 0o644, mtime, ..Attributes::default() };
+        let attributes = copier.given(&attributes, false);
+        let (place, name) =
+            copier.place_of_file(text.name.rsplit('/').next().unwrap_or_default().as_bytes())?;
+        let mut file = copier.target.create(&place, &name, false).with_context(doing)?;
+        file.write_all(&text.content).with_context(doing)?;
+        copier.target.finish_file(&file, &attributes).with_context(doing)?;
+    }
+    Ok(())
+}
+
+struct Copier<'a> {
+    target: &'a mut Target,
+    /// Where to, and whether that is to be a directory.
+    path: Vec<u8>,
+    directory: bool,
+    owner: Option<(u32, u32)>,
+    mode: Option<Mode>,
+    source: Option<(&'a Source, Selection)>,
+    /// The first copy of what has several names, by device and inode.
+    links: HashMap<(u64, u64), (Rc<Place>, CString)>,
+    /// Whether something is not as it was when it was selected.
+    changed: bool,
+    buffer: Vec<u8>,
+}
+
+impl<'a> Copier<'a> {
+    fn new(spec: &CopySpec, target: &'a mut Target) -> Result<Self> {
+        let owner = spec.chown.as_deref().map(|chown| target.owner(chown)).transpose()?;
+        if spec.link {
+            target.stand_alone()?;
+        }
+        Ok(Self {
+            target,
+            path: spec.target.clone().into_bytes(),
+            directory: spec.target.ends_with('/') || spec.parents,
+            owner,
+            mode: spec.chmod.as_deref().map(mode::parse).transpose()?,
+            source: None,
+            links: HashMap::new(),
+            changed: false,
+            buffer: Vec::new(),
+        })
+    }
+
+    /// Whose new directories on the way are.
+    fn parent_owner(&self) -> (u32, u32) {
+        self.owner.unwrap_or_default()
+    }
+
+    fn spot(&mut self) -> Result<Spot> {
+        let (root, owner, path) = (Rc::clone(self.target.root()), self.parent_owner(), self.path.clone());
+        if self.directory {
+            return self.target.dir(&root, &path, owner).map(Spot::Dir);
+        }
+        self.target.spot(&root, &path, owner)
+    }
+
+    /// Where a file goes that is called `name` in its source.
+    fn place_of_file(&mut self, name: &[u8]) -> Result<(Rc<Place>, CString)> {
+        Ok(match self.spot()? {
+            Spot::Dir(place) => (place, CString::new(name)?),
+            Spot::Name(place, name) => (place, name),
+        })
+    }
+
+    /// The directory that the content of a directory goes to.
+    fn place_of_dir(&mut self) -> Result<Rc<Place>> {
+        match self.spot()? {
+            Spot::Dir(place) => Ok(place),
+            Spot::Name(..) => {
+                let (root, owner, path) =
+                    (Rc::clone(self.target.root()), self.parent_owner(), self.path.clone());
+                self.target.dir(&root, &path, owner)
+            }
+        }
+    }
+
+    fn one(&mut self, found: &Match, spec: &CopySpec, unpacker: &mut dyn Unpack) -> Result<()> {
+        if spec.parents {
+            return self.with_parents(found);
+        }
+        match &found.node.what {
+            What::Dir(nodes) => {
+                let place = self.place_of_dir()?;
+                self.nodes(&place, nodes, true)
+            }
+            What::File(number) if spec.unpack && self.unpack(*number, unpacker)? => Ok(()),
+            _ => {
+                let (place, name) = self.place_of_file(&found.node.name)?;
+                self.leaf(&place, &name, &found.node)
+            }
+        }
+    }
+
+    /// Unpacks a file if it is an archive; returns whether it was.
+    fn unpack(&mut self, number: usize, unpacker: &mut dyn Unpack) -> Result<bool> {
+        let Some((file, _)) = self.open(number)? else { return Ok(false) };
+        if !unpacker.is_archive(&file)? {
+            return Ok(false);
+        }
+        let place = self.place_of_dir()?;
+        unpacker.unpack(&file, self.target, &place)?;
+        Ok(true)
+    }
+
+    fn with_parents(&mut self, found: &Match) -> Result<()> {
+        let mut place = self.place_of_dir()?;
+        for (name, attributes) in &found.parents {
+            let attributes = self.given(attributes, true);
+            let name = CString::new(&name[..])?;
+            place = self.target.make_dir(&place, &name, &attributes, false, false)?;
+        }
+        match &found.node.what {
+            // The whole of the source.
+            What::Dir(nodes) if found.node.name.is_empty() => self.nodes(&place, nodes, false),
+            _ => self.nodes(&place, std::slice::from_ref(&found.node), false),
+        }
+    }
+
+    fn nodes(&mut self, place: &Rc<Place>, nodes: &[Node], overwrite: bool) -> Result<()> {
+        for node in nodes {
+            let name = CString::new(&node.name[..])?;
+            match &node.what {
+                What::Dir(inside) => {
+                    let attributes = self.given(&node.attributes, true);
+                    let doing = || format!("cannot make `/{}`", shown(&join(&place.path, &node.name)));
+                    let dir = self
+                        .target
+                        .make_dir(place, &name, &attributes, overwrite, false)
+                        .with_context(doing)?;
+                    self.nodes(&dir, inside, overwrite)?;
+                }
+                _ => self.leaf(place, &name, node)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// What a copy gets of what its source has.
+    fn given(&self, attributes: &Attributes, directory: bool) -> Attributes {
+        let host = self.source.as_ref().is_none_or(|(source, _)| !source.keeps_owners());
+        Attributes {
+            owner: self.owner.unwrap_or(attributes.owner),
+            mode: self.mode.as_ref().map_or(attributes.mode, |mode| mode.apply(attributes.mode, directory)),
+            mtime: self.target.time_of_copy(attributes.mtime, host),
+            xattrs: attributes.xattrs.clone(),
+        }
+    }
+
+    fn leaf(&mut self, place: &Rc<Place>, name: &CString, node: &Node) -> Result<()> {
+        let attributes = self.given(&node.attributes, false);
+        let result = match &node.what {
+            What::File(number) => self.file(place, name, *number, attributes),
+            What::Symlink(target) => self.target.make_symlink(place, name, target, &attributes, false),
+            What::Fifo => self.target.make_fifo(place, name, &attributes, false),
+            What::Device(block, major, minor) => {
+                self.target.make_device(place, name, (*block, *major, *minor), &attributes, false)
+            }
+            What::Dir(_) => Ok(()),
+        };
+        result.with_context(|| format!("cannot copy to `/{}`", shown(&join(&place.path, name.to_bytes()))))
+    }
+
+    /// Opens a selected file and says whether it is what it was.
+    fn open(&mut self, number: usize) -> Result<Option<(File, bool)>> {
+        let Some((source, selection)) = &self.source else { return Ok(None) };
+        let Some(file) = selection.files.get(number) else { return Ok(None) };
+        let doing = || format!("cannot read `/{}`", shown(&file.path));
+        let fd = match source.view.open(&file.path, file.layer) {
+            Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR) => {
+                return Err(not_found("it was removed while it was copied")).with_context(doing);
+            }
+            other => other.with_context(doing)?,
+        };
+        let stat = rustix::fs::fstat(&fd)?;
+        if !super::attributes::is_regular(&stat) {
+            return Err(not_found("something else took its place while it was copied")).with_context(doing);
+        }
+        Ok(Some((File::from(fd), FileIdentity::of(&stat) == file.identity)))
+    }
+
+    fn file(
+        &mut self,
+        place: &Rc<Place>,
+        name: &CString,
+        number: usize,
+        mut attributes: Attributes,
+    ) -> Result<()> {
+        let linked = self.selected(number).filter(|file| file.linked);
+        let inode = linked.map(|file| (file.identity.device, file.identity.inode));
+        if let Some((dir, first)) = inode.and_then(|inode| self.links.get(&inode)) {
+            let (dir, first) = (Rc::clone(dir), first.clone());
+            return self.target.make_hard_link((&dir, &first), place, name, false);
+        }
+        let Some((from, same)) = self.open(number)? else { return Ok(()) };
+        let layered = self.source.as_ref().is_some_and(|(source, _)| source.keeps_owners());
+        if !layered {
+            attributes.xattrs = read(from.as_fd(), false).xattrs;
+        }
+        let to = self.target.create(place, name, false)?;
+        let size = rustix::fs::fstat(&from)?;
+        self.content(&from, &to, &size)?;
+        let after = rustix::fs::fstat(&from)?;
+        let same =
+            same && self.selected(number).is_some_and(|file| FileIdentity::of(&after) == file.identity);
+        self.target.finish_file(&to, &attributes)?;
+        if !same {
+            self.note_change(number, &to, layered)?;
+        }
+        if let Some(inode) = inode {
+            self.links.insert(inode, (Rc::clone(place), name.clone()));
+        }
+        Ok(())
+    }
+
+    fn selected(&self, number: usize) -> Option<&FileRef> {
+        self.source.as_ref()?.1.files.get(number)
+    }
+
+    /// Hashes what was copied of a file that somebody writes to.
+    fn note_change(&mut self, number: usize, copy: &File, layered: bool) -> Result<()> {
+        self.changed = true;
+        self.buffer.resize(BUFFER, 0);
+        rustix::fs::seek(copy, SeekFrom::Start(0))?;
+        let digest = contents(copy, u64::MAX, layered, &mut self.buffer)?;
+        if let Some(file) = self.source.as_mut().and_then(|(_, selection)| selection.files.get_mut(number)) {
+            file.digest = Some(digest);
+        }
+        Ok(())
+    }
+
+    fn content(&mut self, from: &File, to: &File, stat: &rustix::fs::Stat) -> Result<()> {
+        let size = u64::try_from(stat.st_size).unwrap_or_default();
+        if size >= LARGE {
+            if rustix::fs::ioctl_ficlone(to, from).is_ok() {
+                return Ok(());
+            }
+            let stored = u64::try_from(stat.st_blocks).unwrap_or_default().saturating_mul(512);
+            if size.saturating_sub(stored) >= HOLES && self.sparse(from, to, size)? {
+                return Ok(());
+            }
+        }
+        self.range(from, to, 0, size)
+    }
+
+    /// Copies where there is data; `false` where the file system cannot tell.
+    fn sparse(&mut self, from: &File, to: &File, size: u64) -> Result<bool> {
+        let mut at = 0;
+        while at < size {
+            let start = match rustix::fs::seek(from, SeekFrom::Data(at)) {
+                Ok(start) => start,
+                Err(Errno::NXIO) => break,
+                Err(_) => return Ok(false),
+            };
+            let Ok(end) = rustix::fs::seek(from, SeekFrom::Hole(start)) else { return Ok(false) };
+            self.range(from, to, start, end.min(size))?;
+            at = end;
+        }
+        to.set_len(size)?;
+        Ok(true)
+    }
+
+    /// Copies the bytes from `start` to `end`, as far as there are any.
+    fn range(&mut self, from: &File, to: &File, start: u64, end: u64) -> Result<()> {
+        let mut at = start;
+        while end - start >= LARGE && at < end {
+            let (mut input, mut output) = (at, at);
+            let length = usize::try_from(end - at).unwrap_or(usize::MAX).min(1 << 30);
+            match rustix::fs::copy_file_range(from, Some(&mut input), to, Some(&mut output), length) {
+                Ok(0) => return Ok(()),
+                Ok(amount) => at += amount as u64,
+                Err(Errno::INTR) => {}
+                Err(Errno::XDEV | Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.buffer.resize(BUFFER, 0);
+        while at < end {
+            let room = usize::try_from(end - at).unwrap_or(usize::MAX).min(self.buffer.len());
+            let buffer = self.buffer.get_mut(..room).unwrap_or_default();
+            match from.read_at(buffer, at) {
+                Ok(0) => return Ok(()),
+                Ok(amount) => {
+                    to.write_all_at(buffer.get(..amount).unwrap_or_default(), at)?;
+                    at += amount as u64;
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,101 @@
+//! The content digest of a selection: the same for the same files, whenever and wherever they were made.
+
+use std::collections::HashMap;
+
+use sha2::{Digest as _, Sha256};
+
+use super::attributes::Attributes;
+use super::select::{Node, Selection, What};
+use crate::model::digest::Digest;
+
+/// Changes whenever what is hashed does.
+const VERSION: &[u8] = b"dhow selection 1\n";
+
+/// Hashes names, types, modes, owners, attributes, targets of links, and contents, which must be known; no times. The
+/// name and attributes of a directory whose content alone is copied do not count.
+pub(super) fn digest(selection: &Selection, parents: bool) -> Digest {
+    let mut stream = Stream { hash: Sha256::new(), selection, links: HashMap::new() };
+    stream.hash.update(VERSION);
+    for found in &selection.matches {
+        stream.number(found.parents.len());
+        for (name, attributes) in &found.parents {
+            stream.bytes(name);
+            stream.attributes(attributes, true);
+        }
+        match &found.node.what {
+            What::Dir(nodes) if !parents => stream.nodes(nodes),
+            _ => stream.node(&found.node),
+        }
+    }
+    Digest::from_sha256(stream.hash.finalize().as_slice())
+}
+
+struct Stream<'a> {
+    hash: Sha256,
+    selection: &'a Selection,
+    /// The first of several names of a file.
+    links: HashMap<(u64, u64), usize>,
+}
+
+impl Stream<'_> {
+    fn number(&mut self, number: usize) {
+        self.hash.update((number as u64).to_le_bytes());
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.number(bytes.len());
+        self.hash.update(bytes);
+    }
+
+    fn attributes(&mut self, attributes: &Attributes, with_mode: bool) {
+        let mode = if with_mode { attributes.mode } else { 0 };
+        for number in [mode, attributes.owner.0, attributes.owner.1] {
+            self.hash.update(number.to_le_bytes());
+        }
+        self.number(attributes.xattrs.len());
+        for (name, value) in &attributes.xattrs {
+            self.bytes(name);
+            self.bytes(value);
+        }
+    }
+
+    fn nodes(&mut self, nodes: &[Node]) {
+        self.hash.update(b"d");
+        self.number(nodes.len());
+        for node in nodes {
+            self.node(node);
+        }
+    }
+
+    fn node(&mut self, node: &Node) {
+        self.bytes(&node.name);
+        self.attributes(&node.attributes, !matches!(node.what, What::Symlink(_)));
+        match &node.what {
+            What::Dir(nodes) => self.nodes(nodes),
+            What::File(number) => self.file(*number),
+            What::Symlink(target) => {
+                self.hash.update(b"l");
+                self.bytes(target);
+            }
+            What::Fifo => self.hash.update(b"p"),
+            What::Device(block, major, minor) => {
+                self.hash.update(if *block { b"b" } else { b"c" });
+                self.hash.update(major.to_le_bytes());
+                self.hash.update(minor.to_le_bytes());
+            }
+        }
+    }
+
+    fn file(&mut self, number: usize) {
+        let Some(file) = self.selection.files.get(number) else { return };
+        if file.linked {
+            let first = *self.links.entry((file.identity.device, file.identity.inode)).or_insert(number);
+            if first != number {
+                self.hash.update(b"h");
+                return self.number(first);
+            }
+        }
+        self.hash.update(b"f");
+        self.hash.update(file.digest.unwrap_or_default());
+    }
+}

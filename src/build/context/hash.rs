@@ -1,0 +1,148 @@
+//! Hashes the files of a selection whose content is not known yet, side by side where there are many.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::{Context as _, Result};
+use sha2::{Digest as _, Sha256};
+
+use super::Source;
+use super::attributes::read;
+use super::select::{FileRef, Selection};
+use super::stat_cache::{StatCache, now};
+use super::view::shown;
+use crate::error::not_found;
+
+/// From how many files on, or bytes in all, threads are worth their making.
+const MANY: usize = 64;
+const MUCH: u64 = 8 << 20;
+const MAX_THREADS: usize = 8;
+const BUFFER: usize = 128 << 10;
+
+/// Fills in what is unknown of `selection`'s files. Threads that it starts have ended when it returns.
+pub(super) fn fill(source: &Source, selection: &mut Selection, cache: &mut StatCache) -> Result<()> {
+    let seen = now();
+    for file in &mut selection.files {
+        file.digest = cache.find(&file.identity);
+    }
+    let unknown: Vec<usize> =
+        (0..).zip(&selection.files).filter(|(_, file)| file.digest.is_none()).map(|(at, _)| at).collect();
+    for (index, digest) in digests(source, &selection.files, &unknown)? {
+        if let Some(file) = selection.files.get_mut(index) {
+            cache.remember(&file.identity, seen, digest);
+            file.digest = Some(digest);
+        }
+    }
+    Ok(())
+}
+
+type Done = Vec<(usize, [u8; 32])>;
+
+fn digests(source: &Source, files: &[FileRef], unknown: &[usize]) -> Result<Done> {
+    let bytes: u64 =
+        unknown.iter().filter_map(|index| files.get(*index)).map(|file| file.identity.size).sum();
+    let roots = source.roots();
+    let work = Work { roots: &roots, files, unknown, next: AtomicUsize::new(0), failed: Mutex::new(None) };
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(MAX_THREADS));
+    let threads = if unknown.len() >= MANY || (bytes >= MUCH && unknown.len() > 1) { cores } else { 1 };
+    let mut done = std::thread::scope(|scope| {
+        // This thread works too; one that cannot be started is done without.
+        let start =
+            |_| std::thread::Builder::new().stack_size(256 << 10).spawn_scoped(scope, || work.run()).ok();
+        let others: Vec<_> = (1..threads).filter_map(start).collect();
+        let mut done = work.run();
+        for other in others {
+            done.extend(other.join().unwrap_or_default());
+        }
+        done
+    });
+    match work.failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some(error) => Err(error),
+        None => {
+            done.sort_unstable();
+            Ok(done)
+        }
+    }
+}
+
+struct Work<'a> {
+    roots: &'a Roots<'a>,
+    files: &'a [FileRef],
+    unknown: &'a [usize],
+    next: AtomicUsize,
+    failed: Mutex<Option<anyhow::Error>>,
+}
+
+impl Work<'_> {
+    fn run(&self) -> Done {
+        let mut done = Vec::new();
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            let next = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(index) = self.unknown.get(next).copied() else { return done };
+            let Some(file) = self.files.get(index) else { return done };
+            match hash(self.roots, file, &mut buffer) {
+                Ok(digest) => done.push((index, digest)),
+                Err(error) => {
+                    self.next.store(usize::MAX / 2, Ordering::Relaxed);
+                    self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                    return done;
+                }
+            }
+        }
+    }
+}
+
+/// The roots of a source for several threads, by the numbers of the layers.
+pub(super) struct Roots<'a> {
+    pub(super) dirs: Vec<BorrowedFd<'a>>,
+    /// Whether the attributes of files are known already, and theirs in the file mean something else.
+    pub(super) layered: bool,
+}
+
+fn hash(roots: &Roots<'_>, file: &FileRef, buffer: &mut [u8]) -> Result<[u8; 32]> {
+    let doing = || format!("cannot read `/{}`", shown(&file.path));
+    let root = roots.dirs.get(usize::from(file.layer)).context("a layer is missing").with_context(doing)?;
+    let fd = match super::view::open_beneath(*root, &file.path, super::view::reading()) {
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::LOOP | rustix::io::Errno::NOTDIR) => {
+            return Err(not_found("it was removed while the context was read")).with_context(doing);
+        }
+        other => other.with_context(doing)?,
+    };
+    // What a hostile context puts in the place of the file must not be read without an end.
+    let limit = file.identity.size.saturating_add(1 << 20);
+    contents(&File::from(fd), limit, roots.layered, buffer).with_context(doing)
+}
+
+/// What an open file's content hashes to, and its attributes where they are not known otherwise.
+pub(super) fn contents(mut file: &File, limit: u64, layered: bool, buffer: &mut [u8]) -> Result<[u8; 32]> {
+    let mut content = Sha256::new();
+    let mut left = limit;
+    while left > 0 {
+        match file.read(buffer) {
+            Ok(0) => break,
+            Ok(amount) => {
+                content.update(buffer.get(..amount).unwrap_or_default());
+                left = left.saturating_sub(amount as u64);
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let content: [u8; 32] = content.finalize().into();
+    let xattrs = if layered { Vec::new() } else { read(file.as_fd(), false).xattrs };
+    if xattrs.is_empty() {
+        return Ok(content);
+    }
+    let mut both = Sha256::new();
+    both.update(content);
+    for bytes in xattrs.iter().flat_map(|(name, value)| [name, value]) {
+        both.update((bytes.len() as u64).to_le_bytes());
+        both.update(bytes);
+    }
+    Ok(both.finalize().into())
+}

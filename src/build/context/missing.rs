@@ -1,0 +1,59 @@
+//! What is said of a source that is not there: the builder's words, what may have been meant, and whether it is ignored.
+
+use super::Source;
+use super::view::{components, join, shown};
+use crate::build::suggest::closest;
+use crate::error::not_found as failure;
+
+/// The error for `path`, which the pattern `written` led to.
+pub(super) fn not_found(source: &Source, written: &str, path: &[u8]) -> anyhow::Error {
+    let shown = shown(path);
+    let message = format!(
+        "failed to compute cache key: failed to calculate checksum of ref {}: \"/{shown}\": not found",
+        source.name
+    );
+    let failure = failure(message);
+    if matches!(source.view.resolve(path, true, &mut |_, _| true), Ok(Some(_))) {
+        let file = source.ignore.file();
+        return failure.hint(format!("`{shown}` is in the context, but {file} leaves it out")).into();
+    }
+    match suggestion(source, path) {
+        Some(meant) => failure.hint(format!("did you mean `{}`?", super::view::shown(&meant))).into(),
+        None if written.starts_with("..") || written.contains("/../") => failure
+            .hint("nothing outside the context can be copied; give a directory above it as the context")
+            .into(),
+        None => failure.into(),
+    }
+}
+
+/// A path whose first wrong part is replaced by a name that is like it.
+fn suggestion(source: &Source, path: &[u8]) -> Option<Vec<u8>> {
+    let mut dir = source.resolve(b"", true).ok()??;
+    let mut good = Vec::new();
+    let parts = components(path);
+    for (at, part) in parts.iter().enumerate() {
+        let next = join(&good, part);
+        match source.resolve(&next, true).ok()? {
+            Some(found) => {
+                dir = found;
+                good = next;
+            }
+            None => {
+                if !dir.is_dir() {
+                    return None;
+                }
+                let names = dir.dir.names().ok()?;
+                let names: Vec<&str> = names.iter().filter_map(|name| name.to_str().ok()).collect();
+                let wanted = std::str::from_utf8(part).ok()?;
+                let other_case = || names.iter().copied().find(|name| name.eq_ignore_ascii_case(wanted));
+                let meant = other_case().or_else(|| closest(wanted, names.iter().copied()))?;
+                let rest: Vec<u8> =
+                    parts.iter().skip(at + 1).fold(Vec::new(), |rest, part| join(&rest, part));
+                let whole = join(&good, meant.as_bytes());
+                let whole = if rest.is_empty() { whole } else { join(&whole, &rest) };
+                return matches!(source.resolve(&whole, true), Ok(Some(_))).then_some(whole);
+            }
+        }
+    }
+    None
+}

@@ -1,0 +1,88 @@
+//! `--chown`: numbers, or names looked up in the `/etc/passwd` and `/etc/group` of the layers that are copied onto.
+
+use std::io::Read as _;
+
+use anyhow::{Context as _, Result};
+
+use super::view::View;
+use crate::error::invalid;
+
+/// The largest list of users that is read, in bytes.
+const LIMIT: u64 = 16 << 20;
+
+/// The owner and group that `text` (`user[:group]`, names or numbers) means. A number alone is the group's too, a name
+/// alone brings its own group.
+pub(super) fn owner(view: &View, text: &str) -> Result<(u32, u32)> {
+    let (user, group) = text.split_once(':').map_or((text, None), |(user, group)| (user, Some(group)));
+    let doing =
+        || format!("unable to convert uid/gid chown string \"{}\" to host mapping", text.escape_debug());
+    let (uid, own_group) = user_of(view, user).with_context(doing)?;
+    let gid = match group {
+        Some(group) if !group.is_empty() => group_of(view, group).with_context(doing)?,
+        _ => own_group,
+    };
+    Ok((uid, gid))
+}
+
+fn user_of(view: &View, user: &str) -> Result<(u32, u32)> {
+    if user.is_empty() {
+        return Ok((0, 0));
+    }
+    if let Some(number) = number(user)? {
+        return Ok((number, number));
+    }
+    let list = read(view, "etc/passwd")?;
+    let found = list.lines().filter_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        match fields[..] {
+            [name, _, uid, gid, ..] if name == user => Some((uid.parse().ok()?, gid.parse().ok()?)),
+            _ => None,
+        }
+    });
+    found.into_iter().next().ok_or_else(|| unknown("uid", "user", user, "/etc/passwd"))
+}
+
+fn group_of(view: &View, group: &str) -> Result<u32> {
+    if let Some(number) = number(group)? {
+        return Ok(number);
+    }
+    let list = read(view, "etc/group")?;
+    let found = list.lines().filter_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        match fields[..] {
+            [name, _, gid, ..] if name == group => gid.parse().ok(),
+            _ => None,
+        }
+    });
+    found.into_iter().next().ok_or_else(|| unknown("gid", "group", group, "/etc/group"))
+}
+
+fn unknown(id: &str, what: &str, name: &str, file: &str) -> anyhow::Error {
+    let name = name.escape_debug();
+    invalid(format!("can't find {id} for {what} {name}: no such {what}: {name}"))
+        .hint(format!("the image's {file} does not have it: add it in a step before, or give a number"))
+        .into()
+}
+
+/// `None` for what is no number.
+fn number(text: &str) -> Result<Option<u32>> {
+    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(None);
+    }
+    let number = text.parse().ok().filter(|id| *id <= i32::MAX.cast_unsigned());
+    number.map(Some).ok_or_else(|| invalid(format!("{text} is too large for an id")).into())
+}
+
+/// A file of the layers, empty where there is none.
+fn read(view: &View, path: &str) -> Result<String> {
+    let Some(found) = view.resolve(path.as_bytes(), true, &mut |_, _| true)? else {
+        return Ok(String::new());
+    };
+    let Some(seen) = found.seen.filter(|seen| super::attributes::is_regular(&seen.stat)) else {
+        return Ok(String::new());
+    };
+    let file = std::fs::File::from(view.open(&found.path, seen.layer)?);
+    let mut text = Vec::new();
+    file.take(LIMIT).read_to_end(&mut text)?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}

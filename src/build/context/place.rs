@@ -1,0 +1,123 @@
+//! A directory of what is being made: the layer's own part of it, if there is one yet, over what the layers below show.
+
+use std::cell::OnceCell;
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+
+use rustix::fs::{AtFlags, FileType, OFlags, Stat};
+use rustix::io::Errno;
+
+use super::view::{ViewDir, is_whiteout, join, open_dir};
+
+/// A directory by its path without links.
+pub struct Place {
+    pub(super) parent: Option<Rc<Place>>,
+    pub(super) name: CString,
+    pub(super) path: Vec<u8>,
+    /// The layer's own directory.
+    own: OnceCell<OwnedFd>,
+    /// What is below it and not hidden by it.
+    pub(super) lower: ViewDir,
+}
+
+/// What has a name in a place.
+pub(super) struct There {
+    pub(super) stat: Stat,
+    /// It is the layer's own.
+    pub(super) own: bool,
+}
+
+impl There {
+    pub(super) fn kind(&self) -> FileType {
+        FileType::from_raw_mode(self.stat.st_mode)
+    }
+
+    pub(super) fn is_dir(&self) -> bool {
+        self.kind() == FileType::Directory
+    }
+}
+
+impl Place {
+    /// The root of a layer over the roots of others.
+    pub(super) fn root(own: OwnedFd, lower: ViewDir) -> Rc<Self> {
+        Rc::new(Self {
+            parent: None,
+            name: CString::default(),
+            path: Vec::new(),
+            own: OnceCell::from(own),
+            lower,
+        })
+    }
+
+    /// A directory of this layer alone, just made in `parent`.
+    pub(super) fn new(parent: &Rc<Place>, name: &CStr, own: OwnedFd) -> Rc<Self> {
+        Self::below(parent, name, OnceCell::from(own), ViewDir::empty())
+    }
+
+    fn below(parent: &Rc<Place>, name: &CStr, own: OnceCell<OwnedFd>, lower: ViewDir) -> Rc<Self> {
+        let path = join(&parent.path, name.to_bytes());
+        Rc::new(Self { parent: Some(Rc::clone(parent)), name: name.to_owned(), path, own, lower })
+    }
+
+    /// The layer's own directory, if it has it.
+    pub(super) fn own(&self) -> Option<BorrowedFd<'_>> {
+        self.own.get().map(|fd| fd.as_fd())
+    }
+
+    /// Notes the layer's own directory, which it has from now on.
+    pub(super) fn set_own(&self, fd: OwnedFd) {
+        // Nobody else makes it meanwhile.
+        let _ = self.own.set(fd);
+    }
+
+    /// What is under `name`, as whoever sees the layer on top of the others finds it.
+    pub(super) fn there(&self, name: &CStr) -> Result<Option<There>, Errno> {
+        if let Some(own) = self.own() {
+            match rustix::fs::statat(own, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Err(Errno::NOENT) => {}
+                Ok(stat) => return Ok((!is_whiteout(&stat)).then_some(There { stat, own: true })),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(self.lower.find(name)?.map(|seen| There { stat: seen.stat, own: false }))
+    }
+
+    /// The target of the link `name`.
+    pub(super) fn read_link(&self, name: &CStr) -> Result<Vec<u8>, Errno> {
+        if let Some(own) = self.own() {
+            match rustix::fs::readlinkat(own, name, Vec::new()) {
+                Err(Errno::NOENT) => {}
+                other => return other.map(CString::into_bytes),
+            }
+        }
+        let seen = self.lower.find(name)?.ok_or(Errno::NOENT)?;
+        self.lower.read_link(&seen, name)
+    }
+
+    /// The directory `name` in it, which is there.
+    pub(super) fn enter(self: &Rc<Self>, name: &CStr) -> Result<Rc<Place>, Errno> {
+        let own = match self.own().map(|own| open_dir(own, name)) {
+            None | Some(Err(Errno::NOENT)) => None,
+            Some(other) => Some(other?),
+        };
+        let opaque = own.as_ref().is_some_and(|own| super::view::is_opaque(own.as_fd()));
+        let lower = if opaque { ViewDir::empty() } else { self.lower.enter(name)? };
+        Ok(Self::below(self, name, own.map_or_else(OnceCell::new, OnceCell::from), lower))
+    }
+}
+
+/// Removes what a layer has under `name`, directories with all in them; nothing there is no error.
+pub(super) fn remove(dir: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
+    match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => return Ok(()),
+        Err(Errno::ISDIR | Errno::PERM) => {}
+        Err(error) => return Err(error),
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let inner = rustix::fs::openat(dir, name, flags, rustix::fs::Mode::empty())?;
+    for name in ViewDir::host(inner.try_clone().map_err(|_| Errno::MFILE)?).names()? {
+        remove(inner.as_fd(), &name)?;
+    }
+    rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR)
+}

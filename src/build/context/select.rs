@@ -1,0 +1,409 @@
+//! What a COPY selects: its patterns looked up in the source, ignored and excluded names left out, and everything below
+//! the directories among them. Contents are not read here.
+
+use std::ffi::CString;
+use std::os::fd::AsFd as _;
+
+use anyhow::{Context as _, Result};
+use rustix::fs::FileType;
+use rustix::io::Errno;
+
+use super::attributes::{Attributes, Time, mtime, owner, read};
+use super::missing;
+use super::view::{Resolved, Seen, ViewDir, components, join, shown, split};
+use super::{CopySpec, Source};
+use crate::build::pattern::{Matched, Matcher, Pattern, has_wildcard};
+use crate::error::invalid;
+
+/// Directories nested deeper than this are refused: each level holds descriptors.
+const MAX_DEPTH: usize = 400;
+
+/// What a file is, and where its content comes from.
+#[derive(Debug)]
+pub(super) enum What {
+    /// A directory with what is selected of it, in the order of the names.
+    Dir(Vec<Node>),
+    /// A regular file, by its number in [`Selection::files`].
+    File(usize),
+    Symlink(Vec<u8>),
+    Fifo,
+    /// Whether of blocks, and its numbers.
+    Device(bool, u32, u32),
+}
+
+/// Something selected.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) name: Vec<u8>,
+    pub(super) what: What,
+    pub(super) attributes: Attributes,
+}
+
+/// A regular file, and what it was when it was seen.
+#[derive(Debug)]
+pub(super) struct FileRef {
+    /// Without links, relative to the source's root.
+    pub(super) path: Vec<u8>,
+    pub(super) layer: u16,
+    pub(super) identity: FileIdentity,
+    /// Whether it has further names.
+    pub(super) linked: bool,
+    /// What its content and attributes hash to, once that is known.
+    pub(super) digest: Option<[u8; 32]>,
+}
+
+/// What changes whenever a file does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct FileIdentity {
+    pub(super) device: u64,
+    pub(super) inode: u64,
+    pub(super) size: u64,
+    pub(super) mtime: Time,
+    pub(super) ctime: Time,
+}
+
+impl FileIdentity {
+    pub(super) fn of(stat: &rustix::fs::Stat) -> Self {
+        Self {
+            device: stat.st_dev,
+            inode: stat.st_ino,
+            size: u64::try_from(stat.st_size).unwrap_or_default(),
+            mtime: mtime(stat),
+            ctime: (stat.st_ctime, u32::try_from(stat.st_ctime_nsec).unwrap_or_default()),
+        }
+    }
+}
+
+/// One match of a pattern.
+#[derive(Debug)]
+pub(super) struct Match {
+    /// The directories that `--parents` makes above it, the outermost first.
+    pub(super) parents: Vec<(Vec<u8>, Attributes)>,
+    /// The thing itself, under the name that the source gives it.
+    pub(super) node: Node,
+}
+
+/// Everything that is selected, in the order of the sources, the matches of each in the order of their names.
+#[derive(Debug, Default)]
+pub(super) struct Selection {
+    pub(super) matches: Vec<Match>,
+    pub(super) files: Vec<FileRef>,
+}
+
+/// Looks up what `spec` names in `source`.
+pub(super) fn select(source: &Source, spec: &CopySpec) -> Result<Selection> {
+    let exclude = Matcher::new(&spec.exclude).map_err(|bad| {
+        invalid(format!("invalid excludepatterns: \"{}\": syntax error in pattern", bad.escape_debug()))
+    })?;
+    let mut selector = Selector { source, spec, exclude, selection: Selection::default() };
+    for written in &spec.sources {
+        selector.source(written)?;
+    }
+    Ok(selector.selection)
+}
+
+struct Selector<'a> {
+    source: &'a Source,
+    spec: &'a CopySpec,
+    exclude: Matcher,
+    selection: Selection,
+}
+
+/// What is known of the directory that is walked.
+#[derive(Clone, Default)]
+struct Known {
+    /// Its path in the source.
+    path: Vec<u8>,
+    ignored: Matched,
+    /// Its path as `--exclude` sees it.
+    relative: Vec<u8>,
+    excluded: Matched,
+}
+
+impl Selector<'_> {
+    fn source(&mut self, written: &str) -> Result<()> {
+        // The place up to which `--parents` leaves the directories away.
+        let (base, rest) = match written.find("/./").filter(|_| self.spec.parents) {
+            Some(at) => (written.get(..at).unwrap_or_default(), written.get(at + 3..).unwrap_or_default()),
+            None => ("", written),
+        };
+        let clean =
+            |path: &str| crate::build::pattern::clean(&format!("/{path}")).trim_start_matches('/').to_owned();
+        let (base, rest) = (clean(base), clean(rest));
+        let bases = if base.is_empty() { vec![Vec::new()] } else { self.paths(&base, b"", written, true)? };
+        let wild = has_wildcard(written);
+        for base in bases {
+            for path in self.paths(&rest, &base, written, !self.spec.parents)? {
+                self.add(&base, &path, written, wild)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The paths below `base` that a pattern names, as it names them: links in them are not followed.
+    fn paths(&mut self, pattern: &str, base: &[u8], written: &str, follow: bool) -> Result<Vec<Vec<u8>>> {
+        let parts: Vec<&str> = pattern.split('/').collect();
+        let fixed = parts.iter().position(|part| has_wildcard(part)).unwrap_or(parts.len());
+        let prefix = join_text(base, &unescape(&parts.get(..fixed).unwrap_or_default().join("/")));
+        let wild = parts.get(fixed..).unwrap_or_default().join("/");
+        let start = self.resolve(&prefix, follow || !wild.is_empty())?;
+        let Some(start) = start else { return Err(missing::not_found(self.source, written, &prefix)) };
+        if wild.is_empty() {
+            return Ok(vec![prefix]);
+        }
+        let bad =
+            |_| invalid(format!("invalid pattern \"{}\": syntax error in pattern", written.escape_debug()));
+        let pattern = Pattern::of_path(&wild).map_err(bad)?;
+        let mut found = Vec::new();
+        if start.is_dir() {
+            let ignored = self.source.matched(&start.path);
+            let known = Known { path: start.path.clone(), ignored, ..Known::default() };
+            self.matches(&pattern, &start.dir, &known, &prefix, &mut found, 0)?;
+        }
+        Ok(found)
+    }
+
+    fn resolve(&self, path: &[u8], follow: bool) -> Result<Option<Resolved>> {
+        self.source.resolve(path, follow).with_context(|| format!("cannot look up `/{}`", shown(path)))
+    }
+
+    /// Walks what is below `dir` for matches; what matches is not entered. `Known::relative` is what is matched.
+    fn matches(
+        &self,
+        pattern: &Pattern,
+        dir: &ViewDir,
+        known: &Known,
+        prefix: &[u8],
+        found: &mut Vec<Vec<u8>>,
+        depth: usize,
+    ) -> Result<()> {
+        check_depth(depth, &known.path)?;
+        for name in dir.names().with_context(|| reading(&known.path))? {
+            let Some(seen) = dir.find(&name).with_context(|| reading(&known.path))? else { continue };
+            let below = self.below(known, name.to_bytes());
+            if below.ignored.all && (!seen.is_dir() || self.source.ignore.hides_all_of(&below.path)) {
+                continue;
+            }
+            if pattern.matches(&below.relative) {
+                found.push(join(prefix, &below.relative));
+            } else if seen.is_dir() && pattern.may_match_from(&[&below.relative[..], b"/"].concat()) {
+                let inner = dir.enter(&name).with_context(|| reading(&below.path))?;
+                self.matches(pattern, &inner, &below, prefix, found, depth + 1)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn below(&self, known: &Known, name: &[u8]) -> Known {
+        let path = join(&known.path, name);
+        let relative = join(&known.relative, name);
+        let ignored = self.source.ignore.below(&path, &known.ignored);
+        let excluded = if self.exclude.is_empty() {
+            Matched::default()
+        } else {
+            self.exclude.matches_below(&relative, &known.excluded)
+        };
+        Known { path, ignored, relative, excluded }
+    }
+
+    /// Adds what lies at `path`, which a pattern matched below `base`.
+    fn add(&mut self, base: &[u8], path: &[u8], written: &str, wild: bool) -> Result<()> {
+        let found = self.resolve(path, !self.spec.parents)?;
+        let Some(found) = found else {
+            // A link that a wildcard matched leads nowhere.
+            return Err(missing::not_found(self.source, written, path));
+        };
+        // A directory that is named is meant; what is excluded is then something in it.
+        let judged = !found.is_dir() || wild || self.spec.parents;
+        if judged && self.exclude.matches(path) && (!found.is_dir() || !self.exclude.may_except_below(path)) {
+            return Ok(());
+        }
+        let parents = if self.spec.parents { self.parents(base, path)? } else { Vec::new() };
+        let relative = if self.spec.parents { path.to_vec() } else { Vec::new() };
+        let known = Known {
+            ignored: self.source.matched(&found.path),
+            path: found.path.clone(),
+            excluded: if relative.is_empty() { Matched::default() } else { self.excluded(&relative) },
+            relative,
+        };
+        let name = split(path).1.to_vec();
+        let node = match found.seen {
+            Some(seen) if !seen.is_dir() => {
+                let (_, base) = split(&found.path);
+                let base = CString::new(base)?;
+                self.leaf(&found.dir, &base, &seen, &known.path, name)?
+            }
+            seen => {
+                let nodes = self.dir(&found.dir, &known, 0)?;
+                if known.ignored.all && nodes.is_empty() {
+                    return Err(missing::not_found(self.source, written, path));
+                }
+                let attributes = self.dir_attributes(&found.dir, seen.as_ref())?;
+                Some(Node { name, what: What::Dir(nodes), attributes })
+            }
+        };
+        self.selection.matches.extend(node.map(|node| Match { parents, node }));
+        Ok(())
+    }
+
+    fn excluded(&self, path: &[u8]) -> Matched {
+        let mut known = Matched::default();
+        for end in path.iter().enumerate().filter(|(_, b)| **b == b'/').map(|(at, _)| at).chain([path.len()])
+        {
+            known = self.exclude.matches_below(path.get(..end).unwrap_or_default(), &known);
+        }
+        known
+    }
+
+    /// The directories between `base` and what is at `path`.
+    fn parents(&self, base: &[u8], path: &[u8]) -> Result<Vec<(Vec<u8>, Attributes)>> {
+        let (dir, _) = split(path);
+        let mut here = base.to_vec();
+        let below = dir.get(base.len()..).unwrap_or_default();
+        let mut parents = Vec::new();
+        for part in components(below) {
+            here = join(&here, &part);
+            let Some(found) = self.resolve(&here, true)? else { continue };
+            parents.push((part, self.dir_attributes(&found.dir, found.seen.as_ref())?));
+        }
+        Ok(parents)
+    }
+
+    fn dir(&mut self, dir: &ViewDir, known: &Known, depth: usize) -> Result<Vec<Node>> {
+        check_depth(depth, &known.path)?;
+        let mut nodes = Vec::new();
+        for name in dir.names().with_context(|| reading(&known.path))? {
+            let Some(seen) = dir.find(&name).with_context(|| reading(&known.path))? else { continue };
+            let below = self.below(known, name.to_bytes());
+            let left_out = below.ignored.all || below.excluded.all;
+            if !seen.is_dir() {
+                if !left_out {
+                    let node = self.leaf(dir, &name, &seen, &below.path, name.to_bytes().to_vec())?;
+                    nodes.extend(node);
+                }
+                continue;
+            }
+            let hidden = (below.ignored.all && self.source.ignore.hides_all_of(&below.path))
+                || (below.excluded.all && !self.exclude.may_except_below(&below.relative));
+            if hidden {
+                continue;
+            }
+            let inner = dir.enter(&name).with_context(|| reading(&below.path))?;
+            let inside = self.dir(&inner, &below, depth + 1)?;
+            if !left_out || !inside.is_empty() {
+                let attributes = self.dir_attributes(&inner, Some(&seen))?;
+                nodes.push(Node { name: name.into_bytes(), what: What::Dir(inside), attributes });
+            }
+        }
+        Ok(nodes)
+    }
+
+    fn dir_attributes(&self, dir: &ViewDir, seen: Option<&Seen>) -> Result<Attributes> {
+        let Some((_, top)) = dir.top() else {
+            return Ok(Attributes { mode: 0o755, ..Attributes::default() });
+        };
+        let stat = match seen {
+            Some(seen) => seen.stat,
+            None => rustix::fs::fstat(top)?,
+        };
+        if !self.source.keeps_owners() {
+            return Ok(Attributes { owner: (0, 0), ..Attributes::of(&stat) });
+        }
+        let kept = read(top, true);
+        Ok(Attributes { owner: owner(&stat, &kept), xattrs: kept.xattrs, ..Attributes::of(&stat) })
+    }
+
+    /// Describes what is no directory; `None` for a socket, which is never copied, and for what is gone meanwhile.
+    fn leaf(
+        &mut self,
+        dir: &ViewDir,
+        base: &CString,
+        seen: &Seen,
+        path: &[u8],
+        name: Vec<u8>,
+    ) -> Result<Option<Node>> {
+        let mut attributes = Attributes::of(&seen.stat);
+        if self.source.keeps_owners() {
+            attributes.owner = owner(&seen.stat, &super::attributes::Kept::default());
+        } else {
+            attributes.owner = (0, 0);
+        }
+        let what = match seen.kind() {
+            FileType::RegularFile => match self.regular(dir, base, seen, path, &mut attributes)? {
+                Some(what) => what,
+                None => return Ok(None),
+            },
+            FileType::Symlink => match dir.read_link(seen, base) {
+                Ok(target) => What::Symlink(target),
+                Err(Errno::NOENT | Errno::INVAL) => return Ok(None),
+                Err(error) => return Err(error).with_context(|| reading(path)),
+            },
+            FileType::Fifo => What::Fifo,
+            FileType::CharacterDevice | FileType::BlockDevice => {
+                let number = seen.stat.st_rdev;
+                let block = seen.kind() == FileType::BlockDevice;
+                What::Device(block, rustix::fs::major(number), rustix::fs::minor(number))
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(Node { name, what, attributes }))
+    }
+
+    fn regular(
+        &mut self,
+        dir: &ViewDir,
+        base: &CString,
+        seen: &Seen,
+        path: &[u8],
+        attributes: &mut Attributes,
+    ) -> Result<Option<What>> {
+        if self.source.keeps_owners() {
+            let file = match dir.open(seen, base) {
+                Err(Errno::NOENT) => return Ok(None),
+                other => other.with_context(|| format!("cannot open `/{}`", shown(path)))?,
+            };
+            let kept = read(file.as_fd(), true);
+            attributes.owner = owner(&seen.stat, &kept);
+            if let Some((block, major, minor)) = kept.device {
+                return Ok(Some(What::Device(block, major, minor)));
+            }
+            attributes.xattrs = kept.xattrs;
+        }
+        self.selection.files.push(FileRef {
+            path: path.to_vec(),
+            layer: seen.layer,
+            identity: FileIdentity::of(&seen.stat),
+            linked: seen.stat.st_nlink > 1,
+            digest: None,
+        });
+        Ok(Some(What::File(self.selection.files.len() - 1)))
+    }
+}
+
+fn check_depth(depth: usize, path: &[u8]) -> Result<()> {
+    if depth >= MAX_DEPTH {
+        let path = shown(path.get(..80).unwrap_or(path));
+        return Err(
+            invalid(format!("directories are nested more than {MAX_DEPTH} deep below `/{path}…`")).into()
+        );
+    }
+    Ok(())
+}
+
+fn reading(path: &[u8]) -> String {
+    format!("cannot read `/{}`", shown(path))
+}
+
+fn join_text(dir: &[u8], path: &str) -> Vec<u8> {
+    if path.is_empty() { dir.to_vec() } else { join(dir, path.as_bytes()) }
+}
+
+/// A path without wildcards, its backslashes taken away.
+fn unescape(path: &str) -> String {
+    let mut plain = String::with_capacity(path.len());
+    let mut chars = path.chars();
+    while let Some(c) = chars.next() {
+        plain.push(if c == '\\' { chars.next().unwrap_or('\\') } else { c });
+    }
+    plain
+}

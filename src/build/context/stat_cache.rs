@@ -1,0 +1,162 @@
+//! Which content a file had when its name, size and times were what they are: so that a context is hashed once, and
+//! afterwards only what changed in it.
+//!
+//! The whole is one file of records of a fixed length, read and written at once:
+//! ```text
+//! "dhow stat cache 1\n"
+//! device u64, inode u64, size u64, mtime i64 u32, ctime i64 u32, SHA-256 [32]   each little-endian, 80 bytes in all
+//! ```
+//! A file that changed a moment ago is not remembered: it could change again within the same tick of the clock.
+
+use std::collections::HashMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::select::FileIdentity;
+
+const MAGIC: &[u8] = b"dhow stat cache 1\n";
+const RECORD: usize = 80;
+/// Seconds within which a change could go unnoticed: file systems of other machines count whole seconds.
+const RACY: i64 = 2;
+/// Records beyond twice what the last scan needed and these are forgotten.
+const SPARE: usize = 20_000;
+
+/// Contents by what the file system says of the files that hold them.
+#[derive(Clone, Debug, Default)]
+pub struct StatCache {
+    known: HashMap<(u64, u64), Record>,
+    changed: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Record {
+    identity: FileIdentity,
+    digest: [u8; 32],
+    used: bool,
+}
+
+impl StatCache {
+    /// Reads what [`StatCache::bytes`] wrote; anything else is an empty cache.
+    pub fn parse(bytes: &[u8]) -> Self {
+        let records = bytes.strip_prefix(MAGIC).unwrap_or_default();
+        let mut known = HashMap::with_capacity(records.len() / RECORD);
+        for bytes in records.chunks_exact(RECORD) {
+            if let Some(record) = record(bytes) {
+                known.insert((record.identity.device, record.identity.inode), record);
+            }
+        }
+        Self { known, changed: false }
+    }
+
+    /// The cache as a file, or `None` where nothing is new since it was read.
+    pub fn bytes(&self) -> Option<Vec<u8>> {
+        if !self.changed {
+            return None;
+        }
+        let used = self.known.values().filter(|record| record.used).count();
+        let crowded = self.known.len() > used.saturating_mul(2).saturating_add(SPARE);
+        let mut bytes = Vec::with_capacity(MAGIC.len() + self.known.len() * RECORD);
+        bytes.extend_from_slice(MAGIC);
+        for record in self.known.values().filter(|record| record.used || !crowded) {
+            let identity = &record.identity;
+            for number in [identity.device, identity.inode, identity.size] {
+                bytes.extend_from_slice(&number.to_le_bytes());
+            }
+            for (seconds, nanos) in [identity.mtime, identity.ctime] {
+                bytes.extend_from_slice(&seconds.to_le_bytes());
+                bytes.extend_from_slice(&nanos.to_le_bytes());
+            }
+            bytes.extend_from_slice(&record.digest);
+        }
+        Some(bytes)
+    }
+
+    /// What the content of this file hashes to, if it has not changed since that was found out.
+    pub(super) fn find(&mut self, identity: &FileIdentity) -> Option<[u8; 32]> {
+        let record = self.known.get_mut(&(identity.device, identity.inode))?;
+        if record.identity != *identity {
+            return None;
+        }
+        record.used = true;
+        Some(record.digest)
+    }
+
+    /// Remembers what a file hashed to that was seen as `identity` at `seen`, seconds since 1970.
+    pub(super) fn remember(&mut self, identity: &FileIdentity, seen: i64, digest: [u8; 32]) {
+        if identity.mtime.0.max(identity.ctime.0) > seen.saturating_sub(RACY) {
+            return;
+        }
+        let record = Record { identity: *identity, digest, used: true };
+        self.known.insert((identity.device, identity.inode), record);
+        self.changed = true;
+    }
+}
+
+/// Seconds since 1970.
+pub(super) fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.ok().and_then(|since| i64::try_from(since.as_secs()).ok()).unwrap_or_default()
+}
+
+fn record(bytes: &[u8]) -> Option<Record> {
+    let long = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
+    let time = |at: usize| {
+        let nanos = u32::from_le_bytes(bytes.get(at + 8..at + 12)?.try_into().ok()?);
+        Some((long(at)?.cast_signed(), nanos))
+    };
+    let identity = FileIdentity {
+        device: long(0)?,
+        inode: long(8)?,
+        size: long(16)?,
+        mtime: time(24)?,
+        ctime: time(36)?,
+    };
+    Some(Record { identity, digest: bytes.get(48..RECORD)?.try_into().ok()?, used: false })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(inode: u64) -> FileIdentity {
+        FileIdentity { device: 1, inode, size: 3, mtime: (100, 5), ctime: (101, 6) }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let mut cache = StatCache::default();
+        assert!(cache.bytes().is_none());
+        cache.remember(&identity(7), 200, [9; 32]);
+        let bytes = cache.bytes().unwrap();
+        let mut cache = StatCache::parse(&bytes);
+        assert_eq!(cache.find(&identity(7)), Some([9; 32]));
+        assert_eq!(cache.find(&identity(8)), None);
+        assert_eq!(cache.find(&FileIdentity { ctime: (101, 7), ..identity(7) }), None);
+        assert!(cache.bytes().is_none());
+    }
+
+    #[test]
+    fn what_changed_a_moment_ago_is_not_trusted() {
+        let mut cache = StatCache::default();
+        cache.remember(&identity(7), 102, [9; 32]);
+        assert_eq!(cache.find(&identity(7)), None);
+    }
+
+    #[test]
+    fn damage_is_emptiness() {
+        for bytes in [&b""[..], b"other", b"dhow stat cache 1\nshort"] {
+            assert!(StatCache::parse(bytes).known.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_no_scan_needs_any_more_is_forgotten() {
+        let mut cache = StatCache::default();
+        for inode in 0..30_000 {
+            cache.remember(&identity(inode), 200, [0; 32]);
+        }
+        let mut cache = StatCache::parse(&cache.bytes().unwrap());
+        cache.find(&identity(5));
+        cache.remember(&identity(40_000), 200, [0; 32]);
+        assert_eq!(StatCache::parse(&cache.bytes().unwrap()).known.len(), 2);
+    }
+}

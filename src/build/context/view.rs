@@ -1,0 +1,311 @@
+//! A tree to copy from, or to copy onto: one directory of the host, or the merged view of several layers in overlayfs's
+//! format, read without mounting them.
+//!
+//! Each directory is held open by descriptors, one for each layer that has it, and nothing follows a link but
+//! [`View::resolve`], which takes links as if the view were the whole world.
+
+use std::collections::VecDeque;
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::rc::Rc;
+
+use anyhow::{Context as _, Result};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat};
+use rustix::io::Errno;
+
+/// Links followed in one look-up, as containerd's and Go's resolvers count.
+pub(super) const MAX_LINKS: usize = 255;
+
+/// A directory: the same name in those layers that have it, the uppermost first, as far as they are seen.
+#[derive(Clone)]
+pub(super) struct ViewDir {
+    /// With the number of the layer that each belongs to.
+    dirs: Vec<(u16, Rc<OwnedFd>)>,
+    layered: bool,
+}
+
+/// Something with a name in a directory.
+#[derive(Clone, Copy)]
+pub(super) struct Seen {
+    /// What it is.
+    pub(super) stat: Stat,
+    /// The layer that has it.
+    pub(super) layer: u16,
+}
+
+impl Seen {
+    pub(super) fn kind(&self) -> FileType {
+        FileType::from_raw_mode(self.stat.st_mode)
+    }
+
+    pub(super) fn is_dir(&self) -> bool {
+        self.kind() == FileType::Directory
+    }
+}
+
+impl ViewDir {
+    /// A directory of the host.
+    pub(super) fn host(dir: OwnedFd) -> Self {
+        Self { dirs: vec![(0, Rc::new(dir))], layered: false }
+    }
+
+    /// The roots of layers, the uppermost first.
+    pub(super) fn layers(roots: Vec<OwnedFd>) -> Self {
+        let dirs = (0..).zip(roots.into_iter().map(Rc::new)).collect();
+        Self { dirs, layered: true }
+    }
+
+    /// A directory without anything in it.
+    pub(super) fn empty() -> Self {
+        Self { dirs: Vec::new(), layered: true }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.dirs.is_empty()
+    }
+
+    /// The uppermost of its directories, whose owner and mode count.
+    pub(super) fn top(&self) -> Option<(u16, BorrowedFd<'_>)> {
+        self.dirs.first().map(|(layer, dir)| (*layer, dir.as_fd()))
+    }
+
+    /// What it has under `name`.
+    pub(super) fn find(&self, name: &CStr) -> Result<Option<Seen>, Errno> {
+        for (layer, dir) in &self.dirs {
+            match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Err(Errno::NOENT) => {}
+                Ok(stat) if self.layered && is_whiteout(&stat) => return Ok(None),
+                Ok(stat) => return Ok(Some(Seen { stat, layer: *layer })),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The directory `name` in it; empty where there is none.
+    pub(super) fn enter(&self, name: &CStr) -> Result<ViewDir, Errno> {
+        let mut dirs = Vec::new();
+        for (layer, dir) in &self.dirs {
+            match open_dir(dir.as_fd(), name) {
+                Err(Errno::NOENT) => {}
+                // Whatever else it is hides what lies below.
+                Err(Errno::NOTDIR | Errno::LOOP) => break,
+                Ok(dir) => {
+                    let opaque = self.layered && is_opaque(dir.as_fd());
+                    dirs.push((*layer, Rc::new(dir)));
+                    if opaque {
+                        break;
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(ViewDir { dirs, layered: self.layered })
+    }
+
+    /// All names in it, in order; those of whiteouts among them where it is of layers.
+    pub(super) fn names(&self) -> Result<Vec<CString>, Errno> {
+        let mut names = Vec::new();
+        for (_, dir) in &self.dirs {
+            for entry in Dir::read_from(dir)? {
+                let entry = entry?;
+                if entry.file_name() != c"." && entry.file_name() != c".." {
+                    names.push(entry.file_name().to_owned());
+                }
+            }
+        }
+        names.sort_unstable();
+        names.dedup();
+        Ok(names)
+    }
+
+    /// The target of the link `name`.
+    pub(super) fn read_link(&self, seen: &Seen, name: &CStr) -> Result<Vec<u8>, Errno> {
+        let Some((_, dir)) = self.dirs.iter().find(|(layer, _)| *layer == seen.layer) else {
+            return Err(Errno::NOENT);
+        };
+        rustix::fs::readlinkat(dir, name, Vec::new()).map(CString::into_bytes)
+    }
+
+    /// Opens `name`, as seen, for reading. Something else may have taken its place, which the caller finds out.
+    pub(super) fn open(&self, seen: &Seen, name: &CStr) -> Result<OwnedFd, Errno> {
+        let Some((_, dir)) = self.dirs.iter().find(|(layer, _)| *layer == seen.layer) else {
+            return Err(Errno::NOENT);
+        };
+        rustix::fs::openat(dir, name, reading(), Mode::empty())
+    }
+}
+
+/// A whole tree.
+pub(super) struct View {
+    root: ViewDir,
+}
+
+/// Where a path leads.
+pub(super) struct Resolved {
+    /// The path without links, relative to the root; empty for the root itself.
+    pub(super) path: Vec<u8>,
+    /// What is there: `None` for the root.
+    pub(super) seen: Option<Seen>,
+    /// The directory that it lies in, or for a directory itself.
+    pub(super) dir: ViewDir,
+}
+
+impl Resolved {
+    pub(super) fn is_dir(&self) -> bool {
+        self.seen.is_none_or(|seen| seen.is_dir())
+    }
+}
+
+impl View {
+    pub(super) fn host(dir: &Path) -> Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::openat(CWD, dir, flags, Mode::empty())
+            .with_context(|| format!("cannot open the directory `{}`", dir.display()))?;
+        Ok(Self { root: ViewDir::host(root) })
+    }
+
+    /// Layers, the uppermost first.
+    pub(super) fn layers<P: AsRef<Path>>(trees: &[P]) -> Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let open = |tree: &P| {
+            rustix::fs::openat(CWD, tree.as_ref(), flags, Mode::empty())
+                .with_context(|| format!("cannot open the layer `{}`", tree.as_ref().display()))
+        };
+        Ok(Self { root: ViewDir::layers(trees.iter().map(open).collect::<Result<_>>()?) })
+    }
+
+    pub(super) fn root(&self) -> &ViewDir {
+        &self.root
+    }
+
+    pub(super) fn is_layered(&self) -> bool {
+        self.root.layered
+    }
+
+    /// The roots by the numbers of their layers.
+    pub(super) fn roots(&self) -> Vec<BorrowedFd<'_>> {
+        self.root.dirs.iter().map(|(_, dir)| dir.as_fd()).collect()
+    }
+
+    /// Finds `path`, links on the way followed inside, a last one where `follow`. `None` where there is nothing.
+    /// `allowed` is asked about each thing on the way by its path without links; what it denies is not there.
+    pub(super) fn resolve(
+        &self,
+        path: &[u8],
+        follow: bool,
+        allowed: &mut dyn FnMut(&[u8], &Seen) -> bool,
+    ) -> Result<Option<Resolved>, Errno> {
+        let mut pending: VecDeque<Vec<u8>> = components(path);
+        let mut way = vec![(Vec::new(), self.root.clone(), None::<Seen>)];
+        let mut links = 0;
+        while let Some(part) = pending.pop_front() {
+            if part == b".." {
+                if way.len() > 1 {
+                    way.pop();
+                }
+                continue;
+            }
+            let Some((above, dir, _)) = way.last() else { return Ok(None) };
+            let Ok(name) = CString::new(&part[..]) else { return Ok(None) };
+            let Some(seen) = find_or_none(dir, &name)? else { return Ok(None) };
+            let here = join(above, &part);
+            if !allowed(&here, &seen) {
+                return Ok(None);
+            }
+            match seen.kind() {
+                FileType::Symlink if follow || !pending.is_empty() => {
+                    links += 1;
+                    if links > MAX_LINKS {
+                        return Err(Errno::LOOP);
+                    }
+                    let target = dir.read_link(&seen, &name)?;
+                    if target.starts_with(b"/") {
+                        way.truncate(1);
+                    }
+                    for part in components(&target).into_iter().rev() {
+                        pending.push_front(part);
+                    }
+                }
+                FileType::Directory => {
+                    let below = dir.enter(&name)?;
+                    way.push((here, below, Some(seen)));
+                }
+                // A file has nothing below it.
+                _ if !pending.is_empty() => return Ok(None),
+                _ => return Ok(Some(Resolved { path: here, seen: Some(seen), dir: dir.clone() })),
+            }
+        }
+        Ok(way.pop().map(|(path, dir, seen)| Resolved { path, seen, dir }))
+    }
+
+    /// Opens the file that [`ViewDir::find`] saw at `path`, which has no links in it.
+    pub(super) fn open(&self, path: &[u8], layer: u16) -> Result<OwnedFd, Errno> {
+        let Some((_, root)) = self.root.dirs.iter().find(|(number, _)| *number == layer) else {
+            return Err(Errno::NOENT);
+        };
+        open_beneath(root.as_fd(), path, reading())
+    }
+}
+
+fn find_or_none(dir: &ViewDir, name: &CStr) -> Result<Option<Seen>, Errno> {
+    match dir.find(name) {
+        Err(Errno::NAMETOOLONG) => Ok(None),
+        other => other,
+    }
+}
+
+/// How files are opened that may be anything by now: without waiting for the other end of a pipe.
+pub(super) fn reading() -> OFlags {
+    OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY
+}
+
+/// Opens `path` below `root`, through directories alone.
+pub(super) fn open_beneath(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+    let path = if path.is_empty() { b"." } else { path };
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    loop {
+        match rustix::fs::openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
+            // Something was renamed meanwhile, somewhere.
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            other => return other,
+        }
+    }
+}
+
+/// The parts of a path, without empty ones and `.`.
+pub(super) fn components(path: &[u8]) -> VecDeque<Vec<u8>> {
+    let parts = path.split(|byte| *byte == b'/').filter(|part| !matches!(*part, b"" | b"."));
+    parts.map(<[u8]>::to_vec).collect()
+}
+
+pub(super) fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
+    if dir.is_empty() { name.to_vec() } else { [dir, b"/", name].concat() }
+}
+
+/// The last part of a path, and what stands before it.
+pub(super) fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|byte| *byte == b'/') {
+        Some(at) => (&path[..at], &path[at + 1..]),
+        None => (b"", path),
+    }
+}
+
+pub(super) fn is_whiteout(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
+}
+
+pub(super) fn is_opaque(dir: BorrowedFd<'_>) -> bool {
+    let mut value = [0_u8; 2];
+    rustix::fs::fgetxattr(dir, "user.overlay.opaque", &mut value[..]) == Ok(1) && value[0] == b'y'
+}
+
+pub(super) fn open_dir(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
+    rustix::fs::openat(parent, name, reading() | OFlags::DIRECTORY, Mode::empty())
+}
+
+/// A path for a message.
+pub(super) fn shown(path: &[u8]) -> String {
+    String::from_utf8_lossy(path).escape_debug().to_string()
+}
