@@ -2,6 +2,7 @@
 //! copied out of them. Runs nothing: the engine does, through a trait.
 
 pub mod arguments;
+pub mod context;
 pub mod dockerfile;
 pub mod expand;
 pub mod ignore;
