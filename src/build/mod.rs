@@ -2,6 +2,7 @@
 //! copied out of them. Runs nothing: the engine does, through a trait.
 
 pub mod arguments;
+pub mod check;
 pub mod context;
 pub mod dockerfile;
 pub mod expand;
@@ -9,6 +10,7 @@ pub mod ignore;
 pub mod pattern;
 pub mod plan;
 pub mod progress;
+pub mod reach;
 pub mod run_command;
 pub mod run_mount;
 pub mod suggest;

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::dockerfile::ast::{Command, HereDoc};
+use super::dockerfile::is_here_doc;
 
 /// Where scripts of here-documents lie inside.
 pub const SCRIPTS: &str = "/dev/pipes";
@@ -28,7 +29,7 @@ pub fn argv(command: &Command, shell: &[String]) -> RunCommand {
     let mut scripts = Vec::new();
     let text = match here_docs.as_slice() {
         [] => line.clone(),
-        [only] if is_marker(line) => match only.content.starts_with("#!") {
+        [only] if is_here_doc(line) => match only.content.starts_with("#!") {
             true => {
                 scripts.push((only.name.clone(), only.content.clone()));
                 format!("{SCRIPTS}/{}", only.name)
@@ -44,20 +45,6 @@ pub fn argv(command: &Command, shell: &[String]) -> RunCommand {
     };
     args.push(text);
     RunCommand { args, scripts }
-}
-
-/// Whether the whole line is `<<NAME`.
-fn is_marker(line: &str) -> bool {
-    let rest = line.trim().trim_start_matches(|c: char| c.is_ascii_digit());
-    let Some(word) = rest.strip_prefix("<<") else { return false };
-    let word = word.strip_prefix('-').unwrap_or(word);
-    let quoted = |quote: char| {
-        word.strip_prefix(quote)
-            .and_then(|rest| rest.strip_suffix(quote))
-            .is_some_and(|inner| !inner.is_empty() && !inner.contains(quote))
-    };
-    let plain = !word.is_empty() && !word.contains(|c: char| c.is_whitespace() || "<\"'".contains(c));
-    plain || quoted('"') || quoted('\'')
 }
 
 /// A document with the line that ends it.

@@ -50,8 +50,8 @@ pub(super) fn in_line(line: &str) -> Result<Vec<Open>, Failure> {
     Ok(docs)
 }
 
-/// Whether `word` is one whole, as `RUN <<EOF` has it.
-pub(super) fn is_whole(word: &str) -> bool {
+/// Whether `word` begins a here-document and says nothing else, as in `RUN <<EOF`.
+pub fn is_whole(word: &str) -> bool {
     matches!(in_word(word), Ok(Some(_)))
 }
 

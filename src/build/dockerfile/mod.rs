@@ -13,7 +13,6 @@ mod flags;
 pub mod health;
 mod here_doc;
 pub mod mode;
-pub mod mount;
 mod node;
 mod run;
 mod script;
@@ -23,7 +22,9 @@ mod statement;
 mod words;
 
 pub use directives::detect_syntax;
-pub use script::{Script, summary};
+pub use here_doc::is_whole as is_here_doc;
+pub use script::summary;
+pub use stage::described;
 
 use self::ast::{Dockerfile, Instruction, Lines, Statement};
 use crate::error::{Failure, invalid};

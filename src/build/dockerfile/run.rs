@@ -2,7 +2,6 @@
 
 use super::ast::{Command, HereDoc, Run};
 use super::flags::{Flags, Takes};
-use super::mount;
 use super::node::{Arguments, Node};
 use crate::error::{Failure, invalid};
 use crate::model::csv;
@@ -45,7 +44,11 @@ fn fields(text: &str) -> Result<Vec<(String, Option<String>)>, Failure> {
             None => (field.to_ascii_lowercase(), None),
         })
         .collect::<Vec<_>>();
-    mount::check_unexpanded(&fields)?;
+    // What is built depends on it, and that is known before variables are.
+    let variable = |value: &String| value.find('$').is_some_and(|at| at + 1 < value.len());
+    if fields.iter().any(|(key, value)| key == "from" && value.as_ref().is_some_and(variable)) {
+        return Err(invalid("'from' doesn't support variable expansion, define alias stage instead"));
+    }
     Ok(fields)
 }
 

@@ -45,7 +45,7 @@ fn is_name(name: &str) -> bool {
 }
 
 /// What the comment `# NAME …` above an instruction says of `name`.
-pub(super) fn described(comments: &[String], name: &str) -> Option<String> {
+pub fn described(comments: &[String], name: &str) -> Option<String> {
     let of_name = |line: &String| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned);
     comments.iter().find_map(of_name)
 }

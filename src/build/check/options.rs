@@ -1,0 +1,105 @@
+//! What is checked: `# check=skip=…;error=…;experimental=…` and the build argument `BUILDKIT_DOCKERFILE_CHECK`.
+
+use std::collections::BTreeSet;
+
+use super::rules::Rule;
+use crate::build::dockerfile::ast::Dockerfile;
+use crate::error::{Failure, invalid};
+
+/// Which rules are applied, and whether breaking one is an error.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// `skip=all`
+    pub skip_all: bool,
+    /// `skip=NAME,…`
+    pub skip: BTreeSet<String>,
+    /// `experimental=all`
+    pub experimental_all: bool,
+    /// `experimental=NAME,…`
+    pub experimental: BTreeSet<String>,
+    /// `error=true`
+    pub error: bool,
+}
+
+impl Options {
+    /// Those of a build: what its argument says, where that was `given`, goes before the file's directive.
+    pub fn of(file: &Dockerfile, given: Option<&str>) -> Result<Self, Failure> {
+        match (given, &file.directives.check) {
+            (Some(text), _) => Self::read(text),
+            (None, Some((text, line))) => Self::read(text).map_err(|failure| failure.at(*line..=*line)),
+            (None, None) => Ok(Self::default()),
+        }
+    }
+
+    /// Reads `skip=A,B;error=true;experimental=all`.
+    pub fn read(text: &str) -> Result<Self, Failure> {
+        let mut options = Self::default();
+        if text.trim().is_empty() {
+            return Ok(options);
+        }
+        for part in text.split(';') {
+            let unknown =
+                |what: &str| invalid(format!("failed to parse check options: invalid check option {what:?}"));
+            let (key, value) = part.split_once('=').ok_or_else(|| unknown(part))?;
+            let value = value.trim();
+            match key.trim() {
+                "skip" => (options.skip_all, options.skip) = names(value),
+                "experimental" => (options.experimental_all, options.experimental) = names(value),
+                "error" => options.error = boolean(value).ok_or_else(|| unknown(part))?,
+                other => return Err(unknown(other)),
+            }
+        }
+        Ok(options)
+    }
+
+    /// These, and what a comment `# check=…` directly above an instruction skips.
+    pub(super) fn with_comments(&self, comments: &[String]) -> Self {
+        let mut options = self.clone();
+        let said = comments.iter().filter_map(|line| Self::read(line.strip_prefix("check=")?).ok());
+        for more in said {
+            options.skip_all |= more.skip_all;
+            options.skip.extend(more.skip);
+        }
+        options
+    }
+
+    /// Whether `rule` is applied.
+    pub(super) fn apply(&self, rule: &Rule) -> bool {
+        let asked = self.experimental_all || self.experimental.contains(rule.name);
+        !self.skip_all && !self.skip.contains(rule.name) && (!rule.experimental || asked)
+    }
+}
+
+/// All, or those that are named.
+fn names(value: &str) -> (bool, BTreeSet<String>) {
+    match value {
+        "all" => (true, BTreeSet::new()),
+        names => (false, names.split(',').map(|name| name.trim().to_owned()).collect()),
+    }
+}
+
+/// What Go's `strconv.ParseBool` takes.
+fn boolean(value: &str) -> Option<bool> {
+    match value {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_is_skipped_and_what_is_an_error() {
+        let options = Options::read(" skip=A, B;error=true;experimental=all").unwrap();
+        assert!(options.skip.contains("A") && options.skip.contains("B") && !options.skip_all);
+        assert!(options.error && options.experimental_all);
+        assert!(Options::read("skip=all").unwrap().skip_all);
+        assert_eq!(Options::read(" ").unwrap(), Options::default());
+        for bad in ["skip", "error=maybe", "what=A", "skip=A;;error=true"] {
+            assert!(Options::read(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! What `--call check` answers.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use crate::build::dockerfile::ast::Lines;
+use crate::build::dockerfile::excerpt::excerpt;
+use crate::build::progress::Warning;
+use crate::error::Failure;
+
+/// What was found, and in which file.
+#[derive(Clone, Copy, Debug)]
+pub struct Report<'a> {
+    /// The Dockerfile's name.
+    pub file: &'a str,
+    /// Its text.
+    pub source: &'a str,
+    /// In the order of the lines.
+    pub warnings: &'a [Warning],
+    /// Why a build would fail without running anything.
+    pub error: Option<&'a Failure>,
+}
+
+impl Report<'_> {
+    /// As text. What is said of an error is for standard error, and not part of it.
+    pub fn text(&self) -> String {
+        let mut text = match self.warnings.len() {
+            0 if self.error.is_some() => String::new(),
+            0 => "Check complete, no warnings found.\n".to_owned(),
+            1 => "Check complete, 1 warning has been found!\n".to_owned(),
+            count => format!("Check complete, {count} warnings have been found!\n"),
+        };
+        for warning in self.warnings {
+            let (first, last) = warning.lines;
+            text.push_str(&format!("\nWARNING: {} - {}\n{}\n", warning.rule, warning.url, warning.message));
+            text.push_str(&excerpt(self.file, self.source, &(first..=last)));
+        }
+        text
+    }
+
+    /// As JSON, in the form of BuildKit's `frontend.lint`.
+    pub fn json(&self) -> Value {
+        let warnings: Vec<Value> = self.warnings.iter().map(warning).collect();
+        let mut all = json!({ "warnings": warnings, "sources": [source(self.file, self.source)] });
+        if let (Some(error), Some(all)) = (self.error, all.as_object_mut()) {
+            let location = error.lines().map_or_else(|| json!({}), |lines| location(&lines));
+            all.insert("buildError".into(), json!({ "message": error.to_string(), "location": location }));
+        }
+        all
+    }
+}
+
+fn warning(warning: &Warning) -> Value {
+    json!({
+        "ruleName": warning.rule,
+        "description": warning.description,
+        "url": warning.url,
+        "detail": warning.message,
+        "location": location(&(warning.lines.0..=warning.lines.1)),
+    })
+}
+
+/// Where something stands.
+pub(in crate::build) fn location(lines: &Lines) -> Value {
+    json!({ "ranges": [{ "start": { "line": lines.start() }, "end": { "line": lines.end() } }] })
+}
+
+/// A file, its text in base64 as Go's `[]byte` is.
+fn source(name: &str, text: &str) -> Value {
+    json!({ "filename": name, "language": "Dockerfile", "data": STANDARD.encode(text) })
+}

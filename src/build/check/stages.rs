@@ -1,0 +1,312 @@
+//! Rules that need the values of variables: each stage is gone through as a build does, without running anything.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::rules::{
+    COPY_IGNORED_FILE, EXPOSE_INVALID_FORMAT, EXPOSE_PROTO_CASING, FROM_PLATFORM_FLAG_CONST_DISALLOWED,
+    INVALID_DEFAULT_ARG_IN_FROM, JSON_ARGS_RECOMMENDED, MULTIPLE_INSTRUCTIONS_DISALLOWED,
+    REDUNDANT_TARGET_PLATFORM, SECRETS_USED_IN_ARG_OR_ENV, UNDEFINED_ARG_IN_FROM, UNDEFINED_VAR,
+    WORKDIR_RELATIVE_PATH,
+};
+use super::{Found, Surroundings};
+use crate::build::arguments;
+use crate::build::dockerfile::ast::{Argument, Command, Dockerfile, Instruction, Lines, Stage, Statement};
+use crate::build::dockerfile::expose::exposed;
+use crate::build::expand::{self, Names, Variables};
+use crate::build::reach;
+use crate::build::suggest::closest;
+use crate::model::platform::Platform;
+use crate::model::reference::Reference;
+
+/// What is set in every stage whatever its base.
+const PATH: &str = "PATH";
+/// Arguments that are for the scanner of the result, and are no variables.
+const NO_VARIABLES: [&str; 2] = ["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"];
+/// Words in a name that announce something secret, and those that take it back.
+const SECRETS: [&str; 10] =
+    ["apikey", "auth", "credential", "credentials", "key", "password", "pword", "passwd", "secret", "token"];
+const NO_SECRETS: [&str; 3] = ["public", "file", "version"];
+
+/// Applies them: those of `FROM` to all stages, the others to the `stages` that are looked at.
+pub(super) fn check(
+    file: &Dockerfile,
+    around: &Surroundings<'_>,
+    platform: &[(String, String)],
+    globals: &BTreeMap<String, String>,
+    stages: &BTreeSet<usize>,
+    found: &mut Found<'_>,
+) {
+    check_defaults(file, platform, found);
+    for stage in &file.stages {
+        check_from(file, stage, globals, found);
+    }
+    let mut states: Vec<State> = Vec::with_capacity(file.stages.len());
+    for (index, stage) in file.stages.iter().enumerate() {
+        let mut walk = Walk {
+            escape: file.directives.escape,
+            around,
+            globals,
+            state: begin(file, index, around, globals, &states),
+            last: BTreeMap::new(),
+        };
+        // What is not looked at may still be a base whose variables are needed.
+        let mut unseen = Found { options: found.options, warnings: Vec::new() };
+        let found = if stages.contains(&index) { &mut *found } else { &mut unseen };
+        for statement in &stage.statements {
+            walk.statement(statement, found);
+        }
+        states.push(walk.state);
+    }
+}
+
+/// What `FROM` names has to be possible without `--build-arg` too.
+fn check_defaults(file: &Dockerfile, platform: &[(String, String)], found: &mut Found<'_>) {
+    let Ok(defaults) = arguments::global(file, platform, &BTreeMap::new()) else { return };
+    for stage in &file.stages {
+        let Ok(base) = expand::word(&stage.base, file.directives.escape, &defaults) else { return };
+        if base.text.parse::<Reference>().is_err() {
+            let written = &stage.base;
+            let message =
+                format!("Default value for ARG {written} results in empty or invalid base image name");
+            found.add(&INVALID_DEFAULT_ARG_IN_FROM, &stage.lines, &stage.comments, message);
+        }
+    }
+}
+
+fn check_from(file: &Dockerfile, stage: &Stage, globals: &BTreeMap<String, String>, found: &mut Found<'_>) {
+    let escape = file.directives.escape;
+    let base = expand::word(&stage.base, escape, globals).map(|base| base.names).unwrap_or_default();
+    undefined_in_from(file, stage, globals, &base, found);
+    let Some(written) = &stage.platform else { return };
+    let Ok(platform) = expand::word(written, escape, globals) else { return };
+    let names = &platform.names;
+    undefined_in_from(file, stage, globals, names, found);
+    let only_target = names.used.iter().eq(["TARGETPLATFORM"]) && names.undefined.is_empty();
+    if only_target && globals.get("TARGETPLATFORM") == Some(&platform.text) {
+        let message = format!(
+            "Setting platform to predefined {written} in FROM is redundant as this is the default behavior"
+        );
+        found.add(&REDUNDANT_TARGET_PLATFORM, &stage.lines, &stage.comments, message);
+    }
+    if names == &Names::default()
+        && let Ok(constant) = platform.text.parse::<Platform>()
+    {
+        let name = stage.name.as_deref().unwrap_or_default();
+        // A name that says so makes clear that it is meant.
+        if !name.contains(&constant.os) && !name.contains(&constant.architecture) {
+            let message = format!("FROM --platform flag should not use constant value {:?}", platform.text);
+            found.add(&FROM_PLATFORM_FLAG_CONST_DISALLOWED, &stage.lines, &stage.comments, message);
+        }
+    }
+}
+
+fn undefined_in_from(
+    file: &Dockerfile,
+    stage: &Stage,
+    globals: &BTreeMap<String, String>,
+    names: &Names,
+    found: &mut Found<'_>,
+) {
+    let declared = file.arguments.iter().flat_map(|statement| match &statement.instruction {
+        Instruction::Arg(arguments) => arguments.as_slice(),
+        _ => &[],
+    });
+    let mut known: BTreeSet<&str> = declared.map(|argument| argument.name.as_str()).collect();
+    known.extend(globals.keys().map(String::as_str));
+    for name in names.undefined.iter().filter(|name| !known.contains(name.as_str())) {
+        let meant = closest(name, known.iter().copied());
+        let meant = meant.map(|meant| format!(" (did you mean {meant}?)")).unwrap_or_default();
+        let message = format!("FROM argument '{name}' is not declared{meant}");
+        found.add(&UNDEFINED_ARG_IN_FROM, &stage.lines, &stage.comments, message);
+    }
+}
+
+/// What a stage knows at some point.
+#[derive(Clone, Debug, Default)]
+struct State {
+    variables: Vec<(String, String)>,
+    /// Declared, with a value or without.
+    arguments: BTreeSet<String>,
+    /// Nothing is known of its base's environment.
+    vague: bool,
+    workdir: bool,
+    shell: bool,
+}
+
+fn begin(
+    file: &Dockerfile,
+    index: usize,
+    around: &Surroundings<'_>,
+    globals: &BTreeMap<String, String>,
+    states: &[State],
+) -> State {
+    if let Some(base) = reach::base(file, index, globals).and_then(|base| states.get(base)) {
+        return base.clone();
+    }
+    let named = file.stages.get(index).map(|stage| stage.base.as_str()).unwrap_or_default();
+    let name = expand::word(named, file.directives.escape, globals).map(|name| name.text).unwrap_or_default();
+    let environment = if name == "scratch" { Some(Vec::new()) } else { (around.base_environment)(&name) };
+    let vague = environment.is_none();
+    let mut variables = environment.unwrap_or_default();
+    if Variables::get(&variables, PATH).is_none() {
+        variables.push((PATH.into(), "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into()));
+    }
+    State { variables, vague, ..State::default() }
+}
+
+/// A stage that is gone through.
+struct Walk<'a> {
+    escape: char,
+    around: &'a Surroundings<'a>,
+    globals: &'a BTreeMap<String, String>,
+    state: State,
+    /// Where an instruction that counts once stood last.
+    last: BTreeMap<&'static str, Lines>,
+}
+
+impl Walk<'_> {
+    fn statement(&mut self, statement: &Statement, found: &mut Found<'_>) {
+        let expanded = expand::instruction(&statement.instruction, self.escape, &self.state.variables);
+        let Ok((instruction, names)) = expanded else { return };
+        if !matches!(instruction, Instruction::Expose(_)) {
+            self.undefined(statement, &names, found);
+        }
+        let add = |found: &mut Found<'_>, rule, message: String| {
+            found.add(rule, &statement.lines, &statement.comments, message);
+        };
+        match &instruction {
+            Instruction::Arg(arguments) => self.arguments(arguments, statement, found),
+            Instruction::Env(pairs) => {
+                for pair in pairs {
+                    secret("ENV", &pair.name, statement, found);
+                    self.set(&pair.name, &pair.value);
+                }
+            }
+            Instruction::Workdir(path) => {
+                if !self.state.workdir && !path.starts_with('/') {
+                    let message = format!(
+                        "Relative workdir {path:?} can have unexpected results if the base image changes"
+                    );
+                    add(found, &WORKDIR_RELATIVE_PATH, message);
+                }
+                self.state.workdir = true;
+            }
+            Instruction::Shell(_) => self.state.shell = true,
+            Instruction::Cmd(command) => self.command("CMD", command, statement, found),
+            Instruction::Entrypoint(command) => self.command("ENTRYPOINT", command, statement, found),
+            Instruction::HealthCheck(_) => self.once("HEALTHCHECK", statement, found),
+            Instruction::Expose(ports) => expose(ports, statement, found),
+            Instruction::Copy(copy) if copy.from.is_none() => {
+                self.copied("Copy", &copy.sources, statement, found);
+            }
+            Instruction::Add(copy) => self.copied("Add", &copy.sources, statement, found),
+            _ => {}
+        }
+    }
+
+    fn undefined(&self, statement: &Statement, names: &Names, found: &mut Found<'_>) {
+        if self.state.vague {
+            return;
+        }
+        for name in &names.undefined {
+            if self.state.arguments.contains(name) || NO_VARIABLES.contains(&name.as_str()) {
+                continue;
+            }
+            let meant = closest(name, self.state.variables.names());
+            let meant = meant.map(|meant| format!(" (did you mean ${meant}?)")).unwrap_or_default();
+            let message = format!("Usage of undefined variable '${name}'{meant}");
+            found.add(&UNDEFINED_VAR, &statement.lines, &statement.comments, message);
+        }
+    }
+
+    fn set(&mut self, name: &str, value: &str) {
+        self.state.variables.retain(|(known, _)| known != name);
+        self.state.variables.push((name.to_owned(), value.to_owned()));
+    }
+
+    fn arguments(&mut self, arguments: &[Argument], statement: &Statement, found: &mut Found<'_>) {
+        for argument in arguments {
+            secret("ARG", &argument.name, statement, found);
+            let value = arguments::in_stage(
+                argument,
+                self.escape,
+                self.around.given,
+                self.globals,
+                &self.state.variables,
+            );
+            let Ok((value, names)) = value else { continue };
+            self.undefined(statement, &names, found);
+            self.state.arguments.insert(argument.name.clone());
+            if let Some(value) = value {
+                self.set(&argument.name, &value);
+            }
+        }
+    }
+
+    fn command(
+        &mut self,
+        name: &'static str,
+        command: &Command,
+        statement: &Statement,
+        found: &mut Found<'_>,
+    ) {
+        self.once(name, statement, found);
+        if matches!(command, Command::Shell { .. }) && !self.state.shell {
+            let message = format!(
+                "JSON arguments recommended for {} to prevent unintended behavior related to OS signals",
+                statement.keyword
+            );
+            found.add(&JSON_ARGS_RECOMMENDED, &statement.lines, &statement.comments, message);
+        }
+    }
+
+    /// The one before is the one that is of no use.
+    fn once(&mut self, name: &'static str, statement: &Statement, found: &mut Found<'_>) {
+        if let Some(before) = self.last.insert(name, statement.lines.clone()) {
+            let message = format!(
+                "Multiple {} instructions should not be used in the same stage because only the last one will be used",
+                statement.keyword
+            );
+            found.add(&MULTIPLE_INSTRUCTIONS_DISALLOWED, &before, &statement.comments, message);
+        }
+    }
+
+    fn copied(&self, verb: &str, sources: &[String], statement: &Statement, found: &mut Found<'_>) {
+        let Some(ignored) = self.around.ignored else { return };
+        let remote = |source: &str| source.contains("://") || source.starts_with("git@");
+        for source in sources.iter().filter(|source| !remote(source)) {
+            let path = source.trim_start_matches("./").trim_matches('/');
+            if !path.is_empty() && path != "." && ignored(path) {
+                let message = format!("Attempting to {verb} file {path:?} that is excluded by .dockerignore");
+                found.add(&COPY_IGNORED_FILE, &statement.lines, &statement.comments, message);
+            }
+        }
+    }
+}
+
+fn expose(ports: &[String], statement: &Statement, found: &mut Found<'_>) {
+    for port in ports {
+        let Ok(exposed) = exposed(port) else { continue };
+        if exposed.protocol != exposed.protocol.to_lowercase() {
+            let message = format!("Defined protocol '{port}' in EXPOSE instruction should be lowercase");
+            found.add(&EXPOSE_PROTO_CASING, &statement.lines, &statement.comments, message);
+        }
+        if exposed.published {
+            let message = format!(
+                "EXPOSE instruction should not define an IP address or host-port mapping, found '{port}'"
+            );
+            found.add(&EXPOSE_INVALID_FORMAT, &statement.lines, &statement.comments, message);
+        }
+    }
+}
+
+/// A secret in an argument or variable is in the image's history for everybody.
+fn secret(instruction: &str, name: &str, statement: &Statement, found: &mut Found<'_>) {
+    let lower = name.to_ascii_lowercase();
+    let has = |words: &[&str]| lower.split('_').any(|part| words.contains(&part));
+    if has(&SECRETS) && !has(&NO_SECRETS) {
+        let message =
+            format!("Do not use ARG or ENV instructions for sensitive data ({instruction} {name:?})");
+        found.add(&SECRETS_USED_IN_ARG_OR_ENV, &statement.lines, &statement.comments, message);
+    }
+}
