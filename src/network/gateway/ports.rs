@@ -12,16 +12,17 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::{BRIDGE, BRIDGE_NAME, Gateway, settings};
 use crate::model::network::{Endpoint, Mac};
-use crate::network::netlink::requests::{Far, Route, TABLE_MAIN};
+use crate::network::netlink::requests::{Far, Route, TABLE_MAIN, is_taken_in};
 use crate::network::netlink::{Batch, Refused, Service, Socket};
 use crate::network::nft;
 use crate::sys::net;
 
 /// The index of the first port; none is ever used again.
 const FIRST: u32 = BRIDGE + 1;
-/// How often and how long an interface is waited for.
+/// How often and how long an interface is waited for. The kernel's workers may be late by more than a second on a machine
+/// that has much else to do.
 const PAUSE: Duration = Duration::from_micros(100);
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(3);
 
 /// What is plugged in, by hardware address.
 #[derive(Debug, Default)]
@@ -82,11 +83,12 @@ impl Gateway {
             .map_err(anyhow::Error::from)
             .and_then(|()| self.configure(&there, endpoint));
         if wired.is_ok() {
-            await_running(&[
-                (self.route.as_fd(), &port.name()),
+            let interfaces = [
+                (self.route.as_fd(), &*port.name()),
                 (self.route.as_fd(), BRIDGE_NAME),
                 (there.as_fd(), &endpoint.interface),
-            ]);
+            ];
+            await_ready(&interfaces, &there, endpoint);
         }
         ports.by_mac.insert(endpoint.mac, port);
         if wired.is_err() {
@@ -255,16 +257,17 @@ fn on_link(address: IpAddr) -> IpNet {
     }
 }
 
-/// Waits until these interfaces pass packets on, or for so long that it is better to go on: the first packets of a
-/// container would be lost, and a second lost with them.
-fn await_running(interfaces: &[(BorrowedFd<'_>, &str)]) {
+/// Waits until these interfaces pass packets on and what comes for the address of `endpoint` is taken in `there`, or for
+/// so long that it is better to go on: the first packets of a container, or the answers to them, would be lost.
+fn await_ready(interfaces: &[(BorrowedFd<'_>, &str)], there: &Socket, endpoint: &Endpoint) {
     let deadline = Instant::now() + LONGEST_WAIT;
-    let runs = |(socket, name): &(BorrowedFd<'_>, &str)| net::is_running(*socket, name).unwrap_or(true);
     for (socket, name) in interfaces {
         // Without this it takes the kernel some time.
         let _ = net::hurry(*socket, name);
     }
-    while !interfaces.iter().all(runs) && Instant::now() < deadline {
+    let runs = |(socket, name): &(BorrowedFd<'_>, &str)| net::is_running(*socket, name).unwrap_or(true);
+    let taken = || endpoint.v6.is_none_or(|net| is_taken_in(there, net.addr().into()).unwrap_or(true));
+    while !(interfaces.iter().all(runs) && taken()) && Instant::now() < deadline {
         std::thread::sleep(PAUSE);
     }
 }

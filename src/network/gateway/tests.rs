@@ -12,6 +12,7 @@ use super::*;
 use crate::model::network::{Endpoint, Subnet};
 use crate::network::gate::device::Offload;
 use crate::network::netlink::Batch;
+use crate::network::netlink::requests::is_taken_in;
 use crate::network::packet::Packet;
 
 /// Long enough for anything that is to come.
@@ -62,6 +63,11 @@ fn without_marks_all_goes_to_the_gate() {
 #[test]
 fn containers_reach_each_other_under_their_own_addresses_only() {
     in_user_namespace("neighbours");
+}
+
+#[test]
+fn who_is_plugged_in_hears_the_first_answer() {
+    in_user_namespace("first_answer");
 }
 
 #[test]
@@ -383,6 +389,22 @@ fn neighbours() {
     let second = Gateway::open(&spec(), Rung::Tproxy).unwrap();
     second.plug(one.netns.as_fd(), &one.endpoint).unwrap();
     second.plug(one.netns.as_fd(), &one.endpoint).unwrap();
+}
+
+#[test]
+#[ignore = "run by another test in a user namespace"]
+fn first_answer() {
+    let gateway = Gateway::open(&spec(), Rung::Tproxy).unwrap();
+    for round in 0..50 {
+        let container = container(2);
+        let there = container.inside.call(|| Socket::open(Service::Route).unwrap()).unwrap();
+        gateway.plug(container.netns.as_fd(), &container.endpoint).unwrap();
+        for address in ["198.51.100.2", "2001:db8:1::2"] {
+            let taken_in = is_taken_in(&there, address.parse().unwrap()).unwrap();
+            assert!(taken_in, "what comes for {address} is dropped, round {round}");
+        }
+        assert!(!is_taken_in(&there, "2001:db8:1::3".parse().unwrap()).unwrap());
+    }
 }
 
 #[test]

@@ -91,6 +91,23 @@ impl Socket {
         self.0.as_fd()
     }
 
+    /// Asks one question whose answer is one message.
+    pub(crate) fn ask(&self, question: RouteNetlinkMessage) -> io::Result<RouteNetlinkMessage> {
+        let question = message(0, 1, question);
+        let mut buffer = vec![0; question.buffer_len()];
+        question.serialize(&mut buffer);
+        rustix::io::retry_on_intr(|| rustix::net::send(&self.0, &buffer, SendFlags::empty()))?;
+        let mut answer = [0; 4096];
+        let (length, _) =
+            rustix::io::retry_on_intr(|| rustix::net::recv(&self.0, &mut answer[..], RecvFlags::DONTWAIT))?;
+        let answer = answer.get(..length).unwrap_or_default();
+        match NetlinkMessage::deserialize(answer).map_err(io::Error::other)?.payload {
+            NetlinkPayload::InnerMessage(answer) => Ok(answer),
+            NetlinkPayload::Error(refused) => Err(refused.to_io()),
+            _ => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+
     /// Sends `requests`, of which at least number `last` asks for an answer, and returns the errors. The kernel works
     /// on them before the call returns, so nothing is waited for.
     pub(crate) fn exchange(&self, requests: &[u8], last: u32) -> io::Result<Vec<Answer>> {
@@ -121,6 +138,16 @@ impl Socket {
             }
         }
     }
+}
+
+/// A message of rtnetlink as the kernel takes it.
+fn message(flags: u16, number: u32, inner: RouteNetlinkMessage) -> NetlinkMessage<RouteNetlinkMessage> {
+    let mut header = NetlinkHeader::default();
+    header.flags = flags | NLM_F_REQUEST;
+    header.sequence_number = number;
+    let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(inner));
+    message.finalize();
+    message
 }
 
 /// Splits the first answer off `bytes`; other messages are passed over.
@@ -176,13 +203,9 @@ pub(crate) struct Batch {
 
 impl Batch {
     /// Adds `message`, which is to do what `name` says. `flags` are those of `NLM_F_*` beside `NLM_F_REQUEST`.
-    pub(crate) fn push(&mut self, name: impl Into<String>, flags: u16, message: RouteNetlinkMessage) {
+    pub(crate) fn push(&mut self, name: impl Into<String>, flags: u16, inner: RouteNetlinkMessage) {
         self.names.push(name.into());
-        let mut header = NetlinkHeader::default();
-        header.flags = flags | NLM_F_REQUEST;
-        header.sequence_number = self.number();
-        let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(message));
-        message.finalize();
+        let message = message(flags, self.number(), inner);
         self.last = self.bytes.len();
         self.bytes.resize(self.last + message.buffer_len().next_multiple_of(4), 0);
         message.serialize(self.bytes.split_at_mut(self.last).1);

@@ -1,5 +1,6 @@
 //! The requests of rtnetlink that networks are made of.
 
+use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
@@ -15,7 +16,7 @@ use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteProtocol, R
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
-use super::Batch;
+use super::{Batch, Socket};
 use crate::model::network::Mac;
 
 /// Per-interface settings of IPv4 that are set over netlink, by their numbers in `linux/ip.h` (`IPV4_DEVCONF_*`).
@@ -287,6 +288,20 @@ impl Batch {
         message.attributes = vec![NeighbourAttribute::Destination(address.into())];
         let message = RouteNetlinkMessage::DelNeighbour(message);
         self.push(format!("delete the neighbour {address}"), 0, message);
+    }
+}
+
+/// Whether what comes for `address` is taken in, in the network namespace of `socket`. An address of IPv6 can be used to
+/// send from as soon as an interface has it, but its route is made by a worker of the kernel some time later, and until
+/// then the answers are dropped (`addrconf_dad_work`, also where duplicates are not looked for).
+pub(crate) fn is_taken_in(socket: &Socket, address: IpAddr) -> io::Result<bool> {
+    let mut message = RouteMessage::default();
+    message.header.address_family = family(address);
+    message.header.destination_prefix_length = if address.is_ipv4() { 32 } else { 128 };
+    message.attributes = vec![RouteAttribute::Destination(address.into())];
+    match socket.ask(RouteNetlinkMessage::GetRoute(message))? {
+        RouteNetlinkMessage::NewRoute(route) => Ok(route.header.kind == RouteType::Local),
+        _ => Err(io::ErrorKind::InvalidData.into()),
     }
 }
 
