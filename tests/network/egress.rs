@@ -16,9 +16,8 @@ each_mode_in_world! {
         assert_eq!(run(&format!("ask good.example:{PORT} whoami")).get("result"), "ok");
         assert_eq!(run("connect good.example:9").get("result"), "!111");
         for target in [format!("bad.example:{PORT}"), format!("{PEER}:{PORT}"), format!("[{PEER6}]:{PORT}"), format!("{UNREACHABLE}:9")] {
-            let answer = run(&format!("connect {target}"));
+            let answer = soon(900, || run(&format!("connect {target}")));
             assert_eq!(answer.get("result"), "!111", "{target}");
-            assert!(answer.get("ms").parse::<u32>().unwrap() < 900, "{target} at once: {answer:?}");
         }
         assert_eq!(run(&format!("udp good.example:{PORT} hello")).get("answer"), "hello");
         assert_eq!(run(&format!("udp {PEER}:{PORT} hello 1500")).get("result"), "!111");

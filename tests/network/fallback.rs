@@ -182,8 +182,6 @@ fn with_program(program: &str, way: &'static str) {
     for mode in [Mode::Mapped, Mode::Single] {
         if have_programs(&[program]) {
             world::run(mode, |dhow, world| {
-                // Without a link-local address pasta takes the host to have no IPv6.
-                world.host.ip("addr add fe80::2/64 dev eth0 nodad\n");
                 core(dhow, world, way, way == "pasta");
                 refuses(dhow, way);
                 end(dhow, "web");

@@ -68,10 +68,9 @@ each_mode_in_world! {
 
     fn what_fails_on_the_host_fails_alike_and_at_once(dhow, _world) {
         for (target, expected) in failures() {
-            let answer = probe(dhow, &format!("connect {target} 0"));
+            // A packet that was lost would take longer.
+            let answer = soon(900, || probe(dhow, &format!("connect {target} 0")));
             assert_eq!(answer.get("result"), expected, "{target}");
-            let milliseconds: u32 = answer.get("ms").parse().unwrap();
-            assert!(milliseconds < 900, "{target}: {milliseconds} ms, more than a lost packet would take");
         }
     }
 
@@ -86,9 +85,9 @@ each_mode_in_world! {
             .map(|(target, _)| start(dhow, "--sysctl net.ipv4.tcp_syn_retries=2", &format!("connect {target} 0")))
             .collect();
         // While they wait, others do not.
-        let begin = Instant::now();
-        assert_eq!(probe(dhow, &format!("ask {FAR}:{PORT} whoami")).get("result"), "ok");
-        assert!(begin.elapsed() < Duration::from_secs(3), "nobody waits for another's connection");
+        let answer = probe(dhow, &format!("ask {FAR}:{PORT} whoami"));
+        assert_eq!(answer.get("result"), "ok");
+        assert!(answer.get("ms").parse::<u32>().unwrap() < 3000, "nobody waits for another's connection: {answer:?}");
         std::thread::scope(|scope| {
             for (target, expected) in &slow {
                 scope.spawn(move || {
@@ -166,9 +165,9 @@ each_mode_in_world! {
                 assert_eq!(answer.get("result"), "ok", "{target} {size} bytes: {answer:?}");
             }
             let answer = probe(dhow, &format!("udp {target} size 40000"));
-            assert_eq!(answer.get("bytes"), "40000", "{answer:?}");
+            assert_eq!(answer.all("bytes"), ["40000"], "{target}: {answer:?}");
             let answer = probe(dhow, &format!("udp-many {target} 256"));
-            assert_eq!(answer.get("answered"), "256", "{answer:?}");
+            assert_eq!(answer.all("answered"), ["256"], "{target}: {answer:?}");
         }
         for target in [format!("{FAR}:9"), format!("[{FAR6}]:9")] {
             assert_eq!(probe(dhow, &format!("udp {target} nobody")).get("result"), "!111", "{target}");
@@ -177,14 +176,13 @@ each_mode_in_world! {
 
     fn pings_are_answered_and_refused_as_the_host_is(dhow, world) {
         let ping = |options: &str, target: &str| {
-            dhow.cmd("run --rm").words(options).words("net busybox ping -c 1 -W 2").arg(target).output()
+            dhow.cmd("run --rm net busybox ping -c 1 -W 2").words(options).arg(target).output()
         };
-        for target in [PEER, FAR, PEER6, FAR6] {
-            let output = ping("", target);
-            assert!(output.out().contains("1 packets received"), "{target}: {} {}", output.out(), output.err());
+        for (options, target) in [("", PEER), ("", FAR), ("", PEER6), ("", FAR6), ("-s 4000", FAR)] {
+            // Any packet may get lost.
+            let answered = (0..4).any(|_| ping(options, target).out().contains("1 packets received"));
+            assert!(answered, "{target} {options}");
         }
-        let output = dhow.cmd("run --rm net busybox ping -c 1 -W 2 -s 4000").arg(FAR).output();
-        assert!(output.out().contains("1 packets received"), "{} {}", output.out(), output.err());
         assert_ne!(ping("", BLACKHOLE).code, 0);
         for (target, said) in [(PEER, "ok"), (FAR6, "ok"), (UNREACHABLE, "!113"), (UNREACHABLE6, "!101")] {
             let answer = probe(dhow, &format!("ping {target}"));

@@ -86,14 +86,18 @@ each_mode_in_world! {
     }
 
     fn a_thousand_ports_are_published(dhow, world) {
-        serve_on(dhow, "wide", "-p 20000-20999:20000-20999", "20000 20999");
-        for port in [20000, 20999] {
-            assert!(world.at_peer(&format!("ask {HOST}:{port} here")).get("answer").ends_with(&format!(" {port}")));
-        }
+        serve_on(dhow, "wide", "-p 20000-20999:20000-20999", "20000 20500 20999");
+        let all_answer = || {
+            for port in [20000, 20500, 20999] {
+                let answer = world.at_peer(&format!("ask {HOST}:{port} here"));
+                assert!(answer.get("answer").ends_with(&format!(" {port}")), "{port}: {answer:?}");
+            }
+        };
+        all_answer();
         assert_eq!(dhow.cmd("port wide").ok().lines().len(), 2000);
         dhow.cmd("restart -t 0 wide").ok();
         until_serving(dhow, "wide", 2);
-        assert_eq!(world.at_peer(&format!("connect {HOST}:20500")).get("result"), "ok");
+        all_answer();
         end(dhow, "wide");
     }
 
@@ -168,10 +172,8 @@ each_mode_in_world! {
 
     fn a_port_where_nobody_listens_answers_with_an_end(dhow, world) {
         dhow.cmd("run -d --name idle -p 8080:1 net sleep 1000").ok();
-        let answer = world.at_peer(&format!("ask {HOST}:8080 whoami"));
+        let answer = soon(1000, || world.at_peer(&format!("ask {HOST}:8080 whoami")));
         assert!(["!104", "!111", "!32"].contains(&answer.get("result")), "{answer:?}");
-        let milliseconds: u32 = answer.get("ms").parse().unwrap();
-        assert!(milliseconds < 1000, "{answer:?}");
         end(dhow, "idle");
     }
 

@@ -52,10 +52,17 @@ fn by_udp(server: SocketAddr, question: &[u8]) -> io::Result<Vec<u8>> {
     let any: SocketAddr = if server.is_ipv4() { ([0; 4], 0).into() } else { ([0_u16; 8], 0).into() };
     let socket = UdpSocket::bind(any)?;
     socket.connect(server)?;
-    socket.set_read_timeout(Some(Duration::from_secs(12)))?;
+    socket.set_read_timeout(Some(Duration::from_secs(6)))?;
     socket.send(question)?;
     let mut buffer = vec![0; 1 << 16];
-    let count = socket.recv(&mut buffer)?;
+    // Later than any server asks another one. Once: a question may be lost, as any datagram.
+    let count = match socket.recv(&mut buffer) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            socket.send(question)?;
+            socket.recv(&mut buffer)?
+        }
+        count => count?,
+    };
     buffer.truncate(count);
     Ok(buffer)
 }

@@ -12,6 +12,10 @@ use crate::{dns, fact, hash, load, serve, shown, sys};
 /// Time that anything of the network may take.
 const LIMIT: Duration = Duration::from_secs(30);
 
+/// Time that the answer to a datagram may take, and after which it is asked for again: any of them may get lost.
+const ANSWER: Duration = Duration::from_secs(10);
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// `probe net VERB ARGUMENT…`; a verb that fails says so in the fact `result`.
 pub fn net(arguments: &[String]) {
     let Some((verb, rest)) = arguments.split_first() else { return fact("result", "!verb") };
@@ -34,7 +38,7 @@ pub fn net(arguments: &[String]) {
         "spray" => address(rest).and_then(|to| spray(to, number(1, 1))),
         "udp-spray" => address(rest).and_then(|to| udp_spray(to, number(1, 1))),
         "many" => target(rest).and_then(|to| many(to, number(1, 1), number(2, 0))),
-        "udp" => target(rest).and_then(|to| udp(to, &rest[1..].join(" "), number(2, 3000))),
+        "udp" => target(rest).and_then(|to| udp(to, &rest[1..].join(" "), number(2, 10_000))),
         "udp-hash" => target(rest).and_then(|to| udp_hash(to, number(1, 0))),
         "udp-many" => target(rest).and_then(|to| udp_many(to, number(1, 1))),
         "ping" => address(rest).and_then(ping),
@@ -245,24 +249,54 @@ fn spray(to: IpAddr, count: u64) -> io::Result<()> {
 fn udp_spray(to: IpAddr, count: u64) -> io::Result<()> {
     for port in 0..count {
         let to = SocketAddr::new(to, u16::try_from(port % 60_000).unwrap_or(0) + 1);
-        udp_socket(to, 1)?.send(b"spray")?;
+        udp_socket(to)?.send(b"spray")?;
     }
     Ok(())
 }
 
-fn udp_socket(to: SocketAddr, limit: u64) -> io::Result<UdpSocket> {
+fn udp_socket(to: SocketAddr) -> io::Result<UdpSocket> {
     let any: SocketAddr = if to.is_ipv4() { ([0; 4], 0).into() } else { ([0_u16; 8], 0).into() };
     let socket = UdpSocket::bind(any)?;
     socket.connect(to)?;
-    socket.set_read_timeout(Some(Duration::from_millis(limit)))?;
     Ok(socket)
 }
 
+/// Sends a datagram and takes the answer.
+fn exchange(
+    socket: &UdpSocket,
+    datagram: &[u8],
+    limit: Duration,
+    buffer: &mut [u8],
+) -> io::Result<usize> {
+    socket.send(datagram)?;
+    await_answer(socket, datagram, limit, buffer)
+}
+
+/// Takes the answer to a datagram that was sent; it is sent again, which is a fact, as long as there is none.
+fn await_answer(
+    socket: &UdpSocket,
+    datagram: &[u8],
+    limit: Duration,
+    buffer: &mut [u8],
+) -> io::Result<usize> {
+    let begin = Instant::now();
+    loop {
+        let left = limit.saturating_sub(begin.elapsed()).max(Duration::from_millis(1));
+        socket.set_read_timeout(Some(left.min(AGAIN)))?;
+        match socket.recv(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && left > AGAIN => {
+                fact("again", begin.elapsed().as_millis());
+                socket.send(datagram)?;
+            }
+            answer => return answer,
+        }
+    }
+}
+
 fn udp(to: SocketAddr, text: &str, limit: u64) -> io::Result<()> {
-    let socket = udp_socket(to, limit)?;
-    socket.send(text.as_bytes())?;
+    let socket = udp_socket(to)?;
     let mut buffer = vec![0; 1 << 16];
-    let count = socket.recv(&mut buffer)?;
+    let count = exchange(&socket, text.as_bytes(), Duration::from_millis(limit), &mut buffer)?;
     fact("bytes", count);
     fact("answer", String::from_utf8_lossy(&buffer[..count.min(200)]));
     Ok(())
@@ -273,17 +307,15 @@ const EMSGSIZE: i32 = 90;
 
 /// One datagram of `bytes` bytes, whose hash comes back. Sent once more where it was too long to go in one piece.
 fn udp_hash(to: SocketAddr, bytes: u64) -> io::Result<()> {
-    let socket = udp_socket(to, 5000)?;
+    let socket = udp_socket(to)?;
     let mut payload = vec![b'.'; usize::try_from(bytes).unwrap_or(0)];
     payload[..5].copy_from_slice(b"hash ");
     hash::Pattern::new(5).fill(&mut payload[5..]);
-    socket.send(&payload)?;
     let mut buffer = [0; 200];
-    let count = match socket.recv(&mut buffer) {
+    let count = match exchange(&socket, &payload, ANSWER, &mut buffer) {
         Err(error) if error.raw_os_error() == Some(EMSGSIZE) => {
             fact("told", shown::<u8>(Err(error)));
-            socket.send(&payload)?;
-            socket.recv(&mut buffer)?
+            exchange(&socket, &payload, ANSWER, &mut buffer)?
         }
         count => count?,
     };
@@ -298,19 +330,18 @@ fn ping(to: IpAddr) -> io::Result<()> {
     let (family, protocol, request) = if to.is_ipv4() { (2, 1, 8) } else { (10, 58, 128) };
     // SAFETY: socket(2) takes numbers, and what it returns is nobody else's.
     let socket = unsafe { UdpSocket::from_raw_fd(sys::answer(sys::socket(family, DGRAM, protocol))?) };
-    socket.set_read_timeout(Some(Duration::from_secs(3)))?;
     sys::report_errors(&socket, to.is_ipv6())?;
     socket.connect((to, 0))?;
-    socket.send(&[request, 0, 0, 0, 0, 0, 0, 1, b'e', b'c', b'h', b'o'])?;
+    let echo = [request, 0, 0, 0, 0, 0, 0, 1, b'e', b'c', b'h', b'o'];
     let mut buffer = [0; 100];
-    let count = socket.recv(&mut buffer)?;
+    let count = exchange(&socket, &echo, ANSWER, &mut buffer)?;
     if buffer[..count].ends_with(b"echo") { Ok(()) } else { Err(io::Error::other("another echo")) }
 }
 
 /// Questions from `count` ports at once, each with its own answer.
 fn udp_many(to: SocketAddr, count: u64) -> io::Result<()> {
     sys::raise_descriptors();
-    let sockets: Vec<UdpSocket> = (0..count).map(|_| udp_socket(to, 5000)).collect::<io::Result<_>>()?;
+    let sockets: Vec<UdpSocket> = (0..count).map(|_| udp_socket(to)).collect::<io::Result<_>>()?;
     let mut answered = 0;
     // A few at a time: a datagram that finds no room is lost, by rights.
     for group in sockets.chunks(32) {
@@ -319,7 +350,7 @@ fn udp_many(to: SocketAddr, count: u64) -> io::Result<()> {
         }
         for (n, socket) in group.iter().enumerate() {
             let mut buffer = [0; 100];
-            let got = socket.recv(&mut buffer)?;
+            let got = await_answer(socket, format!("number {n}").as_bytes(), ANSWER, &mut buffer)?;
             answered += u64::from(buffer[..got] == *format!("number {n}").as_bytes());
         }
     }

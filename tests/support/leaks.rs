@@ -14,7 +14,7 @@ use super::Account;
 use super::process::{contains, readable};
 
 /// Time that processes have to end after the command that started them.
-const GRACE: Duration = Duration::from_secs(10);
+const GRACE: Duration = Duration::from_secs(30);
 
 /// A process that belongs to a test.
 #[derive(Clone, Debug)]

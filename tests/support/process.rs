@@ -13,6 +13,9 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use super::place::Place;
 
+/// Time that [`Running::expect`] waits at most, however long the command may run.
+const EXPECTED: Duration = Duration::from_secs(60);
+
 /// How a command ended and what it wrote.
 #[derive(Clone, Debug)]
 pub(crate) struct Output {
@@ -154,10 +157,16 @@ impl Running {
         pid_of(&self.child)
     }
 
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        readable(self.pidfd.as_fd(), Instant::now())
+    }
+
     /// Waits until standard output holds `needle`, and returns all of it so far.
     pub(crate) fn expect(&self, needle: &str) -> String {
         let stdout = self.stdout.as_ref().expect("a captured standard output");
-        let found = stdout.wait(self.deadline, |bytes| contains(bytes, needle.as_bytes()));
+        let deadline = self.deadline.min(Instant::now() + EXPECTED);
+        let found = stdout.wait(deadline, |bytes| contains(bytes, needle.as_bytes()));
         let seen = text(&stdout.bytes());
         assert!(found, "{}: no {needle:?} in {seen:?}; stderr: {}", self.what, self.errors());
         seen

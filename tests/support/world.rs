@@ -124,7 +124,7 @@ impl World {
 
     /// Waits until nothing listens on the host.
     pub(crate) fn until_silent(&self) {
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + Duration::from_secs(30);
         while !self.listening().is_empty() {
             assert!(Instant::now() < deadline, "still listening: {:?}", self.listening());
             std::thread::sleep(Duration::from_millis(5));
@@ -161,12 +161,14 @@ fn address(text: &str) -> SocketAddr {
     SocketAddr::new(ip, u16::from_str_radix(port, 16).expect("hexadecimal"))
 }
 
+/// Link-local addresses are what neighbours ask each other from whether they are still there, once it is some seconds ago
+/// that they said so.
 fn wire(host: &Place, peer: &Place) {
     peer.ip(&format!(
         "link add eth0 type veth peer name eth0 netns {}\n\
          addr add {PEER}/24 dev eth0\naddr add {PEER6}/64 dev eth0 nodad\n\
          addr add {FAR}/32 dev lo\naddr add {FAR6}/128 dev lo nodad\n\
-         link set eth0 addrgenmode none up\n\
+         addr add fe80::1/64 dev eth0 nodad\nlink set eth0 addrgenmode none up\n\
          route add unreachable {UNREACHABLE}\nroute add unreachable {UNREACHABLE6}\n\
          route add prohibit {PROHIBITED}\nroute add prohibit {PROHIBITED6}\n\
          route add blackhole {BLACKHOLE}\nroute add blackhole {BLACKHOLE6}\n",
@@ -175,7 +177,7 @@ fn wire(host: &Place, peer: &Place) {
     host.ip(&format!(
         "addr add {HOST}/24 dev eth0\naddr add {HOST_TOO}/24 dev eth0\n\
          addr add {HOST6}/64 dev eth0 nodad\naddr add 2001:db8:1::3/64 dev eth0 nodad preferred_lft 0\n\
-         link set eth0 addrgenmode none up\n\
+         addr add fe80::2/64 dev eth0 nodad\nlink set eth0 addrgenmode none up\n\
          route add default via {PEER}\nroute add default via {PEER6}\n\
          route add throw {NO_ROUTE}\nroute add throw {NO_ROUTE6}\n"
     ));
