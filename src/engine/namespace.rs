@@ -1,5 +1,7 @@
 //! Work on files of every owner: in the account's user namespace, in this process or in a child.
 
+use std::os::fd::BorrowedFd;
+
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -8,6 +10,7 @@ use crate::error::{Failure, Kind};
 use crate::model::environment::Environment;
 use crate::model::layer;
 use crate::sandbox::identity::{self, Identity};
+use crate::sys;
 use crate::sys::process::{Side, exit_now, fork};
 use crate::sys::socket::Socket;
 
@@ -67,6 +70,18 @@ pub fn in_new_child<T: Serialize + DeserializeOwned>(
     work: impl FnOnce() -> Result<T>,
 ) -> Result<T> {
     result_of_child(|| identity::enter_new(identity).and_then(|()| work()))
+}
+
+/// Does `work` in a child that is in `namespace`, a user namespace with all the account's ids, and returns what it does,
+/// sent as JSON.
+pub fn in_child_there<T: Serialize + DeserializeOwned>(
+    namespace: BorrowedFd<'_>,
+    work: impl FnOnce() -> Result<T>,
+) -> Result<T> {
+    result_of_child(|| {
+        sys::mount::enter_namespace(namespace)?;
+        work()
+    })
 }
 
 fn result_of_child<T: Serialize + DeserializeOwned>(work: impl FnOnce() -> Result<T>) -> Result<T> {

@@ -24,7 +24,7 @@ pub(super) fn attach(layers: &Overlay, stage: &Path) -> Result<OwnedFd> {
     let base = &layers.base;
     rustix::process::chdir(base).with_context(|| format!("entering `{}`", base.display()))?;
     match mount(layers, stage) {
-        Err(error) if layers.volatile && error.raw_os_error() == Some(libc::EINVAL) => {
+        Err(error) if layers.volatile && !layers.kept && error.raw_os_error() == Some(libc::EINVAL) => {
             writable_in_memory(layers, stage).context("making a writable layer in memory")?;
             mount(layers, stage).map_err(|error| explain(&error).into())
         }

@@ -68,6 +68,8 @@ pub struct Root {
     pub source: RootSource,
     /// Whether `/` is read-only in the end.
     pub read_only: bool,
+    /// What is made to be mounted on is marked, so that it can be told from what the program made.
+    pub stubs: bool,
 }
 
 /// What the root is made of.
@@ -92,6 +94,8 @@ pub struct Overlay {
     pub work: PathBuf,
     /// Nothing needs to reach the disk: the container is removed when it ends.
     pub volatile: bool,
+    /// What is written is needed afterwards, so it cannot be kept in memory.
+    pub kept: bool,
 }
 
 /// One mount, at an absolute path inside; a missing target is made.
@@ -135,6 +139,26 @@ pub enum MountKind {
     },
     /// A file or directory of the host.
     Bind(Bind),
+    /// The same of something that was made for the container: it is given to this user and group, with this mode.
+    Handed {
+        /// What and how.
+        bind: Bind,
+        /// Permission bits.
+        mode: u32,
+        /// User and group inside; with one id only it stays that one's.
+        owner: (u32, u32),
+    },
+    /// Layers of their own, whose writable one is forgotten.
+    Layers {
+        /// They.
+        overlay: Overlay,
+        /// A directory of the host on which they are mounted for a moment, with those of the writable layer in it.
+        stage: PathBuf,
+        /// What of them is mounted, a path inside.
+        subpath: String,
+        /// Writing is refused.
+        read_only: bool,
+    },
     /// What the container whose namespaces are shared has there.
     Kin(Kin),
     /// A regular file with this content and mode, writable, kept in memory.
@@ -145,6 +169,8 @@ pub enum MountKind {
         mode: u32,
         /// Writing is refused.
         read_only: bool,
+        /// User and group inside; with one id only it stays that one's.
+        owner: (u32, u32),
     },
     /// An empty file that marks something by being there; lies in the root file system itself.
     Marker,

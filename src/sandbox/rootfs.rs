@@ -12,9 +12,10 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::overlay;
-use super::plan::{Bind, Flags, Kin, Mount, MountKind, Plan, Propagation, Root, RootSource};
+use super::plan::{Bind, Flags, Kin, Mount, MountKind, Overlay, Plan, Propagation, Root, RootSource};
 use crate::error::{Failure, Kind, not_found};
 use crate::sys;
+use crate::sys::fs::Making;
 use crate::sys::mount::{Attr, Param};
 
 /// Pieces that can be made before ids are mapped: they need privilege in the namespaces, not a user.
@@ -29,7 +30,7 @@ pub(super) struct Prepared {
 pub(super) fn prepare(mounts: &[Mount]) -> Result<Prepared> {
     let mut prepared = Prepared::default();
     for (index, mount) in mounts.iter().enumerate() {
-        if let MountKind::Bind(bind) = &mount.kind
+        if let MountKind::Bind(bind) | MountKind::Handed { bind, .. } = &mount.kind
             && let Some(tree) = open_source(bind, &mount.target)?
         {
             prepared.sources.insert(index, tree);
@@ -101,7 +102,16 @@ pub(super) fn assemble(root: &Root, mounts: &[Mount], prepared: Prepared) -> Res
 
 fn put_together(root: &Root, mounts: &[Mount], mut prepared: Prepared) -> Result<Builder> {
     let shelf = Shelf { dir: root.shelf.clone(), files: None };
-    let mut builder = Builder { root: attach_root(root)?, shelf, made: 0 };
+    // While the paths of the host are still what they were.
+    for (index, mount) in mounts.iter().enumerate() {
+        if let MountKind::Layers { overlay, stage, subpath, .. } = &mount.kind {
+            let tree = part_of_layers(overlay, stage, subpath)
+                .with_context(|| format!("mounting the source of `{}`", mount.target))?;
+            prepared.sources.insert(index, tree);
+        }
+    }
+    let making = if root.stubs { Making::Stubs } else { Making::Plain };
+    let mut builder = Builder { root: attach_root(root)?, shelf, made: 0, making };
     for (index, mount) in mounts.iter().enumerate() {
         let source = prepared.sources.remove(&index);
         builder.mount(mount, source).with_context(|| format!("mounting `{}`", mount.target))?;
@@ -157,10 +167,19 @@ impl Shelf {
     }
 }
 
+/// A mount of `subpath` in `layers`.
+fn part_of_layers(layers: &Overlay, stage: &Path, subpath: &str) -> Result<OwnedFd> {
+    let root = overlay::attach(layers, stage)?;
+    let part = sys::fs::open_in_root(root.as_fd(), Path::new(subpath), OFlags::PATH, Mode::empty())
+        .with_context(|| format!("opening `{subpath}` in it"))?;
+    Ok(sys::mount::clone_tree(part.as_fd(), false)?)
+}
+
 struct Builder {
     root: OwnedFd,
     shelf: Shelf,
     made: u32,
+    making: Making,
 }
 
 impl Builder {
@@ -178,8 +197,21 @@ impl Builder {
                 Some(tree) => Ok(sys::mount::attach(tree.as_fd(), self.dir(target)?.as_fd())?),
                 None => Ok(()),
             },
-            MountKind::File { content, mode, read_only } => self.file(target, content, *mode, *read_only),
-            MountKind::Marker => Ok(sys::fs::ensure_file_in_root(self.root.as_fd(), target).map(drop)?),
+            MountKind::Handed { bind, mode, owner } => match source {
+                Some(tree) => {
+                    hand_over(tree.as_fd(), *mode, *owner)?;
+                    self.bind(target, bind, &tree)
+                }
+                None => Ok(()),
+            },
+            MountKind::Layers { read_only, .. } => match source {
+                Some(tree) => self.part(target, &tree, *read_only),
+                None => Ok(()),
+            },
+            MountKind::File { content, mode, read_only, owner } => {
+                self.file(target, content, (*mode, *owner), *read_only)
+            }
+            MountKind::Marker => Ok(self.file_at(target).map(drop)?),
             MountKind::Symlink(text) => self.symlink(target, text),
             MountKind::Directory => self.dir(target).map(drop),
             MountKind::Scratch { params, flags, keep_mode } => {
@@ -189,7 +221,29 @@ impl Builder {
     }
 
     fn dir(&self, target: &Path) -> Result<OwnedFd> {
-        Ok(sys::fs::ensure_dir_in_root(self.root.as_fd(), target)?)
+        Ok(sys::fs::make_dir_in_root(self.root.as_fd(), target, self.making)?)
+    }
+
+    fn file_at(&self, target: &Path) -> std::io::Result<OwnedFd> {
+        sys::fs::make_file_in_root(self.root.as_fd(), target, self.making)
+    }
+
+    /// A directory, or an existing or new file, whichever `tree` is.
+    fn place_for(&self, target: &Path, tree: &OwnedFd) -> Result<(OwnedFd, bool)> {
+        let is_dir = sys::fs::file_type(tree.as_fd())? == FileType::Directory;
+        Ok((if is_dir { self.dir(target)? } else { self.file_at(target)? }, is_dir))
+    }
+
+    fn part(&self, target: &Path, tree: &OwnedFd, read_only: bool) -> Result<()> {
+        let (place, is_dir) = self.place_for(target, tree)?;
+        if is_dir != (sys::fs::file_type(place.as_fd())? == FileType::Directory) {
+            let (source, target) = if is_dir { ("a directory", "not") } else { ("not a directory", "one") };
+            let message = format!("the source is {source} and the target is {target}");
+            return Err(Failure::new(Kind::Invalid, message).into());
+        }
+        let attrs = attributes(Flags { read_only, ..Flags::default() });
+        sys::mount::set_attributes(tree.as_fd(), attrs, libc::MS_PRIVATE, false)?;
+        Ok(sys::mount::attach(tree.as_fd(), place.as_fd())?)
     }
 
     fn new_instance(
@@ -215,9 +269,7 @@ impl Builder {
     }
 
     fn bind(&self, target: &Path, bind: &Bind, tree: &OwnedFd) -> Result<()> {
-        let is_dir = sys::fs::file_type(tree.as_fd())? == FileType::Directory;
-        let target =
-            if is_dir { self.dir(target)? } else { sys::fs::ensure_file_in_root(self.root.as_fd(), target)? };
+        let (target, is_dir) = self.place_for(target, tree)?;
         if is_dir != (sys::fs::file_type(target.as_fd())? == FileType::Directory) {
             return Err(not_a_directory(bind, is_dir));
         }
@@ -238,12 +290,21 @@ impl Builder {
         Ok(sys::mount::attach(tree.as_fd(), target.as_fd())?)
     }
 
-    fn file(&mut self, target: &Path, content: &[u8], mode: u32, read_only: bool) -> Result<()> {
+    fn file(
+        &mut self,
+        target: &Path,
+        content: &[u8],
+        (mode, owner): (u32, (u32, u32)),
+        read_only: bool,
+    ) -> Result<()> {
         let name = format!("{}", self.made);
         self.made += 1;
         let shelf = self.shelf.dir()?;
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC;
         let file = rustix::fs::openat(shelf, &name, flags, Mode::from_raw_mode(0o600))?;
+        if owner != (0, 0) {
+            own_if_there(sys::fs::chown_fd(file.as_fd(), owner.0, owner.1))?;
+        }
         rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
         std::io::Write::write_all(&mut std::fs::File::from(file), content)?;
         let file = rustix::fs::openat(shelf, &name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
@@ -251,7 +312,7 @@ impl Builder {
         if read_only {
             sys::mount::set_attributes(tree.as_fd(), Attr::MOUNT_ATTR_RDONLY, 0, false)?;
         }
-        let target = sys::fs::ensure_file_in_root(self.root.as_fd(), target)?;
+        let target = self.file_at(target)?;
         Ok(sys::mount::attach(tree.as_fd(), target.as_fd())?)
     }
 
@@ -354,6 +415,21 @@ impl Builder {
             }
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// Gives what was made for the container its owner and mode.
+fn hand_over(tree: BorrowedFd<'_>, mode: u32, (uid, gid): (u32, u32)) -> Result<()> {
+    own_if_there(sys::fs::chown_fd(tree, uid, gid))?;
+    let path = sys::fs::fd_path(tree);
+    Ok(rustix::fs::chmodat(rustix::fs::CWD, path, Mode::from_raw_mode(mode), rustix::fs::AtFlags::empty())?)
+}
+
+/// With one id only there is nobody else to give it to.
+fn own_if_there(owned: std::io::Result<()>) -> std::io::Result<()> {
+    match owned {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EPERM)) => Ok(()),
+        other => other,
     }
 }
 

@@ -120,6 +120,10 @@ impl AsFd for LockedContainer {
 }
 
 impl LockedContainer {
+    pub(super) fn new(dir: ContainerDir, lock: Lock) -> Self {
+        Self { dir, lock }
+    }
+
     /// Reads the specification again: a command may have changed it.
     pub fn reload(&mut self) -> anyhow::Result<()> {
         if let Some(spec) = read_record(&self.dir.path.join("spec.json"))? {

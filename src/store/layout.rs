@@ -13,7 +13,8 @@
 //! │   manifest                    exact bytes as pulled, if any
 //! │   image.json                  ImageRecord
 //! names/<escaped reference>       NameRecord: a tag or a digest of a repository → image ID
-//! containers/<id>/                a container once spec.json is there; before, its maker holds the lock
+//! containers/<id>/                a container once spec.json is there; before, its maker holds the lock; a step of a
+//! │                               build stays like that ([`super::steps`])
 //! │   lock                        held by the maker, then the supervisor: "running" is "locked"
 //! │   spec.json                   replaced by who holds `edit`, made with the first edit ([`super::edit`])
 //! │   state.json                  replaced by the lock's holder
@@ -23,6 +24,9 @@
 //! containers/by-name/<name>       symbolic link to the ID; made exclusively, so it reserves the name
 //! volumes/<name>/                 appears by rename
 //! │   _data/, volume.json
+//! cache/mounts/<name>/            what steps of builds keep from build to build ([`super::cache_mounts`])
+//! │   fs/, mount.json
+//! cache/failed/<digest>.json      FailedState: what a failed step of a build left
 //! networks/<id>/                  appears by rename
 //! │   network.json                NetworkSpec
 //! │   leases/<address>            symbolic link to the ID of the container that has the address ([`super::leases`])
@@ -49,6 +53,7 @@
 //! | `locks/events`       |                                                   | making the event log the old one |
 //! | `locks/stale-names`  |                                                   | removal of a dead reservation in `by-name/` |
 //! | `locks/volume-NAME`  | registering a container that uses it              | its removal                  |
+//! | `locks/cache-NAME`   | a step that uses the cache mount with others      | one that does alone, its removal |
 //! | `locks/networks`     |                                                   | making or removing a network |
 //! | `locks/network-ID`   | a container that takes addresses of it            | its removal                  |
 //! | `locks/leases-ID`    |                                                   | taking addresses back from the dead |

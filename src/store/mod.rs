@@ -5,10 +5,12 @@
 pub mod atomic;
 mod blobs;
 pub mod builders;
+mod cache_mounts;
 mod container_names;
 pub mod containers;
 mod edit;
 pub mod events;
+mod failed;
 pub mod images;
 pub mod layers;
 pub mod layout;
@@ -20,6 +22,7 @@ mod networking;
 mod networks;
 pub mod remove;
 mod scan;
+mod steps;
 pub mod temp;
 pub mod volumes;
 
@@ -31,8 +34,10 @@ use anyhow::Context as _;
 use crate::error::{Failure, Kind, unsupported};
 
 pub use blobs::PackedBlob;
+pub use cache_mounts::{CacheMount, CacheUse, HeldCache};
 pub use containers::{ContainerDir, LockedContainer, check_name, new_container_id};
 pub use events::EventReader;
+pub use failed::FailedState;
 pub use images::{Image, ImageRecord, LockedImage, NewImage};
 pub use layers::{LayerDraft, LayerLease, LayerSlot, RemovedLayer};
 pub use leases::elect_route;
@@ -40,6 +45,7 @@ pub use log::{LogEntry, LogReader, LogWriter};
 pub use names::NameRecord;
 pub use remove::Retired;
 pub use scan::Scanned;
+pub use steps::write_new;
 pub use temp::TempDir;
 pub use volumes::{VolumeRecord, check_volume_name};
 

@@ -4,6 +4,7 @@ pub mod ask;
 pub mod export;
 pub mod job;
 pub mod request;
+pub mod run_step;
 
 use request::{BuildRequest, Built};
 

@@ -23,7 +23,12 @@ pub(crate) fn platform_of(config: &ImageConfig) -> Platform {
 
 /// Fails where an image of this kind cannot run here, and says what would change that.
 pub(super) fn check(config: &ImageConfig) -> Result<()> {
-    let (host, wanted) = (Platform::host(), platform_of(config));
+    check_platform(&platform_of(config))
+}
+
+/// The same of a program for this platform.
+pub(in crate::engine) fn check_platform(wanted: &Platform) -> Result<()> {
+    let host = Platform::host();
     if wanted.architecture == host.architecture || is_native(&host.architecture, &wanted.architecture) {
         return Ok(());
     }

@@ -5,6 +5,7 @@ mod defaults;
 mod emulator;
 mod networks;
 
+pub(super) use emulator::check_platform;
 pub(super) use networks::complete as complete_attachment;
 
 use anyhow::Result;

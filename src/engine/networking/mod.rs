@@ -402,6 +402,12 @@ pub(super) fn prepare(
     Ok(Some(Wanted { places, links, start: Start { rung } }))
 }
 
+/// Takes the addresses of a step of a build, whose place the caller holds.
+pub(super) fn prepare_step(store: &Store, spec: &ContainerSpec, environment: &Environment) -> Result<Wanted> {
+    let start = Start { rung: forced(environment)? };
+    Ok(Wanted { places: store.join_networks(spec, &[])?, links: Vec::new(), start })
+}
+
 /// The way to make networks that the environment asks for (`DHOW_NETWORK`).
 pub(super) fn forced(environment: &Environment) -> Result<Option<Rung>> {
     let name = environment.text("DHOW_NETWORK");

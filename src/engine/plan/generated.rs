@@ -41,7 +41,12 @@ pub(super) fn mounts(store: &Store, spec: &ContainerSpec, networks: Option<&Want
     };
     let file = |target: &str, text: String| Mount {
         target: target.into(),
-        kind: MountKind::File { content: text.into_bytes(), mode: 0o644, read_only: spec.read_only },
+        kind: MountKind::File {
+            content: text.into_bytes(),
+            mode: 0o644,
+            read_only: spec.read_only,
+            owner: (0, 0),
+        },
     };
     Ok(vec![
         // How programs find out that they run in a container of this kind.

@@ -12,6 +12,7 @@ mod volume;
 mod wanted;
 
 pub(super) use joining::joining;
+pub(super) use wanted::replaces;
 
 use std::path::PathBuf;
 
@@ -136,10 +137,11 @@ fn root(store: &Store, container: &ContainerDir, layers: &[Digest]) -> Root {
             upper: relative(container.upper()),
             work: relative(container.work()),
             volatile: spec.auto_remove,
+            kept: false,
             base: base.clone(),
         }),
     };
-    Root { stage: container.path().to_owned(), shelf: base, source, read_only: spec.read_only }
+    Root { stage: container.path().to_owned(), shelf: base, source, read_only: spec.read_only, stubs: false }
 }
 
 /// docker's lists (`oci/defaults.go` of its engine): what tells about or reaches into the host's kernel.

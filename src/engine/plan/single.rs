@@ -17,7 +17,7 @@ pub(super) fn ease(plan: &mut Plan, store: &Store, layers: &[Digest]) {
         return;
     }
     plan.process.env.push(variable);
-    let kind = MountKind::File { content: APT_SETTING.to_vec(), mode: 0o644, read_only: true };
+    let kind = MountKind::File { content: APT_SETTING.to_vec(), mode: 0o644, read_only: true, owner: (0, 0) };
     plan.mounts.push(Mount { target: APT_FILE.into(), kind });
 }
 

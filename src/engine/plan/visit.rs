@@ -44,6 +44,7 @@ pub(in crate::engine) fn layout(
             upper: overlay.work.join("upper"),
             work: overlay.work.join("work"),
             volatile: true,
+            kept: false,
             base: overlay.base.clone(),
         };
     }

@@ -36,7 +36,7 @@ pub(super) fn mounts(
 
 /// Whether a mount asked for at `asked` takes the place of the system's at `own`: at the same path, or above it in
 /// /dev and /sys. /proc stays the container's own.
-fn replaces(asked: &str, own: &str) -> bool {
+pub(in crate::engine) fn replaces(asked: &str, own: &str) -> bool {
     let below = own.strip_prefix(asked).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     below && own != "/proc"
 }

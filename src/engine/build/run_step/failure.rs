@@ -1,0 +1,106 @@
+//! The file system that a failed step left: an image of it that can be looked into, and the way to go on from it.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+use super::{RunStep, StepContext};
+use crate::engine::state::now;
+use crate::engine::{namespace, rootfs_view};
+use crate::error::{corrupt, not_found};
+use crate::image::changes::changes;
+use crate::image::snapshot::snapshot;
+use crate::model::digest::Digest;
+use crate::model::image::{ImageConfig, RootFs, RunConfig};
+use crate::model::layer::LayerRecord;
+use crate::store::{FailedState, LayerDraft, LayerLease, LayerSlot, LockedContainer, NewImage, Store};
+
+/// The repository of such images.
+const REPOSITORY: &str = "dhow.local/failed";
+
+/// Makes an image of what the step stood on and what it changed, if it did.
+pub(super) fn keep(
+    context: &StepContext<'_>,
+    step: &RunStep,
+    draft: LayerDraft,
+    record: Option<LayerRecord>,
+) -> Result<FailedState> {
+    let store = context.store;
+    let mut layers = step.layers.iter().map(|layer| lease(store, layer)).collect::<Result<Vec<_>>>()?;
+    let changed = record.map(|record| draft.commit(record)).transpose()?;
+    let changed_id = changed.as_ref().map(|layer| layer.diff_id.clone());
+    layers.extend(changed);
+    let config = serde_json::to_vec(&config(step, &layers)).context("writing a configuration")?;
+    let digest = Digest::of(step.key.as_bytes());
+    let name = format!("{REPOSITORY}:{}", digest.hex().get(..12).unwrap_or_default());
+    let names = [(name.parse()?, None)];
+    let image =
+        store.put_image(&NewImage { config: &config, manifest: None, layers: &layers, names: &names })?;
+    let state = FailedState {
+        key: step.key.clone(),
+        image,
+        name,
+        created: now(),
+        about: step.about.clone(),
+        layers: step.layers.clone(),
+        changed: changed_id,
+    };
+    store.put_failed_state(&state)?;
+    Ok(state)
+}
+
+fn lease(store: &Store, diff_id: &Digest) -> Result<LayerLease> {
+    match store.begin_layer(diff_id)? {
+        LayerSlot::Present(lease) => Ok(lease),
+        LayerSlot::Draft(_) => Err(corrupt(format!("layer {diff_id} is gone")).into()),
+    }
+}
+
+/// That of the step, so that a container of it finds itself where the program was.
+fn config(step: &RunStep, layers: &[LayerLease]) -> ImageConfig {
+    ImageConfig {
+        created: Some(now()),
+        architecture: step.platform.architecture.clone(),
+        variant: step.platform.variant.clone(),
+        os: step.platform.os.clone(),
+        comment: format!("left by a failed step: {}", step.about),
+        config: RunConfig {
+            user: step.user.clone(),
+            env: step.env.clone(),
+            working_dir: step.workdir.clone(),
+            cmd: Some(vec!["/bin/sh".into()]),
+            shell: step.config.config.shell.clone(),
+            ..RunConfig::default()
+        },
+        rootfs: RootFs {
+            kind: "layers".into(),
+            diff_ids: layers.iter().map(|layer| layer.diff_id.clone()).collect(),
+        },
+        ..ImageConfig::default()
+    }
+}
+
+/// Puts what the failed step `key` changed into the upper directory of this one. The state is used up by that.
+pub(super) fn go_on_from(context: &StepContext<'_>, key: &str, held: &LockedContainer) -> Result<()> {
+    let StepContext { store, identity, .. } = *context;
+    let state = store.failed_state(key)?.ok_or_else(|| {
+        not_found("the file system that the failed step left is gone").hint("build without --resume")
+    })?;
+    let Some(changed) = &state.changed else { return store.remove_failed_state(key) };
+    namespace::in_root_child(identity, || {
+        // Nobody may come upon the layer without its image.
+        let lease = lease(store, changed)?;
+        store.remove_failed_state(key)?;
+        drop(lease);
+        if store.take_layer(changed, &held.upper())? {
+            return Ok(());
+        }
+        // Somebody looks into it: he keeps it, and the step gets a copy.
+        let (tree, lower) = (store.layer_tree(changed), rootfs_view::lower(store, &state.layers));
+        let lower: Vec<&Path> = lower.iter().map(AsRef::as_ref).collect();
+        let copy = store.begin_unknown_layer()?;
+        snapshot(&tree, &changes(&tree, &lower)?, &copy, namespace::ownership(identity))?;
+        copy.give_tree(&held.upper())
+    })
+    .context("cannot go on from what the failed step left")
+}

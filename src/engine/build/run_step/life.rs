@@ -1,0 +1,157 @@
+//! The program of a step, from its start to its end.
+
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+
+use anyhow::{Context as _, Result};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+
+use crate::engine::attach::streams::{null, pipe};
+use crate::engine::networking::Network;
+use crate::sandbox::cgroup::Cgroup;
+use crate::sandbox::identity::Identity;
+use crate::sandbox::launch::{Place, Running, launch};
+use crate::sandbox::plan::Plan;
+use crate::store::LockedContainer;
+use crate::sys::process::Ended;
+
+/// So much output is read at once.
+const CHUNK: usize = 32 << 10;
+
+/// A program that runs.
+pub(super) struct Life {
+    running: Running,
+    cgroup: Option<Cgroup>,
+    network: Option<Network>,
+    outputs: Vec<(u8, OwnedFd)>,
+    alone: Option<(u32, u32)>,
+}
+
+/// How a program ended, and what is left of it.
+pub(super) struct Ending {
+    /// How.
+    pub(super) ended: Ended,
+    /// Whether one of its processes was killed for want of memory.
+    pub(super) out_of_memory: bool,
+    /// Its user namespace, in which its files can be handled.
+    pub(super) user_namespace: OwnedFd,
+    /// With one id only, who that was inside.
+    pub(super) alone: Option<(u32, u32)>,
+}
+
+impl Life {
+    /// Starts the program. On failure nothing of it is left.
+    pub(super) fn begin(
+        plan: &Plan,
+        identity: &Identity,
+        held: &LockedContainer,
+        cgroup: Option<Cgroup>,
+        mut network: Option<Network>,
+    ) -> Result<Self> {
+        let (out, their_out) = pipe()?;
+        let (error, their_error) = pipe()?;
+        let input = null()?;
+        let ends = [input.as_fd(), their_out.as_fd(), their_error.as_fd()];
+        let started = start(plan, identity, ends, held, cgroup.as_ref(), network.as_mut());
+        let running = match started {
+            Ok(running) => running,
+            Err(error) => {
+                // The failure is what counts; an empty directory may stay.
+                let _ = cgroup.map(Cgroup::remove);
+                return Err(error);
+            }
+        };
+        let alone = match (plan.ids.uids.first(), plan.ids.gids.first()) {
+            (Some(uid), Some(gid)) if !identity.is_mapped() => Some((uid.inside, gid.inside)),
+            _ => None,
+        };
+        Ok(Self { running, cgroup, network, outputs: vec![(1, out), (2, error)], alone })
+    }
+
+    /// Passes its output on until it ends.
+    pub(super) fn attend(mut self, output: &mut dyn FnMut(u8, &[u8])) -> Result<Ending> {
+        let mut buffer = vec![0_u8; CHUNK];
+        loop {
+            let ready = self.wait()?;
+            for number in &ready.outputs {
+                self.pass(*number, &mut buffer, output)?;
+            }
+            if ready.network
+                && let Some(network) = &mut self.network
+                && network.recover().is_err()
+            {
+                // The program notices.
+                self.network = None;
+            }
+            if ready.ended {
+                break;
+            }
+        }
+        let ended = self.running.process.wait()?;
+        // All processes went with the first one, so what they wrote has an end.
+        while let Some((number, _)) = self.outputs.first() {
+            self.pass(*number, &mut buffer, output)?;
+        }
+        let out_of_memory = self.cgroup.as_ref().is_some_and(|cgroup| cgroup.oom_kills() > 0);
+        if let Some(cgroup) = self.cgroup {
+            let _ = cgroup.kill().and_then(|_| cgroup.remove());
+        }
+        Ok(Ending { ended, out_of_memory, user_namespace: self.running.user_namespace, alone: self.alone })
+    }
+
+    fn wait(&self) -> Result<Ready> {
+        let mut fds = vec![PollFd::from_borrowed_fd(self.running.process.pidfd(), PollFlags::IN)];
+        fds.extend(self.outputs.iter().map(|(_, fd)| PollFd::new(fd, PollFlags::IN)));
+        fds.extend(
+            self.network.as_ref().map(|network| PollFd::from_borrowed_fd(network.as_fd(), PollFlags::IN)),
+        );
+        rustix::io::retry_on_intr(|| poll(&mut fds, None))?;
+        let mut happened = fds.iter().map(|fd| !fd.revents().is_empty());
+        let ended = happened.next().unwrap_or(false);
+        let outputs = self.outputs.iter().filter(|_| happened.next().unwrap_or(false));
+        let outputs = outputs.map(|(number, _)| *number).collect();
+        Ok(Ready { ended, outputs, network: happened.next().unwrap_or(false) })
+    }
+
+    /// Passes on what there is of an output, or waits for it.
+    fn pass(&mut self, number: u8, buffer: &mut [u8], output: &mut dyn FnMut(u8, &[u8])) -> Result<()> {
+        let Some((_, fd)) = self.outputs.iter().find(|(known, _)| *known == number) else { return Ok(()) };
+        match rustix::io::read(fd, &mut *buffer) {
+            Ok(0) => self.outputs.retain(|(known, _)| *known != number),
+            Ok(length) => output(number, buffer.get(..length).unwrap_or_default()),
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            Err(error) => return Err(error).context("reading the program's output"),
+        }
+        Ok(())
+    }
+}
+
+/// What there is to do.
+struct Ready {
+    ended: bool,
+    outputs: Vec<u8>,
+    network: bool,
+}
+
+fn start(
+    plan: &Plan,
+    identity: &Identity,
+    ends: [BorrowedFd<'_>; 3],
+    held: &LockedContainer,
+    cgroup: Option<&Cgroup>,
+    network: Option<&mut Network>,
+) -> Result<Running> {
+    let cgroup = cgroup.map(std::os::fd::AsFd::as_fd);
+    match network {
+        Some(network) => {
+            let outer = network.outer()?;
+            let place = Place { relation: None, outer: Some(&outer), cgroup };
+            let mut connect = |namespace: BorrowedFd<'_>| network.connect(namespace);
+            launch(plan, identity, ends, held.as_fd(), place, Some(&mut connect))
+        }
+        None => {
+            let place = Place { relation: None, outer: None, cgroup };
+            launch(plan, identity, ends, held.as_fd(), place, None)
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! What is mounted for a step, beside what every container has.
+
+use std::collections::BTreeSet;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use super::caches::{self, Taken};
+use super::ssh::{self, Agent};
+use super::{MountFrom, RunStep, StepContext, StepMount};
+use crate::build::run_command::SCRIPTS;
+use crate::build::run_mount::{Kind as MountType, Mount as Wish};
+use crate::engine::build::request::SecretFrom;
+use crate::error::{Failure, Kind, invalid, not_found};
+use crate::sandbox::plan::{Bind, Flags, Mount, MountKind, Overlay, Propagation};
+use crate::store::{LayerDraft, write_new};
+
+/// The largest secret that BuildKit takes, in bytes.
+const MAX_SECRET: u64 = 500 << 10;
+
+/// The mounts of a step, and what must live as long as it does.
+pub(super) struct Prepared {
+    /// In the order in which they are made.
+    pub(super) mounts: Vec<Mount>,
+    /// Variables that come with them.
+    pub(super) env: Vec<String>,
+    /// The caches.
+    pub(super) caches: Vec<Taken>,
+    _agents: Vec<Agent>,
+}
+
+/// Makes ready what `step` mounts; what it needs on disk lies in the scratch directory of `draft`.
+pub(super) fn prepare(context: &StepContext<'_>, step: &RunStep, draft: &LayerDraft) -> Result<Prepared> {
+    let caches = caches::take(context.store, &step.mounts)?;
+    let mut maker =
+        Maker { context, draft, made: 0, mounts: Vec::new(), env: Vec::new(), agents: Vec::new() };
+    for (index, wanted) in step.mounts.iter().enumerate() {
+        maker.mount(index, wanted, &caches).with_context(|| format!("mounting `{}`", wanted.mount.target))?;
+    }
+    maker.scripts(&step.command.scripts)?;
+    let Maker { mut mounts, env, agents, .. } = maker;
+    // Those above before those below; of one target in the order given.
+    mounts.sort_by_key(|mount| mount.target.matches('/').count());
+    Ok(Prepared { mounts, env, caches, _agents: agents })
+}
+
+struct Maker<'a> {
+    context: &'a StepContext<'a>,
+    draft: &'a LayerDraft,
+    made: u32,
+    mounts: Vec<Mount>,
+    env: Vec<String>,
+    agents: Vec<Agent>,
+}
+
+impl Maker<'_> {
+    fn mount(&mut self, index: usize, StepMount { mount, from }: &StepMount, caches: &[Taken]) -> Result<()> {
+        match mount.kind {
+            MountType::Bind => {
+                let kind = self.content(from, &mount.source, mount.read_only)?;
+                self.add(&mount.target, kind);
+            }
+            MountType::Cache => {
+                let taken = caches.iter().find(|taken| taken.mounts.contains(&index));
+                let taken = taken.context("the cache was not taken")?;
+                self.cache(mount, from, taken)?;
+            }
+            MountType::Tmpfs => self.add(&mount.target, tmpfs(mount)),
+            MountType::Secret => self.secret(mount)?,
+            MountType::Ssh => self.ssh(index, mount)?,
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, target: &str, kind: MountKind) {
+        self.mounts.push(Mount { target: target.to_owned(), kind });
+    }
+
+    /// What lies at `source` in `from`.
+    fn content(&mut self, from: &MountFrom, source: &str, read_only: bool) -> Result<MountKind> {
+        let store = self.context.store;
+        let lower = match from {
+            MountFrom::Nothing => Vec::new(),
+            MountFrom::Layers(layers) => layers.iter().rev().map(|layer| store.layer_tree(layer)).collect(),
+            MountFrom::Directory { path, hidden } if read_only && hidden.is_empty() => {
+                return Ok(MountKind::Bind(host(path, Some(source), true)));
+            }
+            MountFrom::Directory { path, hidden } => {
+                let mut lower = vec![path.clone()];
+                if !hidden.is_empty() {
+                    lower.insert(0, self.hiding(path, hidden)?);
+                }
+                lower
+            }
+        };
+        self.layers(lower, source, read_only)
+    }
+
+    /// A part of `lower`, the uppermost first, with a writable layer that is forgotten.
+    fn layers(&mut self, mut lower: Vec<PathBuf>, source: &str, read_only: bool) -> Result<MountKind> {
+        if lower.is_empty() {
+            lower.push(self.scratch("empty")?);
+        }
+        let stage = self.scratch("mount")?;
+        let name = stage.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let upper = self.draft.scratch_dir(&format!("{name}/upper"))?;
+        let work = self.draft.scratch_dir(&format!("{name}/work"))?;
+        let base = self.context.store.root().to_owned();
+        let relative = |path: PathBuf| path.strip_prefix(&base).map(ToOwned::to_owned).unwrap_or(path);
+        let overlay = Overlay {
+            lower: lower.into_iter().map(relative).collect(),
+            upper: relative(upper),
+            work: relative(work),
+            volatile: true,
+            kept: false,
+            base: base.clone(),
+        };
+        Ok(MountKind::Layers { overlay, stage, subpath: source.to_owned(), read_only })
+    }
+
+    /// A new directory that lives as long as the step.
+    fn scratch(&mut self, name: &str) -> Result<PathBuf> {
+        self.made += 1;
+        self.draft.scratch_dir(&format!("{name}-{}", self.made))
+    }
+
+    /// A layer that hides these paths of the directory `path`.
+    fn hiding(&mut self, path: &Path, hidden: &[PathBuf]) -> Result<PathBuf> {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        let layer = self.scratch("hidden")?;
+        let mut made = BTreeSet::new();
+        for one in hidden {
+            let mut above: Vec<&Path> =
+                one.ancestors().skip(1).filter(|dir| !dir.as_os_str().is_empty()).collect();
+            above.reverse();
+            for dir in above {
+                if made.insert(dir.to_owned()) {
+                    let stat = rustix::fs::stat(path.join(dir))?;
+                    rustix::fs::mkdirat(CWD, layer.join(dir), Mode::from_raw_mode(stat.st_mode & 0o7777))?;
+                }
+            }
+            mknodat(CWD, layer.join(one), FileType::CharacterDevice, Mode::empty(), 0)
+                .with_context(|| format!("hiding `{}` of the context", one.display()))?;
+        }
+        Ok(layer)
+    }
+
+    fn cache(&mut self, mount: &Wish, from: &MountFrom, taken: &Taken) -> Result<()> {
+        let starts_with_content = match from {
+            MountFrom::Nothing => false,
+            MountFrom::Layers(layers) => !layers.is_empty(),
+            MountFrom::Directory { .. } => true,
+        };
+        let is_new = taken.cache.is_new();
+        let fill = is_new && starts_with_content;
+        if fill {
+            // Copied from below by the bind mount that comes on top.
+            let kind = self.content(from, &mount.source, true)?;
+            self.add(&mount.target, kind);
+        }
+        let bind = Bind { copy_up: fill, ..host(&taken.cache.files(), None, mount.read_only) };
+        let kind = match is_new && !fill {
+            true => {
+                MountKind::Handed { bind, mode: mount.mode.unwrap_or(0o755), owner: (mount.uid, mount.gid) }
+            }
+            false => MountKind::Bind(bind),
+        };
+        self.add(&mount.target, kind);
+        Ok(())
+    }
+
+    fn secret(&mut self, mount: &Wish) -> Result<()> {
+        let known = self.context.request.secrets.iter().find(|secret| secret.id == mount.id);
+        let Some(secret) = known else {
+            return match mount.required {
+                false => Ok(()),
+                true => Err(not_found(format!("secret {}: not found", mount.id))
+                    .hint(format!("give it with `--secret id={},src=FILE`", mount.id))
+                    .into()),
+            };
+        };
+        let content = match &secret.from {
+            SecretFrom::Value(value) => value.clone(),
+            SecretFrom::File(path) => read_secret(&mount.id, path)?,
+        };
+        if content.len() as u64 > MAX_SECRET {
+            return Err(invalid(format!("secret {}: larger than 500 KiB", mount.id)).into());
+        }
+        if let Some(name) = &mount.env {
+            let text = String::from_utf8(content.clone()).ok().filter(|text| !text.contains('\0'));
+            let text = text.ok_or_else(|| {
+                invalid(format!("secret {}: it is not text, so no variable can hold it", mount.id))
+            })?;
+            self.env.push(format!("{name}={text}"));
+        }
+        if !mount.target.is_empty() {
+            let (mode, owner) = (mount.mode.unwrap_or(0o400), (mount.uid, mount.gid));
+            self.add(&mount.target, MountKind::File { content, mode, read_only: true, owner });
+        }
+        Ok(())
+    }
+
+    fn ssh(&mut self, index: usize, mount: &Wish) -> Result<()> {
+        let Some(source) = ssh::source(self.context, mount)? else { return Ok(()) };
+        let dir = self.scratch("agent")?;
+        let agent = Agent::begin(source, &dir)?;
+        // Several may have the usual place.
+        let target = match mount.target.as_str() {
+            ssh::USUAL => format!("{}.{index}", ssh::USUAL),
+            target => target.to_owned(),
+        };
+        if self.agents.is_empty() {
+            self.env.push(format!("SSH_AUTH_SOCK={target}"));
+        }
+        let bind = Bind { recursive: false, ..host(agent.socket(), None, false) };
+        let mode = mount.mode.unwrap_or(0o600);
+        self.add(&target, MountKind::Handed { bind, mode, owner: (mount.uid, mount.gid) });
+        self.agents.push(agent);
+        Ok(())
+    }
+
+    /// Here-documents that are programs.
+    fn scripts(&mut self, scripts: &[(String, String)]) -> Result<()> {
+        if scripts.is_empty() {
+            return Ok(());
+        }
+        let dir = self.scratch("pipes")?;
+        for (name, content) in scripts {
+            if name.contains('/') || name == ".." || name == "." {
+                return Err(invalid(format!("a here-document cannot be called `{name}`")).into());
+            }
+            write_new(&dir.join(name), content.as_bytes(), 0o755)?;
+        }
+        self.add(SCRIPTS, MountKind::Bind(host(&dir, None, true)));
+        Ok(())
+    }
+}
+
+/// A bind mount of what the host has at `path`, or at `inside` below it.
+fn host(path: &Path, inside: Option<&str>, read_only: bool) -> Bind {
+    Bind {
+        source: path.to_owned(),
+        subpath: inside.filter(|inside| *inside != "/").map(str::to_owned),
+        recursive: true,
+        flags: Flags { read_only, ..Flags::default() },
+        recursive_flags: true,
+        propagation: Propagation::Private,
+        copy_up: false,
+        optional: false,
+    }
+}
+
+/// BuildKit's, which may hold programs.
+fn tmpfs(mount: &Wish) -> MountKind {
+    let size = (mount.size > 0).then(|| ("size".to_owned(), Some(mount.size.to_string())));
+    let mode = ("mode".to_owned(), Some("1777".to_owned()));
+    MountKind::Scratch {
+        params: size.into_iter().chain([mode]).collect(),
+        flags: Flags { read_only: mount.read_only, nosuid: true, ..Flags::default() },
+        keep_mode: false,
+    }
+}
+
+fn read_secret(id: &str, path: &Path) -> Result<Vec<u8>> {
+    let read = || {
+        let mut content = Vec::new();
+        std::fs::File::open(path)?.take(MAX_SECRET + 1).read_to_end(&mut content)?;
+        Ok::<_, std::io::Error>(content)
+    };
+    read().map_err(|error| {
+        let kind = match error.kind() {
+            std::io::ErrorKind::NotFound => Kind::NotFound,
+            _ => Kind::Denied,
+        };
+        Failure::new(kind, format!("secret {id}: cannot read `{}`: {error}", path.display())).into()
+    })
+}

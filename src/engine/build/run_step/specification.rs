@@ -1,0 +1,129 @@
+//! A step as a container is specified, with BuildKit's defaults.
+
+use anyhow::Result;
+
+use super::{RunStep, StepContext};
+use crate::engine::create;
+use crate::error::{Failure, Kind, invalid, unsupported};
+use crate::model::container::{ContainerSpec, NamespaceSpec, NetworkMode, ProcessSpec, SecuritySpec};
+use crate::model::hosts;
+use crate::model::network::Attachment;
+use crate::store::{Store, new_container_id};
+
+/// What BuildKit calls the machine that a step runs on; nothing that a step makes differs by it.
+const HOSTNAME: &str = "buildkitsandbox";
+const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The specification of the container of `step`.
+pub(super) fn make(context: &StepContext<'_>, step: &RunStep) -> Result<ContainerSpec> {
+    let request = context.request;
+    if let Some(device) = step.devices.first() {
+        let message = format!("RUN --device={device}: dhow hands no devices of CDI to steps of a build");
+        return Err(unsupported(message).hint("leave the option out").into());
+    }
+    if step.insecure {
+        entitled(context, "security.insecure")?;
+    }
+    let id = new_container_id()?;
+    let mut extra_hosts = Vec::new();
+    for entry in &request.add_hosts {
+        extra_hosts.push(hosts::parse_entry(entry)?);
+    }
+    let mut spec = ContainerSpec {
+        name: format!("build-{}", id.get(..12).unwrap_or_default()),
+        id,
+        process: ProcessSpec {
+            command: Some(step.command.args.clone()),
+            env: environment(&step.env),
+            workdir: Some(step.workdir.clone()),
+            user: Some(step.user.clone()),
+            ..ProcessSpec::default()
+        },
+        hostname: Some(HOSTNAME.into()),
+        security: SecuritySpec { privileged: step.insecure, ..SecuritySpec::default() },
+        ulimits: request.ulimits.clone(),
+        limits: request.limits.clone(),
+        cgroup_parent: request.cgroup_parent.clone(),
+        shm_size: request.shm_size,
+        namespaces: NamespaceSpec::default(),
+        extra_hosts,
+        ..ContainerSpec::default()
+    };
+    join(context, step, &mut spec)?;
+    if spec.namespaces.network != Some(NetworkMode::Networks) {
+        // Without an address of its own it is still to know its name.
+        spec.extra_hosts.push((HOSTNAME.into(), "127.0.0.1".into()));
+    }
+    Ok(spec)
+}
+
+/// The variables, the last of each name, and the path that every step has.
+fn environment(given: &[String]) -> Vec<String> {
+    let name = |entry: &str| entry.split('=').next().unwrap_or_default().to_owned();
+    let mut env: Vec<String> = Vec::new();
+    for entry in given {
+        match env.iter_mut().find(|known| name(known) == name(entry)) {
+            Some(known) => known.clone_from(entry),
+            None => env.push(entry.clone()),
+        }
+    }
+    if !env.iter().any(|entry| name(entry) == "PATH") {
+        env.insert(0, DEFAULT_PATH.into());
+    }
+    env
+}
+
+fn join(context: &StepContext<'_>, step: &RunStep, spec: &mut ContainerSpec) -> Result<()> {
+    let asked = context.request.network.as_str();
+    let mode = match step.network.as_deref() {
+        None | Some("default") => asked,
+        Some("none") => "none",
+        Some("host") => {
+            if asked != "host" {
+                entitled(context, "network.host")?;
+            }
+            "host"
+        }
+        Some(other) => return Err(invalid(format!("invalid network mode: {}", other.escape_debug())).into()),
+    };
+    spec.namespaces.network = Some(match mode {
+        "none" => NetworkMode::None,
+        "host" => NetworkMode::Host,
+        name => {
+            spec.networks.push(attachment(context.store, name)?);
+            NetworkMode::Networks
+        }
+    });
+    Ok(())
+}
+
+fn attachment(store: &Store, name: &str) -> Result<Attachment> {
+    let network = match name {
+        "" | "default" | "bridge" => store.default_network()?,
+        name => store.find_network(name)?,
+    };
+    let mut attachment = Attachment::default();
+    create::complete_attachment(store, &mut attachment, &network)?;
+    Ok(attachment)
+}
+
+/// What could reach beyond the build must have been allowed by who started it.
+fn entitled(context: &StepContext<'_>, what: &str) -> Result<(), Failure> {
+    if context.request.allow.iter().any(|allowed| allowed == what) {
+        return Ok(());
+    }
+    Err(Failure::new(Kind::Denied, format!("{what} is not allowed"))
+        .hint(format!("if you trust this Dockerfile, build with `--allow {what}`")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_variable_of_a_name_wins() {
+        let given = ["A=1", "B=2", "A=3"].map(str::to_owned);
+        assert_eq!(environment(&given), [DEFAULT_PATH, "A=3", "B=2"]);
+        assert_eq!(environment(&["PATH=/x".to_owned()]), ["PATH=/x"]);
+    }
+}

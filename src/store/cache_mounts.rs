@@ -1,0 +1,246 @@
+//! Directories that steps of builds keep from one build to the next (`RUN --mount=type=cache`).
+//!
+//! `cache/mounts/<name>/` holds `fs/` and the record `mount.json`. The lock `locks/cache-<name>` is held shared by who
+//! uses it together with others, exclusively by who uses or removes it alone.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode as FileMode, OFlags};
+use serde::{Deserialize, Serialize};
+
+use super::atomic::{self, Durability};
+use super::layers::make_open_dir;
+use super::lock::{Lock, Mode};
+use super::{Store, list_dir, make_private_dirs, now, read_record};
+use crate::error::{Failure, Kind};
+use crate::model::digest::Digest;
+
+/// So many builds can have one of their own each at the same time.
+const MOST: u32 = 1000;
+
+/// Who may use one at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CacheUse {
+    /// All who want it.
+    Together,
+    /// One after the other.
+    InTurn,
+    /// Whoever comes while it is in use gets another.
+    Apart,
+}
+
+/// A cache mount, as it is listed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheMount {
+    /// The name of its directory.
+    #[serde(skip)]
+    pub name: String,
+    /// What the Dockerfile calls it.
+    pub id: String,
+    /// When it was made, RFC 3339 in UTC.
+    pub created: String,
+    /// When it was last used.
+    pub used: String,
+    /// Whether it is in use now.
+    #[serde(skip)]
+    pub in_use: bool,
+}
+
+/// A cache mount that cannot be removed while this lives.
+#[derive(Debug)]
+pub struct HeldCache {
+    name: String,
+    dir: PathBuf,
+    record: Option<CacheMount>,
+    _lock: Lock,
+}
+
+impl HeldCache {
+    /// The directory to mount.
+    pub fn files(&self) -> PathBuf {
+        self.dir.join("fs")
+    }
+
+    /// Whether it was never used.
+    pub fn is_new(&self) -> bool {
+        self.record.is_none()
+    }
+}
+
+impl Store {
+    /// The name of the cache that a Dockerfile calls `id`; `origin` tells apart those that began with other content.
+    pub fn cache_mount_name(id: &str, origin: &str) -> String {
+        let digest = Digest::of(format!("{id}\0{origin}").as_bytes());
+        digest.hex().get(..32).unwrap_or_default().to_owned()
+    }
+
+    /// Takes the cache `name`, which a Dockerfile calls `id`, and makes it if it is not there. Waits for others where
+    /// it is to be used in turn. Who takes several takes them in the order of their names.
+    pub fn hold_cache_mount(&self, name: &str, how: CacheUse) -> anyhow::Result<HeldCache> {
+        let doing = || "cannot lock a cache mount".to_owned();
+        let (name, lock) = match how {
+            CacheUse::Together => (name.to_owned(), self.lock_cache(name, Mode::Shared).with_context(doing)?),
+            CacheUse::InTurn => {
+                (name.to_owned(), self.lock_cache(name, Mode::Exclusive).with_context(doing)?)
+            }
+            CacheUse::Apart => self.free_cache(name)?,
+        };
+        let dir = self.cache_mounts_dir().join(&name);
+        let made = make_private_dirs(&dir).and_then(|()| match make_open_dir(&dir.join("fs")) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+            other => other,
+        });
+        made.context("cannot make a cache mount")?;
+        let record = read_record(&dir.join("mount.json"))?;
+        Ok(HeldCache { name, dir, record, _lock: lock })
+    }
+
+    fn free_cache(&self, name: &str) -> anyhow::Result<(String, Lock)> {
+        for number in 0..MOST {
+            let name = if number == 0 { name.to_owned() } else { format!("{name}-{number}") };
+            let lock = Lock::try_acquire(&self.lock_path("cache", &name), Mode::Exclusive);
+            if let Some(lock) = lock.context("cannot lock a cache mount")? {
+                return Ok((name, lock));
+            }
+        }
+        Err(Failure::new(Kind::InUse, format!("{MOST} builds use this cache mount")).into())
+    }
+
+    fn lock_cache(&self, name: &str, mode: Mode) -> std::io::Result<Lock> {
+        Lock::acquire(&self.lock_path("cache", name), mode)
+    }
+
+    /// Notes that a cache is used, which a Dockerfile calls `id`.
+    pub fn note_cache_mount(&self, cache: &HeldCache, id: &str) -> anyhow::Result<()> {
+        let created = cache.record.as_ref().map_or_else(now, |record| record.created.clone());
+        let record =
+            CacheMount { name: cache.name.clone(), id: id.to_owned(), created, used: now(), in_use: true };
+        atomic::write_json(&cache.dir.join("mount.json"), &record, Durability::Passing)
+            .context("cannot write the record of a cache mount")
+    }
+
+    /// All cache mounts, in order of their names.
+    pub fn cache_mounts(&self) -> anyhow::Result<Vec<CacheMount>> {
+        let mut mounts = Vec::new();
+        for name in list_dir(&self.cache_mounts_dir()).context("cannot list the cache mounts")? {
+            let record: Option<CacheMount> =
+                read_record(&self.cache_mounts_dir().join(&name).join("mount.json"))?;
+            // One that was never used to its end has no record, and takes up room all the same.
+            let record = record.unwrap_or(CacheMount {
+                name: String::new(),
+                id: String::new(),
+                created: String::new(),
+                used: String::new(),
+                in_use: false,
+            });
+            let in_use =
+                Lock::is_held(&self.lock_path("cache", &name)).context("cannot ask about a cache mount")?;
+            mounts.push(CacheMount { name, in_use, ..record });
+        }
+        mounts.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(mounts)
+    }
+
+    /// Bytes on disk of a cache mount, as far as this process may look.
+    pub fn cache_mount_size(&self, mount: &CacheMount) -> u64 {
+        size_below(&self.cache_mounts_dir().join(&mount.name).join("fs"), 0)
+    }
+
+    /// Removes a cache mount; `false` where it is in use. For who can remove files of every owner.
+    pub fn remove_cache_mount(&self, name: &str) -> anyhow::Result<bool> {
+        let doing = || format!("cannot remove the cache mount {name}");
+        let lock = Lock::try_acquire(&self.lock_path("cache", name), Mode::Exclusive).with_context(doing)?;
+        let Some(lock) = lock else { return Ok(false) };
+        if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+            return Ok(false);
+        }
+        self.discard(&self.cache_mounts_dir().join(name)).with_context(doing)?;
+        lock.remove_file().with_context(doing)?;
+        Ok(true)
+    }
+
+    fn cache_mounts_dir(&self) -> PathBuf {
+        self.root().join("cache/mounts")
+    }
+}
+
+/// Directories nested deeper than this are not counted.
+const MAX_DEPTH: u32 = 200;
+
+fn size_below(path: &Path, depth: u32) -> u64 {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let Ok(dir) = rustix::fs::openat(CWD, path, flags, FileMode::empty()) else { return 0 };
+    let Ok(entries) = Dir::read_from(&dir) else { return 0 };
+    let mut size = 0_u64;
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        if name == c"." || name == c".." {
+            continue;
+        }
+        let Ok(stat) = rustix::fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+        let blocks = u64::try_from(stat.st_blocks).unwrap_or_default().saturating_mul(512);
+        // A file with several names counts once in all, roughly.
+        size = size.saturating_add(blocks / u64::from(u32::try_from(stat.st_nlink).unwrap_or(1).max(1)));
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Directory && depth < MAX_DEPTH {
+            use std::os::unix::ffi::OsStrExt as _;
+            let below = path.join(std::ffi::OsStr::from_bytes(name.to_bytes()));
+            size = size.saturating_add(blocks).saturating_add(size_below(&below, depth + 1));
+        }
+    }
+    size
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path().join("store")).unwrap();
+        (dir, store)
+    }
+
+    #[test]
+    fn it_stays_and_is_removed_when_nobody_uses_it() {
+        let (_dir, store) = store();
+        let name = Store::cache_mount_name("/root/.cache", "");
+        let held = store.hold_cache_mount(&name, CacheUse::Together).unwrap();
+        assert!(held.is_new());
+        std::fs::write(held.files().join("x"), vec![0; 10_000]).unwrap();
+        store.note_cache_mount(&held, "/root/.cache").unwrap();
+        let listed = store.cache_mounts().unwrap();
+        assert!(listed.len() == 1 && listed[0].in_use && listed[0].id == "/root/.cache");
+        assert!(store.cache_mount_size(&listed[0]) >= 10_000);
+        assert!(!store.remove_cache_mount(&name).unwrap());
+        drop(held);
+        let again = store.hold_cache_mount(&name, CacheUse::InTurn).unwrap();
+        assert!(!again.is_new() && again.files().join("x").exists());
+        drop(again);
+        assert!(store.remove_cache_mount(&name).unwrap());
+        assert!(store.cache_mounts().unwrap().is_empty());
+    }
+
+    #[test]
+    fn those_apart_have_one_each() {
+        let (_dir, store) = store();
+        let first = store.hold_cache_mount("a", CacheUse::Apart).unwrap();
+        let second = store.hold_cache_mount("a", CacheUse::Apart).unwrap();
+        assert_ne!(first.files(), second.files());
+        let files = first.files();
+        drop(first);
+        assert_eq!(store.hold_cache_mount("a", CacheUse::Apart).unwrap().files(), files);
+    }
+
+    #[test]
+    fn others_wait_for_who_is_alone() {
+        let (_dir, store) = store();
+        let held = store.hold_cache_mount("a", CacheUse::InTurn).unwrap();
+        let other = store.clone();
+        let waiting =
+            std::thread::spawn(move || other.hold_cache_mount("a", CacheUse::Together).unwrap().is_new());
+        store.note_cache_mount(&held, "a").unwrap();
+        drop(held);
+        assert!(!waiting.join().unwrap());
+    }
+}
