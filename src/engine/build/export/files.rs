@@ -37,7 +37,8 @@ impl Tree {
             lower.push(work.path().join("lower"));
         }
         let place = |name: &str| work.path().join(name);
-        let layers = Overlay { base, lower, upper: place("upper"), work: place("work"), volatile: true };
+        let layers =
+            Overlay { base, lower, upper: place("upper"), work: place("work"), volatile: true, kept: false };
         let root = overlay::attach_alone(&layers, &place("stage"))?;
         Ok(Self { root, _work: work })
     }
