@@ -7,6 +7,7 @@ pub mod context;
 pub mod dockerfile;
 pub mod expand;
 pub mod ignore;
+pub mod outline;
 pub mod pattern;
 pub mod plan;
 pub mod progress;

@@ -10,6 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use options::Options;
 pub use report::Report;
+pub(in crate::build) use report::location;
+pub(in crate::build) use stages::{State, begin};
 
 use self::rules::Rule;
 use super::arguments;

@@ -123,8 +123,9 @@ fn undefined_in_from(
 
 /// What a stage knows at some point.
 #[derive(Clone, Debug, Default)]
-struct State {
-    variables: Vec<(String, String)>,
+pub(in crate::build) struct State {
+    /// With their values.
+    pub(in crate::build) variables: Vec<(String, String)>,
     /// Declared, with a value or without.
     arguments: BTreeSet<String>,
     /// Nothing is known of its base's environment.
@@ -133,7 +134,16 @@ struct State {
     shell: bool,
 }
 
-fn begin(
+impl State {
+    /// Gives a variable its value.
+    pub(in crate::build) fn set(&mut self, name: &str, value: &str) {
+        self.variables.retain(|(known, _)| known != name);
+        self.variables.push((name.to_owned(), value.to_owned()));
+    }
+}
+
+/// What a stage knows at its beginning, where `states` are those that stages above it have at their ends.
+pub(in crate::build) fn begin(
     file: &Dockerfile,
     index: usize,
     around: &Surroundings<'_>,
@@ -179,7 +189,7 @@ impl Walk<'_> {
             Instruction::Env(pairs) => {
                 for pair in pairs {
                     secret("ENV", &pair.name, statement, found);
-                    self.set(&pair.name, &pair.value);
+                    self.state.set(&pair.name, &pair.value);
                 }
             }
             Instruction::Workdir(path) => {
@@ -219,11 +229,6 @@ impl Walk<'_> {
         }
     }
 
-    fn set(&mut self, name: &str, value: &str) {
-        self.state.variables.retain(|(known, _)| known != name);
-        self.state.variables.push((name.to_owned(), value.to_owned()));
-    }
-
     fn arguments(&mut self, arguments: &[Argument], statement: &Statement, found: &mut Found<'_>) {
         for argument in arguments {
             secret("ARG", &argument.name, statement, found);
@@ -238,7 +243,7 @@ impl Walk<'_> {
             self.undefined(statement, &names, found);
             self.state.arguments.insert(argument.name.clone());
             if let Some(value) = value {
-                self.set(&argument.name, &value);
+                self.state.set(&argument.name, &value);
             }
         }
     }

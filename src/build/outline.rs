@@ -1,0 +1,362 @@
+//! What `--call outline` and `--call targets` answer: the parameters of a target, and the targets there are.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use super::arguments;
+use super::check::{State, Surroundings, begin, location};
+use super::dockerfile::ast::{Argument, Dockerfile, Instruction, Lines, Statement};
+use super::dockerfile::described;
+use super::expand::{self, Names};
+use super::{reach, run_mount};
+use crate::error::Failure;
+
+/// What a target takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outline {
+    name: String,
+    description: String,
+    arguments: Vec<BuildArgument>,
+    secrets: Vec<Needed>,
+    ssh: Vec<Needed>,
+    source: String,
+}
+
+/// A build argument.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct BuildArgument {
+    name: String,
+    value: String,
+    description: String,
+    lines: Lines,
+}
+
+/// A secret or an agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Needed {
+    name: String,
+    required: bool,
+    lines: Lines,
+}
+
+impl Outline {
+    /// Describes the target of `file`, whose text is `source`, and the stages that it needs.
+    pub fn of(file: &Dockerfile, source: &str, around: &Surroundings<'_>) -> Result<Self, Failure> {
+        let target = reach::target(file, around.target)?;
+        let platform = arguments::platform(around.build, around.platform, around.target.unwrap_or_default());
+        let globals = arguments::global(file, &platform, around.given)?;
+        let needed = reach::needed(file, target, &globals);
+        let mut walk = Walk { file, around, globals: &globals, found: Found::default() };
+        walk.global_arguments(&platform)?;
+        let mut states = Vec::with_capacity(file.stages.len());
+        for index in 0..file.stages.len() {
+            states.push(walk.stage(index, needed.contains(&index), &states)?);
+        }
+        let found = walk.found;
+        let by_line = |mut all: Vec<Needed>| {
+            all.sort_by_key(|one| *one.lines.start());
+            all
+        };
+        let mut arguments: Vec<BuildArgument> = found
+            .arguments
+            .into_iter()
+            .filter(|(name, _)| found.used.contains(name))
+            .map(|(_, all)| all)
+            .collect();
+        arguments.sort_by_key(|argument| *argument.lines.start());
+        let stage = file.stages.get(target);
+        Ok(Self {
+            name: stage.and_then(|stage| stage.name.clone()).unwrap_or_default(),
+            description: stage.and_then(|stage| stage.comment.clone()).unwrap_or_default(),
+            arguments,
+            secrets: by_line(found.secrets),
+            ssh: by_line(found.ssh),
+            source: source.to_owned(),
+        })
+    }
+
+    /// As text, in BuildKit's tables.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        if !self.name.is_empty() || !self.description.is_empty() {
+            let name = if self.name.is_empty() { "(default)" } else { &self.name };
+            let mut rows = vec![vec!["TARGET:", name]];
+            if !self.description.is_empty() {
+                rows.push(vec!["DESCRIPTION:", &self.description]);
+            }
+            text.push_str(&table(&rows, 1));
+            text.push('\n');
+        }
+        if !self.arguments.is_empty() {
+            let mut rows = vec![vec!["BUILD ARG", "VALUE", "DESCRIPTION"]];
+            rows.extend(
+                self.arguments
+                    .iter()
+                    .map(|all| vec![all.name.as_str(), all.value.as_str(), all.description.as_str()]),
+            );
+            text.push_str(&table(&rows, 3));
+            text.push('\n');
+        }
+        for (title, all) in [("SECRET", &self.secrets), ("SSH", &self.ssh)] {
+            if all.is_empty() {
+                continue;
+            }
+            let mut rows = vec![vec![title, "REQUIRED"]];
+            rows.extend(
+                all.iter().map(|one| vec![one.name.as_str(), if one.required { "true" } else { "" }]),
+            );
+            text.push_str(&table(&rows, 3));
+            text.push('\n');
+        }
+        text
+    }
+
+    /// As JSON, in the form of BuildKit's `frontend.outline`.
+    pub fn json(&self) -> Value {
+        let needed = |all: &[Needed]| -> Value {
+            let one = |one: &Needed| json!({ "name": one.name, "required": one.required, "location": location(&one.lines) });
+            all.iter().map(one).map(without_empty).collect()
+        };
+        let arguments: Value = self
+            .arguments
+            .iter()
+            .map(|all| {
+                without_empty(json!({
+                    "name": all.name,
+                    "description": all.description,
+                    "value": all.value,
+                    "location": location(&all.lines),
+                }))
+            })
+            .collect();
+        without_empty(json!({
+            "name": self.name,
+            "description": self.description,
+            "args": arguments,
+            "secrets": needed(&self.secrets),
+            "ssh": needed(&self.ssh),
+            "sources": [STANDARD.encode(&self.source)],
+        }))
+    }
+}
+
+#[derive(Default)]
+struct Found {
+    /// All that were declared, each with what is known of the last one that was.
+    arguments: BTreeMap<String, BuildArgument>,
+    /// What the defaults of those before the first `FROM` need.
+    needs: BTreeMap<String, Names>,
+    /// Those that some needed stage uses.
+    used: BTreeSet<String>,
+    secrets: Vec<Needed>,
+    ssh: Vec<Needed>,
+}
+
+impl Found {
+    fn uses(&mut self, names: impl IntoIterator<Item = String>) {
+        let mut open: Vec<String> = names.into_iter().collect();
+        while let Some(name) = open.pop() {
+            if let Some(needs) = self.needs.get(&name)
+                && !self.used.contains(&name)
+            {
+                open.extend(needs.used.iter().cloned());
+            }
+            self.used.insert(name);
+        }
+    }
+}
+
+struct Walk<'a> {
+    file: &'a Dockerfile,
+    around: &'a Surroundings<'a>,
+    globals: &'a BTreeMap<String, String>,
+    found: Found,
+}
+
+impl Walk<'_> {
+    fn declare(&mut self, argument: &Argument, value: Option<String>, statement: &Statement) {
+        let declared = BuildArgument {
+            name: argument.name.clone(),
+            value: value.unwrap_or_default(),
+            description: described(&statement.comments, &argument.name).unwrap_or_default(),
+            lines: statement.lines.clone(),
+        };
+        self.found.arguments.insert(argument.name.clone(), declared);
+    }
+
+    /// Those before the first `FROM`.
+    fn global_arguments(&mut self, platform: &[(String, String)]) -> Result<(), Failure> {
+        let file = self.file;
+        let mut seen = platform.to_vec();
+        for statement in &file.arguments {
+            let Instruction::Arg(all) = &statement.instruction else { continue };
+            for argument in all {
+                let escape = file.directives.escape;
+                let (value, names) = arguments::in_stage(argument, escape, self.around.given, &(), &seen)
+                    .map_err(|failure| failure.at(statement.lines.clone()))?;
+                seen.extend(value.clone().map(|value| (argument.name.clone(), value)));
+                self.found.needs.insert(argument.name.clone(), names);
+                self.declare(argument, value, statement);
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes through a stage; says what it knows at its end.
+    fn stage(&mut self, index: usize, needed: bool, states: &[State]) -> Result<State, Failure> {
+        let mut state = begin(self.file, index, self.around, self.globals, states);
+        let file = self.file;
+        let Some(stage) = file.stages.get(index) else { return Ok(state) };
+        let escape = file.directives.escape;
+        if needed {
+            for text in std::iter::once(&stage.base).chain(&stage.platform) {
+                let names = expand::word(text, escape, self.globals)?.names;
+                self.found.uses(names.used);
+            }
+        }
+        for statement in &stage.statements {
+            let expanded = expand::instruction(&statement.instruction, escape, &state.variables);
+            let located = |failure: Failure| failure.at(statement.lines.clone());
+            match expanded.map_err(located)?.0 {
+                Instruction::Arg(all) => {
+                    for argument in &all {
+                        let seen = &state.variables;
+                        let (value, _) =
+                            arguments::in_stage(argument, escape, self.around.given, self.globals, seen)
+                                .map_err(located)?;
+                        self.argument(argument, value.clone(), statement, needed);
+                        if let Some(value) = value {
+                            state.set(&argument.name, &value);
+                        }
+                    }
+                }
+                Instruction::Env(pairs) => {
+                    pairs.iter().for_each(|pair| state.set(&pair.name, &pair.value));
+                }
+                Instruction::Run(run) if needed => {
+                    for fields in &run.mounts {
+                        let mount = run_mount::parse(fields, "/").map_err(located)?;
+                        self.mount(mount, statement);
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(state)
+    }
+
+    /// One that takes over the value of an argument before the first `FROM` is described there.
+    fn argument(&mut self, argument: &Argument, value: Option<String>, statement: &Statement, needed: bool) {
+        if !needed {
+            return;
+        }
+        let given = self.around.given.contains_key(&argument.name);
+        let inherited = argument.value.is_none() && !given && self.globals.contains_key(&argument.name);
+        if !inherited {
+            self.declare(argument, value, statement);
+        }
+        self.found.uses([argument.name.clone()]);
+    }
+
+    fn mount(&mut self, mount: run_mount::Mount, statement: &Statement) {
+        let all = match mount.kind {
+            run_mount::Kind::Secret => &mut self.found.secrets,
+            run_mount::Kind::Ssh => &mut self.found.ssh,
+            _ => return,
+        };
+        match all.iter_mut().find(|one| one.name == mount.id) {
+            Some(known) => known.required |= mount.required,
+            None => {
+                all.push(Needed { name: mount.id, required: mount.required, lines: statement.lines.clone() })
+            }
+        }
+    }
+}
+
+/// The targets that there are.
+#[derive(Clone, Copy, Debug)]
+pub struct Targets<'a> {
+    /// The Dockerfile.
+    pub file: &'a Dockerfile,
+    /// Its text.
+    pub source: &'a str,
+}
+
+impl Targets<'_> {
+    /// As text, in BuildKit's table.
+    pub fn text(&self) -> String {
+        let last = self.file.stages.len();
+        let named: Vec<(String, &str)> = (1..)
+            .zip(&self.file.stages)
+            .map(|(number, stage)| {
+                let name = match (stage.name.as_deref().unwrap_or_default(), number == last) {
+                    ("", true) => "(default)".to_owned(),
+                    (name, true) => format!("{name} (default)"),
+                    (name, false) => name.to_owned(),
+                };
+                (name, stage.comment.as_deref().unwrap_or_default())
+            })
+            .collect();
+        let mut rows = vec![vec!["TARGET", "DESCRIPTION"]];
+        rows.extend(named.iter().map(|(name, description)| vec![name.as_str(), *description]));
+        table(&rows, 1)
+    }
+
+    /// As JSON, in the form of BuildKit's `frontend.targets`.
+    pub fn json(&self) -> Value {
+        let last = self.file.stages.len();
+        let targets: Value = (1..)
+            .zip(&self.file.stages)
+            .map(|(number, stage)| {
+                without_empty(json!({
+                    "name": stage.name.as_deref().unwrap_or_default(),
+                    "default": number == last,
+                    "description": stage.comment.as_deref().unwrap_or_default(),
+                    "base": stage.base,
+                    "platform": stage.platform.as_deref().unwrap_or_default(),
+                    "location": location(&stage.lines),
+                }))
+            })
+            .collect();
+        json!({ "targets": targets, "sources": [STANDARD.encode(self.source)] })
+    }
+}
+
+/// An object without what says nothing, as Go leaves it out.
+fn without_empty(mut value: Value) -> Value {
+    if let Some(object) = value.as_object_mut() {
+        object.retain(|_, value| match value {
+            Value::String(text) => !text.is_empty(),
+            Value::Array(all) => !all.is_empty(),
+            Value::Bool(yes) => *yes,
+            _ => true,
+        });
+    }
+    value
+}
+
+/// Columns as Go's tabwriter makes them: all but the last as wide as their widest cell and `padding`.
+fn table(rows: &[Vec<&str>], padding: usize) -> String {
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+            + padding
+    };
+    let mut text = String::new();
+    for row in rows {
+        let last = row.len().saturating_sub(1);
+        for (column, cell) in row.iter().enumerate() {
+            match column == last {
+                true => text.push_str(cell),
+                false => text.push_str(&format!("{cell:<0$}", width(column))),
+            }
+        }
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;
