@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::build::dockerfile::ast::Lines;
+use crate::build::run_command::RunCommand;
+use crate::build::run_mount::Mount;
 use crate::model::image::RunConfig;
 use crate::model::platform::Platform;
 
@@ -135,17 +137,24 @@ pub struct InlineFile {
     pub content: String,
 }
 
+/// Something that is copied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CopySource {
+    /// A path or a pattern, relative to the root of [`CopyOp::from`].
+    Local(String),
+    /// The address of a file or of a git repository.
+    Remote(String),
+}
+
 /// `COPY` and `ADD`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CopyOp {
     /// `ADD`.
     pub add: bool,
-    /// Where `sources` lie; of no meaning for URLs.
-    pub from: Option<Tree>,
-    /// Paths and patterns, in order, relative to the root of `from`.
-    pub sources: Vec<String>,
-    /// Addresses of files and git repositories (`ADD`), in order.
-    pub remote: Vec<String>,
+    /// Where local sources lie.
+    pub from: Tree,
+    /// What is copied, in order.
+    pub sources: Vec<CopySource>,
     /// Files of the Dockerfile itself.
     pub here_docs: Vec<InlineFile>,
     /// Where to: absolute, with a slash at the end where it is a directory.
@@ -168,6 +177,36 @@ pub struct CopyOp {
     pub unpack: Option<bool>,
 }
 
+impl CopyOp {
+    /// The paths and patterns.
+    pub fn local(&self) -> impl Iterator<Item = &str> {
+        self.sources.iter().filter_map(|source| match source {
+            CopySource::Local(path) => Some(path.as_str()),
+            CopySource::Remote(_) => None,
+        })
+    }
+
+    /// The addresses.
+    pub fn remote(&self) -> impl Iterator<Item = &str> {
+        self.sources.iter().filter_map(|source| match source {
+            CopySource::Remote(address) => Some(address.as_str()),
+            CopySource::Local(_) => None,
+        })
+    }
+
+    /// The same, without which stage or context it is that has the files: their content says more.
+    #[must_use]
+    pub fn without_source(&self) -> Self {
+        Self { from: Tree::Scratch, ..self.clone() }
+    }
+
+    /// Whether the owner is a name, which the files below give a number.
+    pub fn names_owner(&self) -> bool {
+        let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+        self.chown.as_deref().is_some_and(|owner| !owner.split(':').all(digits))
+    }
+}
+
 /// The network of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RunNetwork {
@@ -182,10 +221,8 @@ pub enum RunNetwork {
 /// `RUN`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunOp {
-    /// The program and its arguments.
-    pub argv: Vec<String>,
-    /// A script that begins with `#!`, to be seen as `/dev/pipes/NAME`, which `argv` ends with.
-    pub inline: Option<InlineFile>,
+    /// The program, its arguments, and scripts that it needs.
+    pub command: RunCommand,
     /// `NAME=value`.
     pub env: Vec<String>,
     /// Proxies, which the program gets too and the cache does not look at.
@@ -195,7 +232,7 @@ pub struct RunOp {
     /// Absolute.
     pub workdir: String,
     /// `--mount`.
-    pub mounts: Vec<MountOp>,
+    pub mounts: Vec<RunMount>,
     /// `--network`.
     pub network: RunNetwork,
     /// `--security=insecure`.
@@ -204,59 +241,11 @@ pub struct RunOp {
     pub devices: Vec<String>,
 }
 
-/// What kind of mount.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum MountKind {
-    /// Files of a context, a stage or an image.
-    Bind,
-    /// A directory that stays from build to build.
-    Cache,
-    /// A directory in memory.
-    Tmpfs,
-    /// A secret's file or variable.
-    Secret,
-    /// The socket of an agent.
-    Ssh,
-}
-
-/// Who may use a cache mount at the same time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Sharing {
-    /// Everybody.
-    Shared,
-    /// Everybody has his own.
-    Private,
-    /// One after the other.
-    Locked,
-}
-
-/// `--mount`.
+/// `--mount`, and whose files it has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MountOp {
-    /// What.
-    pub kind: MountKind,
-    /// Whose files (bind), or what a new cache begins with.
+pub struct RunMount {
+    /// The mount.
+    pub mount: Mount,
+    /// Where its files come from.
     pub from: Tree,
-    /// The path in `from`, absolute.
-    pub source: String,
-    /// Where, absolute; empty for a secret that is a variable alone.
-    pub target: String,
-    /// Of a cache, a secret or an agent; a cache has its target by default, a secret the name of its target.
-    pub id: String,
-    /// Of a cache.
-    pub sharing: Sharing,
-    /// No writing. A bind mount that may be written to keeps nothing.
-    pub read_only: bool,
-    /// A secret or agent that is not there is an error.
-    pub required: bool,
-    /// The owner.
-    pub uid: Option<u32>,
-    /// The group.
-    pub gid: Option<u32>,
-    /// The mode.
-    pub mode: Option<u32>,
-    /// The size of a tmpfs in bytes.
-    pub size: Option<u64>,
-    /// The variable of a secret.
-    pub env: Option<String>,
 }

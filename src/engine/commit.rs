@@ -178,6 +178,7 @@ fn run_config(spec: &ContainerSpec, image: &ImageConfig) -> RunConfig {
         env: environment(spec, parent),
         entrypoint: process.entrypoint.clone(),
         cmd: process.command.clone(),
+        args_escaped: false,
         volumes,
         working_dir: process.workdir.clone().unwrap_or_default(),
         labels: (!spec.labels.is_empty()).then(|| spec.labels.clone()),

@@ -62,6 +62,9 @@ pub struct RunConfig {
     /// Command.
     #[serde(deserialize_with = "null_default")]
     pub cmd: Option<Vec<String>>,
+    /// Of no meaning on Linux; BuildKit sets it with every command.
+    #[serde(deserialize_with = "null_default", skip_serializing_if = "std::ops::Not::not")]
+    pub args_escaped: bool,
     /// Paths that are volumes.
     #[serde(deserialize_with = "null_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub volumes: BTreeMap<String, serde_json::Value>,

@@ -128,6 +128,11 @@ impl Store {
         }
     }
 
+    /// The lease of a layer that is there; waits while another process makes it.
+    pub fn lease_layer(&self, diff_id: &Digest) -> anyhow::Result<Option<LayerLease>> {
+        Ok(self.reserve_layer(diff_id)?.err())
+    }
+
     /// A draft of a layer whose digest will be known when it has been read.
     pub fn begin_unknown_layer(&self) -> anyhow::Result<LayerDraft> {
         self.draft(None)
@@ -177,7 +182,7 @@ impl Store {
         Ok(layers)
     }
 
-    /// Removes the layers that no image names and nobody has a lease on.
+    /// Removes the layers that neither an image nor the build cache names and nobody has a lease on.
     pub fn collect_layers(&self) -> anyhow::Result<Vec<RemovedLayer>> {
         let used = self.used_layers()?;
         let mut removed = Vec::new();
@@ -211,7 +216,9 @@ impl Store {
     }
 
     fn used_layers(&self) -> anyhow::Result<BTreeSet<Digest>> {
-        Ok(self.images()?.into_iter().flat_map(|image| image.config.rootfs.diff_ids).collect())
+        let mut used = self.cached_layers()?;
+        used.extend(self.images()?.into_iter().flat_map(|image| image.config.rootfs.diff_ids));
+        Ok(used)
     }
 }
 

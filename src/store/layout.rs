@@ -12,6 +12,8 @@
 //! │   config                      exact bytes; their SHA-256 is the image ID
 //! │   manifest                    exact bytes as pulled, if any
 //! │   image.json                  ImageRecord
+//! cache/steps/<hex key>           StepRecord: what a step of a build made ([`super::build_cache`])
+//! cache/contexts/<hex>            what is remembered of the files of a context, by the digest of its path
 //! names/<escaped reference>       NameRecord: a tag or a digest of a repository → image ID
 //! containers/<id>/                a container once spec.json is there; before, its maker holds the lock; a step of a
 //! │                               build stays like that ([`super::steps`])

@@ -4,6 +4,7 @@
 
 pub mod atomic;
 mod blobs;
+mod build_cache;
 pub mod builders;
 mod cache_mounts;
 mod container_names;
@@ -34,6 +35,7 @@ use anyhow::Context as _;
 use crate::error::{Failure, Kind, unsupported};
 
 pub use blobs::PackedBlob;
+pub use build_cache::StepRecord;
 pub use cache_mounts::{CacheMount, CacheUse, HeldCache};
 pub use containers::{ContainerDir, LockedContainer, check_name, new_container_id};
 pub use events::EventReader;

@@ -58,6 +58,7 @@ impl Store {
         self.sweep_tmp()
             .and_then(|()| self.sweep_containers())
             .and_then(|()| atomic::sweep(&self.names_dir()))
+            .and_then(|()| self.sweep_steps())
             .and_then(|()| remove::empty_trash(&self.trash_dir()))
             .map_err(anyhow::Error::from)
             .and_then(|()| self.sweep_names())

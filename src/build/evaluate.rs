@@ -1,0 +1,331 @@
+//! Stages into a [`Plan`]: each instruction expanded with what the stage knows at that point, its effect on the image's
+//! configuration noted, its work on files made a [`Step`].
+
+mod config;
+mod files;
+
+use std::collections::BTreeMap;
+
+use crate::build::dockerfile::ast::Instruction;
+use crate::build::expand::{self, Lexer};
+use crate::build::graph::{Graph, Linked, Node};
+use crate::build::plan::{ImageUse, Line, Op, Plan, StageConfig, StagePlan, Step, Tree};
+use crate::build::{arguments, text};
+use crate::error::{Failure, invalid};
+use crate::model::image::ImageConfig;
+use crate::model::platform::Platform;
+
+/// `PATH` where a base image says nothing of it.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What is known beside the graph.
+pub struct Known<'a> {
+    /// The variables that `FROM` sees.
+    pub globals: &'a BTreeMap<String, String>,
+    /// `--build-arg`.
+    pub given: &'a BTreeMap<String, String>,
+    /// The configuration of an image, by its place in [`Graph::images`]; those that are needed are known.
+    pub image: &'a dyn Fn(usize) -> Option<&'a ImageConfig>,
+    /// What a context that an image stands behind says, by its name.
+    pub context: &'a dyn Fn(&str) -> Option<&'a ImageConfig>,
+    /// `--label`, for the target.
+    pub labels: &'a BTreeMap<String, String>,
+    /// Whether several platforms are built, so that steps name theirs.
+    pub several: bool,
+    /// Whether a stage of this name is to be built without the cache.
+    pub no_cache: &'a dyn Fn(&str) -> bool,
+}
+
+/// Evaluates all that the target of a graph needs.
+pub fn evaluate(graph: &Graph, platform: &Platform, known: &Known<'_>) -> Result<Plan, Failure> {
+    let mut states: BTreeMap<usize, State> = BTreeMap::new();
+    let mut stages = vec![None; graph.stages.len()];
+    let single = graph.stages.len() == 1;
+    for index in graph.reachable() {
+        let Some(node) = graph.stages.get(index) else { continue };
+        let base = match node.base {
+            Tree::Stage(base) => states.get(&base),
+            _ => None,
+        };
+        let state = State::begin(node, base, platform, known, graph);
+        let stage =
+            Evaluation { index, node, graph, known, state, single, platform, shown: 0, steps: Vec::new() };
+        let (plan, state) = stage.run()?;
+        states.insert(index, state);
+        if let Some(slot) = stages.get_mut(index) {
+            *slot = Some(plan);
+        }
+    }
+    let mut plan =
+        Plan { platform: platform.clone(), target: graph.target, images: graph.images.clone(), stages };
+    if let Some(Some(target)) = plan.stages.get_mut(graph.target)
+        && !known.labels.is_empty()
+    {
+        target.config.run.labels.get_or_insert_default().extend(known.labels.clone());
+    }
+    Ok(plan)
+}
+
+/// What a stage knows at some point.
+#[derive(Clone, Debug)]
+struct State {
+    /// What expansion and programs see, in order.
+    env: Vec<(String, String)>,
+    /// What an image would get.
+    config: StageConfig,
+    /// The build arguments declared so far.
+    arguments: Vec<(String, Option<String>)>,
+    history: Vec<Line>,
+    platform: Platform,
+    command_set: bool,
+}
+
+impl State {
+    fn begin(node: &Node, base: Option<&State>, target: &Platform, known: &Known<'_>, graph: &Graph) -> Self {
+        let mut state = match (base, &node.base) {
+            (Some(base), _) => base.clone(),
+            (None, Tree::Image(image)) => {
+                let platform = graph.images.get(*image).map(|image: &ImageUse| image.platform.clone());
+                Self::of_image((known.image)(*image), platform.unwrap_or_else(|| target.clone()))
+            }
+            (None, Tree::Context(name)) => {
+                let platform = node.platform.clone().unwrap_or_else(|| target.clone());
+                Self::of_image((known.context)(name), platform)
+            }
+            (None, _) => Self::of_image(None, target.clone()),
+        };
+        state.command_set = false;
+        // Triggers are for the stage that stands directly on their image.
+        state.config.run.on_build = None;
+        let run = &mut state.config.run;
+        if !run.env.iter().any(|entry| entry.starts_with("PATH=")) {
+            run.env.push(format!("PATH={DEFAULT_PATH}"));
+        }
+        for entry in &run.env {
+            let (name, value) = entry.split_once('=').unwrap_or((entry, ""));
+            set(&mut state.env, name, value);
+        }
+        state
+    }
+
+    fn of_image(image: Option<&ImageConfig>, platform: Platform) -> Self {
+        let config = image.map_or_else(StageConfig::default, |image| StageConfig {
+            author: image.author.clone(),
+            run: image.config.clone(),
+        });
+        Self {
+            env: Vec::new(),
+            config,
+            arguments: Vec::new(),
+            history: Vec::new(),
+            platform,
+            command_set: false,
+        }
+    }
+
+    fn workdir(&self) -> &str {
+        match self.config.run.working_dir.as_str() {
+            "" => "/",
+            dir => dir,
+        }
+    }
+}
+
+/// Gives a variable a value, in its place if it has one.
+fn set(env: &mut Vec<(String, String)>, name: &str, value: &str) {
+    match env.iter_mut().find(|(known, _)| known == name) {
+        Some((_, old)) => value.clone_into(old),
+        None => env.push((name.to_owned(), value.to_owned())),
+    }
+}
+
+/// One stage being evaluated.
+struct Evaluation<'a, 'k> {
+    index: usize,
+    node: &'a Node,
+    graph: &'a Graph,
+    known: &'a Known<'k>,
+    state: State,
+    single: bool,
+    platform: &'a Platform,
+    /// Steps shown so far.
+    shown: usize,
+    steps: Vec<Step>,
+}
+
+impl Evaluation<'_, '_> {
+    fn run(mut self) -> Result<(StagePlan, State), Failure> {
+        let node = self.node;
+        let from_shown = self.from();
+        for linked in &node.statements {
+            self.statement(linked).map_err(|failure| failure.at(linked.statement.lines.clone()))?;
+        }
+        let plan = StagePlan {
+            name: if self.single { String::new() } else { node.name.clone() },
+            base: node.base.clone(),
+            platform: self.state.platform.clone(),
+            steps: self.steps,
+            config: self.state.config.clone(),
+            history: self.state.history.clone(),
+            no_cache: (self.known.no_cache)(if node.named { &node.name } else { "" }),
+            lines: node.lines.clone(),
+            from_shown,
+        };
+        Ok((plan, self.state))
+    }
+
+    /// `[build 1/4] FROM docker.io/library/debian:12`, where the base is an image.
+    fn from(&mut self) -> Option<String> {
+        let Tree::Image(image) = self.node.base else { return None };
+        let image = self.graph.images.get(image)?;
+        Some(self.prefixed(&format!("FROM {}", full_name(&image.name)), false))
+    }
+
+    fn statement(&mut self, linked: &Linked) -> Result<(), Failure> {
+        let statement = &linked.statement;
+        let (instruction, _) =
+            expand::instruction(&statement.instruction, self.graph.escape, &self.state.env)?;
+        match &instruction {
+            Instruction::Arg(arguments) => self.arguments(arguments),
+            Instruction::Run(run) => self.run_step(run, linked),
+            Instruction::Copy(copy) => self.copy(copy, false, linked),
+            Instruction::Add(copy) => self.copy(copy, true, linked),
+            Instruction::Workdir(path) => self.workdir(path, linked),
+            other => self.configure(other),
+        }
+    }
+
+    fn arguments(&mut self, declared: &[crate::build::dockerfile::ast::Argument]) -> Result<(), Failure> {
+        let mut shown = Vec::with_capacity(declared.len());
+        for argument in declared {
+            let (value, _) = arguments::in_stage(
+                argument,
+                self.graph.escape,
+                self.known.given,
+                self.known.globals,
+                &self.state.env,
+            )?;
+            if let Some(value) = &value {
+                set(&mut self.state.env, &argument.name, value);
+            }
+            shown.push(match &value {
+                Some(value) => format!("{}={value}", argument.name),
+                None => argument.name.clone(),
+            });
+            self.state.arguments.push((argument.name.clone(), value));
+        }
+        self.note(format!("ARG {}", shown.join(" ")), None);
+        Ok(())
+    }
+
+    /// Adds to the history; `step` where files may have changed.
+    fn note(&mut self, created_by: String, step: Option<usize>) {
+        let step = step.map(|step| (self.index, step));
+        self.state.history.push(Line { created_by, step });
+    }
+
+    /// Adds a step, and returns its place.
+    fn push(&mut self, op: Op, linked: &Linked) -> usize {
+        let text = linked.statement.shown();
+        let lexer = Lexer::new(self.graph.escape);
+        let lexer = match op {
+            Op::Run(_) => Lexer { raw_quotes: true, keep_unset: true, ..lexer },
+            _ => lexer,
+        };
+        let expanded = lexer.expand(&text, &self.state.env).map_or_else(|_| text.clone(), |done| done.text);
+        let shown = self.prefixed(&upper_first_word(&expanded), linked.triggered);
+        let lines = linked.statement.lines.clone();
+        self.steps.push(Step { op, shown, lines, triggered: linked.triggered });
+        self.steps.len() - 1
+    }
+
+    /// `[linux/arm64 build 2/4] RUN make`.
+    fn prefixed(&mut self, text: &str, triggered: bool) -> String {
+        self.shown += 1;
+        let total = self.total();
+        let width = total.to_string().len();
+        let mut prefix = String::new();
+        if self.known.several {
+            prefix.push_str(&self.state.platform.to_string());
+            if self.state.platform.architecture != self.platform.architecture {
+                let mut target = self.platform.architecture.clone();
+                if !self.platform.variant.is_empty() {
+                    target = format!("{target}/{}", self.platform.variant);
+                }
+                prefix.push_str(&format!("->{target}"));
+            }
+            prefix.push(' ');
+        }
+        if !self.single {
+            prefix.push_str(&self.node.name);
+            prefix.push(' ');
+        }
+        let on_build = if triggered { "ONBUILD " } else { "" };
+        format!("[{prefix}{:width$}/{total}] {on_build}{text}", self.shown)
+    }
+
+    /// How many steps the stage has as shown.
+    fn total(&self) -> usize {
+        let steps = self.node.statements.iter().filter(|linked| {
+            matches!(
+                linked.statement.instruction,
+                Instruction::Run(_) | Instruction::Copy(_) | Instruction::Add(_) | Instruction::Workdir(_)
+            )
+        });
+        steps.count() + usize::from(matches!(self.node.base, Tree::Image(_)))
+    }
+
+    /// The words that run a line of the stage's shell.
+    fn in_shell(&self, line: &str) -> Vec<String> {
+        let shell = self.state.config.run.shell.as_deref().filter(|shell| !shell.is_empty());
+        let mut words = shell.map_or_else(|| vec!["/bin/sh".to_owned(), "-c".to_owned()], <[String]>::to_vec);
+        words.push(line.to_owned());
+        words
+    }
+
+    /// The words that an instruction of the history begins with, build arguments before the command.
+    fn run_text(&self, words: &[String]) -> String {
+        let mut seen: Vec<(&str, String)> = Vec::new();
+        for (name, value) in &self.state.arguments {
+            let now = self.state.env.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+            let entry = format!("{name}={}", now.or(value.as_deref()).unwrap_or_default());
+            match seen.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, old)) => *old = entry,
+                None => seen.push((name, entry)),
+            }
+        }
+        let mut all = Vec::new();
+        if !seen.is_empty() {
+            all.push(format!("|{}", seen.len()));
+            all.extend(seen.into_iter().map(|(_, entry)| entry));
+        }
+        all.extend(words.iter().cloned());
+        format!("RUN {} # buildkit", all.join(" "))
+    }
+}
+
+/// An image's name in full, as BuildKit shows it.
+pub fn full_name(name: &str) -> String {
+    name.parse::<crate::model::reference::Reference>()
+        .map_or_else(|_| name.to_owned(), |reference| reference.or_latest().to_string())
+}
+
+fn upper_first_word(text: &str) -> String {
+    let end = text.find(' ').unwrap_or(text.len());
+    let (first, rest) = text.split_at(end);
+    format!("{}{rest}", first.to_uppercase())
+}
+
+/// `path`, absolute or below `dir`, without `.` and `..`.
+fn joined(dir: &str, path: &str) -> String {
+    let path = std::path::Path::new(dir).join(path);
+    crate::sys::fs::clean_absolute(&path).to_string_lossy().into_owned()
+}
+
+/// Refuses what no instruction may be given.
+fn refuse(condition: bool, message: impl FnOnce() -> String) -> Result<(), Failure> {
+    if condition { Err(invalid(message())) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests;

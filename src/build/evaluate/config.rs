@@ -1,0 +1,148 @@
+//! Instructions that say something of the image and leave its files alone.
+
+use serde_json::json;
+
+use super::{Evaluation, refuse, set, text};
+use crate::build::dockerfile::ast::{Assignment, Command, HealthCheck, Instruction};
+use crate::build::dockerfile::{expose, health};
+use crate::error::{Failure, invalid};
+use crate::model::health::HealthSpec;
+use crate::model::signal;
+
+impl Evaluation<'_, '_> {
+    /// Does what `instruction`, which is expanded, says.
+    pub(super) fn configure(&mut self, instruction: &Instruction) -> Result<(), Failure> {
+        let run = &mut self.state.config.run;
+        let line = match instruction {
+            Instruction::Env(pairs) => return self.env(pairs),
+            Instruction::Label(pairs) => {
+                let labels = run.labels.get_or_insert_default();
+                labels.extend(pairs.iter().map(|pair| (pair.name.clone(), pair.value.clone())));
+                format!("LABEL{}", assigned(pairs))
+            }
+            Instruction::User(user) => {
+                run.user.clone_from(user);
+                format!("USER {user}")
+            }
+            Instruction::Expose(words) => {
+                let ports = expose::ports(words)?;
+                run.exposed_ports.extend(ports.iter().map(|port| (port.clone(), json!({}))));
+                format!("EXPOSE {}", text::plain_list(&ports))
+            }
+            Instruction::Volume(paths) => {
+                refuse(paths.iter().any(String::is_empty), || {
+                    "VOLUME specified can not be an empty string".into()
+                })?;
+                run.volumes.extend(paths.iter().map(|path| (path.clone(), json!({}))));
+                format!("VOLUME {}", text::plain_list(paths))
+            }
+            Instruction::Cmd(command) => {
+                let words = self.words(command);
+                self.state.config.run.cmd = Some(words.clone());
+                self.state.config.run.args_escaped = true;
+                self.state.command_set = true;
+                format!("CMD {}", text::quoted_list(&words))
+            }
+            Instruction::Entrypoint(command) => {
+                let words = self.words(command);
+                let run = &mut self.state.config.run;
+                run.entrypoint = Some(words.clone());
+                run.args_escaped = true;
+                if !self.state.command_set {
+                    run.cmd = None;
+                }
+                format!("ENTRYPOINT {}", text::quoted_list(&words))
+            }
+            Instruction::Shell(words) => {
+                run.shell = Some(words.clone());
+                format!("SHELL {}", text::plain_list(words))
+            }
+            Instruction::StopSignal(name) => {
+                signal::parse(name).map_err(|_| invalid(format!("Invalid signal: {name}")))?;
+                run.stop_signal.clone_from(name);
+                format!("STOPSIGNAL {name}")
+            }
+            Instruction::HealthCheck(check) => {
+                let check = health_check(check)?;
+                run.healthcheck = Some(json!(check));
+                health_text(&check)
+            }
+            Instruction::OnBuild(trigger) => {
+                run.on_build.get_or_insert_default().push(trigger.clone());
+                return Ok(());
+            }
+            Instruction::Maintainer(name) => {
+                self.state.config.author.clone_from(name);
+                format!("MAINTAINER {name}")
+            }
+            // They are steps, or arguments.
+            Instruction::Run(_)
+            | Instruction::Copy(_)
+            | Instruction::Add(_)
+            | Instruction::Arg(_)
+            | Instruction::Workdir(_) => return Ok(()),
+        };
+        self.note(line, None);
+        Ok(())
+    }
+
+    fn env(&mut self, pairs: &[Assignment]) -> Result<(), Failure> {
+        for pair in pairs {
+            set(&mut self.state.env, &pair.name, &pair.value);
+            let entry = format!("{}={}", pair.name, pair.value);
+            let env = &mut self.state.config.run.env;
+            let is_it = |known: &&mut String| known.split('=').next() == Some(pair.name.as_str());
+            match env.iter_mut().find(is_it) {
+                Some(known) => *known = entry,
+                None => env.push(entry),
+            }
+        }
+        self.note(format!("ENV{}", assigned(pairs)), None);
+        Ok(())
+    }
+
+    fn words(&self, command: &Command) -> Vec<String> {
+        match command {
+            Command::Exec(words) => words.clone(),
+            Command::Shell { line, .. } => self.in_shell(line),
+        }
+    }
+}
+
+fn assigned(pairs: &[Assignment]) -> String {
+    pairs.iter().map(|pair| format!(" {}={}", pair.name, pair.value)).collect()
+}
+
+fn health_check(check: &HealthCheck) -> Result<HealthSpec, Failure> {
+    let times = health::times(check)?;
+    let nanoseconds = |time: Option<std::time::Duration>| {
+        time.map_or(0, |time| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX))
+    };
+    let test = match &check.command {
+        None => return Ok(HealthSpec::none()),
+        Some(Command::Shell { line, .. }) => vec!["CMD-SHELL".to_owned(), line.clone()],
+        Some(Command::Exec(words)) => {
+            std::iter::once("CMD".to_owned()).chain(words.iter().cloned()).collect()
+        }
+    };
+    Ok(HealthSpec {
+        test,
+        interval: nanoseconds(times.interval),
+        timeout: nanoseconds(times.timeout),
+        start_period: nanoseconds(times.start_period),
+        start_interval: nanoseconds(times.start_interval),
+        retries: times.retries.map_or(0, i64::from),
+    })
+}
+
+fn health_text(check: &HealthSpec) -> String {
+    format!(
+        "HEALTHCHECK {{Test:{} Interval:{} Timeout:{} StartPeriod:{} StartInterval:{} Retries:{}}}",
+        text::plain_list(&check.test),
+        text::duration(check.interval),
+        text::duration(check.timeout),
+        text::duration(check.start_period),
+        text::duration(check.start_interval),
+        check.retries
+    )
+}

@@ -1,0 +1,230 @@
+//! The images that a build stands on or copies from: found in the store, or pulled.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result};
+
+use super::director::{Director, Token};
+use super::job::Place;
+use crate::build::evaluate::full_name;
+use crate::build::plan::ImageUse;
+use crate::build::progress::StepId;
+use crate::engine::demo;
+use crate::engine::pull::{self, PullRequest};
+use crate::error::{Failure, Kind, kind_of};
+use crate::model::digest::Digest;
+use crate::model::environment::Environment;
+use crate::model::image::ImageConfig;
+use crate::model::platform::Platform;
+use crate::model::reference::Reference;
+use crate::store::{Image, LayerLease, Store};
+
+/// How many digits of an ID a person gives at least.
+const ID_DIGITS: usize = 12;
+
+/// An image that is here, and stays while this lives.
+pub(super) struct Base {
+    /// Its configuration.
+    pub config: ImageConfig,
+    /// Its layers, lowest first.
+    pub layers: Vec<Digest>,
+    /// The name as it is shown, in full, with the digest of its manifest where it is known.
+    pub shown: String,
+    /// Its name, if it has one, and the digest of the manifest or index: for the provenance.
+    pub material: Option<(Reference, Digest)>,
+    _leases: Vec<LayerLease>,
+}
+
+/// Names an image of a platform.
+pub(super) type Key = (String, String);
+
+/// The images of a build, over all its platforms.
+#[derive(Default)]
+pub(super) struct Bases {
+    found: BTreeMap<Key, Base>,
+}
+
+/// How images are looked for.
+#[derive(Clone, Copy)]
+pub(super) struct Look<'a> {
+    /// The store.
+    pub store: &'a Store,
+    /// The environment.
+    pub environment: &'a Environment,
+    /// Ask the registry though it is here (`--pull`).
+    pub pull: bool,
+    /// Several platforms are built.
+    pub several: bool,
+    /// The platform was not asked for: an image that exists for another one only is taken all the same.
+    pub implicit: bool,
+}
+
+/// What an image is found under.
+pub(super) fn key(image: &ImageUse) -> Key {
+    (image.name.clone(), image.platform.to_string())
+}
+
+impl Bases {
+    /// The image, which [`Bases::find`] found.
+    pub fn get(&self, image: &ImageUse) -> Option<&Base> {
+        self.found.get(&key(image))
+    }
+
+    /// Finds those that are not known yet. Those that have to be pulled are, side by side.
+    pub fn find(&mut self, director: &mut Director<'_>, look: Look<'_>, wanted: &[&ImageUse]) -> Result<()> {
+        let mut pulls: Vec<(Token, StepId, &ImageUse)> = Vec::new();
+        for image in wanted {
+            if self.found.contains_key(&key(image))
+                || pulls.iter().any(|(_, _, known)| key(known) == key(image))
+            {
+                continue;
+            }
+            let step = director.step(load_text(image, look.several), Vec::new());
+            director.started(step);
+            let here = if look.pull && !is_id(&image.name) { None } else { local(look, image, director)? };
+            match here {
+                Some(found) => {
+                    let base = base(look.store, &found, image);
+                    let base = director.closing(step, base).map_err(|error| at(error, image))?;
+                    self.found.insert(key(image), base);
+                }
+                None => {
+                    let token = start_pull(director, look, image, step)
+                        .map_err(|error| at(unresolved(error, image), image));
+                    match token {
+                        Ok(token) => pulls.push((token, step, image)),
+                        Err(error) => {
+                            director.failed(step, format!("{error:#}"));
+                            return Err(error);
+                        }
+                    }
+                }
+            }
+        }
+        for (token, step, image) in pulls {
+            let finished = director.wait_for(token)?;
+            let pulled: Result<Digest> = finished.outcome();
+            let found = pulled.and_then(|id| {
+                let gone = || Failure::new(Kind::NotFound, "the image was removed while it was used");
+                base(look.store, &look.store.image(&id)?.ok_or_else(gone)?, image)
+            });
+            director.release(finished);
+            let found = found.map_err(|error| at(unresolved(error, image), image));
+            let found = director.closing(step, found)?;
+            self.found.insert(key(image), found);
+        }
+        Ok(())
+    }
+}
+
+fn load_text(image: &ImageUse, several: bool) -> String {
+    let platform = if several { format!("{} ", image.platform) } else { String::new() };
+    format!("[{platform}internal] load metadata for {}", full_name(&image.name))
+}
+
+/// Says where the image is asked for.
+fn at(error: anyhow::Error, image: &ImageUse) -> anyhow::Error {
+    Failure::of(&error).at(image.lines.clone()).into()
+}
+
+/// BuildKit's words for an image that cannot be had.
+fn unresolved(error: anyhow::Error, image: &ImageUse) -> anyhow::Error {
+    if kind_of(&error) == Kind::Interrupted {
+        return error;
+    }
+    let full = full_name(&image.name);
+    error.context(format!("{}: failed to resolve source metadata for {full}", image.name))
+}
+
+fn is_id(name: &str) -> bool {
+    let digits = name.strip_prefix("sha256:").unwrap_or(name);
+    digits.len() >= ID_DIGITS && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// The image in the store that the name stands for, if it is for the platform.
+fn local(look: Look<'_>, image: &ImageUse, director: &mut Director<'_>) -> Result<Option<Image>> {
+    if demo::is_demo(&image.name) {
+        return Ok(Some(demo::ensure(look.store, director.identity())?));
+    }
+    let named = match image.name.parse::<Reference>() {
+        Ok(reference) => look.store.name(&reference.or_latest())?,
+        Err(_) => None,
+    };
+    let Some(named) = named else {
+        if !is_id(&image.name) {
+            return Ok(None);
+        }
+        return match look.store.find_image(&image.name) {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if kind_of(&error) == Kind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        };
+    };
+    let mut best: Option<(u32, Image)> = None;
+    for id in std::iter::once(&named.id) {
+        let Some(found) = look.store.image(id)? else { continue };
+        let rank = image.platform.rank(&platform_of(&found.config)).or(look.implicit.then_some(0));
+        if let Some(rank) = rank
+            && best.as_ref().is_none_or(|(known, _)| *known < rank)
+        {
+            best = Some((rank, found));
+        }
+    }
+    Ok(best.map(|(_, found)| found))
+}
+
+/// What an image is for.
+pub(super) fn platform_of(config: &ImageConfig) -> Platform {
+    Platform {
+        os: if config.os.is_empty() { "linux".into() } else { config.os.clone() },
+        architecture: config.architecture.clone(),
+        variant: config.variant.clone(),
+    }
+}
+
+fn start_pull(director: &mut Director<'_>, look: Look<'_>, image: &ImageUse, step: StepId) -> Result<Token> {
+    let reference: Reference = image.name.parse::<Reference>()?.or_latest();
+    let platform = (!look.implicit || image.platform != Platform::host()).then(|| image.platform.clone());
+    let request = PullRequest { reference, all_tags: false, platform };
+    let prepared = pull::prepare(look.environment, request)?;
+    for warning in &prepared.warnings {
+        director.log(step, &format!("{warning}\n"));
+    }
+    let store = look.store.clone();
+    let ownership = director.ownership();
+    director.start(step, Place::Root, move |reporter| {
+        let pulled = pull::fetch(&store, &prepared, ownership, reporter)?;
+        let first = pulled.into_iter().next().context("nothing was pulled")?;
+        let leases = leases(&store, &first.id)?;
+        Ok((first.id, leases))
+    })
+}
+
+fn leases(store: &Store, id: &Digest) -> Result<Vec<LayerLease>> {
+    let gone = || Failure::new(Kind::NotFound, format!("image {} was removed while it was used", id.short()));
+    let image = store.image(id)?.ok_or_else(gone)?;
+    let diff_ids = &image.config.rootfs.diff_ids;
+    diff_ids.iter().map(|layer| Ok(store.lease_layer(layer)?.ok_or_else(gone)?)).collect()
+}
+
+fn base(store: &Store, image: &Image, wanted: &ImageUse) -> Result<Base> {
+    let leases = leases(store, &image.id)?;
+    let named = wanted.name.parse::<Reference>().ok().map(Reference::or_latest);
+    let digest = match &named {
+        Some(reference) => store.name(reference)?.and_then(|record| record.digest),
+        None => None,
+    };
+    let full = full_name(&wanted.name);
+    let shown = match &digest {
+        Some(digest) if !full.contains('@') => format!("{full}@{digest}"),
+        _ => full,
+    };
+    let material = named.map(|name| (name, digest.unwrap_or_else(|| image.id.clone())));
+    Ok(Base {
+        config: image.config.clone(),
+        layers: image.config.rootfs.diff_ids.clone(),
+        shown,
+        material,
+        _leases: leases,
+    })
+}

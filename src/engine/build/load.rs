@@ -1,0 +1,242 @@
+//! Contexts and the Dockerfile: brought here, if they are not, and read.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use super::director::Director;
+use super::job::Place;
+use super::remote::{Brought, bring, text_at};
+use super::request::{BuildRequest, ContextSource, DockerfileSource};
+use crate::build::context::{Source, ignore_of};
+use crate::build::ignore::Ignore;
+use crate::error::{Failure, invalid, not_found};
+use crate::model::environment::Environment;
+use crate::store::{Store, TempDir};
+
+/// The longest Dockerfile, in bytes.
+pub(super) const LIMIT: u64 = 16 << 20;
+/// The longest ignore file.
+const IGNORE_LIMIT: u64 = 16 << 20;
+
+/// A context that is a directory of this host.
+pub(super) struct HostContext {
+    /// Its directory.
+    pub dir: PathBuf,
+    /// The same, to be read.
+    pub source: Source,
+    /// Whether it stays where it is, so that what is known of its files is worth being remembered.
+    pub lasting: bool,
+}
+
+/// A Dockerfile.
+pub(super) struct Definition {
+    /// What it is called.
+    pub name: String,
+    /// What is in it.
+    pub text: Vec<u8>,
+}
+
+/// What was brought for a build.
+pub(super) struct Loaded {
+    /// The Dockerfile.
+    pub definition: Definition,
+    /// The contexts that are directories; the main one has the empty name.
+    pub contexts: BTreeMap<String, HostContext>,
+    /// Where those lie that were brought here.
+    temps: Vec<TempDir>,
+    /// For the provenance: where the main context comes from, and its commit.
+    pub origin: Option<(String, Option<String>)>,
+}
+
+/// Loads the main context and the Dockerfile.
+pub(super) fn load(
+    director: &mut Director<'_>,
+    store: &Store,
+    request: &BuildRequest,
+    environment: &Environment,
+) -> Result<Loaded> {
+    let mut loaded = Loaded {
+        definition: Definition { name: String::new(), text: Vec::new() },
+        contexts: BTreeMap::new(),
+        temps: Vec::new(),
+        origin: None,
+    };
+    let (dir, lasting, text) = match &request.context {
+        ContextSource::Directory(dir) => (dir.clone(), true, None),
+        other => {
+            let temp = store.temp_dir()?;
+            let brought = bring(director, other, temp.path(), environment)?;
+            let (dir, text) = match brought {
+                Brought::Tree { dir, commit } => {
+                    loaded.origin = origin(other, commit);
+                    (dir, None)
+                }
+                Brought::Dockerfile(text) => (temp.path().to_owned(), Some(text)),
+            };
+            loaded.temps.push(temp);
+            (dir, false, text)
+        }
+    };
+    let source = open(&dir, "build context")?;
+    let found = definition(director, store, request, &dir, &source, text, environment)?;
+    let step = director.step("[internal] load .dockerignore", Vec::new());
+    director.started(step);
+    let ignore = match &found.ignore_beside {
+        Some((name, text)) => Ignore::parse(name, text).map_err(anyhow::Error::from),
+        None => ignore_of(&source, None),
+    };
+    let ignore = director.closing(step, ignore)?;
+    loaded.definition = Definition { name: found.name, text: found.text };
+    let source = source.with_ignore(ignore);
+    loaded.contexts.insert(String::new(), HostContext { dir, source, lasting });
+    Ok(loaded)
+}
+
+impl Loaded {
+    /// Loads a named context that is a directory, or becomes one.
+    pub fn add(
+        &mut self,
+        director: &mut Director<'_>,
+        store: &Store,
+        name: &str,
+        source: &ContextSource,
+        environment: &Environment,
+    ) -> Result<()> {
+        let (dir, lasting) = match source {
+            ContextSource::Directory(dir) => (dir.clone(), true),
+            other => {
+                let temp = store.temp_dir()?;
+                let Brought::Tree { dir, .. } = bring(director, other, temp.path(), environment)? else {
+                    return Err(invalid(format!("the build context `{name}` is not an archive")).into());
+                };
+                self.temps.push(temp);
+                (dir, false)
+            }
+        };
+        let source = open(&dir, name)?;
+        let ignore = ignore_of(&source, None)?;
+        self.contexts
+            .insert(name.to_owned(), HostContext { source: source.with_ignore(ignore), dir, lasting });
+        Ok(())
+    }
+}
+
+fn open(dir: &Path, what: &str) -> Result<Source> {
+    Source::directory(dir, Ignore::none())
+        .map_err(anyhow::Error::from)
+        .with_context(|| format!("cannot read the {what} `{}`", dir.display()))
+}
+
+/// A Dockerfile, and the ignore file that is its own.
+struct Found {
+    name: String,
+    text: Vec<u8>,
+    ignore_beside: Option<(String, Vec<u8>)>,
+}
+
+fn definition(
+    director: &mut Director<'_>,
+    store: &Store,
+    request: &BuildRequest,
+    dir: &Path,
+    source: &Source,
+    text: Option<Vec<u8>>,
+    environment: &Environment,
+) -> Result<Found> {
+    let shown = match &request.dockerfile {
+        DockerfileSource::Path(path) => {
+            path.file_name().map_or_else(|| "Dockerfile".into(), |name| name.to_string_lossy().into_owned())
+        }
+        _ => "Dockerfile".into(),
+    };
+    let step = director.step(format!("[internal] load build definition from {shown}"), Vec::new());
+    director.started(step);
+    let read = match (&request.dockerfile, text) {
+        (DockerfileSource::Default, Some(text)) => Ok(alone(shown, text)),
+        (DockerfileSource::Path(_), Some(_)) => Err(invalid(
+            "the context is neither a directory nor an archive, so it has no Dockerfile of that name",
+        )
+        .into()),
+        (DockerfileSource::Default, None) => in_context(source, &["Dockerfile", "dockerfile"]),
+        (DockerfileSource::Path(path), None) if path.is_absolute() => beside(path, dir),
+        (DockerfileSource::Path(path), None) => in_context(source, &[&path.to_string_lossy()]),
+        (DockerfileSource::Inline(text), _) => Ok(alone(shown, text.clone().into_bytes())),
+        (DockerfileSource::Stdin, _) => {
+            director.run(step, Place::Here, |_| read_all(stdin()?)).map(|text| alone(shown, text))
+        }
+        (DockerfileSource::Url(address), _) => {
+            let address = address.clone();
+            let environment = environment.clone();
+            let store = store.clone();
+            director
+                .run(step, Place::Here, move |_| text_at(&store, &address, &environment))
+                .map(|text| alone(shown, text))
+        }
+    };
+    let found = director.closing(step, read)?;
+    if found.text.iter().all(u8::is_ascii_whitespace) {
+        return Err(invalid("the Dockerfile cannot be empty").into());
+    }
+    Ok(found)
+}
+
+fn alone(name: String, text: Vec<u8>) -> Found {
+    Found { name, text, ignore_beside: None }
+}
+
+fn no_dockerfile(name: &str) -> Failure {
+    not_found(format!("failed to read dockerfile: open {name}: no such file or directory"))
+}
+
+/// The first of these files that the context has.
+fn in_context(source: &Source, names: &[&str]) -> Result<Found> {
+    for name in names {
+        if let Some(text) = source.read(name, LIMIT)? {
+            let beside = format!("{name}.dockerignore");
+            let ignore_beside = source.read(&beside, IGNORE_LIMIT)?.map(|text| (beside, text));
+            return Ok(Found { name: (*name).to_owned(), text, ignore_beside });
+        }
+    }
+    let first = names.first().copied().unwrap_or("Dockerfile");
+    Err(no_dockerfile(first).into())
+}
+
+/// A file of the host, which may lie outside the context.
+fn beside(path: &Path, context: &Path) -> Result<Found> {
+    let shown = path.strip_prefix(context).unwrap_or(path).to_string_lossy().into_owned();
+    let read = |path: &Path| match std::fs::File::open(path) {
+        Ok(file) => read_all(file).map(Some),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    };
+    let text = read(path)
+        .with_context(|| format!("failed to read dockerfile: open {shown}"))?
+        .ok_or_else(|| no_dockerfile(&shown))?;
+    let mut ignore = path.as_os_str().to_owned();
+    ignore.push(".dockerignore");
+    let ignore_beside = read(Path::new(&ignore))?.map(|text| (format!("{shown}.dockerignore"), text));
+    Ok(Found { name: shown, text, ignore_beside })
+}
+
+pub(super) fn read_all(file: std::fs::File) -> Result<Vec<u8>> {
+    let mut text = Vec::new();
+    file.take(LIMIT + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > LIMIT {
+        return Err(invalid(format!("the Dockerfile has more than {} MiB", LIMIT >> 20)).into());
+    }
+    Ok(text)
+}
+
+pub(super) fn stdin() -> Result<std::fs::File> {
+    Ok(rustix::io::dup(rustix::stdio::stdin()).context("cannot read standard input")?.into())
+}
+
+fn origin(source: &ContextSource, commit: Option<String>) -> Option<(String, Option<String>)> {
+    match source {
+        ContextSource::Git(address) | ContextSource::Url(address) => Some((address.clone(), commit)),
+        _ => None,
+    }
+}

@@ -1,0 +1,58 @@
+//! The end of a build: its outputs are filled, in this process where an image in the store is all, else by a job.
+
+use anyhow::Result;
+
+use super::director::Director;
+use super::export::{Exported, Exports, Output};
+use super::job::Place;
+use super::request::Built;
+use crate::model::progress::Silent;
+use crate::store::Store;
+
+/// Fills the outputs.
+pub(super) fn export(
+    director: &mut Director<'_>,
+    store: &Store,
+    exports: &Exports,
+    outputs: &[Output],
+) -> Result<Built> {
+    let steps: Vec<_> = exports.titles().iter().map(|title| director.step(*title, Vec::new())).collect();
+    let Some(&first) = steps.first() else { return Ok(Built::default()) };
+    for step in &steps {
+        director.started(*step);
+    }
+    for warning in &exports.warnings {
+        director.log(first, &format!("{warning}\n"));
+    }
+    let exported = if exports.is_plain() {
+        exports.run(store, outputs, &mut |line| director.log(first, &format!("{line}\n")), &Silent)
+    } else {
+        director.run(first, Place::Root, |reporter| {
+            exports.run(store, outputs, &mut |line| reporter.log(1, format!("{line}\n").as_bytes()), reporter)
+        })
+    };
+    let exported: Exported = match exported {
+        Ok(exported) => exported,
+        Err(error) => {
+            director.failed(first, super::report::one_line(&error));
+            return Err(error);
+        }
+    };
+    if exports.is_plain()
+        && let Some(image) = &exported.image
+    {
+        director.status(first, &format!("writing image {image}"), 0, 0, true);
+        for tag in exports.tags() {
+            director.status(first, &format!("naming to {tag}"), 0, 0, true);
+        }
+    }
+    for step in steps {
+        director.done(step);
+    }
+    Ok(Built {
+        image: exported.image,
+        manifest: exported.manifest,
+        metadata: exported.metadata,
+        ..Built::default()
+    })
+}

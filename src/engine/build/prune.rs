@@ -1,0 +1,274 @@
+//! What the build cache holds, and what of it may go: `builder prune`, `buildx prune`, `buildx du`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Result;
+use jiff::Timestamp;
+
+use crate::engine::moment;
+use crate::error::Failure;
+use crate::model::digest::Digest;
+use crate::model::filter::{Filter, any};
+use crate::store::Store;
+
+/// How many characters an entry's ID has, as BuildKit's.
+const ID_LENGTH: usize = 25;
+/// The filters there are.
+const KNOWN: &str =
+    "id, type, description, parent, until, unused-for, inuse, shared, private, mutable, immutable";
+
+/// Something that the cache holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheEntry {
+    /// Its ID.
+    pub id: String,
+    /// `regular`, or `exec.cachemount`.
+    pub kind: String,
+    /// The step, or the mount.
+    pub description: String,
+    /// In bytes.
+    pub size: u64,
+    /// RFC 3339.
+    pub created: String,
+    /// RFC 3339.
+    pub last_used: Option<String>,
+    /// How often it was used again.
+    pub uses: u64,
+    /// A build uses it now.
+    pub in_use: bool,
+    /// An image has it too.
+    pub shared: bool,
+    /// Its content changes.
+    pub mutable: bool,
+    /// IDs of what it stands on.
+    pub parents: Vec<String>,
+    what: What,
+}
+
+/// What stands behind an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum What {
+    Step(Digest),
+    Mount(String),
+}
+
+/// What is to go.
+#[derive(Clone, Debug, Default)]
+pub struct PruneRequest {
+    /// What images have too.
+    pub all: bool,
+    /// What must hold.
+    pub filters: Vec<Filter>,
+    /// The oldest go until no more bytes than this are left.
+    pub keep: Option<u64>,
+    /// Only say what would go.
+    pub dry_run: bool,
+}
+
+/// All that the cache holds. Sizes of mounts are those of their files, so this is to be called where files of every
+/// owner can be read ([`crate::engine::namespace`]); elsewhere some may be left out.
+pub fn list(store: &Store) -> Result<Vec<CacheEntry>> {
+    let images: BTreeSet<Digest> =
+        store.images()?.into_iter().flat_map(|image| image.config.rootfs.diff_ids).collect();
+    let mut counted = BTreeSet::new();
+    let mut entries = Vec::new();
+    for (key, record) in store.steps()? {
+        let layer = record.layer.as_ref();
+        entries.push(CacheEntry {
+            id: id(&key),
+            kind: "regular".into(),
+            description: record.description,
+            // Steps that made the same layer share it.
+            size: if layer.is_some_and(|layer| counted.insert(layer.clone())) { record.size } else { 0 },
+            created: record.created,
+            last_used: record.used,
+            uses: record.uses,
+            in_use: match layer {
+                Some(layer) => store.is_layer_leased(layer)?,
+                None => false,
+            },
+            shared: layer.is_some_and(|layer| images.contains(layer)),
+            mutable: false,
+            parents: record.parents.iter().map(id).collect(),
+            what: What::Step(key),
+        });
+    }
+    for mount in store.cache_mounts()? {
+        entries.push(CacheEntry {
+            id: mount.name.chars().take(ID_LENGTH).collect(),
+            kind: "exec.cachemount".into(),
+            description: format!("cached mount {} from exec", mount.id),
+            size: store.cache_mount_size(&mount),
+            created: mount.created,
+            last_used: Some(mount.used).filter(|used| !used.is_empty()),
+            uses: 0,
+            in_use: mount.in_use,
+            shared: false,
+            mutable: true,
+            parents: Vec::new(),
+            what: What::Mount(mount.name),
+        });
+    }
+    entries.sort_by(|a, b| a.created.cmp(&b.created));
+    Ok(entries)
+}
+
+/// Removes what the request lets go, and returns it. To be called where files of every owner can be removed.
+pub fn prune(store: &Store, request: &PruneRequest) -> Result<Vec<CacheEntry>> {
+    let entries = list(store)?;
+    let conditions = Conditions::read(&request.filters)?;
+    let mut gone: Vec<CacheEntry> = Vec::new();
+    let mut left = entries.iter().fold(0_u64, |sum, entry| sum.saturating_add(entry.size));
+    let mut candidates: Vec<CacheEntry> = entries
+        .into_iter()
+        .filter(|entry| !entry.in_use && (request.all || !entry.shared) && conditions.hold(entry))
+        .collect();
+    candidates.sort_by(|a, b| last(a).cmp(last(b)));
+    for entry in candidates {
+        if request.keep.is_some_and(|keep| left <= keep) {
+            break;
+        }
+        left = left.saturating_sub(entry.size);
+        gone.push(entry);
+    }
+    if !request.dry_run {
+        remove(store, &mut gone)?;
+        if request.all && request.filters.is_empty() && request.keep.is_none() {
+            store.forget_contexts()?;
+        }
+    }
+    Ok(gone)
+}
+
+fn remove(store: &Store, gone: &mut Vec<CacheEntry>) -> Result<()> {
+    let keys: BTreeSet<Digest> = gone
+        .iter()
+        .filter_map(|entry| match &entry.what {
+            What::Step(key) => Some(key.clone()),
+            What::Mount(_) => None,
+        })
+        .collect();
+    store.prune_steps(&keys)?;
+    let mut kept = BTreeMap::new();
+    for entry in gone.iter() {
+        if let What::Mount(name) = &entry.what
+            && !store.remove_cache_mount(name)?
+        {
+            kept.insert(name.clone(), ());
+        }
+    }
+    gone.retain(|entry| !matches!(&entry.what, What::Mount(name) if kept.contains_key(name)));
+    store.collect_layers()?;
+    Ok(())
+}
+
+fn last(entry: &CacheEntry) -> &str {
+    entry.last_used.as_deref().unwrap_or(&entry.created)
+}
+
+fn id(key: &Digest) -> String {
+    key.hex().chars().take(ID_LENGTH).collect()
+}
+
+/// Filters, read.
+struct Conditions<'a> {
+    filters: &'a [Filter],
+    /// Only what was last used before this.
+    until: Option<Timestamp>,
+}
+
+impl<'a> Conditions<'a> {
+    fn read(filters: &'a [Filter]) -> Result<Self, Failure> {
+        let mut until = None;
+        for filter in filters {
+            match filter.key.as_str() {
+                "until" | "unused-for" => until = Some(moment::parse(&filter.value, Timestamp::now())?),
+                "id" | "type" | "description" | "parent" => {}
+                "inuse" | "shared" | "private" | "mutable" | "immutable" => {
+                    // `inuse` alone means `inuse=true`.
+                    if !filter.value.is_empty() {
+                        filter.boolean()?;
+                    }
+                }
+                _ => return Err(filter.unknown(KNOWN)),
+            }
+        }
+        Ok(Self { filters, until })
+    }
+
+    fn hold(&self, entry: &CacheEntry) -> bool {
+        let old = match (self.until, last(entry).parse::<Timestamp>()) {
+            (Some(until), Ok(used)) => used < until,
+            _ => true,
+        };
+        let flag = |key: &str, is: bool| {
+            any(self.filters, key, |filter| {
+                filter.value.is_empty() && is || filter.boolean().is_ok_and(|wanted| wanted == is)
+            })
+        };
+        // As BuildKit has it `~=` looks for a part of the text.
+        let text = |key: &str, value: &str| {
+            any(self.filters, key, |filter| match filter.value.strip_prefix('~') {
+                Some(part) => value.contains(part.trim_start_matches('=')),
+                None => value == filter.value || (key == "id" && value.starts_with(&filter.value)),
+            })
+        };
+        old && flag("inuse", entry.in_use)
+            && flag("shared", entry.shared)
+            && flag("private", !entry.shared)
+            && flag("mutable", entry.mutable)
+            && flag("immutable", !entry.mutable)
+            && text("id", &entry.id)
+            && text("type", &entry.kind)
+            && text("description", &entry.description)
+            && any(self.filters, "parent", |filter| entry.parents.contains(&filter.value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::StepRecord;
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path().join("store")).unwrap();
+        for (name, used) in [("a", "2024-01-01T00:00:00Z"), ("b", "2024-06-01T00:00:00Z")] {
+            let record = StepRecord {
+                created: used.into(),
+                size: 10,
+                ..StepRecord::new(None, 0, format!("RUN {name}"))
+            };
+            store.put_step(&Digest::of(name.as_bytes()), &record).unwrap();
+        }
+        (dir, store)
+    }
+
+    fn gone(store: &Store, filters: &[&str], request: PruneRequest) -> Vec<String> {
+        let filters = filters.iter().map(|text| text.parse().unwrap()).collect();
+        let gone = prune(store, &PruneRequest { filters, ..request }).unwrap();
+        gone.into_iter().map(|entry| entry.description).collect()
+    }
+
+    #[test]
+    fn filters_choose_and_a_dry_run_removes_nothing() {
+        let (_dir, store) = store();
+        let dry = || PruneRequest { dry_run: true, ..PruneRequest::default() };
+        assert_eq!(gone(&store, &["until=2024-03-01T00:00:00Z"], dry()), ["RUN a"]);
+        assert_eq!(gone(&store, &["description=~b"], dry()), ["RUN b"]);
+        assert_eq!(gone(&store, &["mutable=true"], dry()), [""; 0]);
+        assert_eq!(gone(&store, &["type=regular"], dry()), ["RUN a", "RUN b"]);
+        let wrong = PruneRequest { filters: vec!["x=y".parse().unwrap()], ..dry() };
+        assert!(prune(&store, &wrong).is_err());
+        assert_eq!(gone(&store, &[], PruneRequest::default()), ["RUN a", "RUN b"]);
+        assert!(list(&store).unwrap().is_empty());
+    }
+
+    #[test]
+    fn the_oldest_go_first_until_enough_have() {
+        let (_dir, store) = store();
+        let request = PruneRequest { keep: Some(0), ..PruneRequest::default() };
+        // Steps without layers take up no room, so nothing has to go.
+        assert_eq!(gone(&store, &[], request), [""; 0]);
+    }
+}

@@ -1,0 +1,43 @@
+//! What is said of a build that failed.
+
+use super::director::Director;
+use crate::build::dockerfile::excerpt::excerpt;
+use crate::build::progress::Event;
+use crate::error::{Failure, Kind, kind_of, lines_of};
+
+/// An error as one line.
+pub(super) fn one_line(error: &anyhow::Error) -> String {
+    format!("{error:#}")
+}
+
+/// How to look at what a failed program left, and how to go on from there. `name` is that of the image it is kept as.
+pub(super) fn how_to_go_on(name: &str) -> String {
+    format!(
+        "its files are kept: look into them with `dhow run --rm -it {name} sh`\n\
+         mend the Dockerfile or what it copies and build again, or go on from these files with `dhow build --resume …`"
+    )
+}
+
+/// Shows the lines of the Dockerfile that an error is about, and returns it as BuildKit words it.
+pub(super) fn failed(
+    director: &mut Director<'_>,
+    file: &str,
+    text: &[u8],
+    error: anyhow::Error,
+) -> anyhow::Error {
+    if kind_of(&error) == Kind::Interrupted {
+        return Failure::new(Kind::Interrupted, "failed to solve: context canceled").into();
+    }
+    if let Some(lines) = lines_of(&error) {
+        let shown = excerpt(file, &String::from_utf8_lossy(text), &lines);
+        if !shown.is_empty() {
+            director.event(Event::Excerpt(shown));
+        }
+    }
+    let failure = Failure::of(&error);
+    let mut worded = Failure::new(failure.kind(), format!("failed to solve: {failure}"));
+    if let Some(hint) = failure.hint_text().filter(|hint| !hint.is_empty()) {
+        worded = worded.hint(hint);
+    }
+    worded.into()
+}

@@ -1,0 +1,456 @@
+//! Does what the plans say: stages side by side as far as they do not wait for each other, the steps of a stage in their
+//! order, each taken from the cache where it can be.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Result;
+
+use super::bases::Bases;
+use super::director::{Director, Finished, Token};
+use super::load::HostContext;
+use super::report;
+use super::request::BuildRequest;
+use super::selections::{Selected, Selections};
+use super::step::{Made, Outcome};
+use crate::build::context::CopySpec;
+use crate::build::key::{self, Chain, Common};
+use crate::build::plan::{Op, Plan, StagePlan, Step, Tree};
+use crate::build::progress::StepId;
+use crate::error::{Failure, Kind, not_found};
+use crate::model::digest::Digest;
+use crate::model::environment::Environment;
+use crate::model::layer;
+use crate::store::{LayerLease, Store};
+
+/// A stage's place: the plan's, and its own in that.
+pub(super) type Place = (usize, usize);
+
+/// What a step came to.
+#[derive(Clone, Debug)]
+pub(super) struct Done {
+    /// Its key in the cache.
+    pub key: Digest,
+    /// The layer that it made.
+    pub layer: Option<Digest>,
+    /// When that was made.
+    pub created: String,
+}
+
+/// How far a stage is.
+#[derive(Default)]
+pub(super) struct Progress {
+    /// What it has made so far, or stood on before.
+    pub chain: Chain,
+    /// What its steps came to.
+    pub results: Vec<Done>,
+    begun: bool,
+    busy: bool,
+    done: bool,
+    /// The second look at the cache, by content, of the step that is next.
+    pub inputs: Option<Vec<String>>,
+}
+
+/// What a build is about.
+#[derive(Clone, Copy)]
+pub(super) struct Matter<'a> {
+    pub store: &'a Store,
+    pub environment: &'a Environment,
+    pub request: &'a BuildRequest,
+    pub plans: &'a [Plan],
+    pub bases: &'a Bases,
+    pub contexts: &'a BTreeMap<String, HostContext>,
+    /// Contexts that stand for images: their names, and the images' layers.
+    pub images: &'a BTreeMap<(usize, String), Vec<Digest>>,
+    pub epoch: Option<i64>,
+}
+
+/// The scheduler.
+pub(super) struct Solver<'a, 'd, 'w> {
+    pub director: &'d mut Director<'w>,
+    pub matter: Matter<'a>,
+    pub ownership: layer::Identity,
+    stages: BTreeMap<Place, Progress>,
+    /// The vertices of steps, and of the images that stages stand on.
+    ids: BTreeMap<(usize, usize, usize), StepId>,
+    froms: BTreeMap<Place, StepId>,
+    pub selections: Selections,
+    leases: BTreeMap<Digest, LayerLease>,
+    jobs: BTreeMap<Token, Place>,
+    /// Steps that run, by their keys: the same step of another platform waits for its result.
+    running: BTreeSet<Digest>,
+    limit: usize,
+}
+
+/// What trying to go on came to.
+enum Advance {
+    /// It went on.
+    Moved,
+    /// It waits for others.
+    Waits,
+    /// All its steps are done.
+    Done,
+}
+
+impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
+    pub fn new(director: &'d mut Director<'w>, matter: Matter<'a>) -> Self {
+        let ownership = director.ownership();
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self {
+            director,
+            matter,
+            ownership,
+            stages: BTreeMap::new(),
+            ids: BTreeMap::new(),
+            froms: BTreeMap::new(),
+            selections: Selections::default(),
+            leases: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            running: BTreeSet::new(),
+            limit: cores.max(2),
+        }
+    }
+
+    /// Builds everything.
+    pub fn solve(&mut self) -> Result<()> {
+        self.announce();
+        self.select()?;
+        loop {
+            let mut moved = false;
+            let mut open = false;
+            let places: Vec<Place> = self.stages.keys().copied().collect();
+            for place in places {
+                if self.stages.get(&place).is_none_or(|progress| progress.done || progress.busy) {
+                    open |= self.stages.get(&place).is_some_and(|progress| progress.busy);
+                    continue;
+                }
+                open = true;
+                match self.advance(place)? {
+                    Advance::Moved | Advance::Done => moved = true,
+                    Advance::Waits => {}
+                }
+            }
+            if !open {
+                return Ok(());
+            }
+            if !moved {
+                let finished = self.director.next()?;
+                self.hear(finished)?;
+            }
+        }
+    }
+
+    /// How a stage came out.
+    pub fn progress(&self, place: Place) -> Option<&Progress> {
+        self.stages.get(&place)
+    }
+
+    /// What every key begins with.
+    pub fn common<'c>(&self, chain: &'c Chain) -> Common<'c> {
+        Common { chain, epoch: self.matter.epoch, identity: self.ownership }
+    }
+
+    fn stage(&self, (plan, stage): Place) -> Option<&'a StagePlan> {
+        self.matter.plans.get(plan)?.stages.get(stage)?.as_ref()
+    }
+
+    /// Makes all steps known.
+    fn announce(&mut self) {
+        for (plan_index, plan) in self.matter.plans.iter().enumerate() {
+            for (stage_index, stage) in plan.needed() {
+                let place = (plan_index, stage_index);
+                let mut inputs = Vec::new();
+                if let Some(shown) = &stage.from_shown {
+                    let id = self.director.step(self.from_text(plan, stage, shown), Vec::new());
+                    self.froms.insert(place, id);
+                    inputs = vec![id];
+                }
+                for (index, step) in stage.steps.iter().enumerate() {
+                    let id = self.director.step(step.shown.clone(), inputs);
+                    self.ids.insert((plan_index, stage_index, index), id);
+                    inputs = vec![id];
+                }
+                self.stages.insert(place, Progress::default());
+            }
+        }
+    }
+
+    fn from_text(&self, plan: &Plan, stage: &StagePlan, shown: &str) -> String {
+        let Tree::Image(image) = stage.base else { return shown.to_owned() };
+        let base = plan.images.get(image).and_then(|image| self.matter.bases.get(image));
+        match (shown.split_once("FROM "), base) {
+            (Some((before, _)), Some(base)) => format!("{before}FROM {}", base.shown),
+            _ => shown.to_owned(),
+        }
+    }
+
+    /// Begins to look at the files of contexts that steps copy or mount.
+    fn select(&mut self) -> Result<()> {
+        for plan in self.matter.plans {
+            for (_, stage) in plan.needed() {
+                for step in &stage.steps {
+                    for (tree, spec) in super::selections::of(&step.op) {
+                        if let Tree::Context(name) = tree
+                            && self.matter.contexts.contains_key(name)
+                        {
+                            self.selections.want(name, spec);
+                        }
+                    }
+                }
+            }
+        }
+        let (store, contexts) = (self.matter.store, self.matter.contexts);
+        self.selections.start(self.director, store, contexts)
+    }
+
+    fn advance(&mut self, place: Place) -> Result<Advance> {
+        let Some(stage) = self.stage(place) else { return Ok(Advance::Done) };
+        if !self.begin(place, stage)? {
+            return Ok(Advance::Waits);
+        }
+        let Some(progress) = self.stages.get_mut(&place) else { return Ok(Advance::Done) };
+        let index = progress.results.len();
+        let Some(step) = stage.steps.get(index) else {
+            progress.done = true;
+            return Ok(Advance::Done);
+        };
+        let moved = self.step(place, stage, step, index);
+        moved.map_err(|error| self.fail(place, index, error))
+    }
+
+    /// Puts a stage on what it stands on, once that is there.
+    fn begin(&mut self, place: Place, stage: &StagePlan) -> Result<bool> {
+        if self.stages.get(&place).is_some_and(|progress| progress.begun) {
+            return Ok(true);
+        }
+        let chain = match &stage.base {
+            Tree::Stage(base) => match self.stages.get(&(place.0, *base)) {
+                Some(base) if base.done => base.chain.clone(),
+                _ => return Ok(false),
+            },
+            other => Chain { layers: self.layers(place.0, other)?.unwrap_or_default(), silent: None },
+        };
+        if let Some(id) = self.froms.get(&place) {
+            self.director.cached(*id);
+        }
+        if let Some(progress) = self.stages.get_mut(&place) {
+            progress.chain = chain;
+            progress.begun = true;
+        }
+        Ok(true)
+    }
+
+    /// The layers of what a step copies from; `None` where a stage is not finished, or for a directory of the host.
+    pub fn layers(&self, plan: usize, tree: &Tree) -> Result<Option<Vec<Digest>>> {
+        Ok(match tree {
+            Tree::Scratch => Some(Vec::new()),
+            Tree::Stage(stage) => self
+                .stages
+                .get(&(plan, *stage))
+                .filter(|stage| stage.done)
+                .map(|stage| stage.chain.layers.clone()),
+            Tree::Image(image) => {
+                let image = self.matter.plans.get(plan).and_then(|plan| plan.images.get(*image));
+                let base = image.and_then(|image| self.matter.bases.get(image));
+                let gone = || Failure::new(Kind::Other, "an image of the build was not looked up");
+                Some(base.ok_or_else(gone)?.layers.clone())
+            }
+            Tree::Context(name) => self.matter.images.get(&(plan, name.clone())).cloned(),
+        })
+    }
+
+    /// Whether all that a step needs is there.
+    fn is_ready(&self, plan: usize, step: &Step) -> Result<bool> {
+        for (tree, spec) in super::selections::trees(&step.op) {
+            let ready = match (tree, spec) {
+                (Tree::Context(name), Some(spec)) if self.matter.contexts.contains_key(name) => {
+                    self.selections.get(name, &spec).is_some()
+                }
+                (tree, _) => self.layers(plan, tree)?.is_some() || matches!(tree, Tree::Context(_)),
+            };
+            if !ready {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// What the content of a context's files is.
+    pub fn selected(&self, name: &str, spec: &CopySpec) -> Result<String> {
+        match self.selections.get(name, spec) {
+            Some(Ok(Selected { digest, .. })) => Ok(format!("content {digest}")),
+            Some(Err(failure)) => Err(failure.clone().into()),
+            None => Err(not_found(format!("the build context \"{name}\" could not be found")).into()),
+        }
+    }
+
+    fn step(&mut self, place: Place, stage: &StagePlan, step: &Step, index: usize) -> Result<Advance> {
+        if !self.is_ready(place.0, step)? {
+            return Ok(Advance::Waits);
+        }
+        let Some(&id) = self.ids.get(&(place.0, place.1, index)) else { return Ok(Advance::Done) };
+        let Some(progress) = self.stages.get(&place) else { return Ok(Advance::Done) };
+        let inputs = match &progress.inputs {
+            Some(inputs) => inputs.clone(),
+            None => self.inputs(place.0, step)?,
+        };
+        let key = self.key(place, stage, step, &inputs);
+        if self.running.contains(&key) {
+            return Ok(Advance::Waits);
+        }
+        let fresh = stage.no_cache && !matches!(step.op, Op::Workdir(_));
+        if !fresh && let Some(result) = self.remembered(&key)? {
+            self.director.cached(id);
+            self.finish(place, step, result);
+            return Ok(Advance::Moved);
+        }
+        if self.director.busy() >= self.limit {
+            return Ok(Advance::Waits);
+        }
+        let token = super::step::start(self, place, stage, step, id, &key, fresh)?;
+        self.jobs.insert(token, place);
+        self.running.insert(key);
+        if let Some(progress) = self.stages.get_mut(&place) {
+            progress.busy = true;
+        }
+        Ok(Advance::Moved)
+    }
+
+    /// Says of each thing that a step reads which files it has.
+    fn inputs(&self, plan: usize, step: &Step) -> Result<Vec<String>> {
+        let mut inputs = Vec::new();
+        for (tree, spec) in super::selections::trees(&step.op) {
+            inputs.push(match (tree, spec) {
+                (Tree::Context(name), Some(spec)) if self.matter.contexts.contains_key(name) => {
+                    self.selected(name, &spec)?
+                }
+                (tree, _) => match self.layers(plan, tree)? {
+                    Some(layers) => key::files(&layers),
+                    None => {
+                        let name = if let Tree::Context(name) = tree { name.as_str() } else { "" };
+                        let message = format!("the build context \"{name}\" could not be found");
+                        return Err(not_found(message).into());
+                    }
+                },
+            });
+        }
+        Ok(inputs)
+    }
+
+    fn key(&self, place: Place, stage: &StagePlan, step: &Step, inputs: &[String]) -> Digest {
+        let empty = Chain::default();
+        let chain = self.stages.get(&place).map_or(&empty, |progress| &progress.chain);
+        let common = self.common(chain);
+        match &step.op {
+            Op::Run(run) => key::run(
+                common,
+                run,
+                &stage.platform,
+                inputs,
+                &super::step::surroundings(self.matter.request),
+            ),
+            Op::Copy(copy) => key::copy(common, copy, &inputs.join("\n")),
+            Op::Workdir(dir) => key::workdir(common, dir),
+        }
+    }
+
+    /// What the cache has under a key; its layer is held from now on.
+    fn remembered(&mut self, key: &Digest) -> Result<Option<Done>> {
+        let Some((key, record)) = self.matter.store.step(key)? else { return Ok(None) };
+        if let Some(layer) = &record.layer
+            && !self.hold(layer)?
+        {
+            return Ok(None);
+        }
+        let result = Done { key: key.clone(), layer: record.layer.clone(), created: record.created.clone() };
+        self.matter.store.used_step(&key, record)?;
+        Ok(Some(result))
+    }
+
+    /// Keeps a layer from being removed until the build ends.
+    fn hold(&mut self, layer: &Digest) -> Result<bool> {
+        if self.leases.contains_key(layer) {
+            return Ok(true);
+        }
+        match self.matter.store.lease_layer(layer)? {
+            Some(lease) => {
+                let fits = lease.identity == self.ownership;
+                if fits {
+                    self.leases.insert(layer.clone(), lease);
+                }
+                Ok(fits)
+            }
+            None => Ok(false),
+        }
+    }
+
+    fn finish(&mut self, place: Place, step: &Step, result: Done) {
+        if let Some(progress) = self.stages.get_mut(&place) {
+            progress.chain.push(&result.key, result.layer.as_ref(), matches!(step.op, Op::Run(_)));
+            progress.results.push(result);
+            progress.inputs = None;
+            progress.busy = false;
+        }
+    }
+
+    /// A job has ended.
+    fn hear(&mut self, finished: Finished) -> Result<()> {
+        let Some(place) = self.jobs.remove(&finished.token) else {
+            return self.selections.hear(self.director, finished);
+        };
+        let index = self.stages.get(&place).map_or(0, |progress| progress.results.len());
+        let outcome: Result<Outcome> = finished.outcome();
+        let id = finished.step;
+        let taken = outcome.and_then(|outcome| self.take(place, index, id, outcome));
+        self.director.release(finished);
+        taken.map_err(|error| self.fail(place, index, error))
+    }
+
+    fn take(&mut self, place: Place, index: usize, id: StepId, outcome: Outcome) -> Result<()> {
+        let step = self.stage(place).and_then(|stage| stage.steps.get(index));
+        let Some(step) = step else { return Ok(()) };
+        match outcome {
+            Outcome::Made(Made { began, key, layer, created, cached }) => {
+                self.running.remove(&began);
+                if let Some(layer) = &layer
+                    && !self.hold(layer)?
+                {
+                    let message = format!("layer {layer} was removed while it was used");
+                    return Err(Failure::new(Kind::NotFound, message).into());
+                }
+                if cached {
+                    self.director.cached(id);
+                } else {
+                    self.director.done(id);
+                }
+                self.finish(place, step, Done { key, layer, created });
+            }
+            Outcome::Inputs { began, inputs } => {
+                self.running.remove(&began);
+                if let Some(progress) = self.stages.get_mut(&place) {
+                    progress.inputs = Some(inputs);
+                    progress.busy = false;
+                }
+            }
+            Outcome::Failed { message, hint } => {
+                return Err(Failure::new(Kind::Other, message).hint(hint).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells which step failed, and where it stands.
+    fn fail(&mut self, place: Place, index: usize, error: anyhow::Error) -> anyhow::Error {
+        let step = self.stage(place).and_then(|stage| stage.steps.get(index));
+        if let (Some(step), Some(&id)) = (step, self.ids.get(&(place.0, place.1, index))) {
+            self.director.started(id);
+            self.director.failed(id, report::one_line(&error));
+            return Failure::of(&error).at(step.lines.clone()).into();
+        }
+        error
+    }
+
+    /// What a later step, or an export, may rely on: keeps all layers of the results until it is dropped.
+    pub fn into_leases(self) -> BTreeMap<Digest, LayerLease> {
+        self.leases
+    }
+}

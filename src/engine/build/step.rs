@@ -1,0 +1,326 @@
+//! One step as a job: what `COPY`, `ADD`, `WORKDIR` and `RUN` do, and how the cache gets to know of it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use super::director::Token;
+use super::job::{Place as Where, Reporter};
+use super::request::BuildRequest;
+use super::run_step::{MountFrom, RunOutcome, RunStep, StepContext, StepMount, run_step};
+use super::selections;
+use super::solve::{Place, Solver};
+use crate::build::context::{NoUnpack, Source, StatCache, Target, copy, copy_here_docs, scan};
+use crate::build::key::{self, Chain, Common};
+use crate::build::plan::{CopyOp, Op, RunNetwork, RunOp, StagePlan, Step, Tree, WorkdirOp};
+use crate::build::progress::StepId;
+use crate::build::run_mount::Kind as MountKind;
+use crate::build::text;
+use crate::image::adopt::{Adoption, adopt};
+use crate::model::digest::Digest;
+use crate::model::layer::Identity;
+use crate::store::{LayerDraft, LayerLease, StepRecord, Store};
+
+/// What a step made.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Made {
+    /// The key that it was begun with.
+    pub began: Digest,
+    /// The key that it is remembered under.
+    pub key: Digest,
+    /// The layer.
+    pub layer: Option<Digest>,
+    /// When, RFC 3339.
+    pub created: String,
+    /// It was not made but found.
+    pub cached: bool,
+}
+
+/// How a job of a step ends.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Outcome {
+    /// It made something.
+    Made(Made),
+    /// It found out what its inputs are: they are to be looked for in the cache again.
+    Inputs {
+        /// The key that it was begun with.
+        began: Digest,
+        /// What to look for.
+        inputs: Vec<String>,
+    },
+    /// The program failed.
+    Failed {
+        /// BuildKit's words.
+        message: String,
+        /// How to look into it, and to go on.
+        hint: String,
+    },
+}
+
+/// What the request says to all programs, for their keys.
+pub(super) fn surroundings(request: &BuildRequest) -> String {
+    let network = match request.network.as_str() {
+        "" | "default" => "",
+        other => other,
+    };
+    let ulimits: Vec<String> =
+        request.ulimits.iter().map(|limit| format!("{}={}:{}", limit.name, limit.soft, limit.hard)).collect();
+    if network.is_empty() && request.add_hosts.is_empty() && request.shm_size.is_none() && ulimits.is_empty()
+    {
+        return String::new();
+    }
+    format!("{network}|{}|{:?}|{}", request.add_hosts.join(","), request.shm_size, ulimits.join(","))
+}
+
+/// What a job of a step needs of the build.
+struct Work<'a> {
+    store: &'a Store,
+    step: &'a Step,
+    key: Digest,
+    chain: &'a Chain,
+    epoch: Option<i64>,
+    identity: Identity,
+    parents: Vec<Digest>,
+    /// Done whatever the cache has.
+    fresh: bool,
+}
+
+/// Starts a step.
+pub(super) fn start(
+    solver: &mut Solver<'_, '_, '_>,
+    place: Place,
+    stage: &StagePlan,
+    step: &Step,
+    id: StepId,
+    key: &Digest,
+    fresh: bool,
+) -> Result<Token> {
+    let Some(progress) = solver.progress(place) else { anyhow::bail!("a stage is not known") };
+    let chain = progress.chain.clone();
+    let work = Work {
+        store: solver.matter.store,
+        step,
+        key: key.clone(),
+        chain: &chain,
+        epoch: solver.matter.epoch,
+        identity: solver.ownership,
+        parents: progress.results.last().map(|last| last.key.clone()).into_iter().collect(),
+        fresh,
+    };
+    match &step.op {
+        Op::Workdir(dir) => solver.director.start(id, Where::Root, |_| work.workdir(dir)),
+        Op::Copy(op) => {
+            let layers = solver.layers(place.0, &op.from)?;
+            let host = match &op.from {
+                Tree::Context(name) => solver.matter.contexts.get(name),
+                _ => None,
+            };
+            solver.director.start(id, Where::Root, |_| match host {
+                Some(context) => work.copy(op, &context.source, Some((&context.dir, context.lasting))),
+                None => {
+                    let trees = trees(work.store, &layers.unwrap_or_default());
+                    work.copy(op, &Source::layers(&trees)?, None)
+                }
+            })
+        }
+        Op::Run(op) => run(solver, place, stage, op, id, work),
+    }
+}
+
+/// The trees of layers, the uppermost first.
+fn trees(store: &Store, layers: &[Digest]) -> Vec<PathBuf> {
+    layers.iter().rev().map(|layer| store.layer_tree(layer)).collect()
+}
+
+impl Work<'_> {
+    fn common(&self) -> Common<'_> {
+        Common { chain: self.chain, epoch: self.epoch, identity: self.identity }
+    }
+
+    fn workdir(&self, op: &WorkdirOp) -> Result<(Outcome, Option<LayerLease>)> {
+        let lowers = trees(self.store, &self.chain.layers);
+        let draft = self.store.begin_unknown_layer()?;
+        let mut target = Target::open(&draft.tree(), &lowers, self.identity, self.epoch)?;
+        let owner = match op.user.as_str() {
+            "" | "root" | "0" | "0:0" | "root:root" => (0, 0),
+            user => target.owner(user)?,
+        };
+        let made = target.make_dirs(&op.path, owner)?;
+        target.finish()?;
+        let lease = if made { self.adopt(draft, &lowers)? } else { None };
+        self.record(self.key.clone(), lease)
+    }
+
+    fn copy(
+        &self,
+        op: &CopyOp,
+        source: &Source,
+        host: Option<(&Path, bool)>,
+    ) -> Result<(Outcome, Option<LayerLease>)> {
+        let spec = selections::spec(op);
+        let mut cache = match host {
+            Some((dir, true)) => StatCache::parse(&self.store.context_files(dir)),
+            _ => StatCache::default(),
+        };
+        let has_files = op.local().next().is_some();
+        if host.is_none() && has_files {
+            // Other layers may have the same files: their content tells.
+            let scanned = scan(source, &spec, &mut cache)?;
+            let key = key::copy(self.common(), op, &format!("content {}", scanned.digest));
+            if !self.fresh
+                && let Some(found) = self.found(&key)?
+            {
+                return Ok(found);
+            }
+        }
+        let lowers =
+            if op.link && !op.names_owner() { Vec::new() } else { trees(self.store, &self.chain.layers) };
+        let draft = self.store.begin_unknown_layer()?;
+        let mut target = Target::open(&draft.tree(), &lowers, self.identity, self.epoch)?;
+        let mut key = self.key.clone();
+        if has_files {
+            let copied = copy(source, &spec, &mut target, &mut cache, &mut NoUnpack)?;
+            // Somebody may have changed the context meanwhile: what was copied is what counts.
+            key = key::copy(self.common(), op, &format!("content {}", copied.digest));
+        }
+        if !spec.here_docs.is_empty() {
+            copy_here_docs(&spec, &mut target)?;
+        }
+        target.finish()?;
+        let lease = self.adopt(draft, &lowers)?;
+        self.record(key, lease)
+    }
+
+    /// What the cache has by content, which the director could not know.
+    fn found(&self, key: &Digest) -> Result<Option<(Outcome, Option<LayerLease>)>> {
+        let Some((key, record)) = self.store.step(key)? else { return Ok(None) };
+        let lease = match &record.layer {
+            Some(layer) => match self.store.lease_layer(layer)? {
+                Some(lease) if lease.identity == self.identity => Some(lease),
+                _ => return Ok(None),
+            },
+            None => None,
+        };
+        self.also(&key)?;
+        let made = Made {
+            began: self.key.clone(),
+            key: key.clone(),
+            layer: record.layer.clone(),
+            created: record.created.clone(),
+            cached: true,
+        };
+        self.store.used_step(&key, record)?;
+        Ok(Some((Outcome::Made(made), lease)))
+    }
+
+    /// Lets the key that the step was begun with lead to `key`.
+    fn also(&self, key: &Digest) -> Result<()> {
+        if *key == self.key {
+            return Ok(());
+        }
+        let alias = StepRecord { same_as: Some(key.clone()), ..StepRecord::new(None, 0, "") };
+        self.store.put_step(&self.key, &alias)
+    }
+
+    fn adopt(&self, draft: LayerDraft, lowers: &[PathBuf]) -> Result<Option<LayerLease>> {
+        let lower: Vec<&Path> = lowers.iter().map(PathBuf::as_path).collect();
+        let how = Adoption { lower: &lower, epoch: self.epoch, identity: self.identity, owner_of_new: None };
+        match adopt(&draft, &how)? {
+            Some(record) => Ok(Some(draft.commit(record)?)),
+            None => Ok(None),
+        }
+    }
+
+    fn record(&self, key: Digest, lease: Option<LayerLease>) -> Result<(Outcome, Option<LayerLease>)> {
+        let layer = lease.as_ref().map(|lease| lease.diff_id.clone());
+        let size = lease.as_ref().map_or(0, |lease| lease.size);
+        let record = StepRecord {
+            parents: self.parents.clone(),
+            ..StepRecord::new(layer.clone(), size, self.step.shown.clone())
+        };
+        self.store.put_step(&key, &record)?;
+        // A context that changed while it was copied: what the first key promised was not made.
+        if matches!(&self.step.op, Op::Copy(op) if !matches!(op.from, Tree::Context(_))) {
+            self.also(&key)?;
+        }
+        let created = record.created;
+        Ok((Outcome::Made(Made { began: self.key.clone(), key, layer, created, cached: false }), lease))
+    }
+}
+
+fn run(
+    solver: &mut Solver<'_, '_, '_>,
+    place: Place,
+    stage: &StagePlan,
+    op: &RunOp,
+    id: StepId,
+    work: Work<'_>,
+) -> Result<Token> {
+    let mut mounts = Vec::with_capacity(op.mounts.len());
+    for mount in &op.mounts {
+        let from = match (mount.mount.kind, &mount.from) {
+            (MountKind::Bind | MountKind::Cache, tree) => {
+                mount_from(solver, place.0, tree, &mount.mount.source)?
+            }
+            _ => MountFrom::Nothing,
+        };
+        mounts.push(StepMount { mount: mount.mount.clone(), from });
+    }
+    let resume = match solver.matter.request.resume
+        && solver.matter.store.failed_state(work.key.as_str())?.is_some()
+    {
+        true => Some(work.key.as_str().to_owned()),
+        false => None,
+    };
+    let step = RunStep {
+        layers: work.chain.layers.clone(),
+        platform: stage.platform.clone(),
+        env: op.env.iter().chain(&op.hidden_env).cloned().collect(),
+        workdir: op.workdir.clone(),
+        user: op.user.clone(),
+        command: op.command.clone(),
+        mounts,
+        network: match op.network {
+            RunNetwork::Default => None,
+            RunNetwork::None => Some("none".into()),
+            RunNetwork::Host => Some("host".into()),
+        },
+        insecure: op.insecure,
+        devices: op.devices.clone(),
+        resume,
+        key: work.key.as_str().to_owned(),
+        about: work.step.shown.clone(),
+        config: super::finish::so_far(stage, op, &work.chain.layers),
+    };
+    let identity = solver.director.identity().clone();
+    let (store, environment, request) =
+        (solver.matter.store, solver.matter.environment, solver.matter.request);
+    solver.director.start(id, Where::Here, |reporter: &Reporter| {
+        let context = StepContext { store, identity: &identity, environment, request };
+        let ended = run_step(&context, &step, &mut |stream, data| reporter.log(stream, data))?;
+        match ended {
+            RunOutcome::Layer(lease) => work.record(work.key.clone(), Some(lease)),
+            RunOutcome::Nothing => work.record(work.key.clone(), None),
+            RunOutcome::Failed { code, out_of_memory, kept } => {
+                let words = text::quoted(&op.command.args.join(" "));
+                let memory = if out_of_memory { ": cannot allocate memory" } else { "" };
+                let message =
+                    format!("process {words} did not complete successfully: exit code: {code}{memory}");
+                let hint = kept.map_or_else(String::new, |kept| super::report::how_to_go_on(&kept.name));
+                Ok((Outcome::Failed { message, hint }, None))
+            }
+        }
+    })
+}
+
+fn mount_from(solver: &Solver<'_, '_, '_>, plan: usize, tree: &Tree, source: &str) -> Result<MountFrom> {
+    if let Tree::Context(name) = tree
+        && let Some(context) = solver.matter.contexts.get(name)
+    {
+        let hidden = Vec::new();
+        let _ = source;
+        return Ok(MountFrom::Directory { path: context.dir.clone(), hidden });
+    }
+    Ok(MountFrom::Layers(solver.layers(plan, tree)?.unwrap_or_default()))
+}
