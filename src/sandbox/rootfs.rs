@@ -110,8 +110,9 @@ fn put_together(root: &Root, mounts: &[Mount], mut prepared: Prepared) -> Result
             prepared.sources.insert(index, tree);
         }
     }
-    let making = if root.stubs { Making::Stubs } else { Making::Plain };
-    let mut builder = Builder { root: attach_root(root)?, shelf, made: 0, making };
+    let attached = attach_root(root)?;
+    let making = if root.stubs { Making::stubs_in(attached.as_fd())? } else { Making::Plain };
+    let mut builder = Builder { root: attached, shelf, made: 0, making };
     for (index, mount) in mounts.iter().enumerate() {
         let source = prepared.sources.remove(&index);
         builder.mount(mount, source).with_context(|| format!("mounting `{}`", mount.target))?;

@@ -27,7 +27,13 @@ impl Store {
     pub(super) fn retire(&self, path: &Path) -> io::Result<Retired> {
         let trash = self.trash_dir();
         let name = random_hex(12)?;
-        atomic::ignore_missing(with_dir(&trash, || std::fs::rename(path, trash.join(&name))))?;
+        // What is missing may be the trash, which is then made, or the thing itself.
+        with_dir(&trash, || match std::fs::rename(path, trash.join(&name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && path.symlink_metadata().is_err() => {
+                Ok(())
+            }
+            other => other,
+        })?;
         Ok(Retired { trash, name })
     }
 }

@@ -39,9 +39,16 @@ pub const STUB: &str = "user.dhow.stub";
 pub enum Making {
     /// To stay.
     Plain,
-    /// To be found and removed afterwards: marked by an attribute, where the file system has those, and the time of the
-    /// directory that they are made in stays.
-    Stubs,
+    /// To be found and removed afterwards: marked by an attribute, and the time of the directory that they are made in
+    /// stays. That is for this file system (`st_dev`); nothing stays of what is mounted on it.
+    Stubs(u64),
+}
+
+impl Making {
+    /// Marked and found again on the file system of `root`.
+    pub fn stubs_in(root: BorrowedFd<'_>) -> io::Result<Self> {
+        Ok(Self::Stubs(rustix::fs::fstat(root)?.st_dev))
+    }
 }
 
 /// Opens the directory `path` inside `root`, making what is missing of it with mode 0755.
@@ -70,8 +77,8 @@ fn ensure_dir(root: BorrowedFd<'_>, path: &Path, links: u32, making: Making) -> 
     }
     let (parent, name) = split(path)?;
     let parent_fd = ensure_dir(root, &parent, links, making)?;
-    let make = || match rustix::fs::mkdirat(&parent_fd, name, Mode::from_raw_mode(0o755)) {
-        Ok(()) if making == Making::Plain => Ok(None),
+    let make = |open: bool| match rustix::fs::mkdirat(&parent_fd, name, Mode::from_raw_mode(0o755)) {
+        Ok(()) if !open => Ok(None),
         Ok(()) => {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             rustix::fs::openat(&parent_fd, name, flags, Mode::empty()).map(Some)
@@ -86,20 +93,19 @@ fn ensure_dir(root: BorrowedFd<'_>, path: &Path, links: u32, making: Making) -> 
     }
 }
 
-/// Makes something in `parent` in the way that `making` says; `make` returns it open if it is new.
+/// Makes something in `parent` in the way that `making` says; `make` returns it open, if it is new and asked for.
 fn made(
     parent: BorrowedFd<'_>,
     making: Making,
-    make: impl FnOnce() -> rustix::io::Result<Option<OwnedFd>>,
+    make: impl FnOnce(bool) -> rustix::io::Result<Option<OwnedFd>>,
 ) -> io::Result<()> {
-    if making == Making::Plain {
-        make()?;
-        return Ok(());
-    }
-    let before = rustix::fs::fstat(parent)?;
-    let Some(new) = make()? else { return Ok(()) };
-    // A tmpfs, where nothing stays anyway, may have no attributes.
-    let _ = rustix::fs::fsetxattr(&new, STUB, b"1", rustix::fs::XattrFlags::empty());
+    let before = match making {
+        Making::Plain => None,
+        Making::Stubs(device) => Some(rustix::fs::fstat(parent)?).filter(|stat| stat.st_dev == device),
+    };
+    let Some(before) = before else { return make(false).map(drop).map_err(io::Error::from) };
+    let Some(new) = make(true)? else { return Ok(()) };
+    rustix::fs::fsetxattr(&new, STUB, b"1", rustix::fs::XattrFlags::empty())?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let parent = rustix::fs::openat(parent, ".", flags, Mode::empty())?;
     let time = |seconds, nanos: u64| rustix::fs::Timespec { tv_sec: seconds, tv_nsec: nanos.cast_signed() };
@@ -131,7 +137,7 @@ pub fn make_file_in_root(root: BorrowedFd<'_>, path: &Path, making: Making) -> i
         }
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::WRONLY;
         let mode = Mode::from_raw_mode(0o644);
-        made(parent_fd.as_fd(), making, || rustix::fs::openat(&parent_fd, name, flags, mode).map(Some))?;
+        made(parent_fd.as_fd(), making, |_| rustix::fs::openat(&parent_fd, name, flags, mode).map(Some))?;
     }
     Err(rustix::io::Errno::LOOP.into())
 }

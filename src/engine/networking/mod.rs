@@ -402,6 +402,17 @@ pub(super) fn prepare(
     Ok(Some(Wanted { places, links, start: Start { rung } }))
 }
 
+/// A connection to the helper that does nothing but hold it.
+pub(super) struct Hold(#[expect(unused, reason = "what counts is that it is open")] Contact);
+
+/// Reaches the helper, or starts it, and holds it. The process must have one thread.
+pub(super) fn hold(store: &Store, identity: &Identity, environment: &Environment) -> Result<Hold> {
+    let start = Start { rung: forced(environment)? };
+    let survivors = || survivors(store);
+    let starter = Starter { store, identity, start: &start, survivors: &survivors };
+    Ok(Hold(contact::reach(&starter)?.wait()?))
+}
+
 /// Takes the addresses of a step of a build, whose place the caller holds.
 pub(super) fn prepare_step(store: &Store, spec: &ContainerSpec, environment: &Environment) -> Result<Wanted> {
     let start = Start { rung: forced(environment)? };

@@ -6,6 +6,7 @@
 mod caches;
 mod failure;
 mod finish;
+mod keeper;
 mod life;
 mod mounts;
 mod specification;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
+pub use self::keeper::NetworkKeeper;
 use self::life::Life;
 use self::mounts::Prepared;
 use super::request::BuildRequest;
