@@ -22,6 +22,7 @@ mod multicall;
 mod output;
 mod progress;
 mod prompt;
+mod reindent;
 mod report;
 mod settings;
 mod suggest;

@@ -67,6 +67,11 @@ impl Target {
         self
     }
 
+    /// Connects to it for reading alone.
+    pub fn open_to_read(&self) -> Result<Repository> {
+        Repository::open(self.http.clone(), self.source.clone(), &self.reference.familiar_name())
+    }
+
     /// Connects to it.
     pub fn open(&self) -> Result<Repository> {
         Repository::open_to_push(self.http.clone(), self.source.clone(), &self.reference.familiar_name())

@@ -62,10 +62,25 @@ pub struct DescribedPlatform {
     /// Variant of the architecture.
     #[serde(deserialize_with = "null_default", skip_serializing_if = "String::is_empty")]
     pub variant: String,
+    /// The system's version, which Linux images do without.
+    #[serde(
+        rename = "os.version",
+        deserialize_with = "null_default",
+        skip_serializing_if = "String::is_empty"
+    )]
+    pub os_version: String,
+    /// What the system must have.
+    #[serde(
+        rename = "os.features",
+        deserialize_with = "null_default",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub os_features: Vec<String>,
 }
 
 impl DescribedPlatform {
-    fn model(&self) -> Platform {
+    /// The platform by which images are chosen.
+    pub fn model(&self) -> Platform {
         Platform {
             os: self.os.clone(),
             architecture: self.architecture.clone(),

@@ -15,6 +15,7 @@
 //! cache/steps/<hex key>           StepRecord: what a step of a build made ([`super::build_cache`])
 //! cache/contexts/<hex>            what is remembered of the files of a context, by the digest of its path
 //! names/<escaped reference>       NameRecord: a tag or a digest of a repository → image ID
+//! manifest-lists/<escaped reference>  ManifestList: what `manifest create` put together
 //! containers/<id>/                a container once spec.json is there; before, its maker holds the lock; a step of a
 //! │                               build stays like that ([`super::steps`])
 //! │   lock                        held by the maker, then the supervisor: "running" is "locked"
@@ -52,6 +53,7 @@
 //! | `locks/image-HEX`    | registering the image, a name, a container of it  | its removal                  |
 //! | `locks/names`        |                                                   | a change of `names/`         |
 //! | `locks/builders`     |                                                   | a change of `builders.json`  |
+//! | `locks/manifest-lists` |                                                 | a change of `manifest-lists/` |
 //! | `locks/events`       |                                                   | making the event log the old one |
 //! | `locks/stale-names`  |                                                   | removal of a dead reservation in `by-name/` |
 //! | `locks/volume-NAME`  | registering a container that uses it              | its removal                  |

@@ -172,7 +172,8 @@ fn canonical(reference: &Reference) -> Reference {
     }
 }
 
-fn file_name(reference: &Reference) -> String {
+/// The name of the file that is about a reference.
+pub(super) fn file_name(reference: &Reference) -> String {
     let plain = reference.to_string().replace('/', "%");
     if plain.len() <= LONGEST_PLAIN { plain } else { Digest::of(plain.as_bytes()).hex().to_owned() }
 }

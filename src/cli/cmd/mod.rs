@@ -3,6 +3,7 @@
 pub(crate) mod buildx;
 pub(crate) mod container;
 pub(crate) mod image;
+pub(crate) mod manifest;
 pub(crate) mod network;
 pub(crate) mod registry;
 pub(crate) mod system;
@@ -13,6 +14,7 @@ use super::entry::Entry;
 /// Every command of this version.
 pub(crate) const ENTRIES: &[Entry] = &[
     buildx::create::ENTRY,
+    buildx::imagetools::ENTRY,
     buildx::inspect::ENTRY,
     buildx::ls::ENTRY,
     buildx::rm::ENTRY,
@@ -56,6 +58,11 @@ pub(crate) const ENTRIES: &[Entry] = &[
     image::rm::ENTRY,
     image::save::ENTRY,
     image::tag::ENTRY,
+    manifest::annotate::ENTRY,
+    manifest::create::ENTRY,
+    manifest::inspect::ENTRY,
+    manifest::push::ENTRY,
+    manifest::rm::ENTRY,
     network::connect::ENTRY,
     network::create::ENTRY,
     network::disconnect::ENTRY,
@@ -87,6 +94,7 @@ pub(crate) const GROUPS: &[(&str, &str)] = &[
     ("buildx", "Builds, with docker's extended commands for them"),
     ("container", "Containers"),
     ("image", "Images"),
+    ("manifest", "Lists of images for several platforms on registries"),
     ("network", "Networks"),
     ("system", "The engine and its data"),
     ("volume", "Volumes"),
@@ -98,7 +106,6 @@ pub(crate) const ABSENT: &[&str] = &[
     "compose",
     "config",
     "context",
-    "manifest",
     "node",
     "plugin",
     "search",

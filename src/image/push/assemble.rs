@@ -102,6 +102,7 @@ pub fn described(platform: &Platform) -> DescribedPlatform {
         architecture: platform.architecture.clone(),
         os: platform.os.clone(),
         variant: if usual { String::new() } else { platform.variant.clone() },
+        ..DescribedPlatform::default()
     }
 }
 
@@ -125,8 +126,11 @@ fn attestation(
     layer.annotations.insert("in-toto.io/predicate-type".into(), predicate);
     let ready = manifest_of(&config, &[layer], &BTreeMap::new(), true)?;
     sink.manifest(&ready)?;
-    let unknown =
-        DescribedPlatform { architecture: "unknown".into(), os: "unknown".into(), variant: String::new() };
+    let unknown = DescribedPlatform {
+        architecture: "unknown".into(),
+        os: "unknown".into(),
+        ..DescribedPlatform::default()
+    };
     let annotations = [
         ("vnd.docker.reference.digest", subject.to_string()),
         ("vnd.docker.reference.type", "attestation-manifest".to_owned()),

@@ -6,6 +6,7 @@
 //! keeps its manifest, if every layer is there or can be had with the very bytes that the manifest names.
 
 pub mod assemble;
+pub mod copy;
 mod send;
 
 use std::collections::BTreeMap;

@@ -2,6 +2,7 @@
 //! builders keeps names only: enough for scripts that ask for one of their own.
 
 pub(crate) mod create;
+pub(crate) mod imagetools;
 pub(crate) mod inspect;
 pub(crate) mod ls;
 pub(crate) mod rm;

@@ -1,0 +1,238 @@
+//! `buildx imagetools`: indexes on registries.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::reindent::reindent;
+use crate::cli::template::Template;
+use crate::cli::{fetch, output};
+use crate::engine::imagetools::{self, Inspected, Request};
+use crate::error::{Failure, invalid};
+use crate::image::manifest::Descriptor;
+use crate::model::platform::Platform;
+use crate::model::reference::Reference;
+
+pub(crate) const ENTRY: Entry = Entry::new::<ImageTools>(
+    &["buildx imagetools"],
+    "COMMAND",
+    "Work on images that are on registries, without fetching them",
+);
+
+/// Arguments of `buildx imagetools`.
+#[derive(Args)]
+pub(crate) struct ImageTools {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Make an index of images on registries
+    Create(Create),
+    /// Show what is under a name
+    Inspect(Inspect),
+}
+
+#[derive(Args)]
+struct Create {
+    /// Annotations of the index (KEY=VALUE)
+    #[arg(long, value_name = "KEY=VALUE")]
+    annotation: Vec<String>,
+    /// Add to what the first tag stands for
+    #[arg(long)]
+    append: bool,
+    /// Use the builder of this name, of which there is one
+    #[arg(long, value_name = "NAME")]
+    builder: Option<String>,
+    /// Show the result instead of uploading it
+    #[arg(long)]
+    dry_run: bool,
+    /// Read names or descriptors from this file, one a line
+    #[arg(short, long, value_name = "FILE")]
+    file: Vec<PathBuf>,
+    /// Only these platforms
+    #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
+    platform: Vec<Platform>,
+    /// Make an index even of a single image; with =false it is copied as it is
+    #[arg(long, value_name = "BOOL", default_value = "true", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    prefer_index: bool,
+    /// How progress is shown; what there is to show is a line for each tag
+    #[arg(long, value_name = "TYPE", default_value = "auto")]
+    progress: String,
+    /// Names for it
+    #[arg(short, long, value_name = "NAME")]
+    tag: Vec<String>,
+    /// What it is made of: names, digests or descriptors
+    #[arg(value_name = "SOURCE")]
+    sources: Vec<String>,
+}
+
+#[derive(Args)]
+struct Inspect {
+    /// Use the builder of this name, of which there is one
+    #[arg(long, value_name = "NAME")]
+    builder: Option<String>,
+    /// Show it through a Go template
+    #[arg(long, value_name = "TEMPLATE")]
+    format: Option<String>,
+    /// Show the manifest as it is
+    #[arg(long)]
+    raw: bool,
+    /// Name of an image
+    #[arg(required = true, value_name = "NAME")]
+    name: String,
+}
+
+impl Verb for ImageTools {
+    fn run(self, context: &Context) -> Outcome {
+        match self.action {
+            Action::Create(create) => create.run(context),
+            Action::Inspect(inspect) => inspect.run(context),
+        }
+    }
+}
+
+impl Create {
+    fn run(self, context: &Context) -> Outcome {
+        let quiet = match self.progress.as_str() {
+            "quiet" | "none" => true,
+            "auto" | "plain" | "tty" | "rawjson" => false,
+            other => {
+                return Err(invalid(format!("`{}` is not a sort of progress", other.escape_debug())).into());
+            }
+        };
+        let dry_run = self.dry_run;
+        let request = self.request()?;
+        if request.tags.is_empty() && !dry_run {
+            return Err(invalid("can't push with no tags specified, please set --tag or --dry-run").into());
+        }
+        let environment = fetch::environment_of(context);
+        let made = imagetools::make(&environment, &request)?;
+        if dry_run {
+            output::print_line(&reindent(&String::from_utf8_lossy(made.text()), "  "))?;
+            return Ok(0);
+        }
+        imagetools::push(&environment, &request, &made, &mut |line| {
+            if !quiet {
+                output::note(line);
+            }
+            Ok(())
+        })?;
+        Ok(0)
+    }
+
+    fn request(self) -> anyhow::Result<Request> {
+        let mut sources = self.sources;
+        for file in &self.file {
+            let text = std::fs::read_to_string(file)
+                .map_err(|error| invalid(format!("cannot read {}: {error}", file.display())))?;
+            // One descriptor may be on several lines.
+            match serde_json::from_str::<Value>(&text) {
+                Ok(value) => sources.push(value.to_string()),
+                Err(_) => sources
+                    .extend(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned)),
+            }
+        }
+        let tags = self.tag.iter().map(|tag| Ok(tag.parse::<Reference>()?.or_latest()));
+        Ok(Request {
+            tags: tags.collect::<Result<_, Failure>>()?,
+            sources,
+            append: self.append,
+            prefer_index: self.prefer_index,
+            platforms: self.platform,
+            annotations: annotations(&self.annotation)?,
+        })
+    }
+}
+
+/// `[index:]KEY=VALUE`.
+fn annotations(texts: &[String]) -> Result<BTreeMap<String, String>, Failure> {
+    let mut all = BTreeMap::new();
+    for text in texts {
+        let (key, value) = text
+            .split_once('=')
+            .ok_or_else(|| invalid(format!("invalid annotation \"{}\": no value", text.escape_debug())))?;
+        let key = key.strip_prefix("index:").unwrap_or(key);
+        if ["manifest", "manifest-descriptor", "index-descriptor"]
+            .iter()
+            .any(|kind| key.strip_prefix(kind).is_some_and(|rest| rest.starts_with([':', '['])))
+        {
+            let message = format!("the annotation \"{}\" is not one of the index", text.escape_debug());
+            return Err(invalid(message).hint("manifests that exist are not changed here"));
+        }
+        all.insert(key.to_owned(), value.to_owned());
+    }
+    Ok(all)
+}
+
+impl Inspect {
+    fn run(self, context: &Context) -> Outcome {
+        let reference = self.name.parse::<Reference>()?.or_latest();
+        let found = imagetools::inspect(&fetch::environment_of(context), &reference, self.format.is_some())?;
+        if self.raw {
+            output::print(&String::from_utf8_lossy(&found.raw.text))?;
+            return Ok(0);
+        }
+        match self.format.as_deref() {
+            None | Some("") => output::print(&overview(&found))?,
+            Some(format) => {
+                let template = Template::parse(format)?;
+                output::print_line(&template.render(&fields(&found)?)?)?;
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// What templates see.
+fn fields(found: &Inspected) -> anyhow::Result<Value> {
+    let mut manifest: Value = serde_json::from_slice(&found.raw.text)?;
+    manifest["digest"] = json!(found.raw.digest);
+    manifest["size"] = json!(found.raw.text.len());
+    let image = match found.configs.as_slice() {
+        [(None, config)] => config.clone(),
+        configs => configs
+            .iter()
+            .filter_map(|(platform, config)| Some((platform.clone()?, config.clone())))
+            .collect(),
+    };
+    Ok(json!({"Name": found.reference.to_string(), "Manifest": manifest, "Image": image}))
+}
+
+/// docker's overview.
+fn overview(found: &Inspected) -> String {
+    let mut text = format!(
+        "Name:      {}\nMediaType: {}\nDigest:    {}\n",
+        found.reference,
+        found.raw.media_type.escape_debug(),
+        found.raw.digest
+    );
+    let Some(entries) = &found.entries else { return text };
+    text += "           \nManifests: \n";
+    let each: Vec<String> = entries.iter().map(|entry| row(&found.reference, entry)).collect();
+    text += &each.join("             \n");
+    text
+}
+
+fn row(reference: &Reference, entry: &Descriptor) -> String {
+    let mut text = format!(
+        "  Name:        {}@{}\n  MediaType:   {}\n",
+        reference,
+        entry.digest,
+        entry.media_type.escape_debug()
+    );
+    if let Some(platform) = &entry.platform {
+        text += &format!("  Platform:    {}\n", platform.model().to_string().escape_debug());
+    }
+    if !entry.annotations.is_empty() {
+        text += "  Annotations: \n";
+        for (key, value) in &entry.annotations {
+            text += &format!("    {}: {}\n", key.escape_debug(), value.escape_debug());
+        }
+    }
+    text
+}

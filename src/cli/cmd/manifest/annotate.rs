@@ -1,0 +1,56 @@
+//! `manifest annotate`: say otherwise what an image of a list is for.
+
+use clap::Args;
+
+use super::name;
+use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::environment;
+use crate::engine::manifest::{self, Annotation};
+use crate::store::Store;
+
+pub(crate) const ENTRY: Entry = Entry::new::<Annotate>(
+    &["manifest annotate"],
+    "[OPTIONS] MANIFEST_LIST MANIFEST",
+    "Say otherwise what an image of a list is for",
+);
+
+/// Arguments of `manifest annotate`.
+#[derive(Args)]
+pub(crate) struct Annotate {
+    /// The architecture
+    #[arg(long, value_name = "ARCH")]
+    arch: Option<String>,
+    /// The operating system
+    #[arg(long, value_name = "OS")]
+    os: Option<String>,
+    /// What the operating system must have
+    #[arg(long, value_name = "FEATURE", value_delimiter = ',')]
+    os_features: Vec<String>,
+    /// The operating system's version
+    #[arg(long, value_name = "VERSION")]
+    os_version: Option<String>,
+    /// The architecture's variant
+    #[arg(long, value_name = "VARIANT")]
+    variant: Option<String>,
+    /// The list's name
+    #[arg(required = true, value_name = "MANIFEST_LIST")]
+    list: String,
+    /// The image, as it was called when it was added
+    #[arg(required = true, value_name = "MANIFEST")]
+    manifest: String,
+}
+
+impl Verb for Annotate {
+    fn run(self, _context: &Context) -> Outcome {
+        let said = Annotation {
+            architecture: self.arch,
+            os: self.os,
+            variant: self.variant,
+            os_version: self.os_version,
+            os_features: self.os_features,
+        };
+        let store = Store::open(environment::data_root()?)?;
+        manifest::annotate(&store, &name(&self.list)?, &name(&self.manifest)?, &said)?;
+        Ok(0)
+    }
+}

@@ -1,0 +1,44 @@
+//! `manifest create`: put a list together of images on a registry.
+
+use clap::Args;
+
+use super::name;
+use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::{environment, fetch, output};
+use crate::engine::manifest;
+use crate::store::Store;
+
+pub(crate) const ENTRY: Entry = Entry::new::<Create>(
+    &["manifest create"],
+    "MANIFEST_LIST MANIFEST [MANIFEST...]",
+    "Put a list together of images on a registry, to be annotated and pushed",
+);
+
+/// Arguments of `manifest create`.
+#[derive(Args)]
+pub(crate) struct Create {
+    /// Add to a list that is there
+    #[arg(short, long)]
+    amend: bool,
+    /// Talk to the registry without encryption if it must be
+    #[arg(long)]
+    insecure: bool,
+    /// The list's name
+    #[arg(required = true, value_name = "MANIFEST_LIST")]
+    list: String,
+    /// Names of images on the registry
+    #[arg(required = true, value_name = "MANIFEST")]
+    manifests: Vec<String>,
+}
+
+impl Verb for Create {
+    fn run(self, context: &Context) -> Outcome {
+        let list = name(&self.list)?;
+        let manifests = self.manifests.iter().map(|text| name(text)).collect::<anyhow::Result<Vec<_>>>()?;
+        let store = Store::open(environment::data_root()?)?;
+        let environment = fetch::environment_of(context);
+        manifest::create(&store, &environment, &list, &manifests, self.amend, self.insecure)?;
+        output::print_line(&format!("Created manifest list {list}"))?;
+        Ok(0)
+    }
+}

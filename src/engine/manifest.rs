@@ -1,0 +1,360 @@
+//! `manifest`: lists of what several platforms have on a registry, put together here and pushed.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+
+use super::push::Target;
+use crate::error::{Failure, Kind, invalid, not_found};
+use crate::image::manifest::{DescribedPlatform, Descriptor, Manifest, OCI_MANIFEST};
+use crate::image::push::assemble::index;
+use crate::image::push::copy::{Route, entry_of};
+use crate::image::registry::repository::{RawManifest, Repository, Which};
+use crate::model::environment::Environment;
+use crate::model::image::ImageConfig;
+use crate::model::reference::{DEFAULT_TAG, Reference};
+use crate::store::{ListedManifest, ManifestList, Store};
+
+/// The largest configuration, as other engines limit it.
+const CONFIG_LIMIT: u64 = 8 << 20;
+
+/// A manifest on a registry, and where it was found.
+pub struct Remote {
+    /// Its repository.
+    pub repository: Repository,
+    /// The manifest or index.
+    pub raw: RawManifest,
+}
+
+/// The server of `reference`, to read from.
+pub fn open(environment: &Environment, reference: &Reference, insecure: bool) -> Result<Repository> {
+    let target = Target::find(environment, reference)?;
+    if insecure { target.insecure() } else { target }.open_to_read()
+}
+
+/// What a registry has under `reference`.
+pub fn fetch(environment: &Environment, reference: &Reference, insecure: bool) -> Result<Remote> {
+    let repository = open(environment, reference, insecure)?;
+    let raw = read(&repository, reference)?;
+    Ok(Remote { repository, raw })
+}
+
+/// What `repository` has under the tag or digest of `reference`.
+pub fn read(repository: &Repository, reference: &Reference) -> Result<RawManifest> {
+    let which = match (reference.digest(), reference.tag()) {
+        (Some(digest), _) => Which::Digest(digest),
+        (None, tag) => Which::Tag(tag.unwrap_or(DEFAULT_TAG)),
+    };
+    let mut raw = repository.manifest(&which, &reference.familiar())?;
+    if let Some(said) = serde_json::from_slice::<Value>(&raw.text)
+        .ok()
+        .and_then(|text| text.get("mediaType").and_then(Value::as_str).map(str::to_owned))
+    {
+        raw.media_type = said;
+    }
+    Ok(raw)
+}
+
+/// The platform that the configuration of an image says.
+pub fn platform(repository: &Repository, raw: &RawManifest) -> Result<Option<DescribedPlatform>> {
+    let Manifest::Image(image) = Manifest::parse(&raw.text, &raw.media_type)? else { return Ok(None) };
+    let config = repository.small_blob(&image.config, CONFIG_LIMIT).context("the image's configuration")?;
+    let config: ImageConfig = serde_json::from_slice(&config).map_err(|error| {
+        invalid(format!("the image's configuration is malformed: {}", error.to_string().escape_debug()))
+    })?;
+    Ok(Some(DescribedPlatform {
+        architecture: config.architecture,
+        os: config.os,
+        variant: config.variant,
+        ..DescribedPlatform::default()
+    }))
+}
+
+/// Makes the list `name` of what registries have under `names`, or with `amend` adds them to one that is there.
+pub fn create(
+    store: &Store,
+    environment: &Environment,
+    name: &Reference,
+    names: &[Reference],
+    amend: bool,
+    insecure: bool,
+) -> Result<()> {
+    if !amend && store.manifest_list(name)?.is_some() {
+        return Err(Failure::new(
+            Kind::Conflict,
+            "refusing to amend an existing manifest list with no --amend flag",
+        )
+        .into());
+    }
+    let mut found = Vec::new();
+    for reference in names {
+        let remote = fetch(environment, reference, insecure)?;
+        let listed = listed(reference, &remote)?;
+        found.push(listed);
+    }
+    store.edit_manifest_list(name, |slot| {
+        let list =
+            slot.get_or_insert_with(|| ManifestList { reference: name.clone(), manifests: Vec::new() });
+        for manifest in found {
+            list.manifests.retain(|known| known.reference != manifest.reference);
+            list.manifests.push(manifest);
+        }
+        Ok(())
+    })
+}
+
+fn listed(reference: &Reference, remote: &Remote) -> Result<ListedManifest> {
+    let raw = &remote.raw;
+    let Some(platform) = platform(&remote.repository, raw)? else {
+        return Err(invalid(format!("{} is a manifest list", reference.familiar()))
+            .hint("name the images in it by their digests, or use `dhow buildx imagetools create`")
+            .into());
+    };
+    let text = String::from_utf8(raw.text.clone())
+        .map_err(|_| invalid(format!("the manifest of {} is no text", reference.familiar())))?;
+    Ok(ListedManifest {
+        reference: reference.clone(),
+        digest: raw.digest.clone(),
+        media_type: if raw.media_type.is_empty() { OCI_MANIFEST.into() } else { raw.media_type.clone() },
+        text,
+        os: platform.os,
+        architecture: platform.architecture,
+        variant: platform.variant,
+        os_version: String::new(),
+        os_features: Vec::new(),
+    })
+}
+
+/// What is to be said otherwise about a manifest of a list.
+#[derive(Clone, Debug, Default)]
+pub struct Annotation {
+    /// The architecture.
+    pub architecture: Option<String>,
+    /// The system.
+    pub os: Option<String>,
+    /// The architecture's variant.
+    pub variant: Option<String>,
+    /// The system's version.
+    pub os_version: Option<String>,
+    /// What the system must have.
+    pub os_features: Vec<String>,
+}
+
+/// Changes what the list `name` says about `manifest`.
+pub fn annotate(store: &Store, name: &Reference, manifest: &Reference, said: &Annotation) -> Result<()> {
+    store.edit_manifest_list(name, |slot| {
+        let list = slot.as_mut().ok_or_else(|| no_such(name))?;
+        let known =
+            list.manifests.iter_mut().find(|known| known.reference == *manifest).ok_or_else(|| {
+                not_found(format!(
+                    "manifest for image {} does not exist in {}",
+                    manifest.familiar(),
+                    name.familiar()
+                ))
+            })?;
+        let set = |slot: &mut String, said: &Option<String>| {
+            if let Some(said) = said {
+                slot.clone_from(said);
+            }
+        };
+        set(&mut known.architecture, &said.architecture);
+        set(&mut known.os, &said.os);
+        set(&mut known.variant, &said.variant);
+        set(&mut known.os_version, &said.os_version);
+        for feature in &said.os_features {
+            if !known.os_features.contains(feature) {
+                known.os_features.push(feature.clone());
+            }
+        }
+        check(known)
+    })
+}
+
+/// Refuses a platform that nothing runs on, as docker does.
+fn check(manifest: &ListedManifest) -> Result<()> {
+    const SYSTEMS: [&str; 14] = [
+        "aix",
+        "android",
+        "darwin",
+        "dragonfly",
+        "freebsd",
+        "illumos",
+        "ios",
+        "js",
+        "linux",
+        "netbsd",
+        "openbsd",
+        "plan9",
+        "solaris",
+        "windows",
+    ];
+    const ARCHITECTURES: [&str; 14] = [
+        "386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle", "ppc64",
+        "ppc64le", "riscv64", "s390x", "wasm",
+    ];
+    let (os, architecture) = (manifest.os.as_str(), manifest.architecture.as_str());
+    if SYSTEMS.contains(&os) && ARCHITECTURES.contains(&architecture) {
+        return Ok(());
+    }
+    Err(invalid(format!(
+        "manifest entry for image has unsupported os/arch combination: {}/{}",
+        os.escape_debug(),
+        architecture.escape_debug()
+    ))
+    .into())
+}
+
+fn no_such(name: &Reference) -> Failure {
+    not_found(format!("No such manifest: {}", name.familiar()))
+}
+
+/// The entry of a list.
+fn entry(manifest: &ListedManifest) -> Descriptor {
+    let mut entry =
+        Descriptor::plain(&manifest.media_type, manifest.digest.clone(), manifest.text.len() as u64);
+    entry.platform = Some(DescribedPlatform {
+        architecture: manifest.architecture.clone(),
+        os: manifest.os.clone(),
+        variant: manifest.variant.clone(),
+        os_version: manifest.os_version.clone(),
+        os_features: manifest.os_features.clone(),
+    });
+    entry
+}
+
+/// What `manifest inspect` shows.
+pub enum Shown {
+    /// A manifest's or list's text.
+    Text {
+        /// The JSON.
+        text: Vec<u8>,
+        /// Whether it is a list.
+        list: bool,
+    },
+    /// docker's account of each manifest.
+    Verbose(Value),
+}
+
+/// Looks at `manifest`, of the list `list` or on a registry, or at a list of that name.
+pub fn inspect(
+    store: &Store,
+    environment: &Environment,
+    list: Option<&Reference>,
+    manifest: &Reference,
+    verbose: bool,
+    insecure: bool,
+) -> Result<Shown> {
+    if let Some(name) = list {
+        let list = store.manifest_list(name)?.ok_or_else(|| no_such(name))?;
+        let found = list.manifests.iter().find(|known| known.reference == *manifest);
+        let found = found.ok_or_else(|| no_such(manifest))?;
+        if verbose {
+            return Ok(Shown::Verbose(account(&found.reference, &entry(found), found.text.as_bytes())));
+        }
+        return Ok(Shown::Text { text: found.text.clone().into_bytes(), list: false });
+    }
+    if let Some(list) = store.manifest_list(manifest)? {
+        if verbose {
+            let each = list.manifests.iter().map(|it| account(&it.reference, &entry(it), it.text.as_bytes()));
+            return Ok(Shown::Verbose(each.collect()));
+        }
+        let entries: Vec<Descriptor> = list.manifests.iter().map(entry).collect();
+        return Ok(Shown::Text { text: index(&entries, &BTreeMap::new())?.text, list: true });
+    }
+    let remote = fetch(environment, manifest, insecure)?;
+    let Manifest::Index(index) = Manifest::parse(&remote.raw.text, &remote.raw.media_type)? else {
+        if !verbose {
+            return Ok(Shown::Text { text: remote.raw.text, list: false });
+        }
+        let mut entry = entry_of(&remote.raw);
+        entry.platform = platform(&remote.repository, &remote.raw)?;
+        return Ok(Shown::Verbose(account(manifest, &entry, &remote.raw.text)));
+    };
+    if !verbose {
+        return Ok(Shown::Text { text: remote.raw.text, list: true });
+    }
+    let mut all = Vec::new();
+    for entry in &index.manifests {
+        let pinned = manifest.with_digest(entry.digest.clone());
+        let raw = read(&remote.repository, &pinned)?;
+        all.push(account(&pinned, entry, &raw.text));
+    }
+    Ok(Shown::Verbose(Value::Array(all)))
+}
+
+fn account(reference: &Reference, entry: &Descriptor, text: &[u8]) -> Value {
+    use base64::Engine as _;
+    let kind = if entry.media_type.contains(".oci.") { "OCIManifest" } else { "SchemaV2Manifest" };
+    json!({
+        "Ref": reference.to_string(),
+        "Descriptor": entry,
+        "Raw": base64::engine::general_purpose::STANDARD.encode(text),
+        kind: serde_json::from_slice::<Value>(text).unwrap_or_default(),
+    })
+}
+
+/// A list that is about to be pushed, with the repositories of what it lists.
+pub struct Pushing {
+    list: ManifestList,
+    to: Repository,
+    from: Vec<Repository>,
+}
+
+/// Finds what is needed for pushing the list `name`.
+pub fn prepare_push(
+    store: &Store,
+    environment: &Environment,
+    name: &Reference,
+    insecure: bool,
+) -> Result<Pushing> {
+    let list = store.manifest_list(name)?;
+    let list = list.ok_or_else(|| not_found(format!("{} not found", name.familiar())))?;
+    let target = Target::find(environment, name)?;
+    let to = if insecure { target.insecure() } else { target }.open()?;
+    let mut from = Vec::new();
+    for manifest in &list.manifests {
+        if manifest.reference.registry() != name.registry() {
+            return Err(invalid(format!(
+                "cannot use source images from a different registry than the target image: {} != {}",
+                manifest.reference.registry(),
+                name.registry()
+            ))
+            .hint("`dhow buildx imagetools create` copies from one to the other")
+            .into());
+        }
+        check(manifest)?;
+        from.push(open(environment, &manifest.reference, insecure)?);
+    }
+    Ok(Pushing { list, to, from })
+}
+
+/// Pushes what the list names, as far as it is not there, then the list. Tells `say` of each, and returns the list's
+/// digest.
+pub fn push(pushing: &Pushing, say: &mut dyn FnMut(&str) -> Result<()>) -> Result<String> {
+    let name = &pushing.list.reference;
+    for (manifest, from) in pushing.list.manifests.iter().zip(&pushing.from) {
+        let raw = RawManifest {
+            text: manifest.text.clone().into_bytes(),
+            digest: manifest.digest.clone(),
+            media_type: manifest.media_type.clone(),
+        };
+        let route = Route { from, to: &pushing.to, same_registry: true };
+        route.manifest(&raw).with_context(|| format!("cannot push {}", manifest.reference.familiar()))?;
+        let pushed = name.with_digest(manifest.digest.clone());
+        say(&format!("Pushed ref {pushed} with digest: {}", manifest.digest))?;
+    }
+    let entries: Vec<Descriptor> = pushing.list.manifests.iter().map(entry).collect();
+    let ready = index(&entries, &BTreeMap::new())?;
+    let which = Which::Tag(name.tag().unwrap_or(DEFAULT_TAG));
+    pushing.to.put_manifest(&which, &ready.descriptor.media_type, &ready.text)?;
+    Ok(ready.descriptor.digest.to_string())
+}
+
+/// Forgets the list `name`.
+pub fn remove(store: &Store, name: &Reference) -> Result<()> {
+    store.edit_manifest_list(name, |slot| match slot.take() {
+        Some(_) => Ok(()),
+        None => Err(no_such(name).into()),
+    })
+}

@@ -1,0 +1,98 @@
+//! Manifest lists that `manifest create` puts together of what is on registries, until they are pushed.
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+
+use super::atomic::{self, Durability};
+use super::lock::{Lock, Mode};
+use super::names::file_name;
+use super::{Store, read_record};
+use crate::model::digest::Digest;
+use crate::model::reference::Reference;
+
+/// A list that is being put together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestList {
+    /// Its name.
+    pub reference: Reference,
+    /// What it lists, in the order in which it was added.
+    pub manifests: Vec<ListedManifest>,
+}
+
+/// A manifest on a registry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListedManifest {
+    /// How it was called when it was added.
+    pub reference: Reference,
+    /// Its digest.
+    pub digest: Digest,
+    /// Its media type.
+    pub media_type: String,
+    /// Its exact text.
+    pub text: String,
+    /// The system it is for.
+    pub os: String,
+    /// The architecture.
+    pub architecture: String,
+    /// The architecture's variant; may be empty.
+    pub variant: String,
+    /// The system's version; may be empty.
+    pub os_version: String,
+    /// What the system must have.
+    pub os_features: Vec<String>,
+}
+
+impl Store {
+    /// The list of this name.
+    pub fn manifest_list(&self, reference: &Reference) -> anyhow::Result<Option<ManifestList>> {
+        let list: Option<ManifestList> = read_record(&self.list_path(reference))?;
+        Ok(list.filter(|list| list.reference == *reference))
+    }
+
+    /// Changes, makes or (`None`) removes the list of this name, which nobody else changes meanwhile.
+    pub fn edit_manifest_list<T>(
+        &self,
+        reference: &Reference,
+        edit: impl FnOnce(&mut Option<ManifestList>) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let doing = || format!("cannot record the manifest list {reference}");
+        let _lock =
+            Lock::acquire(&self.plain_lock_path("manifest-lists"), Mode::Exclusive).with_context(doing)?;
+        let before = self.manifest_list(reference)?;
+        let mut list = before.clone();
+        let result = edit(&mut list)?;
+        let path = self.list_path(reference);
+        match &list {
+            Some(list) if before.as_ref() != Some(list) => {
+                atomic::write_json(&path, list, Durability::Passing).with_context(doing)?;
+            }
+            None if before.is_some() => {
+                atomic::ignore_missing(std::fs::remove_file(path)).with_context(doing)?;
+            }
+            _ => {}
+        }
+        Ok(result)
+    }
+
+    fn list_path(&self, reference: &Reference) -> std::path::PathBuf {
+        self.root.join("manifest-lists").join(file_name(reference))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_comes_and_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path().join("store")).unwrap();
+        let name: Reference = "r.example/x:1".parse().unwrap();
+        let list = ManifestList { reference: name.clone(), manifests: vec![] };
+        store.edit_manifest_list(&name, |slot| Ok(*slot = Some(list.clone()))).unwrap();
+        assert_eq!(store.manifest_list(&name).unwrap(), Some(list));
+        assert!(store.edit_manifest_list(&name, |_| anyhow::bail!("no") as anyhow::Result<()>).is_err());
+        store.edit_manifest_list(&name, |slot| Ok(*slot = None)).unwrap();
+        assert_eq!(store.manifest_list(&name).unwrap(), None);
+    }
+}
