@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::build::dockerfile::ast::Instruction;
 use crate::build::expand::{self, Lexer};
 use crate::build::graph::{Graph, Linked, Node};
-use crate::build::plan::{ImageUse, Line, Op, Plan, StageConfig, StagePlan, Step, Tree};
+use crate::build::plan::{CopyOp, CopySource, ImageUse, Line, Op, Plan, StageConfig, StagePlan, Step, Tree};
 use crate::build::{arguments, text};
 use crate::error::{Failure, invalid};
 use crate::model::image::ImageConfig;
@@ -157,6 +157,7 @@ impl Evaluation<'_, '_> {
     fn run(mut self) -> Result<(StagePlan, State), Failure> {
         let node = self.node;
         let from_shown = self.from();
+        self.from_context();
         for linked in &node.statements {
             self.statement(linked).map_err(|failure| failure.at(linked.statement.lines.clone()))?;
         }
@@ -179,6 +180,32 @@ impl Evaluation<'_, '_> {
         let Tree::Image(image) = self.node.base else { return None };
         let image = self.graph.images.get(image)?;
         Some(self.prefixed(&format!("FROM {}", full_name(&image.name)), false))
+    }
+
+    /// A context of files as the base is copied first.
+    fn from_context(&mut self) {
+        let Tree::Context(name) = &self.node.base else { return };
+        if (self.known.context)(name).is_some() {
+            return;
+        }
+        let op = CopyOp {
+            add: false,
+            from: self.node.base.clone(),
+            sources: vec![CopySource::Local("/".into())],
+            here_docs: Vec::new(),
+            target: "/".into(),
+            chown: None,
+            chmod: None,
+            link: false,
+            parents: false,
+            exclude: Vec::new(),
+            checksum: None,
+            keep_git_dir: false,
+            unpack: None,
+        };
+        let shown = format!("[context {name}] load into {}", self.node.name);
+        self.steps.push(Step { op: Op::Copy(op), shown, lines: self.node.lines.clone(), triggered: false });
+        self.note(format!("FROM {name}"), Some(0));
     }
 
     fn statement(&mut self, linked: &Linked) -> Result<(), Failure> {

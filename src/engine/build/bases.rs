@@ -70,6 +70,11 @@ impl Bases {
         self.found.get(&key(image))
     }
 
+    /// The image of this name, for whatever platform.
+    pub fn named(&self, name: &str) -> Option<&Base> {
+        self.found.iter().find(|((known, _), _)| known == name).map(|(_, base)| base)
+    }
+
     /// Finds those that are not known yet. Those that have to be pulled are, side by side.
     pub fn find(&mut self, director: &mut Director<'_>, look: Look<'_>, wanted: &[&ImageUse]) -> Result<()> {
         let mut pulls: Vec<(Token, StepId, &ImageUse)> = Vec::new();
@@ -161,7 +166,7 @@ fn local(look: Look<'_>, image: &ImageUse, director: &mut Director<'_>) -> Resul
         };
     };
     let mut best: Option<(u32, Image)> = None;
-    for id in std::iter::once(&named.id) {
+    for id in named.ids() {
         let Some(found) = look.store.image(id)? else { continue };
         let rank = image.platform.rank(&platform_of(&found.config)).or(look.implicit.then_some(0));
         if let Some(rank) = rank

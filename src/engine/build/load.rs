@@ -12,6 +12,7 @@ use super::remote::{Brought, bring, text_at};
 use super::request::{BuildRequest, ContextSource, DockerfileSource};
 use crate::build::context::{Source, ignore_of};
 use crate::build::ignore::Ignore;
+use crate::build::pattern::Matched;
 use crate::error::{Failure, invalid, not_found};
 use crate::model::environment::Environment;
 use crate::store::{Store, TempDir};
@@ -27,6 +28,8 @@ pub(super) struct HostContext {
     pub dir: PathBuf,
     /// The same, to be read.
     pub source: Source,
+    /// What of it is left out.
+    pub ignore: Ignore,
     /// Whether it stays where it is, so that what is known of its files is worth being remembered.
     pub lasting: bool,
 }
@@ -90,8 +93,8 @@ pub(super) fn load(
     };
     let ignore = director.closing(step, ignore)?;
     loaded.definition = Definition { name: found.name, text: found.text };
-    let source = source.with_ignore(ignore);
-    loaded.contexts.insert(String::new(), HostContext { dir, source, lasting });
+    let source = source.with_ignore(ignore.clone());
+    loaded.contexts.insert(String::new(), HostContext { dir, source, ignore, lasting });
     Ok(loaded)
 }
 
@@ -118,10 +121,21 @@ impl Loaded {
         };
         let source = open(&dir, name)?;
         let ignore = ignore_of(&source, None)?;
-        self.contexts
-            .insert(name.to_owned(), HostContext { source: source.with_ignore(ignore), dir, lasting });
+        let source = source.with_ignore(ignore.clone());
+        self.contexts.insert(name.to_owned(), HostContext { dir, source, ignore, lasting });
         Ok(())
     }
+}
+
+/// Whether an ignore file leaves a path out.
+pub(super) fn is_ignored(ignore: &Ignore, path: &str) -> bool {
+    let path = path.trim_matches('/').as_bytes();
+    let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+    let mut known = Matched::default();
+    for end in ends.chain([path.len()]) {
+        known = ignore.below(path.get(..end).unwrap_or_default(), &known);
+    }
+    known.all
 }
 
 fn open(dir: &Path, what: &str) -> Result<Source> {

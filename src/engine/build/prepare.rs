@@ -1,0 +1,216 @@
+//! From the Dockerfile to plans: the images that stages stand on are found, their triggers added, everything expanded.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Result;
+
+use super::Build;
+use super::bases::{Base, Bases, Look};
+use super::load::Loaded;
+use super::request::ContextSource;
+use crate::build::arguments;
+use crate::build::check::{self, Options};
+use crate::build::dockerfile::ast::Dockerfile;
+use crate::build::evaluate::{Known, evaluate};
+use crate::build::graph::{Graph, Surroundings};
+use crate::build::plan::{ImageUse, Plan};
+use crate::build::progress::{Event, Warning};
+use crate::model::digest::Digest;
+use crate::model::image::ImageConfig;
+use crate::model::platform::Platform;
+
+/// What is built, and what it stands on.
+pub(super) struct Prepared {
+    /// A plan for each platform.
+    pub plans: Vec<Plan>,
+    /// The images.
+    pub bases: Bases,
+    /// The layers of contexts that stand for images, by plan and name.
+    pub images: BTreeMap<(usize, String), Vec<Digest>>,
+}
+
+impl Build<'_, '_> {
+    /// Plans the build for every platform.
+    pub(super) fn prepare(&mut self, loaded: &mut Loaded, dockerfile: &Dockerfile) -> Result<Prepared> {
+        let mut prepared = Prepared { plans: Vec::new(), bases: Bases::default(), images: BTreeMap::new() };
+        for (index, platform) in self.platforms().iter().enumerate() {
+            let (graph, globals) = self.graph(dockerfile, platform, &mut prepared.bases)?;
+            self.named_contexts(index, platform, &graph, loaded, &mut prepared)?;
+            if index == 0 {
+                let warnings = self.warnings(dockerfile, platform, loaded, Some(&prepared.bases), false)?;
+                let options = self.check_options(dockerfile)?;
+                let refused = check::error(&warnings, &options);
+                for warning in warnings {
+                    self.director.event(Event::Warning(warning));
+                }
+                if let Some(failure) = refused {
+                    return Err(failure.into());
+                }
+            }
+            let plan = self.plan(&graph, platform, &globals, &prepared)?;
+            prepared.plans.push(plan);
+        }
+        Ok(prepared)
+    }
+
+    /// What is built for, each once.
+    pub(super) fn platforms(&self) -> Vec<Platform> {
+        let mut platforms: Vec<Platform> = Vec::new();
+        for platform in &self.request.platforms {
+            if !platforms.contains(platform) {
+                platforms.push(platform.clone());
+            }
+        }
+        if platforms.is_empty() {
+            platforms.push(Platform::host());
+        }
+        platforms
+    }
+
+    fn several(&self) -> bool {
+        self.platforms().len() > 1
+    }
+
+    fn look(&self) -> Look<'_> {
+        Look {
+            store: self.store,
+            environment: self.environment,
+            pull: self.request.pull,
+            several: self.several(),
+            implicit: self.request.platforms.is_empty(),
+        }
+    }
+
+    /// The stages, with the triggers of their bases, and the variables that `FROM` sees.
+    fn graph(
+        &mut self,
+        dockerfile: &Dockerfile,
+        platform: &Platform,
+        bases: &mut Bases,
+    ) -> Result<(Graph, BTreeMap<String, String>)> {
+        let request = self.request;
+        let target = request.target.as_deref();
+        let last = || dockerfile.stages.last().and_then(|stage| stage.name.clone()).unwrap_or_default();
+        let shown = target.map_or_else(last, str::to_owned);
+        let automatic = arguments::platform(&Platform::host(), platform, &shown);
+        let globals = arguments::global(dockerfile, &automatic, &request.args)?;
+        let contexts: BTreeSet<String> = request.contexts.keys().cloned().collect();
+        let around = Surroundings { globals: &globals, platform, contexts: &contexts, target };
+        let mut graph = Graph::new(dockerfile, around)?;
+        loop {
+            let needed = graph.needed_images();
+            let images = graph.images.clone();
+            let wanted: Vec<&ImageUse> = needed.iter().filter_map(|image| images.get(*image)).collect();
+            let look = Look { environment: self.environment, store: self.store, ..self.look() };
+            bases.find(self.director, look, &wanted)?;
+            let triggers = |image: usize| {
+                let base = bases.get(images.get(image)?)?;
+                Some(base.config.config.on_build.clone().unwrap_or_default())
+            };
+            if !graph.add_triggers(&triggers)? {
+                return Ok((graph, globals));
+            }
+        }
+    }
+
+    /// Finds the contexts that are needed and not there yet.
+    fn named_contexts(
+        &mut self,
+        plan: usize,
+        platform: &Platform,
+        graph: &Graph,
+        loaded: &mut Loaded,
+        prepared: &mut Prepared,
+    ) -> Result<()> {
+        for name in graph.needed_contexts() {
+            let Some(source) = self.request.contexts.get(&name) else { continue };
+            match source {
+                ContextSource::Image(_) => {
+                    let Some(image) = self.context_image(&name, platform) else { continue };
+                    let look = Look { environment: self.environment, store: self.store, ..self.look() };
+                    prepared.bases.find(self.director, look, &[&image])?;
+                    let layers = prepared.bases.get(&image).map(|base| base.layers.clone());
+                    prepared.images.insert((plan, name), layers.unwrap_or_default());
+                }
+                _ if loaded.contexts.contains_key(&name) => {}
+                other => loaded.add(self.director, self.store, &name, other, self.environment)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The image that a context stands for.
+    pub(super) fn context_image(&self, name: &str, platform: &Platform) -> Option<ImageUse> {
+        match self.request.contexts.get(name)? {
+            ContextSource::Image(image) => {
+                Some(ImageUse { name: image.clone(), platform: platform.clone(), stage: None, lines: 0..=0 })
+            }
+            _ => None,
+        }
+    }
+
+    fn plan(
+        &self,
+        graph: &Graph,
+        platform: &Platform,
+        globals: &BTreeMap<String, String>,
+        prepared: &Prepared,
+    ) -> Result<Plan> {
+        let request = self.request;
+        let bases = &prepared.bases;
+        let image = |image: usize| Some(&bases.get(graph.images.get(image)?)?.config);
+        let context = |name: &str| -> Option<&ImageConfig> {
+            Some(&bases.get(&self.context_image(name, platform)?)?.config)
+        };
+        let no_cache = |name: &str| {
+            let named = |filter: &String| filter.eq_ignore_ascii_case(name);
+            request.no_cache || request.no_cache_filter.iter().any(named)
+        };
+        let known = Known {
+            globals,
+            given: &request.args,
+            image: &image,
+            context: &context,
+            labels: &request.labels,
+            several: self.several(),
+            no_cache: &no_cache,
+        };
+        Ok(evaluate(graph, platform, &known)?)
+    }
+
+    pub(super) fn check_options(&self, dockerfile: &Dockerfile) -> Result<Options> {
+        let given = self.request.args.get("BUILDKIT_DOCKERFILE_CHECK").map(String::as_str);
+        Ok(Options::of(dockerfile, given)?)
+    }
+
+    /// The rules of `--check` that the Dockerfile breaks.
+    pub(super) fn warnings(
+        &self,
+        dockerfile: &Dockerfile,
+        platform: &Platform,
+        loaded: &Loaded,
+        bases: Option<&Bases>,
+        all_stages: bool,
+    ) -> Result<Vec<Warning>> {
+        let base_environment = |name: &str| {
+            let base: &Base = bases?.named(name)?;
+            let pair = |entry: &String| {
+                entry.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))
+            };
+            Some(base.config.config.env.iter().filter_map(pair).collect())
+        };
+        let ignore = loaded.contexts.get("").map(|context| &context.ignore);
+        let ignored = |path: &str| ignore.is_some_and(|ignore| super::load::is_ignored(ignore, path));
+        let has_file = ignore.is_some_and(|ignore| !ignore.file().is_empty());
+        let around = check::Surroundings {
+            target: self.request.target.as_deref(),
+            all_stages,
+            given: &self.request.args,
+            build: &Platform::host(),
+            platform,
+            base_environment: &base_environment,
+            ignored: has_file.then_some(&ignored),
+        };
+        Ok(check::check(dockerfile, &self.check_options(dockerfile)?, &around))
+    }
+}
