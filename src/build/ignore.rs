@@ -38,6 +38,11 @@ impl Ignore {
         &self.file
     }
 
+    /// Whether it ignores nothing at all.
+    pub fn is_empty(&self) -> bool {
+        self.matcher.is_empty()
+    }
+
     /// What matches `path`, given what matches the directory that it lies in.
     pub fn below(&self, path: &[u8], parent: &Matched) -> Matched {
         if self.matcher.is_empty() { Matched::default() } else { self.matcher.matches_below(path, parent) }

@@ -9,6 +9,7 @@ mod attributes;
 mod copy;
 mod digest;
 mod hash;
+mod hidden;
 mod missing;
 mod owner;
 mod place;
@@ -17,6 +18,8 @@ mod stat_cache;
 mod target;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_content;
 mod view;
 
 use std::os::fd::OwnedFd;
@@ -34,6 +37,7 @@ use crate::model::digest::Digest;
 pub use attributes::Attributes;
 pub use copy::{NoUnpack, Unpack, copy, copy_here_docs};
 use hash::Roots;
+pub use place::Place;
 pub use stat_cache::StatCache;
 pub use target::{Spot, Target};
 use view::{Resolved, Seen, View};

@@ -223,6 +223,11 @@ impl Target {
         Ok(())
     }
 
+    /// Gives a directory of the layer what is said of it.
+    pub fn describe_dir(&mut self, place: &Rc<Place>, attributes: &Attributes) -> Result<()> {
+        self.set_dir(place, attributes, Some(attributes.mtime))
+    }
+
     /// Takes an owner away that a directory had, where root is to be the new one.
     fn reown(&self, own: BorrowedFd<'_>, owner: (u32, u32)) -> Result<()> {
         if owner != (0, 0) {

@@ -1,6 +1,5 @@
 //! Tests of selecting, hashing and copying, in directories that stand for contexts and layers.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
@@ -9,10 +8,10 @@ use super::*;
 use crate::model::layer::Identity;
 
 /// Directories for a context, the layers below, and the layer made.
-struct World(tempfile::TempDir);
+pub(super) struct World(tempfile::TempDir);
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let world = Self(tempfile::tempdir().unwrap());
         for dir in ["context", "one", "two"] {
             fs::create_dir(world.path(dir)).unwrap();
@@ -20,16 +19,16 @@ impl World {
         world
     }
 
-    fn path(&self, path: &str) -> PathBuf {
+    pub(super) fn path(&self, path: &str) -> PathBuf {
         self.0.path().join(path)
     }
 
     /// A file that holds its own path, and the directories above it.
-    fn file(&self, path: &str) -> &Self {
+    pub(super) fn file(&self, path: &str) -> &Self {
         self.text(path, path)
     }
 
-    fn text(&self, path: &str, text: &str) -> &Self {
+    pub(super) fn text(&self, path: &str, text: &str) -> &Self {
         let path = self.path(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, text).unwrap();
@@ -37,34 +36,34 @@ impl World {
         self
     }
 
-    fn dir(&self, path: &str, mode: u32) -> &Self {
+    pub(super) fn dir(&self, path: &str, mode: u32) -> &Self {
         fs::create_dir_all(self.path(path)).unwrap();
         self.mode(path, mode)
     }
 
-    fn mode(&self, path: &str, mode: u32) -> &Self {
+    pub(super) fn mode(&self, path: &str, mode: u32) -> &Self {
         fs::set_permissions(self.path(path), fs::Permissions::from_mode(mode)).unwrap();
         self
     }
 
-    fn link(&self, path: &str, target: &str) -> &Self {
+    pub(super) fn link(&self, path: &str, target: &str) -> &Self {
         symlink(target, self.path(path)).unwrap();
         self
     }
 
-    fn context(&self, ignore: &str) -> Source {
+    pub(super) fn context(&self, ignore: &str) -> Source {
         let ignore = Ignore::parse(".dockerignore", ignore.as_bytes()).unwrap();
         Source::directory(&self.path("context"), ignore).unwrap()
     }
 
-    fn target(&self) -> Target {
+    pub(super) fn target(&self) -> Target {
         let _ = fs::remove_dir_all(self.path("made"));
         fs::create_dir(self.path("made")).unwrap();
         let lowers = [self.path("one"), self.path("two")];
         Target::open(&self.path("made"), &lowers, Identity::Single, None).unwrap()
     }
 
-    fn copy_from(&self, source: &Source, spec: &CopySpec) -> Result<Scanned> {
+    pub(super) fn copy_from(&self, source: &Source, spec: &CopySpec) -> Result<Scanned> {
         let mut target = self.target();
         let copied = copy(source, spec, &mut target, &mut StatCache::default(), &mut NoUnpack)?;
         copy_here_docs(spec, &mut target)?;
@@ -72,11 +71,11 @@ impl World {
         Ok(copied)
     }
 
-    fn copy(&self, sources: &[&str], to: &str) -> Vec<String> {
+    pub(super) fn copy(&self, sources: &[&str], to: &str) -> Vec<String> {
         self.copy_spec(&spec(sources, to))
     }
 
-    fn copy_spec(&self, spec: &CopySpec) -> Vec<String> {
+    pub(super) fn copy_spec(&self, spec: &CopySpec) -> Vec<String> {
         let source = self.context("");
         let copied = self.copy_from(&source, spec).unwrap();
         assert_eq!(copied, scan(&source, spec, &mut StatCache::default()).unwrap());
@@ -84,13 +83,13 @@ impl World {
     }
 
     /// What was made, one line each: the path, its mode, and what it holds.
-    fn made(&self) -> Vec<String> {
+    pub(super) fn made(&self) -> Vec<String> {
         let mut lines = Vec::new();
         list(&self.path("made"), "", &mut lines);
         lines
     }
 
-    fn why(&self, sources: &[&str], to: &str) -> String {
+    pub(super) fn why(&self, sources: &[&str], to: &str) -> String {
         format!("{:#}", self.copy_from(&self.context(""), &spec(sources, to)).unwrap_err())
     }
 }
@@ -116,16 +115,12 @@ fn list(dir: &Path, above: &str, lines: &mut Vec<String>) {
     }
 }
 
-fn spec(sources: &[&str], to: &str) -> CopySpec {
+pub(super) fn spec(sources: &[&str], to: &str) -> CopySpec {
     CopySpec {
         sources: sources.iter().map(|source| (*source).to_owned()).collect(),
         target: target("/", to),
         ..CopySpec::default()
     }
-}
-
-fn digest_of(world: &World, ignore: &str, spec: &CopySpec) -> Digest {
-    scan(&world.context(ignore), spec, &mut StatCache::default()).unwrap().digest
 }
 
 #[test]
@@ -472,165 +467,16 @@ fn layers_are_copied_as_they_are_seen() {
 }
 
 #[test]
-fn hard_links_holes_and_pipes_stay() {
+fn what_a_bind_mount_must_not_show_is_listed() {
     let world = World::new();
-    world.file("context/d/a");
-    fs::hard_link(world.path("context/d/a"), world.path("context/d/b")).unwrap();
-    let sparse = fs::File::create(world.path("context/d/sparse")).unwrap();
-    sparse.set_len(20 << 20).unwrap();
-    std::os::unix::fs::FileExt::write_all_at(&sparse, b"data", 10 << 20).unwrap();
-    let fifo = world.path("context/d/pipe");
-    rustix::fs::mknodat(rustix::fs::CWD, fifo, rustix::fs::FileType::Fifo, 0o640.into(), 0).unwrap();
-    let _socket = std::os::unix::net::UnixListener::bind(world.path("context/d/socket")).unwrap();
-    world.copy_from(&world.context(""), &spec(&["d"], "/")).unwrap();
-    let of = |name: &str| fs::metadata(world.path("made").join(name)).unwrap();
-    assert_eq!(of("a").ino(), of("b").ino());
-    assert!(of("sparse").len() == 20 << 20 && of("sparse").blocks() * 512 < 1 << 20);
-    let content = fs::read(world.path("made/sparse")).unwrap();
-    assert_eq!(&content[10 << 20..(10 << 20) + 4], b"data");
-    assert!(std::os::unix::fs::FileTypeExt::is_fifo(&of("pipe").file_type()));
-    assert!(!world.path("made/socket").exists());
-}
-
-#[test]
-fn large_files_are_copied_whole() {
-    let world = World::new();
-    let content: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
-    fs::write(world.path("context/large"), &content).unwrap();
-    world.copy_from(&world.context(""), &spec(&["large"], "/")).unwrap();
-    assert!(fs::read(world.path("made/large")).unwrap() == content);
-}
-
-#[test]
-fn the_digest_is_of_content_and_not_of_time_or_place() {
-    let worlds = [World::new(), World::new()];
-    for world in &worlds {
-        world.file("context/d/a").text("context/d/sub/b", "b").link("context/d/l", "a").file("context/other");
+    for name in ["a", "b.log", "d/e.log", "d/keep.log", "d/f", "gone/x/y"] {
+        world.file(&format!("context/{name}"));
     }
-    fs::File::open(worlds[1].path("context/d/a")).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
-    worlds[1].mode("context/d", 0o700).mode("context/other", 0o600);
-    let of = |world: &World| digest_of(world, "", &spec(&["d"], "/"));
-    let before = of(&worlds[0]);
-    assert_eq!(before, of(&worlds[1]));
-    assert_eq!(before, digest_of(&worlds[0], "other", &spec(&["d/"], "/elsewhere")));
-    let changes: BTreeMap<&str, fn(&World)> = BTreeMap::from([
-        ("content", (|world| drop(world.text("context/d/a", "x"))) as fn(&World)),
-        ("mode", |world| drop(world.mode("context/d/sub", 0o700))),
-        ("mode of a file", |world| drop(world.mode("context/d/a", 0o600))),
-        ("new name", |world| drop(world.file("context/d/new"))),
-        ("empty directory", |world| drop(world.dir("context/d/empty", 0o755))),
-        ("moved", |world| fs::rename(world.path("context/d/a"), world.path("context/d/z")).unwrap()),
-        ("link", |world| {
-            fs::remove_file(world.path("context/d/l")).unwrap();
-            world.link("context/d/l", "sub");
-        }),
-    ]);
-    for (what, change) in changes {
-        let world = World::new();
-        world.file("context/d/a").text("context/d/sub/b", "b").link("context/d/l", "a");
-        assert_eq!(of(&world), before);
-        change(&world);
-        assert_ne!(of(&world), before, "{what}");
-    }
-}
-
-#[test]
-fn names_do_not_run_together() {
-    let (one, two) = (World::new(), World::new());
-    one.text("context/ab", "c").text("context/d", "");
-    two.text("context/a", "bc").text("context/d", "");
-    assert_ne!(digest_of(&one, "", &spec(&["."], "/")), digest_of(&two, "", &spec(&["."], "/")));
-}
-
-#[test]
-fn what_did_not_change_is_not_read_again() {
-    let world = World::new();
-    for n in 0..100 {
-        world.file(&format!("context/f{n}"));
-    }
-    let source = world.context("");
-    let spec = spec(&["."], "/");
-    let mut cache = StatCache::default();
-    let selection = select::select(&source, &spec).unwrap();
-    // As if they had been written long ago.
-    for file in &selection.files {
-        cache.remember(&file.identity, i64::MAX, [1; 32]);
-    }
-    let trusted = scan(&source, &spec, &mut cache).unwrap().digest;
-    assert_ne!(trusted, digest_of(&world, "", &spec), "the cache was asked");
-    world.text("context/f5", "changed");
-    assert_ne!(scan(&source, &spec, &mut cache).unwrap().digest, trusted, "and not believed where it is old");
-}
-
-#[test]
-fn what_changes_while_it_is_copied_is_told() {
-    let world = World::new();
-    world.file("context/f");
-    let source = world.context("");
-    let spec = spec(&["f"], "/");
-    let mut cache = StatCache::default();
-    // The cache is wrong about the content, as it would be of a file that changed after it was looked at.
-    let scanned = scan(&source, &spec, &mut cache).unwrap();
-    struct Changes<'a>(&'a World);
-    impl Unpack for Changes<'_> {
-        fn is_archive(&mut self, _: &fs::File) -> Result<bool> {
-            self.0.text("context/f", "other content");
-            Ok(false)
-        }
-        fn unpack(
-            &mut self,
-            _: &fs::File,
-            _: &mut Target,
-            _: &std::rc::Rc<super::place::Place>,
-        ) -> Result<()> {
-            Ok(())
-        }
-    }
-    let mut target = world.target();
-    let add = CopySpec { unpack: true, ..spec.clone() };
-    let copied = copy(&source, &add, &mut target, &mut cache, &mut Changes(&world)).unwrap();
-    target.finish().unwrap();
-    assert_eq!(world.made(), ["f 644 other content"]);
-    assert_ne!(copied.digest, scanned.digest);
-    assert_eq!(copied.digest, digest_of(&world, "", &spec));
-}
-
-#[test]
-fn nothing_outside_is_read_through_a_directory_that_becomes_a_link() {
-    let world = World::new();
-    world.file("context/d/f").text("outside/f", "secret");
-    let source = world.context("");
-    let spec = spec(&["d/f"], "/");
-    let selection = select::select(&source, &spec).unwrap();
-    fs::remove_dir_all(world.path("context/d")).unwrap();
-    world.link("context/d", "../outside");
-    assert!(source.view.open(&selection.files[0].path, 0).is_err());
-}
-
-#[test]
-fn making_directories_says_whether_it_did() {
-    let world = World::new();
-    world.dir("one/app", 0o755).link("one/l", "app");
-    let mut target = world.target();
-    assert!(!target.make_dirs("/app", (0, 0)).unwrap());
-    assert!(!target.make_dirs("/l/.", (0, 0)).unwrap());
-    assert!(target.make_dirs("/l/new/deep", (0, 0)).unwrap());
-    assert!(!target.make_dirs("/app/new", (0, 0)).unwrap());
-    target.finish().unwrap();
-    assert_eq!(world.made(), ["app/ 755", "app/new/ 755", "app/new/deep/ 755"]);
-}
-
-#[test]
-fn a_directory_in_the_place_of_a_file_hides_the_one_below_it() {
-    let world = World::new();
-    world.file("two/x/hidden");
-    let mut target = world.target();
-    let attributes = Attributes { mode: 0o755, ..Attributes::default() };
-    let root = std::rc::Rc::clone(target.root());
-    drop(target.create(&root, c"x", true).unwrap());
-    let dir = target.make_dir(&root, c"x", &attributes, true, true);
-    let Ok(dir) = dir else { return };
-    assert!(dir.there(c"hidden").unwrap().is_none());
-    let again = root.enter(c"x").unwrap();
-    assert!(again.there(c"hidden").unwrap().is_none());
+    let hidden = |ignore: &str, under: &str| {
+        let paths = world.context(ignore).hidden(under).unwrap();
+        paths.iter().map(|path| path.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(hidden("**/*.log\n!d/keep.log\ngone\n", ""), ["b.log", "d/e.log", "gone"]);
+    assert_eq!(hidden("**/*.log\n", "/d"), ["d/e.log", "d/keep.log"]);
+    assert_eq!(hidden("", ""), [""; 0]);
 }

@@ -21,6 +21,7 @@ pub mod request;
 pub mod run_step;
 mod selections;
 mod solve;
+pub mod sources;
 mod step;
 
 use anyhow::Result;

@@ -1,0 +1,63 @@
+//! What of a context is hidden from programs that see the context itself: bind mounts know no ignore file.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+
+use super::Source;
+use super::view::{ViewDir, join, shown};
+use crate::build::pattern::Matched;
+use crate::error::invalid;
+
+/// Directories nested deeper than this are refused: each level holds descriptors.
+const MAX_DEPTH: usize = 400;
+
+impl Source {
+    /// The paths below the directory `under` that the ignore file leaves out, relative to the source's root: the
+    /// uppermost of each tree of which nothing counts.
+    pub fn hidden(&self, under: &str) -> Result<Vec<PathBuf>> {
+        let mut hidden = Vec::new();
+        if !self.ignore.is_empty()
+            && let Some(start) = self.resolve(under.as_bytes(), true)?
+            && start.is_dir()
+        {
+            let known = self.matched(&start.path);
+            self.hidden_below(&start.dir, &start.path, &known, &mut hidden, 0)?;
+        }
+        Ok(hidden)
+    }
+
+    fn hidden_below(
+        &self,
+        dir: &ViewDir,
+        path: &[u8],
+        known: &Matched,
+        hidden: &mut Vec<PathBuf>,
+        depth: usize,
+    ) -> Result<()> {
+        let doing = || format!("cannot read `/{}`", shown(path));
+        if depth >= MAX_DEPTH {
+            return Err(invalid(format!("directories are nested more than {MAX_DEPTH} deep")))
+                .with_context(doing);
+        }
+        for name in dir.names().with_context(doing)? {
+            let Some(seen) = dir.find(&name).with_context(doing)? else { continue };
+            let below = join(path, name.to_bytes());
+            let matched = self.ignore.below(&below, known);
+            if matched.all && (!seen.is_dir() || self.ignore.hides_all_of(&below)) {
+                hidden.push(PathBuf::from(OsString::from_vec(below)));
+            } else if seen.is_dir() {
+                self.hidden_below(
+                    &dir.enter(&name).with_context(doing)?,
+                    &below,
+                    &matched,
+                    hidden,
+                    depth + 1,
+                )?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,176 @@
+//! Tests of what is copied exactly, of digests, and of what happens when a context changes meanwhile.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+
+use super::tests::{World, spec};
+use super::*;
+
+fn digest_of(world: &World, ignore: &str, spec: &CopySpec) -> Digest {
+    scan(&world.context(ignore), spec, &mut StatCache::default()).unwrap().digest
+}
+
+#[test]
+fn hard_links_holes_and_pipes_stay() {
+    let world = World::new();
+    world.file("context/d/a");
+    fs::hard_link(world.path("context/d/a"), world.path("context/d/b")).unwrap();
+    let sparse = fs::File::create(world.path("context/d/sparse")).unwrap();
+    sparse.set_len(20 << 20).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&sparse, b"data", 10 << 20).unwrap();
+    let fifo = world.path("context/d/pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, fifo, rustix::fs::FileType::Fifo, 0o640.into(), 0).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(world.path("context/d/socket")).unwrap();
+    world.copy_from(&world.context(""), &spec(&["d"], "/")).unwrap();
+    let of = |name: &str| fs::metadata(world.path("made").join(name)).unwrap();
+    assert_eq!(of("a").ino(), of("b").ino());
+    assert!(of("sparse").len() == 20 << 20 && of("sparse").blocks() * 512 < 1 << 20);
+    let content = fs::read(world.path("made/sparse")).unwrap();
+    assert_eq!(&content[10 << 20..(10 << 20) + 4], b"data");
+    assert!(std::os::unix::fs::FileTypeExt::is_fifo(&of("pipe").file_type()));
+    assert!(!world.path("made/socket").exists());
+}
+
+#[test]
+fn large_files_are_copied_whole() {
+    let world = World::new();
+    let content: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
+    fs::write(world.path("context/large"), &content).unwrap();
+    world.copy_from(&world.context(""), &spec(&["large"], "/")).unwrap();
+    assert!(fs::read(world.path("made/large")).unwrap() == content);
+}
+
+#[test]
+fn the_digest_is_of_content_and_not_of_time_or_place() {
+    let worlds = [World::new(), World::new()];
+    for world in &worlds {
+        world.file("context/d/a").text("context/d/sub/b", "b").link("context/d/l", "a").file("context/other");
+    }
+    fs::File::open(worlds[1].path("context/d/a")).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+    worlds[1].mode("context/d", 0o700).mode("context/other", 0o600);
+    let of = |world: &World| digest_of(world, "", &spec(&["d"], "/"));
+    let before = of(&worlds[0]);
+    assert_eq!(before, of(&worlds[1]));
+    assert_eq!(before, digest_of(&worlds[0], "other", &spec(&["d/"], "/elsewhere")));
+    let changes: BTreeMap<&str, fn(&World)> = BTreeMap::from([
+        ("content", (|world| drop(world.text("context/d/a", "x"))) as fn(&World)),
+        ("mode", |world| drop(world.mode("context/d/sub", 0o700))),
+        ("mode of a file", |world| drop(world.mode("context/d/a", 0o600))),
+        ("new name", |world| drop(world.file("context/d/new"))),
+        ("empty directory", |world| drop(world.dir("context/d/empty", 0o755))),
+        ("moved", |world| fs::rename(world.path("context/d/a"), world.path("context/d/z")).unwrap()),
+        ("link", |world| {
+            fs::remove_file(world.path("context/d/l")).unwrap();
+            world.link("context/d/l", "sub");
+        }),
+    ]);
+    for (what, change) in changes {
+        let world = World::new();
+        world.file("context/d/a").text("context/d/sub/b", "b").link("context/d/l", "a");
+        assert_eq!(of(&world), before);
+        change(&world);
+        assert_ne!(of(&world), before, "{what}");
+    }
+}
+
+#[test]
+fn names_do_not_run_together() {
+    let (one, two) = (World::new(), World::new());
+    one.text("context/ab", "c").text("context/d", "");
+    two.text("context/a", "bc").text("context/d", "");
+    assert_ne!(digest_of(&one, "", &spec(&["."], "/")), digest_of(&two, "", &spec(&["."], "/")));
+}
+
+#[test]
+fn what_did_not_change_is_not_read_again() {
+    let world = World::new();
+    for n in 0..100 {
+        world.file(&format!("context/f{n}"));
+    }
+    let source = world.context("");
+    let spec = spec(&["."], "/");
+    let mut cache = StatCache::default();
+    let selection = select::select(&source, &spec).unwrap();
+    // As if they had been written long ago.
+    for file in &selection.files {
+        cache.remember(&file.identity, i64::MAX, [1; 32]);
+    }
+    let trusted = scan(&source, &spec, &mut cache).unwrap().digest;
+    assert_ne!(trusted, digest_of(&world, "", &spec), "the cache was asked");
+    world.text("context/f5", "changed");
+    assert_ne!(scan(&source, &spec, &mut cache).unwrap().digest, trusted, "and not believed where it is old");
+}
+
+#[test]
+fn what_changes_while_it_is_copied_is_told() {
+    let world = World::new();
+    world.file("context/f");
+    let source = world.context("");
+    let spec = spec(&["f"], "/");
+    let mut cache = StatCache::default();
+    // The cache is wrong about the content, as it would be of a file that changed after it was looked at.
+    let scanned = scan(&source, &spec, &mut cache).unwrap();
+    struct Changes<'a>(&'a World);
+    impl Unpack for Changes<'_> {
+        fn is_archive(&mut self, _: &fs::File) -> Result<bool> {
+            self.0.text("context/f", "other content");
+            Ok(false)
+        }
+        fn unpack(
+            &mut self,
+            _: &fs::File,
+            _: &mut Target,
+            _: &std::rc::Rc<super::place::Place>,
+        ) -> Result<()> {
+            Ok(())
+        }
+    }
+    let mut target = world.target();
+    let add = CopySpec { unpack: true, ..spec.clone() };
+    let copied = copy(&source, &add, &mut target, &mut cache, &mut Changes(&world)).unwrap();
+    target.finish().unwrap();
+    assert_eq!(world.made(), ["f 644 other content"]);
+    assert_ne!(copied.digest, scanned.digest);
+    assert_eq!(copied.digest, digest_of(&world, "", &spec));
+}
+
+#[test]
+fn nothing_outside_is_read_through_a_directory_that_becomes_a_link() {
+    let world = World::new();
+    world.file("context/d/f").text("outside/f", "secret");
+    let source = world.context("");
+    let spec = spec(&["d/f"], "/");
+    let selection = select::select(&source, &spec).unwrap();
+    fs::remove_dir_all(world.path("context/d")).unwrap();
+    world.link("context/d", "../outside");
+    assert!(source.view.open(&selection.files[0].path, 0).is_err());
+}
+
+#[test]
+fn making_directories_says_whether_it_did() {
+    let world = World::new();
+    world.dir("one/app", 0o755).link("one/l", "app");
+    let mut target = world.target();
+    assert!(!target.make_dirs("/app", (0, 0)).unwrap());
+    assert!(!target.make_dirs("/l/.", (0, 0)).unwrap());
+    assert!(target.make_dirs("/l/new/deep", (0, 0)).unwrap());
+    assert!(!target.make_dirs("/app/new", (0, 0)).unwrap());
+    target.finish().unwrap();
+    assert_eq!(world.made(), ["app/ 755", "app/new/ 755", "app/new/deep/ 755"]);
+}
+
+#[test]
+fn a_directory_in_the_place_of_a_file_hides_the_one_below_it() {
+    let world = World::new();
+    world.file("two/x/hidden");
+    let mut target = world.target();
+    let attributes = Attributes { mode: 0o755, ..Attributes::default() };
+    let root = std::rc::Rc::clone(target.root());
+    drop(target.create(&root, c"x", true).unwrap());
+    let dir = target.make_dir(&root, c"x", &attributes, true, true);
+    let Ok(dir) = dir else { return };
+    assert!(dir.there(c"hidden").unwrap().is_none());
+    let again = root.enter(c"x").unwrap();
+    assert!(again.there(c"hidden").unwrap().is_none());
+}

@@ -1,0 +1,310 @@
+//! Archives: those that ADD unpacks into a layer, and whole contexts.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::rc::Rc;
+
+use anyhow::{Context as _, Result};
+use rustix::fs::SeekFrom;
+
+use crate::build::context::{Attributes, Place, Target, Unpack};
+use crate::error::{corrupt, unsupported};
+use crate::image::files::extract::{Side, extract};
+use crate::image::tar::name::Name;
+use crate::image::tar::sparse::Segment;
+use crate::image::tar::{Kind, Member, TarReader};
+use crate::image::unpack::decode::{Format, decoder};
+
+const BUFFER: usize = 256 << 10;
+/// Length of a member's header, in bytes.
+const HEADER: usize = 512;
+
+/// Unpacks local archives for ADD: tar, plain or compressed by gzip, bzip2, xz or zstd, told by their content.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unpacker;
+
+impl Unpack for Unpacker {
+    fn is_archive(&mut self, file: &File) -> Result<bool> {
+        let mut start = [0; HEADER];
+        let amount = file.read_at(&mut start, 0).context("cannot read it")?;
+        // A compressed file may be anything; a plain one is told by its first header.
+        if amount < 3 || (Format::of(&start) == Format::Plain && amount < HEADER) {
+            return Ok(false);
+        }
+        Ok(matches!(open(file).and_then(|mut archive| archive.next_member()), Ok(Some(_))))
+    }
+
+    fn unpack(&mut self, file: &File, target: &mut Target, dir: &Rc<Place>) -> Result<()> {
+        let mut archive = open(file)?;
+        while let Some(member) = archive.next_member()? {
+            place(&mut archive, &member, target, dir)
+                .with_context(|| format!("cannot unpack `{}`", shown(&member.path)))?;
+        }
+        Ok(())
+    }
+}
+
+fn open<'a>(file: &'a File) -> Result<TarReader<impl BufRead + use<'a>>> {
+    rustix::fs::seek(file, SeekFrom::Start(0))?;
+    let mut input = BufReader::with_capacity(BUFFER, file);
+    let format = Format::of(input.fill_buf()?);
+    Ok(TarReader::new(BufReader::with_capacity(BUFFER, decoder(format, input)?)))
+}
+
+/// Makes what a member describes. What an archive has replaces what is there, as unpacking has always done.
+fn place<R: BufRead>(
+    archive: &mut TarReader<R>,
+    member: &Member,
+    target: &mut Target,
+    dir: &Rc<Place>,
+) -> Result<()> {
+    let name = Name::parse(&member.path)?;
+    let attributes = attributes(member, target);
+    if name.base.is_empty() {
+        return match member.kind {
+            Kind::Dir => target.describe_dir(dir, &attributes),
+            _ => Err(corrupt("it has no name").into()),
+        };
+    }
+    let parent = target.dir(dir, &name.dir, (0, 0))?;
+    let base = CString::new(name.base)?;
+    match member.kind {
+        Kind::Dir => target.make_dir(&parent, &base, &attributes, true, true).map(drop),
+        Kind::File => {
+            let mut file = target.create(&parent, &base, true)?;
+            match &member.sparse {
+                Some((size, segments)) => fill_sparse(archive, &file, *size, segments)?,
+                None => fill(archive, &mut file)?,
+            }
+            target.finish_file(&file, &attributes)
+        }
+        Kind::Symlink if member.link.is_empty() || member.link.contains(&0) => {
+            Err(corrupt("a symbolic link without a usable target").into())
+        }
+        Kind::Symlink => target.make_symlink(&parent, &base, &member.link, &attributes, true),
+        Kind::HardLink => {
+            let doing = || format!("cannot link to `{}`", shown(&member.link));
+            let source = Name::parse(&member.link)?;
+            let from = target.dir(dir, &source.dir, (0, 0)).with_context(doing)?;
+            let first = CString::new(source.base)?;
+            target.make_hard_link((&from, &first), &parent, &base, true).with_context(doing)
+        }
+        Kind::Fifo => target.make_fifo(&parent, &base, &attributes, true),
+        Kind::Char | Kind::Block => {
+            let device = (member.kind == Kind::Block, member.device.0, member.device.1);
+            target.make_device(&parent, &base, device, &attributes, true)
+        }
+        Kind::Other(kind) => {
+            let kind = char::from(kind).escape_debug();
+            Err(unsupported(format!("the archive's entry type `{kind}` is not one of files")).into())
+        }
+    }
+}
+
+fn attributes(member: &Member, target: &Target) -> Attributes {
+    Attributes {
+        owner: (member.uid, member.gid),
+        mode: member.mode,
+        mtime: target.time_of_copy((member.mtime.seconds, member.mtime.nanos), false),
+        xattrs: member.xattrs.clone(),
+    }
+}
+
+fn fill<R: BufRead>(archive: &mut TarReader<R>, file: &mut File) -> Result<()> {
+    loop {
+        let part = archive.content()?;
+        if part.is_empty() {
+            return Ok(());
+        }
+        file.write_all(part).context("cannot write the content")?;
+        let amount = part.len();
+        archive.consumed(amount);
+    }
+}
+
+fn fill_sparse<R: BufRead>(
+    archive: &mut TarReader<R>,
+    file: &File,
+    size: u64,
+    segments: &[Segment],
+) -> Result<()> {
+    file.set_len(size).context("cannot make a sparse file")?;
+    for segment in segments {
+        let (mut at, end) = (segment.offset, segment.offset + segment.length);
+        while at < end {
+            let part = archive.content()?;
+            let amount = part.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
+            if amount == 0 {
+                return Err(corrupt("a sparse file is shorter than it says").into());
+            }
+            file.write_all_at(part.get(..amount).unwrap_or_default(), at)
+                .context("cannot write the content")?;
+            archive.consumed(amount);
+            at += amount as u64;
+        }
+    }
+    Ok(())
+}
+
+/// Whether what comes is an archive. Reads no further than the buffer of `input` does.
+pub fn peek(input: &mut impl BufRead) -> Result<bool> {
+    let start = input.fill_buf().context("cannot read the context")?;
+    if Format::of(start) != Format::Plain {
+        return Ok(true);
+    }
+    let header = start.get(..HEADER).unwrap_or_default();
+    Ok(!header.is_empty() && matches!(TarReader::new(header).next_member(), Ok(Some(_))))
+}
+
+/// Unpacks a whole context into the empty directory `into`. Its files become the user's; devices are left out.
+pub fn unpack_context(mut input: impl BufRead + Send, into: &Path) -> Result<()> {
+    let format = Format::of(input.fill_buf().context("cannot read the context")?);
+    let plain = BufReader::with_capacity(BUFFER, decoder(format, input)?);
+    let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC;
+    let root = rustix::fs::openat(rustix::fs::CWD, into, flags, rustix::fs::Mode::empty())
+        .with_context(|| format!("cannot open the directory `{}`", into.display()))?;
+    extract(plain, root, Side::Outside).context("cannot unpack the context")?;
+    Ok(())
+}
+
+fn shown(path: &[u8]) -> String {
+    String::from_utf8_lossy(path).escape_debug().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::build::context::{CopySpec, NoUnpack, Source, StatCache, copy};
+    use crate::build::ignore::Ignore;
+    use crate::model::layer::Identity;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    fn archive() -> Vec<u8> {
+        let mut builder = ::tar::Builder::new(Vec::new());
+        let mut add = |kind: ::tar::EntryType, name: &str, content: &str, mode: u32| {
+            let mut header = ::tar::Header::new_gnu();
+            header.set_entry_type(kind);
+            header.set_mode(mode);
+            header.set_uid(12);
+            header.set_gid(34);
+            header.set_mtime(1000);
+            if kind.is_file() || kind.is_dir() {
+                header.set_size(content.len() as u64);
+                builder.append_data(&mut header, name, content.as_bytes()).unwrap();
+            } else {
+                header.set_size(0);
+                builder.append_link(&mut header, name, content).unwrap();
+            }
+        };
+        use ::tar::EntryType as T;
+        add(T::Directory, "d/", "", 0o750);
+        add(T::Regular, "d/f", "content", 0o4711);
+        add(T::Symlink, "d/l", "f", 0o777);
+        add(T::Link, "d/h", "d/f", 0o644);
+        add(T::Regular, "bin/tool", "tool", 0o755);
+        builder.into_inner().unwrap()
+    }
+
+    fn add(dir: &Path, unpack: bool) -> Result<()> {
+        let _ = std::fs::remove_dir_all(dir.join("made"));
+        std::fs::create_dir(dir.join("made")).unwrap();
+        let lowers = [dir.join("lower")];
+        let mut target = Target::open(&dir.join("made"), &lowers, Identity::Single, None)?;
+        let source = Source::directory(&dir.join("context"), Ignore::none())?;
+        let spec =
+            CopySpec { sources: vec!["a".into()], target: "/to/".into(), unpack, ..CopySpec::default() };
+        let unpacker: &mut dyn Unpack = if unpack { &mut Unpacker } else { &mut NoUnpack };
+        copy(&source, &spec, &mut target, &mut StatCache::default(), unpacker)?;
+        target.finish()
+    }
+
+    fn world() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for sub in ["context", "lower/to/usr/bin"] {
+            std::fs::create_dir_all(dir.path().join(sub)).unwrap();
+        }
+        std::os::unix::fs::symlink("usr/bin", dir.path().join("lower/to/bin")).unwrap();
+        dir
+    }
+
+    #[test]
+    fn archives_are_unpacked_onto_what_is_there() {
+        let dir = world();
+        let plain = archive();
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(&plain).unwrap();
+        for content in [plain.clone(), encoder.finish().unwrap(), zstd::encode_all(&plain[..], 1).unwrap()] {
+            std::fs::write(dir.path().join("context/a"), content).unwrap();
+            add(dir.path(), true).unwrap();
+            let made = |path: &str| dir.path().join("made/to").join(path);
+            assert_eq!(std::fs::read_to_string(made("d/f")).unwrap(), "content");
+            let mode = |path: &str| std::fs::metadata(made(path)).unwrap().permissions().mode() & 0o7777;
+            assert_eq!((mode("d"), mode("d/f")), (0o750, 0o4711));
+            assert_eq!(std::fs::read_link(made("d/l")).unwrap(), Path::new("f"));
+            use std::os::unix::fs::MetadataExt as _;
+            let inode = |path: &str| std::fs::metadata(made(path)).unwrap().ino();
+            assert_eq!((inode("d/f"), std::fs::metadata(made("d/f")).unwrap().mtime()), (inode("d/h"), 1000));
+            // Through the link that the layer below has.
+            assert_eq!(std::fs::read_to_string(made("usr/bin/tool")).unwrap(), "tool");
+        }
+    }
+
+    #[test]
+    fn what_is_no_archive_is_copied() {
+        let dir = world();
+        std::fs::write(dir.path().join("context/a"), zstd::encode_all(&b"no archive"[..], 1).unwrap())
+            .unwrap();
+        add(dir.path(), true).unwrap();
+        assert!(dir.path().join("made/to/a").is_file());
+        std::fs::write(dir.path().join("context/a"), archive()).unwrap();
+        add(dir.path(), false).unwrap();
+        assert!(dir.path().join("made/to/a").is_file());
+        for content in [&b""[..], b"x", &[0; 2000]] {
+            std::fs::write(dir.path().join("context/a"), content).unwrap();
+            add(dir.path(), true).unwrap();
+            assert!(dir.path().join("made/to/a").is_file());
+        }
+    }
+
+    #[test]
+    fn no_archive_leads_out_of_the_layer() {
+        let dir = world();
+        std::fs::create_dir(dir.path().join("outside")).unwrap();
+        let outside = dir.path().join("outside");
+        let mut builder = ::tar::Builder::new(Vec::new());
+        let mut header = ::tar::Header::new_gnu();
+        header.set_entry_type(::tar::EntryType::Symlink);
+        header.set_size(0);
+        header.set_mode(0o777);
+        builder.append_link(&mut header, "link", &outside).unwrap();
+        let mut header = ::tar::Header::new_gnu();
+        header.set_size(1);
+        header.set_mode(0o644);
+        builder.append_data(&mut header, "link/evil", &b"x"[..]).unwrap();
+        std::fs::write(dir.path().join("context/a"), builder.into_inner().unwrap()).unwrap();
+        add(dir.path(), true).unwrap();
+        assert_eq!(std::fs::read_dir(outside).unwrap().count(), 0);
+        let mut raw = archive();
+        raw[..5].copy_from_slice(b"../x/");
+        // The checksum is of the old name, so it is put right.
+        let mut header = ::tar::Header::from_byte_slice(&raw[..512]).clone();
+        header.set_cksum();
+        raw[..512].copy_from_slice(header.as_bytes());
+        std::fs::write(dir.path().join("context/a"), raw).unwrap();
+        assert!(add(dir.path(), true).is_err());
+    }
+
+    #[test]
+    fn contexts_are_told_from_dockerfiles() {
+        assert!(peek(&mut &archive()[..]).unwrap());
+        assert!(peek(&mut &zstd::encode_all(&b"x"[..], 1).unwrap()[..]).unwrap());
+        let long = format!("FROM scratch\n{}", "# comment\n".repeat(100));
+        assert!(!peek(&mut long.as_bytes()).unwrap() && !peek(&mut &b"FROM x"[..]).unwrap());
+        let dir = tempfile::tempdir().unwrap();
+        unpack_context(&zstd::encode_all(&archive()[..], 1).unwrap()[..], dir.path()).unwrap();
+        assert_eq!(std::fs::read_to_string(dir.path().join("d/f")).unwrap(), "content");
+    }
+}
