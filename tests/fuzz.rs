@@ -4,6 +4,9 @@
 //! long, from a seed that is printed and can be given again as `DHOW_FUZZ_SEED`. An input that fails is kept in a file.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "fuzz/build_checks.rs"]
+#[allow(unreachable_pub, reason = "shared with the coverage-guided targets")]
+mod build_checks;
 #[path = "fuzz/checks.rs"]
 #[allow(unreachable_pub, reason = "shared with the coverage-guided targets")]
 mod checks;
@@ -417,4 +420,52 @@ fn questions_and_replies_of_dns() {
         assert!(message::addresses(input, asked.end).len() <= 256);
         checks::question(input);
     });
+}
+
+#[test]
+fn dockerfiles() {
+    let seeds = seeds(&[
+        "# syntax=docker/dockerfile:1\n# escape=`\nFROM a AS b\nRUN c `\n  d\n",
+        "# check=skip=all;error=true\nARG A=1\nFROM --platform=$BUILDPLATFORM a:$A AS b\nARG A\nENV C=$A D=\"${C:-x}\"\n",
+        "FROM a\nRUN --mount=type=cache,target=/c,sharing=locked --network=none <<EOF\n\tx\nEOF\nUSER b\n",
+        "FROM a\nCOPY --from=0 --chmod=u+x --exclude=*.o <<-'A' <<B c /d/\n\t1\n\tA\n2\nB\n",
+        "FROM a\nADD --checksum=sha256:1 [\"b c\", \"d\"]\nVOLUME [\"/v\"]\nEXPOSE 80-81/udp $P\n",
+        "from a as b\ncmd [\"x\", \"y\"]\nentrypoint z\nshell [\"/bin/sh\", \"-c\"]\nlabel a b\nmaintainer c\n",
+        "FROM a\nHEALTHCHECK --interval=1m --retries=3 CMD x\nSTOPSIGNAL 9\nONBUILD RUN <<E\ny\nE\nWORKDIR z\n",
+        "FROM a\nRUN x \\\n# why\n\n  y\nFROM b\nCOPY --from=c d e\n# f g\nFROM scratch AS f\n",
+    ]);
+    let read = std::cell::Cell::new(0);
+    feed_some("dockerfile", 5_000, &seeds, |input| {
+        read.set(read.get() + u32::from(build_checks::dockerfile(input)))
+    });
+    assert!(read.get() > 8, "the seeds are read, and damaged ones at times");
+}
+
+#[test]
+fn expansions() {
+    let seeds = seeds(&[
+        "a $A ${A} \"$A\" '$A' \\$A",
+        "${A:-b} ${EMPTY:+c} ${X:?d} ${X-e} ${A+f} ${EMPTY?g}",
+        "${PATH#*/} ${PATH##*/} ${PATH%:*} ${PATH%%:*} ${PATH/bin/sbin} ${PATH//\\//-}",
+        "${X:-${A:-${EMPTY:-\"${PATH##*[}\"}}}",
+        "${A:-'}'}`$A``\"`\"\"",
+        "$É ${É} $1 $@ $$ ${?}",
+    ]);
+    feed("expansion", &seeds, |input| {
+        let Ok(text) = std::str::from_utf8(input) else { return };
+        build_checks::expansion(text);
+    });
+}
+
+#[test]
+fn ignore_files() {
+    let seeds = seeds(&[
+        "# all\n*\n!src\nsrc/**/*.o\n\0src/a/b.o",
+        "**/node_modules\n!keep/node_modules\n\0keep/node_modules/x",
+        "a/b\n!a/b/c\na/b/c/d\n\0a/b/c/d/e",
+        "/x/../y\n./z/\n[a-c]?\n\\*\n\0bz/y",
+        "**\n!**/*.md\nREADME*.md\n!README-secret.md\n\0a/README-x.md",
+        "!a\na\n!a/b*\n\0a/bc/d",
+    ]);
+    feed("ignore", &seeds, build_checks::ignore);
 }
