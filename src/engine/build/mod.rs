@@ -5,6 +5,7 @@
 
 mod answer;
 pub mod ask;
+pub mod bake;
 mod bases;
 mod director;
 pub mod export;

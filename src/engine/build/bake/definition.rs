@@ -1,0 +1,286 @@
+//! Files of bake as they are read: variables, functions, groups and targets with their expressions, in HCL or JSON.
+
+use std::collections::BTreeMap;
+
+use hcl::expr::{Expression, TemplateExpr};
+use hcl::structure::{Block, Body, Structure};
+use serde_json::Value;
+
+use crate::error::{Failure, invalid};
+
+/// Attributes by name.
+pub(super) type Attributes = BTreeMap<String, Expression>;
+
+/// A function of the user.
+#[derive(Clone, Debug)]
+pub(super) struct Function {
+    /// Names of what it takes.
+    pub(super) parameters: Vec<String>,
+    /// The name for all that is given beyond these.
+    pub(super) variadic: Option<String>,
+    /// What comes out.
+    pub(super) result: Expression,
+}
+
+/// A variable.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Variable {
+    /// Its value where the environment has none.
+    pub(super) default: Option<Expression>,
+    /// Its type.
+    pub(super) kind: Option<String>,
+    /// What it is for.
+    pub(super) description: Option<String>,
+    /// Conditions that must hold, and what to say otherwise.
+    pub(super) validations: Vec<(Expression, Option<Expression>)>,
+}
+
+/// Something with a name and attributes.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    /// Its name.
+    pub(super) name: String,
+    /// What is said of it.
+    pub(super) attributes: Attributes,
+}
+
+/// Everything of all files, in their order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Definitions {
+    /// Variables; the last file that speaks of one has its way.
+    pub(super) variables: BTreeMap<String, Variable>,
+    /// Functions.
+    pub(super) functions: BTreeMap<String, Function>,
+    /// Groups.
+    pub(super) groups: Vec<Entry>,
+    /// Targets.
+    pub(super) targets: Vec<Entry>,
+}
+
+/// Reads a file of HCL.
+pub(super) fn read_hcl(all: &mut Definitions, text: &str) -> Result<(), Failure> {
+    let body: Body = text.parse().map_err(|why: hcl::Error| invalid(why.to_string()))?;
+    for structure in body.into_inner() {
+        match structure {
+            Structure::Attribute(attribute) => {
+                let variable = Variable { default: Some(attribute.expr), ..Variable::default() };
+                all.variables.insert(attribute.key.to_string(), variable);
+            }
+            Structure::Block(block) => read_block(all, block)?,
+        }
+    }
+    Ok(())
+}
+
+fn read_block(all: &mut Definitions, block: Block) -> Result<(), Failure> {
+    let kind = block.identifier.to_string();
+    let [label] = block.labels.as_slice() else {
+        return Err(invalid(format!("a block `{kind}` has one name, as in `{kind} \"app\" {{ … }}`")));
+    };
+    let name = label.as_str().to_owned();
+    match kind.as_str() {
+        "variable" => {
+            let variable = read_variable(block.body)?;
+            merge_variable(all, name, variable);
+        }
+        "function" => {
+            let function = read_function(&name, attributes_of(block.body)?)?;
+            all.functions.insert(name, function);
+        }
+        "group" => all.groups.push(Entry { name, attributes: attributes_of(block.body)? }),
+        "target" => all.targets.push(Entry { name, attributes: attributes_of(block.body)? }),
+        _ => return Err(unknown_block(&kind)),
+    }
+    Ok(())
+}
+
+fn unknown_block(kind: &str) -> Failure {
+    invalid(format!("Unsupported block type; Blocks of type {kind:?} are not expected here."))
+        .hint("there are: variable, function, group, target")
+}
+
+/// A later file may repeat a variable without its default.
+fn merge_variable(all: &mut Definitions, name: String, variable: Variable) {
+    let known = all.variables.entry(name).or_default();
+    known.default = variable.default.or_else(|| known.default.take());
+    known.kind = variable.kind.or_else(|| known.kind.take());
+    known.description = variable.description.or_else(|| known.description.take());
+    known.validations.extend(variable.validations);
+}
+
+fn read_variable(body: Body) -> Result<Variable, Failure> {
+    let mut variable = Variable::default();
+    for structure in body.into_inner() {
+        match structure {
+            Structure::Attribute(attribute) => match attribute.key.as_str() {
+                "default" => variable.default = Some(attribute.expr),
+                "type" => variable.kind = Some(word(&attribute.expr)),
+                "description" => variable.description = Some(word(&attribute.expr)),
+                key => return Err(unexpected(key, "variable")),
+            },
+            Structure::Block(block) if block.identifier.as_str() == "validation" => {
+                let mut attributes = attributes_of(block.body)?;
+                let condition = attributes
+                    .remove("condition")
+                    .ok_or_else(|| invalid("a validation needs a condition"))?;
+                variable.validations.push((condition, attributes.remove("error_message")));
+            }
+            Structure::Block(block) => return Err(unexpected(block.identifier.as_str(), "variable")),
+        }
+    }
+    Ok(variable)
+}
+
+fn unexpected(key: &str, kind: &str) -> Failure {
+    invalid(format!(
+        "Unsupported argument; An argument named {key:?} is not expected in a block of type {kind:?}."
+    ))
+}
+
+/// A word or a text that stands for itself.
+fn word(expression: &Expression) -> String {
+    match expression {
+        Expression::String(text) => text.clone(),
+        Expression::Variable(name) => name.as_str().to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn attributes_of(body: Body) -> Result<Attributes, Failure> {
+    let mut attributes = Attributes::new();
+    for structure in body.into_inner() {
+        match structure {
+            Structure::Attribute(attribute) => {
+                attributes.insert(attribute.key.to_string(), attribute.expr);
+            }
+            Structure::Block(block) => {
+                let name = block.identifier;
+                return Err(invalid(format!(
+                    "Unsupported block type; Blocks of type \"{name}\" are not expected here."
+                ))
+                .hint(format!("an attribute is written `{name} = …`")));
+            }
+        }
+    }
+    Ok(attributes)
+}
+
+fn read_function(name: &str, mut attributes: Attributes) -> Result<Function, Failure> {
+    let result =
+        attributes.remove("result").ok_or_else(|| invalid(format!("the function {name:?} has no result")))?;
+    let parameters = match attributes.remove("params") {
+        Some(Expression::Array(items)) => items.iter().map(word).collect(),
+        None => Vec::new(),
+        Some(_) => return Err(invalid(format!("params of the function {name:?} is a list of names"))),
+    };
+    let variadic = attributes.remove("variadic_params").or_else(|| attributes.remove("variadic_param"));
+    match attributes.keys().next() {
+        Some(key) => Err(unexpected(key, "function")),
+        None => Ok(Function { parameters, variadic: variadic.as_ref().map(word), result }),
+    }
+}
+
+/// Reads a file of JSON, whose texts are templates too.
+pub(super) fn read_json(all: &mut Definitions, text: &str) -> Result<(), Failure> {
+    let value: Value = serde_json::from_str(text).map_err(|why| invalid(why.to_string()))?;
+    let Value::Object(top) = value else { return Err(invalid("an object is expected")) };
+    for (kind, value) in top {
+        let entries = match (kind.as_str(), value) {
+            ("variable" | "function" | "group" | "target", Value::Object(entries)) => entries,
+            ("variable" | "function" | "group" | "target", _) => {
+                return Err(invalid(format!("{kind:?} is an object of names")));
+            }
+            // Anything else is a global value.
+            (_, value) => {
+                let variable = Variable { default: Some(expression(value)), ..Variable::default() };
+                all.variables.insert(kind, variable);
+                continue;
+            }
+        };
+        for (name, value) in entries {
+            let Value::Object(fields) = value else {
+                return Err(invalid(format!("{kind} {name:?} is an object of attributes")));
+            };
+            read_entry(all, &kind, name, fields)?;
+        }
+    }
+    Ok(())
+}
+
+fn read_entry(
+    all: &mut Definitions,
+    kind: &str,
+    name: String,
+    mut fields: serde_json::Map<String, Value>,
+) -> Result<(), Failure> {
+    let validations = if kind == "variable" { fields.remove("validation") } else { None };
+    let mut attributes: Attributes =
+        fields.into_iter().map(|(name, value)| (name, expression(value))).collect();
+    match kind {
+        "variable" => {
+            let variable = Variable {
+                kind: attributes.remove("type").as_ref().map(word),
+                description: attributes.remove("description").as_ref().map(word),
+                default: attributes.remove("default"),
+                validations: read_validations(validations),
+            };
+            merge_variable(all, name, variable);
+        }
+        "function" => {
+            let function = read_function(&name, attributes)?;
+            all.functions.insert(name, function);
+        }
+        "group" => all.groups.push(Entry { name, attributes }),
+        _ => all.targets.push(Entry { name, attributes }),
+    }
+    Ok(())
+}
+
+fn read_validations(value: Option<Value>) -> Vec<(Expression, Option<Expression>)> {
+    let all = match value {
+        Some(Value::Array(all)) => all,
+        Some(one) => vec![one],
+        None => Vec::new(),
+    };
+    let read = |value: Value| {
+        let Value::Object(mut fields) = value else { return None };
+        let condition = expression(fields.remove("condition")?);
+        Some((condition, fields.remove("error_message").map(expression)))
+    };
+    all.into_iter().filter_map(read).collect()
+}
+
+/// A value of JSON as an expression; texts are templates.
+fn expression(value: Value) -> Expression {
+    match value {
+        Value::String(text) if text.contains("${") || text.contains("%{") => {
+            Expression::TemplateExpr(Box::new(TemplateExpr::QuotedString(text)))
+        }
+        Value::Array(items) => Expression::Array(items.into_iter().map(expression).collect()),
+        Value::Object(map) => {
+            let key = |key: String| hcl::expr::ObjectKey::Expression(Expression::String(key));
+            Expression::Object(map.into_iter().map(|(name, value)| (key(name), expression(value))).collect())
+        }
+        other => literal(other),
+    }
+}
+
+/// A value as an expression that means just it.
+pub(super) fn literal(value: Value) -> Expression {
+    match value {
+        Value::Null => Expression::Null,
+        Value::Bool(value) => Expression::Bool(value),
+        Value::String(text) => Expression::String(text),
+        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(whole), _) => Expression::Number(whole.into()),
+            (None, float) => {
+                float.and_then(hcl::Number::from_f64).map_or(Expression::Null, Expression::Number)
+            }
+        },
+        Value::Array(items) => Expression::Array(items.into_iter().map(literal).collect()),
+        Value::Object(map) => {
+            let key = |key: String| hcl::expr::ObjectKey::Expression(Expression::String(key));
+            Expression::Object(map.into_iter().map(|(name, value)| (key(name), literal(value))).collect())
+        }
+    }
+}

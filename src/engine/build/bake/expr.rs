@@ -1,0 +1,444 @@
+//! Expressions of HCL, evaluated: bake's variables and functions, and what the language itself has.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+
+use hcl::expr::{
+    BinaryOperator, Expression, ForExpr, FuncCall, ObjectKey, Operation, TraversalOperator, UnaryOperator,
+};
+use hcl::template::{Directive, Element, Strip, Template};
+use serde_json::{Map, Value};
+
+use super::definition::Function;
+use super::functions;
+use crate::error::{Failure, invalid};
+
+/// How deep functions may call each other.
+const DEEPEST: u32 = 100;
+/// How many steps the evaluation of one set of files may take.
+const MOST: u64 = 1_000_000;
+
+/// Where names get their values.
+pub(super) trait Names {
+    /// The value of a variable; none if there is no such.
+    fn variable(&self, name: &str) -> Option<Result<Value, Failure>>;
+    /// A function of the files.
+    fn function(&self, name: &str) -> Option<&Function>;
+}
+
+/// Names bound by a loop, a call or a matrix, before those further out.
+#[derive(Default)]
+pub(super) struct Bound<'a> {
+    names: BTreeMap<String, Value>,
+    outer: Option<&'a Bound<'a>>,
+}
+
+impl<'a> Bound<'a> {
+    /// These names and nothing further out.
+    pub(super) fn of(names: BTreeMap<String, Value>) -> Self {
+        Self { names, outer: None }
+    }
+
+    fn within(names: BTreeMap<String, Value>, outer: &'a Bound<'a>) -> Self {
+        Self { names, outer: Some(outer) }
+    }
+
+    fn get(&self, name: &str) -> Option<&Value> {
+        self.names.get(name).or_else(|| self.outer?.get(name))
+    }
+}
+
+/// Evaluates expressions over the names of `N`.
+pub(super) struct Evaluator<'n, N> {
+    names: &'n N,
+    depth: Cell<u32>,
+    steps: Cell<u64>,
+    known: RefCell<BTreeMap<String, Template>>,
+}
+
+impl<'n, N: Names> Evaluator<'n, N> {
+    /// Over these names.
+    pub(super) fn new(names: &'n N) -> Self {
+        Self { names, depth: Cell::new(0), steps: Cell::new(0), known: RefCell::default() }
+    }
+
+    /// The value of `expression`.
+    pub(super) fn value(&self, expression: &Expression, bound: &Bound<'_>) -> Result<Value, Failure> {
+        self.steps.set(self.steps.get() + 1);
+        if self.depth.get() > DEEPEST || self.steps.get() > MOST {
+            return Err(invalid("the definitions of the build call each other without end"));
+        }
+        self.depth.set(self.depth.get() + 1);
+        let value = self.inner(expression, bound);
+        self.depth.set(self.depth.get() - 1);
+        value
+    }
+
+    fn inner(&self, expression: &Expression, bound: &Bound<'_>) -> Result<Value, Failure> {
+        match expression {
+            Expression::Null => Ok(Value::Null),
+            Expression::Bool(value) => Ok(Value::Bool(*value)),
+            Expression::Number(number) => Ok(from_number(number)),
+            Expression::String(text) => Ok(Value::String(text.clone())),
+            Expression::Array(items) => {
+                items.iter().map(|item| self.value(item, bound)).collect::<Result<_, _>>().map(Value::Array)
+            }
+            Expression::Object(object) => {
+                let mut map = Map::new();
+                for (key, value) in object.iter() {
+                    let key = match key {
+                        ObjectKey::Identifier(name) => name.as_str().to_owned(),
+                        ObjectKey::Expression(key) => text(&self.value(key, bound)?)?,
+                        _ => return Err(invalid("a key of an object is no text")),
+                    };
+                    map.insert(key, self.value(value, bound)?);
+                }
+                Ok(Value::Object(map))
+            }
+            Expression::TemplateExpr(template) => self.template(&template.to_string(), bound),
+            Expression::Variable(name) => self.variable(name.as_str(), bound),
+            Expression::Traversal(traversal) => {
+                let start = self.value(&traversal.expr, bound)?;
+                self.traverse(start, &traversal.operators, bound)
+            }
+            Expression::FuncCall(call) => self.call(call, bound),
+            Expression::Parenthesis(inner) => self.value(inner, bound),
+            Expression::Conditional(conditional) => {
+                let chosen = if boolean(&self.value(&conditional.cond_expr, bound)?)? {
+                    &conditional.true_expr
+                } else {
+                    &conditional.false_expr
+                };
+                self.value(chosen, bound)
+            }
+            Expression::Operation(operation) => self.operation(operation, bound),
+            Expression::ForExpr(each) => self.each(each, bound),
+            _ => Err(invalid("this expression of HCL is not known here")),
+        }
+    }
+
+    fn variable(&self, name: &str, bound: &Bound<'_>) -> Result<Value, Failure> {
+        if let Some(value) = bound.get(name) {
+            return Ok(value.clone());
+        }
+        self.names.variable(name).unwrap_or_else(|| {
+            Err(invalid(format!("Unknown variable; There is no variable named {name:?}.")))
+        })
+    }
+
+    fn traverse(
+        &self,
+        mut value: Value,
+        operators: &[TraversalOperator],
+        bound: &Bound<'_>,
+    ) -> Result<Value, Failure> {
+        let mut rest = operators.iter();
+        while let Some(operator) = rest.next() {
+            value = match operator {
+                TraversalOperator::GetAttr(name) => get(&value, &Value::from(name.as_str()))?,
+                TraversalOperator::Index(index) => get(&value, &self.value(index, bound)?)?,
+                TraversalOperator::LegacyIndex(index) => get(&value, &Value::from(*index))?,
+                TraversalOperator::AttrSplat | TraversalOperator::FullSplat => {
+                    let each = match value {
+                        Value::Array(items) => items,
+                        Value::Null => Vec::new(),
+                        one => vec![one],
+                    };
+                    let tail = rest.as_slice();
+                    let items = each.into_iter().map(|item| self.traverse(item, tail, bound));
+                    return items.collect::<Result<_, _>>().map(Value::Array);
+                }
+            };
+        }
+        Ok(value)
+    }
+
+    fn call(&self, call: &FuncCall, bound: &Bound<'_>) -> Result<Value, Failure> {
+        let name = call.name.name.as_str();
+        match name {
+            // These look at arguments that may fail.
+            "try" => {
+                let values = call.args.iter().map(|argument| self.value(argument, bound));
+                let found = values.filter_map(Result::ok).next();
+                return found.ok_or_else(|| invalid("try: no expression succeeded"));
+            }
+            "can" => {
+                let fails = call.args.iter().any(|argument| self.value(argument, bound).is_err());
+                return Ok(Value::Bool(!fails));
+            }
+            _ => {}
+        }
+        let mut arguments =
+            call.args.iter().map(|argument| self.value(argument, bound)).collect::<Result<Vec<_>, _>>()?;
+        if call.expand_final {
+            match arguments.pop() {
+                Some(Value::Array(items)) => arguments.extend(items),
+                _ => return Err(invalid(format!("{name}: `...` stands behind a list"))),
+            }
+        }
+        match self.names.function(name) {
+            Some(function) => self.apply(name, function, arguments),
+            None => functions::call(name, &arguments),
+        }
+    }
+
+    /// A function of the files: its result with the parameters bound.
+    fn apply(&self, name: &str, function: &Function, arguments: Vec<Value>) -> Result<Value, Failure> {
+        let wanted = function.parameters.len();
+        if arguments.len() < wanted || (arguments.len() > wanted && function.variadic.is_none()) {
+            let message =
+                format!("function {name:?} takes {wanted} arguments and is given {}", arguments.len());
+            return Err(invalid(message));
+        }
+        let mut arguments = arguments.into_iter();
+        let mut names: BTreeMap<String, Value> =
+            function.parameters.iter().cloned().zip(arguments.by_ref()).collect();
+        if let Some(rest) = &function.variadic {
+            names.insert(rest.clone(), arguments.collect());
+        }
+        self.value(&function.result, &Bound::of(names))
+    }
+
+    fn operation(&self, operation: &Operation, bound: &Bound<'_>) -> Result<Value, Failure> {
+        use BinaryOperator as B;
+        let binary = match operation {
+            Operation::Unary(unary) => {
+                let value = self.value(&unary.expr, bound)?;
+                return match unary.operator {
+                    UnaryOperator::Not => Ok(Value::Bool(!boolean(&value)?)),
+                    UnaryOperator::Neg => Ok(to_number(-number(&value)?)),
+                };
+            }
+            Operation::Binary(binary) => binary,
+        };
+        let left = self.value(&binary.lhs_expr, bound)?;
+        // Both sides are evaluated, as HCL does.
+        let right = self.value(&binary.rhs_expr, bound)?;
+        let numbers = || Ok::<_, Failure>((number(&left)?, number(&right)?));
+        Ok(match binary.operator {
+            B::Eq => Value::Bool(equal(&left, &right)),
+            B::NotEq => Value::Bool(!equal(&left, &right)),
+            B::And => Value::Bool(boolean(&left)? && boolean(&right)?),
+            B::Or => Value::Bool(boolean(&left)? || boolean(&right)?),
+            B::LessEq => numbers().map(|(a, b)| Value::Bool(a <= b))?,
+            B::GreaterEq => numbers().map(|(a, b)| Value::Bool(a >= b))?,
+            B::Less => numbers().map(|(a, b)| Value::Bool(a < b))?,
+            B::Greater => numbers().map(|(a, b)| Value::Bool(a > b))?,
+            B::Plus => numbers().map(|(a, b)| to_number(a + b))?,
+            B::Minus => numbers().map(|(a, b)| to_number(a - b))?,
+            B::Mul => numbers().map(|(a, b)| to_number(a * b))?,
+            B::Div | B::Mod if number(&right)? == 0.0 => return Err(invalid("Division by zero")),
+            B::Div => numbers().map(|(a, b)| to_number(a / b))?,
+            B::Mod => numbers().map(|(a, b)| to_number(a % b))?,
+        })
+    }
+
+    fn each(&self, each: &ForExpr, bound: &Bound<'_>) -> Result<Value, Failure> {
+        let mut list = Vec::new();
+        let mut map = Map::new();
+        for (key, value) in pairs(self.value(&each.collection_expr, bound)?)? {
+            let mut names = BTreeMap::from([(each.value_var.as_str().to_owned(), value)]);
+            names.extend(each.key_var.as_ref().map(|name| (name.as_str().to_owned(), key)));
+            let inner = Bound::within(names, bound);
+            if let Some(condition) = &each.cond_expr
+                && !boolean(&self.value(condition, &inner)?)?
+            {
+                continue;
+            }
+            let value = self.value(&each.value_expr, &inner)?;
+            let Some(key) = &each.key_expr else {
+                list.push(value);
+                continue;
+            };
+            let key = text(&self.value(key, &inner)?)?;
+            if !each.grouping {
+                map.insert(key, value);
+            } else if let Value::Array(group) = map.entry(key).or_insert_with(|| Value::Array(Vec::new())) {
+                group.push(value);
+            }
+        }
+        Ok(if each.key_expr.is_some() { Value::Object(map) } else { Value::Array(list) })
+    }
+
+    /// A text with `${…}` and `%{…}` in it; one interpolation and nothing else keeps its type.
+    pub(super) fn template(&self, source: &str, bound: &Bound<'_>) -> Result<Value, Failure> {
+        let known = self.known.borrow().get(source).cloned();
+        let template = match known {
+            Some(template) => template,
+            None => {
+                let template: Template =
+                    source.parse().map_err(|why| invalid(format!("in the text {source:?}: {why}")))?;
+                self.known.borrow_mut().insert(source.to_owned(), template.clone());
+                template
+            }
+        };
+        if let [Element::Interpolation(only)] = template.elements() {
+            return self.value(&only.expr, bound);
+        }
+        let mut out = String::new();
+        self.render(&template, bound, Strip::None, Strip::None, &mut out)?;
+        Ok(Value::String(out))
+    }
+
+    fn render(
+        &self,
+        template: &Template,
+        bound: &Bound<'_>,
+        before: Strip,
+        after: Strip,
+        out: &mut String,
+    ) -> Result<(), Failure> {
+        let elements = template.elements();
+        for (at, element) in elements.iter().enumerate() {
+            let previous = at.checked_sub(1).and_then(|at| elements.get(at)).map_or(before, strip_of);
+            let next = elements.get(at + 1).map_or(after, strip_of);
+            match element {
+                Element::Literal(literal) => out.push_str(stripped(literal, previous, next)),
+                Element::Interpolation(inner) => *out += &text(&self.value(&inner.expr, bound)?)?,
+                Element::Directive(directive) => self.directive(directive, bound, out)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn directive(&self, directive: &Directive, bound: &Bound<'_>, out: &mut String) -> Result<(), Failure> {
+        match directive {
+            Directive::If(choice) => {
+                if boolean(&self.value(&choice.cond_expr, bound)?)? {
+                    let other = choice.false_template.is_some();
+                    let after = if other { choice.else_strip } else { choice.endif_strip };
+                    self.render(&choice.true_template, bound, choice.if_strip, after, out)
+                } else if let Some(other) = &choice.false_template {
+                    self.render(other, bound, choice.else_strip, choice.endif_strip, out)
+                } else {
+                    Ok(())
+                }
+            }
+            Directive::For(each) => {
+                for (key, value) in pairs(self.value(&each.collection_expr, bound)?)? {
+                    let mut names = BTreeMap::from([(each.value_var.as_str().to_owned(), value)]);
+                    names.extend(each.key_var.as_ref().map(|name| (name.as_str().to_owned(), key)));
+                    let inner = Bound::within(names, bound);
+                    self.render(&each.template, &inner, each.for_strip, each.endfor_strip, out)?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+fn strip_of(element: &Element) -> Strip {
+    match element {
+        Element::Literal(_) => Strip::None,
+        Element::Interpolation(inner) => inner.strip,
+        Element::Directive(directive) => match directive.as_ref() {
+            Directive::If(choice) => outer(choice.if_strip, choice.endif_strip),
+            Directive::For(each) => outer(each.for_strip, each.endfor_strip),
+        },
+    }
+}
+
+/// What a directive strips of its surroundings: before its first word and behind its last.
+fn outer(first: Strip, last: Strip) -> Strip {
+    let starts = matches!(first, Strip::Start | Strip::Both);
+    let ends = matches!(last, Strip::End | Strip::Both);
+    match (starts, ends) {
+        (true, true) => Strip::Both,
+        (true, false) => Strip::Start,
+        (false, true) => Strip::End,
+        (false, false) => Strip::None,
+    }
+}
+
+fn stripped(literal: &str, previous: Strip, next: Strip) -> &str {
+    let mut text = literal;
+    if matches!(previous, Strip::End | Strip::Both) {
+        text = text.trim_start();
+    }
+    if matches!(next, Strip::Start | Strip::Both) {
+        text = text.trim_end();
+    }
+    text
+}
+
+/// Keys and values of a list or an object.
+pub(super) fn pairs(value: Value) -> Result<Vec<(Value, Value)>, Failure> {
+    match value {
+        Value::Array(items) => {
+            Ok(items.into_iter().enumerate().map(|(at, value)| (Value::from(at), value)).collect())
+        }
+        Value::Object(map) => Ok(map.into_iter().map(|(key, value)| (Value::String(key), value)).collect()),
+        _ => Err(invalid("a list or an object is expected behind `in`")),
+    }
+}
+
+/// An element of a list or an object.
+pub(super) fn get(value: &Value, key: &Value) -> Result<Value, Failure> {
+    let found = match (value, key) {
+        (Value::Object(map), Value::String(key)) => map.get(key),
+        (Value::Array(items), key) => {
+            let at = number(key)?;
+            (at >= 0.0 && at.fract() == 0.0).then(|| items.get(at as usize)).flatten()
+        }
+        _ => None,
+    };
+    found.cloned().ok_or_else(|| invalid(format!("there is no element {key} in {value}")))
+}
+
+/// Two values are equal if they are of one type and say the same.
+pub(super) fn equal(left: &Value, right: &Value) -> bool {
+    match (left, right) {
+        (Value::Number(left), Value::Number(right)) => left.as_f64() == right.as_f64(),
+        _ => left == right,
+    }
+}
+
+/// A value as text: what HCL converts by itself.
+pub(super) fn text(value: &Value) -> Result<String, Failure> {
+    match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Bool(value) => Ok(value.to_string()),
+        Value::Number(number) => Ok(number.to_string()),
+        Value::Null => Err(invalid("a text is expected and null is given")),
+        _ => Err(invalid(format!("a text is expected and {value} is given"))),
+    }
+}
+
+/// A value as a number.
+pub(super) fn number(value: &Value) -> Result<f64, Failure> {
+    let read = match value {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    read.filter(|number: &f64| number.is_finite())
+        .ok_or_else(|| invalid(format!("a number is expected and {value} is given")))
+}
+
+/// A value as a truth.
+pub(super) fn boolean(value: &Value) -> Result<bool, Failure> {
+    match value {
+        Value::Bool(value) => Ok(*value),
+        Value::String(text) if text == "true" || text == "1" => Ok(true),
+        Value::String(text) if text == "false" || text == "0" => Ok(false),
+        _ => Err(invalid(format!("true or false is expected and {value} is given"))),
+    }
+}
+
+/// A number as a value; whole ones are whole.
+pub(super) fn to_number(number: f64) -> Value {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    if number.fract() == 0.0 && number.abs() <= EXACT {
+        Value::from(number as i64)
+    } else {
+        Value::from(number)
+    }
+}
+
+fn from_number(number: &hcl::Number) -> Value {
+    match (number.as_i64(), number.as_u64(), number.as_f64()) {
+        (Some(whole), ..) => Value::from(whole),
+        (None, Some(whole), _) => Value::from(whole),
+        (None, None, float) => float.map_or(Value::Null, Value::from),
+    }
+}

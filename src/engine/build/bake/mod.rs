@@ -1,0 +1,198 @@
+//! `bake`: builds described in files of HCL, JSON or compose, one target each.
+
+mod compose;
+mod definition;
+mod expr;
+mod functions;
+mod interpolate;
+mod request;
+mod resolve;
+mod scope;
+mod set;
+mod target;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use self::definition::Definitions;
+use self::expr::Names as _;
+use self::resolve::Evaluated;
+pub use self::resolve::Resolved;
+use self::scope::Scope;
+pub use self::target::Target;
+use super::ask::Surroundings;
+use crate::error::{Failure, invalid, not_found};
+
+/// The files that are read where none is named, those that exist, in this order.
+pub const DEFAULT_FILES: [&str; 8] = [
+    "compose.yaml",
+    "compose.yml",
+    "docker-compose.yml",
+    "docker-compose.yaml",
+    "docker-bake.json",
+    "docker-bake.hcl",
+    "docker-bake.override.json",
+    "docker-bake.override.hcl",
+];
+
+/// A file that was read.
+#[derive(Clone, Debug)]
+pub struct File {
+    /// Its name as given.
+    pub name: String,
+    /// What is in it.
+    pub content: Vec<u8>,
+    /// What `.env` beside it says, for compose files.
+    pub dotenv: Option<Vec<u8>>,
+}
+
+/// All files, understood.
+#[derive(Debug)]
+pub struct Bake {
+    definitions: Definitions,
+    evaluated: Evaluated,
+}
+
+/// Something that can be listed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Listed {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// The members of a group, or the value of a variable.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<Value>,
+    /// The type of a variable.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+}
+
+impl Bake {
+    /// Reads the files and evaluates what they say.
+    pub fn read(files: &[File], around: &Surroundings) -> Result<Self, Failure> {
+        let mut definitions = Definitions::default();
+        for file in files {
+            let text = str::from_utf8(&file.content)
+                .map_err(|_| invalid(format!("failed to parse {}: it is not UTF-8", file.name)))?;
+            read_file(&mut definitions, file, text, around)
+                .map_err(|why| keep_hint(&why, format!("failed to parse {}: {why}", file.name)))?;
+        }
+        let evaluated = resolve::evaluate(&definitions, around)?;
+        Ok(Self { definitions, evaluated })
+    }
+
+    /// The targets that `names` ask for, changed by `sets` (`PATTERN.KEY=VALUE`).
+    pub fn resolve(
+        &self,
+        names: &[String],
+        sets: &[String],
+        around: &Surroundings,
+    ) -> Result<Resolved, Failure> {
+        let default = ["default".to_owned()];
+        let names = if names.is_empty() { &default } else { names };
+        for name in names {
+            if !self.evaluated.groups.contains_key(name) && !self.evaluated.has_target(name) {
+                return Err(self.no_target(name));
+            }
+        }
+        self.evaluated.resolve(names, &set::read(sets)?, around)
+    }
+
+    fn no_target(&self, name: &str) -> Failure {
+        let known: Vec<String> = self.targets().into_iter().map(|listed| listed.name).collect();
+        let failure = not_found(format!("failed to find target {name}"));
+        if known.is_empty() { failure } else { failure.hint(format!("there are: {}", known.join(", "))) }
+    }
+
+    /// Targets and groups.
+    pub fn targets(&self) -> Vec<Listed> {
+        let mut all: BTreeMap<&str, Listed> = BTreeMap::new();
+        for (name, target) in &self.evaluated.targets {
+            let listed = all.entry(name).or_insert_with(|| Listed::named(name));
+            listed.description =
+                target.text("description").map(str::to_owned).or_else(|| listed.description.take());
+        }
+        for (name, (members, description)) in &self.evaluated.groups {
+            let mut listed = Listed::named(name);
+            listed.description = description.clone();
+            listed.value = Some(members.iter().map(String::as_str).collect());
+            all.insert(name, listed);
+        }
+        all.into_values().collect()
+    }
+
+    /// Variables with their values.
+    pub fn variables(&self, around: &Surroundings) -> Vec<Listed> {
+        let scope = Scope::new(&self.definitions, around);
+        let listed = |(name, variable): (&String, &definition::Variable)| Listed {
+            description: variable.description.clone(),
+            kind: variable.kind.clone(),
+            value: scope.variable(name).and_then(Result::ok),
+            ..Listed::named(name)
+        };
+        self.definitions.variables.iter().map(listed).collect()
+    }
+}
+
+impl Listed {
+    fn named(name: &str) -> Self {
+        Self { name: name.to_owned(), description: None, value: None, kind: None }
+    }
+}
+
+/// The message with the hint of another failure.
+fn keep_hint(why: &Failure, message: String) -> Failure {
+    match why.hint_text() {
+        Some(hint) => invalid(message).hint(hint),
+        None => invalid(message),
+    }
+}
+
+/// Reads a file by what its name says it is, else by what it looks like.
+fn read_file(all: &mut Definitions, file: &File, text: &str, around: &Surroundings) -> Result<(), Failure> {
+    let is = |ending: &str| file.name.ends_with(ending);
+    if is(".yml") || is(".yaml") {
+        return compose::read(all, text, file.dotenv.as_deref(), around);
+    }
+    if is(".json") {
+        return definition::read_json(all, text);
+    }
+    if is(".hcl") {
+        return definition::read_hcl(all, text);
+    }
+    if text.trim_start().starts_with('{') {
+        return definition::read_json(all, text);
+    }
+    definition::read_hcl(all, text)
+        .or_else(|why| compose::read(all, text, file.dotenv.as_deref(), around).map_err(|_| why))
+}
+
+/// What `--print` shows.
+#[derive(Serialize)]
+struct Printed<'a> {
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    group: BTreeMap<&'a str, Members<'a>>,
+    target: &'a BTreeMap<String, Target>,
+}
+
+#[derive(Serialize)]
+struct Members<'a> {
+    targets: &'a [String],
+}
+
+impl Resolved {
+    /// The targets as buildx prints them.
+    pub fn printed(&self) -> String {
+        let groups = self.groups.iter();
+        let group = groups.map(|(name, targets)| (name.as_str(), Members { targets })).collect();
+        let printed = Printed { group, target: &self.targets };
+        serde_json::to_string_pretty(&printed).unwrap_or_default()
+    }
+}

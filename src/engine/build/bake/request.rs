@@ -1,0 +1,133 @@
+//! From a target to what a build is asked for.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::target::Target;
+use crate::engine::build::ask::{Surroundings, args, context, secret, typed};
+use crate::engine::build::request::{BuildRequest, ContextSource, DockerfileSource, Typed};
+use crate::error::{Failure, invalid};
+use crate::model::container::Ulimit;
+use crate::model::{bytes, csv};
+
+impl Target {
+    /// The request; contexts that are targets stay [`ContextSource::Target`].
+    pub fn request(&self, around: &Surroundings) -> Result<BuildRequest, Failure> {
+        let source = self.source(around)?;
+        let mut args: BTreeMap<String, String> = self.values("args");
+        let epoch = args::epoch(&mut args, around)?;
+        let short = |name: &str| self.list(name).iter().map(|text| typed::attest(text));
+        Ok(BuildRequest {
+            dockerfile: self.dockerfile(&source, around)?,
+            contexts: self.contexts(around)?,
+            tags: self.list("tags").to_vec(),
+            target: self.text("target").filter(|target| !target.is_empty()).map(str::to_owned),
+            labels: self.values("labels"),
+            annotations: args::annotations(self.list("annotations"))?,
+            platforms: self.platforms()?,
+            no_cache: self.switch("no-cache"),
+            no_cache_filter: self.list("no-cache-filter").to_vec(),
+            pull: self.switch("pull"),
+            outputs: self.list("output").iter().map(|text| typed::output(text)).collect::<Result<_, _>>()?,
+            cache_from: self.caches("cache-from")?,
+            cache_to: self.caches("cache-to")?,
+            attests: typed::attests(short("attest").collect::<Result<Vec<_>, _>>()?)?,
+            secrets: self
+                .list("secret")
+                .iter()
+                .map(|text| secret::secret(text, around))
+                .collect::<Result<_, _>>()?,
+            ssh: self.list("ssh").iter().map(|text| ssh(text, around)).collect::<Result<_, _>>()?,
+            add_hosts: self.map("extra-hosts").filter_map(host).collect(),
+            network: self.text("network").unwrap_or("default").to_owned(),
+            shm_size: self.text("shm-size").map(bytes::parse).transpose()?,
+            ulimits: self
+                .list("ulimits")
+                .iter()
+                .map(|text| text.parse::<Ulimit>())
+                .collect::<Result<_, _>>()?,
+            allow: self.list("entitlements").to_vec(),
+            context: source,
+            args,
+            epoch,
+            ..BuildRequest::default()
+        })
+    }
+
+    fn source(&self, around: &Surroundings) -> Result<ContextSource, Failure> {
+        let text = self.text("context").unwrap_or(".");
+        match text.strip_prefix("target:") {
+            Some(target) => Ok(ContextSource::Target(target.to_owned())),
+            None => context::main(local(text), around),
+        }
+    }
+
+    fn dockerfile(&self, source: &ContextSource, around: &Surroundings) -> Result<DockerfileSource, Failure> {
+        if let Some(text) = self.text("dockerfile-inline") {
+            return Ok(DockerfileSource::Inline(text.to_owned()));
+        }
+        let text = self.text("dockerfile").unwrap_or("Dockerfile");
+        if let Some(path) = text.strip_prefix("cwd://") {
+            return Ok(DockerfileSource::Path(around.absolute(path)));
+        }
+        match source {
+            // Without a word on it, either spelling of the default is found.
+            _ if text == "Dockerfile" => Ok(DockerfileSource::Default),
+            ContextSource::Directory(dir) if !text.contains("://") && text != "-" => {
+                Ok(DockerfileSource::Path(dir.join(Path::new(text))))
+            }
+            _ => context::dockerfile(Some(text), source, around),
+        }
+    }
+
+    fn contexts(&self, around: &Surroundings) -> Result<BTreeMap<String, ContextSource>, Failure> {
+        let set = self.map("contexts").filter_map(|(name, value)| Some((name, value.as_deref()?)));
+        set.map(|(name, value)| context::of_pair(name, local(value), around)).collect()
+    }
+
+    fn platforms(&self) -> Result<Vec<crate::model::platform::Platform>, Failure> {
+        let read = |text: &String| match text.as_str() {
+            "local" => Ok(crate::model::platform::Platform::host()),
+            text => text.parse(),
+        };
+        self.list("platforms").iter().map(read).collect()
+    }
+
+    fn caches(&self, name: &str) -> Result<Vec<Typed>, Failure> {
+        let all = self.list(name).iter().map(|text| typed::cache(text)).collect::<Result<Vec<_>, _>>()?;
+        Ok(all.into_iter().flatten().collect())
+    }
+
+    fn values(&self, name: &str) -> BTreeMap<String, String> {
+        self.map(name).filter_map(|(key, value)| Some((key.clone(), value.clone()?))).collect()
+    }
+}
+
+/// `cwd://DIR` is what the command line's directory has.
+fn local(text: &str) -> &str {
+    match text.strip_prefix("cwd://") {
+        Some("") => ".",
+        Some(path) => path,
+        None => text,
+    }
+}
+
+fn host((name, address): (&String, &Option<String>)) -> Option<String> {
+    Some(format!("{name}:{}", address.as_deref()?))
+}
+
+/// `default`, `id=default,paths=a` or `ID=PATH`.
+fn ssh(text: &str, around: &Surroundings) -> Result<crate::engine::build::request::SshSource, Failure> {
+    if !text.starts_with("id=") {
+        return secret::ssh(text, around);
+    }
+    let (mut id, mut paths) = (String::new(), String::new());
+    for field in csv::fields(text)? {
+        match field.split_once('=') {
+            Some(("id", value)) => id = value.to_owned(),
+            Some(("paths", value)) => paths = value.to_owned(),
+            _ => return Err(invalid(format!("unexpected {field:?} in the agent {text:?}"))),
+        }
+    }
+    secret::ssh(&if paths.is_empty() { id } else { format!("{id}={paths}") }, around)
+}

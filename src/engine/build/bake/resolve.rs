@@ -1,0 +1,339 @@
+//! From definitions to targets: matrices unfolded, inheritance and overrides applied, groups followed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::definition::{Definitions, Entry};
+use super::expr::{Bound, Evaluator, pairs, text};
+use super::scope::Scope;
+use super::set::Override;
+use super::target::Target;
+use crate::engine::build::ask::Surroundings;
+use crate::error::{Failure, invalid, not_found};
+use crate::model::glob;
+
+/// How many targets a matrix may unfold to.
+const MOST: usize = 10_000;
+
+/// Targets and groups with the values of their attributes.
+#[derive(Debug, Default)]
+pub(super) struct Evaluated {
+    /// Targets in the order of the files; a name may come again.
+    pub(super) targets: Vec<(String, Target)>,
+    /// Groups: their members, and what they are for.
+    pub(super) groups: BTreeMap<String, (Vec<String>, Option<String>)>,
+}
+
+/// Evaluates everything.
+pub(super) fn evaluate(definitions: &Definitions, around: &Surroundings) -> Result<Evaluated, Failure> {
+    let scope = Scope::new(definitions, around);
+    scope.validate()?;
+    let evaluator = Evaluator::new(&scope);
+    let mut all = Evaluated::default();
+    for entry in &definitions.groups {
+        let (members, description) = group(entry, &evaluator)?;
+        let known = all.groups.entry(entry.name.clone()).or_default();
+        known.0.extend(members);
+        known.1 = description.or_else(|| known.1.take());
+    }
+    for entry in &definitions.targets {
+        check_name(&entry.name, "target")?;
+        for row in rows(entry, &evaluator)? {
+            let bound = Bound::of(row.clone());
+            let named =
+                |what: &str, why: &Failure| invalid(format!("{what} of target {:?}: {why}", entry.name));
+            let name = match entry.attributes.get("name") {
+                Some(name) => {
+                    let name = evaluator.value(name, &bound).and_then(|value| text(&value));
+                    name.map_err(|why| named("name", &why))?
+                }
+                None if !row.is_empty() => {
+                    let message = format!("target {:?} has a matrix and no name", entry.name);
+                    return Err(invalid(message).hint("name = \"app-${tgt}\" names each of them"));
+                }
+                None => entry.name.clone(),
+            };
+            check_name(&name, "target")?;
+            let mut target = Target::default();
+            let attributes = entry.attributes.iter().filter(|(key, _)| *key != "matrix" && *key != "name");
+            for (key, expression) in attributes {
+                let value = evaluator.value(expression, &bound).map_err(|why| named(key, &why))?;
+                target.set(key, &value).map_err(|why| named(key, &why))?;
+            }
+            if name != entry.name {
+                let group = &mut all.groups.entry(entry.name.clone()).or_default().0;
+                if !group.contains(&name) {
+                    group.push(name.clone());
+                }
+            }
+            all.targets.push((name, target));
+        }
+    }
+    Ok(all)
+}
+
+fn group(
+    entry: &Entry,
+    evaluator: &Evaluator<'_, Scope<'_>>,
+) -> Result<(Vec<String>, Option<String>), Failure> {
+    check_name(&entry.name, "group")?;
+    let none = Bound::default();
+    let mut members = Vec::new();
+    let mut description = None;
+    for (key, expression) in &entry.attributes {
+        let value = evaluator.value(expression, &none)?;
+        match (key.as_str(), value) {
+            ("targets", Value::Array(items)) => {
+                members = items.iter().map(text).collect::<Result<_, _>>()?;
+            }
+            ("description", value) => description = Some(text(&value)?),
+            ("name", _) => {}
+            _ => {
+                return Err(invalid(format!(
+                    "Unsupported argument; An argument named {key:?} is not expected in group {:?}.",
+                    entry.name
+                )));
+            }
+        }
+    }
+    Ok((members, description))
+}
+
+/// The values of a matrix, each combination; one empty row where there is none.
+fn rows(
+    entry: &Entry,
+    evaluator: &Evaluator<'_, Scope<'_>>,
+) -> Result<Vec<BTreeMap<String, Value>>, Failure> {
+    let mut rows = vec![BTreeMap::new()];
+    let Some(matrix) = entry.attributes.get("matrix") else { return Ok(rows) };
+    let Value::Object(axes) = evaluator.value(matrix, &Bound::default())? else {
+        return Err(invalid(format!("matrix of target {:?} is an object of lists", entry.name)));
+    };
+    for (name, values) in axes {
+        if !values.is_array() {
+            return Err(invalid(format!("matrix of target {:?}: {name} is a list", entry.name)));
+        }
+        let values = pairs(values)?;
+        if rows.len().saturating_mul(values.len()) > MOST {
+            return Err(invalid(format!("matrix of target {:?} has too many combinations", entry.name)));
+        }
+        let with = |row: &BTreeMap<String, Value>| -> Vec<BTreeMap<String, Value>> {
+            let one = |(_, value): &(Value, Value)| {
+                let mut row = row.clone();
+                row.insert(name.clone(), value.clone());
+                row
+            };
+            values.iter().map(one).collect()
+        };
+        rows = rows.iter().flat_map(with).collect();
+    }
+    Ok(rows)
+}
+
+fn check_name(name: &str, kind: &str) -> Result<(), Failure> {
+    let good = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if !name.is_empty() && name.chars().all(good) {
+        return Ok(());
+    }
+    Err(invalid(format!("invalid {kind} name {name:?}: only \"a-zA-Z0-9_-\" are allowed")))
+}
+
+/// What is to be built.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Resolved {
+    /// Groups and the targets that they come to, `default` being what was asked for.
+    pub groups: BTreeMap<String, Vec<String>>,
+    /// Targets, those included that others stand on.
+    pub targets: BTreeMap<String, Target>,
+    /// Those that were asked for.
+    pub wanted: BTreeSet<String>,
+}
+
+impl Evaluated {
+    /// The targets that `names` ask for, and those that they stand on.
+    pub(super) fn resolve(
+        &self,
+        names: &[String],
+        overrides: &[Override],
+        around: &Surroundings,
+    ) -> Result<Resolved, Failure> {
+        let overrides = self.matching(overrides)?;
+        let mut resolved = Resolved::default();
+        for name in names {
+            let mut groups = BTreeSet::new();
+            let mut targets = Vec::new();
+            self.members(name, &mut groups, &mut targets);
+            for target in targets {
+                resolved.wanted.insert(target.clone());
+                let built = self.target(&target, &overrides, around)?;
+                resolved.targets.insert(target, built);
+            }
+            for group in groups {
+                if let Some((members, _)) = self.groups.get(&group) {
+                    resolved.groups.insert(group, members.clone());
+                }
+            }
+            if name != "default" {
+                resolved.groups.entry("default".into()).or_default().push(name.clone());
+            }
+        }
+        if let Some(members) = resolved.groups.get_mut("default") {
+            members.sort();
+            members.dedup();
+        }
+        self.add_links(&mut resolved, &overrides, around)?;
+        Ok(resolved)
+    }
+
+    /// The targets of a group, and the groups on the way; a name that is no group is a target.
+    fn members(&self, name: &str, groups: &mut BTreeSet<String>, targets: &mut Vec<String>) {
+        if groups.contains(name) {
+            return;
+        }
+        let Some((members, _)) = self.groups.get(name) else {
+            if !targets.iter().any(|known| known == name) {
+                targets.push(name.to_owned());
+            }
+            return;
+        };
+        groups.insert(name.to_owned());
+        for member in members {
+            // A group and a target of one name: the group means the target by it.
+            if member == name && !targets.contains(member) {
+                targets.push(member.clone());
+            } else {
+                self.members(member, groups, targets);
+            }
+        }
+    }
+
+    /// Whether there is such a target.
+    pub(super) fn has_target(&self, name: &str) -> bool {
+        self.targets.iter().any(|(known, _)| known == name)
+    }
+
+    /// What `overrides` mean for each target.
+    fn matching<'o>(
+        &self,
+        overrides: &'o [Override],
+    ) -> Result<BTreeMap<String, Vec<&'o Override>>, Failure> {
+        let mut by_target: BTreeMap<String, Vec<&Override>> = BTreeMap::new();
+        for one in overrides {
+            let mut names: BTreeSet<&str> = BTreeSet::new();
+            for (name, _) in &self.targets {
+                if *name == one.pattern || glob::matches(&one.pattern, name)? {
+                    names.insert(name);
+                }
+            }
+            if names.is_empty() && one.pattern != "*" {
+                let message = format!("could not find any target matching '{}'", one.pattern);
+                return Err(not_found(message));
+            }
+            names.into_iter().for_each(|name| by_target.entry(name.to_owned()).or_default().push(one));
+        }
+        Ok(by_target)
+    }
+
+    fn target(
+        &self,
+        name: &str,
+        overrides: &BTreeMap<String, Vec<&Override>>,
+        around: &Surroundings,
+    ) -> Result<Target, Failure> {
+        let mut target = self.inherited(name, &mut Vec::new(), overrides, around)?;
+        let unset = |target: &Target, key: &str| target.text(key).is_none_or(str::is_empty);
+        if unset(&target, "context") {
+            target.set("context", &".".into())?;
+        }
+        if unset(&target, "dockerfile") {
+            target.set("dockerfile", &"Dockerfile".into())?;
+        }
+        target.fields.remove("inherits");
+        Ok(target)
+    }
+
+    fn inherited(
+        &self,
+        name: &str,
+        open: &mut Vec<String>,
+        overrides: &BTreeMap<String, Vec<&Override>>,
+        around: &Surroundings,
+    ) -> Result<Target, Failure> {
+        if !self.has_target(name) {
+            return Err(not_found(format!("failed to find target {name}")));
+        }
+        if open.iter().any(|other| other == name) {
+            return Err(invalid(format!("infinite loop from {name} inherits")));
+        }
+        open.push(name.to_owned());
+        let mut own = Target::default();
+        let parts = self.targets.iter().filter(|(known, _)| known == name);
+        parts.for_each(|(_, part)| own.merge(part));
+        let mut target = Target::default();
+        for parent in own.list("inherits") {
+            target.merge(&self.inherited(parent, open, overrides, around)?);
+        }
+        open.pop();
+        target.merge(&own);
+        let overrides = overrides.get(name).map(Vec::as_slice).unwrap_or_default();
+        for (at, one) in overrides.iter().enumerate() {
+            one.apply(&mut target, overrides.get(..at).unwrap_or_default(), around)?;
+        }
+        target.tidy();
+        Ok(target)
+    }
+
+    /// Adds targets that are contexts of others.
+    fn add_links(
+        &self,
+        resolved: &mut Resolved,
+        overrides: &BTreeMap<String, Vec<&Override>>,
+        around: &Surroundings,
+    ) -> Result<(), Failure> {
+        let mut todo: Vec<String> = resolved.targets.keys().cloned().collect();
+        while let Some(name) = todo.pop() {
+            for link in resolved.targets.get(&name).map(links).unwrap_or_default() {
+                if !resolved.targets.contains_key(&link) {
+                    let target = self.target(&link, overrides, around)?;
+                    resolved.targets.insert(link.clone(), target);
+                    todo.push(link);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The targets that are contexts of this one.
+fn links(target: &Target) -> Vec<String> {
+    let values = target.map("contexts").filter_map(|(_, value)| value.as_deref());
+    values.filter_map(|value| value.strip_prefix("target:")).map(str::to_owned).collect()
+}
+
+impl Resolved {
+    /// The targets in an order in which each comes behind those that it stands on.
+    pub fn order(&self) -> Result<Vec<String>, Failure> {
+        let mut done: Vec<String> = Vec::new();
+        for name in self.targets.keys() {
+            self.visit(name, &mut Vec::new(), &mut done)?;
+        }
+        Ok(done)
+    }
+
+    fn visit(&self, name: &str, open: &mut Vec<String>, done: &mut Vec<String>) -> Result<(), Failure> {
+        if done.iter().any(|other| other == name) {
+            return Ok(());
+        }
+        if open.iter().any(|other| other == name) {
+            return Err(invalid(format!("infinite loop from {name} to {}", open.join(", "))));
+        }
+        open.push(name.to_owned());
+        for link in self.targets.get(name).map(links).unwrap_or_default() {
+            self.visit(&link, open, done)?;
+        }
+        open.pop();
+        done.push(name.to_owned());
+        Ok(())
+    }
+}

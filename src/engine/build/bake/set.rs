@@ -1,0 +1,134 @@
+//! `--set PATTERN.KEY[.NAME]=VALUE`, and the flags that mean the same for all targets.
+
+use super::target::{Kind, Target, attribute};
+use crate::engine::build::ask::{Surroundings, typed};
+use crate::error::{Failure, invalid};
+
+/// What is to be set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Override {
+    /// Which targets.
+    pub(super) pattern: String,
+    /// The attribute, and a name in it.
+    key: String,
+    name: Option<String>,
+    value: Option<String>,
+    /// Whether a list is added to.
+    add: bool,
+}
+
+/// Reads all of them, in order.
+pub(super) fn read(texts: &[String]) -> Result<Vec<Override>, Failure> {
+    texts.iter().map(|text| read_one(text)).collect()
+}
+
+fn read_one(text: &str) -> Result<Override, Failure> {
+    let (keys, value) = match text.split_once('=') {
+        Some((keys, value)) => (keys, Some(value.to_owned())),
+        None => (text, None),
+    };
+    let (keys, add) = keys.strip_suffix('+').map_or((keys, false), |keys| (keys, true));
+    let mut parts = keys.splitn(3, '.');
+    let (pattern, key, name) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
+    let key = key.ok_or_else(|| invalid(format!("invalid override key {keys}, expected target.name")))?;
+    let key = match key {
+        "platform" => "platforms",
+        "secrets" => "secret",
+        "tag" => "tags",
+        "outputs" => "output",
+        key => key,
+    };
+    let needs_name = matches!(key, "args" | "labels" | "contexts" | "extra-hosts");
+    if needs_name && name.is_none() {
+        return Err(invalid(format!("invalid key {keys}, {key} requires name")));
+    }
+    if value.is_none() && key != "args" {
+        return Err(invalid(format!("invalid override {text}, expected target.name=value")));
+    }
+    if !matches!(key, "push" | "load" | "provenance" | "sbom") {
+        let (_, kind) = attribute(key).map_err(|_| invalid(format!("unknown key: {key}")))?;
+        if name.is_some() && kind != Kind::Map {
+            return Err(invalid(format!("invalid key {keys}: {key} has no names")));
+        }
+        if key == "inherits" || key == "description" {
+            return Err(invalid(format!("unknown key: {key}")));
+        }
+    }
+    Ok(Override {
+        pattern: pattern.to_owned(),
+        key: key.to_owned(),
+        name: name.map(str::to_owned),
+        value,
+        add,
+    })
+}
+
+impl Override {
+    /// Changes a target; `earlier` are the overrides that it has had.
+    pub(super) fn apply(
+        &self,
+        target: &mut Target,
+        earlier: &[&Self],
+        around: &Surroundings,
+    ) -> Result<(), Failure> {
+        let value = self.value.clone();
+        match (self.key.as_str(), &self.name) {
+            ("push" | "load", _) => return self.output(target),
+            ("provenance" | "sbom", _) => {
+                let attest = typed::short_attest(&self.key, &value.unwrap_or_default())?;
+                let kind = format!("type={}", self.key);
+                if let Some(list) = target.list_mut("attest") {
+                    list.retain(|item| item.split(',').next() != Some(kind.as_str()));
+                    list.push(typed::written(&attest));
+                }
+                return Ok(());
+            }
+            (_, Some(name)) => {
+                let (key, _) = attribute(&self.key)?;
+                let unset = || Some(around.environment.raw(name)?.to_string_lossy().into_owned());
+                if let Some(value) = value.or_else(unset) {
+                    target.set_entry(key, name, value);
+                }
+                return Ok(());
+            }
+            _ => {}
+        }
+        let (key, kind) = attribute(&self.key)?;
+        let value = value.unwrap_or_default();
+        match kind {
+            Kind::List | Kind::Csv => {
+                let Some(list) = target.list_mut(key) else { return Ok(()) };
+                if !self.add && earlier.iter().all(|other| other.key != self.key) {
+                    list.clear();
+                }
+                match key {
+                    "platforms" => list.extend(value.split(',').map(str::to_owned)),
+                    _ => list.push(value),
+                }
+                Ok(())
+            }
+            _ => target.set(key, &value.into()),
+        }
+    }
+
+    /// `--push` and `--load` as changes of the outputs.
+    fn output(&self, target: &mut Target) -> Result<(), Failure> {
+        let on = match self.value.as_deref() {
+            Some("true" | "1") => true,
+            Some("false" | "0") => false,
+            _ => return Err(invalid(format!("invalid value for boolean key {}", self.key))),
+        };
+        let Some(list) = target.list_mut("output") else { return Ok(()) };
+        let mut outputs = list.iter().map(|text| typed::output(text)).collect::<Result<Vec<_>, _>>()?;
+        match (self.key.as_str(), on) {
+            ("push", true) => typed::push(&mut outputs),
+            ("load", true) => typed::load(&mut outputs),
+            ("push", false) => outputs.iter_mut().for_each(|output| drop(output.attributes.remove("push"))),
+            _ => {
+                outputs.retain(|output| output.kind != "docker" || output.attributes.contains_key("dest"));
+            }
+        }
+        *list = outputs.iter().map(typed::written).collect();
+        Ok(())
+    }
+}

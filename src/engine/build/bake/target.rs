@@ -1,0 +1,271 @@
+//! A target of bake: its attributes with their values, how two become one, and how it is printed.
+
+use std::collections::BTreeMap;
+
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
+use serde_json::{Map, Value};
+
+use super::expr::{boolean, text};
+use crate::error::{Failure, invalid};
+use crate::model::csv;
+
+/// What an attribute holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Text,
+    Switch,
+    /// Texts.
+    List,
+    /// Comma-separated attributes, `type=local,dest=out`, which may be written as objects too.
+    Csv,
+    Map,
+}
+
+/// The attributes in the order in which they are printed.
+pub(super) const ATTRIBUTES: [(&str, Kind); 27] = [
+    ("description", Kind::Text),
+    ("inherits", Kind::List),
+    ("annotations", Kind::List),
+    ("attest", Kind::Csv),
+    ("context", Kind::Text),
+    ("contexts", Kind::Map),
+    ("dockerfile", Kind::Text),
+    ("dockerfile-inline", Kind::Text),
+    ("args", Kind::Map),
+    ("labels", Kind::Map),
+    ("tags", Kind::List),
+    ("cache-from", Kind::Csv),
+    ("cache-to", Kind::Csv),
+    ("target", Kind::Text),
+    ("secret", Kind::Csv),
+    ("ssh", Kind::Csv),
+    ("platforms", Kind::List),
+    ("output", Kind::Csv),
+    ("pull", Kind::Switch),
+    ("no-cache", Kind::Switch),
+    ("network", Kind::Text),
+    ("no-cache-filter", Kind::List),
+    ("shm-size", Kind::Text),
+    ("ulimits", Kind::List),
+    ("call", Kind::Text),
+    ("entitlements", Kind::List),
+    ("extra-hosts", Kind::Map),
+];
+
+/// Lists that grow when targets are joined; the others are replaced.
+const GROWING: [&str; 6] = ["annotations", "attest", "cache-from", "secret", "ssh", "entitlements"];
+
+/// A value of an attribute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// A text.
+    Text(String),
+    /// A truth.
+    Switch(bool),
+    /// Texts.
+    List(Vec<String>),
+    /// Texts by name; none for a name without a value.
+    Map(BTreeMap<String, Option<String>>),
+}
+
+/// A target.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Target {
+    pub(super) fields: BTreeMap<&'static str, Field>,
+}
+
+/// The name by which an attribute is known, and what it holds.
+pub(super) fn attribute(name: &str) -> Result<(&'static str, Kind), Failure> {
+    let known = ATTRIBUTES.iter().find(|(known, _)| *known == name);
+    known.copied().ok_or_else(|| {
+        invalid(format!("Unsupported argument; An argument named {name:?} is not expected here."))
+    })
+}
+
+impl Target {
+    /// Sets an attribute to a value of an expression; null leaves it unset.
+    pub(super) fn set(&mut self, name: &str, value: &Value) -> Result<(), Failure> {
+        let (name, kind) = attribute(name)?;
+        if value.is_null() {
+            return Ok(());
+        }
+        let field = match kind {
+            Kind::Text => Field::Text(text(value)?),
+            Kind::Switch => Field::Switch(boolean(value)?),
+            Kind::List => Field::List(items(value, name, text)?),
+            Kind::Csv => Field::List(items(value, name, csv_text)?),
+            Kind::Map => Field::Map(map(value, name)?),
+        };
+        self.fields.insert(name, field);
+        Ok(())
+    }
+
+    /// Lays `other` over this target.
+    pub(super) fn merge(&mut self, other: &Self) {
+        for (name, field) in &other.fields {
+            match (self.fields.get_mut(name), field) {
+                (Some(Field::Map(map)), Field::Map(more)) => {
+                    map.extend(more.iter().map(|(key, value)| (key.clone(), value.clone())));
+                }
+                (Some(Field::List(list)), Field::List(more)) if GROWING.contains(name) => {
+                    let new: Vec<String> = more.iter().filter(|item| !list.contains(item)).cloned().collect();
+                    list.extend(new);
+                }
+                _ => drop(self.fields.insert(name, field.clone())),
+            }
+        }
+    }
+
+    /// Leaves out what is empty or twice in lists.
+    pub(super) fn tidy(&mut self) {
+        for field in self.fields.values_mut() {
+            let Field::List(list) = field else { continue };
+            let mut seen = Vec::with_capacity(list.len());
+            list.retain(|item| {
+                let new = !item.is_empty() && !seen.contains(item);
+                seen.push(item.clone());
+                new
+            });
+        }
+        self.fields.retain(|_, field| match field {
+            Field::List(list) => !list.is_empty(),
+            Field::Map(map) => !map.is_empty(),
+            Field::Text(_) | Field::Switch(_) => true,
+        });
+    }
+
+    /// A text, if it is set.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        match self.fields.get(name) {
+            Some(Field::Text(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// A truth, false unless it is set.
+    pub(super) fn switch(&self, name: &str) -> bool {
+        matches!(self.fields.get(name), Some(Field::Switch(true)))
+    }
+
+    /// Texts.
+    pub fn list(&self, name: &str) -> &[String] {
+        match self.fields.get(name) {
+            Some(Field::List(list)) => list,
+            _ => &[],
+        }
+    }
+
+    /// Texts by name.
+    pub(super) fn map(&self, name: &str) -> impl Iterator<Item = (&String, &Option<String>)> {
+        let map = match self.fields.get(name) {
+            Some(Field::Map(map)) => Some(map),
+            _ => None,
+        };
+        map.into_iter().flatten()
+    }
+
+    /// Changes a list, which is made if need be.
+    pub(super) fn list_mut(&mut self, name: &'static str) -> Option<&mut Vec<String>> {
+        match self.fields.entry(name).or_insert_with(|| Field::List(Vec::new())) {
+            Field::List(list) => Some(list),
+            _ => None,
+        }
+    }
+
+    /// Sets one entry of a map.
+    pub(super) fn set_entry(&mut self, name: &'static str, key: &str, value: String) {
+        let field = self.fields.entry(name).or_insert_with(|| Field::Map(BTreeMap::new()));
+        if let Field::Map(map) = field {
+            map.insert(key.to_owned(), Some(value));
+        }
+    }
+}
+
+fn items(
+    value: &Value,
+    name: &str,
+    read: impl Fn(&Value) -> Result<String, Failure>,
+) -> Result<Vec<String>, Failure> {
+    match value {
+        Value::Array(items) => items.iter().filter(|item| !item.is_null()).map(read).collect(),
+        _ => Err(invalid(format!("{name:?} is a list, and {value} is given"))),
+    }
+}
+
+fn map(value: &Value, name: &str) -> Result<BTreeMap<String, Option<String>>, Failure> {
+    let Value::Object(entries) = value else {
+        return Err(invalid(format!("{name:?} is an object, and {value} is given")));
+    };
+    // What is null is as if it were not there.
+    let set = entries.iter().filter(|(_, value)| !value.is_null());
+    set.map(|(key, value)| Ok((key.clone(), Some(text(value)?)))).collect()
+}
+
+/// `{ type = "local", dest = "out" }` as `type=local,dest=out`.
+fn csv_text(value: &Value) -> Result<String, Failure> {
+    let Value::Object(entries) = value else { return text(value) };
+    let mut fields = Vec::new();
+    let first = ["type", "id"];
+    let rank = |key: &String| first.iter().position(|first| first == key).unwrap_or(first.len());
+    let mut keys: Vec<&String> = entries.keys().collect();
+    keys.sort_by_key(|key| rank(key));
+    for key in keys {
+        let value = match entries.get(key) {
+            Some(Value::Array(items)) => items.iter().map(text).collect::<Result<Vec<_>, _>>()?.join(","),
+            Some(Value::Null) | None => continue,
+            Some(one) => text(one)?,
+        };
+        let field = format!("{key}={value}");
+        let quoted = field.contains([',', '"', '\n']);
+        fields.push(if quoted { format!("\"{}\"", field.replace('"', "\"\"")) } else { field });
+    }
+    Ok(fields.join(","))
+}
+
+/// The other way round, for printing: an object where there are names, as buildx prints it.
+fn csv_object(name: &str, item: &str) -> Value {
+    let plain = || Value::String(item.to_owned());
+    let Ok(fields) = csv::fields(item) else { return plain() };
+    let mut object = Map::new();
+    for field in &fields {
+        match (field.split_once('='), name) {
+            (Some((id, paths)), "ssh") if fields.len() == 1 && id != "id" && id != "paths" => {
+                object.insert("id".into(), id.into());
+                object.insert("paths".into(), paths.split(',').collect());
+            }
+            (None, "ssh") => drop(object.insert("id".into(), field.as_str().into())),
+            (Some((key, value)), _) => drop(object.insert(key.to_owned(), value.into())),
+            (None, "output") => {
+                let kind = if field == "-" { "tar" } else { "local" };
+                object.insert("type".into(), kind.into());
+                object.insert("dest".into(), field.as_str().into());
+            }
+            (None, "cache-from" | "cache-to") => {
+                object.insert("type".into(), "registry".into());
+                object.insert("ref".into(), field.as_str().into());
+            }
+            (None, _) => return plain(),
+        }
+    }
+    Value::Object(object)
+}
+
+impl Serialize for Target {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (name, kind) in ATTRIBUTES.iter().filter(|(name, _)| *name != "inherits") {
+            match (self.fields.get(name), kind) {
+                (Some(Field::Text(text)), _) => map.serialize_entry(name, text)?,
+                (Some(Field::Switch(value)), _) => map.serialize_entry(name, value)?,
+                (Some(Field::List(list)), Kind::Csv) => {
+                    let all: Vec<Value> = list.iter().map(|item| csv_object(name, item)).collect();
+                    map.serialize_entry(name, &all)?;
+                }
+                (Some(Field::List(list)), _) => map.serialize_entry(name, list)?,
+                (Some(Field::Map(entries)), _) => map.serialize_entry(name, entries)?,
+                (None, _) => {}
+            }
+        }
+        map.end()
+    }
+}
