@@ -1,5 +1,6 @@
 //! What a build takes from elsewhere: archives, git repositories, URLs.
 
+pub mod add;
 pub mod git;
 mod git_url;
 pub mod tar;

@@ -264,13 +264,15 @@ fn seconds(date: &str) -> Option<i64> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::engine::build) mod tests {
     use super::*;
     use std::io::{BufRead as _, BufReader};
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
     /// A server that gives one answer to each request in turn, and returns what it was asked.
-    fn serve(answers: Vec<String>) -> (String, std::thread::JoinHandle<Vec<String>>) {
+    pub(in crate::engine::build) fn serve(
+        answers: Vec<String>,
+    ) -> (String, std::thread::JoinHandle<Vec<String>>) {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let server = std::thread::spawn(move || {
@@ -288,7 +290,7 @@ mod tests {
         (address, server)
     }
 
-    fn answer(head: &str, body: &str) -> String {
+    pub(in crate::engine::build) fn answer(head: &str, body: &str) -> String {
         format!("HTTP/1.1 {head}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len())
     }
 
