@@ -3,6 +3,7 @@
 //! A start costs what its own command costs: the words of the command are looked up in a table, and only the one
 //! definition found there is built. The whole tree exists for help, completions and man pages.
 
+mod baking;
 mod builders;
 mod building;
 mod cmd;

@@ -13,10 +13,14 @@ use super::entry::Entry;
 
 /// Every command of this version.
 pub(crate) const ENTRIES: &[Entry] = &[
+    buildx::bake::ENTRY,
     buildx::create::ENTRY,
+    buildx::du::ENTRY,
     buildx::imagetools::ENTRY,
     buildx::inspect::ENTRY,
     buildx::ls::ENTRY,
+    buildx::prune::BUILDER,
+    buildx::prune::ENTRY,
     buildx::rm::ENTRY,
     buildx::stop::ENTRY,
     buildx::switch::ENTRY,

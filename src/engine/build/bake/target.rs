@@ -164,6 +164,11 @@ impl Target {
         map.into_iter().flatten()
     }
 
+    /// Whether one of its contexts is this.
+    pub fn stands_on(&self, context: &str) -> bool {
+        self.map("contexts").any(|(_, value)| value.as_deref() == Some(context))
+    }
+
     /// Changes a list, which is made if need be.
     pub(super) fn list_mut(&mut self, name: &'static str) -> Option<&mut Vec<String>> {
         match self.fields.entry(name).or_insert_with(|| Field::List(Vec::new())) {

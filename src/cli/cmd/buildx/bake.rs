@@ -1,0 +1,273 @@
+//! `bake`: build what files of targets describe.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::cli::baking::{self, Order};
+use crate::cli::entry::{Context, Entry, Outcome, Verb};
+use crate::cli::flags::build::{call, mode, surroundings};
+use crate::cli::progress::build::Mode;
+use crate::cli::{builders, environment, output, report, table};
+use crate::engine::build::ask::Surroundings;
+use crate::engine::build::bake::{Bake, DEFAULT_FILES, File, Listed};
+use crate::error::{invalid, not_found};
+use crate::model::csv;
+use crate::model::environment::Environment;
+use crate::store::Store;
+
+pub(crate) const ENTRY: Entry = Entry::new::<BakeFlags>(
+    &["buildx bake", "bake", "buildx f"],
+    "[OPTIONS] [TARGET...]",
+    "Build what files of targets describe (HCL, JSON, compose)",
+);
+
+/// A file of targets is read whole; more than this is a mistake.
+const LIMIT: u64 = 16 << 20;
+
+/// Arguments of `bake`.
+#[derive(Args)]
+pub(crate) struct BakeFlags {
+    /// Allow what needs more rights: network.host, security.insecure
+    #[arg(long, value_name = "RIGHT")]
+    allow: Vec<String>,
+    /// Builder, one of `buildx ls`: they are all the same
+    #[arg(long, value_name = "NAME")]
+    builder: Option<String>,
+    /// Instead of building: check, outline or targets, with `,format=json` as JSON
+    #[arg(long, value_name = "WHAT", default_value = "build", hide_default_value = true)]
+    call: String,
+    /// The same as --call=check
+    #[arg(long)]
+    check: bool,
+    /// Explain warnings, and show each cause of an error
+    #[arg(short = 'D', long)]
+    debug: bool,
+    /// File of targets, or - for standard input
+    #[arg(short, long, value_name = "FILE")]
+    file: Vec<String>,
+    /// List `targets` or `variables` and stop; `type=targets,format=json` as JSON
+    #[arg(long, value_name = "WHAT")]
+    list: Option<String>,
+    /// What --list=targets was called
+    #[arg(long, hide = true)]
+    list_targets: bool,
+    /// What --list=variables was called
+    #[arg(long, hide = true)]
+    list_variables: bool,
+    /// Put images into the store, also where another output is asked for
+    #[arg(long)]
+    load: bool,
+    /// Write what came out into this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    metadata_file: Option<String>,
+    /// Carry every step out anew
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    no_cache: Option<String>,
+    /// Print the targets as they come to be, and stop
+    #[arg(long)]
+    print: bool,
+    /// How to show what goes on: auto, plain, tty, quiet, rawjson
+    #[arg(long, value_name = "KIND")]
+    progress: Option<Mode>,
+    /// Provenance attestation: false, true, or attributes such as mode=max
+    #[arg(long, value_name = "ATTRIBUTES")]
+    provenance: Option<String>,
+    /// Ask the registry for base images that are here already
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
+    pull: Option<String>,
+    /// Push images
+    #[arg(long)]
+    push: bool,
+    /// Attestation of what is in the image: false, true, or attributes
+    #[arg(long, value_name = "ATTRIBUTES")]
+    sbom: Option<String>,
+    /// Change targets, TARGET.KEY=VALUE, where TARGET may be a pattern
+    #[arg(long, value_name = "CHANGE")]
+    set: Vec<String>,
+    /// Targets or groups; `default` if left out
+    #[arg(value_name = "TARGET")]
+    targets: Vec<String>,
+}
+
+impl Verb for BakeFlags {
+    fn run(self, context: &Context) -> Outcome {
+        let verbose = self.debug || context.globals.verbose();
+        match self.carry_out(context, verbose) {
+            Ok(code) => Ok(code),
+            Err(error) if report::is_usage(&error) || output::is_closed(&error) => Err(error),
+            Err(error) => Ok(report::failed_build(context, &error, verbose)),
+        }
+    }
+}
+
+impl BakeFlags {
+    fn carry_out(&self, context: &Context, verbose: bool) -> Outcome {
+        let around = surroundings(context)?;
+        if let Some(url) = self.targets.iter().find(|target| target.contains("://")) {
+            return Err(crate::error::unsupported(format!(
+                "the definition {url:?} is remote: dhow reads files of targets from this machine"
+            ))
+            .hint("fetch it first, and name it with -f")
+            .into());
+        }
+        let bake = Bake::read(&self.files(&around)?, &around)?;
+        if let Some((variables, json)) = self.listing()? {
+            let listed = if variables { bake.variables(&around) } else { bake.targets() };
+            output::print(&list(&listed, variables, json)?)?;
+            return Ok(0);
+        }
+        let resolved = bake.resolve(&self.targets, &self.changes(), &around)?;
+        if self.print {
+            output::print_line(&resolved.printed())?;
+            return Ok(0);
+        }
+        let (call, format) = call(if self.check { "check" } else { &self.call })?;
+        let store = Store::open(environment::data_root()?)?;
+        builders::check(&store, self.builder.as_deref())?;
+        let order = Order {
+            resolved: &resolved,
+            around: &around,
+            allow: &self.allow,
+            call,
+            format,
+            mode: mode(self.progress, false, &around.environment)?,
+            metadata: self.metadata_file.as_deref(),
+            verbose,
+        };
+        baking::run(context, &store, &order)
+    }
+
+    /// What `--set` says, and the flags that say the same of all targets.
+    fn changes(&self) -> Vec<String> {
+        let mut all = self.set.clone();
+        let flags = [
+            ("push", self.push.then(|| "true".to_owned())),
+            ("load", self.load.then(|| "true".to_owned())),
+            ("no-cache", self.no_cache.clone()),
+            ("pull", self.pull.clone()),
+            ("provenance", self.provenance.clone()),
+            ("sbom", self.sbom.clone()),
+        ];
+        all.extend(flags.into_iter().filter_map(|(key, value)| Some(format!("*.{key}={}", value?))));
+        all
+    }
+
+    /// Whether variables are to be listed, not targets, and whether as JSON.
+    fn listing(&self) -> anyhow::Result<Option<(bool, bool)>> {
+        if self.list_targets || self.list_variables {
+            return Ok(Some((self.list_variables, false)));
+        }
+        let Some(text) = &self.list else { return Ok(None) };
+        let (mut what, mut json) = (None, false);
+        for field in csv::fields(text)? {
+            match field.split_once('=').unwrap_or(("type", &field)) {
+                ("type", "targets") => what = Some(false),
+                ("type", "variables") => what = Some(true),
+                ("format", format) => json = format == "json",
+                _ => return Err(invalid(format!("invalid list mode {text:?}: targets or variables")).into()),
+            }
+        }
+        match what {
+            Some(variables) => Ok(Some((variables, json))),
+            None => Err(invalid(format!("invalid list mode {text:?}: targets or variables")).into()),
+        }
+    }
+
+    fn files(&self, around: &Surroundings) -> anyhow::Result<Vec<File>> {
+        let names = match self.file.is_empty() {
+            false => self.file.clone(),
+            true => named_by(&around.environment),
+        };
+        if !names.is_empty() {
+            return names.iter().map(|name| read(name, around)).collect();
+        }
+        let found: Vec<File> = DEFAULT_FILES
+            .iter()
+            .filter(|name| around.absolute(name).is_file())
+            .map(|name| read(name, around))
+            .collect::<Result<_, _>>()?;
+        if found.is_empty() {
+            let names = DEFAULT_FILES.join(", ");
+            return Err(not_found("couldn't find a bake definition")
+                .hint(format!("-f names one; these are looked for: {names}"))
+                .into());
+        }
+        Ok(found)
+    }
+}
+
+/// The files of `BUILDX_BAKE_FILE`.
+fn named_by(environment: &Environment) -> Vec<String> {
+    let separator = environment.text("BUILDX_BAKE_PATH_SEPARATOR").unwrap_or(":");
+    let names = environment.text("BUILDX_BAKE_FILE").unwrap_or_default();
+    names.split(separator).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
+fn read(name: &str, around: &Surroundings) -> anyhow::Result<File> {
+    if name == "-" {
+        return Ok(File { name: "-".into(), content: whole(std::io::stdin(), name)?, dotenv: None });
+    }
+    let path = around.absolute(name.strip_prefix("cwd://").unwrap_or(name));
+    let file = std::fs::File::open(&path).with_context(|| format!("cannot read `{name}`"))?;
+    let beside = path.parent().unwrap_or(Path::new("/")).join(".env");
+    let dotenv = match std::fs::File::open(beside) {
+        Ok(file) => Some(whole(file, ".env")?),
+        Err(_) => None,
+    };
+    Ok(File { name: name.to_owned(), content: whole(file, name)?, dotenv })
+}
+
+fn whole(from: impl std::io::Read, name: &str) -> anyhow::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    from.take(LIMIT + 1).read_to_end(&mut content).with_context(|| format!("cannot read `{name}`"))?;
+    if content.len() as u64 > LIMIT {
+        return Err(invalid(format!("`{name}` is larger than 16 MiB")).into());
+    }
+    Ok(content)
+}
+
+/// A table as buildx prints it, or JSON.
+fn list(listed: &[Listed], variables: bool, json: bool) -> anyhow::Result<String> {
+    if json {
+        return Ok(serde_json::to_string_pretty(&json_of(listed, variables))? + "\n");
+    }
+    let mut text = String::from(match variables {
+        true => "VARIABLE\tTYPE\tVALUE\tDESCRIPTION\n",
+        false => "TARGET\tDESCRIPTION\n",
+    });
+    for one in listed {
+        let description = one.description.as_deref().unwrap_or_default();
+        let value = one.value.as_ref();
+        text += &match (variables, value) {
+            (true, value) => {
+                let shown = match value {
+                    Some(Value::String(text)) => text.clone(),
+                    Some(Value::Null) | None => "<null>".into(),
+                    Some(other) => other.to_string(),
+                };
+                let kind = one.kind.as_deref().unwrap_or_default();
+                format!("{}\t{kind}\t{shown}\t{description}\n", one.name)
+            }
+            (false, Some(Value::Array(members))) if description.is_empty() => {
+                let members: Vec<&str> = members.iter().filter_map(Value::as_str).collect();
+                format!("{}\t{}\n", one.name, members.join(", "))
+            }
+            (false, _) => format!("{}\t{description}\n", one.name),
+        };
+    }
+    Ok(table::align(&text))
+}
+
+fn json_of(listed: &[Listed], variables: bool) -> Value {
+    let row = |one: &Listed| match variables {
+        true => json!(one),
+        false => json!({
+            "name": one.name, "description": one.description, "group": one.value.is_some(),
+        }),
+    };
+    listed.iter().map(row).collect()
+}
