@@ -21,6 +21,9 @@ use super::reach;
 use crate::error::{Failure, invalid};
 use crate::model::platform::Platform;
 
+/// Looks up the environment of a base image.
+pub type BaseEnvironment<'a> = dyn Fn(&str) -> Option<Vec<(String, String)>> + 'a;
+
 /// What is known beside the file.
 #[derive(Clone, Copy)]
 pub struct Surroundings<'a> {
@@ -36,7 +39,7 @@ pub struct Surroundings<'a> {
     pub platform: &'a Platform,
     /// The environment of a base image by its name as in `FROM`, expanded; `None` where it is not known, in which case
     /// nothing is said of undefined variables.
-    pub base_environment: &'a dyn Fn(&str) -> Option<Vec<(String, String)>>,
+    pub base_environment: &'a BaseEnvironment<'a>,
     /// Whether the ignore file leaves a path of the context out; `None` where there is none, or one with exceptions.
     pub ignored: Option<&'a dyn Fn(&str) -> bool>,
 }
