@@ -121,6 +121,11 @@ impl Puller<'_> {
         Ok(PulledImage { id, digest, config })
     }
 
+    /// Fetches a layer that no image is known of, unless it is here.
+    pub fn single_layer(&self, descriptor: &Descriptor, diff_id: &Digest) -> Result<LayerLease> {
+        self.layer(&Layer { descriptor, diff_id })
+    }
+
     /// The configuration, from the store if it has it.
     fn config(&self, descriptor: &Descriptor) -> Result<(Vec<u8>, ImageConfig)> {
         if let Some(image) = self.store.image(&descriptor.digest)? {

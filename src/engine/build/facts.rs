@@ -38,7 +38,7 @@ pub(super) fn facts(
         parameters: parameters(request),
         started: started.to_owned(),
         finished: now(),
-        steps: None,
+        steps: Some(steps(plan)),
     }
 }
 
@@ -54,6 +54,13 @@ fn parameters(request: &BuildRequest) -> BTreeMap<String, String> {
         parameters.insert("no-cache".into(), String::new());
     }
     parameters
+}
+
+/// The steps as they are shown.
+fn steps(plan: &Plan) -> serde_json::Value {
+    let shown: Vec<&str> =
+        plan.needed().flat_map(|(_, stage)| stage.steps.iter().map(|step| step.shown.as_str())).collect();
+    serde_json::json!({ "steps": shown })
 }
 
 /// What `buildx` calls the build: `BUILDER/NODE/ID`.

@@ -8,6 +8,7 @@ pub mod ask;
 pub mod bake;
 mod bases;
 mod director;
+mod elsewhere;
 pub mod export;
 mod facts;
 mod finish;
@@ -17,6 +18,7 @@ mod output;
 mod prepare;
 pub mod prune;
 mod remote;
+pub mod remote_cache;
 mod report;
 pub mod request;
 pub mod run_step;
@@ -33,6 +35,7 @@ use self::export::{Exports, Output};
 use self::finish::Finished;
 use self::load::Loaded;
 use self::prepare::Prepared;
+use self::remote_cache::RemoteCache;
 use self::request::{BuildRequest, Built};
 use self::solve::{Matter, Solver};
 use crate::build::dockerfile::ast::Dockerfile;
@@ -85,9 +88,13 @@ impl<'a> Build<'a, '_> {
             return Ok(built);
         }
         let exports = Exports::prepare(self.environment, self.request)?;
+        let mut remote = RemoteCache::prepare(self.environment, self.request)?;
         let dockerfile = parse(&loaded.definition.text)?;
         self.say_of_frontend(&dockerfile);
         let prepared = self.prepare(loaded, &dockerfile)?;
+        if let Some(plan) = prepared.plans.first() {
+            elsewhere::import(self.director, &mut remote, &plan.platform)?;
+        }
         let matter = Matter {
             store: self.store,
             environment: self.environment,
@@ -97,6 +104,7 @@ impl<'a> Build<'a, '_> {
             contexts: &loaded.contexts,
             images: &prepared.images,
             epoch: self.request.epoch,
+            remote: &remote,
         };
         let bases: Vec<_> =
             (0..).zip(&prepared.plans).map(|(index, plan)| self.base_of(index, plan, &prepared)).collect();
@@ -111,16 +119,28 @@ impl<'a> Build<'a, '_> {
                 epoch: self.request.epoch,
                 implicit: self.request.platforms.is_empty(),
             };
+            let inline = if remote.is_inline() {
+                Some(remote_cache::inline(
+                    &elsewhere::entries(&solver, &prepared.plans, false),
+                    &finished.layers(),
+                )?)
+            } else {
+                None
+            };
             outputs.push(Output {
                 platform: plan.platform.clone(),
-                config: finished.config(None),
+                config: finished.config(inline),
                 layers: finished.layers(),
                 facts: facts::facts(self.request, loaded, plan, &prepared.bases, &started),
             });
         }
         // They stay where they are until the images have them.
+        let result = elsewhere::entries(&solver, &prepared.plans, false);
+        let all = elsewhere::entries(&solver, &prepared.plans, true);
         let leases = solver.into_leases();
-        let built = output::export(self.director, self.store, &exports, &outputs);
+        let built = output::export(self.director, self.store, &exports, &outputs).and_then(|built| {
+            elsewhere::export(self.director, self.store, &remote, &result, &all).map(|()| built)
+        });
         drop(leases);
         let mut built = built?;
         built.metadata.insert("buildx.build.ref".into(), json!(facts::reference()));

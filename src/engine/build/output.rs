@@ -25,10 +25,10 @@ pub(super) fn export(
         director.log(first, &format!("{warning}\n"));
     }
     let exported = if exports.is_plain() {
-        exports.run(store, outputs, &mut |line| director.log(first, &format!("{line}\n")), &Silent)
+        exports.run(store, outputs, &mut |line| director.status(first, line, 0, 0, true), &Silent)
     } else {
         director.run(first, Place::Root, |reporter| {
-            exports.run(store, outputs, &mut |line| reporter.log(1, format!("{line}\n").as_bytes()), reporter)
+            exports.run(store, outputs, &mut |line| reporter.status(line, 0, 0, true), reporter)
         })
     };
     let exported: Exported = match exported {
@@ -38,14 +38,6 @@ pub(super) fn export(
             return Err(error);
         }
     };
-    if exports.is_plain()
-        && let Some(image) = &exported.image
-    {
-        director.status(first, &format!("writing image {image}"), 0, 0, true);
-        for tag in exports.tags() {
-            director.status(first, &format!("naming to {tag}"), 0, 0, true);
-        }
-    }
     for step in steps {
         director.done(step);
     }

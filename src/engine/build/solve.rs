@@ -8,6 +8,7 @@ use anyhow::Result;
 use super::bases::Bases;
 use super::director::{Director, Finished, Token};
 use super::load::HostContext;
+use super::remote_cache::RemoteCache;
 use super::report;
 use super::request::BuildRequest;
 use super::selections::{Selected, Selections};
@@ -62,6 +63,8 @@ pub(super) struct Matter<'a> {
     /// Contexts that stand for images: their names, and the images' layers.
     pub images: &'a BTreeMap<(usize, String), Vec<Digest>>,
     pub epoch: Option<i64>,
+    /// Caches that are elsewhere.
+    pub remote: &'a RemoteCache,
 }
 
 /// The scheduler.
@@ -298,7 +301,12 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
             return Ok(Advance::Waits);
         }
         let fresh = stage.no_cache && !matches!(step.op, Op::Workdir(_));
-        if !fresh && let Some(result) = self.remembered(&key)? {
+        let result = match self.remembered(&key)? {
+            _ if fresh => None,
+            None => super::elsewhere::bring(self, id, step, &key)?,
+            found => found,
+        };
+        if let Some(result) = result {
             self.director.cached(id);
             self.finish(place, step, result);
             return Ok(Advance::Moved);
@@ -354,7 +362,7 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
     }
 
     /// What the cache has under a key; its layer is held from now on.
-    fn remembered(&mut self, key: &Digest) -> Result<Option<Done>> {
+    pub fn remembered(&mut self, key: &Digest) -> Result<Option<Done>> {
         let Some((key, record)) = self.matter.store.step(key)? else { return Ok(None) };
         if let Some(layer) = &record.layer
             && !self.hold(layer)?

@@ -90,6 +90,12 @@ impl<'a> Layout<'a> {
         Ok(())
     }
 
+    /// Lists `outermost` under a bare tag.
+    pub fn finish_tagged(&mut self, outermost: &Ready, tag: &str) -> Result<()> {
+        let names = BTreeMap::from([(oci::REF_NAME.to_owned(), tag.to_owned())]);
+        self.finish(outermost, &[], &names, false)
+    }
+
     /// Writes it as an archive.
     pub fn write(&self, out: &mut dyn Write) -> Result<()> {
         let mut writer = Writer::new(out);
@@ -158,6 +164,10 @@ impl Sink for Layout<'_> {
             "Layers": layers.iter().map(|layer| blob_name(&layer.digest)).collect::<Vec<_>>(),
         }));
         manifest_of(cargo.config, &layers, cargo.annotations, self.oci)
+    }
+
+    fn layers(&mut self, diff_ids: &[Digest]) -> Result<Vec<Descriptor>> {
+        diff_ids.iter().map(|diff_id| self.layer(diff_id)).collect()
     }
 
     fn bytes(&mut self, digest: &Digest, content: &[u8]) -> Result<()> {

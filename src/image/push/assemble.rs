@@ -18,6 +18,8 @@ const STATEMENT: &str = "application/vnd.in-toto+json";
 pub trait Sink {
     /// Brings what an image's manifest names there.
     fn image(&mut self, cargo: &Cargo<'_>) -> Result<Ready>;
+    /// Brings layers there, each once, in OCI's form.
+    fn layers(&mut self, diff_ids: &[Digest]) -> Result<Vec<Descriptor>>;
     /// Brings a blob there that is in memory.
     fn bytes(&mut self, digest: &Digest, content: &[u8]) -> Result<()>;
     /// Brings a manifest there under its digest.
@@ -27,6 +29,10 @@ pub trait Sink {
 impl Sink for Pusher<'_> {
     fn image(&mut self, cargo: &Cargo<'_>) -> Result<Ready> {
         Pusher::image(self, cargo)
+    }
+
+    fn layers(&mut self, diff_ids: &[Digest]) -> Result<Vec<Descriptor>> {
+        Pusher::layers(self, diff_ids)
     }
 
     fn bytes(&mut self, digest: &Digest, content: &[u8]) -> Result<()> {

@@ -138,6 +138,12 @@ impl Pusher<'_> {
         manifest_of(cargo.config, &listed, cargo.annotations, oci)
     }
 
+    /// Sends layers that are no image's, in OCI's form; `diff_ids` has each once.
+    pub fn layers(&self, diff_ids: &[Digest]) -> Result<Vec<Descriptor>> {
+        let layers = self.known(diff_ids)?;
+        self.side_by_side(&layers, |layer| self.layer(layer, true))
+    }
+
     /// The layers, each once, with what the store knows of them.
     fn known<'l>(&self, diff_ids: &'l [Digest]) -> Result<Vec<Layer<'l>>> {
         let mut layers: Vec<Layer<'l>> = Vec::new();

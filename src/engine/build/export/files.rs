@@ -73,7 +73,7 @@ impl Tree {
 }
 
 /// Makes a directory with those above it, as the user does.
-pub(super) fn make_dirs(dir: &Path) -> Result<()> {
+pub(in crate::engine::build) fn make_dirs(dir: &Path) -> Result<()> {
     if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty() && !parent.exists()) {
         make_dirs(parent)?;
     }

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use self::files::Tree;
+pub(super) use self::files::make_dirs;
 use self::options::{Annotations, Kind, Place, Wanted};
 use self::provenance::{Facts, Wish};
 use super::request::BuildRequest;
@@ -304,15 +305,15 @@ impl Task<'_> {
             let new = NewImage { config: &output.config, manifest: None, layers, names: &[] };
             ids.push(self.store.put_image(&new)?);
         }
-        for name in self.names() {
-            self.store.set_name_of_all(name, &ids, &Platform::host())?;
-            say(&format!("naming to {name}"));
-        }
         let first = ids.first().cloned();
         if let Some(first) = &first {
             say(&format!("writing image {first}"));
             self.exported.metadata.insert("containerimage.config.digest".into(), json!(first));
             self.exported.metadata.entry("containerimage.digest").or_insert(json!(first));
+        }
+        for name in self.names() {
+            self.store.set_name_of_all(name, &ids, &Platform::host())?;
+            say(&format!("naming to {name}"));
         }
         self.exported.image = first;
         self.named();

@@ -1,0 +1,119 @@
+//! The build's side of caches that are elsewhere: read before the first step, asked where the store has nothing, and
+//! written at the end.
+
+use anyhow::Result;
+
+use super::director::Director;
+use super::job::Place as Where;
+use super::remote_cache::{Entry, Imported, RemoteCache};
+use super::report;
+use super::solve::{Done, Place, Solver};
+use crate::build::plan::{Plan, Step, Tree};
+use crate::build::progress::StepId;
+use crate::model::digest::Digest;
+use crate::model::platform::Platform;
+use crate::store::{StepRecord, Store};
+
+/// Reads what every `--cache-from` lists.
+pub(super) fn import(
+    director: &mut Director<'_>,
+    remote: &mut RemoteCache,
+    platform: &Platform,
+) -> Result<()> {
+    for (source, title) in remote.titles().into_iter().enumerate() {
+        let step = director.step(title, Vec::new());
+        let found = director.run(step, Where::Here, |_| Ok(remote.import(source, platform)));
+        let imported: Imported = director.closing(step, found)?;
+        for warning in &imported.warnings {
+            director.log(step, &format!("WARNING: {warning}\n"));
+        }
+        remote.take(imported);
+    }
+    Ok(())
+}
+
+/// What a cache elsewhere has under a key: it is brought into the store, with its layer.
+pub(super) fn bring(
+    solver: &mut Solver<'_, '_, '_>,
+    id: StepId,
+    step: &Step,
+    key: &Digest,
+) -> Result<Option<Done>> {
+    let (matter, ownership) = (solver.matter, solver.ownership);
+    let Some(found) = matter.remote.find(key) else { return Ok(None) };
+    let remember = |size: u64| -> Result<()> {
+        let layer = found.layer.as_ref().map(|layer| layer.diff_id.clone());
+        let mut record = StepRecord::new(layer, size, step.shown.clone());
+        if !found.created.is_empty() {
+            record.created.clone_from(&found.created);
+        }
+        matter.store.put_step(key, &record)
+    };
+    if let Some(layer) = &found.layer {
+        let fetched = solver.director.run(id, Where::Root, |reporter| {
+            let lease = matter.remote.fetch(matter.store, layer, ownership, reporter)?;
+            remember(lease.size)
+        });
+        if let Err(error) = fetched {
+            let text = report::one_line(&error);
+            solver.director.log(id, &format!("WARNING: cannot fetch the cached layer: {text}\n"));
+            return Ok(None);
+        }
+    } else {
+        remember(0)?;
+    }
+    solver.remembered(key)
+}
+
+/// What the steps came to: of the stages that each result stands on, or of all.
+pub(super) fn entries(solver: &Solver<'_, '_, '_>, plans: &[Plan], all: bool) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    let mut add = |place: Place| {
+        for done in solver.progress(place).into_iter().flat_map(|progress| &progress.results) {
+            entries.push(Entry {
+                key: done.key.clone(),
+                layer: done.layer.clone(),
+                created: done.created.clone(),
+            });
+        }
+    };
+    for (index, plan) in plans.iter().enumerate() {
+        if all {
+            plan.needed().for_each(|(stage, _)| add((index, stage)));
+            continue;
+        }
+        let mut next = Some(plan.target);
+        while let Some(stage) = next {
+            add((index, stage));
+            next = match plan.stages.get(stage).and_then(|stage| stage.as_ref()).map(|stage| &stage.base) {
+                Some(Tree::Stage(below)) => Some(*below),
+                _ => None,
+            };
+        }
+    }
+    entries
+}
+
+/// Writes every `--cache-to`.
+pub(super) fn export(
+    director: &mut Director<'_>,
+    store: &Store,
+    remote: &RemoteCache,
+    result: &[Entry],
+    all: &[Entry],
+) -> Result<()> {
+    if !remote.has_targets() {
+        return Ok(());
+    }
+    let step = director.step("exporting cache", Vec::new());
+    let written = director.run(step, Where::Root, |reporter| {
+        remote.export(
+            store,
+            result,
+            all,
+            &mut |line| reporter.log(1, format!("{line}\n").as_bytes()),
+            reporter,
+        )
+    });
+    director.closing(step, written)
+}

@@ -1,0 +1,262 @@
+//! BuildKit's configuration of a cache (`cache/remotecache/v1/spec.go`), and the manifests that have one.
+
+use anyhow::{Context as _, Result};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::Entry;
+use crate::error::{Failure, corrupt, invalid};
+use crate::image::manifest::{Descriptor, ImageManifest, Index, OCI_INDEX, OCI_MANIFEST};
+use crate::image::push::Ready;
+use crate::image::push::assemble::Sink;
+use crate::model::digest::Digest;
+use crate::model::image::ImageConfig;
+use crate::model::platform::Platform;
+
+/// The media type of a cache's configuration.
+pub(super) const CACHE_CONFIG: &str = "application/vnd.buildkit.cacheconfig.v0";
+/// Where an image's configuration has its steps.
+const INLINE: &str = "moby.buildkit.cache.v0";
+/// What a blob becomes when it is decompressed; containerd's annotation.
+const UNCOMPRESSED: &str = "containerd.io/uncompressed";
+/// The largest configuration.
+pub(super) const LIMIT: u64 = 16 << 20;
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct CacheConfig {
+    layers: Vec<CacheLayer>,
+    records: Vec<Record>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct CacheLayer {
+    blob: Digest,
+    #[serde(default = "no_parent")]
+    parent: i64,
+}
+
+fn no_parent() -> i64 {
+    -1
+}
+
+#[derive(Serialize, Deserialize)]
+struct Record {
+    digest: Digest,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    results: Vec<RecordResult>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RecordResult {
+    layer: usize,
+    #[serde(default)]
+    created_at: String,
+}
+
+/// A step's result, with the layer's digests and blob.
+pub(super) struct Found {
+    pub(super) key: Digest,
+    pub(super) layer: Option<(Digest, Descriptor)>,
+    pub(super) created: String,
+}
+
+/// Fetches what a descriptor names: a manifest, or else a blob.
+type Fetch<'a> = &'a dyn Fn(&Descriptor, bool) -> Result<Vec<u8>>;
+
+/// Reads what a manifest lists: that of a cache, or of an image that holds its own.
+pub(super) fn read(
+    text: &[u8],
+    media_type: &str,
+    platform: &Platform,
+    fetch: Fetch<'_>,
+) -> Result<Vec<Found>> {
+    let damaged = |error: serde_json::Error| invalid(format!("the manifest is malformed: {error}"));
+    let value: Value = serde_json::from_slice(text).map_err(damaged)?;
+    if value.get("manifests").is_some() {
+        let index: Index = serde_json::from_value(value).map_err(damaged)?;
+        let (configs, layers): (Vec<_>, Vec<_>) =
+            index.manifests.iter().cloned().partition(|entry| entry.media_type == CACHE_CONFIG);
+        if let Some(config) = configs.first() {
+            return records(&fetch(config, false)?, &layers);
+        }
+        let entry = index.select(platform)?;
+        return read(&fetch(entry, true)?, &entry.media_type, platform, fetch);
+    }
+    let manifest: ImageManifest = serde_json::from_value(value)
+        .map_err(damaged)
+        .with_context(|| format!("it is not a cache but `{}`", media_type.escape_debug()))?;
+    let config = fetch(&manifest.config, false)?;
+    match manifest.config.media_type.as_str() {
+        CACHE_CONFIG => records(&config, &manifest.layers),
+        _ => within_image(&config, &manifest.layers),
+    }
+}
+
+fn records(config: &[u8], blobs: &[Descriptor]) -> Result<Vec<Found>> {
+    let config: CacheConfig = serde_json::from_slice(config)
+        .map_err(|error| invalid(format!("the cache's configuration is malformed: {error}")))?;
+    let layer = |index: usize| -> Option<(Digest, Descriptor)> {
+        let blob = blobs
+            .iter()
+            .find(|blob| Some(&blob.digest) == config.layers.get(index).map(|layer| &layer.blob))?;
+        Some((blob.annotations.get(UNCOMPRESSED)?.parse().ok()?, blob.clone()))
+    };
+    Ok(found(config.records, &layer))
+}
+
+/// The steps that an image's configuration lists; their layers are the image's.
+fn within_image(config: &[u8], blobs: &[Descriptor]) -> Result<Vec<Found>> {
+    let malformed =
+        |error: serde_json::Error| invalid(format!("the image's configuration is malformed: {error}"));
+    let value: Value = serde_json::from_slice(config).map_err(malformed)?;
+    let Some(text) = value.get(INLINE).and_then(Value::as_str) else { return Ok(Vec::new()) };
+    let decoded = STANDARD.decode(text).map_err(|_| corrupt("the image's cache is not base64"))?;
+    let records: Vec<Record> = serde_json::from_slice(&decoded)
+        .map_err(|error| invalid(format!("the image's cache is malformed: {error}")))?;
+    let image: ImageConfig = serde_json::from_value(value).map_err(malformed)?;
+    let layer = |index: usize| Some((image.rootfs.diff_ids.get(index)?.clone(), blobs.get(index)?.clone()));
+    Ok(found(records, &layer))
+}
+
+fn found(records: Vec<Record>, layer: &dyn Fn(usize) -> Option<(Digest, Descriptor)>) -> Vec<Found> {
+    let one = |record: Record| match record.results.first() {
+        None => Some(Found { key: record.digest, layer: None, created: String::new() }),
+        // A record whose layer is not to be had is of no use.
+        Some(result) => Some(Found {
+            layer: Some(layer(result.layer)?),
+            created: result.created_at.clone(),
+            key: record.digest,
+        }),
+    };
+    records.into_iter().filter_map(one).collect()
+}
+
+/// Brings the layers of `entries` to `sink` and makes the manifest of the cache, which is the caller's to bring there.
+pub(super) fn manifest(sink: &mut dyn Sink, entries: &[Entry], image_manifest: bool) -> Result<Ready> {
+    let mut diff_ids: Vec<Digest> = Vec::new();
+    for layer in entries.iter().filter_map(|entry| entry.layer.as_ref()) {
+        if !diff_ids.contains(layer) {
+            diff_ids.push(layer.clone());
+        }
+    }
+    let mut blobs = sink.layers(&diff_ids)?;
+    for (blob, diff_id) in blobs.iter_mut().zip(&diff_ids) {
+        blob.annotations.insert(UNCOMPRESSED.into(), diff_id.to_string());
+    }
+    let config = CacheConfig {
+        layers: blobs.iter().map(|blob| CacheLayer { blob: blob.digest.clone(), parent: -1 }).collect(),
+        records: recorded(entries, &diff_ids),
+    };
+    let config = serde_json::to_vec(&config)?;
+    let digest = Digest::of(&config);
+    sink.bytes(&digest, &config)?;
+    let config = Descriptor::plain(CACHE_CONFIG, digest, config.len() as u64);
+    if image_manifest {
+        let value = json!({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": blobs});
+        return Ready::new(OCI_MANIFEST, &value, blobs);
+    }
+    let entries: Vec<&Descriptor> = blobs.iter().chain([&config]).collect();
+    let value = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries});
+    Ready::new(OCI_INDEX, &value, blobs)
+}
+
+fn recorded(entries: &[Entry], layers: &[Digest]) -> Vec<Record> {
+    let mut records: Vec<Record> = Vec::new();
+    for entry in entries {
+        if records.iter().any(|known| known.digest == entry.key) {
+            continue;
+        }
+        let at = entry.layer.as_ref().map(|layer| layers.iter().position(|known| known == layer));
+        let results = match at {
+            None => Vec::new(),
+            Some(Some(layer)) => vec![RecordResult { layer, created_at: entry.created.clone() }],
+            Some(None) => continue,
+        };
+        records.push(Record { digest: entry.key.clone(), results });
+    }
+    // The same steps give the same cache, in whatever order they ended.
+    records.sort_by(|a, b| a.digest.cmp(&b.digest));
+    records
+}
+
+/// What an image's configuration has under [`INLINE`]: of `entries` those whose layers are among the image's.
+pub fn inline(entries: &[Entry], layers: &[Digest]) -> Result<Value, Failure> {
+    let text = serde_json::to_vec(&recorded(entries, layers))
+        .map_err(|error| invalid(format!("cannot write the cache: {error}")))?;
+    Ok(Value::String(STANDARD.encode(text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries() -> Vec<Entry> {
+        let entry = |key: &[u8], layer: Option<&[u8]>| Entry {
+            key: Digest::of(key),
+            layer: layer.map(Digest::of),
+            created: "2020-01-01T00:00:00Z".into(),
+        };
+        vec![entry(b"1", Some(b"a")), entry(b"2", None), entry(b"3", Some(b"b")), entry(b"4", Some(b"a"))]
+    }
+
+    /// Compresses nothing, keeps everything.
+    #[derive(Default)]
+    struct Memory(Vec<(Digest, Vec<u8>)>);
+
+    impl Sink for Memory {
+        fn image(&mut self, _: &crate::image::push::Cargo<'_>) -> Result<Ready> {
+            unreachable!("a cache is no image")
+        }
+
+        fn layers(&mut self, diff_ids: &[Digest]) -> Result<Vec<Descriptor>> {
+            Ok(diff_ids
+                .iter()
+                .map(|it| Descriptor::plain("layer", Digest::of(it.as_str().as_bytes()), 1))
+                .collect())
+        }
+
+        fn bytes(&mut self, digest: &Digest, content: &[u8]) -> Result<()> {
+            Ok(self.0.push((digest.clone(), content.to_vec())))
+        }
+
+        fn manifest(&mut self, _: &Ready) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        for image_manifest in [true, false] {
+            let mut memory = Memory::default();
+            let ready = manifest(&mut memory, &entries(), image_manifest).unwrap();
+            let fetch = |descriptor: &Descriptor, _: bool| {
+                Ok(memory.0.iter().find(|(digest, _)| *digest == descriptor.digest).unwrap().1.clone())
+            };
+            let mut found =
+                read(&ready.text, &ready.descriptor.media_type, &Platform::host(), &fetch).unwrap();
+            found.sort_by_key(|found| entries().iter().position(|entry| entry.key == found.key));
+            assert_eq!(found.len(), 4);
+            for (found, entry) in found.iter().zip(entries()) {
+                assert_eq!(found.layer.as_ref().map(|(diff_id, _)| diff_id), entry.layer.as_ref());
+            }
+        }
+    }
+
+    #[test]
+    fn an_image_holds_the_steps_of_its_layers() {
+        let layers = [Digest::of(b"a")];
+        let inline = inline(&entries(), &layers).unwrap();
+        let config = json!({INLINE: inline, "rootfs": {"type": "layers", "diff_ids": layers}});
+        let blobs = [Descriptor::plain("x", Digest::of(b"blob"), 4)];
+        let found = within_image(config.to_string().as_bytes(), &blobs).unwrap();
+        assert_eq!(found.len(), 3);
+        assert_eq!(found.iter().filter(|found| found.layer.is_some()).count(), 2);
+        assert!(within_image(b"{}", &blobs).unwrap().is_empty());
+        let broken = json!({INLINE: "%"}).to_string();
+        assert!(within_image(broken.as_bytes(), &blobs).is_err());
+    }
+}

@@ -1,0 +1,89 @@
+//! A cache in a directory: an OCI image layout.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use super::RemoteLayer;
+use super::config::LIMIT;
+use crate::error::{corrupt, not_found};
+use crate::image::manifest::{Descriptor, Index};
+use crate::image::unpack::{Limits, UnpackOptions, unpack};
+use crate::model::digest::Digest;
+use crate::model::layer::Identity;
+use crate::model::progress::Progress;
+use crate::store::{LayerLease, LayerSlot, Store};
+
+/// What names an entry of the listing.
+const REF_NAME: &str = "org.opencontainers.image.ref.name";
+
+/// The directory.
+pub(super) struct Directory<'a>(&'a Path);
+
+impl<'a> Directory<'a> {
+    pub(super) fn new(path: &'a Path) -> Self {
+        Self(path)
+    }
+
+    /// The manifest of this digest, or of this tag, `latest` where neither is said; with its media type.
+    pub(super) fn manifest(&self, tag: Option<&str>, digest: Option<&Digest>) -> Result<(Vec<u8>, String)> {
+        let listing = self.0.join("index.json");
+        let text = std::fs::read(&listing).with_context(|| format!("cannot read {}", listing.display()))?;
+        let index: Index = serde_json::from_slice(&text)
+            .map_err(|error| corrupt(format!("{} is malformed: {error}", listing.display())))?;
+        let tag = tag.unwrap_or(crate::model::reference::DEFAULT_TAG);
+        let wanted = |entry: &&Descriptor| match digest {
+            Some(digest) => entry.digest == *digest,
+            None => entry.annotations.get(REF_NAME).is_some_and(|name| name == tag),
+        };
+        let entry = index.manifests.iter().find(wanted);
+        let entry = entry.ok_or_else(|| {
+            let what = digest.map_or_else(|| tag.to_owned(), Digest::to_string);
+            not_found(format!("{} has no `{}`", self.0.display(), what.escape_debug()))
+        })?;
+        Ok((self.blob(entry)?, entry.media_type.clone()))
+    }
+
+    /// A small blob.
+    pub(super) fn blob(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
+        let path = self.path(&descriptor.digest);
+        let mut content = Vec::new();
+        File::open(&path)
+            .and_then(|file| file.take(LIMIT).read_to_end(&mut content))
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        if crate::image::hash::Hasher::of(&descriptor.digest, &content) == descriptor.digest {
+            return Ok(content);
+        }
+        Err(corrupt(format!("{} does not have the digest that it is named by", path.display())).into())
+    }
+
+    /// Unpacks a layer.
+    pub(super) fn layer(
+        &self,
+        store: &Store,
+        layer: &RemoteLayer,
+        identity: Identity,
+        progress: &dyn Progress,
+    ) -> Result<LayerLease> {
+        let draft = match store.begin_layer(&layer.diff_id)? {
+            LayerSlot::Present(lease) => return Ok(lease),
+            LayerSlot::Draft(draft) => draft,
+        };
+        let path = self.path(&layer.descriptor.digest);
+        let mut file = File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let options = UnpackOptions {
+            identity,
+            limits: Limits::default(),
+            label: layer.descriptor.digest.short().to_owned(),
+            source_size: layer.descriptor.size,
+        };
+        let record = unpack(&mut file, &draft, &options, progress)?;
+        draft.commit(record)
+    }
+
+    fn path(&self, digest: &Digest) -> PathBuf {
+        self.0.join("blobs").join(digest.algorithm()).join(digest.hex())
+    }
+}

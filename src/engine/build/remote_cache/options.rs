@@ -1,0 +1,172 @@
+//! What `--cache-to` and `--cache-from` ask for, read and checked.
+
+use std::path::PathBuf;
+
+use crate::engine::build::request::Typed;
+use crate::error::{Failure, invalid, unsupported};
+use crate::image::compress::Compression;
+use crate::image::push::Form;
+use crate::model::digest::Digest;
+use crate::model::reference::Reference;
+
+/// Where a cache is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// On a registry.
+    Registry(Reference),
+    /// In a directory, as an OCI image layout.
+    Local(PathBuf),
+    /// In the configuration of the image that is built.
+    Inline,
+}
+
+/// One `--cache-to` or `--cache-from`.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// Where.
+    pub kind: Kind,
+    /// Every step's result, not only those behind what is built.
+    pub max: bool,
+    /// Which manifest of a directory.
+    pub tag: Option<String>,
+    /// The same by digest.
+    pub digest: Option<Digest>,
+    /// How layers are compressed.
+    pub form: Form,
+    /// A manifest as images have it, which every registry takes; else an index, as BuildKit wrote it first.
+    pub image_manifest: bool,
+    /// A cache that cannot be written is no failure of the build.
+    pub ignore_error: bool,
+    /// The registry may be talked to without encryption.
+    pub insecure: bool,
+}
+
+impl Wanted {
+    /// Reads one; `to` for `--cache-to`.
+    pub fn read(typed: &Typed, to: bool) -> Result<Self, Failure> {
+        let get = |key: &str| typed.attributes.get(key).map(String::as_str);
+        let (kind, known): (Kind, &[&str]) = match typed.kind.as_str() {
+            "registry" => {
+                let text = get("ref").ok_or_else(|| invalid("a cache of type registry needs ref=NAME"))?;
+                (Kind::Registry(text.parse::<Reference>()?.or_latest()), &["ref", "registry.insecure"])
+            }
+            "local" => {
+                let key = if to { "dest" } else { "src" };
+                let path = get(key).filter(|path| !path.is_empty());
+                let path =
+                    path.ok_or_else(|| invalid(format!("a cache of type local needs {key}=DIRECTORY")))?;
+                (Kind::Local(path.into()), if to { &["dest", "tag"] } else { &["src", "tag", "digest"] })
+            }
+            "inline" if to => (Kind::Inline, &[]),
+            "inline" => {
+                return Err(invalid("a cache in an image is read by its name")
+                    .hint("--cache-from type=registry,ref=NAME"));
+            }
+            other => return Err(unknown(other)),
+        };
+        let form = [
+            "mode",
+            "compression",
+            "compression-level",
+            "force-compression",
+            "oci-mediatypes",
+            "image-manifest",
+            "ignore-error",
+        ];
+        let unknown = typed
+            .attributes
+            .keys()
+            .find(|key| !known.contains(&key.as_str()) && !(to && form.contains(&key.as_str())));
+        if let Some(key) = unknown {
+            return Err(invalid(format!(
+                "`{}` is not an attribute of a cache of type {}",
+                key.escape_debug(),
+                typed.kind
+            )));
+        }
+        let max = match get("mode") {
+            None | Some("min") => false,
+            Some("max") => true,
+            Some(other) => {
+                return Err(invalid(format!("`{}` is not a mode: min or max", other.escape_debug())));
+            }
+        };
+        let level = get("compression-level")
+            .map(|text| text.parse().map_err(|_| invalid(format!("`{}` is no level", text.escape_debug()))));
+        let compression = match (get("compression"), level.transpose()?) {
+            (None, None) => Compression::default(),
+            (kind, level) => Compression::named(kind.unwrap_or("gzip"), level)?,
+        };
+        let flag = |key: &str, usual: bool| match get(key) {
+            None => Ok(usual),
+            Some("" | "1" | "true") => Ok(true),
+            Some("0" | "false") => Ok(false),
+            Some(other) => {
+                Err(invalid(format!("`{key}={}` is neither true nor false", other.escape_debug())))
+            }
+        };
+        if !flag("oci-mediatypes", true)? {
+            return Err(unsupported("caches have OCI's media types"));
+        }
+        Ok(Self {
+            max,
+            tag: get("tag").map(str::to_owned),
+            digest: get("digest").map(str::parse).transpose()?,
+            form: Form { compression, force: flag("force-compression", false)?, oci: Some(true) },
+            image_manifest: flag("image-manifest", true)?,
+            ignore_error: flag("ignore-error", false)?,
+            insecure: flag("registry.insecure", false)?,
+            kind,
+        })
+    }
+
+    /// How it is called.
+    pub fn name(&self) -> String {
+        match &self.kind {
+            Kind::Registry(reference) => reference.familiar(),
+            Kind::Local(path) => path.display().to_string(),
+            Kind::Inline => "inline".into(),
+        }
+    }
+}
+
+/// Refuses a kind of cache by name.
+fn unknown(kind: &str) -> Failure {
+    match kind {
+        "gha" | "s3" | "azblob" => unsupported(format!("dhow keeps no build cache of type {kind}"))
+            .hint("types are registry, local and inline"),
+        other => {
+            invalid(format!("`{}` is not a type of cache: registry, local or inline", other.escape_debug()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(kind: &str, pairs: &[(&str, &str)], to: bool) -> Result<Wanted, Failure> {
+        let attributes = pairs.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+        Wanted::read(&Typed { kind: kind.into(), attributes }, to)
+    }
+
+    #[test]
+    fn kinds_and_attributes() {
+        let wanted = read("registry", &[("ref", "r.example/x"), ("mode", "max")], true).unwrap();
+        assert!(wanted.max && wanted.image_manifest);
+        assert_eq!(wanted.name(), "r.example/x:latest");
+        assert!(
+            read("local", &[("src", "/x"), ("digest", &format!("sha256:{}", "0".repeat(64)))], false).is_ok()
+        );
+        for (kind, pairs, to) in [
+            ("registry", vec![], true),
+            ("local", vec![("dest", "x")], false),
+            ("inline", vec![], false),
+            ("inline", vec![("mode", "middle")], true),
+            ("local", vec![("src", "x"), ("mode", "max")], false),
+        ] {
+            assert!(read(kind, &pairs, to).is_err(), "{kind} {pairs:?}");
+        }
+        assert!(read("gha", &[], true).unwrap_err().to_string().contains("gha"));
+    }
+}
