@@ -26,9 +26,9 @@ pub(super) fn attach(layers: &Overlay, stage: &Path) -> Result<OwnedFd> {
     match mount(layers, stage) {
         Err(error) if layers.volatile && !layers.kept && error.raw_os_error() == Some(libc::EINVAL) => {
             writable_in_memory(layers, stage).context("making a writable layer in memory")?;
-            mount(layers, stage).map_err(|error| explain(&error).into())
+            mount(layers, stage).map_err(|error| explain(&error, layers).into())
         }
-        Err(error) => Err(explain(&error).into()),
+        Err(error) => Err(explain(&error, layers).into()),
         Ok(root) => Ok(root),
     }
 }
@@ -92,9 +92,10 @@ pub(super) fn writable_in_memory(layers: &Overlay, stage: &Path) -> Result<()> {
 }
 
 /// overlayfs's errors name the wrong thing more often than not (`Documentation/filesystems/overlayfs.rst`).
-fn explain(error: &std::io::Error) -> Failure {
+fn explain(error: &std::io::Error, layers: &Overlay) -> Failure {
     let failure = Failure::new(Kind::Unsupported, format!("overlayfs refused: {error}"));
     match error.raw_os_error() {
+        Some(libc::EINVAL) if layers.kept => failure.hint("the data directory's file system does not do for a writable layer (NFS, another overlay): set DHOW_ROOT to a directory on a local disk or a tmpfs"),
         Some(libc::EINVAL) => failure.hint("the data directory's file system does not do for a writable layer (NFS, another overlay): use --rm, which keeps it in memory, or set DHOW_ROOT to a directory on a local disk"),
         Some(libc::ENODEV) => failure.hint("the kernel has no overlayfs; root can load it with `modprobe overlay`"),
         Some(libc::EPERM) => failure.hint("overlayfs in a user namespace needs Linux 5.11 or later"),
