@@ -13,6 +13,9 @@ use crate::error::{Failure, Kind};
 use crate::sys::process::Child;
 use crate::sys::socket::{MAX_MESSAGE, Socket};
 
+/// What comes with a listener.
+const LISTENER: &[u8] = b"listener";
+
 /// One end.
 pub(super) struct Channel(Socket);
 
@@ -20,6 +23,8 @@ pub(super) struct Channel(Socket);
 pub(super) enum Said {
     /// The terminal's master side.
     Terminal(OwnedFd),
+    /// Where the first process's changes of owner are told.
+    Listener(OwnedFd),
     /// The process that goes on; its number is the maker's, not the listener's.
     Process(Child),
     /// It failed for this reason.
@@ -65,6 +70,11 @@ impl Channel {
         Ok(self.0.send(b"terminal", &[master.as_fd()])?)
     }
 
+    /// Hands over where changes of owner are told.
+    pub(super) fn send_listener(&self, listener: &OwnedFd) -> Result<()> {
+        Ok(self.0.send(LISTENER, &[listener.as_fd()])?)
+    }
+
     /// Hands over a process that was made.
     pub(super) fn send_process(&self, process: &Child) -> Result<()> {
         Ok(self.0.send(process.pid.to_string().as_bytes(), &[process.pidfd()])?)
@@ -100,7 +110,7 @@ impl Channel {
             }
             match self.listen() {
                 Ok(Said::Failed(failure)) => return Some(failure),
-                Ok(Said::Terminal(_) | Said::Process(_)) => {}
+                Ok(Said::Terminal(_) | Said::Listener(_) | Said::Process(_)) => {}
                 Ok(Said::Running) | Err(_) => return None,
             }
         }
@@ -113,6 +123,7 @@ impl Channel {
         Ok(match message.fds.pop() {
             Some(fd) => match number {
                 Some(pid) => Said::Process(Child::adopted(pid, fd)),
+                None if message.bytes == LISTENER => Said::Listener(fd),
                 None => Said::Terminal(fd),
             },
             None if message.bytes.is_empty() => Said::Running,

@@ -100,9 +100,11 @@ fn explain_limit(error: &std::io::Error, name: &str, hard: u64) -> Failure {
         .hint(format!("the account's own hard limit (`ulimit -H`) bounds it; root can raise it in /etc/security/limits.conf ({name})"))
 }
 
+/// Returns where changes of owner are told, if they are to be remembered.
+///
 /// In the order that keeps each step permitted: the filter is loaded while CAP_SYS_ADMIN is held, unless
 /// no_new_privs makes that unnecessary, and then as late as possible.
-pub(super) fn give_up_privilege(confinement: &Confinement, user: &User) -> Result<()> {
+pub(super) fn give_up_privilege(confinement: &Confinement, user: &User) -> Result<Option<OwnedFd>> {
     let filter = compile(confinement)?;
     let load = |filter: &Option<seccomp::Program>| {
         filter.as_ref().map_or(Ok(()), seccomp::Program::load).context("loading the system call filter")
@@ -115,7 +117,7 @@ pub(super) fn give_up_privilege(confinement: &Confinement, user: &User) -> Resul
         if emulate {
             // The last step before exec, which settles the capabilities by the bounding set: from here on the
             // process's own changes of identity would only seem to succeed.
-            return seccomp::root_emulation().load().context("loading the root emulation");
+            return load_emulation(confinement);
         }
     }
     if !confinement.emulate_root {
@@ -127,10 +129,21 @@ pub(super) fn give_up_privilege(confinement: &Confinement, user: &User) -> Resul
         caps::forbid_new()?;
         load(&filter)?;
         if emulate {
-            seccomp::root_emulation().load().context("loading the root emulation")?;
+            return load_emulation(confinement);
         }
     }
-    Ok(())
+    Ok(None)
+}
+
+/// The listener is of who remembers owners. Where there can be none, they are forgotten.
+fn load_emulation(confinement: &Confinement) -> Result<Option<OwnedFd>> {
+    if confinement.remember_owners
+        && let Ok(listener) = seccomp::remembering_emulation().load_with_listener()
+    {
+        return Ok(Some(listener));
+    }
+    seccomp::root_emulation().load().context("loading the root emulation")?;
+    Ok(None)
 }
 
 fn compile(confinement: &Confinement) -> Result<Option<seccomp::Program>> {

@@ -72,7 +72,9 @@ fn become_container(
     if plan.awaits_network {
         channel.await_go()?;
     }
-    confine::give_up_privilege(&plan.confinement, &user)?;
+    if let Some(listener) = confine::give_up_privilege(&plan.confinement, &user)? {
+        channel.send_listener(&listener)?;
+    }
     if plan.process.die_with_parent {
         confine::die_with_parent(channel)?;
     }

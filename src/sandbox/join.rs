@@ -113,6 +113,8 @@ fn meet(channel: &Channel) -> Result<Joined> {
         match channel.listen()? {
             Said::Process(child) => process = Some(child),
             Said::Terminal(master) => terminal = Some(master),
+            // Only a container's first process has one.
+            Said::Listener(_) => {}
             Said::Failed(why) => failure = Some(why),
             Said::Running => break,
         }

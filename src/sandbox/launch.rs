@@ -21,6 +21,8 @@ pub struct Running {
     pub process: Child,
     /// The master side of its terminal, if the plan has one.
     pub terminal: Option<OwnedFd>,
+    /// Where its changes of owner are told, if the plan has them remembered.
+    pub listener: Option<OwnedFd>,
     /// Its user namespace, in which its files can still be handled once it has ended.
     pub user_namespace: OwnedFd,
 }
@@ -74,7 +76,9 @@ pub fn launch(
         Side::Parent(child) => {
             drop(theirs);
             match bring_up(plan, identity, &ours, &child) {
-                Ok((terminal, user_namespace)) => Ok(Running { process: child, terminal, user_namespace }),
+                Ok((terminal, listener, user_namespace)) => {
+                    Ok(Running { process: child, terminal, listener, user_namespace })
+                }
                 Err(error) => {
                     child.signal(libc::SIGKILL)?;
                     child.wait()?;
@@ -112,18 +116,19 @@ fn bring_up(
     identity: &Identity,
     channel: &Channel,
     child: &Child,
-) -> Result<(Option<OwnedFd>, OwnedFd)> {
+) -> Result<(Option<OwnedFd>, Option<OwnedFd>, OwnedFd)> {
     identity.apply(&plan.ids, child.pid)?;
     let user_namespace = namespace_of(child.pid, "user")?;
     channel.go()?;
-    let mut terminal = None;
+    let (mut terminal, mut listener) = (None, None);
     loop {
         match channel.listen()? {
             Said::Terminal(master) => terminal = Some(master),
+            Said::Listener(fd) => listener = Some(fd),
             // Only who joins a container makes another.
             Said::Process(_) => {}
             Said::Failed(failure) => return Err(failure.into()),
-            Said::Running => return Ok((terminal, user_namespace)),
+            Said::Running => return Ok((terminal, listener, user_namespace)),
         }
     }
 }
@@ -169,7 +174,7 @@ pub(super) fn give_up_lock(streams: [BorrowedFd<'_>; 3], lock: BorrowedFd<'_>) -
 
 /// Follows the usher and then the container's first process until its program runs.
 pub(super) fn meet(channel: &Channel, mut known: Known, mut connect: Option<Connect<'_>>) -> Result<Running> {
-    let (mut terminal, mut failure, mut process) = (None, None, None);
+    let (mut terminal, mut listener, mut failure, mut process) = (None, None, None, None);
     loop {
         match channel.listen()? {
             Said::Process(child) => {
@@ -182,12 +187,15 @@ pub(super) fn meet(channel: &Channel, mut known: Known, mut connect: Option<Conn
                 }
             }
             Said::Terminal(master) => terminal = Some(master),
+            Said::Listener(fd) => listener = Some(fd),
             Said::Failed(why) => failure = Some(why),
             Said::Running => break,
         }
     }
     match (failure, process, known.user) {
-        (None, Some(process), Some(user_namespace)) => Ok(Running { process, terminal, user_namespace }),
+        (None, Some(process), Some(user_namespace)) => {
+            Ok(Running { process, terminal, listener, user_namespace })
+        }
         (failure, process, _) => {
             if let Some(process) = process {
                 process.signal(libc::SIGKILL)?;

@@ -272,6 +272,8 @@ pub struct Confinement {
     pub seccomp: SeccompPlan,
     /// The account has one id only: pretend that changes of identity and ownership succeed.
     pub emulate_root: bool,
+    /// Then remember, too, which owners files were given.
+    pub remember_owners: bool,
 }
 
 impl Confinement {

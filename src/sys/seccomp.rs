@@ -1,6 +1,7 @@
-//! System call filters: seccomp(2) in filter mode.
+//! System call filters: seccomp(2) in filter mode, and notifications of what they leave to others (seccomp_unotify(2)).
 
 use std::io;
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
 /// One instruction of classic BPF as `linux/filter.h` defines it.
 pub use libc::sock_filter as Instruction;
@@ -17,6 +18,21 @@ pub const SPEC_ALLOW: u32 = 4;
 /// program is malformed or the kernel has no seccomp filters; `ENOMEM` that all installed filters together are too
 /// long. Neither allocates nor locks, so it may be called between fork and exec.
 pub fn load(filter: &[Instruction], flags: u32) -> io::Result<()> {
+    install(filter, flags).map(drop)
+}
+
+/// As [`load`], and returns a listener for the calls that the filter answers with `SECCOMP_RET_USER_NOTIF` (Linux 5.0).
+/// `EBUSY` means that another filter of the thread has one.
+pub fn load_with_listener(filter: &[Instruction], flags: u32) -> io::Result<OwnedFd> {
+    let fd = install(filter, flags | NEW_LISTENER)?;
+    // SAFETY: with that flag the kernel returned a new descriptor, closed by exec, that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// `SECCOMP_FILTER_FLAG_NEW_LISTENER`.
+const NEW_LISTENER: u32 = 8;
+
+fn install(filter: &[Instruction], flags: u32) -> io::Result<i32> {
     let Ok(len) = u16::try_from(filter.len()) else { return Err(io::ErrorKind::InvalidInput.into()) };
     let program = libc::sock_fprog { len, filter: filter.as_ptr().cast_mut() };
     // SAFETY: the kernel copies `len` instructions from `filter`, a slice that long which outlives the call, and the
@@ -29,5 +45,58 @@ pub fn load(filter: &[Instruction], flags: u32) -> io::Result<()> {
             &raw const program,
         )
     };
+    if done >= 0 { Ok(done as i32) } else { Err(io::Error::last_os_error()) }
+}
+
+/// A call that waits for an answer: `struct seccomp_notif`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Notification {
+    id: u64,
+    /// The thread, as this process counts them.
+    pub pid: u32,
+    flags: u32,
+    /// The call's number on its architecture.
+    pub call: i32,
+    /// The architecture (`AUDIT_ARCH_*`).
+    pub arch: u32,
+    instruction: u64,
+    /// Its arguments.
+    pub arguments: [u64; 6],
+}
+
+/// `struct seccomp_notif_resp`.
+#[repr(C)]
+struct Answer {
+    id: u64,
+    value: i64,
+    error: i32,
+    flags: u32,
+}
+
+/// The architecture that this program was built for.
+#[cfg(target_arch = "x86_64")]
+pub const NATIVE_ARCH: u32 = 0xc000_003e;
+/// The architecture that this program was built for.
+#[cfg(target_arch = "aarch64")]
+pub const NATIVE_ARCH: u32 = 0xc000_00b7;
+
+/// `SECCOMP_IOCTL_NOTIF_RECV` and `SECCOMP_IOCTL_NOTIF_SEND` of `linux/seccomp.h`.
+const RECEIVE: libc::c_ulong = 0xc050_2100;
+const SEND: libc::c_ulong = 0xc018_2101;
+
+/// Waits for the next call. `ENOENT` means that the one there was is gone.
+pub fn receive(listener: BorrowedFd<'_>) -> io::Result<Notification> {
+    let mut notification = Notification::default();
+    // SAFETY: the kernel wants a zeroed structure of this size, which the number of the call says, and fills it.
+    let done = unsafe { libc::ioctl(listener.as_raw_fd(), RECEIVE as _, &raw mut notification) };
+    if done == 0 { Ok(notification) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Answers a call with 0, or with this error number. One that is gone needs no answer: `ENOENT`.
+pub fn answer(listener: BorrowedFd<'_>, to: &Notification, error: i32) -> io::Result<()> {
+    let mut answer = Answer { id: to.id, value: 0, error: -error, flags: 0 };
+    // SAFETY: the kernel reads one structure of this size, which the number of the call says.
+    let done = unsafe { libc::ioctl(listener.as_raw_fd(), SEND as _, &raw mut answer) };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -282,6 +282,7 @@ fn confinement(spec: &ContainerSpec, emulate_root: bool) -> Result<Confinement> 
         no_new_privileges: security.no_new_privileges,
         seccomp: seccomp_plan(spec, capabilities)?,
         emulate_root,
+        remember_owners: false,
     })
 }
 

@@ -33,6 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut text = String::new();
     write_program(&mut text, "DEFAULT", &profile::default_profile(native, profile::DEFAULT_CAPABILITIES))?;
     write_program(&mut text, "EMULATION", &emulation::filter(native))?;
+    write_program(&mut text, "REMEMBERING", &emulation::remembering(native))?;
     let out = PathBuf::from(std::env::var_os("OUT_DIR").ok_or("cargo set no OUT_DIR")?);
     std::fs::write(out.join("seccomp.rs"), text)?;
     Ok(())

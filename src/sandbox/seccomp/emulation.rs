@@ -25,16 +25,16 @@
 //!
 //! # Remembering ownership
 //!
-//! The answer is where remembering goes in, and nothing else has to move for it:
+//! Steps of a build remember it ([`remembering`]), for what they leave becomes a layer:
 //!
 //! - **Store**: nothing new. A layer's file carries `user.dhow.owner` = `uid:gid` from its unpacking, and packing
 //!   reads it. A chown in the container is the same attribute set through the overlay mount, which puts it on the
 //!   upper directory's copy. What cannot carry user attributes (links, fifos, sockets) stays root's.
-//! - **Sandbox**: the chown family moves from [`PRETEND`] to `SECCOMP_RET_USER_NOTIF`, in a filter of its own loaded
-//!   with `SECCOMP_FILTER_FLAG_NEW_LISTENER`. (The kernel prefers an errno to a notification, so a call must not be in
-//!   both.) The container's first process hands the listener to its supervisor before it execs; the supervisor takes
-//!   the caller's directory with pidfd_getfd(2), finds the file with openat2(2) below the caller's root, sets the
-//!   attribute, checks that the notification is still valid, and answers 0. A supervisor that is gone means `ENOSYS`.
+//! - **Sandbox**: the chown family moves from [`PRETEND`] to `SECCOMP_RET_USER_NOTIF`, in a filter loaded with
+//!   `SECCOMP_FILTER_FLAG_NEW_LISTENER`. (The kernel prefers an errno to a notification, so a call must not be in
+//!   both.) The container's first process hands the listener to its supervisor before it execs; what that makes in the
+//!   container's user namespace finds the file with openat2(2) below the caller's root, sets the attribute, and
+//!   answers. If it is gone that means `ENOSYS`.
 //! - Showing remembered owners (stat), and becoming another user for those who look, are the same mechanism for more
 //!   calls, at the price of a round trip for each. A container that never calls them pays nothing.
 
@@ -43,9 +43,21 @@ use super::syscalls::{Arch, Syscall};
 
 /// The program that makes privileged identity calls succeed without effect, for all architectures of `native`.
 pub(super) fn filter(native: Arch) -> Filter {
+    emulating(native, PRETEND)
+}
+
+/// The same, but whoever listens is asked about changes of owner.
+pub(super) fn remembering(native: Arch) -> Filter {
+    emulating(native, Action::NOTIFY)
+}
+
+fn emulating(native: Arch, owner: Action) -> Filter {
     let mut rules = Vec::new();
     for call in IDENTITY.split_ascii_whitespace().filter_map(Syscall::find) {
         rules.push(Rule { call, action: PRETEND, tests: Vec::new() });
+    }
+    for call in OWNER.split_ascii_whitespace().filter_map(Syscall::find) {
+        rules.push(Rule { call, action: owner, tests: Vec::new() });
     }
     for (name, argument) in [("mknod", 1), ("mknodat", 2)] {
         let Some(call) = Syscall::find(name) else { continue };
@@ -61,8 +73,10 @@ pub(super) fn filter(native: Arch) -> Filter {
 const PRETEND: Action = Action::errno(0);
 
 /// With the variants of 32-bit architectures, whose ids once had 16 bits.
+const OWNER: &str = "chown chown32 lchown lchown32 fchown fchown32 fchownat";
+
+/// The same.
 const IDENTITY: &str = "
-    chown chown32 lchown lchown32 fchown fchown32 fchownat
     setuid setuid32 setgid setgid32 setreuid setreuid32 setregid setregid32
     setresuid setresuid32 setresgid setresgid32 setfsuid setfsuid32 setfsgid setfsgid32
     setgroups setgroups32 capset

@@ -16,6 +16,7 @@
 
 use std::borrow::Cow;
 use std::io;
+use std::os::fd::OwnedFd;
 
 use anyhow::Result;
 
@@ -73,6 +74,11 @@ impl Program {
     pub fn load(&self) -> io::Result<()> {
         seccomp::load(&self.code, self.flags)
     }
+
+    /// The same; returns where the calls are told that the filter leaves to whoever listens.
+    pub fn load_with_listener(&self) -> io::Result<OwnedFd> {
+        seccomp::load_with_listener(&self.code, self.flags)
+    }
 }
 
 /// Docker's default profile for a container with this bounding set.
@@ -110,4 +116,9 @@ pub fn from_json(text: &str, capabilities: CapSet) -> Result<Option<Program>> {
 /// and after everything that it would pretend. `emulation` says what it does.
 pub fn root_emulation() -> Program {
     Program::fixed(&EMULATION)
+}
+
+/// The same, but whoever listens is asked about changes of owner.
+pub fn remembering_emulation() -> Program {
+    Program::fixed(&REMEMBERING)
 }

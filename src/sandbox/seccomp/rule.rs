@@ -23,6 +23,9 @@ impl Action {
         Self(0x0005_0000 | number as u32)
     }
 
+    /// Whoever listens decides; without a listener the call fails with `ENOSYS`.
+    pub(super) const NOTIFY: Self = Self(0x7fc0_0000);
+
     /// A tracer decides, and learns `message`; without one the call fails with `ENOSYS`.
     pub(super) const fn trace(message: u16) -> Self {
         Self(0x7ff0_0000 | message as u32)

@@ -56,6 +56,8 @@ fn take_over(
         };
         let record = adopt(draft, &how)?;
         store.clear_step(held, draft)?;
+        // Here what killed builds left can be removed whoever owns it, and only steps leave much.
+        store.sweep()?;
         Ok(record)
     };
     match identity.is_mapped() {

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
+use super::owners::Owners;
 use crate::engine::attach::streams::{null, pipe};
 use crate::engine::networking::Network;
 use crate::sandbox::cgroup::Cgroup;
@@ -24,6 +25,7 @@ pub(super) struct Life {
     cgroup: Option<Cgroup>,
     network: Option<Network>,
     outputs: Vec<(u8, OwnedFd)>,
+    owners: Option<Owners>,
     alone: Option<(u32, u32)>,
 }
 
@@ -53,8 +55,15 @@ impl Life {
         let input = null()?;
         let ends = [input.as_fd(), their_out.as_fd(), their_error.as_fd()];
         let started = start(plan, identity, ends, held, cgroup.as_ref(), network.as_mut());
-        let running = match started {
-            Ok(running) => running,
+        let (running, owners) = match started {
+            Ok(mut running) => match Self::listen(&mut running) {
+                Ok(owners) => (running, owners),
+                Err(error) => {
+                    running.process.signal(libc::SIGKILL)?;
+                    running.process.wait()?;
+                    return Err(error);
+                }
+            },
             Err(error) => {
                 // The failure is what counts; an empty directory may stay.
                 let _ = cgroup.map(Cgroup::remove);
@@ -65,7 +74,12 @@ impl Life {
             (Some(uid), Some(gid)) if !identity.is_mapped() => Some((uid.inside, gid.inside)),
             _ => None,
         };
-        Ok(Self { running, cgroup, network, outputs: vec![(1, out), (2, error)], alone })
+        Ok(Self { running, cgroup, network, outputs: vec![(1, out), (2, error)], owners, alone })
+    }
+
+    fn listen(running: &mut Running) -> Result<Option<Owners>> {
+        let Some(listener) = running.listener.take() else { return Ok(None) };
+        Owners::begin(listener, running.user_namespace.as_fd()).map(Some)
     }
 
     /// Passes its output on until it ends.
@@ -88,6 +102,7 @@ impl Life {
             }
         }
         let ended = self.running.process.wait()?;
+        drop(self.owners.take());
         // All processes went with the first one, so what they wrote has an end.
         while let Some((number, _)) = self.outputs.first() {
             self.pass(*number, &mut buffer, output)?;

@@ -9,6 +9,7 @@ mod finish;
 mod keeper;
 mod life;
 mod mounts;
+mod owners;
 mod specification;
 mod ssh;
 
@@ -191,6 +192,7 @@ fn live(
 /// Makes the plan of a container that of a step: nothing that it leaves is of the container itself.
 fn adapt(plan: &mut Plan, prepared: &Prepared) {
     plan.root.stubs = true;
+    plan.confinement.remember_owners = plan.confinement.emulate_root;
     if let RootSource::Overlay(overlay) = &mut plan.root.source {
         // A build that is cut short begins the step anew.
         overlay.volatile = true;

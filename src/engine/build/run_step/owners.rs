@@ -1,0 +1,209 @@
+//! Owners that a program gives files in the one-id mode, where nobody else exists: they are remembered in an attribute,
+//! from which the layer has them. See `sandbox::seccomp` on root emulation.
+//!
+//! A process in the container's user namespace hears of each change of owner before it is made and answers in the
+//! kernel's place. What the program shows it may change while it looks; all that can come of that is another of the
+//! container's own files remembered as somebody's.
+
+use std::ffi::OsStr;
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, XattrFlags};
+use rustix::io::Errno;
+
+use crate::sys;
+use crate::sys::process::{self, Child, Side};
+use crate::sys::seccomp::{self, Notification};
+
+const ATTRIBUTE: &str = "user.dhow.owner";
+/// The longest path of a system call (`PATH_MAX`).
+const LONGEST: usize = 4096;
+
+/// The process that remembers; it ends with this.
+pub(super) struct Owners(Child);
+
+impl Owners {
+    /// Begins to listen in `namespace`, the container's. This process must have one thread.
+    pub(super) fn begin(listener: OwnedFd, namespace: BorrowedFd<'_>) -> Result<Self> {
+        match process::fork().context("starting a process")? {
+            Side::Child => {
+                let entered = process::close_others(3, &[listener.as_fd(), namespace])
+                    .and_then(|()| sys::mount::enter_namespace(namespace))
+                    .and_then(|()| process::die_with_parent());
+                if entered.is_ok() {
+                    listen(listener.as_fd());
+                }
+                process::exit_now(0)
+            }
+            Side::Parent(child) => Ok(Self(child)),
+        }
+    }
+}
+
+impl Drop for Owners {
+    fn drop(&mut self) {
+        let _ = self.0.signal(libc::SIGKILL);
+        let _ = self.0.wait();
+    }
+}
+
+/// Answers until nobody is left to ask.
+fn listen(listener: BorrowedFd<'_>) {
+    loop {
+        let mut fds = [PollFd::from_borrowed_fd(listener, PollFlags::IN)];
+        match poll(&mut fds, None) {
+            Ok(_) if fds.iter().any(|fd| fd.revents().contains(PollFlags::IN)) => {}
+            Err(Errno::INTR) => continue,
+            _ => return,
+        }
+        let Ok(call) = seccomp::receive(listener) else { continue };
+        let error = match remember(&call) {
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => libc::ENOENT,
+            // What cannot be remembered seems to succeed, as everywhere in this mode.
+            _ => 0,
+        };
+        let _ = seccomp::answer(listener, &call, error);
+    }
+}
+
+/// Which file, and which owner and group; all ones leave it.
+struct Change {
+    file: OwnedFd,
+    owner: (u32, u32),
+}
+
+fn remember(call: &Notification) -> std::io::Result<()> {
+    let Some(Change { file, owner }) = change(call)? else { return Ok(()) };
+    // The descriptor may be one that names the file only.
+    let path = PathBuf::from(sys::fs::fd_path(file.as_fd()));
+    let stat = rustix::fs::fstat(&file)?;
+    let kind = FileType::from_raw_mode(stat.st_mode);
+    if !matches!(kind, FileType::RegularFile | FileType::Directory) {
+        return Ok(());
+    }
+    let known = remembered(&path);
+    let new = |asked: u32, known: u32| if asked == u32::MAX { known } else { asked };
+    let owner = (new(owner.0, known.0), new(owner.1, known.1));
+    if owner == (0, 0) {
+        match rustix::fs::removexattr(&path, ATTRIBUTE) {
+            Ok(()) | Err(Errno::NODATA) => {}
+            Err(error) => return Err(error.into()),
+        }
+    } else {
+        let value = format!("{}:{}", owner.0, owner.1);
+        rustix::fs::setxattr(&path, ATTRIBUTE, value.as_bytes(), XattrFlags::empty())?;
+    }
+    // As the kernel does: nobody inherits the powers of the former owner.
+    let powers = stat.st_mode & 0o6000;
+    let is_lock = stat.st_mode & 0o2010 == 0o2000;
+    let gone = if is_lock { powers & 0o4000 } else { powers };
+    if kind == FileType::RegularFile && gone != 0 {
+        let mode = Mode::from_raw_mode(stat.st_mode & 0o7777 & !gone);
+        rustix::fs::chmodat(CWD, &path, mode, AtFlags::empty())?;
+    }
+    Ok(())
+}
+
+fn remembered(path: &Path) -> (u32, u32) {
+    let mut value = [0_u8; 32];
+    let mut read = || {
+        let length = rustix::fs::getxattr(path, ATTRIBUTE, &mut value[..]).ok()?;
+        let (uid, gid) = std::str::from_utf8(value.get(..length)?).ok()?.split_once(':')?;
+        Some((uid.parse().ok()?, gid.parse().ok()?))
+    };
+    read().unwrap_or((0, 0))
+}
+
+/// What a call is about; `None` for those of other architectures, whose numbers are others.
+#[expect(clippy::cast_possible_truncation, reason = "ids and descriptors are 32 bits of a register")]
+fn change(call: &Notification) -> std::io::Result<Option<Change>> {
+    if call.arch != seccomp::NATIVE_ARCH {
+        return Ok(None);
+    }
+    let caller = Caller(call.pid);
+    let [first, second, third, fourth, fifth, _] = call.arguments;
+    let number = libc::c_long::from(call.call);
+    let here = libc::AT_FDCWD;
+    let (file, owner) = if number == libc::SYS_fchownat {
+        let path = caller.text(second)?;
+        let flags = fifth as i32;
+        let follow = flags & libc::AT_SYMLINK_NOFOLLOW == 0;
+        let file = match path.as_os_str().is_empty() && flags & libc::AT_EMPTY_PATH != 0 {
+            true => caller.open(first as i32)?,
+            false => caller.find(first as i32, &path, follow)?,
+        };
+        (file, (third as u32, fourth as u32))
+    } else if number == libc::SYS_fchown {
+        (caller.open(first as i32)?, (second as u32, third as u32))
+    } else if let Some(follow) = by_path(number) {
+        (caller.find(here, &caller.text(first)?, follow)?, (second as u32, third as u32))
+    } else {
+        return Ok(None);
+    };
+    Ok(Some(Change { file, owner }))
+}
+
+/// Whether it is one of the calls that newer architectures lack, and if so whether it follows links.
+#[cfg(target_arch = "x86_64")]
+fn by_path(number: libc::c_long) -> Option<bool> {
+    match number {
+        libc::SYS_chown => Some(true),
+        libc::SYS_lchown => Some(false),
+        _ => None,
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn by_path(_: libc::c_long) -> Option<bool> {
+    None
+}
+
+/// The thread that asks.
+struct Caller(u32);
+
+impl Caller {
+    fn proc(&self, what: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/{what}", self.0))
+    }
+
+    /// The path at this address of its memory.
+    fn text(&self, address: u64) -> std::io::Result<PathBuf> {
+        let mut buffer = vec![0_u8; LONGEST];
+        let length = std::fs::File::open(self.proc("mem"))?.read_at(&mut buffer, address)?;
+        let text = buffer.get(..length).unwrap_or_default();
+        let end = text.iter().position(|byte| *byte == 0).ok_or(Errno::NAMETOOLONG)?;
+        Ok(PathBuf::from(OsStr::from_bytes(text.get(..end).unwrap_or_default())))
+    }
+
+    /// What its descriptor `number` is, named only.
+    fn open(&self, number: i32) -> std::io::Result<OwnedFd> {
+        let what = if number == libc::AT_FDCWD { "cwd".to_owned() } else { format!("fd/{number}") };
+        Ok(rustix::fs::open(self.proc(&what), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
+    }
+
+    /// What `path` leads to from the directory `number`.
+    fn find(&self, number: i32, path: &Path, follow: bool) -> std::io::Result<OwnedFd> {
+        if path.as_os_str().is_empty() {
+            return Err(Errno::NOENT.into());
+        }
+        let root = rustix::fs::open(
+            self.proc("root"),
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
+        let whole = if path.is_absolute() {
+            path.to_owned()
+        } else {
+            // As seen from the container's root, which nobody but who changes his own is elsewhere than.
+            let from = self.open(number)?;
+            std::fs::read_link(format!("/proc/self/fd/{}", from.as_raw_fd()))?.join(path)
+        };
+        let flags = if follow { OFlags::PATH } else { OFlags::PATH | OFlags::NOFOLLOW };
+        sys::fs::open_in_root(root.as_fd(), &whole, flags, Mode::empty())
+    }
+}
