@@ -108,7 +108,7 @@ impl Baking<'_> {
         }
         let shown = several.then_some(name.as_str());
         let wanted = self.order.resolved.wanted.contains(&name);
-        if self.order.call == Call::Build && self.is_context(&name) {
+        if self.order.call == Call::Build && self.is_context(&name) && !(wanted && is_stored(&request)) {
             let built = self.one(&inner(&request), shown, display)?;
             if let Some(id) = &built.image {
                 self.images.insert(name.clone(), id.to_string());
@@ -119,6 +119,9 @@ impl Baking<'_> {
         }
         if wanted {
             let built = self.one(&request, shown, display)?;
+            if let Some(id) = built.image.as_ref().filter(|_| is_stored(&request)) {
+                self.images.insert(name.clone(), id.to_string());
+            }
             self.built.push((name, request, built));
         }
         Ok(())
@@ -167,6 +170,12 @@ impl Baking<'_> {
         }
         Ok(code)
     }
+}
+
+/// Whether all that comes of a build is an image in the store.
+fn is_stored(request: &BuildRequest) -> bool {
+    let stored = |output: &Typed| output.kind == "docker" && !output.attributes.contains_key("dest");
+    request.outputs.iter().all(stored)
 }
 
 /// The same build with an image in the store as its only result, for others to stand on.

@@ -8,6 +8,7 @@ use crate::cli::entry::{Context, Entry, Outcome, Verb};
 use crate::cli::listing::{Listing, Row};
 use crate::cli::template::Template;
 use crate::cli::{environment, human, output};
+use crate::engine::build::prune::{CacheEntry, list};
 use crate::engine::df::{ImageUsage, Usage, VolumeUsage, usage};
 use crate::engine::namespace;
 use crate::engine::ps::ImageNames;
@@ -34,10 +35,11 @@ impl Verb for Df {
         let store = Store::open(environment::data_root()?)?;
         let usage = usage(&store, &identity)?;
         let format = self.format.as_deref().filter(|format| !format.is_empty());
+        let cache = list(&store)?;
         output::print(&match (self.verbose, format) {
-            (false, format) => summary(&usage).render(format)?,
-            (true, None | Some("table")) => Details::of(&store, &usage).tables()?,
-            (true, Some(format)) => Details::of(&store, &usage).formatted(format)?,
+            (false, format) => summary(&usage, &cache).render(format)?,
+            (true, None | Some("table")) => Details::of(&store, &usage, &cache).tables()?,
+            (true, Some(format)) => Details::of(&store, &usage, &cache).formatted(format)?,
         })?;
         Ok(0)
     }
@@ -64,7 +66,7 @@ impl Summary {
     }
 }
 
-fn summary(usage: &Usage) -> Summary {
+fn summary(usage: &Usage, cache: &[CacheEntry]) -> Summary {
     let active_images = usage.images.iter().filter(|image| image.containers > 0).count();
     let active_containers = usage.containers.iter().filter(|container| container.listed.is_up()).count();
     let active_volumes = usage.volumes.iter().filter(|volume| volume.links > 0).count();
@@ -76,12 +78,18 @@ fn summary(usage: &Usage) -> Summary {
         let volumes = usage.volumes.iter().filter(|volume| (volume.links > 0) == used);
         volumes.map(|volume| volume.size).fold(0, u64::saturating_add)
     };
+    // What images have too is counted with them.
+    let held = |in_use: bool| {
+        let own = cache.iter().filter(|entry| !entry.shared && entry.in_use == in_use);
+        own.map(|entry| entry.size).fold(0, u64::saturating_add)
+    };
+    let active_cache = cache.iter().filter(|entry| entry.in_use).count();
     let images = (usage.active_layers, usage.layers.saturating_sub(usage.active_layers));
     Summary(vec![
         line("Images", usage.images.len(), active_images, images),
         line("Containers", usage.containers.len(), active_containers, (written(true), written(false))),
         line("Local Volumes", usage.volumes.len(), active_volumes, (kept(true), kept(false))),
-        line("Build Cache", 0, 0, (0, 0)),
+        line("Build Cache", cache.len(), active_cache, (held(true), held(false))),
     ])
 }
 
@@ -110,6 +118,9 @@ struct Details {
     images: Vec<Row>,
     containers: Vec<Row>,
     volumes: Vec<Row>,
+    cache: Vec<Row>,
+    /// Bytes of the cache that nothing else has.
+    cached: u64,
 }
 
 const IMAGES: Listing<'static> = Listing {
@@ -164,7 +175,7 @@ const CACHE: Listing<'static> = Listing {
 };
 
 impl Details {
-    fn of(store: &Store, usage: &Usage) -> Self {
+    fn of(store: &Store, usage: &Usage, cache: &[CacheEntry]) -> Self {
         let mut names = ImageNames::new(store);
         let mut container = |container: &crate::engine::df::ContainerUsage| {
             let mut row = container_row(
@@ -180,6 +191,12 @@ impl Details {
             images: usage.images.iter().flat_map(images).collect(),
             containers: usage.containers.iter().map(&mut container).collect(),
             volumes: usage.volumes.iter().map(volume).collect(),
+            cache: cache.iter().map(cached).collect(),
+            cached: cache
+                .iter()
+                .filter(|entry| !entry.shared)
+                .map(|entry| entry.size)
+                .fold(0, u64::saturating_add),
         }
     }
 
@@ -190,17 +207,17 @@ impl Details {
         text += &CONTAINERS.render(None, self.containers)?;
         text += "\nLocal Volumes space usage:\n\n";
         text += &VOLUMES.render(None, self.volumes)?;
-        text += "\nBuild cache usage: 0B\n\n";
-        text += &CACHE.render(None, Vec::new())?;
+        text += &format!("\nBuild cache usage: {}\n\n", bytes::human(self.cached));
+        text += &CACHE.render(None, self.cache)?;
         Ok(text)
     }
 
     /// As one object that holds lists.
     fn formatted(self, format: &str) -> anyhow::Result<String> {
-        let list = |rows: Vec<Row>| Value::from_iter(rows.into_iter().map(|row| Value::Object(row.fields)));
+        let all = |rows: Vec<Row>| Value::from_iter(rows.into_iter().map(|row| Value::Object(row.fields)));
         let data = json!({
-            "Images": list(self.images), "Containers": list(self.containers), "Volumes": list(self.volumes),
-            "BuildCache": [],
+            "Images": all(self.images), "Containers": all(self.containers), "Volumes": all(self.volumes),
+            "BuildCache": all(self.cache),
         });
         Ok(match format {
             "json" => data.to_string() + "\n",
@@ -231,6 +248,18 @@ fn images(usage: &ImageUsage) -> Vec<Row> {
         }))
     };
     names.into_iter().map(row).collect()
+}
+
+fn cached(entry: &CacheEntry) -> Row {
+    to_row(json!({
+        "ID": entry.id, "Parent": entry.parents.join(","), "CacheType": entry.kind,
+        "Description": entry.description, "Size": human::size(entry.size),
+        "CreatedAt": human::local_time(&entry.created), "CreatedSince": human::ago(&entry.created),
+        "LastUsedAt": entry.last_used.as_deref().map(human::local_time).unwrap_or_default(),
+        "LastUsedSince": entry.last_used.as_deref().map(human::ago).unwrap_or_default(),
+        "UsageCount": entry.uses.to_string(), "InUse": entry.in_use.to_string(),
+        "Shared": entry.shared.to_string(),
+    }))
 }
 
 fn volume(usage: &VolumeUsage) -> Row {

@@ -2,14 +2,14 @@
 
 use clap::Args;
 
-use crate::cli::cmd::{container, image, network, volume};
+use crate::cli::cmd::{buildx, container, image, network, volume};
 use crate::cli::entry::{Context, Entry, Outcome, Verb};
 use crate::cli::flags::prune::PruneFlags;
 use crate::cli::{environment, output};
 use crate::engine::container_prune::prune_containers;
 use crate::engine::image_prune::{self, prune_images};
 use crate::engine::prune::Conditions;
-use crate::engine::{namespace, networks, volumes};
+use crate::engine::{build, namespace, networks, volumes};
 use crate::error::{Failure, invalid};
 use crate::model::bytes;
 use crate::store::Store;
@@ -17,7 +17,7 @@ use crate::store::Store;
 pub(crate) const ENTRY: Entry = Entry::new::<Prune>(
     &["system prune"],
     "[OPTIONS]",
-    "Remove containers, networks, images and volumes that nothing uses",
+    "Remove containers, networks, images, volumes and build cache that nothing uses",
 );
 
 /// Arguments of `system prune`.
@@ -55,6 +55,11 @@ impl Verb for Prune {
         let images = prune_images(&store, &image_prune::PruneRequest { all: self.all, conditions })?;
         text += &image::prune::lines(&images);
         reclaimed = reclaimed.saturating_add(images.reclaimed);
+        if let Some(request) = self.cache() {
+            let gone = build::prune::prune(&store, &request)?;
+            text += &buildx::prune::lines(&gone);
+            reclaimed = reclaimed.saturating_add(buildx::prune::sum(&gone));
+        }
         output::print(&format!("{text}Total reclaimed space: {}\n", bytes::human(reclaimed)))?;
         Ok(0)
     }
@@ -68,6 +73,13 @@ impl Prune {
         Conditions::of(&self.flags.filter)
     }
 
+    /// What goes of the build cache: it knows times and no labels.
+    fn cache(&self) -> Option<build::prune::PruneRequest> {
+        let filters = self.flags.filter.clone();
+        let known = filters.iter().all(|filter| filter.key == "until");
+        known.then(|| build::prune::PruneRequest { all: self.all, filters, keep: None, dry_run: false })
+    }
+
     fn warning(&self) -> String {
         let mut text = String::from(
             "This will remove:\n  - all stopped containers\n  - all networks not used by at least one container\n",
@@ -79,6 +91,7 @@ impl Prune {
             true => "  - all images without at least one container associated to them\n",
             false => "  - all dangling images\n",
         };
+        text += if self.all { "  - all build cache\n" } else { "  - unused build cache\n" };
         if !self.flags.filter.is_empty() {
             text += "\n  Items to be pruned will be filtered with:\n";
             for filter in &self.flags.filter {

@@ -70,7 +70,8 @@ impl Plain {
         }
         block.count += 1;
         self.updated.insert(id);
-        self.refresh(trace)
+        // What only began waits for the next event or tick: it may be over at once, and others with it.
+        if matches!(event, Event::Started { .. }) { Vec::new() } else { self.refresh(trace) }
     }
 
     /// What is to be written now that time has passed.

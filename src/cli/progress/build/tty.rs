@@ -82,7 +82,7 @@ impl Tty {
         self.drawn = lines.iter().map(|(plain, _)| plain.width()).collect();
         for (_, line) in lines {
             text += &line;
-            text.push_str("\r\n");
+            text.push('\n');
         }
         text += "\x1b[?25h";
         text.into_bytes()
