@@ -11,6 +11,7 @@ mod director;
 mod elsewhere;
 pub mod export;
 mod facts;
+mod fetch;
 mod finish;
 pub mod job;
 mod load;

@@ -1,13 +1,17 @@
 //! Contexts and Dockerfiles that are elsewhere: standard input, git repositories, URLs.
 
+use std::io::{BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::director::Director;
+use super::job::Place;
+use super::load::{LIMIT, read_all, stdin};
 use super::request::ContextSource;
-use crate::error::unsupported;
+use super::sources::{git, tar, url};
+use crate::error::{Failure, Kind, invalid};
 use crate::model::environment::Environment;
 use crate::store::Store;
 
@@ -26,16 +30,75 @@ pub(super) enum Brought {
 }
 
 /// The text at an address. In a job.
-pub(super) fn text_at(_store: &Store, _address: &str, _environment: &Environment) -> Result<Vec<u8>> {
-    Err(unsupported("not joined yet").into())
+pub(super) fn text_at(store: &Store, address: &str, environment: &Environment) -> Result<Vec<u8>> {
+    let temp = store.temp_dir()?;
+    let file = download(address, temp.path(), environment)?;
+    read_all(std::fs::File::open(file)?)
+}
+
+/// In a job.
+fn download(address: &str, into: &Path, environment: &Environment) -> Result<PathBuf> {
+    match url::Downloader::new(environment)?.fetch(address, None, None, into)? {
+        url::Download::Fetched(known) => Ok(into.join(&known.name)),
+        url::Download::Unchanged => {
+            Err(Failure::new(Kind::Network, format!("{address}: the server sent nothing")).into())
+        }
+    }
 }
 
 /// Brings a context here, into `into`.
 pub(super) fn bring(
-    _director: &mut Director<'_>,
-    _source: &ContextSource,
-    _into: &Path,
-    _environment: &Environment,
+    director: &mut Director<'_>,
+    source: &ContextSource,
+    into: &Path,
+    environment: &Environment,
 ) -> Result<Brought> {
-    Err(unsupported("not joined yet").into())
+    let name = match source {
+        ContextSource::Git(address) => format!("[internal] load git source {address}"),
+        ContextSource::Url(address) => format!("[internal] load remote build context {address}"),
+        _ => "[internal] load remote build context".to_owned(),
+    };
+    let step = director.step(name, Vec::new());
+    let (source, into, environment) = (source.clone(), into.to_owned(), environment.clone());
+    let brought = director.run(step, Place::Here, move |_| fetch(&source, &into, &environment));
+    director.closing(step, brought)
+}
+
+/// In a job.
+fn fetch(source: &ContextSource, into: &Path, environment: &Environment) -> Result<Brought> {
+    match source {
+        ContextSource::Stdin => unpack_or_read(stdin()?, into),
+        ContextSource::Git(address) => {
+            let url = match git::parse(address) {
+                Some(url) => url?,
+                None => {
+                    return Err(invalid(format!("`{address}` is not the address of a git repository")).into());
+                }
+            };
+            let options = git::GitOptions::new(environment);
+            let commit = git::resolve(&url, &options)?;
+            let dir = git::checkout(&url, &commit, into, &options)?;
+            Ok(Brought::Tree { dir, commit: Some(commit) })
+        }
+        ContextSource::Url(address) => {
+            let file = std::fs::File::open(download(address, into, environment)?)?;
+            unpack_or_read(file, &into.join(".context"))
+        }
+        other => Err(invalid(format!("a context of this kind cannot be brought here: {other:?}")).into()),
+    }
+}
+
+fn unpack_or_read(file: std::fs::File, into: &Path) -> Result<Brought> {
+    let mut input = BufReader::with_capacity(1 << 16, file);
+    if !tar::peek(&mut input)? {
+        let mut text = Vec::new();
+        input.take(LIMIT).read_to_end(&mut text)?;
+        return Ok(Brought::Dockerfile(text));
+    }
+    match rustix::fs::mkdir(into, rustix::fs::Mode::RWXU) {
+        Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+        Err(error) => return Err(error.into()),
+    }
+    tar::unpack_context(input, into)?;
+    Ok(Brought::Tree { dir: into.to_owned(), commit: None })
 }

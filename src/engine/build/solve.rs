@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use super::bases::Bases;
 use super::director::{Director, Finished, Token};
+use super::fetch::Fetched;
 use super::load::HostContext;
 use super::remote_cache::RemoteCache;
 use super::report;
@@ -21,7 +22,7 @@ use crate::error::{Failure, Kind, not_found};
 use crate::model::digest::Digest;
 use crate::model::environment::Environment;
 use crate::model::layer;
-use crate::store::{LayerLease, Store};
+use crate::store::{LayerLease, Store, TempDir};
 
 /// A stage's place: the plan's, and its own in that.
 pub(super) type Place = (usize, usize);
@@ -47,8 +48,10 @@ pub(super) struct Progress {
     begun: bool,
     busy: bool,
     done: bool,
-    /// The second look at the cache, by content, of the step that is next.
-    pub inputs: Option<Vec<String>>,
+    /// What the step that is next takes from elsewhere, once that is known.
+    pub fetched: Option<Vec<Fetched>>,
+    /// Where that lies.
+    pub temp: Option<TempDir>,
 }
 
 /// What a build is about.
@@ -145,6 +148,11 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
     /// How a stage came out.
     pub fn progress(&self, place: Place) -> Option<&Progress> {
         self.stages.get(&place)
+    }
+
+    /// The same, to be changed.
+    pub fn progress_mut(&mut self, place: Place) -> Option<&mut Progress> {
+        self.stages.get_mut(&place)
     }
 
     /// What every key begins with.
@@ -292,20 +300,22 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
         }
         let Some(&id) = self.ids.get(&(place.0, place.1, index)) else { return Ok(Advance::Done) };
         let Some(progress) = self.stages.get(&place) else { return Ok(Advance::Done) };
-        let inputs = match &progress.inputs {
-            Some(inputs) => inputs.clone(),
-            None => self.inputs(place.0, step)?,
-        };
+        let mut inputs = self.inputs(place.0, step)?;
+        inputs.extend(progress.fetched.iter().flatten().map(|fetched| fetched.input.clone()));
+        let elsewhere = matches!(&step.op, Op::Copy(copy) if copy.remote().next().is_some());
+        let unknown = elsewhere && progress.fetched.is_none();
         let key = self.key(place, stage, step, &inputs);
         if self.running.contains(&key) {
             return Ok(Advance::Waits);
         }
         let fresh = stage.no_cache && !matches!(step.op, Op::Workdir(_));
-        let result = match self.remembered(&key)? {
-            _ if fresh => None,
-            None => super::elsewhere::bring(self, id, step, &key)?,
-            found => found,
-        };
+        let mut result = None;
+        if !fresh && !unknown {
+            result = match self.remembered(&key)? {
+                None => super::elsewhere::bring(self, id, step, &key)?,
+                found => found,
+            };
+        }
         if let Some(result) = result {
             self.director.cached(id);
             self.finish(place, step, result);
@@ -314,7 +324,13 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
         if self.director.busy() >= self.limit {
             return Ok(Advance::Waits);
         }
-        let token = super::step::start(self, place, stage, step, id, &key, fresh)?;
+        let token = super::step::start(
+            self,
+            place,
+            stage,
+            step,
+            super::step::Begun { id, key: &key, inputs, fresh },
+        )?;
         self.jobs.insert(token, place);
         self.running.insert(key);
         if let Some(progress) = self.stages.get_mut(&place) {
@@ -395,7 +411,8 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
         if let Some(progress) = self.stages.get_mut(&place) {
             progress.chain.push(&result.key, result.layer.as_ref(), matches!(step.op, Op::Run(_)));
             progress.results.push(result);
-            progress.inputs = None;
+            progress.fetched = None;
+            progress.temp = None;
             progress.busy = false;
         }
     }
@@ -432,10 +449,10 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
                 }
                 self.finish(place, step, Done { key, layer, created });
             }
-            Outcome::Inputs { began, inputs } => {
+            Outcome::Fetched { began, fetched } => {
                 self.running.remove(&began);
                 if let Some(progress) = self.stages.get_mut(&place) {
-                    progress.inputs = Some(inputs);
+                    progress.fetched = Some(fetched);
                     progress.busy = false;
                 }
             }

@@ -6,12 +6,17 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::director::Token;
+use super::fetch::{Fetched, fetch};
 use super::job::{Place as Where, Reporter};
 use super::request::BuildRequest;
 use super::run_step::{MountFrom, RunOutcome, RunStep, StepContext, StepMount, run_step};
 use super::selections;
 use super::solve::{Place, Solver};
-use crate::build::context::{NoUnpack, Source, StatCache, Target, copy, copy_here_docs, scan};
+use super::sources::tar::Unpacker;
+use crate::build::context::{
+    CopySpec, NoUnpack, Source, StatCache, Target, Unpack, copy, copy_here_docs, scan,
+};
+use crate::build::ignore::Ignore;
 use crate::build::key::{self, Chain, Common};
 use crate::build::plan::{CopyOp, Op, RunNetwork, RunOp, StagePlan, Step, Tree, WorkdirOp};
 use crate::build::progress::StepId;
@@ -19,6 +24,7 @@ use crate::build::run_mount::Kind as MountKind;
 use crate::build::text;
 use crate::image::adopt::{Adoption, adopt};
 use crate::model::digest::Digest;
+use crate::model::environment::Environment;
 use crate::model::layer::Identity;
 use crate::store::{LayerDraft, LayerLease, StepRecord, Store};
 
@@ -42,12 +48,12 @@ pub(super) struct Made {
 pub(super) enum Outcome {
     /// It made something.
     Made(Made),
-    /// It found out what its inputs are: they are to be looked for in the cache again.
-    Inputs {
+    /// It found out what lies elsewhere, or brought it: the cache is to be looked into again.
+    Fetched {
         /// The key that it was begun with.
         began: Digest,
-        /// What to look for.
-        inputs: Vec<String>,
+        /// What lies elsewhere.
+        fetched: Vec<Fetched>,
     },
     /// The program failed.
     Failed {
@@ -73,17 +79,31 @@ pub(super) fn surroundings(request: &BuildRequest) -> String {
     format!("{network}|{}|{:?}|{}", request.add_hosts.join(","), request.shm_size, ulimits.join(","))
 }
 
+/// A step that begins.
+pub(super) struct Begun<'a> {
+    /// What is shown for it.
+    pub id: StepId,
+    /// Its key.
+    pub key: &'a Digest,
+    /// What it reads, as the key has it.
+    pub inputs: Vec<String>,
+    /// It is done whatever the cache has.
+    pub fresh: bool,
+}
+
 /// What a job of a step needs of the build.
 struct Work<'a> {
     store: &'a Store,
+    environment: &'a Environment,
     step: &'a Step,
     key: Digest,
+    inputs: Vec<String>,
     chain: &'a Chain,
     epoch: Option<i64>,
     identity: Identity,
     parents: Vec<Digest>,
-    /// Done whatever the cache has.
     fresh: bool,
+    fetched: Vec<Fetched>,
 }
 
 /// Starts a step.
@@ -92,24 +112,39 @@ pub(super) fn start(
     place: Place,
     stage: &StagePlan,
     step: &Step,
-    id: StepId,
-    key: &Digest,
-    fresh: bool,
+    begun: Begun<'_>,
 ) -> Result<Token> {
     let Some(progress) = solver.progress(place) else { anyhow::bail!("a stage is not known") };
     let chain = progress.chain.clone();
+    let fetched = progress.fetched.clone();
+    let id = begun.id;
     let work = Work {
         store: solver.matter.store,
+        environment: solver.matter.environment,
         step,
-        key: key.clone(),
+        key: begun.key.clone(),
+        inputs: begun.inputs,
         chain: &chain,
         epoch: solver.matter.epoch,
         identity: solver.ownership,
         parents: progress.results.last().map(|last| last.key.clone()).into_iter().collect(),
-        fresh,
+        fresh: begun.fresh,
+        fetched: fetched.clone().unwrap_or_default(),
     };
     match &step.op {
         Op::Workdir(dir) => solver.director.start(id, Where::Root, |_| work.workdir(dir)),
+        Op::Copy(op) if is_missing(op, fetched.as_deref()) => {
+            let bring = begun.fresh || fetched.is_some();
+            let temp = solver.matter.store.temp_dir()?;
+            let into = temp.path().to_owned();
+            if let Some(progress) = solver.progress_mut(place) {
+                progress.temp = Some(temp);
+            }
+            solver.director.start(id, Where::Here, |_| {
+                let fetched = fetch(work.store, work.environment, op, &into, bring)?;
+                Ok((Outcome::Fetched { began: work.key, fetched }, ()))
+            })
+        }
         Op::Copy(op) => {
             let layers = solver.layers(place.0, &op.from)?;
             let host = match &op.from {
@@ -126,6 +161,11 @@ pub(super) fn start(
         }
         Op::Run(op) => run(solver, place, stage, op, id, work),
     }
+}
+
+/// Whether something that a copy takes from elsewhere has not been brought.
+fn is_missing(op: &CopyOp, fetched: Option<&[Fetched]>) -> bool {
+    op.remote().next().is_some() && !fetched.is_some_and(|all| all.iter().all(|one| one.here))
 }
 
 /// The trees of layers, the uppermost first.
@@ -179,10 +219,25 @@ impl Work<'_> {
         let draft = self.store.begin_unknown_layer()?;
         let mut target = Target::open(&draft.tree(), &lowers, self.identity, self.epoch)?;
         let mut key = self.key.clone();
+        for fetched in &self.fetched {
+            let source = Source::directory(&fetched.dir, Ignore::none())?;
+            let spec = CopySpec {
+                sources: vec![fetched.path.clone()],
+                here_docs: Vec::new(),
+                unpack: op.unpack.unwrap_or(false),
+                exclude: if fetched.path == "/" { spec.exclude.clone() } else { Vec::new() },
+                ..spec.clone()
+            };
+            unpacking(&spec, |unpack| copy(&source, &spec, &mut target, &mut StatCache::default(), unpack))?;
+        }
         if has_files {
-            let copied = copy(source, &spec, &mut target, &mut cache, &mut NoUnpack)?;
+            let copied = unpacking(&spec, |unpack| copy(source, &spec, &mut target, &mut cache, unpack))?;
             // Somebody may have changed the context meanwhile: what was copied is what counts.
-            key = key::copy(self.common(), op, &format!("content {}", copied.digest));
+            let mut inputs = self.inputs.clone();
+            if let Some(first) = inputs.first_mut() {
+                *first = format!("content {}", copied.digest);
+            }
+            key = key::copy(self.common(), op, &inputs.join("\n"));
         }
         if !spec.here_docs.is_empty() {
             copy_here_docs(&spec, &mut target)?;
@@ -314,12 +369,16 @@ fn run(
     })
 }
 
+/// With what unpacks archives, if they are to be unpacked.
+fn unpacking<T>(spec: &CopySpec, copy: impl FnOnce(&mut dyn Unpack) -> Result<T>) -> Result<T> {
+    if spec.unpack { copy(&mut Unpacker) } else { copy(&mut NoUnpack) }
+}
+
 fn mount_from(solver: &Solver<'_, '_, '_>, plan: usize, tree: &Tree, source: &str) -> Result<MountFrom> {
     if let Tree::Context(name) = tree
         && let Some(context) = solver.matter.contexts.get(name)
     {
-        let hidden = Vec::new();
-        let _ = source;
+        let hidden = context.source.hidden(source)?;
         return Ok(MountFrom::Directory { path: context.dir.clone(), hidden });
     }
     Ok(MountFrom::Layers(solver.layers(plan, tree)?.unwrap_or_default()))

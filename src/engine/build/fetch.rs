@@ -1,0 +1,105 @@
+//! What `ADD` takes from elsewhere: files at URLs and git repositories. What is there is asked first, as far as servers
+//! tell without sending it; it is brought only where the cache does not have what comes of it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use rustix::fs::Mode;
+use serde::{Deserialize, Serialize};
+
+use super::sources::{git, url};
+use crate::build::plan::CopyOp;
+use crate::error::Failure;
+use crate::model::digest::Digest;
+use crate::model::environment::Environment;
+use crate::store::{StepRecord, Store};
+
+/// Something from elsewhere.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Fetched {
+    /// What it is, for the cache.
+    pub input: String,
+    /// Whether it was brought.
+    pub here: bool,
+    /// The directory that it was brought to.
+    pub dir: PathBuf,
+    /// What of that is meant.
+    pub path: String,
+}
+
+/// Finds out what the addresses of `op` stand for; with `bring` brings it, below `into`. In a job.
+pub(super) fn fetch(
+    store: &Store,
+    environment: &Environment,
+    op: &CopyOp,
+    into: &Path,
+    bring: bool,
+) -> Result<Vec<Fetched>> {
+    let mut all = Vec::new();
+    for (number, address) in op.remote().enumerate() {
+        let dir = into.join(format!("{number}{}", if bring { "b" } else { "" }));
+        rustix::fs::mkdir(&dir, Mode::RWXU).context("cannot make a directory for what ADD fetches")?;
+        let fetched = match git::parse(address) {
+            Some(repository) => from_git(environment, op, &repository?, &dir, bring),
+            None => from_url(store, environment, op, address, &dir, bring),
+        };
+        all.push(fetched?);
+    }
+    Ok(all)
+}
+
+fn from_git(
+    environment: &Environment,
+    op: &CopyOp,
+    repository: &git::GitUrl,
+    dir: &Path,
+    bring: bool,
+) -> Result<Fetched> {
+    let options = git::GitOptions {
+        keep_git_dir: op.keep_git_dir,
+        checksum: op.checksum.clone().filter(|checksum| !checksum.is_empty()),
+        ..git::GitOptions::new(environment)
+    };
+    let commit = git::resolve(repository, &options)?;
+    let input = format!("git {} {commit} {}", repository.remote, repository.subdir);
+    let dir = if bring { git::checkout(repository, &commit, dir, &options)? } else { dir.to_owned() };
+    Ok(Fetched { input, here: bring, dir, path: "/".into() })
+}
+
+fn from_url(
+    store: &Store,
+    environment: &Environment,
+    op: &CopyOp,
+    address: &str,
+    dir: &Path,
+    bring: bool,
+) -> Result<Fetched> {
+    let checksum = match op.checksum.as_deref().filter(|checksum| !checksum.is_empty()) {
+        Some(text) => Some(text.parse::<Digest>().map_err(|error: Failure| error)?),
+        None => None,
+    };
+    let key =
+        Digest::of(format!("download\n{address}\n{}", op.checksum.as_deref().unwrap_or_default()).as_bytes());
+    let known: Option<url::Known> = match store.step(&key)? {
+        Some((_, record)) if !bring => {
+            record.downloads.into_iter().next().and_then(|known| serde_json::from_value(known).ok())
+        }
+        _ => None,
+    };
+    let download =
+        url::Downloader::new(environment)?.fetch(address, checksum.as_ref(), known.as_ref(), dir)?;
+    let (known, here) = match (download, known) {
+        (url::Download::Fetched(known), _) => {
+            let record = StepRecord {
+                downloads: vec![serde_json::to_value(&known)?],
+                ..StepRecord::new(None, 0, address)
+            };
+            store.put_step(&key, &record)?;
+            (known, true)
+        }
+        (url::Download::Unchanged, Some(known)) => (known, false),
+        (url::Download::Unchanged, None) => anyhow::bail!("{address}: the server sent nothing"),
+    };
+    let input = format!("url {} {}", known.name, known.digest);
+    Ok(Fetched { input, here, dir: dir.to_owned(), path: format!("/{}", known.name) })
+}
