@@ -84,7 +84,7 @@ pub fn copy_here_docs(spec: &CopySpec, target: &mut Target) -> Result<()> {
         let attributes = copier.given(&attributes, false);
         let (place, name) =
             copier.place_of_file(text.name.rsplit('/').next().unwrap_or_default().as_bytes())?;
-        let mut file = copier.target.create(&place, &name, false).with_context(doing)?;
+        let mut file = copier.target.create(&place, &name, attributes.mode, false).with_context(doing)?;
         file.write_all(&text.content).with_context(doing)?;
         copier.target.finish_file(&file, &attributes).with_context(doing)?;
     }
@@ -280,7 +280,7 @@ impl<'a> Copier<'a> {
         if !layered {
             attributes.xattrs = read(from.as_fd(), false).xattrs;
         }
-        let to = self.target.create(place, name, false)?;
+        let to = self.target.create(place, name, attributes.mode, false)?;
         let size = rustix::fs::fstat(&from)?;
         self.content(&from, &to, &size)?;
         let after = rustix::fs::fstat(&from)?;

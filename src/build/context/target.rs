@@ -203,8 +203,7 @@ impl Target {
         mtime: Option<Time>,
     ) -> Result<Rc<Place>> {
         let above = self.own(place)?;
-        remove(above, name)?;
-        rustix::fs::mkdirat(above, name, Mode::RWXU)?;
+        Self::make(above, name, || rustix::fs::mkdirat(above, name, Mode::RWXU))?;
         let own = open_dir(above, name)?;
         // What was in its place hid a directory below, which must not come back.
         if place.lower.find(name)?.is_some_and(|seen| seen.is_dir()) {
@@ -276,25 +275,38 @@ impl Target {
                 Err(invalid(format!("cannot replace to directory /{path} with file")).into())
             }
             Some(there) if there.own => Ok(remove(self.own(place)?, name)?),
-            // A whiteout would be in the way as well.
-            None => Ok(remove(self.own(place)?, name)?),
-            Some(_) => Ok(()),
+            _ => Ok(()),
         }
     }
 
-    /// Makes an empty file, to be filled and given to [`Target::finish_file`].
-    pub fn create(&mut self, place: &Rc<Place>, name: &CStr, replace: bool) -> Result<File> {
+    /// Does what makes a new name, again where a whiteout has it.
+    fn make<T>(dir: BorrowedFd<'_>, name: &CStr, action: impl Fn() -> Result<T, Errno>) -> Result<T> {
+        match action() {
+            Err(Errno::EXIST) => {
+                remove(dir, name)?;
+                Ok(action()?)
+            }
+            other => Ok(other?),
+        }
+    }
+
+    /// Makes an empty file that is to have `mode`, to be filled and given to [`Target::finish_file`].
+    pub fn create(&mut self, place: &Rc<Place>, name: &CStr, mode: u32, replace: bool) -> Result<File> {
         self.clear(place, name, replace)?;
         let own = self.own(place)?;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        Ok(File::from(rustix::fs::openat(own, name, flags, Mode::RUSR | Mode::WUSR)?))
+        // As far as the mask of the process lets it, so that mostly nothing is left to do for the mode.
+        let mode = Mode::from_raw_mode(mode & 0o777);
+        Self::make(own, name, || rustix::fs::openat(own, name, flags, mode)).map(File::from)
     }
 
     /// Gives a file its owner, attributes, mode and time.
     pub fn finish_file(&self, file: &File, attributes: &Attributes) -> Result<()> {
         attributes::give(file, self.identity, attributes)?;
         // After the owner: a change of owner takes the setuid bit away.
-        rustix::fs::fchmod(file, Mode::from_raw_mode(attributes.mode)).context("cannot set the mode")?;
+        if rustix::fs::fstat(file)?.st_mode & 0o7777 != attributes.mode {
+            rustix::fs::fchmod(file, Mode::from_raw_mode(attributes.mode)).context("cannot set the mode")?;
+        }
         rustix::fs::futimens(file, &times(attributes.mtime)).context("cannot set the time")
     }
 
@@ -309,7 +321,7 @@ impl Target {
     ) -> Result<()> {
         self.clear(place, name, replace)?;
         let own = self.own(place)?;
-        rustix::fs::symlinkat(target, own, name)?;
+        Self::make(own, name, || rustix::fs::symlinkat(target, own, name))?;
         self.finish_unopened(own, name, attributes)
     }
 
@@ -323,7 +335,8 @@ impl Target {
     ) -> Result<()> {
         self.clear(place, name, replace)?;
         let own = self.own(place)?;
-        rustix::fs::mknodat(own, name, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
+        let mode = Mode::RUSR | Mode::WUSR;
+        Self::make(own, name, || rustix::fs::mknodat(own, name, FileType::Fifo, mode, 0))?;
         // Nothing else writes to the tree, so the name is still the pipe just made and no link.
         rustix::fs::chmodat(own, name, Mode::from_raw_mode(attributes.mode), AtFlags::empty())?;
         self.finish_unopened(own, name, attributes)
@@ -338,7 +351,7 @@ impl Target {
         attributes: &Attributes,
         replace: bool,
     ) -> Result<()> {
-        let file = self.create(place, name, replace)?;
+        let file = self.create(place, name, attributes.mode, replace)?;
         attributes::stand_for_device(&file, device);
         self.finish_file(&file, attributes)
     }
@@ -359,7 +372,7 @@ impl Target {
         }
         self.clear(place, name, replace)?;
         let own = self.own(place)?;
-        Ok(rustix::fs::linkat(source, from.1, own, name, AtFlags::empty())?)
+        Self::make(own, name, || rustix::fs::linkat(source, from.1, own, name, AtFlags::empty()))
     }
 
     /// Owner and time of what cannot be opened.

@@ -167,7 +167,7 @@ fn a_directory_in_the_place_of_a_file_hides_the_one_below_it() {
     let mut target = world.target();
     let attributes = Attributes { mode: 0o755, ..Attributes::default() };
     let root = std::rc::Rc::clone(target.root());
-    drop(target.create(&root, c"x", true).unwrap());
+    drop(target.create(&root, c"x", 0o644, true).unwrap());
     let dir = target.make_dir(&root, c"x", &attributes, true, true);
     let Ok(dir) = dir else { return };
     assert!(dir.there(c"hidden").unwrap().is_none());

@@ -74,7 +74,7 @@ fn place<R: BufRead>(
     match member.kind {
         Kind::Dir => target.make_dir(&parent, &base, &attributes, true, true).map(drop),
         Kind::File => {
-            let mut file = target.create(&parent, &base, true)?;
+            let mut file = target.create(&parent, &base, member.mode, true)?;
             match &member.sparse {
                 Some((size, segments)) => fill_sparse(archive, &file, *size, segments)?,
                 None => fill(archive, &mut file)?,
