@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::build::suggest::did_you_mean;
 use crate::error::{Failure, invalid};
 use crate::model::bytes;
 
@@ -120,8 +121,9 @@ pub fn parse(pairs: &[(String, Option<String>)], workdir: &str) -> Result<Mount,
 
 fn kind(text: &str) -> Result<Kind, Failure> {
     let all = [Kind::Bind, Kind::Cache, Kind::Tmpfs, Kind::Secret, Kind::Ssh];
-    all.into_iter().find(|kind| kind.name() == text).ok_or_else(|| {
-        invalid(format!("unsupported mount type {text:?}")).hint("bind, cache, tmpfs, secret or ssh")
+    all.into_iter().find(|kind| text.eq_ignore_ascii_case(kind.name())).ok_or_else(|| {
+        let message = did_you_mean(format!("unsupported mount type {text:?}"), text, all.map(Kind::name));
+        invalid(message).hint("bind, cache, tmpfs, secret or ssh")
     })
 }
 
@@ -256,16 +258,21 @@ impl Given {
 
 fn unknown(key: &str, value: Option<&str>) -> Failure {
     let field = value.map_or_else(|| key.to_owned(), |value| format!("{key}={value}"));
-    invalid(format!("unexpected key '{}' in '{}'", key.escape_debug(), field.escape_debug()))
+    let message = format!("unexpected key '{}' in '{}'", key.escape_debug(), field.escape_debug());
+    invalid(did_you_mean(message, key, KEYS.iter().copied()))
         .hint(format!("the keys are {}", KEYS.join(", ")))
 }
 
 fn sharing(text: &str) -> Result<Sharing, Failure> {
-    match text {
+    match text.to_ascii_lowercase().as_str() {
         "shared" => Ok(Sharing::Shared),
         "private" => Ok(Sharing::Private),
         "locked" => Ok(Sharing::Locked),
-        _ => Err(invalid(format!("unsupported sharing value {text:?}")).hint("shared, private or locked")),
+        _ => {
+            let message = format!("unsupported sharing value {text:?}");
+            let message = did_you_mean(message, text, ["shared", "private", "locked"]);
+            Err(invalid(message).hint("shared, private or locked"))
+        }
     }
 }
 

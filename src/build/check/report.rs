@@ -23,7 +23,7 @@ pub struct Report<'a> {
 }
 
 impl Report<'_> {
-    /// As text. What is said of an error is for standard error, and not part of it.
+    /// As text, the error last.
     pub fn text(&self) -> String {
         let mut text = match self.warnings.len() {
             0 if self.error.is_some() => String::new(),
@@ -35,6 +35,12 @@ impl Report<'_> {
             let (first, last) = warning.lines;
             text.push_str(&format!("\nWARNING: {} - {}\n{}\n", warning.rule, warning.url, warning.message));
             text.push_str(&excerpt(self.file, self.source, &(first..=last)));
+        }
+        if let Some(error) = self.error {
+            let between = if self.warnings.is_empty() { "" } else { "\n" };
+            let shown =
+                error.lines().map(|lines| excerpt(self.file, self.source, &lines)).unwrap_or_default();
+            text.push_str(&format!("{between}ERROR: {error}\n{shown}"));
         }
         text
     }

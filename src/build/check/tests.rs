@@ -286,7 +286,9 @@ fn answers_as_docker_prints_it() {
     assert_eq!(json["sources"][0]["data"], "RlJPTSBhIEFTIEIK");
     let report = Report { warnings: &[], ..report };
     assert_eq!(report.text(), "Check complete, no warnings found.\n");
-    let failure = invalid("wrong").at(2..=3);
-    let json = Report { error: Some(&failure), ..report }.json();
-    assert_eq!(json["buildError"]["location"]["ranges"][0]["end"]["line"], 3);
+    let failure = invalid("wrong").at(1..=1);
+    let refused = Report { error: Some(&failure), ..report };
+    assert!(refused.text().starts_with("ERROR: wrong\nDockerfile:1\n-----"), "{}", refused.text());
+    let json = refused.json();
+    assert_eq!(json["buildError"]["location"]["ranges"][0]["end"]["line"], 1);
 }
