@@ -166,6 +166,26 @@ each_mode! {
         dhow.cmd("push --platform linux/s390x").arg(&tagged).fails(1, &["linux/s390x"]);
     }
 
+    fn what_was_committed_is_pushed(dhow) {
+        let Some(registry) = Registry::plain() else { return };
+        let base = registry.name("base:1");
+        dhow.load(fixtures::busybox(), &base);
+        dhow.cmd("push -q").arg(&base).ok();
+        dhow.cmd("run --network none --name changed").arg(&base).sh("echo new > /file; chown 7:8 /file; rm -r /tmp").ok();
+        dhow.cmd("commit changed").arg(registry.name("changed:1")).ok();
+        let output = dhow.cmd("push").arg(registry.name("changed:1")).ok().out();
+        // Only the change is sent.
+        assert!(output.contains(": Mounted from base") && output.contains(": Pushed"), "{output}");
+        dhow.cmd("rm changed").ok();
+        dhow.cmd("rmi").arg(registry.name("changed:1")).ok();
+        let seen = dhow.run("").arg("--pull=always").arg("-q").arg(registry.name("changed:1")).sh("cat /file; ls /tmp 2>&1 | wc -l").ok().out();
+        assert_eq!(seen, "new\n1");
+        let there = manifest(&registry.name("changed:1"));
+        let blob = registry.blob(there["layers"][1]["digest"].as_str().unwrap());
+        let listing = must_run(Command::new("tar").args(["-tzv", "--numeric-owner", "-f"]).arg(blob)).out();
+        assert!(listing.lines().any(|line| line.contains(" 7/8 ") && line.ends_with(" file")), "{listing}");
+    }
+
     fn a_registry_with_a_password_wants_it(dhow) {
         let Some(registry) = Registry::with(Options { password: true, ..Options::default() }) else { return };
         let name = registry.name("private:1");

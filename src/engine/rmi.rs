@@ -60,8 +60,10 @@ pub fn remove_image(store: &Store, text: &str, force: bool) -> Result<Removal> {
 fn remove_nameless(store: &Store, ids: &[Digest], removal: &mut Removal) -> Result<()> {
     for id in ids {
         let Some(locked) = store.lock_image(id)? else { continue };
-        if locked.names()?.is_empty() && locked.containers()?.is_empty() {
-            let more = finish(store, locked, Vec::new(), Outcome::Goes)?;
+        // A digest alone is what a push or pull left.
+        let tagged = locked.names()?.iter().any(|name| name.reference.tag().is_some());
+        if !tagged && locked.containers()?.is_empty() {
+            let more = finish_removal(store, locked)?;
             removal.lines.extend(more.lines);
             removal.reclaimed = removal.reclaimed.saturating_add(more.reclaimed);
         }

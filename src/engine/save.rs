@@ -1,5 +1,6 @@
 //! `save`: images as one archive that docker, podman and skopeo read, with the same IDs.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -7,13 +8,18 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use super::record;
-use crate::error::{Failure, Kind};
+use crate::error::{Failure, Kind, not_found};
+use crate::image::archive::layout::Layout;
 use crate::image::archive::output::OutputFile;
 use crate::image::archive::write::{Outline, Saved};
+use crate::image::compress::Compression;
+use crate::image::push::Cargo;
+use crate::image::push::assemble::{Member, assemble};
 use crate::model::platform::Platform;
+use crate::model::progress::Silent;
 use crate::model::reference::Reference;
 use crate::sandbox::identity;
-use crate::store::{Image, Store};
+use crate::store::{Image, NameRecord, Store};
 
 /// What to save.
 #[derive(Clone, Debug)]
@@ -30,27 +36,84 @@ pub struct SaveRequest {
 /// The process must be one that can read files of every owner ([`super::namespace`]), and has one thread.
 pub fn save(store: &Store, request: &SaveRequest, out: &mut dyn Write) -> Result<()> {
     let images = images(store, request)?;
-    let outline = Outline::new(store, &images)?;
-    enter();
-    outline.write(out).context("cannot write the archive")?;
+    let archive = Archive::of(store, request, &images)?;
+    archive.write(out).context("cannot write the archive")?;
     record_all(store, &images);
     Ok(())
+}
+
+/// What is written.
+enum Archive<'a> {
+    /// Images of one platform each, as docker's archive and an OCI layout at once.
+    Plain(Outline<'a>),
+    /// A name that stands for several platforms, as an OCI layout.
+    Several(Box<Layout<'a>>),
+}
+
+impl<'a> Archive<'a> {
+    /// Looks up all that is to be written, then moves to where files of every owner can be read.
+    fn of(store: &'a Store, request: &SaveRequest, images: &[Saved]) -> Result<Self> {
+        if let ([text], None) = (request.images.as_slice(), &request.platform)
+            && let Ok(name) = text.parse::<Reference>()
+            && name.digest().is_none()
+            && let Some(record) = store.name(&name)?
+            && !record.others.is_empty()
+        {
+            enter();
+            return several(store, &record).map(|layout| Self::Several(Box::new(layout)));
+        }
+        let outline = Outline::new(store, images)?;
+        enter();
+        Ok(Self::Plain(outline))
+    }
+
+    fn write(&self, out: &mut dyn Write) -> Result<()> {
+        match self {
+            Self::Plain(outline) => outline.write(out),
+            Self::Several(layout) => layout.write(out),
+        }
+    }
+}
+
+/// All images behind a name, with an index.
+fn several<'a>(store: &'a Store, record: &NameRecord) -> Result<Layout<'a>> {
+    let gone = || not_found(format!("No such image: {}", record.reference.familiar()));
+    let images = record.ids().map(|id| Ok(store.image(id)?.ok_or_else(gone)?));
+    let images = images.collect::<Result<Vec<Image>>>()?;
+    let none = BTreeMap::new();
+    let members: Vec<Member<'_>> = images
+        .iter()
+        .map(|image| Member {
+            platform: image.platform(),
+            cargo: Cargo {
+                config: &image.raw_config,
+                layers: &image.config.rootfs.diff_ids,
+                manifest: None,
+                annotations: &none,
+            },
+            entry: BTreeMap::new(),
+            statement: None,
+        })
+        .collect();
+    let mut layout = Layout::new(store, Compression::None, true, &Silent)?;
+    let ready = assemble(&mut layout, &members, &none)?;
+    layout.finish(&ready, std::slice::from_ref(&record.reference), &none, false)?;
+    Ok(layout)
 }
 
 /// [`save`] to a file, which appears only when it is complete; a device or a pipe is written to directly.
 pub fn save_to_file(store: &Store, request: &SaveRequest, path: &Path) -> Result<()> {
     let images = images(store, request)?;
-    let outline = Outline::new(store, &images)?;
-    enter();
+    let archive = Archive::of(store, request, &images)?;
     let doing = || format!("cannot write {}", path.display());
     if path.metadata().is_ok_and(|found| !found.is_file()) {
         let mut file = File::options().write(true).open(path).with_context(doing)?;
-        outline.write(&mut file).with_context(doing)?;
+        archive.write(&mut file).with_context(doing)?;
         record_all(store, &images);
         return Ok(());
     }
     let unfinished = OutputFile::beside(path).with_context(doing)?;
-    outline.write(&mut BufWriter::with_capacity(256 << 10, unfinished.file())).with_context(doing)?;
+    archive.write(&mut BufWriter::with_capacity(256 << 10, unfinished.file())).with_context(doing)?;
     unfinished.rename(path).with_context(doing)?;
     record_all(store, &images);
     Ok(())
@@ -71,7 +134,7 @@ fn enter() {
 fn images(store: &Store, request: &SaveRequest) -> Result<Vec<Saved>> {
     let mut saved: Vec<Saved> = Vec::new();
     for text in &request.images {
-        for (image, tag) in meant(store, text)? {
+        for (image, tag) in meant(store, text, request)? {
             check_platform(&image, text, request.platform.as_ref())?;
             let at = saved.iter().position(|known| known.image.id == image.id).unwrap_or_else(|| {
                 saved.push(Saved { image, tags: Vec::new() });
@@ -89,7 +152,7 @@ fn images(store: &Store, request: &SaveRequest) -> Result<Vec<Saved>> {
 
 /// The images that `text` means, with the tag that each is saved by: a repository stands for all its tags; what is
 /// called by ID or digest is saved without a name.
-fn meant(store: &Store, text: &str) -> Result<Vec<(Image, Option<Reference>)>> {
+fn meant(store: &Store, text: &str, request: &SaveRequest) -> Result<Vec<(Image, Option<Reference>)>> {
     let reference = text.parse::<Reference>().ok();
     if let Some(repository) = reference.as_ref().filter(|it| it.tag().is_none() && it.digest().is_none()) {
         let mut images = Vec::new();
@@ -103,7 +166,10 @@ fn meant(store: &Store, text: &str) -> Result<Vec<(Image, Option<Reference>)>> {
             return Ok(images);
         }
     }
-    let image = store.find_image(text)?;
+    let image = match &request.platform {
+        Some(wanted) => store.find_image_for(text, wanted)?,
+        None => store.find_image(text)?,
+    };
     let tag = reference.filter(|reference| reference.tag().is_some() && reference.digest().is_none());
     Ok(vec![(image, tag)])
 }
