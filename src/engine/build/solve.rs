@@ -12,6 +12,7 @@ use super::load::HostContext;
 use super::remote_cache::RemoteCache;
 use super::report;
 use super::request::BuildRequest;
+use super::run_step::NetworkKeeper;
 use super::selections::{Selected, Selections};
 use super::step::{Made, Outcome};
 use crate::build::context::CopySpec;
@@ -84,6 +85,8 @@ pub(super) struct Solver<'a, 'd, 'w> {
     jobs: BTreeMap<Token, Place>,
     /// Steps that run, by their keys: the same step of another platform waits for its result.
     running: BTreeSet<Digest>,
+    /// Holds the network helper from the first step on that needs it.
+    pub keeper: Option<NetworkKeeper>,
     limit: usize,
 }
 
@@ -112,6 +115,7 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
             leases: BTreeMap::new(),
             jobs: BTreeMap::new(),
             running: BTreeSet::new(),
+            keeper: None,
             limit: cores.max(2),
         }
     }

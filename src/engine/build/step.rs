@@ -9,7 +9,7 @@ use super::director::Token;
 use super::fetch::{Fetched, fetch};
 use super::job::{Place as Where, Reporter};
 use super::request::BuildRequest;
-use super::run_step::{MountFrom, RunOutcome, RunStep, StepContext, StepMount, run_step};
+use super::run_step::{MountFrom, NetworkKeeper, RunOutcome, RunStep, StepContext, StepMount, run_step};
 use super::selections;
 use super::solve::{Place, Solver};
 use super::sources::tar::Unpacker;
@@ -351,8 +351,12 @@ fn run(
     let identity = solver.director.identity().clone();
     let (store, environment, request) =
         (solver.matter.store, solver.matter.environment, solver.matter.request);
+    let context = || StepContext { store, identity: &identity, environment, request };
+    if solver.keeper.is_none() && step.needs_network(request) {
+        solver.keeper = Some(NetworkKeeper::begin(&context())?);
+    }
     solver.director.start(id, Where::Here, |reporter: &Reporter| {
-        let context = StepContext { store, identity: &identity, environment, request };
+        let context = context();
         let ended = run_step(&context, &step, &mut |stream, data| reporter.log(stream, data))?;
         match ended {
             RunOutcome::Layer(lease) => work.record(work.key.clone(), Some(lease)),

@@ -16,7 +16,9 @@ impl NetworkKeeper {
         match process::fork().context("starting a process")? {
             Side::Child => {
                 let _ = rustix::process::setpgid(None, None);
-                let held = process::die_with_parent()
+                // Who waits for the other end of what is open here is not to wait for this process.
+                let alone = process::die_with_parent().and_then(|()| process::close_others(3, &[]));
+                let held = alone
                     .map_err(anyhow::Error::from)
                     .and_then(|()| networking::hold(context.store, context.identity, context.environment));
                 // A step that cannot reach the helper says so itself.

@@ -80,6 +80,14 @@ pub struct RunStep {
     pub config: ImageConfig,
 }
 
+impl RunStep {
+    /// Whether it is to be on networks, in a build that was asked for like that.
+    pub fn needs_network(&self, request: &BuildRequest) -> bool {
+        let mode = self.network.as_deref().filter(|mode| *mode != "default").unwrap_or(&request.network);
+        !matches!(mode, "none" | "host")
+    }
+}
+
 /// A mount of a step.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StepMount {
