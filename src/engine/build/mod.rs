@@ -56,8 +56,15 @@ pub fn build(
     environment: &Environment,
     watcher: &mut dyn Watcher,
 ) -> Result<Built> {
+    let request_of_images;
     let mut director = Director::begin(environment, watcher)?;
-    let built = Build { store, request, environment, director: &mut director }.run();
+    let built = match sources::layout::loaded(&mut director, store, request) {
+        Ok(loaded) => {
+            request_of_images = loaded;
+            Build { store, request: &request_of_images, environment, director: &mut director }.run()
+        }
+        Err(error) => Err(report::failed(&mut director, "", b"", error)),
+    };
     director.end()?;
     if built.is_err() {
         // Whoever was stopped may have left something unfinished.

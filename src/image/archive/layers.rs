@@ -131,12 +131,12 @@ impl<'a> Layers<'a> {
                 ))
                 .into());
             }
-            Item::At { size, .. } => *size,
+            Item::At { size, .. } | Item::In { size } => *size,
             Item::Text(text) => text.len() as u64,
             Item::Link(_) | Item::Failed(_) => 0,
         };
         let doing = || format!("cannot use `{}` as layer {}", shown(), wanted.diff_id);
-        let source = members.content(item).with_context(doing)?;
+        let source = members.named_content(&wanted.member, item).with_context(doing)?;
         let options = self.unpack_options(wanted.diff_id.short().to_owned(), size);
         let record = unpack(source, &draft, &options, &self.progress)?;
         draft.commit(record)

@@ -1,11 +1,16 @@
 //! The members of an archive by name, links among them resolved without ever leaving it.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use rustix::fs::{Mode, OFlags};
 
 use crate::error::{Failure, Kind, corrupt};
 use crate::image::hash::Hasher;
@@ -26,6 +31,8 @@ pub(super) enum Item {
     Text(Vec<u8>),
     /// Where the content lies in the archive's file, in bytes.
     At { offset: u64, size: u64 },
+    /// A file of its own below [`Members::dir`], of this size in bytes.
+    In { size: u64 },
     /// A layer that is in the store, by the digest of its tar stream.
     Layer(Digest),
     /// Another name.
@@ -40,11 +47,17 @@ pub(super) struct Members {
     items: BTreeMap<Vec<u8>, Item>,
     /// What [`Item::At`] refers to.
     file: Option<File>,
+    /// What [`Item::In`] refers to.
+    dir: Option<OwnedFd>,
 }
 
 impl Members {
     pub(super) fn of_file(file: File) -> Self {
-        Self { items: BTreeMap::new(), file: Some(file) }
+        Self { file: Some(file), ..Self::default() }
+    }
+
+    pub(super) fn of_dir(dir: OwnedFd) -> Self {
+        Self { dir: Some(dir), ..Self::default() }
     }
 
     /// Adds a member; of several with one name the last counts, as when unpacked.
@@ -80,10 +93,10 @@ impl Members {
         let too_large = || corrupt(format!("`{}` is too large for what it is", name.escape_debug()));
         match item {
             Item::Text(text) => Ok(Some(text.clone())),
-            Item::At { size, .. } if *size > TEXT_LIMIT => Err(too_large().into()),
-            Item::At { .. } => {
+            Item::At { size, .. } | Item::In { size } if *size > TEXT_LIMIT => Err(too_large().into()),
+            Item::At { .. } | Item::In { .. } => {
                 let mut text = Vec::new();
-                let mut source = self.content(item)?;
+                let mut source = self.named_content(&clean(name.as_bytes()), item)?.take(TEXT_LIMIT);
                 source
                     .read_to_end(&mut text)
                     .with_context(|| format!("cannot read `{}`", name.escape_debug()))?;
@@ -104,6 +117,20 @@ impl Members {
             return Err(corrupt(format!("the archive's blob {digest} has another digest")).into());
         }
         Ok(text)
+    }
+
+    /// The content of the item `name`, which may be a file of its own.
+    pub(super) fn named_content<'a>(
+        &'a self,
+        name: &[u8],
+        item: &'a Item,
+    ) -> Result<Box<dyn Read + Send + 'a>> {
+        let (Item::In { .. }, Some(dir)) = (item, &self.dir) else { return self.content(item) };
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let path = Path::new(OsStr::from_bytes(name));
+        let file = File::from(crate::sys::fs::open_in_root(dir.as_fd(), path, flags, Mode::empty())?);
+        anyhow::ensure!(file.metadata()?.is_file(), "it is not a regular file");
+        Ok(Box::new(file))
     }
 
     /// The content of an item that has any.

@@ -4,6 +4,7 @@
 //! ([`file`]), so that layers unpack side by side, or from a stream ([`stream`]), where layers unpack as they pass
 //! because what lists them mostly comes last. [`docker`] and [`oci`] understand the two kinds of listing.
 
+pub mod directory;
 mod docker;
 mod file;
 mod layers;

@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Seek as _};
 use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
+use super::directory::{self, Which};
 use super::layers::{Layers, Wanted};
 use super::members::Members;
 use super::{docker, file, oci, stream};
@@ -135,6 +137,35 @@ pub fn load(
     let (loaded, _) = result?;
     released?;
     Ok(loaded)
+}
+
+/// Loads one image of the OCI image layout in the directory `dir`, without giving it a name. Returns its ID.
+pub fn load_layout(
+    store: &Store,
+    dir: &Path,
+    which: &Which,
+    options: &Options,
+    progress: &dyn Progress,
+) -> Result<Digest> {
+    let members = directory::members(dir)?;
+    let listing = members
+        .text(oci::LISTING)?
+        .ok_or_else(|| invalid("it has no index.json, so it is no layout of images"))?;
+    let chosen = directory::chosen(&listing, which)?;
+    let mut image = merged(oci::describe(&members, &chosen, options.platform.as_ref())?)
+        .into_iter()
+        .next()
+        .ok_or_else(|| Failure::new(Kind::NotFound, "it has no image for this platform"))?;
+    image.names.clear();
+    let mut layers = Layers::new(store, options, progress);
+    let loaded = layers
+        .get(&members, &image.wanted().collect())
+        .and_then(|()| register(store, &image, &layers, progress));
+    let used = loaded.iter().flat_map(|_| image.parsed.rootfs.diff_ids.iter().cloned()).collect();
+    let released = layers.release(&used);
+    let id = loaded?.id;
+    released?;
+    Ok(id)
 }
 
 fn read(

@@ -3,5 +3,6 @@
 pub mod add;
 pub mod git;
 mod git_url;
+pub(super) mod layout;
 pub mod tar;
 pub mod url;

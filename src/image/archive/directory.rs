@@ -1,0 +1,127 @@
+//! An OCI image layout that is a directory (OCI image specification, `image-layout.md`): one image of it is loaded.
+
+use std::os::fd::AsFd as _;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use rustix::fs::{Mode, OFlags};
+use serde_json::Value;
+
+use super::members::{Item, Members};
+use super::oci;
+use crate::error::{invalid, not_found};
+use crate::model::digest::Digest;
+use crate::sys;
+
+/// The members of the layout in `dir`.
+pub(super) fn members(dir: &Path) -> Result<Members> {
+    let root = sys::fs::open_dir(dir).with_context(|| format!("cannot open `{}`", dir.display()))?;
+    let mut found = Vec::new();
+    add(&root, oci::LISTING, &mut found)?;
+    for algorithm in ["sha256", "sha512"] {
+        let blobs = format!("blobs/{algorithm}");
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let list = match sys::fs::open_in_root(root.as_fd(), Path::new(&blobs), flags, Mode::empty()) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            other => other.with_context(|| format!("cannot open `{blobs}`"))?,
+        };
+        for entry in rustix::fs::Dir::read_from(&list)? {
+            if let Ok(name) = entry?.file_name().to_str()
+                && !name.starts_with('.')
+            {
+                add(&root, &format!("{blobs}/{name}"), &mut found)?;
+            }
+        }
+    }
+    let mut members = Members::of_dir(root);
+    for (name, size) in found {
+        members.add(name.into_bytes(), Item::In { size })?;
+    }
+    Ok(members)
+}
+
+/// Notes a regular file and its size.
+fn add(root: &std::os::fd::OwnedFd, name: &str, found: &mut Vec<(String, u64)>) -> Result<()> {
+    match sys::fs::open_in_root(root.as_fd(), Path::new(name), OFlags::PATH, Mode::empty()) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => {
+            let stat = rustix::fs::fstat(other.with_context(|| format!("cannot open `{name}`"))?)?;
+            if rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::RegularFile {
+                found.push((name.to_owned(), u64::try_from(stat.st_size).unwrap_or_default()));
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Which of a layout's images is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// The only one, or that with the tag `latest`.
+    Default,
+    /// That with this tag.
+    Tag(String),
+    /// That with this digest.
+    Digest(Digest),
+}
+
+/// The listing without all other images.
+pub(super) fn chosen(listing: &[u8], which: &Which) -> Result<Vec<u8>> {
+    let malformed = || invalid("the layout's index.json is malformed");
+    let mut index: Value = serde_json::from_slice(listing).map_err(|_| malformed())?;
+    let entries = index.get_mut("manifests").and_then(Value::as_array_mut).ok_or_else(malformed)?;
+    match which {
+        Which::Digest(digest) => entries.retain(|entry| entry["digest"] == digest.as_str()),
+        Which::Tag(tag) => entries.retain(|entry| has_tag(entry, tag)),
+        Which::Default if entries.len() > 1 => entries.retain(|entry| has_tag(entry, "latest")),
+        Which::Default => {}
+    }
+    if entries.is_empty() {
+        let what = match which {
+            Which::Digest(digest) => format!("digest {digest}"),
+            Which::Tag(tag) => format!("tag `{}`", tag.escape_debug()),
+            Which::Default => "tag `latest`".to_owned(),
+        };
+        return Err(not_found(format!("the layout has no image with the {what}"))
+            .hint("say which one is meant: oci-layout://PATH:TAG or oci-layout://PATH@DIGEST")
+            .into());
+    }
+    Ok(serde_json::to_vec(&index)?)
+}
+
+/// Tags stand alone, or at the end of a whole name.
+fn has_tag(entry: &Value, tag: &str) -> bool {
+    let names =
+        [oci::REF_NAME, oci::FULL_NAME].map(|key| entry["annotations"][key].as_str().unwrap_or_default());
+    names.iter().any(|name| *name == tag || name.strip_suffix(tag).is_some_and(|rest| rest.ends_with(':')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_image_is_chosen() {
+        let digest = |letter: &str| format!("sha256:{}", letter.repeat(64));
+        let entry = |letter: &str, name: &str| {
+            format!(
+                "{{\"digest\":\"{}\",\"annotations\":{{\"{}\":\"{name}\"}}}}",
+                digest(letter),
+                oci::REF_NAME
+            )
+        };
+        let listing =
+            format!("{{\"manifests\":[{},{}]}}", entry("a", "v1"), entry("b", "docker.io/x:latest"));
+        let left = |which: Which| {
+            let text = chosen(listing.as_bytes(), &which).ok()?;
+            let index: Value = serde_json::from_slice(&text).unwrap();
+            assert_eq!(index["manifests"].as_array().unwrap().len(), 1);
+            Some(index["manifests"][0]["digest"].as_str().unwrap().to_owned())
+        };
+        assert_eq!(left(Which::Default), Some(digest("b")));
+        assert_eq!(left(Which::Tag("v1".into())), Some(digest("a")));
+        assert_eq!(left(Which::Digest(digest("b").parse().unwrap())), Some(digest("b")));
+        assert_eq!(left(Which::Tag("1".into())), None);
+        assert!(chosen(b"{}", &Which::Default).is_err() && chosen(b"[", &Which::Default).is_err());
+    }
+}
