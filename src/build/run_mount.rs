@@ -363,7 +363,9 @@ mod tests {
             ("type=secret,source=a,id=b", "both source and id can't be set"),
             ("type=ssh,source=a", "ssh does not support source"),
             ("type=secret,id=x,mode=9", "invalid value 9 for mode"),
-            ("target=/x,foo=1", "unexpected key 'foo' in 'foo=1'"),
+            ("target=/x,colour=1", "unexpected key 'colour' in 'colour=1'"),
+            ("targt=/x", "unexpected key 'targt' in 'targt=/x' (did you mean target?)"),
+            ("type=chache,target=/x", "unsupported mount type \"chache\" (did you mean cache?)"),
             ("target", "invalid field 'target' must be a key=value pair"),
             ("target=/x,ro=maybe", "invalid value for ro: maybe"),
         ] {
