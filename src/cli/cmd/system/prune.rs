@@ -77,7 +77,7 @@ impl Prune {
     fn cache(&self) -> Option<build::prune::PruneRequest> {
         let filters = self.flags.filter.clone();
         let known = filters.iter().all(|filter| filter.key == "until");
-        known.then(|| build::prune::PruneRequest { all: self.all, filters, keep: None, dry_run: false })
+        known.then_some(build::prune::PruneRequest { all: self.all, filters, keep: None, dry_run: false })
     }
 
     fn warning(&self) -> String {

@@ -198,7 +198,7 @@ impl BuildFlags {
             network: std::mem::take(&mut self.network),
             shm_size: self.shm_size.filter(|size| *size > 0),
             ulimits: std::mem::take(&mut self.ulimit),
-            allow: each(&self.allow, |text| entitlement(text))?,
+            allow: each(&self.allow, entitlement)?,
             context: source,
             resume: self.resume,
             limits,
@@ -219,7 +219,7 @@ impl BuildFlags {
     }
 
     fn outputs(&self) -> Result<Vec<Typed>, Failure> {
-        let mut outputs = each(&self.output, |text| typed::output(text))?;
+        let mut outputs = each(&self.output, typed::output)?;
         outputs.iter().try_for_each(check_output)?;
         if self.push {
             typed::push(&mut outputs);
@@ -231,7 +231,7 @@ impl BuildFlags {
     }
 
     fn attests(&self, environment: &Environment) -> Result<Vec<Typed>, Failure> {
-        let mut all = each(&self.attest, |text| typed::attest(text))?;
+        let mut all = each(&self.attest, typed::attest)?;
         for (kind, given) in [("provenance", &self.provenance), ("sbom", &self.sbom)] {
             if let Some(text) = given {
                 all.push(typed::short_attest(kind, text)?);
@@ -243,7 +243,7 @@ impl BuildFlags {
 
 /// Without a word on provenance there is one, unless the environment says that there is none by default.
 pub(crate) fn with_default(mut attests: Vec<Typed>, environment: &Environment) -> Vec<Typed> {
-    let off = environment.text("BUILDX_NO_DEFAULT_ATTESTATIONS").is_some_and(|text| is_true(text));
+    let off = environment.text("BUILDX_NO_DEFAULT_ATTESTATIONS").is_some_and(is_true);
     if off && !attests.iter().any(|attest| attest.kind == "provenance") {
         attests.extend(typed::short_attest("provenance", "false"));
     }

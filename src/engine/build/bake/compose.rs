@@ -32,6 +32,9 @@ const LISTS: [(&str, &str); 5] = [
 /// Keys that are objects, or lists of `NAME=value`.
 const MAPS: [(&str, &str); 3] = [("args", "args"), ("labels", "labels"), ("extra_hosts", "extra-hosts")];
 
+/// Where variables have their values.
+type Lookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
 /// Reads a file; `dotenv` is what `.env` beside it says.
 pub(super) fn read(
     all: &mut Definitions,
@@ -70,7 +73,7 @@ fn sanitized(name: &str) -> String {
 }
 
 /// Fills variables into every text.
-fn fill(value: &mut Value, value_of: &dyn Fn(&str) -> Option<String>) -> Result<(), Failure> {
+fn fill(value: &mut Value, value_of: &Lookup<'_>) -> Result<(), Failure> {
     match value {
         Value::String(text) if text.contains('$') => *text = interpolate(text, value_of)?,
         Value::Array(items) => items.iter_mut().try_for_each(|item| fill(item, value_of))?,
@@ -81,11 +84,7 @@ fn fill(value: &mut Value, value_of: &dyn Fn(&str) -> Option<String>) -> Result<
 }
 
 /// The attributes of a service that is built.
-fn target_of(
-    service: &Value,
-    secrets: &Value,
-    value_of: &dyn Fn(&str) -> Option<String>,
-) -> Result<Option<Attributes>, Failure> {
+fn target_of(service: &Value, secrets: &Value, value_of: &Lookup<'_>) -> Result<Option<Attributes>, Failure> {
     let short;
     let build = match service.get("build") {
         Some(Value::Object(build)) => build,
@@ -155,10 +154,7 @@ fn extend(fields: &mut Map<String, Value>, extension: Option<&Value>) {
 }
 
 /// An object, or a list of `NAME=value` and `NAME`.
-fn map_of(
-    value: &Value,
-    value_of: Option<&dyn Fn(&str) -> Option<String>>,
-) -> Result<Map<String, Value>, Failure> {
+fn map_of(value: &Value, value_of: Option<&Lookup<'_>>) -> Result<Map<String, Value>, Failure> {
     let looked_up =
         |name: &str| value_of.and_then(|value_of| value_of(name)).map_or(Value::Null, Value::String);
     match value {

@@ -57,7 +57,7 @@ const GROWING: [&str; 6] = ["annotations", "attest", "cache-from", "secret", "ss
 
 /// A value of an attribute.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Field {
+pub(super) enum Field {
     /// A text.
     Text(String),
     /// A truth.

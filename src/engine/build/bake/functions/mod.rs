@@ -16,7 +16,22 @@ use crate::error::{Failure, invalid, unsupported};
 type Answer = Option<Result<Value, Failure>>;
 
 /// Functions of bake that are not here, so that the refusal can say so.
-const ABSENT: [&str; 6] = ["bcrypt", "md5", "rsadecrypt", "sha1", "uuidv5", "cidrsubnets"];
+const ABSENT: [&str; 14] = [
+    "bcrypt",
+    "byteslen",
+    "bytesslice",
+    "cidrhost",
+    "cidrnetmask",
+    "cidrsubnet",
+    "cidrsubnets",
+    "convert",
+    "homedir",
+    "md5",
+    "rsadecrypt",
+    "sha1",
+    "uuidv4",
+    "uuidv5",
+];
 
 /// Calls the function `name`.
 pub(super) fn call(name: &str, arguments: &[Value]) -> Result<Value, Failure> {
