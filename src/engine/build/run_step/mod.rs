@@ -140,6 +140,9 @@ pub fn run_step(
 ) -> Result<RunOutcome> {
     create::check_platform(&step.platform)?;
     let spec = specification::make(context, step)?;
+    for warning in placement::check(&spec, placement::surroundings(context.environment))? {
+        output(2, format!("WARNING: {warning}\n").as_bytes());
+    }
     let draft = context.store.begin_unknown_layer()?;
     let held = context.store.begin_step(&spec)?;
     let outcome = bring_up_and_finish(context, step, &held, draft, output);

@@ -127,7 +127,7 @@ impl Maker<'_> {
 
     /// A layer that hides these paths of the directory `path`.
     fn hiding(&mut self, path: &Path, hidden: &[PathBuf]) -> Result<PathBuf> {
-        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        use rustix::fs::{AtFlags, CWD, FileType, Mode, mknodat};
         let layer = self.scratch("hidden")?;
         let mut made = BTreeSet::new();
         for one in hidden {
@@ -136,8 +136,16 @@ impl Maker<'_> {
             above.reverse();
             for dir in above {
                 if made.insert(dir.to_owned()) {
+                    // It covers the context's own directory.
                     let stat = rustix::fs::stat(path.join(dir))?;
-                    rustix::fs::mkdirat(CWD, layer.join(dir), Mode::from_raw_mode(stat.st_mode & 0o7777))?;
+                    let place = layer.join(dir);
+                    rustix::fs::mkdirat(CWD, &place, Mode::RWXU)?;
+                    rustix::fs::chmodat(
+                        CWD,
+                        &place,
+                        Mode::from_raw_mode(stat.st_mode & 0o7777) | Mode::RWXU,
+                        AtFlags::empty(),
+                    )?;
                 }
             }
             mknodat(CWD, layer.join(one), FileType::CharacterDevice, Mode::empty(), 0)

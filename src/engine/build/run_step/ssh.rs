@@ -58,8 +58,14 @@ pub(super) fn source(context: &StepContext<'_>, mount: &Mount) -> Result<Option<
 pub(super) struct Agent {
     socket: PathBuf,
     relay: Child,
-    /// An agent of its own, which ends when its input does.
-    _own: Option<std::process::ChildStdin>,
+    own: Option<OwnAgent>,
+}
+
+/// An agent that was started for the step. The shell that it goes with ends with its input.
+struct OwnAgent {
+    socket: PathBuf,
+    agent: Option<rustix::process::Pid>,
+    _input: std::process::ChildStdin,
 }
 
 impl Agent {
@@ -68,8 +74,8 @@ impl Agent {
         let (agent, own) = match source {
             Source::Socket(path) => (path, None),
             Source::Keys(keys) => {
-                let (path, input) = own_agent(&keys)?;
-                (path, Some(input))
+                let own = own_agent(&keys)?;
+                (own.socket.clone(), Some(own))
             }
         };
         // A path of a socket has 108 bytes at most, which that of the store may exceed.
@@ -84,7 +90,7 @@ impl Agent {
             }
             Side::Parent(child) => child,
         };
-        Ok(Self { socket: dir.join("agent"), relay, _own: own })
+        Ok(Self { socket: dir.join("agent"), relay, own })
     }
 
     /// Where it listens, on the host.
@@ -97,6 +103,10 @@ impl Drop for Agent {
     fn drop(&mut self) {
         let _ = self.relay.signal(libc::SIGKILL);
         let _ = self.relay.wait();
+        // By itself it would look after its shell every ten seconds only. The shell is still there, so is the agent.
+        if let Some(agent) = self.own.as_ref().and_then(|own| own.agent) {
+            let _ = rustix::process::kill_process(agent, rustix::process::Signal::TERM);
+        }
     }
 }
 
@@ -121,10 +131,10 @@ fn copy(mut from: &UnixStream, mut to: &UnixStream) {
     let _ = to.shutdown(std::net::Shutdown::Write);
 }
 
-/// Starts an agent with these keys; it ends with what is returned beside its socket.
-fn own_agent(keys: &[PathBuf]) -> Result<(PathBuf, std::process::ChildStdin)> {
+/// Starts an agent with these keys.
+fn own_agent(keys: &[PathBuf]) -> Result<OwnAgent> {
     // The agent ends with the shell, and the shell when nobody holds its input any more.
-    let script = r#"ssh-add "$@" </dev/null && echo "$SSH_AUTH_SOCK" && exec cat >/dev/null"#;
+    let script = r#"ssh-add "$@" </dev/null && echo "$SSH_AGENT_PID $SSH_AUTH_SOCK" && exec cat >/dev/null"#;
     let mut child = Command::new("ssh-agent")
         .args(["sh", "-c", script, "sh"])
         .args(keys)
@@ -138,9 +148,9 @@ fn own_agent(keys: &[PathBuf]) -> Result<(PathBuf, std::process::ChildStdin)> {
         })?;
     let (input, output) = (child.stdin.take(), child.stdout.take());
     let (input, output) = (input.context("no input")?, output.context("no output")?);
-    let mut path = String::new();
-    BufReader::new(output).read_line(&mut path)?;
-    if path.trim_end().is_empty() {
+    let mut line = String::new();
+    BufReader::new(output).read_line(&mut line)?;
+    let Some((pid, path)) = line.trim_end().split_once(' ') else {
         let mut why = String::new();
         if let Some(mut error) = child.stderr.take() {
             std::io::Read::read_to_string(&mut error, &mut why)?;
@@ -149,6 +159,7 @@ fn own_agent(keys: &[PathBuf]) -> Result<(PathBuf, std::process::ChildStdin)> {
         return Err(Failure::new(Kind::Denied, format!("ssh-add refused the keys: {}", why.trim().escape_debug()))
             .hint("a key with a passphrase must be in an agent that runs: ssh-add it there and give --ssh without a file")
             .into());
-    }
-    Ok((PathBuf::from(path.trim_end()), input))
+    };
+    let agent = pid.parse().ok().and_then(rustix::process::Pid::from_raw);
+    Ok(OwnAgent { socket: PathBuf::from(path), agent, _input: input })
 }
