@@ -43,6 +43,11 @@ impl Ignore {
         self.matcher.is_empty()
     }
 
+    /// Whether some line takes back what others say.
+    pub fn has_exceptions(&self) -> bool {
+        self.matcher.has_exceptions()
+    }
+
     /// What matches `path`, given what matches the directory that it lies in.
     pub fn below(&self, path: &[u8], parent: &Matched) -> Matched {
         if self.matcher.is_empty() { Matched::default() } else { self.matcher.matches_below(path, parent) }

@@ -358,6 +358,11 @@ impl Matcher {
         self.lines.is_empty()
     }
 
+    /// Whether some pattern takes back what others say.
+    pub fn has_exceptions(&self) -> bool {
+        self.lines.iter().any(|line| line.exception)
+    }
+
     /// Whether `path`, relative and clean, or a directory above it matches.
     pub fn matches(&self, path: &[u8]) -> bool {
         let mut matched = false;

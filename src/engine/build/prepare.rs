@@ -201,7 +201,8 @@ impl Build<'_, '_> {
         };
         let ignore = loaded.contexts.get("").map(|context| &context.ignore);
         let ignored = |path: &str| ignore.is_some_and(|ignore| super::load::is_ignored(ignore, path));
-        let has_file = ignore.is_some_and(|ignore| !ignore.file().is_empty());
+        // With exceptions a directory may be ignored of which something is copied all the same.
+        let is_plain = ignore.is_some_and(|ignore| !ignore.file().is_empty() && !ignore.has_exceptions());
         let around = check::Surroundings {
             target: self.request.target.as_deref(),
             all_stages,
@@ -209,7 +210,7 @@ impl Build<'_, '_> {
             build: &Platform::host(),
             platform,
             base_environment: &base_environment,
-            ignored: has_file.then_some(&ignored),
+            ignored: is_plain.then_some(&ignored),
         };
         Ok(check::check(dockerfile, &self.check_options(dockerfile)?, &around))
     }
