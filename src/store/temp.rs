@@ -65,6 +65,12 @@ impl Store {
             .context("cannot remove what an interrupted command left in the store")
     }
 
+    /// Whether there is something that [`Store::sweep`] would look at.
+    pub fn has_leftovers(&self) -> bool {
+        let any = |dir: &Path| std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some());
+        any(&self.tmp_dir()) || any(&self.trash_dir())
+    }
+
     fn sweep_tmp(&self) -> io::Result<()> {
         for name in list_dir(&self.tmp_dir())? {
             let base = name.strip_suffix(".lock").unwrap_or(&name);

@@ -43,6 +43,7 @@ use crate::build::dockerfile::ast::Dockerfile;
 use crate::build::dockerfile::parse;
 use crate::build::plan::{Plan, Tree};
 use crate::build::progress::Watcher;
+use crate::engine::namespace;
 use crate::engine::state::now;
 use crate::model::environment::Environment;
 use crate::model::image::ImageConfig;
@@ -57,6 +58,9 @@ pub fn build(
     watcher: &mut dyn Watcher,
 ) -> Result<Built> {
     let request_of_images;
+    if store.has_leftovers() {
+        sweep(store, environment);
+    }
     let mut director = Director::begin(environment, watcher)?;
     let built = match sources::layout::loaded(&mut director, store, request) {
         Ok(loaded) => {
@@ -66,11 +70,16 @@ pub fn build(
         Err(error) => Err(report::failed(&mut director, "", b"", error)),
     };
     director.end()?;
-    if built.is_err() {
-        // Whoever was stopped may have left something unfinished.
-        store.sweep()?;
+    if built.is_err() && store.has_leftovers() {
+        // Whoever was stopped left something unfinished.
+        sweep(store, environment);
     }
     built
+}
+
+/// Removes what was left unfinished, whoever owns it. What cannot be removed now is by the next command.
+fn sweep(store: &Store, environment: &Environment) {
+    let _ = namespace::in_root_child(&namespace::identity(environment), || store.sweep());
 }
 
 /// One build.
