@@ -209,6 +209,49 @@ each_mode! {
         assert!(left.is_empty(), "{left:?}");
     }
 
+    fn a_build_killed_at_any_moment_leaves_no_wrong_cache(dhow) {
+        dhow.with_busybox();
+        let text = "FROM busybox AS a\nCOPY tree /tree\nRUN for i in 1 2 3 4 5 6 7 8; do echo $i >/tree/n$i; done\n\
+            FROM busybox AS b\nRUN mkdir /b && echo b >/b/b\nWORKDIR /b/c\nFROM scratch\nCOPY --from=a /tree /tree\nCOPY --from=b /b /b\n";
+        let files: Vec<(String, String)> = (0..60).map(|n| (format!("tree/f{n}"), format!("{n}\n").repeat(500))).collect();
+        let mut all: Vec<(&str, &str)> = files.iter().map(|(name, content)| (name.as_str(), content.as_str())).collect();
+        all.push(("Dockerfile", text));
+        let dir = context(dhow, "context", &all);
+        let epoch = |command: support::runner::Cmd| command.env("SOURCE_DATE_EPOCH", "1700000000");
+        let right = epoch(dhow.cmd("build -q").arg(&dir)).ok().out();
+        for moment in [3, 10, 20, 35, 55, 80, 110, 160, 220, 300] {
+            dhow.cmd("rmi").arg(&right).output();
+            dhow.cmd("builder prune -af").ok();
+            let mut running = epoch(dhow.cmd("build -q").arg(&dir)).start();
+            // Not a wait for something: the moment is what is tried.
+            std::thread::sleep(std::time::Duration::from_millis(moment));
+            running.kill();
+            assert_eq!(epoch(dhow.cmd("build -q").arg(&dir)).ok().out(), right, "killed after {moment} ms");
+            let made = dhow.cmd("build --progress plain -o type=tar,dest=- ").arg(&dir).env("SOURCE_DATE_EPOCH", "1700000000").output();
+            assert!(made.stdout.len() > 60 * 512, "{}", made.err());
+        }
+    }
+
+    fn contexts_have_names_and_may_be_images_or_directories(dhow) {
+        dhow.with_busybox();
+        let text = "FROM base\nCOPY --from=files /f /\nRUN cat /f /rooted >/seen\n";
+        let dir = context(dhow, "context", &[("Dockerfile", text)]);
+        let files = context(dhow, "files", &[("f", "file\n")]);
+        let base = context(dhow, "base", &[("Dockerfile", "FROM busybox\nRUN echo rooted >/rooted\n")]);
+        build(dhow, &base, "-t other");
+        build(dhow, &dir, &format!("-t i --build-context base=docker-image://other --build-context files={}", files.display()));
+        assert_eq!(dhow.run("i cat /seen").ok().lines(), ["file", "rooted"]);
+        let layout = dhow.dir().join("layout");
+        build(dhow, &base, &format!("-o type=oci,tar=false,dest={}", layout.display()));
+        build(dhow, &dir, &format!("-t j --build-context base=oci-layout://{} --build-context files={}", layout.display(), files.display()));
+        assert_eq!(dhow.run("j cat /seen").ok().lines(), ["file", "rooted"]);
+        let rooted = context(dhow, "rooted", &[("rooted", "from a directory\n")]);
+        let text = "FROM base\nCOPY x /y\n";
+        let dir = context(dhow, "more", &[("Dockerfile", text), ("x", "x")]);
+        build(dhow, &dir, &format!("-t k --build-context base={}", rooted.display()));
+        assert_eq!(config(dhow, "k")["RootFS"]["Layers"].as_array().unwrap().len(), 2);
+    }
+
     fn the_cache_is_listed_and_pruned(dhow) {
         dhow.with_busybox();
         let dir = context(dhow, "context", &[("Dockerfile", "FROM busybox\nRUN head -c 100000 /dev/zero >/big\n")]);

@@ -124,7 +124,8 @@ impl Bases {
 
 fn load_text(image: &ImageUse, several: bool) -> String {
     let platform = if several { format!("{} ", image.platform) } else { String::new() };
-    format!("[{platform}internal] load metadata for {}", full_name(&image.name))
+    let name = if is_id(&image.name) { image.name.clone() } else { full_name(&image.name) };
+    format!("[{platform}internal] load metadata for {name}")
 }
 
 /// Says where the image is asked for.

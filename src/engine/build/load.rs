@@ -71,7 +71,7 @@ pub(super) fn load(
         ContextSource::Directory(dir) => (dir.clone(), true, None),
         other => {
             let temp = store.temp_dir()?;
-            let brought = bring(director, other, temp.path(), environment)?;
+            let brought = bring(director, other, temp.path(), environment, keeps_git_dir(request))?;
             let (dir, text) = match brought {
                 Brought::Tree { dir, commit } => {
                     loaded.origin = origin(other, commit);
@@ -98,6 +98,11 @@ pub(super) fn load(
     Ok(loaded)
 }
 
+fn keeps_git_dir(request: &BuildRequest) -> bool {
+    let given = request.args.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR");
+    given.is_some_and(|value| matches!(value.as_str(), "1" | "true"))
+}
+
 impl Loaded {
     /// Loads a named context that is a directory, or becomes one.
     pub fn add(
@@ -112,7 +117,8 @@ impl Loaded {
             ContextSource::Directory(dir) => (dir.clone(), true),
             other => {
                 let temp = store.temp_dir()?;
-                let Brought::Tree { dir, .. } = bring(director, other, temp.path(), environment)? else {
+                let Brought::Tree { dir, .. } = bring(director, other, temp.path(), environment, false)?
+                else {
                     return Err(invalid(format!("the build context `{name}` is not an archive")).into());
                 };
                 self.temps.push(temp);

@@ -125,6 +125,7 @@ impl<'a> Build<'a, '_> {
         };
         let bases: Vec<_> =
             (0..).zip(&prepared.plans).map(|(index, plan)| self.base_of(index, plan, &prepared)).collect();
+        let inline_asked = self.is_inline() || remote.is_inline();
         let mut solver = Solver::new(self.director, matter);
         solver.solve()?;
         let mut outputs = Vec::with_capacity(prepared.plans.len());
@@ -136,7 +137,7 @@ impl<'a> Build<'a, '_> {
                 epoch: self.request.epoch,
                 implicit: self.request.platforms.is_empty(),
             };
-            let inline = if remote.is_inline() {
+            let inline = if inline_asked {
                 Some(remote_cache::inline(
                     &elsewhere::entries(&solver, &prepared.plans, false),
                     &finished.layers(),
@@ -162,6 +163,12 @@ impl<'a> Build<'a, '_> {
         let mut built = built?;
         built.metadata.insert("buildx.build.ref".into(), json!(facts::reference()));
         Ok(built)
+    }
+
+    /// The older way of asking for a cache in the image.
+    fn is_inline(&self) -> bool {
+        let given = self.request.args.get("BUILDKIT_INLINE_CACHE");
+        given.is_some_and(|value| matches!(value.as_str(), "1" | "true"))
     }
 
     /// The configuration of the image that a plan's result stands on.

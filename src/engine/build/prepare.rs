@@ -141,12 +141,11 @@ impl Build<'_, '_> {
 
     /// The image that a context stands for.
     pub(super) fn context_image(&self, name: &str, platform: &Platform) -> Option<ImageUse> {
-        match self.request.contexts.get(name)? {
-            ContextSource::Image(image) => {
-                Some(ImageUse { name: image.clone(), platform: platform.clone(), stage: None, lines: 0..=0 })
-            }
-            _ => None,
-        }
+        let image = match self.request.contexts.get(name)? {
+            ContextSource::Image(image) => image.clone(),
+            _ => return None,
+        };
+        Some(ImageUse { name: image, platform: platform.clone(), stage: None, lines: 0..=0 })
     }
 
     fn plan(

@@ -52,6 +52,7 @@ pub(super) fn bring(
     source: &ContextSource,
     into: &Path,
     environment: &Environment,
+    keep_git_dir: bool,
 ) -> Result<Brought> {
     let name = match source {
         ContextSource::Git(address) => format!("[internal] load git source {address}"),
@@ -60,12 +61,17 @@ pub(super) fn bring(
     };
     let step = director.step(name, Vec::new());
     let (source, into, environment) = (source.clone(), into.to_owned(), environment.clone());
-    let brought = director.run(step, Place::Here, move |_| fetch(&source, &into, &environment));
+    let brought = director.run(step, Place::Here, move |_| fetch(&source, &into, &environment, keep_git_dir));
     director.closing(step, brought)
 }
 
 /// In a job.
-fn fetch(source: &ContextSource, into: &Path, environment: &Environment) -> Result<Brought> {
+fn fetch(
+    source: &ContextSource,
+    into: &Path,
+    environment: &Environment,
+    keep_git_dir: bool,
+) -> Result<Brought> {
     match source {
         ContextSource::Stdin => unpack_or_read(stdin()?, into),
         ContextSource::Git(address) => {
@@ -75,7 +81,7 @@ fn fetch(source: &ContextSource, into: &Path, environment: &Environment) -> Resu
                     return Err(invalid(format!("`{address}` is not the address of a git repository")).into());
                 }
             };
-            let options = git::GitOptions::new(environment);
+            let options = git::GitOptions { keep_git_dir, ..git::GitOptions::new(environment) };
             let commit = git::resolve(&url, &options)?;
             let dir = git::checkout(&url, &commit, into, &options)?;
             Ok(Brought::Tree { dir, commit: Some(commit) })

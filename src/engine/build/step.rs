@@ -315,6 +315,7 @@ fn run(
     let mut mounts = Vec::with_capacity(op.mounts.len());
     for mount in &op.mounts {
         let from = match (mount.mount.kind, &mount.from) {
+            (MountKind::Cache, Tree::Scratch) => MountFrom::Nothing,
             (MountKind::Bind | MountKind::Cache, tree) => {
                 mount_from(solver, place.0, tree, &mount.mount.source)?
             }

@@ -20,25 +20,33 @@ use crate::store::{LayerLease, LayerSlot, Store};
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
 /// The directory.
-pub(super) struct Directory<'a>(&'a Path);
+pub(in crate::engine::build) struct Directory<'a>(&'a Path);
 
 impl<'a> Directory<'a> {
-    pub(super) fn new(path: &'a Path) -> Self {
+    pub(in crate::engine::build) fn new(path: &'a Path) -> Self {
         Self(path)
     }
 
     /// The manifest of this digest, or of this tag, `latest` where neither is said; with its media type.
-    pub(super) fn manifest(&self, tag: Option<&str>, digest: Option<&Digest>) -> Result<(Vec<u8>, String)> {
+    pub(in crate::engine::build) fn manifest(
+        &self,
+        tag: Option<&str>,
+        digest: Option<&Digest>,
+    ) -> Result<(Vec<u8>, String)> {
         let listing = self.0.join("index.json");
         let text = std::fs::read(&listing).with_context(|| format!("cannot read {}", listing.display()))?;
         let index: Index = serde_json::from_slice(&text)
             .map_err(|error| corrupt(format!("{} is malformed: {error}", listing.display())))?;
+        let sole = index
+            .manifests
+            .first()
+            .filter(|_| index.manifests.len() == 1 && tag.is_none() && digest.is_none());
         let tag = tag.unwrap_or(crate::model::reference::DEFAULT_TAG);
         let wanted = |entry: &&Descriptor| match digest {
             Some(digest) => entry.digest == *digest,
             None => entry.annotations.get(REF_NAME).is_some_and(|name| name == tag),
         };
-        let entry = index.manifests.iter().find(wanted);
+        let entry = index.manifests.iter().find(wanted).or(sole);
         let entry = entry.ok_or_else(|| {
             let what = digest.map_or_else(|| tag.to_owned(), Digest::to_string);
             not_found(format!("{} has no `{}`", self.0.display(), what.escape_debug()))
@@ -47,7 +55,7 @@ impl<'a> Directory<'a> {
     }
 
     /// A small blob.
-    pub(super) fn blob(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
+    pub(in crate::engine::build) fn blob(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
         let path = self.path(&descriptor.digest);
         let mut content = Vec::new();
         File::open(&path)
@@ -60,7 +68,7 @@ impl<'a> Directory<'a> {
     }
 
     /// Unpacks a layer.
-    pub(super) fn layer(
+    pub(in crate::engine::build) fn layer(
         &self,
         store: &Store,
         layer: &RemoteLayer,

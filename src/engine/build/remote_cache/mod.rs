@@ -6,7 +6,7 @@
 //! each of the two engines finds nothing in what the other one wrote, and can copy it all the same.
 
 mod config;
-mod local;
+pub(super) mod local;
 pub mod options;
 
 use std::collections::BTreeMap;

@@ -39,7 +39,9 @@ pub(super) fn make(context: &StepContext<'_>, step: &RunStep) -> Result<Containe
             user: Some(step.user.clone()),
             ..ProcessSpec::default()
         },
-        hostname: Some(HOSTNAME.into()),
+        hostname: Some(
+            context.request.args.get("BUILDKIT_SANDBOX_HOSTNAME").map_or(HOSTNAME, String::as_str).into(),
+        ),
         security: SecuritySpec { privileged: step.insecure, ..SecuritySpec::default() },
         ulimits: request.ulimits.clone(),
         limits: request.limits.clone(),

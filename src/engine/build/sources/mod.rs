@@ -1,6 +1,5 @@
 //! What a build takes from elsewhere: archives, git repositories, URLs.
 
-pub mod add;
 pub mod git;
 mod git_url;
 pub(super) mod layout;
