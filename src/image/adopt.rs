@@ -4,6 +4,7 @@
 //! order and form of [`super::snapshot`], so that the same changes have the same digest however they were made, and the
 //! recipe of the stream is written beside the tree.
 
+use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
@@ -30,6 +31,8 @@ pub struct Adoption<'a> {
     /// With one id only, the user and group to whom new files belong whose owner was never set: whoever the process was
     /// that made them.
     pub owner_of_new: Option<(u32, u32)>,
+    /// Owners, by path, of what cannot remember them itself: links and pipes.
+    pub owners: Option<&'a BTreeMap<Vec<u8>, (u32, u32)>>,
 }
 
 /// Makes the tree of `draft` the layer of it. Returns the record to commit the draft with, or `None` where the tree
@@ -45,6 +48,7 @@ pub fn adopt(draft: &LayerDraft, how: &Adoption<'_>) -> Result<Option<LayerRecor
     let settle = Settle {
         epoch: how.epoch,
         owner_of_new: how.owner_of_new.filter(|owner| *owner != (0, 0) && how.identity == Identity::Single),
+        owners: how.owners.cloned().unwrap_or_default(),
     };
     record(&tree, &changes, draft, how.identity, Files::Place(settle)).map(Some)
 }
@@ -53,6 +57,7 @@ pub fn adopt(draft: &LayerDraft, how: &Adoption<'_>) -> Result<Option<LayerRecor
 pub(super) struct Settle {
     epoch: Option<i64>,
     owner_of_new: Option<(u32, u32)>,
+    owners: BTreeMap<Vec<u8>, (u32, u32)>,
 }
 
 impl Settle {
@@ -60,6 +65,11 @@ impl Settle {
     pub(super) fn file(&self, dir: &OwnedFd, name: &CStr, found: &Found, member: &mut Member) -> Result<()> {
         if let Some(owner) = self.owner_of_new {
             own(owner, found, member);
+        }
+        if let Some(owner) = self.owners.get(&member.path)
+            && matches!(member.kind, Kind::Symlink | Kind::Fifo)
+        {
+            (member.uid, member.gid) = *owner;
         }
         if let Some(epoch) = self.epoch
             && (member.mtime.seconds, member.mtime.nanos) > (epoch, 0)

@@ -32,7 +32,13 @@ impl Place {
 
     fn adopt(&self, draft: &LayerDraft, epoch: Option<i64>) -> Option<LayerRecord> {
         let lower = self.lower();
-        let how = Adoption { lower: &[&lower], epoch, identity: Identity::Single, owner_of_new: None };
+        let how = Adoption {
+            lower: &[&lower],
+            epoch,
+            identity: Identity::Single,
+            owner_of_new: None,
+            owners: None,
+        };
         adopt(draft, &how).unwrap()
     }
 }

@@ -39,7 +39,7 @@ pub use copy::{NoUnpack, Unpack, copy, copy_here_docs};
 use hash::Roots;
 pub use place::Place;
 pub use stat_cache::StatCache;
-pub use target::{Spot, Target};
+pub use target::{Owners, Spot, Target};
 use view::{Resolved, Seen, View};
 
 /// A file whose content stands in the Dockerfile.

@@ -5,7 +5,7 @@
 //! Directories get their mode and time at the end, because filling them changes the time and may not be allowed.
 
 use std::cmp::Reverse;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -20,9 +20,12 @@ use super::attributes::{self, Attributes, Time, times};
 use super::open_root;
 use super::owner;
 use super::place::{Place, There, remove};
-use super::view::{MAX_LINKS, View, ViewDir, components, open_beneath, open_dir, shown};
+use super::view::{MAX_LINKS, View, ViewDir, components, join, open_beneath, open_dir, shown};
 use crate::error::{invalid, unsupported};
 use crate::model::layer::Identity;
+
+/// Owners, by path, of what the disk cannot hold them of: links and pipes where there is one id only, or no such id.
+pub type Owners = BTreeMap<Vec<u8>, (u32, u32)>;
 
 /// A layer being filled.
 pub struct Target {
@@ -32,6 +35,7 @@ pub struct Target {
     identity: Identity,
     epoch: Option<i64>,
     dirs: Vec<DirEnd>,
+    owners: Owners,
 }
 
 /// What a directory gets at the end.
@@ -69,7 +73,7 @@ impl Target {
             None => DirEnd { path: Vec::new(), mode: 0o755, mtime: epoch.map(|epoch| (epoch, 0)) },
         };
         let root = Place::root(own, lowers.root().clone());
-        Ok(Self { root, lowers, identity, epoch, dirs: vec![end] })
+        Ok(Self { root, lowers, identity, epoch, dirs: vec![end], owners: Owners::new() })
     }
 
     /// From now on nothing of the layers below is seen, nor said again in this one.
@@ -146,7 +150,7 @@ impl Target {
                 }
                 Some(_) if last => return Ok(Spot::Name(here, name)),
                 Some(_) => {
-                    let path = shown(&super::view::join(&here.path, name.to_bytes()));
+                    let path = shown(&join(&here.path, name.to_bytes()));
                     return Err(invalid(format!("cannot copy to non-directory: /{path}")).into());
                 }
             }
@@ -260,7 +264,7 @@ impl Target {
                 Ok(dir)
             }
             Some(_) if !replace => {
-                let path = shown(&super::view::join(&place.path, name.to_bytes()));
+                let path = shown(&join(&place.path, name.to_bytes()));
                 Err(invalid(format!("cannot copy to non-directory: /{path}")).into())
             }
             _ => self.new_dir(place, name, attributes, Some(attributes.mtime)),
@@ -271,7 +275,7 @@ impl Target {
     fn clear(&mut self, place: &Rc<Place>, name: &CStr, replace: bool) -> Result<()> {
         match place.there(name)? {
             Some(there) if there.is_dir() && !replace => {
-                let path = shown(&super::view::join(&place.path, name.to_bytes()));
+                let path = shown(&join(&place.path, name.to_bytes()));
                 Err(invalid(format!("cannot replace to directory /{path} with file")).into())
             }
             Some(there) if there.own => Ok(remove(self.own(place)?, name)?),
@@ -322,7 +326,7 @@ impl Target {
         self.clear(place, name, replace)?;
         let own = self.own(place)?;
         Self::make(own, name, || rustix::fs::symlinkat(target, own, name))?;
-        self.finish_unopened(own, name, attributes)
+        self.finish_unopened(place, name, attributes)
     }
 
     /// Makes a named pipe.
@@ -339,7 +343,7 @@ impl Target {
         Self::make(own, name, || rustix::fs::mknodat(own, name, FileType::Fifo, mode, 0))?;
         // Nothing else writes to the tree, so the name is still the pipe just made and no link.
         rustix::fs::chmodat(own, name, Mode::from_raw_mode(attributes.mode), AtFlags::empty())?;
-        self.finish_unopened(own, name, attributes)
+        self.finish_unopened(place, name, attributes)
     }
 
     /// Makes what stands for a device: an empty file, since devices cannot be made in a user namespace.
@@ -376,21 +380,30 @@ impl Target {
     }
 
     /// Owner and time of what cannot be opened.
-    fn finish_unopened(&self, own: BorrowedFd<'_>, name: &CStr, attributes: &Attributes) -> Result<()> {
+    fn finish_unopened(&mut self, place: &Rc<Place>, name: &CStr, attributes: &Attributes) -> Result<()> {
+        let own = self.own(place)?;
         let flags = AtFlags::SYMLINK_NOFOLLOW;
-        if self.identity == Identity::Mapped && attributes.owner != (0, 0) {
+        let path = join(&place.path, name.to_bytes());
+        // One that was here before may have been somebody else's.
+        self.owners.remove(&path);
+        if attributes.owner != (0, 0) {
             let (uid, gid) = (Uid::from_raw(attributes.owner.0), Gid::from_raw(attributes.owner.1));
-            match rustix::fs::chownat(own, name, Some(uid), Some(gid), flags) {
-                // The namespace has no such owner, and attributes cannot be had here.
-                Err(Errno::INVAL | Errno::PERM) => {}
+            let given = match self.identity {
+                Identity::Mapped => rustix::fs::chownat(own, name, Some(uid), Some(gid), flags),
+                Identity::Single => Err(Errno::PERM),
+            };
+            match given {
+                // Attributes cannot be had here; the recipe is told.
+                Err(Errno::INVAL | Errno::PERM) => drop(self.owners.insert(path, attributes.owner)),
                 other => other.context("cannot set the owner")?,
             }
         }
         rustix::fs::utimensat(own, name, &times(attributes.mtime), flags).context("cannot set the time")
     }
 
-    /// Gives the directories their modes and times, the deepest first: a mode may forbid to enter.
-    pub fn finish(mut self) -> Result<()> {
+    /// Gives the directories their modes and times, the deepest first: a mode may forbid to enter. Returns the owners
+    /// that are to be told whoever hashes the layer.
+    pub fn finish(mut self) -> Result<Owners> {
         let depth = |path: &[u8]| path.iter().filter(|b| **b == b'/').count() + usize::from(!path.is_empty());
         // Stable, so of several entries for one directory the last stays last, and it decides.
         self.dirs.sort_by(|a, b| (Reverse(depth(&a.path)), &a.path).cmp(&(Reverse(depth(&b.path)), &b.path)));
@@ -401,7 +414,7 @@ impl Target {
                     .with_context(|| format!("cannot set the mode of `/{}`", shown(&end.path)))?;
             }
         }
-        Ok(())
+        Ok(self.owners)
     }
 }
 

@@ -174,3 +174,21 @@ fn a_directory_in_the_place_of_a_file_hides_the_one_below_it() {
     let again = root.enter(c"x").unwrap();
     assert!(again.there(c"hidden").unwrap().is_none());
 }
+
+#[test]
+fn owners_that_links_cannot_hold_are_told() {
+    let world = World::new();
+    world.file("context/d/f").link("context/d/l", "f").link("context/d/m", "f");
+    let mut target = world.target();
+    let copy_as = |target: &mut Target, sources: &[&str], chown: Option<&str>| {
+        let spec = CopySpec { chown: chown.map(str::to_owned), ..spec(sources, "/to/") };
+        copy(&world.context(""), &spec, target, &mut StatCache::default(), &mut NoUnpack).unwrap();
+    };
+    copy_as(&mut target, &["d"], Some("7:8"));
+    let owners = target.finish().unwrap();
+    assert_eq!(owners, BTreeMap::from([(b"to/l".to_vec(), (7, 8)), (b"to/m".to_vec(), (7, 8))]));
+    let mut target = world.target();
+    copy_as(&mut target, &["d"], Some("7:8"));
+    copy_as(&mut target, &["d"], None);
+    assert!(target.finish().unwrap().is_empty());
+}

@@ -14,7 +14,7 @@ use super::selections;
 use super::solve::{Place, Solver};
 use super::sources::tar::Unpacker;
 use crate::build::context::{
-    CopySpec, NoUnpack, Source, StatCache, Target, Unpack, copy, copy_here_docs, scan,
+    CopySpec, NoUnpack, Owners, Source, StatCache, Target, Unpack, copy, copy_here_docs, scan,
 };
 use crate::build::ignore::Ignore;
 use crate::build::key::{self, Chain, Common};
@@ -187,8 +187,8 @@ impl Work<'_> {
             user => target.owner(user)?,
         };
         let made = target.make_dirs(&op.path, owner)?;
-        target.finish()?;
-        let lease = if made { self.adopt(draft, &lowers)? } else { None };
+        let owners = target.finish()?;
+        let lease = if made { self.adopt(draft, &lowers, &owners)? } else { None };
         self.record(self.key.clone(), lease)
     }
 
@@ -242,8 +242,8 @@ impl Work<'_> {
         if !spec.here_docs.is_empty() {
             copy_here_docs(&spec, &mut target)?;
         }
-        target.finish()?;
-        let lease = self.adopt(draft, &lowers)?;
+        let owners = target.finish()?;
+        let lease = self.adopt(draft, &lowers, &owners)?;
         self.record(key, lease)
     }
 
@@ -278,9 +278,15 @@ impl Work<'_> {
         self.store.put_step(&self.key, &alias)
     }
 
-    fn adopt(&self, draft: LayerDraft, lowers: &[PathBuf]) -> Result<Option<LayerLease>> {
+    fn adopt(&self, draft: LayerDraft, lowers: &[PathBuf], owners: &Owners) -> Result<Option<LayerLease>> {
         let lower: Vec<&Path> = lowers.iter().map(PathBuf::as_path).collect();
-        let how = Adoption { lower: &lower, epoch: self.epoch, identity: self.identity, owner_of_new: None };
+        let how = Adoption {
+            lower: &lower,
+            epoch: self.epoch,
+            identity: self.identity,
+            owner_of_new: None,
+            owners: Some(owners),
+        };
         match adopt(&draft, &how)? {
             Some(record) => Ok(Some(draft.commit(record)?)),
             None => Ok(None),

@@ -53,6 +53,7 @@ fn take_over(
             epoch: request.epoch.filter(|_| good),
             identity: namespace::ownership(identity),
             owner_of_new: ending.alone,
+            owners: None,
         };
         let record = adopt(draft, &how)?;
         store.clear_step(held, draft)?;

@@ -218,7 +218,7 @@ mod tests {
             CopySpec { sources: vec!["a".into()], target: "/to/".into(), unpack, ..CopySpec::default() };
         let unpacker: &mut dyn Unpack = if unpack { &mut Unpacker } else { &mut NoUnpack };
         copy(&source, &spec, &mut target, &mut StatCache::default(), unpacker)?;
-        target.finish()
+        target.finish().map(drop)
     }
 
     fn world() -> tempfile::TempDir {
