@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 
+import build
 import life
 import net
 
@@ -220,6 +221,22 @@ BUDGETS = [
     ("ps-a-100", "ps -a, the same", "podman", None, 3.0),
     ("ps-1000", "ps -a, 1,000 containers", None, None, None),
     ("many", "64 runs at once", "podman", None, None),
+    ("build-cold-mapped", "build of 11 steps, nothing cached, subordinate ids", "podman", 0.5, None),
+    ("build-cold-single", "the same, one id", None, None, None),
+    ("build-cached-mapped", "the same, all cached, subordinate ids", "podman", None, 30.0),
+    ("build-cached-single", "the same, one id", None, None, 30.0),
+    ("build-line-mapped", "the same, one page changed, subordinate ids", "podman", None, None),
+    ("build-line-single", "the same, one id", None, None, None),
+    ("build-run-step-mapped", "what one RUN adds, subordinate ids", "bwrap", None, 20.0),
+    ("build-run-step-single", "what one RUN adds, one id", "bwrap", None, 20.0),
+    ("build-change-large-mapped", "one file of a large image changed by RUN, subordinate ids", "podman", None, None),
+    ("build-change-large-single", "the same, one id", None, None, None),
+    ("build-copy-mapped", "COPY of 50,000 files, subordinate ids", "podman", 0.5, None),
+    ("build-copy-single", "the same, one id", None, None, None),
+    ("build-copied-mapped", "the same, cached, subordinate ids", "podman", None, None),
+    ("build-copied-single", "the same, one id", None, None, None),
+    ("build-commit-mapped", "commit of one file of a large image, subordinate ids", "podman", None, 20.0),
+    ("build-commit-single", "the same, one id", None, None, 20.0),
     ("memory", "kB of memory for a detached container", "podman", None, 1024.0),
 ]
 PEERS = ["podman", "bwrap", "unshare", "tar", "true"]
@@ -297,6 +314,8 @@ def main():
             rows.update(measure_store(mapped, 1 if quick else 5, remote))
         if "life" in parts:
             rows.update(life.measure(sys.modules["__main__"], mapped, 5 if quick else 31))
+        if "build" in parts:
+            rows.update(build.measure(sys.modules["__main__"], mapped, 3 if quick else 21, quick))
         if "net" in parts:
             rows.update(net.measure(sys.modules["__main__"], mapped, quick))
     with open(f"{RESULTS}/{verb}-{'-'.join(parts)}-{account}.json", "w", encoding="utf-8") as file:

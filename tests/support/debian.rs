@@ -36,6 +36,13 @@ pub(crate) fn with_network_programs() -> Option<&'static Image> {
     IMAGE.get_or_init(|| have_programs(&["mmdebstrap"]).then(make)).as_ref()
 }
 
+/// The same with Node.js and its package manager.
+pub(crate) fn with_node() -> Option<&'static Image> {
+    static IMAGE: OnceLock<Option<Image>> = OnceLock::new();
+    let make = || Image::new([layer("node", &[&["--include=nodejs,npm".into()], &left_out()[..]].concat())]);
+    IMAGE.get_or_init(|| have_programs(&["mmdebstrap"]).then(make)).as_ref()
+}
+
 /// Documentation, and what the database would compile queries with, are most of it.
 fn left_out() -> [String; 5] {
     ["/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*", "*libLLVM*", "*/bitcode/*"]
