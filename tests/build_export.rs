@@ -129,6 +129,9 @@ each_mode! {
         dhow.cmd("build -q --platform linux/amd64,linux/arm64 -o").arg(&out).arg(dhow.dir().join("context")).ok();
         assert_eq!(fs::read_to_string(out.join("linux_arm64/arm64")).unwrap(), "one\n");
         assert_eq!(fs::read_to_string(out.join("linux_amd64/amd64")).unwrap(), "one\n");
+        for left in ["tmp", "trash"] {
+            assert_eq!(fs::read_dir(dhow.root().join(left)).map_or(0, Iterator::count), 0, "{left}");
+        }
     }
 
     fn provenance_is_attached_as_buildkit_does(dhow) {

@@ -194,7 +194,11 @@ fn chosen(store: &Store, request: &PushRequest, name: &NameRecord) -> Result<Vec
 }
 
 fn pushed(store: &Store, image: &Image, name: &NameRecord, digest: &Digest) -> Result<()> {
-    store.set_name(&name.reference.with_digest(digest.clone()), &image.id, None)?;
+    // That the image was removed meanwhile changes nothing about what was pushed.
+    match store.set_name(&name.reference.with_digest(digest.clone()), &image.id, None) {
+        Err(error) if crate::error::kind_of(&error) != Kind::NotFound => return Err(error),
+        _ => {}
+    }
     record::named_image(store, "push", image, &name.reference.familiar());
     Ok(())
 }

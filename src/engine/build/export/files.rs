@@ -19,7 +19,15 @@ use crate::store::{Store, TempDir};
 /// Layers as one tree. The directory under it goes with it.
 pub(super) struct Tree {
     root: OwnedFd,
-    _work: TempDir,
+    work: TempDir,
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        // What is mounted on could not be removed. There are two mounts where the writable layer is in memory.
+        let stage = self.work.path().join("stage");
+        while rustix::mount::unmount(&stage, rustix::mount::UnmountFlags::DETACH).is_ok() {}
+    }
 }
 
 impl Tree {
@@ -40,7 +48,7 @@ impl Tree {
         let layers =
             Overlay { base, lower, upper: place("upper"), work: place("work"), volatile: true, kept: false };
         let root = overlay::attach_alone(&layers, &place("stage"))?;
-        Ok(Self { root, _work: work })
+        Ok(Self { root, work })
     }
 
     /// Writes all files to `out` as an archive.
