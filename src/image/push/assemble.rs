@@ -44,6 +44,9 @@ impl Sink for Pusher<'_> {
     }
 }
 
+/// Makes the type of a predicate and an in-toto statement with it about the image whose manifest has this digest.
+pub type Attest<'a> = &'a dyn Fn(&Digest) -> (String, Value);
+
 /// An image of an index.
 pub struct Member<'a> {
     /// What it runs on.
@@ -52,8 +55,8 @@ pub struct Member<'a> {
     pub cargo: Cargo<'a>,
     /// Annotations of its entry in the index.
     pub entry: BTreeMap<String, String>,
-    /// Makes an in-toto statement about the image whose manifest has this digest, with its predicate's type.
-    pub statement: Option<&'a dyn Fn(&Digest) -> (String, Value)>,
+    /// What is attested about it.
+    pub statement: Option<Attest<'a>>,
 }
 
 /// Brings everything to `sink` but the outermost manifest, which it returns: an image's where there is one without
@@ -113,11 +116,7 @@ pub fn described(platform: &Platform) -> DescribedPlatform {
 }
 
 /// A manifest that carries a statement about the image manifest `subject`, as BuildKit attaches it.
-fn attestation(
-    sink: &mut dyn Sink,
-    subject: &Digest,
-    statement: &dyn Fn(&Digest) -> (String, Value),
-) -> Result<Descriptor> {
+fn attestation(sink: &mut dyn Sink, subject: &Digest, statement: Attest<'_>) -> Result<Descriptor> {
     let (predicate, statement) = statement(subject);
     let statement = serde_json::to_vec(&statement)?;
     let digest = Digest::of(&statement);

@@ -25,7 +25,7 @@ use crate::engine::push::Target;
 use crate::error::{Failure, corrupt, invalid};
 use crate::image::archive::layout::Layout;
 use crate::image::archive::output::OutputFile;
-use crate::image::push::assemble::{Member, assemble};
+use crate::image::push::assemble::{Attest, Member, Sink, assemble};
 use crate::image::push::{Cargo, Pusher, Ready};
 use crate::image::registry::repository::Which;
 use crate::model::digest::Digest;
@@ -381,11 +381,7 @@ impl Task<'_> {
         manifest || !annotations.of("index", None).is_empty()
     }
 
-    fn assembled(
-        &self,
-        sink: &mut dyn crate::image::push::assemble::Sink,
-        annotations: &Annotations,
-    ) -> Result<Ready> {
+    fn assembled(&self, sink: &mut dyn Sink, annotations: &Annotations) -> Result<Ready> {
         let names = self.names();
         let own: Vec<BTreeMap<String, String>> = self
             .outputs
@@ -400,7 +396,7 @@ impl Task<'_> {
             self.outputs.iter().map(|output| move |manifest: &Digest| say(output, manifest)).collect();
         let mut members = Vec::new();
         for ((output, annotated), statement) in self.outputs.iter().zip(&own).zip(&statements) {
-            let statement: &dyn Fn(&Digest) -> (String, Value) = statement;
+            let statement: Attest<'_> = statement;
             members.push(Member {
                 platform: output.platform.clone(),
                 cargo: Cargo {

@@ -76,7 +76,7 @@ impl Wanted {
         let unknown = typed
             .attributes
             .keys()
-            .find(|key| !known.contains(&key.as_str()) && !(to && form.contains(&key.as_str())));
+            .find(|key| !(known.contains(&key.as_str()) || to && form.contains(&key.as_str())));
         if let Some(key) = unknown {
             return Err(invalid(format!(
                 "`{}` is not an attribute of a cache of type {}",
