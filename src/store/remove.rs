@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::{PERSISTENCE, Store, atomic, random_hex, with_dir};
+use super::{PERSISTENCE, Store, random_hex, with_dir};
 
 /// How many directories below one another are held open.
 const MAX_DEPTH: usize = 40;

@@ -168,6 +168,7 @@ fn what_was_built_in_is_what_would_be_compiled() {
     let default = compile::compile(&profile::default_profile(NATIVE, CapSet::DOCKER.bits()));
     assert_eq!(plain(&DEFAULT), default);
     assert_eq!(plain(&EMULATION), compile::compile(&emulation::filter(NATIVE)));
+    assert_eq!(plain(&REMEMBERING), compile::compile(&emulation::remembering(NATIVE)));
     assert_eq!(plain(&default_filter(CapSet::DOCKER).code), default);
 }
 
@@ -224,6 +225,27 @@ fn an_architecture_outside_the_family_is_killed() {
     let program = compile::compile(&profile::default_profile(Arch::X86_64, 0));
     for arch in [Arch::Aarch64, Arch::Arm] {
         assert_eq!(run(&program, &Call { arch, number: 1, args: [0; 6] }).0, 0);
+    }
+}
+
+#[test]
+fn who_remembers_owners_is_asked_about_them_alone() {
+    for native in [Arch::X86_64, Arch::Aarch64] {
+        let program = compile::compile(&emulation::remembering(native));
+        for arch in native.family() {
+            for (name, expected) in [
+                ("lchown32", 0x7fc0_0000),
+                ("fchown", 0x7fc0_0000),
+                ("fchownat", 0x7fc0_0000),
+                ("setresuid", ERRNO),
+                ("capset", ERRNO),
+                ("fchmodat", ALLOW),
+            ] {
+                let Some(number) = Syscall::find(name).unwrap().number(*arch) else { continue };
+                let call = Call { arch: *arch, number, args: [7; 6] };
+                assert_eq!(run(&program, &call).0, expected, "{name} {arch:?}");
+            }
+        }
     }
 }
 
