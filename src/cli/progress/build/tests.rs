@@ -113,18 +113,36 @@ fn plain_lines_of_a_failure() {
 }
 
 #[test]
+fn what_is_over_at_once_does_not_interrupt_what_only_began() {
+    let text = plain(&[
+        step(0, "a"),
+        step(1, "b"),
+        started(0, 0),
+        started(1, 0),
+        cached(1, 0),
+        log(0, 10, "from a\n"),
+        ended(0, 20),
+    ]);
+    assert_eq!(text, "#1 b\n#1 CACHED\n\n#2 a\n#2 0.010 from a\n#2 DONE 0.0s\n");
+}
+
+#[test]
 fn a_step_keeps_the_output_until_it_ends() {
     let text = plain(&[
         step(0, "a"),
         step(1, "b"),
         started(0, 0),
+        log(0, 5, "first\n"),
         started(1, 0),
         log(1, 10, "from b\n"),
         log(0, 20, "from a\n"),
         ended(0, 100),
         ended(1, 300),
     ]);
-    assert_eq!(text, "#1 a\n#1 0.020 from a\n#1 DONE 0.1s\n\n#2 b\n#2 0.010 from b\n#2 DONE 0.3s\n");
+    assert_eq!(
+        text,
+        "#1 a\n#1 0.005 first\n#1 0.020 from a\n#1 DONE 0.1s\n\n#2 b\n#2 0.010 from b\n#2 DONE 0.3s\n"
+    );
 }
 
 #[test]
@@ -133,6 +151,7 @@ fn a_silent_step_gets_its_turn() {
         step(0, "a"),
         step(1, "b"),
         started(0, 0),
+        log(0, 5, "first\n"),
         started(1, 0),
         log(1, 10, "from b\n"),
         log(0, 11_000, "from a"),
@@ -142,7 +161,7 @@ fn a_silent_step_gets_its_turn() {
     ]);
     assert_eq!(
         text,
-        "#1 a\n#1 11.00 from a\n#1 ...\n\n#2 b\n#2 0.010 from b\n#2 11.10 more\n#2 DONE 11.2s\n\n#1 a\n\
+        "#1 a\n#1 0.005 first\n#1 11.00 from a\n#1 ...\n\n#2 b\n#2 0.010 from b\n#2 11.10 more\n#2 DONE 11.2s\n\n#1 a\n\
          #1 11.00 from a\n#1 DONE 11.3s\n"
     );
 }
