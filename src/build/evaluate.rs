@@ -157,7 +157,7 @@ impl Evaluation<'_, '_> {
     fn run(mut self) -> Result<(StagePlan, State), Failure> {
         let node = self.node;
         let from_shown = self.from();
-        self.from_context();
+        self.context_base();
         for linked in &node.statements {
             self.statement(linked).map_err(|failure| failure.at(linked.statement.lines.clone()))?;
         }
@@ -183,7 +183,7 @@ impl Evaluation<'_, '_> {
     }
 
     /// A context of files as the base is copied first.
-    fn from_context(&mut self) {
+    fn context_base(&mut self) {
         let Tree::Context(name) = &self.node.base else { return };
         if (self.known.context)(name).is_some() {
             return;

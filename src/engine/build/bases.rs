@@ -66,17 +66,22 @@ pub(super) fn key(image: &ImageUse) -> Key {
 
 impl Bases {
     /// The image, which [`Bases::find`] found.
-    pub fn get(&self, image: &ImageUse) -> Option<&Base> {
+    pub(super) fn get(&self, image: &ImageUse) -> Option<&Base> {
         self.found.get(&key(image))
     }
 
     /// The image of this name, for whatever platform.
-    pub fn named(&self, name: &str) -> Option<&Base> {
+    pub(super) fn named(&self, name: &str) -> Option<&Base> {
         self.found.iter().find(|((known, _), _)| known == name).map(|(_, base)| base)
     }
 
     /// Finds those that are not known yet. Those that have to be pulled are, side by side.
-    pub fn find(&mut self, director: &mut Director<'_>, look: Look<'_>, wanted: &[&ImageUse]) -> Result<()> {
+    pub(super) fn find(
+        &mut self,
+        director: &mut Director<'_>,
+        look: Look<'_>,
+        wanted: &[&ImageUse],
+    ) -> Result<()> {
         let mut pulls: Vec<(Token, StepId, &ImageUse)> = Vec::new();
         for image in wanted {
             if self.found.contains_key(&key(image))

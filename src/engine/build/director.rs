@@ -41,7 +41,7 @@ pub(super) struct Finished {
 
 impl Finished {
     /// What came out. What the job held is held until the value returned beside it is dropped or released.
-    pub fn outcome<T: DeserializeOwned>(&self) -> Result<T> {
+    pub(super) fn outcome<T: DeserializeOwned>(&self) -> Result<T> {
         job::outcome(&self.result)
     }
 }
@@ -72,7 +72,7 @@ pub(super) struct Director<'a> {
 
 impl<'a> Director<'a> {
     /// Begins. Signals that ask for an end are this value's until [`Director::end`].
-    pub fn begin(environment: &'a Environment, watcher: &'a mut dyn Watcher) -> Result<Self> {
+    pub(super) fn begin(environment: &'a Environment, watcher: &'a mut dyn Watcher) -> Result<Self> {
         let ends = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
         let mask = signal::set_mask(&signal::Set::of(&ends))?;
         Ok(Self {
@@ -97,18 +97,18 @@ impl<'a> Director<'a> {
     }
 
     /// What the account may map.
-    pub fn identity(&mut self) -> &Identity {
+    pub(super) fn identity(&mut self) -> &Identity {
         let environment = self.environment;
         self.identity.get_or_insert_with(|| namespace::identity(environment))
     }
 
     /// How layers keep owners.
-    pub fn ownership(&mut self) -> layer::Identity {
+    pub(super) fn ownership(&mut self) -> layer::Identity {
         namespace::ownership(self.identity())
     }
 
     /// Makes a step known.
-    pub fn step(&mut self, name: impl Into<String>, inputs: Vec<StepId>) -> StepId {
+    pub(super) fn step(&mut self, name: impl Into<String>, inputs: Vec<StepId>) -> StepId {
         let id = StepId(self.steps);
         self.steps += 1;
         self.watcher.event(Event::Step { id, name: name.into(), inputs });
@@ -116,7 +116,7 @@ impl<'a> Director<'a> {
     }
 
     /// A step begins.
-    pub fn started(&mut self, id: StepId) {
+    pub(super) fn started(&mut self, id: StepId) {
         if !self.open.contains(&id) {
             self.open.push(id);
             let at = self.now();
@@ -125,23 +125,23 @@ impl<'a> Director<'a> {
     }
 
     /// A step has ended well.
-    pub fn done(&mut self, id: StepId) {
+    pub(super) fn done(&mut self, id: StepId) {
         self.ended(id, false, None);
     }
 
     /// A step was taken from the cache.
-    pub fn cached(&mut self, id: StepId) {
+    pub(super) fn cached(&mut self, id: StepId) {
         self.started(id);
         self.ended(id, true, None);
     }
 
     /// A step failed.
-    pub fn failed(&mut self, id: StepId, error: String) {
+    pub(super) fn failed(&mut self, id: StepId, error: String) {
         self.ended(id, false, Some(error));
     }
 
     /// Ends a step with what came of it.
-    pub fn closing<T>(&mut self, id: StepId, result: Result<T>) -> Result<T> {
+    pub(super) fn closing<T>(&mut self, id: StepId, result: Result<T>) -> Result<T> {
         match &result {
             Ok(_) => self.done(id),
             Err(error) => self.failed(id, format!("{error:#}")),
@@ -156,29 +156,29 @@ impl<'a> Director<'a> {
     }
 
     /// Output of a step that has no job.
-    pub fn log(&mut self, id: StepId, text: &str) {
+    pub(super) fn log(&mut self, id: StepId, text: &str) {
         let at = self.now();
         self.watcher.event(Event::Log { id, stream: 1, data: text.as_bytes().to_vec(), at });
     }
 
     /// How far a part of a step is.
-    pub fn status(&mut self, id: StepId, name: &str, current: u64, total: u64, done: bool) {
+    pub(super) fn status(&mut self, id: StepId, name: &str, current: u64, total: u64, done: bool) {
         let at = self.now();
         self.watcher.event(Event::Status { id, name: name.to_owned(), current, total, done, at });
     }
 
     /// Anything else.
-    pub fn event(&mut self, event: Event) {
+    pub(super) fn event(&mut self, event: Event) {
         self.watcher.event(event);
     }
 
     /// Jobs that run.
-    pub fn busy(&self) -> usize {
+    pub(super) fn busy(&self) -> usize {
         self.running.len()
     }
 
     /// Starts a job for a step.
-    pub fn start<T: Serialize, G>(
+    pub(super) fn start<T: Serialize, G>(
         &mut self,
         step: StepId,
         place: Place,
@@ -194,7 +194,7 @@ impl<'a> Director<'a> {
     }
 
     /// Does a job and waits for it. Others go on meanwhile; what the job held is not held any more.
-    pub fn run<T: Serialize + DeserializeOwned>(
+    pub(super) fn run<T: Serialize + DeserializeOwned>(
         &mut self,
         step: StepId,
         place: Place,
@@ -208,7 +208,7 @@ impl<'a> Director<'a> {
     }
 
     /// Waits until this job has ended.
-    pub fn wait_for(&mut self, token: Token) -> Result<Finished> {
+    pub(super) fn wait_for(&mut self, token: Token) -> Result<Finished> {
         loop {
             if let Some(at) = self.finished.iter().position(|finished| finished.token == token)
                 && let Some(finished) = self.finished.remove(at)
@@ -220,7 +220,7 @@ impl<'a> Director<'a> {
     }
 
     /// Waits until any job has ended.
-    pub fn next(&mut self) -> Result<Finished> {
+    pub(super) fn next(&mut self) -> Result<Finished> {
         loop {
             if let Some(finished) = self.finished.pop_front() {
                 return Ok(finished);
@@ -233,7 +233,7 @@ impl<'a> Director<'a> {
     }
 
     /// Lets a job go, whose result the director has taken over.
-    pub fn release(&mut self, finished: Finished) {
+    pub(super) fn release(&mut self, finished: Finished) {
         self.leaving.push(finished.job.release());
     }
 
@@ -265,7 +265,7 @@ impl<'a> Director<'a> {
         let at = self.now();
         let Some(running) = self.running.get_mut(place) else { return Ok(()) };
         let id = running.step;
-        match running.job.next()? {
+        match running.job.hear()? {
             Said::Log(stream, data) => self.watcher.event(Event::Log { id, stream, data, at }),
             Said::Status(name, current, total, done) => {
                 self.watcher.event(Event::Status { id, name, current, total, done, at });
@@ -280,7 +280,7 @@ impl<'a> Director<'a> {
     }
 
     /// Ends what still runs, and gives the signals back. Steps that had begun are told to have been given up.
-    pub fn end(mut self) -> Result<()> {
+    pub(super) fn end(mut self) -> Result<()> {
         for running in &self.running {
             running.job.stop(libc::SIGTERM);
         }

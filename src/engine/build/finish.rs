@@ -38,12 +38,12 @@ pub(super) struct Finished<'a> {
 
 impl Finished<'_> {
     /// The layers, lowest first.
-    pub fn layers(&self) -> Vec<Digest> {
+    pub(super) fn layers(&self) -> Vec<Digest> {
         (self.progress)(self.plan.target).map(|target| target.chain.layers.clone()).unwrap_or_default()
     }
 
     /// The bytes of the image's configuration. `cache` goes into it where the cache is exported inline.
-    pub fn config(&self, cache: Option<Value>) -> Vec<u8> {
+    pub(super) fn config(&self, cache: Option<Value>) -> Vec<u8> {
         let Some(Some(target)) = self.plan.stages.get(self.plan.target) else { return Vec::new() };
         let history = self.history(target);
         let platform = self.platform();

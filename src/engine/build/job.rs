@@ -135,7 +135,7 @@ impl Job {
     }
 
     /// The next thing that it says.
-    pub fn next(&mut self) -> Result<Said> {
+    pub fn hear(&mut self) -> Result<Said> {
         let message = self.socket.receive()?.bytes;
         Ok(match message.split_first() {
             Some((b'L', [stream, data @ ..])) => Said::Log(*stream, data.to_vec()),

@@ -105,7 +105,7 @@ fn keeps_git_dir(request: &BuildRequest) -> bool {
 
 impl Loaded {
     /// Loads a named context that is a directory, or becomes one.
-    pub fn add(
+    pub(super) fn add(
         &mut self,
         director: &mut Director<'_>,
         store: &Store,
@@ -146,7 +146,6 @@ pub(super) fn is_ignored(ignore: &Ignore, path: &str) -> bool {
 
 fn open(dir: &Path, what: &str) -> Result<Source> {
     Source::directory(dir, Ignore::none())
-        .map_err(anyhow::Error::from)
         .with_context(|| format!("cannot read the {what} `{}`", dir.display()))
 }
 

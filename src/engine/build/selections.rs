@@ -35,7 +35,7 @@ pub(super) struct Selections {
 
 impl Selections {
     /// Asks for the files that `spec` selects of a context.
-    pub fn want(&mut self, name: &str, spec: CopySpec) {
+    pub(super) fn want(&mut self, name: &str, spec: CopySpec) {
         let id = id(&spec);
         let wanted = self.wanted.entry(name.to_owned()).or_default();
         if !wanted.iter().any(|(known, _)| *known == id) {
@@ -44,12 +44,12 @@ impl Selections {
     }
 
     /// What was found, if it was looked for and that has ended.
-    pub fn get(&self, name: &str, spec: &CopySpec) -> Option<&Result<Selected, Failure>> {
+    pub(super) fn get(&self, name: &str, spec: &CopySpec) -> Option<&Result<Selected, Failure>> {
         self.known.get(&(name.to_owned(), id(spec)))
     }
 
     /// Begins to look.
-    pub fn start(
+    pub(super) fn start(
         &mut self,
         director: &mut Director<'_>,
         store: &Store,
@@ -93,7 +93,7 @@ impl Selections {
     }
 
     /// A job has ended that may be one of these.
-    pub fn hear(&mut self, director: &mut Director<'_>, finished: Finished) -> Result<()> {
+    pub(super) fn hear(&mut self, director: &mut Director<'_>, finished: Finished) -> Result<()> {
         let Some(name) = self.jobs.remove(&finished.token) else { return Ok(()) };
         let found: Result<Vec<Result<Selected, Failure>>> = finished.outcome();
         let step = finished.step;

@@ -101,7 +101,7 @@ enum Advance {
 }
 
 impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
-    pub fn new(director: &'d mut Director<'w>, matter: Matter<'a>) -> Self {
+    pub(super) fn new(director: &'d mut Director<'w>, matter: Matter<'a>) -> Self {
         let ownership = director.ownership();
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Self {
@@ -121,7 +121,7 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
     }
 
     /// Builds everything.
-    pub fn solve(&mut self) -> Result<()> {
+    pub(super) fn solve(&mut self) -> Result<()> {
         self.announce();
         self.select()?;
         loop {
@@ -150,17 +150,17 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
     }
 
     /// How a stage came out.
-    pub fn progress(&self, place: Place) -> Option<&Progress> {
+    pub(super) fn progress(&self, place: Place) -> Option<&Progress> {
         self.stages.get(&place)
     }
 
     /// The same, to be changed.
-    pub fn progress_mut(&mut self, place: Place) -> Option<&mut Progress> {
+    pub(super) fn progress_mut(&mut self, place: Place) -> Option<&mut Progress> {
         self.stages.get_mut(&place)
     }
 
     /// What every key begins with.
-    pub fn common<'c>(&self, chain: &'c Chain) -> Common<'c> {
+    pub(super) fn common<'c>(&self, chain: &'c Chain) -> Common<'c> {
         Common { chain, epoch: self.matter.epoch, identity: self.ownership }
     }
 
@@ -175,7 +175,7 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
                 let place = (plan_index, stage_index);
                 let mut inputs = Vec::new();
                 if let Some(shown) = &stage.from_shown {
-                    let id = self.director.step(self.from_text(plan, stage, shown), Vec::new());
+                    let id = self.director.step(self.base_text(plan, stage, shown), Vec::new());
                     self.froms.insert(place, id);
                     inputs = vec![id];
                 }
@@ -189,7 +189,7 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
         }
     }
 
-    fn from_text(&self, plan: &Plan, stage: &StagePlan, shown: &str) -> String {
+    fn base_text(&self, plan: &Plan, stage: &StagePlan, shown: &str) -> String {
         let Tree::Image(image) = stage.base else { return shown.to_owned() };
         let base = plan.images.get(image).and_then(|image| self.matter.bases.get(image));
         match (shown.split_once("FROM "), base) {
@@ -255,7 +255,7 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
     }
 
     /// The layers of what a step copies from; `None` where a stage is not finished, or for a directory of the host.
-    pub fn layers(&self, plan: usize, tree: &Tree) -> Result<Option<Vec<Digest>>> {
+    pub(super) fn layers(&self, plan: usize, tree: &Tree) -> Result<Option<Vec<Digest>>> {
         Ok(match tree {
             Tree::Scratch => Some(Vec::new()),
             Tree::Stage(stage) => self
@@ -290,7 +290,7 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
     }
 
     /// What the content of a context's files is.
-    pub fn selected(&self, name: &str, spec: &CopySpec) -> Result<String> {
+    pub(super) fn selected(&self, name: &str, spec: &CopySpec) -> Result<String> {
         match self.selections.get(name, spec) {
             Some(Ok(Selected { digest, .. })) => Ok(format!("content {digest}")),
             Some(Err(failure)) => Err(failure.clone().into()),
@@ -382,7 +382,7 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
     }
 
     /// What the cache has under a key; its layer is held from now on.
-    pub fn remembered(&mut self, key: &Digest) -> Result<Option<Done>> {
+    pub(super) fn remembered(&mut self, key: &Digest) -> Result<Option<Done>> {
         let Some((key, record)) = self.matter.store.step(key)? else { return Ok(None) };
         if let Some(layer) = &record.layer
             && !self.hold(layer)?
@@ -479,7 +479,7 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
     }
 
     /// What a later step, or an export, may rely on: keeps all layers of the results until it is dropped.
-    pub fn into_leases(self) -> BTreeMap<Digest, LayerLease> {
+    pub(super) fn into_leases(self) -> BTreeMap<Digest, LayerLease> {
         self.leases
     }
 }
