@@ -300,7 +300,6 @@ fn an_upload_goes_on_where_it_was_cut() {
         .find(|request| request.method == "PUT" && request.target.contains("after?digest="))
         .unwrap();
     assert_eq!(support::image::digest(&[&pieces[0].body, &end.body].map(|text| text.as_bytes()).concat()), {
-        let digest = end.target.rsplit("digest=").next().unwrap().replace("%3A", ":");
-        digest
+        end.target.rsplit("digest=").next().unwrap().replace("%3A", ":")
     });
 }

@@ -89,10 +89,19 @@ mod tests {
         let store = Store::open(dir.path().join("store")).unwrap();
         let name: Reference = "r.example/x:1".parse().unwrap();
         let list = ManifestList { reference: name.clone(), manifests: vec![] };
-        store.edit_manifest_list(&name, |slot| Ok(*slot = Some(list.clone()))).unwrap();
+        let put = |slot: &mut Option<ManifestList>| {
+            *slot = Some(list.clone());
+            Ok(())
+        };
+        store.edit_manifest_list(&name, put).unwrap();
         assert_eq!(store.manifest_list(&name).unwrap(), Some(list));
         assert!(store.edit_manifest_list(&name, |_| anyhow::bail!("no") as anyhow::Result<()>).is_err());
-        store.edit_manifest_list(&name, |slot| Ok(*slot = None)).unwrap();
+        store
+            .edit_manifest_list(&name, |slot| {
+                *slot = None;
+                Ok(())
+            })
+            .unwrap();
         assert_eq!(store.manifest_list(&name).unwrap(), None);
     }
 }

@@ -126,23 +126,12 @@ impl Exports {
         &self.tags
     }
 
-    /// Whether an image comes out, and not files or nothing.
-    pub fn wants_image(&self) -> bool {
-        let image = |wanted: &Wanted| matches!(wanted.kind, Kind::Image { .. } | Kind::Archive { .. });
-        self.outputs.iter().any(|(wanted, _)| image(wanted))
-    }
-
     /// Whether standard output gets one of the results, and must get nothing else.
     pub fn to_stdout(&self) -> bool {
         self.outputs.iter().any(|(wanted, _)| match &wanted.kind {
             Kind::Archive { to, .. } | Kind::Files { to, .. } => *to == Place::Stdout,
             Kind::Image { .. } | Kind::Cache => false,
         })
-    }
-
-    /// Whether [`Output::facts`] are of use.
-    pub fn wants_facts(&self) -> bool {
-        self.wish.wanted
     }
 
     /// What each output is called while it is made: `exporting to image` and so on.

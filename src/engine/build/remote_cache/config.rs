@@ -220,7 +220,8 @@ mod tests {
         }
 
         fn bytes(&mut self, digest: &Digest, content: &[u8]) -> Result<()> {
-            Ok(self.0.push((digest.clone(), content.to_vec())))
+            self.0.push((digest.clone(), content.to_vec()));
+            Ok(())
         }
 
         fn manifest(&mut self, _: &Ready) -> Result<()> {

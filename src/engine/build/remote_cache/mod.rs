@@ -99,11 +99,6 @@ impl RemoteCache {
         Ok(cache)
     }
 
-    /// Whether something is to be read.
-    pub fn has_sources(&self) -> bool {
-        !self.from.is_empty()
-    }
-
     /// Whether something is to be written, other than into the image.
     pub fn has_targets(&self) -> bool {
         self.to.iter().any(|(wanted, _)| wanted.kind != Kind::Inline)
