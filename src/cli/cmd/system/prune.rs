@@ -91,7 +91,9 @@ impl Prune {
             true => "  - all images without at least one container associated to them\n",
             false => "  - all dangling images\n",
         };
-        text += if self.all { "  - all build cache\n" } else { "  - unused build cache\n" };
+        if self.cache().is_some() {
+            text += if self.all { "  - all build cache\n" } else { "  - unused build cache\n" };
+        }
         if !self.flags.filter.is_empty() {
             text += "\n  Items to be pruned will be filtered with:\n";
             for filter in &self.flags.filter {
