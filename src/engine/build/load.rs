@@ -250,6 +250,12 @@ pub(super) fn read_all(file: std::fs::File) -> Result<Vec<u8>> {
 }
 
 pub(super) fn stdin() -> Result<std::fs::File> {
+    // A terminal is read by its foreground group only, which jobs have left.
+    if rustix::termios::isatty(rustix::stdio::stdin()) {
+        let director = rustix::process::getppid();
+        let _ =
+            rustix::process::getpgid(director).and_then(|group| rustix::process::setpgid(None, Some(group)));
+    }
     Ok(rustix::io::dup(rustix::stdio::stdin()).context("cannot read standard input")?.into())
 }
 
