@@ -18,8 +18,6 @@ mod stat_cache;
 mod target;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod tests_content;
 mod view;
 
 use std::os::fd::OwnedFd;

@@ -1,5 +1,8 @@
 //! Tests of selecting, hashing and copying, in directories that stand for contexts and layers.
 
+#[cfg(test)]
+mod content;
+
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
@@ -49,6 +52,10 @@ impl World {
     pub(super) fn link(&self, path: &str, target: &str) -> &Self {
         symlink(target, self.path(path)).unwrap();
         self
+    }
+
+    pub(super) fn rename(&self, from: &str, to: &str) {
+        fs::rename(self.path(from), self.path(to)).unwrap();
     }
 
     pub(super) fn context(&self, ignore: &str) -> Source {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
-use super::tests::{World, spec};
-use super::*;
+use super::{World, spec};
+use crate::build::context::*;
 
 fn digest_of(world: &World, ignore: &str, spec: &CopySpec) -> Digest {
     scan(&world.context(ignore), spec, &mut StatCache::default()).unwrap().digest
@@ -16,7 +16,8 @@ fn hard_links_holes_and_pipes_stay() {
     let world = World::new();
     world.file("context/d/a");
     fs::hard_link(world.path("context/d/a"), world.path("context/d/b")).unwrap();
-    let sparse = fs::File::create(world.path("context/d/sparse")).unwrap();
+    let sparse =
+        fs::OpenOptions::new().write(true).create_new(true).open(world.path("context/d/sparse")).unwrap();
     sparse.set_len(20 << 20).unwrap();
     std::os::unix::fs::FileExt::write_all_at(&sparse, b"data", 10 << 20).unwrap();
     let fifo = world.path("context/d/pipe");
@@ -36,7 +37,9 @@ fn hard_links_holes_and_pipes_stay() {
 fn large_files_are_copied_whole() {
     let world = World::new();
     let content: Vec<u8> = (0..3_000_000_u32).map(|n| (n % 251) as u8).collect();
-    fs::write(world.path("context/large"), &content).unwrap();
+    world.text("context/large", "");
+    let large = fs::OpenOptions::new().write(true).open(world.path("context/large")).unwrap();
+    std::io::Write::write_all(&mut &large, &content).unwrap();
     world.copy_from(&world.context(""), &spec(&["large"], "/")).unwrap();
     assert!(fs::read(world.path("made/large")).unwrap() == content);
 }
@@ -59,9 +62,9 @@ fn the_digest_is_of_content_and_not_of_time_or_place() {
         ("mode of a file", |world| drop(world.mode("context/d/a", 0o600))),
         ("new name", |world| drop(world.file("context/d/new"))),
         ("empty directory", |world| drop(world.dir("context/d/empty", 0o755))),
-        ("moved", |world| fs::rename(world.path("context/d/a"), world.path("context/d/z")).unwrap()),
+        ("moved", |world| world.rename("context/d/a", "context/d/z")),
         ("link", |world| {
-            fs::remove_file(world.path("context/d/l")).unwrap();
+            world.rename("context/d/l", "context/old");
             world.link("context/d/l", "sub");
         }),
     ]);
@@ -117,12 +120,7 @@ fn what_changes_while_it_is_copied_is_told() {
             self.0.text("context/f", "other content");
             Ok(false)
         }
-        fn unpack(
-            &mut self,
-            _: &fs::File,
-            _: &mut Target,
-            _: &std::rc::Rc<super::place::Place>,
-        ) -> Result<()> {
+        fn unpack(&mut self, _: &fs::File, _: &mut Target, _: &std::rc::Rc<Place>) -> Result<()> {
             Ok(())
         }
     }
@@ -142,7 +140,7 @@ fn nothing_outside_is_read_through_a_directory_that_becomes_a_link() {
     let source = world.context("");
     let spec = spec(&["d/f"], "/");
     let selection = select::select(&source, &spec).unwrap();
-    fs::remove_dir_all(world.path("context/d")).unwrap();
+    world.rename("context/d", "context/old");
     world.link("context/d", "../outside");
     assert!(source.view.open(&selection.files[0].path, 0).is_err());
 }
