@@ -74,7 +74,6 @@ each_mode! {
         let seed = std::env::var("DHOW_TEST_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or_else(|| {
             u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() & 0xffff_ffff).unwrap()
         });
-        println!("DHOW_TEST_SEED={seed}");
         let mut random = Random(seed);
         for round in 0..12 {
             if round % 3 == 0 {
@@ -87,7 +86,7 @@ each_mode! {
             running.signal(Signal::KILL);
             running.wait();
             if round % 3 == 2 {
-                assert_eq!(build(dhow).ok().out(), right, "round {round}, killed after {moment:?}");
+                assert_eq!(build(dhow).ok().out(), right, "DHOW_TEST_SEED={seed}, round {round}, killed after {moment:?}");
                 let list = dhow.run("built").sh("cat /all | wc -l; cat /right/name; ls /left/files /unpacked/files | tr '\\n' ' '").ok().out();
                 assert!(list.starts_with("2001\nright\n"), "{list}");
             }

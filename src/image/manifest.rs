@@ -90,6 +90,7 @@ impl DescribedPlatform {
 }
 
 /// A manifest of either kind.
+#[allow(clippy::large_enum_variant, reason = "few exist at a time")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Manifest {
     /// One image.

@@ -47,6 +47,7 @@ pub(super) fn filter(native: Arch) -> Filter {
 }
 
 /// The same, but whoever listens is asked about changes of owner.
+#[allow(dead_code, reason = "for the build script, which shares this file")]
 pub(super) fn remembering(native: Arch) -> Filter {
     emulating(native, Action::NOTIFY)
 }
