@@ -36,6 +36,7 @@ complete -c dhow -n "__fish_dhow_needs_command" -l tls -d 'Not possible: there i
 complete -c dhow -n "__fish_dhow_needs_command" -l tlsverify -d 'Not possible: there is no connection to protect'
 complete -c dhow -n "__fish_dhow_needs_command" -s v -l version -d 'Print the version and stop'
 complete -c dhow -n "__fish_dhow_needs_command" -s h -l help -d 'Show help and stop'
+complete -c dhow -n "__fish_dhow_needs_command" -f -a "bake" -d 'Build what files of targets describe (HCL, JSON, compose)'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "attach" -d 'Attach input and output to a container that runs'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "commit" -d 'Make an image of a container\'s changes on top of its image'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "cp" -d 'Copy files into a container, or out of one; - is a tar archive on standard input or output'
@@ -60,15 +61,20 @@ complete -c dhow -n "__fish_dhow_needs_command" -f -a "unpause" -d 'Let the proc
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "update" -d 'Change limits and restart policies of containers'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "container" -d 'Containers'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "wait" -d 'Wait until containers end, and print their exit codes'
+complete -c dhow -n "__fish_dhow_needs_command" -f -a "build" -d 'Build an image from a Dockerfile'
+complete -c dhow -n "__fish_dhow_needs_command" -f -a "builder" -d 'Builds'
+complete -c dhow -n "__fish_dhow_needs_command" -f -a "buildx" -d 'Builds, with docker\'s extended commands for them'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "history" -d 'Show how the layers of an image came to be'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "import" -d 'Make an image of one layer from an archive of a file system'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "load" -d 'Load images from an archive that `save`, docker, podman or skopeo wrote'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "images" -d 'List images'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "pull" -d 'Download an image from a registry'
+complete -c dhow -n "__fish_dhow_needs_command" -f -a "push" -d 'Upload an image to a registry'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "rmi" -d 'Remove images'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "save" -d 'Write images to an archive that docker, podman and skopeo read'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "image" -d 'Images'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "tag" -d 'Give an image another name'
+complete -c dhow -n "__fish_dhow_needs_command" -f -a "manifest" -d 'Lists of images for several platforms on registries'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "network" -d 'Networks'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "login" -d 'Log in to a registry, Docker Hub by default'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "logout" -d 'Log out from a registry, Docker Hub by default'
@@ -79,6 +85,26 @@ complete -c dhow -n "__fish_dhow_needs_command" -f -a "inspect" -d 'Show everyth
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "system" -d 'The engine and its data'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "version" -d 'Show the version and what it is compatible with'
 complete -c dhow -n "__fish_dhow_needs_command" -f -a "volume" -d 'Volumes'
+complete -c dhow -n "__fish_dhow_using_subcommand bake" -l allow -d 'Allow what needs more rights: network.host, security.insecure' -r
+complete -c dhow -n "__fish_dhow_using_subcommand bake" -l builder -d 'Builder, one of `buildx ls`: they are all the same' -r
+complete -c dhow -n "__fish_dhow_using_subcommand bake" -l call -d 'Instead of building: check, outline or targets, with `,format=json` as JSON' -r
+complete -c dhow -n "__fish_dhow_using_subcommand bake" -s f -l file -d 'File of targets, or - for standard input' -r
+complete -c dhow -n "__fish_dhow_using_subcommand bake" -l list -d 'List `targets` or `variables` and stop; `type=targets,format=json` as JSON' -r
+complete -c dhow -n "__fish_dhow_using_subcommand bake" -l metadata-file -d 'Write what came out into this file, as JSON' -r
+complete -c dhow -n "__fish_dhow_using_subcommand bake" -l no-cache -d 'Carry every step out anew' -r
+complete -c dhow -n "__fish_dhow_using_subcommand bake" -l progress -d 'How to show what goes on: auto, plain, tty, quiet, rawjson' -r
+complete -c dhow -n "__fish_dhow_using_subcommand bake" -l provenance -d 'Provenance attestation: false, true, or attributes such as mode=max' -r
+complete -c dhow -n "__fish_dhow_using_subcommand bake" -l pull -d 'Ask the registry for base images that are here already' -r
+complete -c dhow -n "__fish_dhow_using_subcommand bake" -l sbom -d 'Attestation of what is in the image: false, true, or attributes' -r
+complete -c dhow -n "__fish_dhow_using_subcommand bake" -l set -d 'Change targets, TARGET.KEY=VALUE, where TARGET may be a pattern' -r
+complete -c dhow -n "__fish_dhow_using_subcommand bake" -l check -d 'The same as --call=check'
+complete -c dhow -n "__fish_dhow_using_subcommand bake" -s D -l debug -d 'Explain warnings, and show each cause of an error'
+complete -c dhow -n "__fish_dhow_using_subcommand bake" -l list-targets -d 'What --list=targets was called'
+complete -c dhow -n "__fish_dhow_using_subcommand bake" -l list-variables -d 'What --list=variables was called'
+complete -c dhow -n "__fish_dhow_using_subcommand bake" -l load -d 'Put images into the store, also where another output is asked for'
+complete -c dhow -n "__fish_dhow_using_subcommand bake" -l print -d 'Print the targets as they come to be, and stop'
+complete -c dhow -n "__fish_dhow_using_subcommand bake" -l push -d 'Push images'
+complete -c dhow -n "__fish_dhow_using_subcommand bake" -s h -l help -d 'Show this help'
 complete -c dhow -n "__fish_dhow_using_subcommand attach" -l detach-keys -d 'Keys that detach the terminal' -r
 complete -c dhow -n "__fish_dhow_using_subcommand attach" -l no-stdin -d 'Attach the output only'
 complete -c dhow -n "__fish_dhow_using_subcommand attach" -l sig-proxy -d 'Pass signals on to the process'
@@ -733,6 +759,322 @@ complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_sub
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from update" -s h -l help -d 'Show this help'
 complete -c dhow -n "__fish_dhow_using_subcommand container; and __fish_seen_subcommand_from wait" -s h -l help -d 'Show this help'
 complete -c dhow -n "__fish_dhow_using_subcommand wait" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand build" -l add-host -d 'Line for /etc/hosts, NAME:ADDRESS' -r
+complete -c dhow -n "__fish_dhow_using_subcommand build" -l allow -d 'Allow what needs more rights: network.host, security.insecure' -r
+complete -c dhow -n "__fish_dhow_using_subcommand build" -l annotation -d 'Annotation of the image, [TYPE:]KEY=VALUE' -r
+complete -c dhow -n "__fish_dhow_using_subcommand build" -l attest -d 'Attestation, type=provenance or type=sbom with attributes' -r
+complete -c dhow -n "__fish_dhow_using_subcommand build" -l build-arg -d 'Value of an ARG, NAME=VALUE, or NAME for that of the environment' -r
+complete -c dhow -n "__fish_dhow_using_subcommand build" -l build-context -d 'Further context, NAME=DIR|URL|docker-image://IMAGE|oci-layout://DIR' -r
+complete -c dhow -n "__fish_dhow_using_subcommand build" -l builder -d 'Builder, one of `buildx ls`: they are all the same' -r
+complete -c dhow -n "__fish_dhow_using_subcommand build" -l cache-from -d 'Cache to take steps from, IMAGE or type=registry|local,…' -r
+complete -c dhow -n "__fish_dhow_using_subcommand build" -l cache-to -d 'Cache to write, type=registry|local|inline,…' -r
+complete -c dhow -n "__fish_dhow_using_subcommand build" -l call -d 'Instead of building: check, outline or targets, with `,format=json` as JSON' -r
+complete -c dhow -n "__fish_dhow_using_subcommand build" -l cgroup-parent -d 'Slice of systemd, or directory of delegated control groups, to put those of RUN below' -r
+complete -c dhow -n "__fish_dhow_using_subcommand build" -s f -l file -d 'The Dockerfile, or - for standard input' -r
+complete -c dhow -n "__fish_dhow_using_subcommand build" -l iidfile -d 'Write the image\'s ID into this file' -r
+complete -c dhow -n "__fish_dhow_using_subcommand build" -l label -d 'Label of the image, KEY=VALUE' -r
+complete -c dhow -n "__fish_dhow_using_subcommand build" -l metadata-file -d 'Write what came out into this file, as JSON' -r
+complete -c dhow -n "__fish_dhow_using_subcommand build" -l network -d 'Network of RUN steps: default, none, host, or a network\'s name' -r
+complete -c dhow -n "__fish_dhow_using_subcommand build" -l no-cache-filter -d 'Carry the steps of these stages out anew' -r
+complete -c dhow -n "__fish_dhow_using_subcommand build" -s o -l output -d 'What to make, DIR, - or type=image|local|tar|oci|docker|registry,…; several are possible' -r
+complete -c dhow -n "__fish_dhow_using_subcommand build" -l platform -d 'Platforms to build for, os/architecture[/variant]' -r
+complete -c dhow -n "__fish_dhow_using_subcommand build" -l print -d 'What --call was called' -r
+complete -c dhow -n "__fish_dhow_using_subcommand build" -l progress -d 'How to show what goes on: auto, plain, tty, quiet, rawjson' -r
+complete -c dhow -n "__fish_dhow_using_subcommand build" -l provenance -d 'Provenance attestation: false, true, or attributes such as mode=max' -r
+complete -c dhow -n "__fish_dhow_using_subcommand build" -l sbom -d 'Attestation of what is in the image: false, true, or attributes' -r
+complete -c dhow -n "__fish_dhow_using_subcommand build" -l secret -d 'Secret for RUN steps, id=ID[,src=FILE|env=NAME]' -r
+complete -c dhow -n "__fish_dhow_using_subcommand build" -l shm-size -d 'Size of /dev/shm in RUN steps' -r
+complete -c dhow -n "__fish_dhow_using_subcommand build" -l ssh -d 'Agent or keys for RUN steps, default or ID=SOCKET|KEY' -r
+complete -c dhow -n "__fish_dhow_using_subcommand build" -s t -l tag -d 'Name of the image' -r
+complete -c dhow -n "__fish_dhow_using_subcommand build" -l target -d 'Stage to build, instead of the last' -r
+complete -c dhow -n "__fish_dhow_using_subcommand build" -l ulimit -d 'Limit on resources of a process in RUN steps, NAME=SOFT[:HARD]' -r
+complete -c dhow -n "__fish_dhow_using_subcommand build" -l cpu-period -d 'Microseconds of a period of the processor scheduler, for RUN steps' -r
+complete -c dhow -n "__fish_dhow_using_subcommand build" -l cpu-quota -d 'Microseconds of processor time in each period, for RUN steps' -r
+complete -c dhow -n "__fish_dhow_using_subcommand build" -s c -l cpu-shares -d 'Weight of processor time against others, for RUN steps, 1024 being the usual one' -r
+complete -c dhow -n "__fish_dhow_using_subcommand build" -l cpuset-cpus -d 'Processors that RUN steps may use, as in 0-2,4' -r
+complete -c dhow -n "__fish_dhow_using_subcommand build" -l cpuset-mems -d 'Memory nodes that RUN steps may use, as in 0,1' -r
+complete -c dhow -n "__fish_dhow_using_subcommand build" -l isolation -d 'How containers are kept apart: `default`' -r
+complete -c dhow -n "__fish_dhow_using_subcommand build" -s m -l memory -d 'Memory of RUN steps' -r
+complete -c dhow -n "__fish_dhow_using_subcommand build" -l memory-swap -d 'Memory and swap space of RUN steps together, or -1 for as much swap space as there is' -r
+complete -c dhow -n "__fish_dhow_using_subcommand build" -l security-opt -d 'Security of RUN steps: that is said with `RUN --security`' -r
+complete -c dhow -n "__fish_dhow_using_subcommand build" -l check -d 'The same as --call=check'
+complete -c dhow -n "__fish_dhow_using_subcommand build" -s D -l debug -d 'Explain warnings, and show each cause of an error'
+complete -c dhow -n "__fish_dhow_using_subcommand build" -l load -d 'Put the image into the store, also where another output is asked for'
+complete -c dhow -n "__fish_dhow_using_subcommand build" -l no-cache -d 'Carry every step out anew'
+complete -c dhow -n "__fish_dhow_using_subcommand build" -l pull -d 'Ask the registry for base images that are here already'
+complete -c dhow -n "__fish_dhow_using_subcommand build" -l push -d 'Push the image'
+complete -c dhow -n "__fish_dhow_using_subcommand build" -s q -l quiet -d 'Show nothing, and print the image\'s ID'
+complete -c dhow -n "__fish_dhow_using_subcommand build" -l resume -d 'Go on from the file system that a failed RUN step left'
+complete -c dhow -n "__fish_dhow_using_subcommand build" -l compress -d 'Compress the context on its way: there is no way'
+complete -c dhow -n "__fish_dhow_using_subcommand build" -l disable-content-trust -d 'Do not verify signatures; dhow has no Notary client, so nothing else is possible'
+complete -c dhow -n "__fish_dhow_using_subcommand build" -l force-rm -d 'Remove what steps leave even when they fail'
+complete -c dhow -n "__fish_dhow_using_subcommand build" -l rm -d 'Remove what steps leave when they succeed, which is always done'
+complete -c dhow -n "__fish_dhow_using_subcommand build" -l squash -d 'Make one layer of all new ones'
+complete -c dhow -n "__fish_dhow_using_subcommand build" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and not __fish_seen_subcommand_from prune build" -f -a "prune" -d 'Remove what the build cache holds'
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and not __fish_seen_subcommand_from prune build" -f -a "build" -d 'Build an image from a Dockerfile'
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from prune" -l filter -d 'Only what matches: id, type, description, until, inuse, shared, private, mutable' -r
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from prune" -l keep-storage -d 'Leave as much as this, the latest' -r
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from prune" -s a -l all -d 'What images have too, not only what nothing else uses'
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from prune" -s f -l force -d 'Do not ask'
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from prune" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -l add-host -d 'Line for /etc/hosts, NAME:ADDRESS' -r
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -l allow -d 'Allow what needs more rights: network.host, security.insecure' -r
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -l annotation -d 'Annotation of the image, [TYPE:]KEY=VALUE' -r
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -l attest -d 'Attestation, type=provenance or type=sbom with attributes' -r
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -l build-arg -d 'Value of an ARG, NAME=VALUE, or NAME for that of the environment' -r
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -l build-context -d 'Further context, NAME=DIR|URL|docker-image://IMAGE|oci-layout://DIR' -r
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -l builder -d 'Builder, one of `buildx ls`: they are all the same' -r
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -l cache-from -d 'Cache to take steps from, IMAGE or type=registry|local,…' -r
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -l cache-to -d 'Cache to write, type=registry|local|inline,…' -r
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -l call -d 'Instead of building: check, outline or targets, with `,format=json` as JSON' -r
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -l cgroup-parent -d 'Slice of systemd, or directory of delegated control groups, to put those of RUN below' -r
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -s f -l file -d 'The Dockerfile, or - for standard input' -r
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -l iidfile -d 'Write the image\'s ID into this file' -r
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -l label -d 'Label of the image, KEY=VALUE' -r
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -l metadata-file -d 'Write what came out into this file, as JSON' -r
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -l network -d 'Network of RUN steps: default, none, host, or a network\'s name' -r
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -l no-cache-filter -d 'Carry the steps of these stages out anew' -r
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -s o -l output -d 'What to make, DIR, - or type=image|local|tar|oci|docker|registry,…; several are possible' -r
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -l platform -d 'Platforms to build for, os/architecture[/variant]' -r
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -l print -d 'What --call was called' -r
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -l progress -d 'How to show what goes on: auto, plain, tty, quiet, rawjson' -r
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -l provenance -d 'Provenance attestation: false, true, or attributes such as mode=max' -r
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -l sbom -d 'Attestation of what is in the image: false, true, or attributes' -r
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -l secret -d 'Secret for RUN steps, id=ID[,src=FILE|env=NAME]' -r
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -l shm-size -d 'Size of /dev/shm in RUN steps' -r
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -l ssh -d 'Agent or keys for RUN steps, default or ID=SOCKET|KEY' -r
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -s t -l tag -d 'Name of the image' -r
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -l target -d 'Stage to build, instead of the last' -r
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -l ulimit -d 'Limit on resources of a process in RUN steps, NAME=SOFT[:HARD]' -r
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -l cpu-period -d 'Microseconds of a period of the processor scheduler, for RUN steps' -r
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -l cpu-quota -d 'Microseconds of processor time in each period, for RUN steps' -r
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -s c -l cpu-shares -d 'Weight of processor time against others, for RUN steps, 1024 being the usual one' -r
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -l cpuset-cpus -d 'Processors that RUN steps may use, as in 0-2,4' -r
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -l cpuset-mems -d 'Memory nodes that RUN steps may use, as in 0,1' -r
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -l isolation -d 'How containers are kept apart: `default`' -r
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -s m -l memory -d 'Memory of RUN steps' -r
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -l memory-swap -d 'Memory and swap space of RUN steps together, or -1 for as much swap space as there is' -r
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -l security-opt -d 'Security of RUN steps: that is said with `RUN --security`' -r
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -l check -d 'The same as --call=check'
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -s D -l debug -d 'Explain warnings, and show each cause of an error'
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -l load -d 'Put the image into the store, also where another output is asked for'
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -l no-cache -d 'Carry every step out anew'
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -l pull -d 'Ask the registry for base images that are here already'
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -l push -d 'Push the image'
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -s q -l quiet -d 'Show nothing, and print the image\'s ID'
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -l resume -d 'Go on from the file system that a failed RUN step left'
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -l compress -d 'Compress the context on its way: there is no way'
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -l disable-content-trust -d 'Do not verify signatures; dhow has no Notary client, so nothing else is possible'
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -l force-rm -d 'Remove what steps leave even when they fail'
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -l rm -d 'Remove what steps leave when they succeed, which is always done'
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -l squash -d 'Make one layer of all new ones'
+complete -c dhow -n "__fish_dhow_using_subcommand builder; and __fish_seen_subcommand_from build" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and not __fish_seen_subcommand_from bake f create du imagetools inspect ls prune rm stop use version build b" -f -a "bake" -d 'Build what files of targets describe (HCL, JSON, compose)'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and not __fish_seen_subcommand_from bake f create du imagetools inspect ls prune rm stop use version build b" -f -a "f" -d 'Build what files of targets describe (HCL, JSON, compose)'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and not __fish_seen_subcommand_from bake f create du imagetools inspect ls prune rm stop use version build b" -f -a "create" -d 'Give the builder another name'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and not __fish_seen_subcommand_from bake f create du imagetools inspect ls prune rm stop use version build b" -f -a "du" -d 'Show what the build cache holds'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and not __fish_seen_subcommand_from bake f create du imagetools inspect ls prune rm stop use version build b" -f -a "imagetools" -d 'Work on images that are on registries, without fetching them'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and not __fish_seen_subcommand_from bake f create du imagetools inspect ls prune rm stop use version build b" -f -a "inspect" -d 'Show what a builder is'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and not __fish_seen_subcommand_from bake f create du imagetools inspect ls prune rm stop use version build b" -f -a "ls" -d 'List builders'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and not __fish_seen_subcommand_from bake f create du imagetools inspect ls prune rm stop use version build b" -f -a "prune" -d 'Remove what the build cache holds, and show it'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and not __fish_seen_subcommand_from bake f create du imagetools inspect ls prune rm stop use version build b" -f -a "rm" -d 'Forget names of the builder'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and not __fish_seen_subcommand_from bake f create du imagetools inspect ls prune rm stop use version build b" -f -a "stop" -d 'Stop a builder\'s daemon: there is none, so this only checks the name'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and not __fish_seen_subcommand_from bake f create du imagetools inspect ls prune rm stop use version build b" -f -a "use" -d 'Use a builder where none is named'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and not __fish_seen_subcommand_from bake f create du imagetools inspect ls prune rm stop use version build b" -f -a "version" -d 'Show which version of buildx the commands are like'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and not __fish_seen_subcommand_from bake f create du imagetools inspect ls prune rm stop use version build b" -f -a "build" -d 'Build an image from a Dockerfile'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and not __fish_seen_subcommand_from bake f create du imagetools inspect ls prune rm stop use version build b" -f -a "b" -d 'Build an image from a Dockerfile'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from bake" -l allow -d 'Allow what needs more rights: network.host, security.insecure' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from bake" -l builder -d 'Builder, one of `buildx ls`: they are all the same' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from bake" -l call -d 'Instead of building: check, outline or targets, with `,format=json` as JSON' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from bake" -s f -l file -d 'File of targets, or - for standard input' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from bake" -l list -d 'List `targets` or `variables` and stop; `type=targets,format=json` as JSON' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from bake" -l metadata-file -d 'Write what came out into this file, as JSON' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from bake" -l no-cache -d 'Carry every step out anew' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from bake" -l progress -d 'How to show what goes on: auto, plain, tty, quiet, rawjson' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from bake" -l provenance -d 'Provenance attestation: false, true, or attributes such as mode=max' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from bake" -l pull -d 'Ask the registry for base images that are here already' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from bake" -l sbom -d 'Attestation of what is in the image: false, true, or attributes' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from bake" -l set -d 'Change targets, TARGET.KEY=VALUE, where TARGET may be a pattern' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from bake" -l check -d 'The same as --call=check'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from bake" -s D -l debug -d 'Explain warnings, and show each cause of an error'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from bake" -l list-targets -d 'What --list=targets was called'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from bake" -l list-variables -d 'What --list=variables was called'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from bake" -l load -d 'Put images into the store, also where another output is asked for'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from bake" -l print -d 'Print the targets as they come to be, and stop'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from bake" -l push -d 'Push images'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from bake" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from f" -l allow -d 'Allow what needs more rights: network.host, security.insecure' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from f" -l builder -d 'Builder, one of `buildx ls`: they are all the same' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from f" -l call -d 'Instead of building: check, outline or targets, with `,format=json` as JSON' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from f" -s f -l file -d 'File of targets, or - for standard input' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from f" -l list -d 'List `targets` or `variables` and stop; `type=targets,format=json` as JSON' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from f" -l metadata-file -d 'Write what came out into this file, as JSON' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from f" -l no-cache -d 'Carry every step out anew' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from f" -l progress -d 'How to show what goes on: auto, plain, tty, quiet, rawjson' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from f" -l provenance -d 'Provenance attestation: false, true, or attributes such as mode=max' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from f" -l pull -d 'Ask the registry for base images that are here already' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from f" -l sbom -d 'Attestation of what is in the image: false, true, or attributes' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from f" -l set -d 'Change targets, TARGET.KEY=VALUE, where TARGET may be a pattern' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from f" -l check -d 'The same as --call=check'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from f" -s D -l debug -d 'Explain warnings, and show each cause of an error'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from f" -l list-targets -d 'What --list=targets was called'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from f" -l list-variables -d 'What --list=variables was called'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from f" -l load -d 'Put images into the store, also where another output is asked for'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from f" -l print -d 'Print the targets as they come to be, and stop'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from f" -l push -d 'Push images'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from f" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from create" -l buildkitd-config -d 'Configuration of a daemon that there is not' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from create" -l buildkitd-flags -d 'Flags of a daemon that there is not' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from create" -l driver -d 'What the driver is called: docker-container, remote, …' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from create" -l driver-opt -d 'Options of the driver' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from create" -l name -d 'The name; made up if left out' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from create" -l node -d 'What its node is called' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from create" -l platform -d 'Platforms of the node' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from create" -l append -d 'Add a node to the builder: it has one whatever is added'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from create" -l bootstrap -d 'See that it runs, which it needs not'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from create" -l leave -d 'Remove a node from the builder'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from create" -l use -d 'Use it from now on'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from create" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from du" -l builder -d 'Builder, one of `buildx ls`: they share one cache' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from du" -l filter -d 'Only those that match: id, type, description, until, inuse, shared, private, mutable' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from du" -l verbose -d 'Everything about each'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from du" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from imagetools" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from imagetools" -f -a "create" -d 'Make an index of images on registries'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from imagetools" -f -a "inspect" -d 'Show what is under a name'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from inspect" -l builder -d 'Builder, where the argument names none' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from inspect" -l bootstrap -d 'See that it runs: there is nothing that would have to'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from inspect" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from ls" -l format -d 'Print with a Go template, `table TEMPLATE`, or `json`' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from ls" -l no-trunc -d 'Show platforms in full'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from ls" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from prune" -l filter -d 'Only what matches: id, type, description, until, inuse, shared, private, mutable' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from prune" -l keep-storage -d 'Leave as much as this, the latest' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from prune" -l builder -d 'Builder, one of `buildx ls`: they share one cache' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from prune" -l max-used-space -d 'The most that may be left' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from prune" -l min-free-space -d 'Remove until as much as this is free on the disk' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from prune" -l reserved-space -d 'Leave as much as this, whatever the other limits say' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from prune" -s a -l all -d 'What images have too, not only what nothing else uses'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from prune" -s f -l force -d 'Do not ask'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from prune" -l verbose -d 'Everything about each'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from prune" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from rm" -l builder -d 'Builder, where no argument names one' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from rm" -l all-inactive -d 'All that do not run: none is running for long'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from rm" -s f -l force -d 'Do not ask'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from rm" -l keep-daemon -d 'Keep a daemon that there is not'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from rm" -l keep-state -d 'Keep the cache, which is always kept: builders share it'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from rm" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from stop" -l builder -d 'Builder, where the argument names none' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from stop" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from use" -l default -d 'Use it whatever docker\'s context is, which is always so'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from use" -l global -d 'Use it whatever docker\'s context is, which is always so'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from use" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from version" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -l add-host -d 'Line for /etc/hosts, NAME:ADDRESS' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -l allow -d 'Allow what needs more rights: network.host, security.insecure' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -l annotation -d 'Annotation of the image, [TYPE:]KEY=VALUE' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -l attest -d 'Attestation, type=provenance or type=sbom with attributes' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -l build-arg -d 'Value of an ARG, NAME=VALUE, or NAME for that of the environment' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -l build-context -d 'Further context, NAME=DIR|URL|docker-image://IMAGE|oci-layout://DIR' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -l builder -d 'Builder, one of `buildx ls`: they are all the same' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -l cache-from -d 'Cache to take steps from, IMAGE or type=registry|local,…' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -l cache-to -d 'Cache to write, type=registry|local|inline,…' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -l call -d 'Instead of building: check, outline or targets, with `,format=json` as JSON' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -l cgroup-parent -d 'Slice of systemd, or directory of delegated control groups, to put those of RUN below' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -s f -l file -d 'The Dockerfile, or - for standard input' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -l iidfile -d 'Write the image\'s ID into this file' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -l label -d 'Label of the image, KEY=VALUE' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -l metadata-file -d 'Write what came out into this file, as JSON' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -l network -d 'Network of RUN steps: default, none, host, or a network\'s name' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -l no-cache-filter -d 'Carry the steps of these stages out anew' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -s o -l output -d 'What to make, DIR, - or type=image|local|tar|oci|docker|registry,…; several are possible' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -l platform -d 'Platforms to build for, os/architecture[/variant]' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -l print -d 'What --call was called' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -l progress -d 'How to show what goes on: auto, plain, tty, quiet, rawjson' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -l provenance -d 'Provenance attestation: false, true, or attributes such as mode=max' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -l sbom -d 'Attestation of what is in the image: false, true, or attributes' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -l secret -d 'Secret for RUN steps, id=ID[,src=FILE|env=NAME]' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -l shm-size -d 'Size of /dev/shm in RUN steps' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -l ssh -d 'Agent or keys for RUN steps, default or ID=SOCKET|KEY' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -s t -l tag -d 'Name of the image' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -l target -d 'Stage to build, instead of the last' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -l ulimit -d 'Limit on resources of a process in RUN steps, NAME=SOFT[:HARD]' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -l cpu-period -d 'Microseconds of a period of the processor scheduler, for RUN steps' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -l cpu-quota -d 'Microseconds of processor time in each period, for RUN steps' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -s c -l cpu-shares -d 'Weight of processor time against others, for RUN steps, 1024 being the usual one' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -l cpuset-cpus -d 'Processors that RUN steps may use, as in 0-2,4' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -l cpuset-mems -d 'Memory nodes that RUN steps may use, as in 0,1' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -l isolation -d 'How containers are kept apart: `default`' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -s m -l memory -d 'Memory of RUN steps' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -l memory-swap -d 'Memory and swap space of RUN steps together, or -1 for as much swap space as there is' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -l security-opt -d 'Security of RUN steps: that is said with `RUN --security`' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -l check -d 'The same as --call=check'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -s D -l debug -d 'Explain warnings, and show each cause of an error'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -l load -d 'Put the image into the store, also where another output is asked for'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -l no-cache -d 'Carry every step out anew'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -l pull -d 'Ask the registry for base images that are here already'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -l push -d 'Push the image'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -s q -l quiet -d 'Show nothing, and print the image\'s ID'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -l resume -d 'Go on from the file system that a failed RUN step left'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -l compress -d 'Compress the context on its way: there is no way'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -l disable-content-trust -d 'Do not verify signatures; dhow has no Notary client, so nothing else is possible'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -l force-rm -d 'Remove what steps leave even when they fail'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -l rm -d 'Remove what steps leave when they succeed, which is always done'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -l squash -d 'Make one layer of all new ones'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from build" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -l add-host -d 'Line for /etc/hosts, NAME:ADDRESS' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -l allow -d 'Allow what needs more rights: network.host, security.insecure' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -l annotation -d 'Annotation of the image, [TYPE:]KEY=VALUE' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -l attest -d 'Attestation, type=provenance or type=sbom with attributes' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -l build-arg -d 'Value of an ARG, NAME=VALUE, or NAME for that of the environment' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -l build-context -d 'Further context, NAME=DIR|URL|docker-image://IMAGE|oci-layout://DIR' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -l builder -d 'Builder, one of `buildx ls`: they are all the same' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -l cache-from -d 'Cache to take steps from, IMAGE or type=registry|local,…' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -l cache-to -d 'Cache to write, type=registry|local|inline,…' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -l call -d 'Instead of building: check, outline or targets, with `,format=json` as JSON' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -l cgroup-parent -d 'Slice of systemd, or directory of delegated control groups, to put those of RUN below' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -s f -l file -d 'The Dockerfile, or - for standard input' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -l iidfile -d 'Write the image\'s ID into this file' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -l label -d 'Label of the image, KEY=VALUE' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -l metadata-file -d 'Write what came out into this file, as JSON' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -l network -d 'Network of RUN steps: default, none, host, or a network\'s name' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -l no-cache-filter -d 'Carry the steps of these stages out anew' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -s o -l output -d 'What to make, DIR, - or type=image|local|tar|oci|docker|registry,…; several are possible' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -l platform -d 'Platforms to build for, os/architecture[/variant]' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -l print -d 'What --call was called' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -l progress -d 'How to show what goes on: auto, plain, tty, quiet, rawjson' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -l provenance -d 'Provenance attestation: false, true, or attributes such as mode=max' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -l sbom -d 'Attestation of what is in the image: false, true, or attributes' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -l secret -d 'Secret for RUN steps, id=ID[,src=FILE|env=NAME]' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -l shm-size -d 'Size of /dev/shm in RUN steps' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -l ssh -d 'Agent or keys for RUN steps, default or ID=SOCKET|KEY' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -s t -l tag -d 'Name of the image' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -l target -d 'Stage to build, instead of the last' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -l ulimit -d 'Limit on resources of a process in RUN steps, NAME=SOFT[:HARD]' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -l cpu-period -d 'Microseconds of a period of the processor scheduler, for RUN steps' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -l cpu-quota -d 'Microseconds of processor time in each period, for RUN steps' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -s c -l cpu-shares -d 'Weight of processor time against others, for RUN steps, 1024 being the usual one' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -l cpuset-cpus -d 'Processors that RUN steps may use, as in 0-2,4' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -l cpuset-mems -d 'Memory nodes that RUN steps may use, as in 0,1' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -l isolation -d 'How containers are kept apart: `default`' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -s m -l memory -d 'Memory of RUN steps' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -l memory-swap -d 'Memory and swap space of RUN steps together, or -1 for as much swap space as there is' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -l security-opt -d 'Security of RUN steps: that is said with `RUN --security`' -r
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -l check -d 'The same as --call=check'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -s D -l debug -d 'Explain warnings, and show each cause of an error'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -l load -d 'Put the image into the store, also where another output is asked for'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -l no-cache -d 'Carry every step out anew'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -l pull -d 'Ask the registry for base images that are here already'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -l push -d 'Push the image'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -s q -l quiet -d 'Show nothing, and print the image\'s ID'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -l resume -d 'Go on from the file system that a failed RUN step left'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -l compress -d 'Compress the context on its way: there is no way'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -l disable-content-trust -d 'Do not verify signatures; dhow has no Notary client, so nothing else is possible'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -l force-rm -d 'Remove what steps leave even when they fail'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -l rm -d 'Remove what steps leave when they succeed, which is always done'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -l squash -d 'Make one layer of all new ones'
+complete -c dhow -n "__fish_dhow_using_subcommand buildx; and __fish_seen_subcommand_from b" -s h -l help -d 'Show this help'
 complete -c dhow -n "__fish_dhow_using_subcommand history" -l format -d '`table`, `json`, or a Go template' -r
 complete -c dhow -n "__fish_dhow_using_subcommand history" -l platform -d 'Only if the image is for this platform, os/architecture[/variant]' -r
 complete -c dhow -n "__fish_dhow_using_subcommand history" -s H -l human -d 'Print sizes with units and times as spans; exact ones with --human=false'
@@ -760,6 +1102,14 @@ complete -c dhow -n "__fish_dhow_using_subcommand pull" -s a -l all-tags -d 'Dow
 complete -c dhow -n "__fish_dhow_using_subcommand pull" -l disable-content-trust -d 'Do not verify signatures; dhow has no Notary client, so nothing else is possible'
 complete -c dhow -n "__fish_dhow_using_subcommand pull" -s q -l quiet -d 'Print the name of the image only'
 complete -c dhow -n "__fish_dhow_using_subcommand pull" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand push" -l compression -d 'How layers are compressed: gzip, zstd or uncompressed; without it blobs that the registry has are used as they are' -r
+complete -c dhow -n "__fish_dhow_using_subcommand push" -l compression-level -d 'How much effort goes into that: 0 to 9 for gzip, 0 to 22 for zstd' -r
+complete -c dhow -n "__fish_dhow_using_subcommand push" -l format -d 'The manifest\'s sort: docker or oci; without it the image\'s own, else docker' -r
+complete -c dhow -n "__fish_dhow_using_subcommand push" -l platform -d 'The one platform to upload of an image for several (os/architecture[/variant])' -r
+complete -c dhow -n "__fish_dhow_using_subcommand push" -s a -l all-tags -d 'Upload all tags of the repository'
+complete -c dhow -n "__fish_dhow_using_subcommand push" -l disable-content-trust -d 'Do not sign; dhow has no Notary client, so nothing else is possible'
+complete -c dhow -n "__fish_dhow_using_subcommand push" -s q -l quiet -d 'Print the name of the image only'
+complete -c dhow -n "__fish_dhow_using_subcommand push" -s h -l help -d 'Show this help'
 complete -c dhow -n "__fish_dhow_using_subcommand rmi" -l platform -d 'Only if the image is for this platform, os/architecture[/variant]' -r
 complete -c dhow -n "__fish_dhow_using_subcommand rmi" -s f -l force -d 'Remove an image with all its names, and names that stopped containers use'
 complete -c dhow -n "__fish_dhow_using_subcommand rmi" -l no-prune -d 'Keep parents without a name; images have none here, so nothing changes'
@@ -767,18 +1117,72 @@ complete -c dhow -n "__fish_dhow_using_subcommand rmi" -s h -l help -d 'Show thi
 complete -c dhow -n "__fish_dhow_using_subcommand save" -s o -l output -d 'Write this file instead of standard output; it appears when it is complete' -r -F
 complete -c dhow -n "__fish_dhow_using_subcommand save" -l platform -d 'Fail for images of other platforms (os/architecture[/variant])' -r
 complete -c dhow -n "__fish_dhow_using_subcommand save" -s h -l help -d 'Show this help'
-complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from history import inspect load ls list prune pull rm remove save tag" -f -a "history" -d 'Show how the layers of an image came to be'
-complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from history import inspect load ls list prune pull rm remove save tag" -f -a "import" -d 'Make an image of one layer from an archive of a file system'
-complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from history import inspect load ls list prune pull rm remove save tag" -f -a "inspect" -d 'Show everything about images'
-complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from history import inspect load ls list prune pull rm remove save tag" -f -a "load" -d 'Load images from an archive that `save`, docker, podman or skopeo wrote'
-complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from history import inspect load ls list prune pull rm remove save tag" -f -a "ls" -d 'List images'
-complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from history import inspect load ls list prune pull rm remove save tag" -f -a "list" -d 'List images'
-complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from history import inspect load ls list prune pull rm remove save tag" -f -a "prune" -d 'Remove images that have no tag, or that nothing uses'
-complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from history import inspect load ls list prune pull rm remove save tag" -f -a "pull" -d 'Download an image from a registry'
-complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from history import inspect load ls list prune pull rm remove save tag" -f -a "rm" -d 'Remove images'
-complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from history import inspect load ls list prune pull rm remove save tag" -f -a "remove" -d 'Remove images'
-complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from history import inspect load ls list prune pull rm remove save tag" -f -a "save" -d 'Write images to an archive that docker, podman and skopeo read'
-complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from history import inspect load ls list prune pull rm remove save tag" -f -a "tag" -d 'Give an image another name'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from build history import inspect load ls list prune pull push rm remove save tag" -f -a "build" -d 'Build an image from a Dockerfile'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from build history import inspect load ls list prune pull push rm remove save tag" -f -a "history" -d 'Show how the layers of an image came to be'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from build history import inspect load ls list prune pull push rm remove save tag" -f -a "import" -d 'Make an image of one layer from an archive of a file system'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from build history import inspect load ls list prune pull push rm remove save tag" -f -a "inspect" -d 'Show everything about images'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from build history import inspect load ls list prune pull push rm remove save tag" -f -a "load" -d 'Load images from an archive that `save`, docker, podman or skopeo wrote'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from build history import inspect load ls list prune pull push rm remove save tag" -f -a "ls" -d 'List images'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from build history import inspect load ls list prune pull push rm remove save tag" -f -a "list" -d 'List images'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from build history import inspect load ls list prune pull push rm remove save tag" -f -a "prune" -d 'Remove images that have no tag, or that nothing uses'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from build history import inspect load ls list prune pull push rm remove save tag" -f -a "pull" -d 'Download an image from a registry'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from build history import inspect load ls list prune pull push rm remove save tag" -f -a "push" -d 'Upload an image to a registry'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from build history import inspect load ls list prune pull push rm remove save tag" -f -a "rm" -d 'Remove images'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from build history import inspect load ls list prune pull push rm remove save tag" -f -a "remove" -d 'Remove images'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from build history import inspect load ls list prune pull push rm remove save tag" -f -a "save" -d 'Write images to an archive that docker, podman and skopeo read'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and not __fish_seen_subcommand_from build history import inspect load ls list prune pull push rm remove save tag" -f -a "tag" -d 'Give an image another name'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -l add-host -d 'Line for /etc/hosts, NAME:ADDRESS' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -l allow -d 'Allow what needs more rights: network.host, security.insecure' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -l annotation -d 'Annotation of the image, [TYPE:]KEY=VALUE' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -l attest -d 'Attestation, type=provenance or type=sbom with attributes' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -l build-arg -d 'Value of an ARG, NAME=VALUE, or NAME for that of the environment' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -l build-context -d 'Further context, NAME=DIR|URL|docker-image://IMAGE|oci-layout://DIR' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -l builder -d 'Builder, one of `buildx ls`: they are all the same' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -l cache-from -d 'Cache to take steps from, IMAGE or type=registry|local,…' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -l cache-to -d 'Cache to write, type=registry|local|inline,…' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -l call -d 'Instead of building: check, outline or targets, with `,format=json` as JSON' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -l cgroup-parent -d 'Slice of systemd, or directory of delegated control groups, to put those of RUN below' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -s f -l file -d 'The Dockerfile, or - for standard input' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -l iidfile -d 'Write the image\'s ID into this file' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -l label -d 'Label of the image, KEY=VALUE' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -l metadata-file -d 'Write what came out into this file, as JSON' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -l network -d 'Network of RUN steps: default, none, host, or a network\'s name' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -l no-cache-filter -d 'Carry the steps of these stages out anew' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -s o -l output -d 'What to make, DIR, - or type=image|local|tar|oci|docker|registry,…; several are possible' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -l platform -d 'Platforms to build for, os/architecture[/variant]' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -l print -d 'What --call was called' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -l progress -d 'How to show what goes on: auto, plain, tty, quiet, rawjson' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -l provenance -d 'Provenance attestation: false, true, or attributes such as mode=max' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -l sbom -d 'Attestation of what is in the image: false, true, or attributes' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -l secret -d 'Secret for RUN steps, id=ID[,src=FILE|env=NAME]' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -l shm-size -d 'Size of /dev/shm in RUN steps' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -l ssh -d 'Agent or keys for RUN steps, default or ID=SOCKET|KEY' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -s t -l tag -d 'Name of the image' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -l target -d 'Stage to build, instead of the last' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -l ulimit -d 'Limit on resources of a process in RUN steps, NAME=SOFT[:HARD]' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -l cpu-period -d 'Microseconds of a period of the processor scheduler, for RUN steps' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -l cpu-quota -d 'Microseconds of processor time in each period, for RUN steps' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -s c -l cpu-shares -d 'Weight of processor time against others, for RUN steps, 1024 being the usual one' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -l cpuset-cpus -d 'Processors that RUN steps may use, as in 0-2,4' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -l cpuset-mems -d 'Memory nodes that RUN steps may use, as in 0,1' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -l isolation -d 'How containers are kept apart: `default`' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -s m -l memory -d 'Memory of RUN steps' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -l memory-swap -d 'Memory and swap space of RUN steps together, or -1 for as much swap space as there is' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -l security-opt -d 'Security of RUN steps: that is said with `RUN --security`' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -l check -d 'The same as --call=check'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -s D -l debug -d 'Explain warnings, and show each cause of an error'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -l load -d 'Put the image into the store, also where another output is asked for'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -l no-cache -d 'Carry every step out anew'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -l pull -d 'Ask the registry for base images that are here already'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -l push -d 'Push the image'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -s q -l quiet -d 'Show nothing, and print the image\'s ID'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -l resume -d 'Go on from the file system that a failed RUN step left'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -l compress -d 'Compress the context on its way: there is no way'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -l disable-content-trust -d 'Do not verify signatures; dhow has no Notary client, so nothing else is possible'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -l force-rm -d 'Remove what steps leave even when they fail'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -l rm -d 'Remove what steps leave when they succeed, which is always done'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -l squash -d 'Make one layer of all new ones'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from build" -s h -l help -d 'Show this help'
 complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from history" -l format -d '`table`, `json`, or a Go template' -r
 complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from history" -l platform -d 'Only if the image is for this platform, os/architecture[/variant]' -r
 complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from history" -s H -l human -d 'Print sizes with units and times as spans; exact ones with --human=false'
@@ -821,6 +1225,14 @@ complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcomm
 complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from pull" -l disable-content-trust -d 'Do not verify signatures; dhow has no Notary client, so nothing else is possible'
 complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from pull" -s q -l quiet -d 'Print the name of the image only'
 complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from pull" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from push" -l compression -d 'How layers are compressed: gzip, zstd or uncompressed; without it blobs that the registry has are used as they are' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from push" -l compression-level -d 'How much effort goes into that: 0 to 9 for gzip, 0 to 22 for zstd' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from push" -l format -d 'The manifest\'s sort: docker or oci; without it the image\'s own, else docker' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from push" -l platform -d 'The one platform to upload of an image for several (os/architecture[/variant])' -r
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from push" -s a -l all-tags -d 'Upload all tags of the repository'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from push" -l disable-content-trust -d 'Do not sign; dhow has no Notary client, so nothing else is possible'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from push" -s q -l quiet -d 'Print the name of the image only'
+complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from push" -s h -l help -d 'Show this help'
 complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from rm" -l platform -d 'Only if the image is for this platform, os/architecture[/variant]' -r
 complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from rm" -s f -l force -d 'Remove an image with all its names, and names that stopped containers use'
 complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from rm" -l no-prune -d 'Keep parents without a name; images have none here, so nothing changes'
@@ -834,6 +1246,27 @@ complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcomm
 complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from save" -s h -l help -d 'Show this help'
 complete -c dhow -n "__fish_dhow_using_subcommand image; and __fish_seen_subcommand_from tag" -s h -l help -d 'Show this help'
 complete -c dhow -n "__fish_dhow_using_subcommand tag" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand manifest; and not __fish_seen_subcommand_from annotate create inspect push rm" -f -a "annotate" -d 'Say otherwise what an image of a list is for'
+complete -c dhow -n "__fish_dhow_using_subcommand manifest; and not __fish_seen_subcommand_from annotate create inspect push rm" -f -a "create" -d 'Put a list together of images on a registry, to be annotated and pushed'
+complete -c dhow -n "__fish_dhow_using_subcommand manifest; and not __fish_seen_subcommand_from annotate create inspect push rm" -f -a "inspect" -d 'Show a manifest list, or an image\'s manifest on a registry'
+complete -c dhow -n "__fish_dhow_using_subcommand manifest; and not __fish_seen_subcommand_from annotate create inspect push rm" -f -a "push" -d 'Upload a manifest list, with the images in it that its repository does not have'
+complete -c dhow -n "__fish_dhow_using_subcommand manifest; and not __fish_seen_subcommand_from annotate create inspect push rm" -f -a "rm" -d 'Forget manifest lists; what was pushed stays on the registry'
+complete -c dhow -n "__fish_dhow_using_subcommand manifest; and __fish_seen_subcommand_from annotate" -l arch -d 'The architecture' -r
+complete -c dhow -n "__fish_dhow_using_subcommand manifest; and __fish_seen_subcommand_from annotate" -l os -d 'The operating system' -r
+complete -c dhow -n "__fish_dhow_using_subcommand manifest; and __fish_seen_subcommand_from annotate" -l os-features -d 'What the operating system must have' -r
+complete -c dhow -n "__fish_dhow_using_subcommand manifest; and __fish_seen_subcommand_from annotate" -l os-version -d 'The operating system\'s version' -r
+complete -c dhow -n "__fish_dhow_using_subcommand manifest; and __fish_seen_subcommand_from annotate" -l variant -d 'The architecture\'s variant' -r
+complete -c dhow -n "__fish_dhow_using_subcommand manifest; and __fish_seen_subcommand_from annotate" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand manifest; and __fish_seen_subcommand_from create" -s a -l amend -d 'Add to a list that is there'
+complete -c dhow -n "__fish_dhow_using_subcommand manifest; and __fish_seen_subcommand_from create" -l insecure -d 'Talk to the registry without encryption if it must be'
+complete -c dhow -n "__fish_dhow_using_subcommand manifest; and __fish_seen_subcommand_from create" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand manifest; and __fish_seen_subcommand_from inspect" -l insecure -d 'Talk to the registry without encryption if it must be'
+complete -c dhow -n "__fish_dhow_using_subcommand manifest; and __fish_seen_subcommand_from inspect" -s v -l verbose -d 'Show layers and platform too'
+complete -c dhow -n "__fish_dhow_using_subcommand manifest; and __fish_seen_subcommand_from inspect" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand manifest; and __fish_seen_subcommand_from push" -l insecure -d 'Talk to the registry without encryption if it must be'
+complete -c dhow -n "__fish_dhow_using_subcommand manifest; and __fish_seen_subcommand_from push" -s p -l purge -d 'Forget the list here afterwards'
+complete -c dhow -n "__fish_dhow_using_subcommand manifest; and __fish_seen_subcommand_from push" -s h -l help -d 'Show this help'
+complete -c dhow -n "__fish_dhow_using_subcommand manifest; and __fish_seen_subcommand_from rm" -s h -l help -d 'Show this help'
 complete -c dhow -n "__fish_dhow_using_subcommand network; and not __fish_seen_subcommand_from connect create disconnect inspect ls list prune rm remove" -f -a "connect" -d 'Put a container on a network, whether it runs or not'
 complete -c dhow -n "__fish_dhow_using_subcommand network; and not __fish_seen_subcommand_from connect create disconnect inspect ls list prune rm remove" -f -a "create" -d 'Make a network'
 complete -c dhow -n "__fish_dhow_using_subcommand network; and not __fish_seen_subcommand_from connect create disconnect inspect ls list prune rm remove" -f -a "disconnect" -d 'Take a container off a network, whether it runs or not'
@@ -914,7 +1347,7 @@ complete -c dhow -n "__fish_dhow_using_subcommand system; and not __fish_seen_su
 complete -c dhow -n "__fish_dhow_using_subcommand system; and not __fish_seen_subcommand_from autostart df events info install-autostart prune" -f -a "events" -d 'Show what happens to containers, images and volumes'
 complete -c dhow -n "__fish_dhow_using_subcommand system; and not __fish_seen_subcommand_from autostart df events info install-autostart prune" -f -a "info" -d 'Show what dhow found on this machine, and what is missing'
 complete -c dhow -n "__fish_dhow_using_subcommand system; and not __fish_seen_subcommand_from autostart df events info install-autostart prune" -f -a "install-autostart" -d 'Have containers with a restart policy come back after a reboot'
-complete -c dhow -n "__fish_dhow_using_subcommand system; and not __fish_seen_subcommand_from autostart df events info install-autostart prune" -f -a "prune" -d 'Remove containers, networks, images and volumes that nothing uses'
+complete -c dhow -n "__fish_dhow_using_subcommand system; and not __fish_seen_subcommand_from autostart df events info install-autostart prune" -f -a "prune" -d 'Remove containers, networks, images, volumes and build cache that nothing uses'
 complete -c dhow -n "__fish_dhow_using_subcommand system; and __fish_seen_subcommand_from autostart" -s h -l help -d 'Show this help'
 complete -c dhow -n "__fish_dhow_using_subcommand system; and __fish_seen_subcommand_from df" -l format -d 'Print with a Go template, `table TEMPLATE`, or `json`' -r
 complete -c dhow -n "__fish_dhow_using_subcommand system; and __fish_seen_subcommand_from df" -s v -l verbose -d 'Each image, container and volume'

@@ -75,22 +75,22 @@ fn found_below(dir: &Path, needle: &[u8]) -> bool {
 each_mode! {
     fn the_layer_is_what_the_program_changed(dhow) {
         dhow.with_busybox();
-        build(&dhow, "RUN mkdir -p /new/deep && echo x >/new/deep/file && chmod 4755 /new/deep/file && rm /etc/group", "");
-        let found = last_layer(&dhow, "made");
+        build(dhow, "RUN mkdir -p /new/deep && echo x >/new/deep/file && chmod 4755 /new/deep/file && rm /etc/group", "");
+        let found = last_layer(dhow, "made");
         let paths: Vec<&str> = found.iter().map(|(path, ..)| path.as_str()).collect();
         assert_eq!(paths, ["etc/", "etc/.wh.group", "new/", "new/deep/", "new/deep/file"]);
         assert!(found.iter().all(|(_, owner, _)| *owner == (0, 0)) && found[4].2 == 0o4755, "{found:?}");
         assert_eq!(dhow.run("made").sh("cat /new/deep/file; ls /etc/group 2>&1 | grep -c 'No such'").ok().lines(), ["x", "1"]);
         // What changes nothing makes no layer.
-        assert_eq!(layers(&dhow, "made"), 2);
-        build(&dhow, "RUN true", "");
-        assert_eq!(layers(&dhow, "made"), 1);
+        assert_eq!(layers(dhow, "made"), 2);
+        build(dhow, "RUN true", "");
+        assert_eq!(layers(dhow, "made"), 1);
     }
 
     fn owners_are_those_that_the_program_had_and_gave(dhow) {
         dhow.with_busybox();
-        build(&dhow, "RUN mkdir /w && chown worker:staff /w\nUSER worker\nRUN echo x >/w/mine && id -u >/w/id && mkdir /w/sub", "");
-        let found = last_layer(&dhow, "made");
+        build(dhow, "RUN mkdir /w && chown worker:staff /w\nUSER worker\nRUN echo x >/w/mine && id -u >/w/id && mkdir /w/sub", "");
+        let found = last_layer(dhow, "made");
         let owner = |path: &str| found.iter().find(|(known, ..)| known == path).unwrap().1;
         assert_eq!(owner("w/"), (1000, 50));
         for path in ["w/mine", "w/id", "w/sub/"] {
@@ -105,15 +105,15 @@ each_mode! {
         dhow.write("ctx/sub/file", "of the context\n");
         dhow.write("key", "topsecret-a8f3");
         let key = format!("--secret id=key,src={}", dhow.dir().join("key").display());
-        build(&dhow, "RUN --mount=type=bind,source=sub,target=/m/bind/deep,rw --mount=type=bind,from=busybox,source=/bin,target=/etc/image \
+        build(dhow, "RUN --mount=type=bind,source=sub,target=/m/bind/deep,rw --mount=type=bind,from=busybox,source=/bin,target=/etc/image \
             --mount=type=bind,source=sub/file,target=/usr/one/file --mount=type=cache,target=/var/cache/x \
             --mount=type=tmpfs,target=/m/tmp,size=1m --mount=type=secret,id=key --mount=type=secret,id=key,target=/root/k,env=KEY \
             cat /m/bind/deep/file /usr/one/file /run/secrets/key && test -x /etc/image/busybox && test \"$KEY\" = \"$(cat /root/k)\" && \
             echo 1 >/m/bind/deep/x && echo 1 >/var/cache/x/x && echo 1 >/m/tmp/x && echo 1 >/etc/hosts && echo 1 >/etc/resolv.conf", &key);
-        assert_eq!(layers(&dhow, "made"), 1, "not even an empty directory");
+        assert_eq!(layers(dhow, "made"), 1, "not even an empty directory");
         assert!(!dhow.dir().join("ctx/sub/x").exists(), "what is written to a bind mount is forgotten");
-        build(&dhow, "RUN --mount=type=tmpfs,target=/m/tmp --mount=type=secret,id=key,target=/m/key touch /m/own /tmp/own", &key);
-        assert_eq!(paths(&dhow, "made"), ["m/", "m/own", "tmp/", "tmp/own"]);
+        build(dhow, "RUN --mount=type=tmpfs,target=/m/tmp --mount=type=secret,id=key,target=/m/key touch /m/own /tmp/own", &key);
+        assert_eq!(paths(dhow, "made"), ["m/", "m/own", "tmp/", "tmp/own"]);
         assert!(!found_below(&dhow.root(), b"topsecret-a8f3"), "a secret reached the disk");
     }
 
@@ -123,79 +123,79 @@ each_mode! {
         dhow.write("ctx/sub/file", "f\n");
         dhow.write("ctx/ignored/file", "f\n");
         dhow.write("ctx/.dockerignore", "ignored\n");
-        let said = build(&dhow, "RUN --mount=target=/ctx touch /ctx/x 2>&1 | cat; ls /ctx; ls /ctx/sub", "");
+        let said = build(dhow, "RUN --mount=target=/ctx touch /ctx/x 2>&1 | cat; ls /ctx; ls /ctx/sub", "");
         assert!(said.contains("Read-only file system"), "{said}");
         assert!(!said.contains("ignored"), "what the context leaves out is not there: {said}");
-        let said = build(&dhow, "RUN --mount=target=/ctx,rw rm -r /ctx/sub && ls /ctx", "");
+        let said = build(dhow, "RUN --mount=target=/ctx,rw rm -r /ctx/sub && ls /ctx", "");
         assert!(!said.contains("sub\n") && dhow.dir().join("ctx/sub/file").exists(), "{said}");
         // Another stage, at a state that is no image.
-        let said = build(&dhow, "RUN echo staged >/staged && rm /etc/group\nFROM busybox\nRUN --mount=from=0,target=/other cat /other/staged; ls /other/etc", "");
+        let said = build(dhow, "RUN echo staged >/staged && rm /etc/group\nFROM busybox\nRUN --mount=from=0,target=/other cat /other/staged; ls /other/etc", "");
         assert!(said.contains(" staged\n") && !said.contains(" group\n"), "{said}");
         // In the order of their depth, whatever the order in the file.
-        let said = build(&dhow, "RUN --mount=type=tmpfs,target=/a/b/c --mount=type=tmpfs,target=/a/b mount | grep -c /a/b", "");
+        let said = build(dhow, "RUN --mount=type=tmpfs,target=/a/b/c --mount=type=tmpfs,target=/a/b mount | grep -c /a/b", "");
         assert!(said.contains(" 2\n"), "{said}");
     }
 
     fn secrets_have_owners_and_may_be_missing(dhow) {
         dhow.with_busybox();
-        let said = build(&dhow, "RUN --mount=type=secret,id=a,mode=0444,uid=1000,gid=50 --mount=type=secret,id=b,env=B stat -c '%a %n' /run/secrets/a; ls /run/secrets; echo \"[$B]\"",
+        let said = build(dhow, "RUN --mount=type=secret,id=a,mode=0444,uid=1000,gid=50 --mount=type=secret,id=b,env=B stat -c '%a %n' /run/secrets/a; ls /run/secrets; echo \"[$B]\"",
             "--secret id=a,env=VALUE");
         assert!(said.contains("[]"), "{said}");
-        let output = built(&dhow, "RUN --mount=type=secret,id=nope,required true", "");
+        let output = built(dhow, "RUN --mount=type=secret,id=nope,required true", "");
         assert!(output.code == 1 && output.err().contains("secret nope: not found"), "{}", output.err());
-        let output = built(&dhow, "RUN --mount=type=secret,id=nope,target=/ true", "");
+        let output = built(dhow, "RUN --mount=type=secret,id=nope,target=/ true", "");
         assert!(output.code == 1 && output.err().contains("invalid mount target"), "{}", output.err());
     }
 
     fn caches_stay_and_are_used_in_turn(dhow) {
         dhow.with_busybox();
         for count in 1..=2 {
-            let said = build(&dhow, &format!("RUN --mount=type=cache,id=c,target=/c,uid=1000,mode=0750 echo {count} >>/c/list && stat -c %a /c && wc -l </c/list"), "");
+            let said = build(dhow, &format!("RUN --mount=type=cache,id=c,target=/c,uid=1000,mode=0750 echo {count} >>/c/list && stat -c %a /c && wc -l </c/list"), "");
             assert!(said.contains(&format!(" {count}\n")) && said.contains(" 750\n"), "{said}");
         }
         // One that begins with what another stage has.
-        let said = build(&dhow, "RUN mkdir /seed && echo seeded >/seed/file\nFROM busybox\nRUN --mount=type=cache,id=s,from=0,source=/seed,target=/c cat /c/file && echo changed >/c/file", "");
+        let said = build(dhow, "RUN mkdir /seed && echo seeded >/seed/file\nFROM busybox\nRUN --mount=type=cache,id=s,from=0,source=/seed,target=/c cat /c/file && echo changed >/c/file", "");
         assert!(said.contains(" seeded"), "{said}");
         // Whoever has it alone waits for the others: both would fail if they met.
         let stage = |name: &str| format!("FROM busybox AS {name}\nRUN --mount=type=cache,id=l,target=/c,sharing=locked mkdir /c/in && sleep 0.3 && rmdir /c/in && touch /{name}\n");
         let both = format!("{}{}FROM busybox\nCOPY --from=a /a /\nCOPY --from=b /b /", stage("a"), stage("b"));
-        build(&dhow, &both, "");
+        build(dhow, &both, "");
         let private = both.replace("sharing=locked", "sharing=private,id=p");
-        build(&dhow, &private, "");
+        build(dhow, &private, "");
     }
 
     fn here_documents_are_scripts(dhow) {
         dhow.with_busybox();
-        build(&dhow, "RUN <<EOF\nset -e\necho one >/out\necho two >>/out\nEOF\nRUN <<END\n#!/bin/awk -f\nBEGIN { print \"awk\", ENVIRON[\"A\"] >\"/awk\" }\nEND\nRUN cat <<X >/x\nin $PATH\nX\n", "");
+        build(dhow, "RUN <<EOF\nset -e\necho one >/out\necho two >>/out\nEOF\nRUN <<END\n#!/bin/awk -f\nBEGIN { print \"awk\", ENVIRON[\"A\"] >\"/awk\" }\nEND\nRUN cat <<X >/x\nin $PATH\nX\n", "");
         assert_eq!(dhow.run("made cat /out /awk").ok().lines(), ["one", "two", "awk "]);
         assert!(dhow.run("made cat /x").ok().out().starts_with("in /"));
-        let output = built(&dhow, "SHELL [\"/bin/sh\", \"-ec\"]\nRUN false; echo no", "");
+        let output = built(dhow, "SHELL [\"/bin/sh\", \"-ec\"]\nRUN false; echo no", "");
         assert!(output.code == 1 && output.err().contains("process \"/bin/sh -ec false; echo no\""), "{}", output.err());
     }
 
     fn the_surroundings_are_those_asked_for(dhow) {
         dhow.with_busybox();
-        let said = build(&dhow, "ARG A=arg\nENV E=env\nWORKDIR /w\nRUN echo \"$A $E $PWD $(hostname) $HOME\"; grep there /etc/hosts; df -k /dev/shm | tail -n 1; ulimit -n",
+        let said = build(dhow, "ARG A=arg\nENV E=env\nWORKDIR /w\nRUN echo \"$A $E $PWD $(hostname) $HOME\"; grep there /etc/hosts; df -k /dev/shm | tail -n 1; ulimit -n",
             "--add-host there:192.0.2.7 --shm-size 2m --ulimit nofile=200:300");
         for wanted in ["arg env /w buildkitsandbox /root", "192.0.2.7\tthere", " 2048 ", " 200\n"] {
             assert!(said.contains(wanted), "{wanted:?}: {said}");
         }
-        let said = build(&dhow, "RUN [\"/bin/echo\", \"$HOME\"]\nRUN ip -o link | wc -l\nRUN ls / && ls -A /dev", "");
+        let said = build(dhow, "RUN [\"/bin/echo\", \"$HOME\"]\nRUN ip -o link | wc -l\nRUN ls / && ls -A /dev", "");
         assert!(said.contains(" $HOME\n") && said.contains(" 1\n") && !said.contains(".dockerenv"), "{said}");
     }
 
     fn what_reaches_beyond_must_be_allowed(dhow) {
         dhow.with_busybox();
         for (line, what) in [("RUN --network=host true", "network.host"), ("RUN --security=insecure true", "security.insecure")] {
-            let output = built(&dhow, line, "");
+            let output = built(dhow, line, "");
             assert!(output.code == 1 && output.err().contains(&format!("{what} is not allowed")), "{}", output.err());
-            build(&dhow, line, &format!("--allow {what}"));
+            build(dhow, line, &format!("--allow {what}"));
         }
-        let said = build(&dhow, "RUN --security=insecure mount -t tmpfs none /tmp && echo mounted", "--allow security.insecure --no-cache");
+        let said = build(dhow, "RUN --security=insecure mount -t tmpfs none /tmp && echo mounted", "--allow security.insecure --no-cache");
         assert!(said.contains("mounted"), "{said}");
-        let output = built(&dhow, "RUN nothing-like-it", "");
+        let output = built(dhow, "RUN nothing-like-it", "");
         assert!(output.code == 1 && output.err().contains("exit code: 127"), "{}", output.err());
-        let output = built(&dhow, "RUN [\"/nothing\"]", "");
+        let output = built(dhow, "RUN [\"/nothing\"]", "");
         assert!(output.code == 1 && output.err().contains("no such file or directory"), "{}", output.err());
     }
 
@@ -204,11 +204,11 @@ each_mode! {
         let path = dhow.dir().join("agent.sock");
         let _agent = UnixListener::bind(&path).unwrap();
         dhow.give(&path);
-        let said = build(&dhow, "RUN --mount=type=ssh,mode=0666 --mount=type=ssh,target=/own test -S $SSH_AUTH_SOCK && test -S /own && echo \"at $SSH_AUTH_SOCK\" && stat -c %a $SSH_AUTH_SOCK",
+        let said = build(dhow, "RUN --mount=type=ssh,mode=0666 --mount=type=ssh,target=/own test -S $SSH_AUTH_SOCK && test -S /own && echo \"at $SSH_AUTH_SOCK\" && stat -c %a $SSH_AUTH_SOCK",
             &format!("--ssh default={}", path.display()));
         assert!(said.contains("at /run/buildkit/ssh_agent.0") && said.contains(" 666\n"), "{said}");
-        assert_eq!(layers(&dhow, "made"), 1);
-        let output = built(&dhow, "RUN --mount=type=ssh,required true", "");
+        assert_eq!(layers(dhow, "made"), 1);
+        let output = built(dhow, "RUN --mount=type=ssh,required true", "");
         assert!(output.code == 1 && output.err().contains("no SSH key \"default\" forwarded"), "{}", output.err());
     }
 
@@ -216,18 +216,18 @@ each_mode! {
         dhow.with_busybox();
         let lines = "RUN echo before >/before\nRUN echo half >>/half; test -e /run/secrets/go";
         let with = "RUN echo before >/before\nRUN echo half >>/half; test -e /run/secrets/go";
-        let output = built(&dhow, lines, "");
+        let output = built(dhow, lines, "");
         let said = output.err();
         assert!(output.code == 1 && said.contains("exit code: 1"), "{said}");
         let name = said.split_whitespace().find(|word| word.starts_with("dhow.local/failed:")).expect(&said);
         assert_eq!(dhow.run(name).sh("cat /before /half").ok().lines(), ["before", "half"]);
         // Again it fails, on top of what it left.
-        let output = built(&dhow, with, "--resume");
+        let output = built(dhow, with, "--resume");
         assert_eq!(output.code, 1, "{}", output.err());
         assert_eq!(dhow.run(name).sh("cat /before /half").ok().lines(), ["before", "half", "half"]);
         assert_eq!(dhow.cmd("images -q").ok().lines().len(), 2, "the state is one image, and the base another");
         // Without that it begins anew.
-        built(&dhow, with, "");
+        built(dhow, with, "");
         assert_eq!(dhow.run(name).sh("cat /half").ok().lines(), ["half"]);
     }
 
@@ -240,7 +240,7 @@ each_mode! {
         assert_eq!(dhow.cmd("ps -aq").ok().out(), "", "a step is no container");
         running.kill();
         dhow.settle();
-        build(&dhow, "RUN touch /y", "");
+        build(dhow, "RUN touch /y", "");
         for dir in ["containers", "tmp", "trash"] {
             let left: Vec<_> = fs::read_dir(dhow.root().join(dir)).unwrap().flatten().map(|entry| entry.file_name()).collect();
             assert!(left.iter().all(|name| name == "by-name"), "{dir}: {left:?}");
