@@ -284,6 +284,8 @@ each_mode! {
         assert_eq!(printed["target"]["db"]["platforms"][0], "linux/arm64");
         dhow.cmd("bake nobody").fails(1, &["failed to find target nobody", "app, common, db, default"]);
         dhow.cmd("bake -f nothing.hcl").fails(1, &["nothing.hcl"]);
+        dhow.write("home/broken.hcl", "target \"app\" { context = \"app\"\n}\n");
+        dhow.cmd("bake -f broken.hcl").fails(1, &["broken.hcl: line 1, column 31: invalid block body"]);
         dhow.cmd("bake").cwd(dhow.make_dir("empty")).fails(1, &["couldn't find a bake definition"]);
         let listed = dhow.cmd("bake --list variables").ok().lines();
         assert_eq!(listed[1].split_whitespace().collect::<Vec<_>>(), ["V", "one"]);

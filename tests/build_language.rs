@@ -154,6 +154,9 @@ RUN printf '%s|' "$one" "$two" "$three" "$four" "$five" "$six" "$seven" "$BASE" 
             said,
             "hello world\n1\n2\n/dev/pipes/script world\nworld\n$NAME\nb\nc.txt\ne\nit's \"you\"\nfile\n$NAME"
         );
+        // A line for each step, however many its script has.
+        let listed = dhow.cmd("history --no-trunc made").ok().lines();
+        assert_eq!(listed.len(), 1 + dhow.cmd("history -q made").ok().lines().len(), "{listed:#?}");
     }
 
     fn triggers_of_a_base_are_carried_out(dhow) {

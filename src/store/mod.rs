@@ -56,7 +56,8 @@ pub use volumes::{VolumeRecord, check_volume_name};
 /// The version of the disk format that this program writes.
 const VERSION: &str = "1\n";
 
-/// The data root. Opening it reads one file; directories are made when something is first put into them.
+/// The data root. Opening it reads one file; directories other than the trash are made when something is first put
+/// into them.
 #[derive(Clone, Debug)]
 pub struct Store {
     root: PathBuf,
@@ -92,7 +93,8 @@ impl Store {
     }
 
     fn initialise(&self, version: &Path) -> anyhow::Result<()> {
-        make_private_dirs(&self.root)
+        // The trash is there before the disk is full: what is removed passes through it.
+        make_private_dirs(&self.trash_dir())
             .and_then(|()| atomic::write(version, VERSION.as_bytes(), atomic::Durability::Lasting))
             .with_context(|| format!("cannot create the store `{}`", self.root.display()))
     }

@@ -63,7 +63,7 @@ impl Verb for History {
 impl History {
     fn row(&self, step: &Step) -> Row {
         let created = step.history.created.as_deref().unwrap_or_default();
-        let instruction = step.history.created_by.replace('\t', " ");
+        let instruction = step.history.created_by.replace(['\t', '\n', '\r'], " ");
         let id = step.id.as_ref().map(|id| if self.no_trunc { id.as_str() } else { id.short() });
         let fields = json!({
             "Comment": step.history.comment,

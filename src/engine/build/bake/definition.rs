@@ -57,9 +57,20 @@ pub(super) struct Definitions {
     pub(super) targets: Vec<Entry>,
 }
 
+/// Where HCL cannot be read and why, without the lines that are drawn below each other.
+fn in_a_line(why: &hcl::Error) -> String {
+    match why {
+        hcl::Error::Parse(why) => {
+            let at = why.location();
+            format!("line {}, column {}: {}", at.line(), at.column(), why.message())
+        }
+        other => other.to_string(),
+    }
+}
+
 /// Reads a file of HCL.
 pub(super) fn read_hcl(all: &mut Definitions, text: &str) -> Result<(), Failure> {
-    let body: Body = text.parse().map_err(|why: hcl::Error| invalid(why.to_string()))?;
+    let body: Body = text.parse().map_err(|why: hcl::Error| invalid(in_a_line(&why)))?;
     for structure in body.into_inner() {
         match structure {
             Structure::Attribute(attribute) => {
