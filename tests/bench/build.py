@@ -24,7 +24,8 @@ CMD ["cat", "/srv/site/all"]
 ONE_RUN = "FROM {base}\nRUN true 0\n"
 MANY_RUNS = ONE_RUN + "".join(f"RUN true {n}\n" for n in range(1, 11))
 COPY = "FROM {base}\nCOPY . /srv/\n"
-CHANGE = "FROM {base}\nRUN echo changed >/usr/changed\n"
+# The large image has no shell of its own.
+SHELL = "FROM {base}\nCOPY --from=bench/busybox:latest /bin /bin\n"
 FILES = 50_000
 DIRECTORIES = 250
 
@@ -114,10 +115,18 @@ def run_steps(measure, engines, rounds):
 
 
 def changes(measure, engines, rounds):
-    """A build of one RUN that changes one file of a large image."""
-    context = Context(CHANGE, measure.LARGE)
-    return measure.interleaved(rounds, {
-        engine.program: lambda engine=engine: build(engine, context, "--no-cache") for engine in engines})
+    """One RUN, another one each time, that changes one file of a large image."""
+    contexts = {engine.program: Context(SHELL, measure.LARGE) for engine in engines}
+    count = iter(range(1_000_000))
+
+    def change(engine):
+        context = contexts[engine.program]
+        context.write("Dockerfile", SHELL.format(base=measure.LARGE) + f"RUN echo {next(count)} >/usr/changed\n")
+        return build(engine, context)
+
+    for engine in engines:
+        change(engine)
+    return measure.interleaved(rounds, {engine.program: lambda engine=engine: change(engine) for engine in engines})
 
 
 def copies(measure, engines, rounds):
@@ -133,7 +142,8 @@ def copies(measure, engines, rounds):
 def commits(measure, engines, rounds):
     """One changed file of a large image."""
     for engine in engines:
-        engine.run("run", "--name", "changed", "--network", "none", measure.LARGE, "sh", "-c", "echo changed >/usr/changed")
+        build(engine, Context(SHELL, measure.LARGE))
+        engine.run("run", "--name", "changed", "--network", "none", "bench/built", "sh", "-c", "echo changed >/usr/changed")
     row = measure.interleaved(rounds, {
         engine.program: lambda engine=engine: engine.run("commit", "-q" if engine.program == "podman" else "--pause=true",
                                                          "changed") for engine in engines})
