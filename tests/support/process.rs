@@ -248,12 +248,12 @@ pub(crate) fn contains(bytes: &[u8], needle: &[u8]) -> bool {
     bytes.windows(needle.len().max(1)).any(|window| window == needle)
 }
 
-/// Runs a program of the test set-up itself, with a limit of five minutes, and fails unless it succeeds.
+/// Runs a program of the test set-up itself, with a limit of ten minutes, and fails unless it succeeds.
 pub(crate) fn must_run(command: &mut Command) -> Output {
     let what = format!("{command:?}");
     let mut owned = std::mem::replace(command, Command::new("true"));
     owned.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let output = Running::start(owned, None, Duration::from_secs(300)).wait();
+    let output = Running::start(owned, None, Duration::from_secs(600)).wait();
     assert_eq!(output.code, 0, "{what}: {}{}", output.out(), output.err());
     output
 }
