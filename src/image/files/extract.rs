@@ -7,10 +7,9 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs::File;
-use std::io::{BufRead, Write as _};
+use std::io::BufRead;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -22,8 +21,8 @@ use rustix::io::Errno;
 
 use super::is_reserved;
 use crate::error::{corrupt, invalid, unsupported};
+use crate::image::tar::fill::fill;
 use crate::image::tar::name::Name;
-use crate::image::tar::sparse::Segment;
 use crate::image::tar::write::{END, plain_length};
 use crate::image::tar::{Kind, Member, TarReader, Time};
 
@@ -263,10 +262,7 @@ impl Extractor {
 
     fn file<R: BufRead>(&mut self, archive: &mut TarReader<R>, at: &At, member: &Member) -> Result<()> {
         let mut file = self.create(at)?;
-        match &member.sparse {
-            Some((size, segments)) => fill_sparse(archive, &file, *size, segments)?,
-            None => fill(archive, &mut file)?,
-        }
+        fill(archive, member, &mut file)?;
         self.finish_open(&file, member)?;
         self.note(&file)
     }
@@ -404,41 +400,6 @@ impl Extractor {
 /// Whether something could not be removed because it is mounted.
 fn is_mount_point(error: &anyhow::Error) -> bool {
     error.downcast_ref::<Errno>() == Some(&Errno::BUSY)
-}
-
-fn fill<R: BufRead>(archive: &mut TarReader<R>, file: &mut File) -> Result<()> {
-    loop {
-        let part = archive.content()?;
-        if part.is_empty() {
-            return Ok(());
-        }
-        file.write_all(part).context("cannot write the content")?;
-        let amount = part.len();
-        archive.consumed(amount);
-    }
-}
-
-fn fill_sparse<R: BufRead>(
-    archive: &mut TarReader<R>,
-    file: &File,
-    size: u64,
-    segments: &[Segment],
-) -> Result<()> {
-    file.set_len(size).context("cannot make a sparse file")?;
-    for segment in segments {
-        let (mut at, end) = (segment.offset, segment.offset + segment.length);
-        while at < end {
-            let part = archive.content()?;
-            let amount = part.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
-            if amount == 0 {
-                return Err(corrupt("a sparse file is shorter than it says").into());
-            }
-            file.write_all_at(&part[..amount], at).context("cannot write the content")?;
-            archive.consumed(amount);
-            at += amount as u64;
-        }
-    }
-    Ok(())
 }
 
 /// Sets an attribute where the file system takes it.

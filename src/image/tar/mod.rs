@@ -4,6 +4,7 @@
 //! attribute values with a newline in them, and because a recipe needs to see every byte that is not content. Where
 //! archives are ambiguous the reading is that of Go's `archive/tar`, which the other engines use.
 
+pub mod fill;
 pub mod name;
 pub mod pax;
 pub mod sparse;

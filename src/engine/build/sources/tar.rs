@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write as _};
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::rc::Rc;
@@ -13,8 +13,8 @@ use rustix::fs::SeekFrom;
 use crate::build::context::{Attributes, Place, Target, Unpack};
 use crate::error::{corrupt, unsupported};
 use crate::image::files::extract::{Side, extract};
+use crate::image::tar::fill::fill;
 use crate::image::tar::name::Name;
-use crate::image::tar::sparse::Segment;
 use crate::image::tar::{Kind, Member, TarReader};
 use crate::image::unpack::decode::{Format, decoder};
 
@@ -75,10 +75,7 @@ fn place<R: BufRead>(
         Kind::Dir => target.make_dir(&parent, &base, &attributes, true, true).map(drop),
         Kind::File => {
             let mut file = target.create(&parent, &base, member.mode, true)?;
-            match &member.sparse {
-                Some((size, segments)) => fill_sparse(archive, &file, *size, segments)?,
-                None => fill(archive, &mut file)?,
-            }
+            fill(archive, member, &mut file)?;
             target.finish_file(&file, &attributes)
         }
         Kind::Symlink if member.link.is_empty() || member.link.contains(&0) => {
@@ -113,42 +110,6 @@ fn attributes(member: &Member, target: &Target) -> Attributes {
     }
 }
 
-fn fill<R: BufRead>(archive: &mut TarReader<R>, file: &mut File) -> Result<()> {
-    loop {
-        let part = archive.content()?;
-        if part.is_empty() {
-            return Ok(());
-        }
-        file.write_all(part).context("cannot write the content")?;
-        let amount = part.len();
-        archive.consumed(amount);
-    }
-}
-
-fn fill_sparse<R: BufRead>(
-    archive: &mut TarReader<R>,
-    file: &File,
-    size: u64,
-    segments: &[Segment],
-) -> Result<()> {
-    file.set_len(size).context("cannot make a sparse file")?;
-    for segment in segments {
-        let (mut at, end) = (segment.offset, segment.offset + segment.length);
-        while at < end {
-            let part = archive.content()?;
-            let amount = part.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
-            if amount == 0 {
-                return Err(corrupt("a sparse file is shorter than it says").into());
-            }
-            file.write_all_at(part.get(..amount).unwrap_or_default(), at)
-                .context("cannot write the content")?;
-            archive.consumed(amount);
-            at += amount as u64;
-        }
-    }
-    Ok(())
-}
-
 /// Whether what comes is an archive. Reads no further than the buffer of `input` does.
 pub fn peek(input: &mut impl BufRead) -> Result<bool> {
     let start = input.fill_buf().context("cannot read the context")?;
@@ -176,6 +137,8 @@ fn shown(path: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
     use crate::build::context::{CopySpec, NoUnpack, Source, StatCache, copy};
     use crate::build::ignore::Ignore;
