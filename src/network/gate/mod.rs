@@ -1,5 +1,6 @@
-//! What leaves a gateway other than by the relay: a thread reads packets from its device and has them answered, UDP and
-//! ICMP echo by sockets of the host's network, TCP by a [`Part`] of its own.
+//! What leaves a gateway other than by the relay: packets are read from its device and answered, UDP and ICMP echo by
+//! sockets of the host's network, TCP by a [`Part`] of its own. One of the relay's workers does it beside its
+//! connections, or a thread of the gate's own.
 //!
 //! Containers decide what arrives here, so everything that is kept for them has a limit ([`Limits`]) and an end, and a
 //! container that reaches a limit loses its own oldest.
@@ -33,6 +34,7 @@ pub use settings::{Limits, Settings};
 
 use super::packet::Packet;
 use super::policy::Policy;
+use super::relay::{Relay, Stay};
 
 /// A time to wait that is none.
 const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -53,7 +55,7 @@ impl PacketOut for Arc<dyn Device> {
     }
 }
 
-/// What answers the packets of one protocol. All calls come from the gate's thread.
+/// What answers the packets of one protocol. All calls come from one thread.
 pub trait Part: Send {
     /// A packet of a container: a whole one, whose checksum is right.
     fn packet(&mut self, packet: &Packet<'_>, out: &dyn PacketOut);
@@ -79,11 +81,18 @@ pub trait Part: Send {
 #[derive(Debug)]
 pub struct Gate {
     orders: Orders,
-    thread: Option<JoinHandle<()>>,
+    seat: Seat,
     next: AtomicU64,
 }
 
-/// A way to the gate's thread.
+/// Who does the gate's work.
+#[derive(Debug)]
+enum Seat {
+    Worker(#[expect(dead_code, reason = "it is the gate's end")] Stay),
+    Thread(Option<JoinHandle<()>>),
+}
+
+/// A way to who does the gate's work.
 #[derive(Clone, Debug)]
 struct Orders {
     sender: Sender<Order>,
@@ -99,19 +108,43 @@ impl Orders {
 }
 
 impl Gate {
-    /// Starts the gate in the network namespace of the caller, which becomes that of its sockets.
+    /// Starts the gate with one of the workers of `relay`, whose network namespace becomes that of its sockets.
     pub fn start(
         device: Arc<dyn Device>,
         settings: Settings,
         policy: Arc<dyn Policy>,
         tcp: Box<dyn Part>,
+        relay: &Relay,
+    ) -> io::Result<Self> {
+        Self::with(device, settings, policy, tcp, |inner| {
+            Ok(Seat::Worker(relay.crew().host(Box::new(inner))?))
+        })
+    }
+
+    /// Starts the gate with a thread of its own, for a `tcp` that has much to do, in the network namespace of the caller.
+    pub fn start_alone(
+        device: Arc<dyn Device>,
+        settings: Settings,
+        policy: Arc<dyn Policy>,
+        tcp: Box<dyn Part>,
+    ) -> io::Result<Self> {
+        Self::with(device, settings, policy, tcp, |inner| {
+            let thread = std::thread::Builder::new().name("gate".to_owned()).stack_size(STACK);
+            Ok(Seat::Thread(Some(thread.spawn(move || inner.run())?)))
+        })
+    }
+
+    fn with(
+        device: Arc<dyn Device>,
+        settings: Settings,
+        policy: Arc<dyn Policy>,
+        tcp: Box<dyn Part>,
+        seat: impl FnOnce(Loop) -> io::Result<Seat>,
     ) -> io::Result<Self> {
         let (sender, receiver) = channel();
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let inner = Loop::new(device, settings, policy, tcp, receiver, wake.clone())?;
-        let thread = std::thread::Builder::new();
-        let thread = thread.name("gate".to_owned()).stack_size(STACK).spawn(move || inner.run())?;
-        Ok(Self { orders: Orders { sender, wake }, thread: Some(thread), next: AtomicU64::new(0) })
+        Ok(Self { orders: Orders { sender, wake }, seat: seat(inner)?, next: AtomicU64::new(0) })
     }
 
     /// Lets go of everything that belongs to a container.
@@ -132,8 +165,10 @@ impl Gate {
 
 impl Drop for Gate {
     fn drop(&mut self) {
-        self.orders.give(Order::Stop);
-        if let Some(thread) = self.thread.take() {
+        if let Seat::Thread(thread) = &mut self.seat
+            && let Some(thread) = thread.take()
+        {
+            self.orders.give(Order::Stop);
             let _ = thread.join();
         }
     }

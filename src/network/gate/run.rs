@@ -1,10 +1,10 @@
-//! The gate's thread: waits for packets, sockets and orders, and hands each to whom it concerns.
+//! What the gate does: looks for packets, on sockets and for orders, and hands each to whom it concerns.
 
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::{ControlFlow, Range};
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
@@ -19,6 +19,7 @@ use super::{Part, Settings};
 use crate::network::packet::reassemble::Reassembler;
 use crate::network::packet::{self, Packet, icmp, protocol};
 use crate::network::policy::Policy;
+use crate::network::relay::Guest;
 
 /// Packets that are read together.
 const BATCH: usize = 64;
@@ -67,6 +68,8 @@ pub(super) struct Loop {
     tcp: Box<dyn Part>,
     udp: Udp,
     echo: Echo,
+    /// When time-outs are looked after.
+    next: Option<Instant>,
 }
 
 /// A packet that can be looked at: one in the arena, or one that was put together.
@@ -100,38 +103,55 @@ impl Loop {
             add(Source::Tcp, fd)?;
         }
         let (reassembler, arena) = (Reassembler::default(), vec![0; ARENA + packet::MAX]);
-        Ok(Self { epoll, device, settings, writer, orders, wake, reassembler, arena, tcp, udp, echo })
+        Ok(Self {
+            epoll,
+            device,
+            settings,
+            writer,
+            orders,
+            wake,
+            reassembler,
+            arena,
+            tcp,
+            udp,
+            echo,
+            next: None,
+        })
     }
 
     /// Runs until it is told to stop.
     pub(super) fn run(mut self) {
-        let mut next: Option<Instant> = None;
-        let tick = TICK.min(self.settings.limits.unreplied / 4);
         loop {
-            let wait = next.map(|next| next.saturating_duration_since(Instant::now()));
+            let wait = self.next.map(|next| next.saturating_duration_since(Instant::now()));
             let wait = wait.and_then(|wait| Timespec::try_from(wait).ok());
-            let mut events = [MaybeUninit::uninit(); SOURCES.len()];
-            let ready = match epoll::wait(&self.epoll, &mut events, wait.as_ref()) {
-                Ok((events, _)) => events,
-                Err(rustix::io::Errno::INTR) => continue,
-                // There is no descriptor to wait for any more.
-                Err(_) => return,
-            };
-            let is_ready = |source: &&Source| ready.iter().any(|event| event.data.u64() == **source as u64);
-            for source in SOURCES.iter().filter(is_ready) {
-                if self.handle(*source, Instant::now()).is_break() {
-                    return;
-                }
-            }
-            let count = ready.len();
-            let now = Instant::now();
-            if next.is_some_and(|next| next <= now) {
-                next = self.expire(now);
-            }
-            if count > 0 {
-                next = next.into_iter().chain([now + tick]).min();
+            if self.look(wait.as_ref()).is_break() {
+                return;
             }
         }
+    }
+
+    /// Does what there is to do, for which it waits until `wait` is over, for ever where that is `None`.
+    fn look(&mut self, wait: Option<&Timespec>) -> ControlFlow<()> {
+        let mut events = [MaybeUninit::uninit(); SOURCES.len()];
+        let ready = match epoll::wait(&self.epoll, &mut events, wait) {
+            Ok((events, _)) => events,
+            Err(rustix::io::Errno::INTR) => return ControlFlow::Continue(()),
+            // There is no descriptor to wait for any more.
+            Err(_) => return ControlFlow::Break(()),
+        };
+        let is_ready = |source: &&Source| ready.iter().any(|event| event.data.u64() == **source as u64);
+        for source in SOURCES.iter().filter(is_ready) {
+            self.handle(*source, Instant::now())?;
+        }
+        let now = Instant::now();
+        if self.next.is_some_and(|next| next <= now) {
+            self.next = self.expire(now);
+        }
+        if !ready.is_empty() {
+            let tick = TICK.min(self.settings.limits.unreplied / 4);
+            self.next = self.next.into_iter().chain([now + tick]).min();
+        }
+        ControlFlow::Continue(())
     }
 
     fn handle(&mut self, source: Source, now: Instant) -> ControlFlow<()> {
@@ -260,5 +280,20 @@ impl Loop {
         if !items.is_empty() {
             udp.outbound(&items, now);
         }
+    }
+}
+
+impl Guest for Loop {
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
+    }
+
+    fn round(&mut self) {
+        // A guest is asked to leave, and not told to stop.
+        let _ = self.look(Some(&super::NOW));
+    }
+
+    fn next(&self) -> Option<Instant> {
+        self.next
     }
 }

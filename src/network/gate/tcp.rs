@@ -184,7 +184,7 @@ impl Shared {
         let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
-        sockopt::set_tcp_nodelay(&socket, true)?;
+        reset_on_close(&socket);
         match rustix::net::connect(&socket, &to) {
             Ok(()) => self.at_once(addresses, socket, syn),
             // A neighbour in the same machine has answered before the call returned, which says otherwise all the same.
@@ -264,7 +264,6 @@ impl Accept for Door {
         let target = self.original.of(&inside, peer).ok();
         let taken = target.and_then(|target| self.taken(plain(peer), plain(target)));
         let Some((outside, permit)) = taken else {
-            reset_on_close(&inside);
             return None;
         };
         let (container, owner) = (peer.ip(), self.gate.owner);

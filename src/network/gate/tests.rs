@@ -113,7 +113,7 @@ impl World {
                 .unwrap();
         let device = Arc::new(Wire { fd: theirs, features });
         let policy = Arc::new(Map { verdicts: verdicts.to_vec(), notes: Mutex::default() });
-        let gate = Gate::start(device, settings(), policy.clone(), Box::new(Closed)).unwrap();
+        let gate = Gate::start_alone(device, settings(), policy.clone(), Box::new(Closed)).unwrap();
         Self { gate, policy, end: ours }
     }
 

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::network::relay::{Limits, Permit, Quota, Ticket, lock, reset_on_close};
+use crate::network::relay::{Limits, Permit, Quota, Ticket, lock};
 
 /// How long a connected socket of the host waits for the container's side. The container's kernel answers in
 /// microseconds; a SYN that gets lost is sent again after 1, 3 and 7 seconds.
@@ -241,11 +241,6 @@ impl Waiting {
                 !source.entries.is_empty() || source.open.used() > 0
             });
             self.count.fetch_sub(dropped.len(), Ordering::Relaxed);
-            for (_, entry) in &dropped {
-                if let State::Parked(socket) | State::Dialing(Some((socket, _))) = &entry.state {
-                    reset_on_close(socket);
-                }
-            }
         }
     }
 }

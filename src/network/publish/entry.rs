@@ -9,7 +9,7 @@ use crate::network::relay::{Pair, Permit};
 /// A client of a published port whose connection has been accepted.
 #[derive(Debug)]
 pub(crate) struct Client {
-    /// Its connection.
+    /// Its connection, which is reset when it is closed.
     pub(crate) socket: OwnedFd,
     /// From where the container is to see it come; with port 0 from any.
     pub(crate) from: SocketAddr,

@@ -25,7 +25,7 @@ use ipnet::{Ipv4Net, Ipv6Net};
 use rustix::net::sockopt;
 
 use crate::model::network::Protocol;
-use crate::network::relay::{Accept, Crew, Pair, Permit, Relay, reset_on_close};
+use crate::network::relay::{Accept, Crew, Pair, Permit, Relay};
 
 pub(crate) use entry::{Client, Entry};
 pub use holder::holder;
@@ -154,7 +154,6 @@ impl Accept for Port {
     fn accepted(&self, outside: OwnedFd, peer: SocketAddr) -> Option<Pair> {
         let permit = Permit::of(&[&self.crew.all]);
         let Some((permit, (from, container))) = permit.zip(self.target.route(peer)) else {
-            reset_on_close(&outside);
             return None;
         };
         let to = SocketAddr::new(container, self.port);

@@ -85,10 +85,7 @@ impl Sockets {
 impl Entry for Sockets {
     fn admit(&self, client: Client) -> Option<Pair> {
         let Client { socket: outside, from, to, owner, permit } = client;
-        let Ok(inside) = self.connect(from, to) else {
-            reset_on_close(&outside);
-            return None;
-        };
+        let inside = self.connect(from, to).ok()?;
         Some(Pair { inside, outside, connecting: true, container: to.ip(), owner, permit })
     }
 }
@@ -112,6 +109,7 @@ fn make(v6: bool) -> io::Result<OwnedFd> {
     // One client may have connections to several ports from the same port of its own.
     sockopt::set_socket_reuseaddr(&socket, true)?;
     sockopt::set_tcp_nodelay(&socket, true)?;
+    reset_on_close(&socket);
     crate::sys::transparent::choose_port_late(socket.as_fd())?;
     Ok(socket)
 }

@@ -31,14 +31,16 @@ const TURN: usize = 512 << 10;
 /// A connection that has moved this much, in bytes, is worth being given to the worker that has least to do.
 const HEAVY: u64 = 1 << 20;
 
-/// Two connected sockets that do not block, to be made one connection.
+/// Two connected sockets that do not block, to be made one connection. Both reset their connections when they are closed
+/// ([`reset_on_close`]): whatever ends this process must not look like the end of the stream to either side.
 #[derive(Debug)]
 pub(crate) struct Pair {
     /// Towards the container.
     pub(crate) inside: OwnedFd,
     /// Towards the rest of the world.
     pub(crate) outside: OwnedFd,
-    /// Whether the inner one may still be connecting.
+    /// Whether the inner one may still be connecting, to which the outer one has come. Sockets other than an outer one to
+    /// which the inner one has come are set to send small packets at once (tcp(7), `TCP_NODELAY`).
     pub(crate) connecting: bool,
     /// The container.
     pub(crate) container: IpAddr,
@@ -75,8 +77,12 @@ pub(super) struct Conn {
 struct Side {
     readable: bool,
     writable: bool,
-    /// A FIN has come: a short read is not the last.
+    /// It has ended in some way: a short read is not the last.
     ended: bool,
+    /// It has ended with a FIN: a short read takes all there will be,
+    fin: bool,
+    /// unless there is urgent data, in front of which every read stops.
+    urgent: bool,
 }
 
 #[derive(Debug, Default)]
@@ -94,6 +100,8 @@ struct Way {
     eof: bool,
     /// And the destination knows.
     done: bool,
+    /// The destination sends what it gets at once.
+    prompt: bool,
 }
 
 /// How a turn ended.
@@ -128,11 +136,11 @@ impl Tools {
 impl From<Pair> for Conn {
     fn from(pair: Pair) -> Self {
         let ready = |writable| Side { writable, ..Side::default() };
-        // Whatever ends this process must not look like the end of the stream to either side.
-        [&pair.inside, &pair.outside].into_iter().for_each(reset_on_close);
+        let way = |prompt| Way { prompt, ..Way::default() };
         Self {
             sockets: [pair.inside, pair.outside],
-            ways: [Way::default(), Way::default()],
+            // Those that were accepted do; and a socket that has sent nothing has nothing to wait for (RFC 896).
+            ways: [way(pair.connecting), way(true)],
             sides: [ready(!pair.connecting), ready(true)],
             broken: false,
             queued: false,
@@ -153,6 +161,9 @@ impl Conn {
         state.readable |= ended || flags.contains(EventFlags::IN);
         state.writable |= flags.intersects(EventFlags::OUT | EventFlags::ERR);
         state.ended |= ended;
+        // A reset looks like a FIN to those who do not look for errors.
+        state.fin |= flags.contains(EventFlags::RDHUP) && !flags.contains(EventFlags::ERR);
+        state.urgent |= flags.contains(EventFlags::PRI);
         self.broken |= flags.contains(EventFlags::ERR);
     }
 
@@ -160,10 +171,12 @@ impl Conn {
     pub(super) fn turn(&mut self, tools: &mut Tools) -> Turn {
         let ([inner, outer], [there, back]) = (&mut self.sides, &mut self.ways);
         let [inside, outside] = &self.sockets;
-        let turns = [
-            there.pump((inside, inner), (outside, outer), tools),
-            if self.orphaned { Ok(false) } else { back.pump((outside, outer), (inside, inner), tools) },
-        ];
+        let first = there.pump((inside, inner), (outside, outer), tools, back.done);
+        let second = match self.orphaned {
+            true => Ok(false),
+            false => back.pump((outside, outer), (inside, inner), tools, there.done),
+        };
+        let turns = [first, second];
         match turns {
             [Ok(_), Err(_)] | [Err(_), _] => Turn::Broken,
             [Ok(true), _] | [_, Ok(true)] => Turn::More,
@@ -220,12 +233,14 @@ pub(crate) fn reset_on_close(socket: &OwnedFd) {
 }
 
 impl Way {
-    /// Moves bytes until one of the sockets is not ready (`false`) or the turn is over (`true`).
+    /// Moves bytes until one of the sockets is not ready (`false`) or the turn is over (`true`). Where it is the `last`
+    /// way, the connection is closed when it ends, which says so to the destination.
     fn pump(
         &mut self,
         (from, source): (&OwnedFd, &mut Side),
         (to, sink): (&OwnedFd, &mut Side),
         tools: &mut Tools,
+        last: bool,
     ) -> io::Result<bool> {
         let mut budget = TURN;
         let result = loop {
@@ -233,7 +248,9 @@ impl Way {
                 break false;
             }
             if self.eof {
-                rustix::net::shutdown(to, Shutdown::Write)?;
+                if !last {
+                    rustix::net::shutdown(to, Shutdown::Write)?;
+                }
                 self.done = true;
                 break false;
             }
@@ -244,7 +261,7 @@ impl Way {
                 break true;
             }
             let Some(count) = self.fill(from, source, to, sink, tools)? else { continue };
-            self.eof = count == 0;
+            self.eof |= count == 0;
             self.moved = self.moved.saturating_add(count as u64);
             budget = budget.saturating_sub(count);
         };
@@ -320,7 +337,14 @@ impl Way {
         if bytes.is_empty() {
             return Ok(Some(0));
         }
-        let written = ready(rustix::net::send(to, bytes, SendFlags::NOSIGNAL))?.unwrap_or(0);
+        if !self.prompt && self.moved > 0 {
+            rustix::net::sockopt::set_tcp_nodelay(to, true)?;
+            self.prompt = true;
+        }
+        // So the last bytes and the FIN are one packet, and wake their reader once.
+        self.eof = source.fin && !source.urgent && count < tools.buffer.len();
+        let more = if self.eof { SendFlags::MORE } else { SendFlags::empty() };
+        let written = ready(rustix::net::send(to, bytes, SendFlags::NOSIGNAL | more))?.unwrap_or(0);
         if written < count {
             sink.writable = false;
             self.left = bytes.get(written..).unwrap_or_default().to_vec();
@@ -337,3 +361,7 @@ fn ready<T>(result: rustix::io::Result<T>) -> io::Result<Option<T>> {
         Err(error) => Err(error.into()),
     }
 }
+
+#[cfg(test)]
+#[path = "conn_tests.rs"]
+mod tests;

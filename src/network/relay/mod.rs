@@ -6,11 +6,14 @@
 //!  host sockets that connect ── outcome to gate::tcp                              └ worker …
 //! ```
 //!
-//! Every listener is known to every worker and wakes one of them (`EPOLLEXCLUSIVE`), which keeps what it accepts. A
-//! connection that proves to move much is given once to the worker that has fewest of those. What others want of the
-//! workers is left on their desks.
+//! Half of the workers take connections: every listener wakes one of them (`EPOLLEXCLUSIVE`), which keeps what it
+//! accepts, and they look after the gates beside that ([`Guest`]). So a short connection is seen to by one thread from
+//! its first packet on, and most of what it costs would otherwise be threads waking each other. A connection that proves
+//! to move much is given once to the worker that has fewest of those, to one that takes none if it can be. What others
+//! want of the workers is left on their desks.
 
 mod conn;
+mod guest;
 mod pipes;
 mod quota;
 mod slab;
@@ -31,6 +34,7 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{EventfdFlags, eventfd};
 
 pub(crate) use conn::{Pair, reset_on_close};
+pub(crate) use guest::{Guest, Stay};
 pub(crate) use quota::Limits;
 pub use quota::{Permit, Quota, Sharers};
 use slab::{Key, Slab};
@@ -54,6 +58,8 @@ pub struct Relay {
 #[derive(Debug)]
 pub(crate) struct Crew {
     desks: Vec<Desk>,
+    /// How many of them, from the first on, take connections and have guests.
+    open: usize,
     owners: AtomicU64,
     next_desk: AtomicUsize,
     /// What the descriptors allow.
@@ -88,6 +94,10 @@ enum Order {
     Forget(u64, IpAddr),
     /// A connection that another worker gives away.
     Take(Box<conn::Conn>),
+    /// Something else to look after, under this number.
+    Host(u64, Box<dyn Guest>),
+    /// Gives it back.
+    Expel(u64, Sender<Box<dyn Guest>>),
     Stop,
 }
 
@@ -107,7 +117,8 @@ struct Outgoing {
 
 /// Knows what to do with accepted connections.
 pub(crate) trait Accept: Send + Sync + std::fmt::Debug {
-    /// The other half of a connection that `peer` made; `None` where it has been dealt with already.
+    /// The other half of a connection that `peer` made, which is reset when it is closed; `None` where it has been dealt
+    /// with already.
     fn accepted(&self, socket: OwnedFd, peer: SocketAddr) -> Option<Pair>;
 }
 
@@ -143,6 +154,7 @@ impl Relay {
         let desks = (0..workers).map(|_| Desk::new()).collect::<io::Result<_>>()?;
         let crew = Arc::new(Crew {
             desks,
+            open: workers.div_ceil(2),
             owners: AtomicU64::new(0),
             next_desk: AtomicUsize::new(0),
             limits,
@@ -187,10 +199,22 @@ impl Crew {
         self.owners.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Where connections are taken.
+    fn open(&self) -> &[Desk] {
+        self.desks.get(..self.open).unwrap_or_default()
+    }
+
+    /// The number of one of those, of each in turn.
+    fn next(&self) -> usize {
+        self.next_desk.fetch_add(1, Ordering::Relaxed) % self.open.max(1)
+    }
+
     /// Takes the connections to a listening socket that does not block.
     pub(crate) fn listen(&self, socket: OwnedFd, owner: u64, accept: Arc<dyn Accept>) {
+        // Accepted sockets have it from here.
+        reset_on_close(&socket);
         let listener = Arc::new(Listener { socket, owner, accept });
-        self.desks.iter().for_each(|desk| desk.order(Order::Listen(Arc::clone(&listener))));
+        self.open().iter().for_each(|desk| desk.order(Order::Listen(Arc::clone(&listener))));
     }
 
     /// Closes the listeners of `owner` and resets its connections. The ports are free when this returns.
@@ -216,7 +240,7 @@ impl Crew {
         dial: Arc<dyn Dial>,
         flow: (SocketAddr, SocketAddr),
     ) -> io::Result<Ticket> {
-        let number = self.next_desk.fetch_add(1, Ordering::Relaxed) % self.desks.len().max(1);
+        let number = self.next();
         let desk = self.desks.get(number).ok_or(io::ErrorKind::NotConnected)?;
         let mut dials = lock(&desk.dials);
         let key = dials.insert(Outgoing { dial, flow }).map_err(|_| io::ErrorKind::QuotaExceeded)?;

@@ -25,16 +25,11 @@ impl Accept for Onward {
     fn accepted(&self, socket: OwnedFd, peer: SocketAddr) -> Option<Pair> {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let inside = rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None).ok();
-        let Some((inside, permit)) = inside.zip(Permit::of(&[&self.all])) else {
-            reset_on_close(&socket);
-            return None;
-        };
+        let (inside, permit) = inside.zip(Permit::of(&[&self.all]))?;
+        reset_on_close(&inside);
         match rustix::net::connect(&inside, &self.target) {
             Ok(()) | Err(rustix::io::Errno::INPROGRESS) => {}
-            Err(_) => {
-                reset_on_close(&socket);
-                return None;
-            }
+            Err(_) => return None,
         }
         let (container, owner) = (peer.ip(), self.owner);
         Some(Pair { inside, outside: socket, connecting: true, container, owner, permit })

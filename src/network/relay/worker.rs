@@ -17,7 +17,7 @@ use rustix::net::SocketFlags;
 
 use super::conn::{Conn, Tools, Turn};
 use super::slab::{Key, Slab};
-use super::{Crew, Desk, Listener, Order, lock, reset_on_close};
+use super::{Crew, Desk, Guest, Listener, Order, lock};
 
 /// How many events to take at once.
 const EVENTS: usize = 256;
@@ -41,6 +41,7 @@ pub(super) mod token {
     /// The inner side of a connection; the outer one is the next kind.
     pub(in super::super) const CONN: u64 = 3;
     pub(in super::super) const OUTER: u64 = 4;
+    pub(in super::super) const GUEST: u64 = 5;
 
     pub(in super::super) fn of(kind: u64, number: u64) -> u64 {
         number << BITS | kind
@@ -58,6 +59,8 @@ pub(super) struct Worker {
     number: usize,
     conns: Slab<Box<Conn>>,
     listeners: Slab<Arc<Listener>>,
+    /// By the numbers that they have for others.
+    guests: Vec<(u64, Box<dyn Guest>)>,
     /// Those that have to move something, in turn.
     queue: VecDeque<Key>,
     tools: Tools,
@@ -78,6 +81,7 @@ impl Worker {
             number,
             conns: Slab::new(),
             listeners: Slab::new(),
+            guests: Vec::new(),
             queue: VecDeque::new(),
             tools: Tools::new(),
             spare: None,
@@ -116,6 +120,9 @@ impl Worker {
                 token::WAKE => orders = true,
                 token::LISTENER => self.accept(key),
                 token::DIAL => self.dialed(key),
+                token::GUEST => {
+                    self.guests.iter_mut().filter(|one| one.0 == number).for_each(|one| one.1.round())
+                }
                 kind => self.notice(key, usize::from(kind == token::OUTER), event.flags),
             }
         }
@@ -139,14 +146,19 @@ impl Worker {
             return Some(Duration::ZERO);
         }
         let times = self.resting.iter().map(|(until, _)| *until).chain(self.next_tick).chain(self.last);
+        let times = times.chain(self.guests.iter().filter_map(|(_, guest)| guest.next()));
         times.min().map(|next| next.saturating_duration_since(Instant::now()))
     }
 
     fn look_at_clock(&mut self) {
-        if self.resting.is_empty() && self.next_tick.is_none() {
+        if self.resting.is_empty() && self.next_tick.is_none() && self.guests.is_empty() {
             return;
         }
         let now = Instant::now();
+        let due = |guest: &dyn Guest| guest.next().is_some_and(|next| next <= now);
+        for (_, guest) in self.guests.iter_mut().filter(|(_, guest)| due(&**guest)) {
+            guest.round();
+        }
         if self.next_tick.is_some_and(|tick| tick <= now) {
             self.next_tick = self.crew.do_chores(now).then(|| now + TICK);
         }
@@ -184,6 +196,17 @@ impl Worker {
                     self.let_go(|conn| conn.owner == owner && conn.container == container);
                 }
                 Order::Take(conn) => self.keep(conn),
+                Order::Host(number, guest) => self.host(number, guest),
+                Order::Expel(number, to) => {
+                    if let Some(at) = self.guests.iter().position(|one| one.0 == number) {
+                        let (_, guest) = self.guests.swap_remove(at);
+                        if let Some(desk) = self.desk() {
+                            let _ = epoll::delete(&desk.epoll, guest.fd());
+                        }
+                        // Whoever wanted it has gone where that fails.
+                        let _ = to.send(guest);
+                    }
+                }
                 Order::Stop => return false,
             }
         }
@@ -246,6 +269,16 @@ impl Worker {
         }
     }
 
+    fn host(&mut self, number: u64, mut guest: Box<dyn Guest>) {
+        let data = EventData::new_u64(token::of(token::GUEST, number));
+        if let Some(desk) = self.desk()
+            && epoll::add(&desk.epoll, guest.fd(), data, EventFlags::IN).is_ok()
+        {
+            guest.round();
+            self.guests.push((number, guest));
+        }
+    }
+
     /// Takes the connections that wait.
     fn accept(&mut self, key: Key) {
         let Some(listener) = self.listeners.get_mut(key).map(|listener| Arc::clone(listener)) else { return };
@@ -278,9 +311,6 @@ impl Worker {
         };
         drop(spare);
         let refused = accept(&listener.socket);
-        if let Ok(Some((socket, _))) = &refused {
-            reset_on_close(socket);
-        }
         let worked = refused.is_ok();
         drop(refused);
         self.save_descriptor();
@@ -310,7 +340,8 @@ impl Worker {
         let Some(conn) = self.conns.get_mut(key) else { return };
         let Some(desk) = self.crew.desks.get(self.number) else { return };
         desk.heavy.fetch_add(usize::from(conn.heavy), Ordering::Relaxed);
-        let interest = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+        let interest =
+            EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::PRI | EventFlags::ET;
         let added = [token::CONN, token::OUTER].into_iter().zip(&conn.sockets).all(|(kind, socket)| {
             let data = EventData::new_u64(token::of(kind, key.number()));
             epoll::add(&desk.epoll, socket, data, interest).is_ok()
@@ -367,8 +398,11 @@ impl Worker {
         conn.heavy = true;
         let mine = own.heavy.fetch_add(1, Ordering::Relaxed) + 1;
         let load = |desk: &&Desk| desk.heavy.load(Ordering::Relaxed);
-        let Some(idlest) = self.crew.desks.iter().min_by_key(load) else { return };
-        if mine <= load(&idlest) + 1 {
+        // Of those that have as many rather the last, which takes no connections.
+        let Some(idlest) = self.crew.desks.iter().rev().min_by_key(load) else { return };
+        let takes = |number: usize| number < self.crew.open;
+        let relief = takes(self.number) && self.crew.open < self.crew.desks.len();
+        if mine <= load(&idlest) + usize::from(!relief) {
             return;
         }
         for socket in &conn.sockets {

@@ -18,7 +18,7 @@ use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr, IpEndpoint};
 
 use super::link::Link;
 use crate::network::gate::PacketOut;
-use crate::network::relay::{Permit, reset_on_close};
+use crate::network::relay::Permit;
 
 /// How long a container may take to answer while a connection is made or its last segment is on its way. Otherwise
 /// silence is none of our business.
@@ -84,8 +84,8 @@ pub(super) struct Parts {
 impl Conn {
     fn new(parts: Parts, now: Instant) -> Self {
         let Parts { ends, host, owner, permit, mtu, buffer, seed } = parts;
-        // Whatever ends this process must not look like the end of the stream to the other side.
-        reset_on_close(&host);
+        // At worst it is slower.
+        let _ = rustix::net::sockopt::set_tcp_nodelay(&host, true);
         let mut config = Config::new(HardwareAddress::Ip);
         config.random_seed = seed;
         let mut link = Link { packet: None, out: &Nowhere, mtu };

@@ -39,7 +39,7 @@ use super::gate::{PacketOut, Part};
 use super::packet::{Packet, tcp};
 use super::policy::Policy;
 use super::publish::{self, Client};
-use super::relay::{Pair, Permit, Relay, lock, reset_on_close};
+use super::relay::{Pair, Permit, Relay, lock};
 use crate::sys;
 
 /// Connections of one network, and of one container: each has two buffers.
@@ -129,8 +129,6 @@ impl Desk {
         let mut orders = lock(&self.orders);
         if orders.len() < MOST_ORDERS || matches!(order, Order::Dismiss(_)) {
             orders.push(order);
-        } else if let Order::Enter(client) = order {
-            reset_on_close(&client.socket);
         }
         drop(orders);
         self.ring();
@@ -279,7 +277,6 @@ impl Stack {
             || of_this >= MOST_OF_ONE
             || self.by_ends.contains_key(&(ends.container, ends.other))
         {
-            reset_on_close(&host);
             return None;
         }
         let buffer = if self.conns.len() < FEW { LARGE } else { SMALL };

@@ -14,6 +14,7 @@ use super::*;
 use crate::network::gate::device::Offload;
 use crate::network::policy::{Flow, Verdict};
 use crate::network::publish::Entry as _;
+use crate::network::relay::reset_on_close;
 
 const CONTAINER: Ipv4Addr = Ipv4Addr::new(10, 89, 0, 2);
 const SERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
@@ -194,6 +195,7 @@ fn clients_come_in_by_their_own_address_and_are_dismissed() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let socket = OwnedFd::from(listener.accept().unwrap().0);
+    reset_on_close(&socket);
     let from: SocketAddr = "198.51.100.9:4321".parse().unwrap();
     let permit = Permit::of(&[]).unwrap();
     let enter = Client { socket, from, to: (CONTAINER, 80).into(), owner: 77, permit };

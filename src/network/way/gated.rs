@@ -32,7 +32,7 @@ impl Gated {
             tcp.listen(listener, gateway.original())?;
         }
         let settings = settings(what.spec, gateway, what.relay);
-        let gate = Gate::start(device, settings, what.egress.clone(), Box::new(tcp.clone()))?;
+        let gate = Gate::start(device, settings, what.egress.clone(), Box::new(tcp.clone()), what.relay)?;
         let entry = Sockets::new(Arc::clone(gateway.inside()));
         Ok(Self { tcp, gate, entry, relay: Arc::clone(what.relay) })
     }
@@ -44,7 +44,7 @@ impl Gated {
         let stack = Stack::new(Arc::clone(&device), settings.mtu, what.relay, what.egress.clone())?;
         let tcp = stack.gate().clone();
         let entry: Arc<dyn Entry> = Arc::clone(stack.desk()) as _;
-        let gate = Gate::start(device, settings, what.egress.clone(), Box::new(stack))?;
+        let gate = Gate::start_alone(device, settings, what.egress.clone(), Box::new(stack))?;
         Ok(Self { tcp, gate, entry, relay: Arc::clone(what.relay) })
     }
 }
