@@ -115,7 +115,7 @@ each_mode_in_world! {
         serve(dhow, "fixed", "--network crew --ip 10.205.0.7 --ip6 2001:db8:80::7 --mac-address 02:11:22:33:44:55 --hostname fix");
         assert_eq!(address(dhow, "fixed", "crew"), "10.205.0.7");
         let shown = dhow.cmd("exec fixed ip addr show eth0").ok().out();
-        for part in ["02:11:22:33:44:55", "10.205.0.7/24", "2001:db8:80::7/64", "mtu 1500"] {
+        for part in ["02:11:22:33:44:55", "10.205.0.7/24", "2001:db8:80::7/64", "mtu 65520"] {
             assert!(shown.contains(part), "{part}: {shown}");
         }
         let routes = dhow.cmd("exec fixed ip route").ok().out();

@@ -199,9 +199,15 @@ each_mode_in_world! {
 
     fn packets_have_the_size_that_the_way_takes(dhow, world) {
         dhow.cmd("network create --ipv6 -o com.docker.network.driver.mtu=1400 narrow").ok();
-        for (options, mtu) in [("", "1500"), ("--network narrow", "1400")] {
+        // What goes further than to a neighbour or the host is as long as any network takes it.
+        for (options, mtu, out) in [("", "65520", "1500"), ("--network narrow", "1400", "1400")] {
             let output = dhow.cmd("run --rm").words(options).words("net cat /sys/class/net/eth0/mtu").ok();
             assert_eq!(output.out(), mtu);
+            let targets = [(HOST.into(), mtu), (format!("[{HOST6}]"), mtu), (PEER.into(), out), (format!("[{PEER6}]"), out)];
+            for (target, longest) in targets {
+                let answer = probe_on(dhow, options, &format!("mtu {target}:{PORT}"));
+                assert_eq!(answer.get("mtu"), longest, "{target} {options}");
+            }
         }
         world.host.ip("link set eth0 mtu 1300");
         world.peer.ip("link set eth0 mtu 1300");

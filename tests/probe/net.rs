@@ -41,6 +41,11 @@ pub fn net(arguments: &[String]) {
         "udp" => target(rest).and_then(|to| udp(to, &rest[1..].join(" "), number(2, 10_000))),
         "udp-hash" => target(rest).and_then(|to| udp_hash(to, number(1, 0))),
         "udp-many" => target(rest).and_then(|to| udp_many(to, number(1, 1))),
+        "mtu" => target(rest).and_then(|to| {
+            let mtu = sys::path_mtu(&udp_socket(to)?, to.is_ipv6())?;
+            fact("mtu", mtu);
+            Ok(())
+        }),
         "ping" => address(rest).and_then(ping),
         _ => Err(io::Error::other("no such verb")),
     };

@@ -14,6 +14,7 @@ unsafe extern "C" {
     pub fn getrlimit(resource: c_int, limit: *mut [c_ulong; 2]) -> c_int;
     pub fn setrlimit(resource: c_int, limit: *const [c_ulong; 2]) -> c_int;
     pub fn listen(fd: c_int, backlog: c_int) -> c_int;
+    pub fn getsockopt(fd: c_int, level: c_int, option: c_int, value: *mut c_void, size: *mut u32) -> c_int;
     pub fn setsockopt(fd: c_int, level: c_int, option: c_int, value: *const c_void, size: u32) -> c_int;
     pub fn umask(mode: u32) -> u32;
     pub fn getpgid(pid: c_int) -> c_int;
@@ -96,4 +97,14 @@ pub fn report_errors(socket: &UdpSocket, v6: bool) -> io::Result<()> {
 pub fn deepen(listener: &TcpListener) -> io::Result<()> {
     // SAFETY: takes numbers only.
     answer(unsafe { listen(listener.as_raw_fd(), 4096) }).map(drop)
+}
+
+/// The longest packet, in bytes, that goes to where `socket` is connected, as far as is known here.
+pub fn path_mtu(socket: &UdpSocket, v6: bool) -> io::Result<i32> {
+    // SOL_IPV6 and IPV6_MTU, IPPROTO_IP and IP_MTU.
+    let (level, option) = if v6 { (41, 24) } else { (0, 14) };
+    let (mut value, mut size) = (0_i32, 4_u32);
+    // SAFETY: the kernel writes an int and its size, both of which outlive the call.
+    answer(unsafe { getsockopt(socket.as_raw_fd(), level, option, pointer(&mut value), &mut size) })?;
+    Ok(value)
 }

@@ -258,8 +258,8 @@ impl Loop {
             if !settings.may_go(packet.target) || !(pending || packet.is_intact()) {
                 continue;
             }
-            // What is longer than a packet of the network came in fragments, which the kernel may have put together.
-            let was_fragments = made || offload.segment == 0 && bytes.len() > settings.mtu.into();
+            // What is too long to leave came in fragments, which the kernel may have put together; or it will not leave.
+            let was_fragments = made || offload.segment == 0 && bytes.len() > settings.out.into();
             let may_fragment = was_fragments || !packet.dont_fragment;
             if settings.is_inside(packet.target) {
                 // Not by way of the gateway: containers of a network reach each other, or may not.

@@ -17,6 +17,8 @@ pub struct Settings {
     pub gateways: Vec<IpAddr>,
     /// The maximum transmission unit towards its containers, in bytes.
     pub mtu: u16,
+    /// The longest packet that leaves this machine in one piece, in bytes.
+    pub out: u16,
     /// How much is kept.
     pub limits: Limits,
     /// This gate and the others that the sockets are shared with.

@@ -101,6 +101,7 @@ fn settings() -> Settings {
         subnets: vec!["192.0.2.0/24".parse().unwrap(), "2001:db8::/64".parse().unwrap()],
         gateways: GATEWAYS.to_vec(),
         mtu: 1500,
+        out: 1500,
         limits: Limits { sockets: 64, sockets_per_container: 32, ..Limits::default() },
         gates: Sharers::default(),
     }

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use ipnet::IpNet;
 use netlink_packet_route::link::LinkAttribute;
 
+use super::size::LONGEST;
 use super::{BRIDGE, BRIDGE_NAME, Shape};
 use crate::model::network::Mac;
 use crate::network::gate::device::{Device, Tun, Wire};
@@ -16,9 +17,9 @@ use crate::network::rung::Rung;
 
 /// The maximum transmission unit of the device, in bytes: a packet that was put together from fragments fits, and so
 /// does a train of UDP datagrams.
-const DEVICE_MTU: u32 = 65520;
-/// Packets that the device holds while the gate is busy.
-const DEVICE_QUEUE: u32 = 4096;
+const DEVICE_MTU: u32 = LONGEST;
+/// Packets that the device holds while the gate is busy; each may be of the longest.
+const DEVICE_QUEUE: u32 = 1024;
 
 const LOOPBACK: u32 = 1;
 /// The pair of interfaces in place of a TUN device. Neither hardware address is seen anywhere else.
@@ -70,7 +71,7 @@ fn pair(route: &Socket) -> anyhow::Result<Link> {
 pub(super) fn all(shape: &Shape, rung: Rung, link: Option<&Link>) -> Batch {
     let mut batch = Batch::default();
     batch.up(LOOPBACK, "lo");
-    batch.bridge(BRIDGE, BRIDGE_NAME, shape.mac, shape.mtu);
+    batch.bridge(BRIDGE, BRIDGE_NAME, shape.mac, shape.sizes.mtu);
     let passes = [(Setting::Forwarding, u32::from(!shape.internal)), (Setting::ReversePathFilter, 0)];
     batch.up_with(BRIDGE, BRIDGE_NAME, &passes, Vec::new());
     for address in shape.addresses() {
@@ -87,7 +88,7 @@ pub(super) fn all(shape: &Shape, rung: Rung, link: Option<&Link>) -> Batch {
     batch.up_with(link.index, link.name, &speaks, sizes);
     for to in shape.everywhere() {
         let v6 = matches!(to, IpNet::V6(_));
-        let route = |out, table, local| Route { to, via: None, out, table, local };
+        let route = |out, table, local| Route { to, via: None, out, table, local, mtu: None };
         batch.route(&route(link.index, TABLE_GATE, false));
         batch.route(&route(link.index, TABLE_MAIN, false));
         if rung.has_listeners() {

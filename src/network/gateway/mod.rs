@@ -16,6 +16,7 @@
 mod links;
 mod ports;
 mod settings;
+mod size;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -38,11 +39,10 @@ use super::rung::Rung;
 use crate::model::network::{Mac, NetworkSpec};
 use crate::sys;
 use ports::Ports;
+use size::Sizes;
 
 pub use super::nft::name_server::forward_names;
 
-/// The maximum transmission unit of a network where none was asked for, in bytes, as docker has it.
-const MTU: u32 = 1500;
 const BRIDGE: u32 = 10;
 /// Its name.
 const BRIDGE_NAME: &str = "br0";
@@ -73,13 +73,13 @@ struct Shape {
     v4: Option<(Ipv4Net, Ipv4Addr)>,
     v6: Option<(Ipv6Net, Ipv6Addr)>,
     mac: Mac,
-    mtu: u32,
+    sizes: Sizes,
     internal: bool,
     isolated: bool,
 }
 
 impl Shape {
-    fn of(spec: &NetworkSpec) -> Self {
+    fn of(spec: &NetworkSpec, rung: Rung) -> Self {
         let v4 = spec.v4.as_ref().map(|subnet| (subnet.net, subnet.gateway));
         let v6 = spec.v6.as_ref().map(|subnet| (subnet.net, subnet.gateway));
         // The same whenever the gateway is made again: containers keep it in mind. Docker's containers have hardware
@@ -97,7 +97,7 @@ impl Shape {
             v4,
             v6,
             mac: Mac([0x02, 0x42, a, b, c, d]),
-            mtu: spec.mtu.unwrap_or(MTU),
+            sizes: Sizes::of(spec, rung),
             internal: spec.internal,
             isolated: spec.no_icc,
         }
@@ -138,7 +138,7 @@ impl Gateway {
     /// Makes the namespace and all that is in it, the way of `rung`. The caller needs CAP_SYS_ADMIN and CAP_NET_ADMIN in
     /// its user namespace.
     pub fn open(spec: &NetworkSpec, rung: Rung) -> anyhow::Result<Self> {
-        let mut shape = Shape::of(spec);
+        let mut shape = Shape::of(spec, rung);
         // A kernel without IPv6 has the rest of a network.
         shape.v6 = shape.v6.filter(|_| settings::has_v6());
         let enter = || Ok(nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)?);
@@ -198,7 +198,12 @@ impl Gateway {
 
     /// The longest packet of the containers, in bytes.
     pub fn mtu(&self) -> u32 {
-        self.shape.mtu
+        self.shape.sizes.mtu
+    }
+
+    /// The longest that goes further than to a neighbour or the host.
+    pub fn mtu_out(&self) -> u32 {
+        self.shape.sizes.out.unwrap_or(self.shape.sizes.mtu)
     }
 
     /// Has `work` done in the network namespace `netns`, by the thread of this gateway.

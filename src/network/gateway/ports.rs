@@ -146,7 +146,7 @@ impl Gateway {
         let name = port.name();
         let mut batch = Batch::default();
         let far = Far { netns, name: &endpoint.interface, mac: endpoint.mac };
-        batch.pair(port.index, &name, Some(BRIDGE), self.shape.mtu, &far);
+        batch.pair(port.index, &name, Some(BRIDGE), self.shape.sizes.mtu, &far);
         if self.shape.isolated {
             batch.isolate(port.index, &name);
         }
@@ -203,7 +203,13 @@ impl Gateway {
                 IpAddr::V4(_) => IpNet::V4(Ipv4Net::default()),
                 IpAddr::V6(_) => IpNet::V6(Ipv6Net::default()),
             };
-            batch.route(&Route { to, via: Some(gateway), out: index, table: TABLE_MAIN, local: false });
+            let route =
+                |to, mtu| Route { to, via: Some(gateway), out: index, table: TABLE_MAIN, local: false, mtu };
+            let sizes = &self.shape.sizes;
+            batch.route(&route(to, sizes.out));
+            for near in sizes.near.iter().filter(|near| near.is_ipv4() == gateway.is_ipv4()) {
+                batch.route(&route(IpNet::from(*near), None));
+            }
         }
     }
 

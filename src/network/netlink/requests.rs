@@ -12,7 +12,9 @@ use netlink_packet_route::link::{
     LinkMessage, LinkProtoInfoBridge,
 };
 use netlink_packet_route::neighbour::{NeighbourAttribute, NeighbourMessage, NeighbourState};
-use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType};
+use netlink_packet_route::route::{
+    RouteAttribute, RouteMessage, RouteMetric, RouteProtocol, RouteScope, RouteType,
+};
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
@@ -73,6 +75,8 @@ pub(crate) struct Route {
     pub(crate) table: u8,
     /// Whether the destination is this machine itself.
     pub(crate) local: bool,
+    /// The longest packet in bytes where that is not the interface's.
+    pub(crate) mtu: Option<u32>,
 }
 
 /// The packets that a routing rule is for.
@@ -248,6 +252,8 @@ impl Batch {
             message.attributes.push(RouteAttribute::Destination(route.to.addr().into()));
         }
         message.attributes.extend(route.via.map(|via| RouteAttribute::Gateway(via.into())));
+        let metrics = route.mtu.map(|mtu| RouteAttribute::Metrics(vec![RouteMetric::Mtu(mtu)]));
+        message.attributes.extend(metrics);
         let name = format!("add the route to {}", route.to);
         self.push(name, NLM_F_CREATE | NLM_F_REPLACE, RouteNetlinkMessage::NewRoute(message));
     }

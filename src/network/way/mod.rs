@@ -133,6 +133,7 @@ fn settings(spec: &NetworkSpec, gateway: &Gateway, relay: &Relay) -> Settings {
             .chain(v6.map(|subnet| subnet.gateway.into()))
             .collect(),
         mtu: u16::try_from(gateway.mtu()).unwrap_or(u16::MAX),
+        out: u16::try_from(gateway.mtu_out()).unwrap_or(u16::MAX),
         limits: Limits::default(),
         gates: relay.crew().gates.clone(),
     }

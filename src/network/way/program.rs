@@ -156,7 +156,7 @@ fn slirp_interface(containers: &[Ipv4Addr]) -> Result<()> {
         }
         batch.neighbour(index, SLIRP, SLIRP_MAC);
         let to = IpNet::V4(Ipv4Net::default());
-        batch.route(&Route { to, via: Some(SLIRP), out: index, table: TABLE_MAIN, local: false });
+        batch.route(&Route { to, via: Some(SLIRP), out: index, table: TABLE_MAIN, local: false, mtu: None });
     })?;
     for container in containers {
         sys::wire::announce(index, SLIRP_TAP_MAC.0, *container)?;
@@ -344,7 +344,7 @@ fn pasta_interface(name: &str, table: u8, families: Vec<bool>) -> Result<()> {
         batch.without_arp(index, name);
         for v6 in families {
             let to = if v6 { IpNet::V6(Ipv6Net::default()) } else { IpNet::V4(Ipv4Net::default()) };
-            batch.route(&Route { to, via: None, out: index, table, local: false });
+            batch.route(&Route { to, via: None, out: index, table, local: false, mtu: None });
         }
     })?;
     Ok(())
