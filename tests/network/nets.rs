@@ -268,7 +268,48 @@ each_mode_in_world! {
         end(dhow, "ann");
     }
 
+    fn the_first_container_is_joined_while_it_talks(dhow, world) {
+        dhow.cmd("network create --ipv6 crew").ok();
+        dhow.cmd("network create elsewhere").ok();
+        dhow.cmd("run -d --name anchor --network elsewhere net sleep 1000").ok();
+        for round in 0..2 {
+            // A network at work whose last container has gone, and comes again, is alone again, too.
+            let alone = format!("ask {PEER}:{PORT} whoami -- net ask [{PEER6}]:{PORT} whoami");
+            assert_eq!(probe_on(dhow, "--network crew", &alone).all("result"), ["ok", "ok"], "round {round}");
+            serve(dhow, "first", "--network crew -p 8080:7000");
+            let transfer = |target: &str| {
+                dhow.cmd("exec first /probe net transfer").arg(target).words("60000000 60000000 2").start()
+            };
+            let traffic = [transfer(&format!("{PEER}:{PORT}")), transfer(&format!("[{PEER6}]:{PORT}"))];
+            until("it is under way", || world.connections(PORT) >= 4 || traffic.iter().any(Running::has_ended));
+            for _ in 0..3 {
+                let line = format!("transfer first:7000 1000000 1000000 -- net udp-hash first:7000 9000 -- net {alone}");
+                let answer = probe_on(dhow, "--network crew", &line);
+                assert_eq!(answer.all("result"), ["ok"; 4], "round {round}: {answer:?}");
+                assert_eq!(world.at_peer(&format!("transfer {HOST}:8080 1000000 1000000")).get("result"), "ok");
+            }
+            for traffic in traffic {
+                let answer = Facts::parse(&traffic.wait().out());
+                assert_eq!(answer.get("result"), "ok", "round {round}: {answer:?}");
+            }
+            assert_eq!(inside(dhow, "first", &alone).all("result"), ["ok", "ok"], "round {round}");
+            end(dhow, "first");
+        }
+        end(dhow, "anchor");
+        dhow.cmd("network rm crew elsewhere").ok();
+    }
+
     fn a_hostile_neighbour_stays_who_it_is(dhow, world) {
+        // Nor does it help to be alone, when nobody else can be meant.
+        for address in ["10.209.0.99/24", "10.209.0.1/24", "192.0.2.1/24"] {
+            let script = format!("ip addr flush dev eth0; ip addr add {address} dev eth0; ip route add default via 10.209.0.1 onlink dev eth0 2>/dev/null; \
+                /probe net connect {PEER}:{PORT} 1200 -- net udp {PEER}:{PORT} hello 500");
+            dhow.cmd("network create --subnet 10.209.0.0/24 lone").ok();
+            let output = dhow.cmd("run --rm --network lone --cap-add NET_ADMIN net").sh(&script).ok();
+            let answer = Facts::parse(&output.out());
+            assert!(answer.all("result").iter().all(|result| result != "ok"), "{address}: {answer:?}");
+            dhow.cmd("network rm lone").ok();
+        }
         dhow.cmd("network create --subnet 10.208.0.0/24 crew").ok();
         serve(dhow, "victim", "--network crew --ip 10.208.0.7");
         // It calls itself what the other is called, and what nobody is called.

@@ -67,15 +67,36 @@ fn pair(route: &Socket) -> anyhow::Result<Link> {
     Ok(Link { name: NEAR.name, index: NEAR.index, device: Arc::new(device) })
 }
 
-/// The bridge with its addresses, the device, and where packets are routed.
+/// The bridge, up.
+pub(super) fn bridge(batch: &mut Batch, shape: &Shape) {
+    batch.bridge(BRIDGE, BRIDGE_NAME, shape.mac, shape.sizes.mtu);
+    batch.up_with(BRIDGE, BRIDGE_NAME, &shape.passes(), Vec::new());
+}
+
+/// The way to the containers by `out`, where the addresses of the gateway are not.
+pub(super) fn inward(batch: &mut Batch, shape: &Shape, out: u32) {
+    for address in shape.addresses() {
+        batch.route(&Route {
+            to: address.trunc(),
+            via: None,
+            out,
+            table: TABLE_MAIN,
+            local: false,
+            mtu: None,
+        });
+    }
+}
+
+/// The gateway's addresses, the bridge if it is not made later, the device, and where packets are routed.
 pub(super) fn all(shape: &Shape, rung: Rung, link: Option<&Link>) -> Batch {
     let mut batch = Batch::default();
     batch.up(LOOPBACK, "lo");
-    batch.bridge(BRIDGE, BRIDGE_NAME, shape.mac, shape.sizes.mtu);
-    let passes = [(Setting::Forwarding, u32::from(!shape.internal)), (Setting::ReversePathFilter, 0)];
-    batch.up_with(BRIDGE, BRIDGE_NAME, &passes, Vec::new());
-    for address in shape.addresses() {
-        batch.address(BRIDGE, address);
+    if shape.late {
+        // They are the gateway's wherever packets for them come in.
+        shape.gateways().for_each(|address| batch.address(LOOPBACK, IpNet::from(address)));
+    } else {
+        bridge(&mut batch, shape);
+        shape.addresses().for_each(|address| batch.address(BRIDGE, address));
     }
     let Some(link) = link else { return batch };
     let mut sizes = vec![LinkAttribute::Mtu(DEVICE_MTU), LinkAttribute::TxQueueLen(DEVICE_QUEUE)];

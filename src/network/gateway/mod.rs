@@ -6,6 +6,10 @@
 //!                                 └──── segments of TCP, and first ones from tun0 ── mark 1 ── transparent listener
 //! ```
 //!
+//! Where the kernel does all of it, the bridge is made when a second container comes: until then the port of the first
+//! one is where the gateway is, and saves the way over the bridge. The kernel also has all that begins or ends wait while
+//! it removes a bridge (`br_multicast_dev_del` waits for RCU under the lock of all interfaces), for tens of milliseconds.
+//!
 //! Packets with the second mark are routed before local addresses are looked at, so the gate also gets what is meant
 //! for the gateway itself, and never anything of the bridge reaches another port of it by being routed. A frame passes
 //! the bridge only with the addresses of the container behind its port ([`super::nft::sources`]).
@@ -33,6 +37,7 @@ use rustix::fs::{Mode, OFlags};
 use super::gate::device::Device;
 use super::gate::tcp::{self, Original};
 use super::inside::Inside;
+use super::netlink::requests::Setting;
 use super::netlink::{Service, Socket};
 use super::nft::{self, Transaction, tproxy::Interfaces};
 use super::rung::Rung;
@@ -76,6 +81,8 @@ struct Shape {
     sizes: Sizes,
     internal: bool,
     isolated: bool,
+    /// The bridge is made when there are two containers.
+    late: bool,
 }
 
 impl Shape {
@@ -100,7 +107,13 @@ impl Shape {
             sizes: Sizes::of(spec, rung),
             internal: spec.internal,
             isolated: spec.no_icc,
+            late: rung == Rung::Tproxy && !spec.internal,
         }
+    }
+
+    /// Settings of the interface where the containers' packets come in.
+    fn passes(&self) -> [(Setting, u32); 2] {
+        [(Setting::Forwarding, u32::from(!self.internal)), (Setting::ReversePathFilter, 0)]
     }
 
     fn gateways(&self) -> impl Iterator<Item = IpAddr> {
@@ -145,7 +158,7 @@ impl Gateway {
         let inside = Inside::start("dhow-gateway", enter).context("cannot make a network namespace")?;
         let for_thread = shape.clone();
         let made = inside.call(move || make(&for_thread, rung))??;
-        let ports = Arc::<Mutex<Ports>>::default();
+        let ports = Arc::new(Mutex::new(Ports::new(!shape.late)));
         Ok(Self {
             inside: Arc::new(inside),
             home: Arc::new(made.home),
@@ -256,7 +269,7 @@ fn make(shape: &Shape, rung: Rung) -> anyhow::Result<Made> {
 
 /// What becomes of what containers send.
 fn rules(shape: &Shape, rung: Rung, gate: u32) -> Transaction {
-    let on = Interfaces { bridge: BRIDGE, gate };
+    let on = Interfaces { bridge: (!shape.late).then_some(BRIDGE), gate };
     if rung == Rung::Redirect {
         return nft::redirect::rules(on, LISTENER, &shape.addresses().collect::<Vec<_>>());
     }

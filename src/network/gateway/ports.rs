@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use netlink_packet_route::link::LinkAttribute;
 
-use super::{BRIDGE, BRIDGE_NAME, Gateway, settings};
+use super::{BRIDGE, BRIDGE_NAME, Gateway, links, settings};
 use crate::model::network::{Endpoint, Mac};
 use crate::network::netlink::requests::{Far, Route, TABLE_MAIN, is_taken_in};
 use crate::network::netlink::{Batch, Refused, Service, Socket};
@@ -25,10 +26,12 @@ const PAUSE: Duration = Duration::from_micros(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(3);
 
 /// What is plugged in, by hardware address.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Ports {
     made: u32,
     by_mac: HashMap<Mac, Port>,
+    /// Whether there is a bridge for them.
+    pub(super) bridged: bool,
 }
 
 #[derive(Debug)]
@@ -39,6 +42,10 @@ pub(super) struct Port {
 }
 
 impl Ports {
+    pub(super) fn new(bridged: bool) -> Self {
+        Self { made: 0, by_mac: HashMap::new(), bridged }
+    }
+
     /// Whether somebody may speak for `address`.
     pub(super) fn has(&self, address: IpAddr) -> bool {
         self.by_mac.values().any(|port| port.addresses.contains(&address))
@@ -61,7 +68,6 @@ impl Gateway {
     /// ready for use. What was plugged in with the same hardware address before is taken out.
     pub fn plug(&self, netns: BorrowedFd<'_>, endpoint: &Endpoint) -> anyhow::Result<()> {
         let endpoint = &self.known(endpoint);
-        self.sweeper.wait(endpoint.mac);
         let mut ports = self.ports();
         self.take_out(&mut ports, endpoint.mac).context("cannot unplug what was there before")?;
         let v6 = endpoint.v6.is_some();
@@ -83,11 +89,9 @@ impl Gateway {
             .map_err(anyhow::Error::from)
             .and_then(|()| self.configure(&there, endpoint));
         if wired.is_ok() {
-            let interfaces = [
-                (self.route.as_fd(), &*port.name()),
-                (self.route.as_fd(), BRIDGE_NAME),
-                (there.as_fd(), &endpoint.interface),
-            ];
+            let (name, here) = (port.name(), self.route.as_fd());
+            let mut interfaces = vec![(here, &*name), (there.as_fd(), &endpoint.interface)];
+            interfaces.extend(ports.bridged.then_some((here, BRIDGE_NAME)));
             await_ready(&interfaces, &there, endpoint);
         }
         ports.by_mac.insert(endpoint.mac, port);
@@ -110,8 +114,15 @@ impl Gateway {
         let Some(port) = ports.by_mac.remove(&endpoint.mac) else { return };
         // Nobody is left who could speak.
         let _ = self.let_speak(false, &port, endpoint.mac);
+        if ports.bridged {
+            // Or else it would send here what is for the next one with this hardware address.
+            let mut batch = Batch::default();
+            batch.attach(port.index, &port.name(), 0);
+            // It may have gone with the container's namespace.
+            let _ = batch.send(&self.route);
+        }
         drop(ports);
-        self.sweeper.give(endpoint.mac, port);
+        self.sweeper.give(port);
     }
 
     /// A place as far as the kernel knows what is in it.
@@ -134,24 +145,36 @@ impl Gateway {
         nft::sources::change(may, port.index, mac, &port.addresses).commit(filter)
     }
 
-    /// Makes the pair of interfaces and tells the bridge who is there.
+    /// Makes the pair of interfaces and tells the bridge, or the way to the only container, who is there.
     fn make_port(
         &self,
         ports: &mut Ports,
         netns: BorrowedFd<'_>,
         endpoint: &Endpoint,
     ) -> Result<Port, Refused> {
+        let alone = !ports.bridged && ports.by_mac.is_empty();
+        if !ports.bridged && !alone {
+            self.make_bridge(ports)?;
+        }
         let port = Port { index: FIRST + ports.made, addresses: addresses(endpoint) };
         ports.made += 1;
-        let name = port.name();
+        let (name, shape) = (port.name(), &self.shape);
         let mut batch = Batch::default();
         let far = Far { netns, name: &endpoint.interface, mac: endpoint.mac };
-        batch.pair(port.index, &name, Some(BRIDGE), self.shape.sizes.mtu, &far);
-        if self.shape.isolated {
-            batch.isolate(port.index, &name);
+        if alone {
+            let as_gateway = LinkAttribute::Address(shape.mac.0.to_vec());
+            batch.pair(port.index, &name, shape.sizes.mtu, as_gateway, &far);
+            batch.up_with(port.index, &name, &shape.passes(), Vec::new());
+            links::inward(&mut batch, shape, port.index);
+        } else {
+            batch.pair(port.index, &name, shape.sizes.mtu, LinkAttribute::Controller(BRIDGE), &far);
+            if shape.isolated {
+                batch.isolate(port.index, &name);
+            }
         }
+        let at = if alone { port.index } else { BRIDGE };
         for address in &port.addresses {
-            batch.neighbour(BRIDGE, *address, endpoint.mac);
+            batch.neighbour(at, *address, endpoint.mac);
         }
         match batch.send(&self.route) {
             Ok(()) => Ok(port),
@@ -159,6 +182,36 @@ impl Gateway {
                 let mut batch = Batch::default();
                 batch.delete(port.index, &name);
                 // There may be nothing to delete.
+                let _ = batch.send(&self.route);
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes the bridge, and the only port there is the first of it. What is under way by that one goes on: addresses and
+    /// rules stay where they are.
+    fn make_bridge(&self, ports: &mut Ports) -> Result<(), Refused> {
+        let mut batch = Batch::default();
+        links::bridge(&mut batch, &self.shape);
+        for (mac, port) in &ports.by_mac {
+            let name = port.name();
+            batch.attach(port.index, &name, BRIDGE);
+            if self.shape.isolated {
+                batch.isolate(port.index, &name);
+            }
+            port.addresses.iter().for_each(|address| batch.neighbour(BRIDGE, *address, *mac));
+        }
+        links::inward(&mut batch, &self.shape, BRIDGE);
+        match batch.send(&self.route) {
+            Ok(()) => {
+                ports.bridged = true;
+                Ok(())
+            }
+            Err(error) => {
+                let mut batch = Batch::default();
+                batch.delete(BRIDGE, BRIDGE_NAME);
+                ports.by_mac.values().for_each(|port| links::inward(&mut batch, &self.shape, port.index));
+                // The first error is the one to tell.
                 let _ = batch.send(&self.route);
                 Err(error)
             }
@@ -226,10 +279,11 @@ impl Gateway {
         batch.delete(port.index, &port.name());
         let deleted = batch.send(&self.route);
         let mut batch = Batch::default();
-        for address in &port.addresses {
+        // Without a bridge they go with the port.
+        for address in port.addresses.iter().filter(|_| ports.bridged) {
             batch.delete_neighbour(BRIDGE, *address);
         }
-        let forgotten = batch.send(&self.route);
+        let forgotten = if batch.is_empty() { Ok(()) } else { batch.send(&self.route) };
         let silenced = self.let_speak(false, &port, mac);
         // It went away with the container's namespace.
         let deleted = deleted.or_else(|error| if error.is(libc::ENODEV) { Ok(()) } else { Err(error) });

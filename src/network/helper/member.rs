@@ -150,6 +150,20 @@ impl Member {
         &self.published
     }
 
+    /// Lets go of the published ports, which others may have from now on.
+    pub(super) fn withdraw(&mut self) {
+        (self.ports, self.reserved) = (Ports::default(), None);
+    }
+
+    /// The networks that it is on or will be on.
+    pub(super) fn networks(&self) -> Vec<Arc<Bridge>> {
+        let mut networks = self.bridges.clone();
+        networks.extend(self.seats.iter().map(|seat| Arc::clone(seat.bridge())));
+        networks.sort_by_key(Arc::as_ptr);
+        networks.dedup_by_key(|network| Arc::as_ptr(network));
+        networks
+    }
+
     /// Does what the supervisor asks for.
     pub(super) fn follow(
         &mut self,

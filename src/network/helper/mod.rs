@@ -9,6 +9,8 @@ mod member;
 pub mod wire;
 
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -20,6 +22,9 @@ use crate::network::publish::Unavailable;
 use crate::network::rung::Rung;
 use crate::sys;
 use crate::sys::socket::{Listener, Socket};
+
+/// Bytes of stack for letting go of networks.
+const STACK: usize = 256 << 10;
 
 /// How a helper is to work.
 #[derive(Clone, Debug, Default)]
@@ -44,29 +49,50 @@ struct Helper {
     listener: Listener,
     shared: Shared,
     members: Vec<(Socket, Option<Member>)>,
+    /// Threads that let go of networks.
+    closing: Vec<JoinHandle<()>>,
 }
 
 impl Helper {
     fn new(listener: Listener, start: &Start) -> anyhow::Result<Self> {
-        Ok(Self { listener, shared: Shared::new(start.rung)?, members: Vec::new() })
+        Ok(Self { listener, shared: Shared::new(start.rung)?, members: Vec::new(), closing: Vec::new() })
     }
 
     fn live(mut self, dir: BorrowedFd<'_>, name: &str, first: Socket) -> i32 {
         send(&first, &Reply::Ready, &[]);
         self.members.push((first, None));
-        while !self.members.is_empty() {
-            if self.attend().is_err() {
-                return 1;
+        loop {
+            let Ok(gone) = self.attend() else { return 1 };
+            if self.members.is_empty() {
+                // Whoever finds the name gone starts another helper. Whoever has come meanwhile is let down and does the
+                // same: served here, it would be on networks of its own. Neither is to wait for the kernel, which takes
+                // its time for what is left.
+                let _ = rustix::fs::unlinkat(dir, name, rustix::fs::AtFlags::empty());
+                drop(self.listener);
+                drop(gone);
+                // A thread that has panicked has let go of everything, too.
+                self.closing.into_iter().for_each(|thread| drop(thread.join()));
+                return 0;
             }
+            gone.into_iter().for_each(|member| self.dismiss(member));
         }
-        // Whoever finds the name gone starts another helper. Whoever has come meanwhile is let down and does the same:
-        // served here, it would be on networks of its own.
-        let _ = rustix::fs::unlinkat(dir, name, rustix::fs::AtFlags::empty());
-        0
     }
 
-    /// Waits for the next thing to do, and does it.
-    fn attend(&mut self) -> rustix::io::Result<()> {
+    /// Lets go of what a member has. The networks that nobody is on any more go by and by: nobody is to wait for that.
+    fn dismiss(&mut self, member: Member) {
+        let mut networks = member.networks();
+        drop(member);
+        networks.retain(|network| Arc::strong_count(network) == 1);
+        self.closing.retain(|thread| !thread.is_finished());
+        if !networks.is_empty() {
+            let thread = std::thread::Builder::new().name("closing".into()).stack_size(STACK);
+            // Without a thread they are gone when this returns.
+            self.closing.extend(thread.spawn(move || drop(networks)).ok());
+        }
+    }
+
+    /// Waits for the next thing to do, and does it. Who has gone has no published ports any more, but all the rest.
+    fn attend(&mut self) -> rustix::io::Result<Vec<Member>> {
         let mut fds = vec![PollFd::from_borrowed_fd(self.listener.as_fd(), PollFlags::IN)];
         fds.extend(
             self.members.iter().map(|(socket, _)| PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN)),
@@ -77,16 +103,18 @@ impl Helper {
         }
         let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
         drop(fds);
+        let mut gone = Vec::new();
         // From the end, so that who is gone does not move who is still to be looked at.
         for index in (0..self.members.len()).rev() {
             if ready.get(index + 1) == Some(&true) && self.hear(index).is_none() {
-                drop(self.members.swap_remove(index));
+                gone.extend(self.members.swap_remove(index).1);
             }
         }
+        gone.iter_mut().for_each(Member::withdraw);
         if ready.first() == Some(&true) {
             self.admit();
         }
-        Ok(())
+        Ok(gone)
     }
 
     /// Takes the connections that wait.

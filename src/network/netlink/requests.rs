@@ -123,9 +123,9 @@ impl Batch {
         self.create(format!("make the bridge {name}"), link(index, attributes));
     }
 
-    /// A pair of interfaces: one here, up and a port of the bridge with the index `bridge`, where there is one, the
-    /// other elsewhere and down.
-    pub(crate) fn pair(&mut self, index: u32, name: &str, bridge: Option<u32>, mtu: u32, far: &Far<'_>) {
+    /// A pair of interfaces: one here, up, the other elsewhere and down. Both have packets of up to `mtu` bytes; `more` is
+    /// for the one here.
+    pub(crate) fn pair(&mut self, index: u32, name: &str, mtu: u32, more: LinkAttribute, far: &Far<'_>) {
         let elsewhere = vec![
             LinkAttribute::IfName(far.name.to_owned()),
             LinkAttribute::Address(far.mac.0.to_vec()),
@@ -142,7 +142,7 @@ impl Batch {
             LinkAttribute::NumRxQueues(1),
             LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Veth), LinkInfo::Data(peer)]),
         ];
-        attributes.extend(bridge.map(LinkAttribute::Controller));
+        attributes.push(more);
         self.create(format!("make the interface {}", far.name), up(link(index, attributes)));
     }
 
@@ -199,6 +199,12 @@ impl Batch {
         attributes.push(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet(vec![values])]));
         let message = up(link(index, attributes));
         self.push(format!("set up {name}"), 0, RouteNetlinkMessage::SetLink(message));
+    }
+
+    /// Makes an interface a port of the bridge with the index `bridge`; 0 for none.
+    pub(crate) fn attach(&mut self, index: u32, name: &str, bridge: u32) {
+        let message = link(index, vec![LinkAttribute::Controller(bridge)]);
+        self.push(format!("attach {name}"), 0, RouteNetlinkMessage::SetLink(message));
     }
 
     /// Keeps a port of a bridge from all other such ports (Linux 4.18).

@@ -136,6 +136,11 @@ pub(super) fn came_by(index: u32) -> Vec<u8> {
     [load(Meta::InIndex, FIRST), compare(Is::Equal, &index.to_ne_bytes())].concat()
 }
 
+/// Goes on with what came by another interface.
+pub(super) fn came_by_other_than(index: u32) -> Vec<u8> {
+    [load(Meta::InIndex, FIRST), compare(Is::Not, &index.to_ne_bytes())].concat()
+}
+
 /// Goes on with this transport protocol.
 pub(super) fn transport(number: i32) -> Vec<u8> {
     let number = u8::try_from(number).unwrap_or_default();

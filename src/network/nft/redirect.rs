@@ -28,22 +28,22 @@ pub(crate) fn rules(on: Interfaces, port: Port, addresses: &[IpNet]) -> Transact
     rules.add_table();
     let tcp = || transport(libc::IPPROTO_TCP);
     let begins = || [came_by(on.gate), tcp(), opening(Is::Equal)].concat();
-    let goes_on = || [came_by(on.bridge), tcp(), opening(Is::Not)].concat();
+    let goes_on = || [on.inside(), tcp(), opening(Is::Not)].concat();
     rules.add_chain("filter", TRACKED, Hook::Prerouting, RAW, true);
     for address in addresses {
-        rules.add_rule(TRACKED, &[came_by(on.bridge), to_neighbour(address), untracked(), accept()]);
+        rules.add_rule(TRACKED, &[on.inside(), to_neighbour(address), untracked(), accept()]);
     }
     rules.add_rule(TRACKED, &[begins(), accept()]);
     rules.add_rule(TRACKED, &[goes_on(), accept()]);
-    for interface in [on.bridge, on.gate] {
-        rules.add_rule(TRACKED, &[came_by(interface), untracked()]);
+    for packets in [on.inside(), came_by(on.gate)] {
+        rules.add_rule(TRACKED, &[packets, untracked()]);
     }
     rules.add_chain("filter", CHAIN, Hook::Prerouting, PRIORITY, true);
     let direction = |which| [load_direction(), compare(Is::Equal, &[which])].concat();
     // The answers to who came by a published port are for a socket here, whosever address it has.
     rules.add_rule(CHAIN, &[goes_on(), direction(BACK), set_mark(MARK_SOCKET), accept()]);
     rules.add_rule(CHAIN, &[goes_on(), direction(FORTH), accept()]);
-    to_gate(&mut rules, on.bridge, addresses.iter().any(|address| address.addr().is_ipv6()));
+    to_gate(&mut rules, &on.inside(), addresses.iter().any(|address| address.addr().is_ipv6()));
     rules.add_chain("nat", TO_LISTENER, Hook::Prerouting, TRANSLATION, true);
     for address in addresses {
         // What goes on without being known, as after the loss of a gateway, is for the listener to reset.

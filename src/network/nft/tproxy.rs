@@ -1,8 +1,8 @@
 //! TCP to a transparent listener; first segments, and all that is not TCP, to the gate.
 
 use super::expression::{
-    Base, FIRST, Is, Meta, accept, came_by, compare, drop, load, load_bytes, opening, set_mark, tproxy,
-    transport,
+    Base, FIRST, Is, Meta, accept, came_by, came_by_other_than, compare, drop, load, load_bytes, opening,
+    set_mark, tproxy, transport,
 };
 use super::{Family, Hook, IPV4, IPV6, MARK_GATE, MARK_SOCKET, Port, Transaction};
 
@@ -13,10 +13,17 @@ pub(super) const PRIORITY: i32 = -150;
 /// The interfaces of a gateway.
 #[derive(Clone, Copy)]
 pub(crate) struct Interfaces {
-    /// The bridge.
-    pub(crate) bridge: u32,
+    /// The bridge, where containers come in by that alone.
+    pub(crate) bridge: Option<u32>,
     /// The way to and from the gate.
     pub(crate) gate: u32,
+}
+
+impl Interfaces {
+    /// Goes on with what containers send.
+    pub(super) fn inside(self) -> Vec<u8> {
+        self.bridge.map_or_else(|| came_by_other_than(self.gate), came_by)
+    }
 }
 
 /// The rules, with a listener at `port` in this namespace.
@@ -35,13 +42,14 @@ pub(crate) fn rules(on: Interfaces, port: Port, v4: bool, v6: bool) -> Transacti
     rules.add_rule(CHAIN, &[came_by(on.gate), tcp(), opening(Is::Equal), to_socket()]);
     // What has begun has a socket with just these four numbers, which is found without being named. To name it here would
     // be in vain where `br_netfilter` has the rules see frames on the bridge: what they assign is lost on the way up.
-    rules.add_rule(CHAIN, &[came_by(on.bridge), tcp(), opening(Is::Not), set_mark(MARK_SOCKET), accept()]);
-    to_gate(&mut rules, on.bridge, v6);
+    rules.add_rule(CHAIN, &[on.inside(), tcp(), opening(Is::Not), set_mark(MARK_SOCKET), accept()]);
+    to_gate(&mut rules, &on.inside(), v6);
     rules
 }
 
-/// The rules for what the bridge takes to the gate, in `CHAIN`: all that is not for this machine as a neighbour.
-pub(super) fn to_gate(rules: &mut Transaction, bridge: u32, v6: bool) {
+/// The rules for what comes from `inside` and goes to the gate, in `CHAIN`: all that is not for this machine as a
+/// neighbour.
+pub(super) fn to_gate(rules: &mut Transaction, inside: &[u8], v6: bool) {
     if v6 {
         let neighbourly = [
             load_bytes(Base::Transport, 0, 1, FIRST),
@@ -50,12 +58,12 @@ pub(super) fn to_gate(rules: &mut Transaction, bridge: u32, v6: bool) {
         ];
         rules.add_rule(
             CHAIN,
-            &[came_by(bridge), transport(libc::IPPROTO_ICMPV6), neighbourly.concat(), accept()],
+            &[inside.to_vec(), transport(libc::IPPROTO_ICMPV6), neighbourly.concat(), accept()],
         );
         // Groups and link-local addresses end here.
         let target = || [load(Meta::Family, FIRST), compare(Is::Equal, &[IPV6])].concat();
         let first = || load_bytes(Base::Network, 24, 1, FIRST);
-        rules.add_rule(CHAIN, &[came_by(bridge), target(), first(), compare(Is::AtLeast, &[0xfe]), drop()]);
+        rules.add_rule(CHAIN, &[inside.to_vec(), target(), first(), compare(Is::AtLeast, &[0xfe]), drop()]);
     }
-    rules.add_rule(CHAIN, &[came_by(bridge), set_mark(MARK_GATE), accept()]);
+    rules.add_rule(CHAIN, &[inside.to_vec(), set_mark(MARK_GATE), accept()]);
 }
