@@ -3,11 +3,10 @@
 
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Instant;
 
-use rustix::event::epoll;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto};
 
 use super::flows::Flows;
@@ -17,6 +16,7 @@ use super::{Limits, PacketOut as _, Settings, trouble};
 use crate::network::packet::build::Ip;
 use crate::network::packet::{Packet, icmp, protocol};
 use crate::network::policy::{Flow, Kind, Policy, Verdict};
+use crate::network::relay::Nest;
 use crate::sys::datagram::{self, Inbox, Message, Reports};
 
 /// Replies that are received together.
@@ -50,10 +50,12 @@ pub(super) struct Echo {
 
 impl Echo {
     pub(super) fn new(
+        nest: Arc<Nest>,
+        tag: u64,
         writer: Arc<Writer>,
         policy: Arc<dyn Policy>,
         settings: Arc<Settings>,
-    ) -> io::Result<Self> {
+    ) -> Self {
         let all = settings.limits;
         let limits = Limits {
             sockets: all.sockets / SHARE,
@@ -65,12 +67,7 @@ impl Echo {
             ..all
         };
         let inbox = Inbox::new(BATCH, 1 << 16);
-        Ok(Self { flows: Flows::new(limits)?, inbox, writer, policy, settings })
-    }
-
-    /// Readable where [`Self::ready`] has something to do.
-    pub(super) fn fd(&self) -> BorrowedFd<'_> {
-        self.flows.epoll().as_fd()
+        Self { flows: Flows::new(nest, tag, limits), inbox, writer, policy, settings }
     }
 
     /// Sends on a request of a container; `whole` where it may not be fragmented.
@@ -140,15 +137,10 @@ impl Echo {
         self.flows.open(flow.source, flow.target, host, now, || socket(host.is_ipv6()))
     }
 
-    /// Takes what has come from the host's network.
-    pub(super) fn ready(&mut self, now: Instant) {
-        let mut events: [std::mem::MaybeUninit<epoll::Event>; 16] = [std::mem::MaybeUninit::uninit(); 16];
-        let Ok((events, _)) = epoll::wait(self.flows.epoll(), &mut events, Some(&super::NOW)) else { return };
-        for event in events {
-            let Ok(fd) = RawFd::try_from(event.data.u64()) else { continue };
-            if let Some(container) = self.flows.source(fd) {
-                self.inbound(container, now);
-            }
+    /// Takes what has come from the host's network to the socket with this number.
+    pub(super) fn ready(&mut self, fd: RawFd, now: Instant) {
+        if let Some(container) = self.flows.source(fd) {
+            self.inbound(container, now);
         }
     }
 

@@ -4,12 +4,12 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::event::epoll;
-
 use super::Limits;
+use crate::network::relay::Nest;
 
 /// How long both sides must have been talking to be waited for longer than for one answer, as Linux' own tracking does
 /// (`nf_conntrack_udp_timeout_stream`).
@@ -23,7 +23,9 @@ const LEAST: usize = 16;
 
 /// All flows of one protocol through a gateway.
 pub(super) struct Flows {
-    epoll: OwnedFd,
+    nest: Arc<Nest>,
+    /// What sockets are called there, but for their numbers.
+    tag: u64,
     limits: Limits,
     /// The most sockets at this time, of the limit of all gates.
     most: usize,
@@ -135,14 +137,15 @@ fn oldest(mut used: Vec<Instant>) -> Option<Instant> {
 }
 
 impl Flows {
-    pub(super) fn new(limits: Limits) -> io::Result<Self> {
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        Ok(Self { epoll, limits, most: limits.sockets, containers: HashMap::new(), sources: HashMap::new() })
+    /// None yet. `nest` will say which socket is readable: its descriptor's number with the bits of `tag`.
+    pub(super) fn new(nest: Arc<Nest>, tag: u64, limits: Limits) -> Self {
+        let (containers, sources) = (HashMap::new(), HashMap::new());
+        Self { nest, tag, limits, most: limits.sockets, containers, sources }
     }
 
-    /// Readable where one of the sockets is, which then says its descriptor's number.
-    pub(super) fn epoll(&self) -> &OwnedFd {
-        &self.epoll
+    /// Has `nest` say when a socket is readable.
+    pub(super) fn watch(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        self.nest.add(fd, self.tag | u64::from(fd.as_raw_fd().cast_unsigned()))
     }
 
     /// Where packets from `source` to `target` go.
@@ -199,8 +202,7 @@ impl Flows {
                 }
             };
             let number = fd.as_raw_fd();
-            let data = epoll::EventData::new_u64(u64::from(number.cast_unsigned()));
-            epoll::add(&self.epoll, fd.as_fd(), data, epoll::EventFlags::IN)?;
+            self.nest.add(&fd, self.tag | u64::from(number.cast_unsigned()))?;
             self.sources.insert(number, source);
             let (peers, aliases) = (HashMap::new(), HashMap::new());
             container.sockets.insert(source.port(), Socket { fd, peers, aliases, whole: None, trains: true });
@@ -297,6 +299,10 @@ mod tests {
         }
     }
 
+    fn flows() -> Flows {
+        Flows::new(Arc::new(Nest::alone().unwrap()), 0, limits())
+    }
+
     fn make() -> io::Result<OwnedFd> {
         Ok(std::net::UdpSocket::bind("127.0.0.1:0")?.into())
     }
@@ -307,7 +313,7 @@ mod tests {
 
     #[test]
     fn a_spray_is_bounded_and_spares_others_and_what_is_in_use() {
-        let mut flows = Flows::new(limits()).unwrap();
+        let mut flows = flows();
         let start = Instant::now();
         let remote = address(200, 53);
         flows.open(address(1, 1), remote, remote, start, make).unwrap();
@@ -332,7 +338,7 @@ mod tests {
 
     #[test]
     fn what_is_beyond_a_share_goes_when_there_is_something_new() {
-        let mut flows = Flows::new(limits()).unwrap();
+        let mut flows = flows();
         let (start, remote) = (Instant::now(), address(200, 53));
         for (gates, most) in [(1, 64), (2, 32), (1000, LEAST)] {
             flows.share(gates);
@@ -347,7 +353,7 @@ mod tests {
 
     #[test]
     fn flows_end_in_time_and_last_while_both_sides_talk() {
-        let mut flows = Flows::new(limits()).unwrap();
+        let mut flows = flows();
         let start = Instant::now();
         let (a, b, remote) = (address(1, 1), address(1, 2), address(200, 53));
         let host = SocketAddr::from(([127, 0, 0, 1], 53));

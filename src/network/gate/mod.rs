@@ -22,11 +22,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use rustix::event::{EventfdFlags, Timespec, eventfd};
+use rustix::event::{EventfdFlags, eventfd};
 
 use device::{Device, Offload};
 use run::{Loop, Order};
@@ -34,10 +34,7 @@ pub use settings::{Limits, Settings};
 
 use super::packet::Packet;
 use super::policy::Policy;
-use super::relay::{Relay, Stay};
-
-/// A time to wait that is none.
-const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+use super::relay::{Nest, Relay, Stay};
 
 /// The stack of the gate's thread, in bytes.
 const STACK: usize = 256 << 10;
@@ -116,8 +113,9 @@ impl Gate {
         tcp: Box<dyn Part>,
         relay: &Relay,
     ) -> io::Result<Self> {
-        Self::with(device, settings, policy, tcp, |inner| {
-            Ok(Seat::Worker(relay.crew().host(Box::new(inner))?))
+        Self::with(|orders, wake| {
+            let make = |nest| Loop::new(nest, device, settings, policy, tcp, orders, wake);
+            Ok(Seat::Worker(relay.crew().host(make)?))
         })
     }
 
@@ -128,23 +126,18 @@ impl Gate {
         policy: Arc<dyn Policy>,
         tcp: Box<dyn Part>,
     ) -> io::Result<Self> {
-        Self::with(device, settings, policy, tcp, |inner| {
+        Self::with(|orders, wake| {
+            let inner = Loop::new(Nest::alone()?, device, settings, policy, tcp, orders, wake)?;
             let thread = std::thread::Builder::new().name("gate".to_owned()).stack_size(STACK);
             Ok(Seat::Thread(Some(thread.spawn(move || inner.run())?)))
         })
     }
 
-    fn with(
-        device: Arc<dyn Device>,
-        settings: Settings,
-        policy: Arc<dyn Policy>,
-        tcp: Box<dyn Part>,
-        seat: impl FnOnce(Loop) -> io::Result<Seat>,
-    ) -> io::Result<Self> {
+    fn with(seat: impl FnOnce(Receiver<Order>, Arc<OwnedFd>) -> io::Result<Seat>) -> io::Result<Self> {
         let (sender, receiver) = channel();
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-        let inner = Loop::new(device, settings, policy, tcp, receiver, wake.clone())?;
-        Ok(Self { orders: Orders { sender, wake }, seat: seat(inner)?, next: AtomicU64::new(0) })
+        let seat = seat(receiver, wake.clone())?;
+        Ok(Self { orders: Orders { sender, wake }, seat, next: AtomicU64::new(0) })
     }
 
     /// Lets go of everything that belongs to a container.

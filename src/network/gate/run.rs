@@ -4,7 +4,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::{ControlFlow, Range};
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
@@ -19,7 +19,10 @@ use super::{Part, Settings};
 use crate::network::packet::reassemble::Reassembler;
 use crate::network::packet::{self, Packet, icmp, protocol};
 use crate::network::policy::Policy;
-use crate::network::relay::Guest;
+use crate::network::relay::{Guest, Nest};
+
+/// How many events to take at once.
+const EVENTS: usize = 64;
 
 /// Packets that are read together.
 const BATCH: usize = 64;
@@ -42,21 +45,46 @@ pub(super) enum Order {
     Stop,
 }
 
-/// What wakes the thread.
-#[derive(Clone, Copy)]
+/// What there is to be read from, in the order in which it is: orders come first, so that they are in force for what is
+/// sent after they were given.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Source {
-    Device,
     Orders,
+    Device,
     Tcp,
-    Udp,
-    Echo,
+    /// A socket, by its number.
+    Udp(RawFd),
+    Echo(RawFd),
 }
 
-/// All of them; orders come first, so that they are in force for what is sent after they were given.
-const SOURCES: [Source; 5] = [Source::Orders, Source::Device, Source::Tcp, Source::Udp, Source::Echo];
+impl Source {
+    /// What a socket's number is marked with.
+    const UDP: u64 = 1 << 32;
+    const ECHO: u64 = 1 << 33;
+
+    /// Its name where it is waited for; that of a socket is given by [`super::flows::Flows`].
+    fn of(name: u64) -> Option<Self> {
+        let fd = (name as u32).cast_signed();
+        match name {
+            ORDERS => Some(Self::Orders),
+            DEVICE => Some(Self::Device),
+            TCP => Some(Self::Tcp),
+            _ if name & Self::UDP != 0 => Some(Self::Udp(fd)),
+            _ if name & Self::ECHO != 0 => Some(Self::Echo(fd)),
+            _ => None,
+        }
+    }
+}
+
+/// Names of what there is one of.
+const ORDERS: u64 = 0;
+const DEVICE: u64 = 1;
+const TCP: u64 = 2;
 
 pub(super) struct Loop {
-    epoll: OwnedFd,
+    nest: Arc<Nest>,
+    /// What is readable.
+    ready: Vec<Source>,
     device: Arc<dyn Device>,
     settings: Arc<Settings>,
     writer: Arc<Writer>,
@@ -80,6 +108,7 @@ enum Whole {
 
 impl Loop {
     pub(super) fn new(
+        nest: Nest,
         device: Arc<dyn Device>,
         settings: Settings,
         policy: Arc<dyn Policy>,
@@ -89,22 +118,19 @@ impl Loop {
     ) -> io::Result<Self> {
         let settings = Arc::new(settings);
         let writer = Arc::new(Writer::new(device.clone(), settings.mtu));
-        let udp = Udp::new(writer.clone(), policy.clone(), settings.clone())?;
-        let echo = Echo::new(writer.clone(), policy, settings.clone())?;
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let add = |source: Source, fd| {
-            epoll::add(&epoll, fd, epoll::EventData::new_u64(source as u64), epoll::EventFlags::IN)
-        };
-        add(Source::Device, device.fd())?;
-        add(Source::Orders, wake.as_fd())?;
-        add(Source::Udp, udp.fd())?;
-        add(Source::Echo, echo.fd())?;
+        let nest = Arc::new(nest);
+        let udp = Udp::new(Arc::clone(&nest), Source::UDP, writer.clone(), policy.clone(), settings.clone());
+        let echo = Echo::new(Arc::clone(&nest), Source::ECHO, writer.clone(), policy, settings.clone());
+        nest.add(device.fd(), DEVICE)?;
+        nest.add(&wake, ORDERS)?;
         if let Some(fd) = tcp.fd() {
-            add(Source::Tcp, fd)?;
+            nest.add(fd, TCP)?;
         }
         let (reassembler, arena) = (Reassembler::default(), vec![0; ARENA + packet::MAX]);
+        let (ready, next) = (Vec::new(), None);
         Ok(Self {
-            epoll,
+            nest,
+            ready,
             device,
             settings,
             writer,
@@ -115,32 +141,33 @@ impl Loop {
             tcp,
             udp,
             echo,
-            next: None,
+            next,
         })
     }
 
     /// Runs until it is told to stop.
     pub(super) fn run(mut self) {
+        let mut space = [MaybeUninit::uninit(); EVENTS];
         loop {
             let wait = self.next.map(|next| next.saturating_duration_since(Instant::now()));
             let wait = wait.and_then(|wait| Timespec::try_from(wait).ok());
-            if self.look(wait.as_ref()).is_break() {
+            match epoll::wait(self.nest.epoll(), &mut space, wait.as_ref()) {
+                Ok((events, _)) => events.iter().for_each(|event| self.notice(Nest::name(event))),
+                Err(rustix::io::Errno::INTR) => continue,
+                // There is no descriptor to wait for any more.
+                Err(_) => return,
+            }
+            if self.work().is_break() {
                 return;
             }
         }
     }
 
-    /// Does what there is to do, for which it waits until `wait` is over, for ever where that is `None`.
-    fn look(&mut self, wait: Option<&Timespec>) -> ControlFlow<()> {
-        let mut events = [MaybeUninit::uninit(); SOURCES.len()];
-        let ready = match epoll::wait(&self.epoll, &mut events, wait) {
-            Ok((events, _)) => events,
-            Err(rustix::io::Errno::INTR) => return ControlFlow::Continue(()),
-            // There is no descriptor to wait for any more.
-            Err(_) => return ControlFlow::Break(()),
-        };
-        let is_ready = |source: &&Source| ready.iter().any(|event| event.data.u64() == **source as u64);
-        for source in SOURCES.iter().filter(is_ready) {
+    /// Does what was noticed, and what is due.
+    fn work(&mut self) -> ControlFlow<()> {
+        let mut ready = std::mem::take(&mut self.ready);
+        ready.sort_unstable();
+        for source in &ready {
             self.handle(*source, Instant::now())?;
         }
         let now = Instant::now();
@@ -151,6 +178,8 @@ impl Loop {
             let tick = TICK.min(self.settings.limits.unreplied / 4);
             self.next = self.next.into_iter().chain([now + tick]).min();
         }
+        ready.clear();
+        self.ready = ready;
         ControlFlow::Continue(())
     }
 
@@ -159,8 +188,8 @@ impl Loop {
             Source::Device => self.packets(now),
             Source::Orders => return self.orders(),
             Source::Tcp => self.tcp.ready(&*self.writer),
-            Source::Udp => self.udp.ready(now),
-            Source::Echo => self.echo.ready(now),
+            Source::Udp(fd) => self.udp.ready(fd, now),
+            Source::Echo(fd) => self.echo.ready(fd, now),
         }
         ControlFlow::Continue(())
     }
@@ -211,7 +240,7 @@ impl Loop {
                 Err(_) => {
                     // The device is gone with its namespace; without this it would be readable for ever.
                     if read.is_empty() {
-                        let _ = epoll::delete(&self.epoll, self.device.fd());
+                        self.nest.remove(self.device.fd());
                     }
                     break;
                 }
@@ -284,16 +313,24 @@ impl Loop {
 }
 
 impl Guest for Loop {
-    fn fd(&self) -> BorrowedFd<'_> {
-        self.epoll.as_fd()
+    fn notice(&mut self, what: u64) {
+        self.ready.extend(Source::of(what));
     }
 
     fn round(&mut self) {
         // A guest is asked to leave, and not told to stop.
-        let _ = self.look(Some(&super::NOW));
+        let _ = self.work();
     }
 
     fn next(&self) -> Option<Instant> {
         self.next
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        // Others may have these still.
+        self.nest.remove(self.device.fd());
+        self.nest.remove(&self.wake);
     }
 }

@@ -261,11 +261,8 @@ impl Chore for Shared {
 
 impl Accept for Door {
     fn accepted(&self, inside: OwnedFd, peer: SocketAddr) -> Option<Pair> {
-        let target = self.original.of(&inside, peer).ok();
-        let taken = target.and_then(|target| self.taken(plain(peer), plain(target)));
-        let Some((outside, permit)) = taken else {
-            return None;
-        };
+        let target = self.original.of(&inside, peer).ok()?;
+        let (outside, permit) = self.taken(plain(peer), plain(target))?;
         let (container, owner) = (peer.ip(), self.gate.owner);
         Some(Pair { inside, outside, connecting: false, container, owner, permit })
     }

@@ -5,6 +5,7 @@ use std::os::fd::AsFd as _;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use rustix::event::Timespec;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
 use super::device::Features;

@@ -3,11 +3,10 @@
 
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Instant;
 
-use rustix::event::epoll;
 use rustix::net::sockopt::{self, Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
@@ -17,6 +16,7 @@ use super::writer::Writer;
 use super::{PacketOut as _, Settings, trouble};
 use crate::network::packet::{Packet, icmp, udp};
 use crate::network::policy::{Flow, Kind, Policy, Verdict};
+use crate::network::relay::Nest;
 use crate::sys::datagram::{self, Inbox, MAX_SEGMENTS, Message, Received, Reports};
 
 /// What a socket may hold of what has not been read or sent yet, in bytes; the kernel has an upper limit of its own.
@@ -84,30 +84,25 @@ pub(super) struct Udp {
 
 impl Udp {
     pub(super) fn new(
+        nest: Arc<Nest>,
+        tag: u64,
         writer: Arc<Writer>,
         policy: Arc<dyn Policy>,
         settings: Arc<Settings>,
-    ) -> io::Result<Self> {
-        Ok(Self {
-            flows: Flows::new(settings.limits)?,
+    ) -> Self {
+        Self {
+            flows: Flows::new(nest, tag, settings.limits),
             published: Publications::new(settings.clone()),
             inbox: Inbox::new(BATCH, 1 << 16),
             writer,
             policy,
             settings,
-        })
-    }
-
-    /// Readable where [`Self::ready`] has something to do.
-    pub(super) fn fd(&self) -> BorrowedFd<'_> {
-        self.flows.epoll().as_fd()
+        }
     }
 
     /// Publishes a port: what comes to `socket` goes to `container`.
     pub(super) fn publish(&mut self, id: u64, socket: OwnedFd, container: SocketAddr) -> io::Result<()> {
-        let number = socket.as_raw_fd();
-        let data = epoll::EventData::new_u64(u64::from(number.cast_unsigned()));
-        epoll::add(self.flows.epoll(), &socket, data, epoll::EventFlags::IN)?;
+        self.flows.watch(socket.as_fd())?;
         self.published.add(id, socket, container)
     }
 
@@ -220,17 +215,12 @@ impl Udp {
         mtu
     }
 
-    /// Takes what has come from the host's network.
-    pub(super) fn ready(&mut self, now: Instant) {
-        let mut events: [std::mem::MaybeUninit<epoll::Event>; 64] = [std::mem::MaybeUninit::uninit(); 64];
-        let Ok((events, _)) = epoll::wait(self.flows.epoll(), &mut events, Some(&super::NOW)) else { return };
-        for event in events {
-            let Ok(fd) = RawFd::try_from(event.data.u64()) else { continue };
-            if self.published.is_one(fd) {
-                self.published.ready(fd, &mut self.inbox, &self.writer, now);
-            } else if let Some(container) = self.flows.source(fd) {
-                self.inbound(container, now);
-            }
+    /// Takes what has come from the host's network to the socket with this number.
+    pub(super) fn ready(&mut self, fd: RawFd, now: Instant) {
+        if self.published.is_one(fd) {
+            self.published.ready(fd, &mut self.inbox, &self.writer, now);
+        } else if let Some(container) = self.flows.source(fd) {
+            self.inbound(container, now);
         }
     }
 

@@ -153,9 +153,7 @@ impl Target {
 impl Accept for Port {
     fn accepted(&self, outside: OwnedFd, peer: SocketAddr) -> Option<Pair> {
         let permit = Permit::of(&[&self.crew.all]);
-        let Some((permit, (from, container))) = permit.zip(self.target.route(peer)) else {
-            return None;
-        };
+        let (permit, (from, container)) = permit.zip(self.target.route(peer))?;
         let to = SocketAddr::new(container, self.port);
         self.entry.admit(Client { socket: outside, from, to, owner: self.owner, permit })
     }

@@ -34,7 +34,7 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{EventfdFlags, eventfd};
 
 pub(crate) use conn::{Pair, reset_on_close};
-pub(crate) use guest::{Guest, Stay};
+pub(crate) use guest::{Guest, Nest, Stay};
 pub(crate) use quota::Limits;
 pub use quota::{Permit, Quota, Sharers};
 use slab::{Key, Slab};

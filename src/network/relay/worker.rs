@@ -17,7 +17,7 @@ use rustix::net::SocketFlags;
 
 use super::conn::{Conn, Tools, Turn};
 use super::slab::{Key, Slab};
-use super::{Crew, Desk, Guest, Listener, Order, lock};
+use super::{Crew, Desk, Guest, Listener, Order, guest, lock};
 
 /// How many events to take at once.
 const EVENTS: usize = 256;
@@ -52,6 +52,15 @@ pub(super) mod token {
     }
 }
 
+#[derive(Debug)]
+struct Hosted {
+    /// What it is called by others.
+    number: u64,
+    guest: Box<dyn Guest>,
+    /// It has something to do.
+    called: bool,
+}
+
 /// The state of a worker.
 #[derive(Debug)]
 pub(super) struct Worker {
@@ -59,8 +68,7 @@ pub(super) struct Worker {
     number: usize,
     conns: Slab<Box<Conn>>,
     listeners: Slab<Arc<Listener>>,
-    /// By the numbers that they have for others.
-    guests: Vec<(u64, Box<dyn Guest>)>,
+    guests: Vec<Hosted>,
     /// Those that have to move something, in turn.
     queue: VecDeque<Key>,
     tools: Tools,
@@ -120,10 +128,13 @@ impl Worker {
                 token::WAKE => orders = true,
                 token::LISTENER => self.accept(key),
                 token::DIAL => self.dialed(key),
-                token::GUEST => {
-                    self.guests.iter_mut().filter(|one| one.0 == number).for_each(|one| one.1.round())
-                }
+                token::GUEST => self.call(number),
                 kind => self.notice(key, usize::from(kind == token::OUTER), event.flags),
+            }
+        }
+        for hosted in &mut self.guests {
+            if std::mem::take(&mut hosted.called) {
+                hosted.guest.round();
             }
         }
         for _ in 0..self.queue.len().min(ROUND) {
@@ -146,7 +157,7 @@ impl Worker {
             return Some(Duration::ZERO);
         }
         let times = self.resting.iter().map(|(until, _)| *until).chain(self.next_tick).chain(self.last);
-        let times = times.chain(self.guests.iter().filter_map(|(_, guest)| guest.next()));
+        let times = times.chain(self.guests.iter().filter_map(|hosted| hosted.guest.next()));
         times.min().map(|next| next.saturating_duration_since(Instant::now()))
     }
 
@@ -155,9 +166,10 @@ impl Worker {
             return;
         }
         let now = Instant::now();
-        let due = |guest: &dyn Guest| guest.next().is_some_and(|next| next <= now);
-        for (_, guest) in self.guests.iter_mut().filter(|(_, guest)| due(&**guest)) {
-            guest.round();
+        for hosted in &mut self.guests {
+            if hosted.guest.next().is_some_and(|next| next <= now) {
+                hosted.guest.round();
+            }
         }
         if self.next_tick.is_some_and(|tick| tick <= now) {
             self.next_tick = self.crew.do_chores(now).then(|| now + TICK);
@@ -196,15 +208,12 @@ impl Worker {
                     self.let_go(|conn| conn.owner == owner && conn.container == container);
                 }
                 Order::Take(conn) => self.keep(conn),
-                Order::Host(number, guest) => self.host(number, guest),
+                // What was noticed before it came will be again.
+                Order::Host(number, guest) => self.guests.push(Hosted { number, guest, called: false }),
                 Order::Expel(number, to) => {
-                    if let Some(at) = self.guests.iter().position(|one| one.0 == number) {
-                        let (_, guest) = self.guests.swap_remove(at);
-                        if let Some(desk) = self.desk() {
-                            let _ = epoll::delete(&desk.epoll, guest.fd());
-                        }
+                    if let Some(at) = self.guests.iter().position(|hosted| hosted.number == number) {
                         // Whoever wanted it has gone where that fails.
-                        let _ = to.send(guest);
+                        let _ = to.send(self.guests.swap_remove(at).guest);
                     }
                 }
                 Order::Stop => return false,
@@ -269,13 +278,11 @@ impl Worker {
         }
     }
 
-    fn host(&mut self, number: u64, mut guest: Box<dyn Guest>) {
-        let data = EventData::new_u64(token::of(token::GUEST, number));
-        if let Some(desk) = self.desk()
-            && epoll::add(&desk.epoll, guest.fd(), data, EventFlags::IN).is_ok()
-        {
-            guest.round();
-            self.guests.push((number, guest));
+    fn call(&mut self, number: u64) {
+        let (number, what) = guest::split(number);
+        if let Some(hosted) = self.guests.iter_mut().find(|hosted| hosted.number == number) {
+            hosted.guest.notice(what);
+            hosted.called = true;
         }
     }
 
