@@ -271,7 +271,7 @@ def measure(measure, mapped, quick):
     rows = starts(measure, engine, mapped, 5 if quick else 41)
     if not mapped:
         return rows
-    rounds, milliseconds = (1, 500) if quick else (5, 1000)
+    rounds, milliseconds = (1, 500) if quick else (9, 700)
     server = subprocess.Popen([PROBE, "net", "serve", str(PORT)], **QUIET)
     until("the server", lambda: listens(PORT))
     subjects = [Raw(), Slirp(), Pasta(), Dhow(engine, measure.BUSYBOX)]
