@@ -51,15 +51,14 @@ pub struct Reassembler {
 
 impl Reassembler {
     /// Takes a fragment; the whole packet where it was the last that was missing. Parts that overlap spoil their packet
-    /// (RFC 8200 §4.5; for IPv4 Linux does the same), and where there are too many packets new ones are dropped.
+    /// (RFC 8200 §4.5; for IPv4 Linux does the same), and where there are too many packets the oldest of who has most goes: a
+    /// sender's fragments come in a row, so what is still missing of that one got lost.
     pub fn add(&mut self, packet: &Packet<'_>, now: Instant) -> Option<Vec<u8>> {
         let fragment = packet.fragment?;
         let protocol = if packet.source.is_ipv4() { packet.protocol } else { 0 };
         let key = Key { source: packet.source, target: packet.target, protocol, id: fragment.id };
         if !self.partial.contains_key(&key) {
-            if !self.has_room(key.source, now) {
-                return None;
-            }
+            self.make_room(key.source);
             self.partial.insert(key, Partial::new(packet, now));
         }
         let partial = self.partial.get_mut(&key)?;
@@ -73,19 +72,35 @@ impl Reassembler {
         }
     }
 
-    /// Whether another packet of `source` may be begun.
-    fn has_room(&mut self, source: IpAddr, now: Instant) -> bool {
-        let own = |partial: &HashMap<Key, Partial>| partial.keys().filter(|key| key.source == source).count();
-        if self.partial.len() >= MAX_PACKETS || own(&self.partial) >= MAX_PER_SOURCE {
-            self.expire(now);
+    /// Drops the oldest packet of `source` where it has too many, or of who has most where all have.
+    fn make_room(&mut self, source: IpAddr) {
+        let mut counts: HashMap<IpAddr, usize> = HashMap::new();
+        for key in self.partial.keys() {
+            *counts.entry(key.source).or_default() += 1;
         }
-        self.partial.len() < MAX_PACKETS && own(&self.partial) < MAX_PER_SOURCE
+        let loser = if counts.get(&source).is_some_and(|own| *own >= MAX_PER_SOURCE) {
+            Some(source)
+        } else if self.partial.len() >= MAX_PACKETS {
+            counts.into_iter().max_by_key(|(_, count)| *count).map(|(most, _)| most)
+        } else {
+            None
+        };
+        let of_loser = self.partial.iter().filter(|(key, _)| Some(key.source) == loser);
+        if let Some(oldest) = of_loser.min_by_key(|(_, partial)| partial.until).map(|(key, _)| *key) {
+            self.partial.remove(&oldest);
+        }
     }
 
     /// Drops what was not completed in time; when to come again.
     pub fn expire(&mut self, now: Instant) -> Option<Instant> {
         self.partial.retain(|_, partial| partial.until > now);
         self.partial.values().map(|partial| partial.until).min()
+    }
+
+    /// How many are not complete.
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.partial.len()
     }
 
     /// Drops what `source` has sent.

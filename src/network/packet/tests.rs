@@ -198,16 +198,27 @@ fn reassembly_is_bounded() {
         reassembler.add(&Packet::parse(part).unwrap(), now).is_some()
     };
     let mut reassembler = Reassembler::default();
+    let others = fragments(&datagram(v4(3), v4(2), &[6; 3000]), 1500);
+    assert!(!feed(&mut reassembler, &others[0], now));
     // Half packets of one sender, by their ids.
     for id in 0..1000_u16 {
         let mut part = parts[0].clone();
         part[4..6].copy_from_slice(&(id + 100).to_be_bytes());
-        assert!(!feed(&mut reassembler, &part, now));
+        assert!(!feed(&mut reassembler, &part, now + Duration::from_micros(id.into())));
     }
-    assert!(parts.iter().all(|part| !feed(&mut reassembler, part, now)), "the sender has too many");
+    assert_eq!(reassembler.count(), 33, "of each sender no more than it may have");
+    let now = now + Duration::from_millis(2);
+    assert!(parts.iter().any(|part| feed(&mut reassembler, part, now)), "what comes whole is not held up");
+    assert!(others[1..].iter().any(|part| feed(&mut reassembler, part, now)), "nor is anybody else");
+    for last in 10..=255 {
+        let part = &fragments(&datagram(v4(last), v4(2), &[5; 3000]), 1500)[0];
+        assert!(!feed(&mut reassembler, part, now));
+    }
+    assert_eq!(reassembler.count(), 128);
     let later = reassembler.expire(now).unwrap();
     assert!(later <= now + Duration::from_secs(30));
-    assert!(parts.iter().any(|part| feed(&mut reassembler, part, later)), "which time out");
+    reassembler.expire(now + Duration::from_secs(30));
+    assert_eq!(reassembler.count(), 0);
     // Parts that overlap.
     assert!(!feed(&mut reassembler, &parts[0], now) && !feed(&mut reassembler, &parts[0], now));
     assert!(parts[1..].iter().all(|part| !feed(&mut reassembler, part, now)));
