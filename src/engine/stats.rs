@@ -169,12 +169,7 @@ fn usage(spec: &ContainerSpec, first: i32) -> Result<Usage> {
 mod tests {
     use super::*;
     use crate::store::new_container_id;
-
-    fn store() -> (tempfile::TempDir, Store) {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path().join("store")).unwrap();
-        (dir, store)
-    }
+    use crate::store::scratch::store;
 
     #[test]
     fn one_that_does_not_run_uses_nothing() {

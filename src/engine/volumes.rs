@@ -191,6 +191,7 @@ pub fn prune(store: &Store, request: &PruneRequest) -> Result<Pruned> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::scratch;
 
     fn filter(text: &str) -> Filter {
         text.parse().unwrap()
@@ -202,8 +203,7 @@ mod tests {
     }
 
     fn store() -> (tempfile::TempDir, Store) {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path().join("store")).unwrap();
+        let (dir, store) = scratch::store();
         for (name, label) in [("one", "a"), ("two", "b"), ("three", "a")] {
             let labels = [(label.to_owned(), name.to_owned())].into();
             create(&store, NewVolume { name: name.into(), labels, ..NewVolume::default() }).unwrap();

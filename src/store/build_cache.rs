@@ -183,7 +183,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::images::tests::store;
+    use crate::store::scratch::store;
 
     #[test]
     fn a_record_counts_while_its_layer_is_there() {

@@ -194,12 +194,7 @@ fn size_below(path: &Path, depth: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn store() -> (tempfile::TempDir, Store) {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path().join("store")).unwrap();
-        (dir, store)
-    }
+    use crate::store::scratch::store;
 
     #[test]
     fn it_stays_and_is_removed_when_nobody_uses_it() {

@@ -193,8 +193,8 @@ mod tests {
 
     use super::*;
     use crate::error::kind_of;
-    use crate::store::images::tests::store;
     use crate::store::new_container_id;
+    use crate::store::scratch::store;
 
     fn make(store: &Store, name: &str) -> ContainerDir {
         let spec = ContainerSpec { id: new_container_id().unwrap(), name: name.into(), ..Default::default() };

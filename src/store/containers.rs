@@ -296,7 +296,8 @@ mod tests {
     use crate::error::kind_of;
     use crate::model::container::{ImageUse, MountSpec};
     use crate::model::volume::VolumeSetup;
-    use crate::store::images::tests::{put, store};
+    use crate::store::images::tests::put;
+    use crate::store::scratch::store;
 
     fn spec(name: &str) -> ContainerSpec {
         ContainerSpec { id: new_container_id().unwrap(), name: name.into(), ..Default::default() }

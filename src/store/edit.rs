@@ -99,8 +99,8 @@ fn gone(container: &ContainerDir, error: rustix::io::Errno) -> anyhow::Error {
 mod tests {
     use super::*;
     use crate::error::{invalid, kind_of};
-    use crate::store::images::tests::store;
     use crate::store::new_container_id;
+    use crate::store::scratch::store;
 
     fn container(store: &Store) -> ContainerDir {
         let spec =

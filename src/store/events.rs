@@ -173,7 +173,7 @@ impl Tail {
 mod tests {
     use super::*;
     use crate::model::event::EventKind;
-    use crate::store::images::tests::store;
+    use crate::store::scratch::store;
 
     fn event(id: &str) -> Event {
         Event::new(EventKind::Volume, "create", id)

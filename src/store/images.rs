@@ -323,12 +323,7 @@ fn no_such_image(text: &str) -> anyhow::Error {
 pub(super) mod tests {
     use super::*;
     use crate::model::layer::LayerRecord;
-
-    pub(in crate::store) fn store() -> (tempfile::TempDir, Store) {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path().join("store")).unwrap();
-        (dir, store)
-    }
+    use crate::store::scratch::store;
 
     /// Stores an image without layers that differs by `author`.
     pub(in crate::store) fn put(store: &Store, author: &str) -> Digest {

@@ -232,12 +232,7 @@ pub(super) fn make_open_dir(dir: &Path) -> std::io::Result<()> {
 mod tests {
     use super::*;
     use crate::model::layer::Identity;
-
-    fn store() -> (tempfile::TempDir, Store) {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path().join("store")).unwrap();
-        (dir, store)
-    }
+    use crate::store::scratch::store;
 
     fn record(diff_id: &Digest) -> LayerRecord {
         LayerRecord {

@@ -4,7 +4,7 @@ use super::*;
 use crate::error::kind_of;
 use crate::model::ipam::consolidate;
 use crate::model::new_network::NewNetwork;
-use crate::store::images::tests::store;
+use crate::store::scratch::store;
 use crate::store::{LockedContainer, new_container_id};
 
 fn network(store: &Store, name: &str, subnets: &[&str]) -> NetworkSpec {

@@ -190,6 +190,19 @@ fn now() -> String {
     jiff::Timestamp::now().to_string()
 }
 
+/// Stores that are there for one test.
+#[cfg(test)]
+pub(crate) mod scratch {
+    use super::Store;
+
+    /// An empty one, in a directory that goes with the first value.
+    pub(crate) fn store() -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path().join("store")).unwrap();
+        (dir, store)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -181,7 +181,8 @@ pub(super) fn file_name(reference: &Reference) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::images::tests::{put, store};
+    use crate::store::images::tests::put;
+    use crate::store::scratch::store;
 
     fn reference(text: &str) -> Reference {
         text.parse().unwrap()

@@ -271,7 +271,7 @@ fn check_free(net: &IpNet, used: &[IpNet]) -> Result<(), Failure> {
 mod tests {
     use super::*;
     use crate::error::kind_of;
-    use crate::store::images::tests::store;
+    use crate::store::scratch::store;
 
     fn new(name: &str, subnets: &[&str]) -> NewNetwork {
         let subnets: Vec<String> = subnets.iter().map(|text| (*text).to_owned()).collect();

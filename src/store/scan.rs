@@ -172,8 +172,8 @@ fn damaged(id: &str, name: &str, why: impl std::fmt::Display) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::images::tests::store;
     use crate::store::new_container_id;
+    use crate::store::scratch::store;
 
     #[test]
     fn finds_what_is_wanted() {

@@ -178,7 +178,7 @@ pub fn check_volume_name(name: &str) -> Result<(), Failure> {
 mod tests {
     use super::*;
     use crate::error::kind_of;
-    use crate::store::images::tests::store;
+    use crate::store::scratch::store;
 
     fn record(name: &str) -> VolumeRecord {
         VolumeRecord { name: name.into(), ..Default::default() }

@@ -229,10 +229,10 @@ impl<'a> Conditions<'a> {
 mod tests {
     use super::*;
     use crate::store::StepRecord;
+    use crate::store::scratch;
 
     fn store() -> (tempfile::TempDir, Store) {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path().join("store")).unwrap();
+        let (dir, store) = scratch::store();
         for (name, used) in [("a", "2024-01-01T00:00:00Z"), ("b", "2024-06-01T00:00:00Z")] {
             let record = StepRecord {
                 created: used.into(),

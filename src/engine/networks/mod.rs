@@ -117,6 +117,7 @@ static NO_LABELS: BTreeMap<String, String> = BTreeMap::new();
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::scratch;
 
     fn names(store: &Store, filters: &[&str]) -> Vec<String> {
         let filters: Vec<Filter> = filters.iter().map(|text| text.parse().unwrap()).collect();
@@ -124,8 +125,7 @@ mod tests {
     }
 
     fn store() -> (tempfile::TempDir, Store) {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path().join("store")).unwrap();
+        let (dir, store) = scratch::store();
         for (name, label) in [("one", "a"), ("two", "b")] {
             let labels = [(label.to_owned(), name.to_owned())].into();
             create(&store, "", &NewNetwork { name: name.into(), labels, ..NewNetwork::default() }).unwrap();
