@@ -85,7 +85,7 @@ pub fn copy_here_docs(spec: &CopySpec, target: &mut Target) -> Result<()> {
         let (place, name) =
             copier.place_of_file(text.name.rsplit('/').next().unwrap_or_default().as_bytes())?;
         let mut file = copier.target.create(&place, &name, attributes.mode, false).with_context(doing)?;
-        file.write_all(&text.content).with_context(doing)?;
+        file.write_all(text.content.as_bytes()).with_context(doing)?;
         copier.target.finish_file(&file, &attributes).with_context(doing)?;
     }
     Ok(())

@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::build::ignore::{self, Ignore};
 use crate::build::pattern::{Matched, clean};
+use crate::build::plan::InlineFile;
 use crate::error::invalid;
 use crate::model::digest::Digest;
 pub use attributes::Attributes;
@@ -40,22 +41,13 @@ pub use stat_cache::StatCache;
 pub use target::{Owners, Spot, Target};
 use view::{Resolved, Seen, View};
 
-/// A file whose content stands in the Dockerfile.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Text {
-    /// What it is called where the target is a directory.
-    pub name: String,
-    /// Its content.
-    pub content: Vec<u8>,
-}
-
 /// What one COPY or ADD does, with everything in it expanded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CopySpec {
     /// Patterns of paths, relative to the root of the source.
     pub sources: Vec<String>,
     /// Files of the Dockerfile.
-    pub here_docs: Vec<Text>,
+    pub here_docs: Vec<InlineFile>,
     /// Where to, as [`target`] makes it: absolute, with a slash at the end where it is to be a directory.
     pub target: String,
     /// `--chown`.

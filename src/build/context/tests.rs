@@ -435,7 +435,7 @@ fn modes_and_owners_as_asked() {
 #[test]
 fn texts_of_the_dockerfile() {
     let world = World::new();
-    let text = Text { name: "run.sh".into(), content: b"echo".to_vec() };
+    let text = InlineFile { name: "run.sh".into(), content: "echo".into() };
     let spec = CopySpec { here_docs: vec![text], ..spec(&[], "/bin/") };
     assert_eq!(world.copy_spec(&spec), ["bin/ 755", "bin/run.sh 644 echo"]);
     let spec = CopySpec { target: "/named".into(), chmod: Some("755".into()), ..spec };

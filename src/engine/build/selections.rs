@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::director::{Director, Finished, Token};
 use super::job::Place;
 use super::load::HostContext;
-use crate::build::context::{CopySpec, StatCache, Text, scan};
+use crate::build::context::{CopySpec, StatCache, scan};
 use crate::build::plan::{CopyOp, Op, Tree};
 use crate::build::run_mount::Kind;
 use crate::error::Failure;
@@ -115,11 +115,7 @@ fn id(spec: &CopySpec) -> String {
 pub(super) fn spec(copy: &CopyOp) -> CopySpec {
     CopySpec {
         sources: copy.local().map(str::to_owned).collect(),
-        here_docs: copy
-            .here_docs
-            .iter()
-            .map(|doc| Text { name: doc.name.clone(), content: doc.content.clone().into_bytes() })
-            .collect(),
+        here_docs: copy.here_docs.clone(),
         target: copy.target.clone(),
         chown: copy.chown.clone().filter(|text| !text.is_empty()),
         chmod: copy.chmod.clone().filter(|text| !text.is_empty()),
