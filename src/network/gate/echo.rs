@@ -9,14 +9,13 @@ use std::time::Instant;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto};
 
-use super::flows::Flows;
+use super::flows::{Flows, Watch};
 use super::udp::set_whole;
 use super::writer::Writer;
 use super::{Limits, PacketOut as _, Settings, trouble};
 use crate::network::packet::build::Ip;
 use crate::network::packet::{Packet, icmp, protocol};
 use crate::network::policy::{Flow, Kind, Policy, Verdict};
-use crate::network::relay::Nest;
 use crate::sys::datagram::{self, Inbox, Message, Reports};
 
 /// Replies that are received together.
@@ -50,8 +49,7 @@ pub(super) struct Echo {
 
 impl Echo {
     pub(super) fn new(
-        nest: Arc<Nest>,
-        tag: u64,
+        watch: Watch,
         writer: Arc<Writer>,
         policy: Arc<dyn Policy>,
         settings: Arc<Settings>,
@@ -67,7 +65,7 @@ impl Echo {
             ..all
         };
         let inbox = Inbox::new(BATCH, 1 << 16);
-        Self { flows: Flows::new(nest, tag, limits), inbox, writer, policy, settings }
+        Self { flows: Flows::new(watch, limits), inbox, writer, policy, settings }
     }
 
     /// Sends on a request of a container; `whole` where it may not be fragmented.

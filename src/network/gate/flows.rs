@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,11 +21,27 @@ const PART: usize = 8;
 /// Sockets that a gateway may have however many there are.
 const LEAST: usize = 16;
 
+/// Where sockets are waited for.
+pub(super) struct Watch {
+    nest: Arc<Nest>,
+    tag: u64,
+}
+
+impl Watch {
+    /// `nest` will say which socket is readable: its descriptor's number with the bits of `tag`.
+    pub(super) fn new(nest: &Arc<Nest>, tag: u64) -> Self {
+        Self { nest: Arc::clone(nest), tag }
+    }
+
+    /// Has a socket waited for until it is closed.
+    pub(super) fn add(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        self.nest.add(fd, self.tag | u64::from(fd.as_raw_fd().cast_unsigned()))
+    }
+}
+
 /// All flows of one protocol through a gateway.
 pub(super) struct Flows {
-    nest: Arc<Nest>,
-    /// What sockets are called there, but for their numbers.
-    tag: u64,
+    pub(super) watch: Watch,
     limits: Limits,
     /// The most sockets at this time, of the limit of all gates.
     most: usize,
@@ -137,15 +153,10 @@ fn oldest(mut used: Vec<Instant>) -> Option<Instant> {
 }
 
 impl Flows {
-    /// None yet. `nest` will say which socket is readable: its descriptor's number with the bits of `tag`.
-    pub(super) fn new(nest: Arc<Nest>, tag: u64, limits: Limits) -> Self {
+    /// None yet.
+    pub(super) fn new(watch: Watch, limits: Limits) -> Self {
         let (containers, sources) = (HashMap::new(), HashMap::new());
-        Self { nest, tag, limits, most: limits.sockets, containers, sources }
-    }
-
-    /// Has `nest` say when a socket is readable.
-    pub(super) fn watch(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
-        self.nest.add(fd, self.tag | u64::from(fd.as_raw_fd().cast_unsigned()))
+        Self { watch, limits, most: limits.sockets, containers, sources }
     }
 
     /// Where packets from `source` to `target` go.
@@ -201,9 +212,8 @@ impl Flows {
                     return Err(error);
                 }
             };
-            let number = fd.as_raw_fd();
-            self.nest.add(&fd, self.tag | u64::from(number.cast_unsigned()))?;
-            self.sources.insert(number, source);
+            self.watch.add(fd.as_fd())?;
+            self.sources.insert(fd.as_raw_fd(), source);
             let (peers, aliases) = (HashMap::new(), HashMap::new());
             container.sockets.insert(source.port(), Socket { fd, peers, aliases, whole: None, trains: true });
         }
@@ -300,7 +310,7 @@ mod tests {
     }
 
     fn flows() -> Flows {
-        Flows::new(Arc::new(Nest::alone().unwrap()), 0, limits())
+        Flows::new(Watch::new(&Arc::new(Nest::alone().unwrap()), 0), limits())
     }
 
     fn make() -> io::Result<OwnedFd> {

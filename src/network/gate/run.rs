@@ -13,6 +13,7 @@ use rustix::event::{Timespec, epoll};
 
 use super::device::{Device, Offload};
 use super::echo::Echo;
+use super::flows::Watch;
 use super::udp::{Item, Udp};
 use super::writer::Writer;
 use super::{Part, Settings};
@@ -62,7 +63,7 @@ impl Source {
     const UDP: u64 = 1 << 32;
     const ECHO: u64 = 1 << 33;
 
-    /// Its name where it is waited for; that of a socket is given by [`super::flows::Flows`].
+    /// Its name where it is waited for; that of a socket is given by [`Watch`].
     fn of(name: u64) -> Option<Self> {
         let fd = (name as u32).cast_signed();
         match name {
@@ -119,8 +120,8 @@ impl Loop {
         let settings = Arc::new(settings);
         let writer = Arc::new(Writer::new(device.clone(), settings.mtu));
         let nest = Arc::new(nest);
-        let udp = Udp::new(Arc::clone(&nest), Source::UDP, writer.clone(), policy.clone(), settings.clone());
-        let echo = Echo::new(Arc::clone(&nest), Source::ECHO, writer.clone(), policy, settings.clone());
+        let udp = Udp::new(Watch::new(&nest, Source::UDP), writer.clone(), policy.clone(), settings.clone());
+        let echo = Echo::new(Watch::new(&nest, Source::ECHO), writer.clone(), policy, settings.clone());
         nest.add(device.fd(), DEVICE)?;
         nest.add(&wake, ORDERS)?;
         if let Some(fd) = tcp.fd() {

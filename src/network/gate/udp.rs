@@ -10,13 +10,12 @@ use std::time::Instant;
 use rustix::net::sockopt::{self, Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
-use super::flows::Flows;
+use super::flows::{Flows, Watch};
 use super::publish::Publications;
 use super::writer::Writer;
 use super::{PacketOut as _, Settings, trouble};
 use crate::network::packet::{Packet, icmp, udp};
 use crate::network::policy::{Flow, Kind, Policy, Verdict};
-use crate::network::relay::Nest;
 use crate::sys::datagram::{self, Inbox, MAX_SEGMENTS, Message, Received, Reports};
 
 /// What a socket may hold of what has not been read or sent yet, in bytes; the kernel has an upper limit of its own.
@@ -84,14 +83,13 @@ pub(super) struct Udp {
 
 impl Udp {
     pub(super) fn new(
-        nest: Arc<Nest>,
-        tag: u64,
+        watch: Watch,
         writer: Arc<Writer>,
         policy: Arc<dyn Policy>,
         settings: Arc<Settings>,
     ) -> Self {
         Self {
-            flows: Flows::new(nest, tag, settings.limits),
+            flows: Flows::new(watch, settings.limits),
             published: Publications::new(settings.clone()),
             inbox: Inbox::new(BATCH, 1 << 16),
             writer,
@@ -102,7 +100,7 @@ impl Udp {
 
     /// Publishes a port: what comes to `socket` goes to `container`.
     pub(super) fn publish(&mut self, id: u64, socket: OwnedFd, container: SocketAddr) -> io::Result<()> {
-        self.flows.watch(socket.as_fd())?;
+        self.flows.watch.add(socket.as_fd())?;
         self.published.add(id, socket, container)
     }
 
