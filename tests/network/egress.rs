@@ -44,6 +44,7 @@ each_mode_in_world! {
         for part in ["good.example", FAR, PEER, "7000", "udp"] {
             assert!(text.contains(part), "{part}: {text}");
         }
+        assert_eq!(text.matches(&format!("{PEER}:{PORT}")).count(), 1, "what is denied has not failed, too: {text}");
         use std::os::unix::fs::MetadataExt as _;
         assert_eq!(std::fs::metadata(&log).unwrap().uid(), dhow.account.uid);
         // On the default network too, where nothing is forbidden; what was written before stays.

@@ -200,6 +200,8 @@ impl Policy for Egress {
         let Some(joined) = self.member(flow.source.ip()) else { return };
         match outcome {
             Ok(()) => joined.write(flow, "reached", None),
+            // It was written down when it was judged.
+            Err(_) if self.decide(flow, &joined.member) == Verdict::Refuse => {}
             Err(error) => joined.write(flow, "failed", Some(error.to_string())),
         }
     }
@@ -398,6 +400,7 @@ mod tests {
         for target in ["192.0.2.1:443", "192.0.2.9:53"] {
             egress.judge(&flow(Kind::Udp, target));
         }
+        egress.note(&flow(Kind::Udp, "192.0.2.9:53"), Err(&io::Error::from_raw_os_error(111)));
         egress.note(&flow(Kind::Tcp, "192.0.2.1:443"), Ok(()));
         egress.note(&flow(Kind::Tcp, "192.0.2.1:80"), Err(&io::Error::from_raw_os_error(111)));
         egress.judge(&flow(Kind::Echo, "192.0.2.9:0"));
