@@ -1,101 +1,104 @@
-//! The error that travels through `anyhow`: what kind of failure it is and what the reader can do about it.
+//! The error that travels through `anyhow`: what kind of failure it is, and what the user can do about it.
 //!
-//! Names no other module. A function that knows *why* something failed attaches a [`Failure`]; callers add what they
-//! were doing with `anyhow::Context`. `cli::report` turns the chain into one line and an exit code, and is the only
-//! place that does.
+//! # Use
+//!
+//! Code that knows *why* something failed returns a [`Failure`]; callers add what they were doing with
+//! `anyhow::Context`. `cli::report` turns the chain into one line and an exit code, and is the only place that does.
+//! This module imports no other one.
+//!
+//! # Across processes
+//!
+//! A child process (a stage of a launch, a build job) sends its error as
+//! [`Failure::from_chain`], which keeps kind, text, hint and lines.
 
 use std::fmt;
 use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
-/// What sort of failure this is; decides the exit code and whether a retry can help.
+/// The kind of a failure; decides the exit code, and whether a retry can help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
-    /// The command line or a file's content is malformed.
+    /// A malformed command line or file.
     Invalid,
-    /// A named object does not exist.
     NotFound,
-    /// A name is taken already.
+    /// A name is already taken.
     Conflict,
-    /// An object is in use by something else.
     InUse,
-    /// The kernel, the file system or a registry refused on grounds of permission.
+    /// The kernel, the file system or a registry denied permission.
     Denied,
-    /// This machine, kernel or version of dhow cannot do what was asked.
+    /// Not possible on this machine, with this kernel, or in this version of dhow.
     Unsupported,
-    /// A remote side did not answer, or answered nonsense.
+    /// A remote host did not answer, or answered nonsense.
     Network,
-    /// Content does not match its digest, or a record cannot be read.
+    /// Content does not match its digest, or a record is unreadable.
     Corrupt,
-    /// The disk, a quota or a limit is exhausted.
+    /// A disk, quota or limit is exhausted.
     Full,
-    /// The container's command does not exist inside the container (exit code 127).
+    /// The container's command does not exist in the container (exit code 127).
     CommandNotFound,
-    /// The container's command exists and cannot be executed (exit code 126).
+    /// The container's command cannot be executed (exit code 126).
     CommandNotExecutable,
-    /// Interrupted by the user.
     Interrupted,
-    /// Anything else.
     Other,
 }
 
-/// A failure with its kind, one sentence on what went wrong, and optionally what to do.
+/// A failure: its kind, one sentence about what went wrong, and possibly a hint.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Failure {
     kind: Kind,
     message: String,
     hint: Option<String>,
-    /// First and last line, counted from 1, of the file that it is about.
+    /// The lines of a build file it refers to, from 1, first and last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lines: Option<(u32, u32)>,
 }
 
 impl Failure {
-    /// A failure of `kind` described by `message`, which has no final full stop.
+    /// `message` has no final full stop.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), hint: None, lines: None }
     }
 
-    /// Adds what the reader can do: a command, a setting, another spelling.
+    /// Adds what the user can do: a command, a setting, another spelling.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// Adds the lines of the build file that it is about, counted from 1. Those that it has already are kept: whoever
-    /// is closer to the cause knows better.
+    /// Adds the lines of the build file it refers to, from 1. Lines that are already set stay: they are
+    /// closer to the cause.
     #[must_use]
     pub fn at(mut self, lines: RangeInclusive<u32>) -> Self {
         self.lines.get_or_insert((*lines.start(), *lines.end()));
         self
     }
 
-    /// The lines of the build file that it is about, counted from 1.
+    /// The lines of the build file it refers to, from 1.
     pub fn lines(&self) -> Option<RangeInclusive<u32>> {
         self.lines.map(|(first, last)| first..=last)
     }
 
-    /// A whole chain of causes as one failure that can be sent to another process.
+    /// Flattens a chain of causes into one failure, to be sent to another process.
     pub fn of(error: &anyhow::Error) -> Self {
         let hint = error.chain().find_map(|cause| Self::within(cause)?.hint_text());
         let lines = lines_of(error).map(RangeInclusive::into_inner);
         Self { kind: kind_of(error), message: format!("{error:#}"), hint: hint.map(str::to_owned), lines }
     }
 
-    /// The failure that a link of a chain is, or that it carries through an interface of I/O errors.
+    /// The failure in a link of an error chain: the link itself, or one wrapped in an `io::Error` by a `Read`
+    /// implementation.
     pub fn within<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a Self> {
+        // `Read` implementations can only return io::Error, so they wrap the Failure.
         let carried = || cause.downcast_ref::<std::io::Error>()?.get_ref()?.downcast_ref::<Self>();
         cause.downcast_ref::<Self>().or_else(carried)
     }
 
-    /// The kind given at creation.
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// What the reader can do, where there is something.
     pub fn hint_text(&self) -> Option<&str> {
         self.hint.as_deref()
     }
@@ -109,12 +112,12 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// The lines of the build file that `error` is about, where something in its chain knows them.
+/// The lines of the build file that `error` refers to, from the first link that has any.
 pub fn lines_of(error: &anyhow::Error) -> Option<RangeInclusive<u32>> {
     error.chain().find_map(|cause| Failure::within(cause)?.lines())
 }
 
-/// The kind of the first [`Failure`] in `error`'s chain, or what an I/O error in it amounts to.
+/// The kind of the first [`Failure`] in the chain, or the kind that an I/O error in it amounts to.
 pub fn kind_of(error: &anyhow::Error) -> Kind {
     for cause in error.chain() {
         if let Some(failure) = Failure::within(cause) {
@@ -123,7 +126,7 @@ pub fn kind_of(error: &anyhow::Error) -> Kind {
         if let Some(io) = cause.downcast_ref::<std::io::Error>() {
             return kind_of_io(io);
         }
-        // The crates that wrap system calls have errors of their own.
+        // rustix and nix have error types of their own.
         if let Some(errno) = cause.downcast_ref::<rustix::io::Errno>() {
             return kind_of_io(&(*errno).into());
         }
@@ -145,22 +148,19 @@ fn kind_of_io(error: &std::io::Error) -> Kind {
     }
 }
 
-/// A malformed input.
 pub fn invalid(message: impl Into<String>) -> Failure {
     Failure::new(Kind::Invalid, message)
 }
 
-/// A missing object.
 pub fn not_found(message: impl Into<String>) -> Failure {
     Failure::new(Kind::NotFound, message)
 }
 
-/// Something this machine or version cannot do.
 pub fn unsupported(message: impl Into<String>) -> Failure {
     Failure::new(Kind::Unsupported, message)
 }
 
-/// Content that is not what its digest or format promises.
+/// Content that does not match its digest or format.
 pub fn corrupt(message: impl Into<String>) -> Failure {
     Failure::new(Kind::Corrupt, message)
 }

@@ -1,4 +1,4 @@
-//! `ARG`: what every build has without asking, what stands before the first `FROM`, and what a stage gets.
+//! Build arguments: the predefined ones, those before the first `FROM`, and those of a stage.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use super::expand::{self, Names, Variables};
 use crate::error::Failure;
 use crate::model::platform::Platform;
 
-/// Arguments that can be given without `ARG`, that `RUN` sees, and that leave no trace in history and cache.
+/// Predefined arguments that need no `ARG`; `RUN` sees them, history and cache keys leave them out.
 pub const PROXIES: [&str; 10] = [
     "HTTP_PROXY",
     "http_proxy",
@@ -21,8 +21,7 @@ pub const PROXIES: [&str; 10] = [
     "all_proxy",
 ];
 
-/// The arguments that describe the machine that builds, the one that is built for, and the target stage. `FROM` sees
-/// them; a stage does after `ARG NAME`.
+/// The `BUILD…` and `TARGET…` arguments. `FROM` sees them without `ARG`, a stage only after `ARG NAME`.
 pub fn platform(build: &Platform, target: &Platform, target_stage: &str) -> Vec<(String, String)> {
     let mut arguments = of_platform("BUILD", build);
     arguments.extend(of_platform("TARGET", target));
@@ -35,6 +34,7 @@ fn of_platform(prefix: &str, platform: &Platform) -> Vec<(String, String)> {
     let values = [
         ("PLATFORM", platform.to_string()),
         ("OS", platform.os.clone()),
+        // Only images for Windows have one.
         ("OSVERSION", String::new()),
         ("ARCH", platform.architecture.clone()),
         ("VARIANT", platform.variant.clone()),
@@ -42,8 +42,9 @@ fn of_platform(prefix: &str, platform: &Platform) -> Vec<(String, String)> {
     values.into_iter().map(|(name, value)| (format!("{prefix}{name}"), value)).collect()
 }
 
-/// What `FROM` sees, and what `ARG NAME` without a value takes over into a stage: the `platform`'s arguments and those
-/// before the first `FROM`, each overridden by what was `given` with `--build-arg`. Those without a value are left out.
+/// The global scope, which `FROM` sees and a stage inherits from with a bare `ARG NAME`: the `platform`
+/// arguments and those before the first `FROM`, overridden by `--build-arg` (`given`). Arguments without a
+/// value are left out.
 pub fn global(
     dockerfile: &Dockerfile,
     platform: &[(String, String)],
@@ -59,7 +60,7 @@ pub fn global(
             let escape = dockerfile.directives.escape;
             let (value, _) = in_stage(argument, escape, given, &(), &values)
                 .map_err(|failure| failure.at(statement.lines.clone()))?;
-            // One that was set before, as the platform's are, keeps its value where this one has none.
+            // A bare `ARG TARGETARCH` must not remove the platform's value.
             if let Some(value) = value {
                 values.insert(argument.name.clone(), value);
             }
@@ -68,8 +69,8 @@ pub fn global(
     Ok(values)
 }
 
-/// The value that `ARG` gives a stage: the `given` one, else its default expanded with what the stage has `seen`, else
-/// the `global` one. `None`: it is declared and has no value.
+/// The value that `ARG` has in a stage: the `given` one, else its default expanded with what the stage has
+/// `seen` so far, else the `global` one. `None` if declared without a value.
 pub fn in_stage(
     argument: &Argument,
     escape: char,
@@ -81,7 +82,7 @@ pub fn in_stage(
         return Ok((Some(value.clone()), Names::default()));
     }
     match &argument.value {
-        // An argument that is overridden may have a default that cannot be expanded: hence only here.
+        // Expanded only here: the default of an overridden argument may fail to expand.
         Some(value) => {
             let expanded = expand::word(value, escape, seen)?;
             Ok((Some(expanded.text), expanded.names))

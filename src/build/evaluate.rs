@@ -1,5 +1,5 @@
-//! Stages into a [`Plan`]: each instruction expanded with what the stage knows at that point, its effect on the image's
-//! configuration noted, its work on files made a [`Step`].
+//! Turns stages into a [`BuildPlan`]: each instruction is expanded with the variables known at that point,
+//! its effect on the image config recorded, and file operations become [`PlanStep`]s.
 
 mod config;
 mod files;
@@ -15,32 +15,34 @@ use crate::error::{Failure, invalid};
 use crate::model::image::ImageConfig;
 use crate::model::platform::Platform;
 
-/// `PATH` where a base image says nothing of it.
+/// `PATH` if the base image sets none, as in BuildKit.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// What is known beside the graph.
+/// What evaluation needs besides the graph.
 pub struct Known<'a> {
-    /// The variables that `FROM` sees.
+    /// The global scope, which `FROM` sees.
     pub globals: &'a BTreeMap<String, String>,
-    /// `--build-arg`.
     pub given: &'a BTreeMap<String, String>,
-    /// The configuration of an image, by its place in [`Graph::images`]; those that are needed are known.
+    /// The config of an image, by its index in [`StageGraph::images`]. Every needed image has been fetched by
+    /// now.
     pub image: &'a dyn Fn(usize) -> Option<&'a ImageConfig>,
-    /// What a context that an image stands behind says, by its name.
+    /// The config of a named context that is an image (`docker-image://`, `oci-layout://`); `None` for one of
+    /// files.
     pub context: &'a dyn Fn(&str) -> Option<&'a ImageConfig>,
-    /// `--label`, for the target.
+    /// `--label`; goes to the target stage only.
     pub labels: &'a BTreeMap<String, String>,
-    /// Whether several platforms are built, so that steps name theirs.
+    /// Several platforms are built: prefix each step with its own.
     pub several: bool,
-    /// Whether a stage of this name is to be built without the cache.
+    /// Whether `--no-cache-filter` names this stage.
     pub no_cache: &'a dyn Fn(&str) -> bool,
 }
 
-/// Evaluates all that the target of a graph needs.
+/// Evaluates the stages that the target needs.
 pub fn evaluate(graph: &Graph, platform: &Platform, known: &Known<'_>) -> Result<Plan, Failure> {
     let mut states: BTreeMap<usize, State> = BTreeMap::new();
     let mut stages = vec![None; graph.stages.len()];
     let single = graph.stages.len() == 1;
+    // Indices are in Dockerfile order, and a stage can only build on an earlier one.
     for index in graph.reachable() {
         let Some(node) = graph.stages.get(index) else { continue };
         let base = match node.base {
@@ -58,6 +60,7 @@ pub fn evaluate(graph: &Graph, platform: &Platform, known: &Known<'_>) -> Result
     }
     let mut plan =
         Plan { platform: platform.clone(), target: graph.target, images: graph.images.clone(), stages };
+    // `--label` wins over LABEL, hence after evaluation.
     if let Some(Some(target)) = plan.stages.get_mut(graph.target)
         && !known.labels.is_empty()
     {
@@ -66,14 +69,13 @@ pub fn evaluate(graph: &Graph, platform: &Platform, known: &Known<'_>) -> Result
     Ok(plan)
 }
 
-/// What a stage knows at some point.
+/// The state of a stage between two instructions.
 #[derive(Clone, Debug)]
 struct State {
-    /// What expansion and programs see, in order.
+    /// What expansion and `RUN` see, in order of definition.
     env: Vec<(String, String)>,
-    /// What an image would get.
     config: StageConfig,
-    /// The build arguments declared so far.
+    /// The build arguments declared so far; the history of `RUN` lists them.
     arguments: Vec<(String, Option<String>)>,
     history: Vec<Line>,
     platform: Platform,
@@ -95,7 +97,7 @@ impl State {
             (None, _) => Self::of_image(None, target.clone()),
         };
         state.command_set = false;
-        // Triggers are for the stage that stands directly on their image.
+        // Triggers run in the direct child of their image only, and are not inherited further.
         state.config.run.on_build = None;
         let run = &mut state.config.run;
         if !run.env.iter().any(|entry| entry.starts_with("PATH=")) {
@@ -131,7 +133,7 @@ impl State {
     }
 }
 
-/// Gives a variable a value, in its place if it has one.
+/// Overwrites a variable in its position, or appends it.
 fn set(env: &mut Vec<(String, String)>, name: &str, value: &str) {
     match env.iter_mut().find(|(known, _)| known == name) {
         Some((_, old)) => value.clone_into(old),
@@ -139,7 +141,6 @@ fn set(env: &mut Vec<(String, String)>, name: &str, value: &str) {
     }
 }
 
-/// One stage being evaluated.
 struct Evaluation<'a, 'k> {
     index: usize,
     node: &'a Node,
@@ -148,7 +149,7 @@ struct Evaluation<'a, 'k> {
     state: State,
     single: bool,
     platform: &'a Platform,
-    /// Steps shown so far.
+    /// Number of steps that were given a label so far.
     shown: usize,
     steps: Vec<Step>,
 }
@@ -162,6 +163,7 @@ impl Evaluation<'_, '_> {
             self.statement(linked).map_err(|failure| failure.at(linked.statement.lines.clone()))?;
         }
         let plan = StagePlan {
+            // BuildKit leaves the stage name out of labels if there is only one stage.
             name: if self.single { String::new() } else { node.name.clone() },
             base: node.base.clone(),
             platform: self.state.platform.clone(),
@@ -175,14 +177,14 @@ impl Evaluation<'_, '_> {
         Ok((plan, self.state))
     }
 
-    /// `[build 1/4] FROM docker.io/library/debian:12`, where the base is an image.
+    /// `[build 1/4] FROM docker.io/library/debian:12`, if the base is an image.
     fn from(&mut self) -> Option<String> {
         let Tree::Image(image) = self.node.base else { return None };
         let image = self.graph.images.get(image)?;
         Some(self.prefixed(&format!("FROM {}", full_name(&image.name)), false))
     }
 
-    /// A context of files as the base is copied first.
+    /// A named context of files as the base: its files are copied first.
     fn context_base(&mut self) {
         let Tree::Context(name) = &self.node.base else { return };
         if (self.known.context)(name).is_some() {
@@ -232,6 +234,7 @@ impl Evaluation<'_, '_> {
                 self.known.globals,
                 &self.state.env,
             )?;
+            // An argument without a value stays undefined: `${A:-default}` has to work.
             if let Some(value) = &value {
                 set(&mut self.state.env, &argument.name, value);
             }
@@ -245,15 +248,16 @@ impl Evaluation<'_, '_> {
         Ok(())
     }
 
-    /// Adds to the history; `step` where files may have changed.
+    /// Adds a history entry; `step` if it may create a layer.
     fn note(&mut self, created_by: String, step: Option<usize>) {
         let step = step.map(|step| (self.index, step));
         self.state.history.push(Line { created_by, step });
     }
 
-    /// Adds a step, and returns its place.
+    /// Returns the step's index.
     fn push(&mut self, op: Op, linked: &Linked) -> usize {
         let text = linked.statement.shown();
+        // Only for display: `RUN` keeps quotes and unset variables, since its shell expands them.
         let lexer = Lexer::new(self.graph.escape);
         let lexer = match op {
             Op::Run(_) => Lexer { raw_quotes: true, keep_unset: true, ..lexer },
@@ -266,7 +270,7 @@ impl Evaluation<'_, '_> {
         self.steps.len() - 1
     }
 
-    /// `[linux/arm64 build 2/4] RUN make`.
+    // As in BuildKit, instructions that change no files are not numbered.
     fn prefixed(&mut self, text: &str, triggered: bool) -> String {
         self.shown += 1;
         let total = self.total();
@@ -279,6 +283,7 @@ impl Evaluation<'_, '_> {
                 if !self.platform.variant.is_empty() {
                     target = format!("{target}/{}", self.platform.variant);
                 }
+                // Cross-compilation: the platform that the stage runs on, and the one it builds for.
                 prefix.push_str(&format!("->{target}"));
             }
             prefix.push(' ');
@@ -291,7 +296,7 @@ impl Evaluation<'_, '_> {
         format!("[{prefix}{:width$}/{total}] {on_build}{text}", self.shown)
     }
 
-    /// How many steps the stage has as shown.
+    /// Number of steps that the stage shows.
     fn total(&self) -> usize {
         let steps = self.node.statements.iter().filter(|linked| {
             matches!(
@@ -302,7 +307,7 @@ impl Evaluation<'_, '_> {
         steps.count() + usize::from(matches!(self.node.base, Tree::Image(_)))
     }
 
-    /// The words that run a line of the stage's shell.
+    /// The argv of a shell-form line, with the stage's SHELL.
     fn in_shell(&self, line: &str) -> Vec<String> {
         let shell = self.state.config.run.shell.as_deref().filter(|shell| !shell.is_empty());
         let mut words = shell.map_or_else(|| vec!["/bin/sh".to_owned(), "-c".to_owned()], <[String]>::to_vec);
@@ -310,10 +315,11 @@ impl Evaluation<'_, '_> {
         words
     }
 
-    /// The words that an instruction of the history begins with, build arguments before the command.
+    /// The history text of a `RUN`: `|N NAME=value …` for the declared build arguments, then the command.
     fn run_text(&self, words: &[String]) -> String {
         let mut seen: Vec<(&str, String)> = Vec::new();
         for (name, value) in &self.state.arguments {
+            // ENV may have overridden the argument.
             let now = self.state.env.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
             let entry = format!("{name}={}", now.or(value.as_deref()).unwrap_or_default());
             match seen.iter_mut().find(|(known, _)| *known == name) {
@@ -331,7 +337,7 @@ impl Evaluation<'_, '_> {
     }
 }
 
-/// An image's name in full, as BuildKit shows it.
+/// An image name normalised for display, as BuildKit does.
 pub fn full_name(name: &str) -> String {
     name.parse::<crate::model::reference::Reference>()
         .map_or_else(|_| name.to_owned(), |reference| reference.or_latest().to_string())
@@ -343,13 +349,13 @@ fn upper_first_word(text: &str) -> String {
     format!("{}{rest}", first.to_uppercase())
 }
 
-/// `path`, absolute or below `dir`, without `.` and `..`.
+/// Joins and cleans lexically.
 fn joined(dir: &str, path: &str) -> String {
     let path = std::path::Path::new(dir).join(path);
     crate::sys::fs::clean_absolute(&path).to_string_lossy().into_owned()
 }
 
-/// Refuses what no instruction may be given.
+/// Fails with `message` if `condition` holds.
 fn refuse(condition: bool, message: impl FnOnce() -> String) -> Result<(), Failure> {
     if condition { Err(invalid(message())) } else { Ok(()) }
 }

@@ -1,7 +1,9 @@
-//! Which stages a Dockerfile has, what each stands on and copies from, and which of them a target needs.
+//! The graph of a Dockerfile's stages: what each builds on and copies from, and which the target needs.
 //!
-//! What a base image triggers (`ONBUILD`) is known only when its configuration is, and may ask for further images: so
-//! the graph is made, the images that it needs are looked up, their triggers added, until nothing new is needed.
+//! # ONBUILD
+//!
+//! The triggers of a base image are known only once its config is fetched, and may need more images. So the caller
+//! iterates: build the graph, fetch the images it needs, [`StageGraph::add_triggers`], until nothing new is needed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,58 +15,51 @@ use crate::error::{Failure, invalid, not_found};
 use crate::model::platform::Platform;
 use crate::model::reference::Reference;
 
-/// What stages are resolved with.
+/// What stages are resolved against.
 #[derive(Clone, Copy, Debug)]
 pub struct Surroundings<'a> {
-    /// The variables that `FROM` sees.
+    /// The global scope, which `FROM` sees.
     pub globals: &'a BTreeMap<String, String>,
-    /// What is built for.
+    /// The target platform.
     pub platform: &'a Platform,
-    /// The names of the contexts given (`--build-context`), in lower case.
+    /// Names of `--build-context`, in lower case.
     pub contexts: &'a BTreeSet<String>,
-    /// `--target`.
     pub target: Option<&'a str>,
 }
 
-/// A stage and what it needs.
+/// A stage with its inputs resolved.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// Its name as shown: `stage-N` for one without.
+    /// `stage-N` without `AS`.
     pub name: String,
-    /// Whether the name was given.
+    /// Whether it has a name of its own (`AS`).
     pub named: bool,
-    /// What it begins with.
     pub base: Tree,
-    /// `FROM --platform`.
     pub platform: Option<Platform>,
-    /// What it does, triggers of its base first.
+    /// Triggers of its base first.
     pub statements: Vec<Linked>,
-    /// Where `FROM` stands.
     pub lines: Lines,
     triggered: bool,
 }
 
-/// An instruction and where it copies or mounts from.
+/// An instruction with its inputs resolved.
 #[derive(Clone, Debug)]
 pub struct Linked {
-    /// The instruction.
     pub statement: Statement,
-    /// A trigger.
+    /// It is an ONBUILD trigger.
     pub triggered: bool,
-    /// For `COPY` and `ADD` one, for `RUN` one for each mount, else none.
+    /// What it reads: one for `COPY` and `ADD`, one per mount for `RUN`, otherwise none.
     pub trees: Vec<Tree>,
 }
 
-/// All stages of a Dockerfile, for one platform.
+/// All stages of a Dockerfile, resolved for one platform.
 #[derive(Clone, Debug)]
 pub struct Graph {
-    /// In the order of the Dockerfile.
+    /// In Dockerfile order.
     pub stages: Vec<Node>,
-    /// Every image named anywhere.
+    /// Every image named anywhere, each pair of name and platform once.
     pub images: Vec<ImageUse>,
-    /// The stage that is the result.
     pub target: usize,
-    /// The Dockerfile's escape character.
     pub escape: char,
     names: BTreeMap<String, usize>,
     contexts: BTreeSet<String>,
@@ -72,7 +67,6 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// Resolves the stages of a Dockerfile.
     pub fn new(dockerfile: &Dockerfile, around: Surroundings<'_>) -> Result<Self, Failure> {
         let mut graph = Self {
             stages: Vec::with_capacity(dockerfile.stages.len()),
@@ -85,6 +79,8 @@ impl Graph {
         };
         for (index, stage) in dockerfile.stages.iter().enumerate() {
             let node = graph.node(index, stage, around).map_err(|failure| failure.at(stage.lines.clone()))?;
+            // Registered after it was resolved: a stage cannot refer to itself or to a later one by name in
+            // FROM.
             graph.stages.push(node);
             if let Some(name) = &stage.name {
                 graph.names.insert(name.to_lowercase(), index);
@@ -93,6 +89,7 @@ impl Graph {
         graph.target = graph.find_target(around.target)?;
         for (index, stage) in dockerfile.stages.iter().enumerate() {
             if matches!(&graph.stages.get(index), Some(node) if node.named && graph.replaced(&node.name)) {
+                // The context replaces the whole stage, instructions included.
                 continue;
             }
             for statement in &stage.statements {
@@ -107,7 +104,7 @@ impl Graph {
         Ok(graph)
     }
 
-    /// Whether a stage's name is that of a context, which then stands in for the stage.
+    /// Whether a named context replaces the stage of this name.
     fn replaced(&self, name: &str) -> bool {
         self.contexts.contains(&name.to_lowercase())
     }
@@ -133,7 +130,7 @@ impl Graph {
         Ok(Node { name, named, base, platform, statements: Vec::new(), lines, triggered: false })
     }
 
-    /// What `FROM` names: an earlier stage, nothing, a context, or an image.
+    /// What `FROM` names: an earlier stage, `scratch`, a context, or an image.
     fn base(
         &mut self,
         index: usize,
@@ -150,7 +147,7 @@ impl Graph {
         self.outside(name, platform, Some(index), lines)
     }
 
-    /// A context or an image.
+    /// A named context or an image.
     fn outside(
         &mut self,
         name: &str,
@@ -169,6 +166,7 @@ impl Graph {
             .hint(failure.hint_text().unwrap_or("names of images are in lower case").to_owned())
             .at(lines.clone())
         })?;
+        // `--build-context debian=…` also replaces `docker.io/library/debian:latest`.
         for known in [reference.familiar(), reference.clone().or_latest().familiar()] {
             if self.contexts.contains(&known) {
                 return Ok(Tree::Context(known));
@@ -178,6 +176,7 @@ impl Graph {
         let known = self.images.iter_mut().position(|image| image.name == name && image.platform == platform);
         if let Some(known) = known {
             if let Some(image) = self.images.get_mut(known) {
+                // The first stage based on the image gets its pull as the first step.
                 image.stage = image.stage.or(stage);
             }
             return Ok(Tree::Image(known));
@@ -189,6 +188,7 @@ impl Graph {
     fn find_target(&self, wanted: Option<&str>) -> Result<usize, Failure> {
         let last = self.stages.len().saturating_sub(1);
         let Some(wanted) = wanted.filter(|wanted| !wanted.is_empty()) else { return Ok(last) };
+        // A stage called `1` wins over the index 1.
         let number = || wanted.parse::<usize>().ok().filter(|index| *index <= last);
         self.names.get(&wanted.to_lowercase()).copied().or_else(number).ok_or_else(|| {
             let message = format!("target stage \"{}\" could not be found", wanted.escape_debug());
@@ -215,9 +215,9 @@ impl Graph {
         Ok(Linked { statement, triggered, trees })
     }
 
-    /// `COPY --from`.
     fn from(&mut self, from: &str, lines: &Lines) -> Result<Tree, Failure> {
         let expanded = expand::word(from, self.escape, &BTreeMap::new())?.text;
+        // Checked before the lookup: which stages are built must not depend on variables.
         if expanded != from {
             return Err(invalid(
                 "variable expansion is not supported for --from, define a new stage with FROM using ARG from global scope as a workaround",
@@ -230,6 +230,8 @@ impl Graph {
         self.named(from, lines)
     }
 
+    /// A stage, `scratch`, or something external. `COPY --from` may name a later stage here, which
+    /// [`StageGraph::check_stage_order`] reports.
     fn named(&mut self, name: &str, lines: &Lines) -> Result<Tree, Failure> {
         if let Some(stage) = self.names.get(&name.to_lowercase()) {
             return Ok(Tree::Stage(*stage));
@@ -240,7 +242,7 @@ impl Graph {
         self.outside(name, None, None, lines)
     }
 
-    /// `RUN --mount`.
+    /// `RUN --mount`: the last value of a repeated key counts.
     fn mount(
         &mut self,
         index: usize,
@@ -258,14 +260,16 @@ impl Graph {
                 Err(invalid("'from' doesn't support variable expansion, define alias stage instead"))
             }
             (_, Some(from)) => match from.parse::<usize>() {
+                // A later index is not a stage here: it is looked up as a name.
                 Ok(place) if place < index => Ok(Tree::Stage(place)),
                 _ => self.named(from, lines),
             },
         }
     }
 
-    /// Adds what bases trigger to the stages that are needed. `triggers` has those of an image, by its place, once it is
-    /// known. Returns whether stages or images are needed now that were not before.
+    /// Adds ONBUILD triggers to the stages needed. `triggers` returns those of an image by its index, or
+    /// `None` if it has not been fetched yet. Returns whether the set
+    /// of needed images changed.
     pub fn add_triggers(&mut self, triggers: &dyn Fn(usize) -> Option<Vec<String>>) -> Result<bool, Failure> {
         let before = self.needed_images();
         for index in self.reachable() {
@@ -276,6 +280,7 @@ impl Graph {
             let texts = match node.base {
                 Tree::Image(image) => match triggers(image) {
                     Some(texts) => texts,
+                    // An earlier stage as the base: its own ONBUILD instructions are the triggers.
                     None => continue,
                 },
                 Tree::Stage(base) => self.on_build(base),
@@ -288,6 +293,7 @@ impl Graph {
             }
             if let Some(node) = self.stages.get_mut(index) {
                 node.triggered = true;
+                // Triggers run before the instructions of the stage, directly after FROM.
                 node.statements.splice(0..0, linked);
             }
         }
@@ -302,7 +308,7 @@ impl Graph {
         self.link(index, statement, true)
     }
 
-    /// The triggers that a stage leaves to those that stand on it.
+    /// The triggers that a stage leaves to stages based on it.
     fn on_build(&self, index: usize) -> Vec<String> {
         let statements = self.stages.get(index).map(|node| node.statements.as_slice()).unwrap_or_default();
         let texts = statements.iter().filter_map(|linked| match &linked.statement.instruction {
@@ -312,13 +318,13 @@ impl Graph {
         texts.collect()
     }
 
-    /// What a stage stands on, copies from and mounts.
+    /// What a stage builds on, copies from and mounts.
     fn inputs(&self, index: usize) -> Vec<&Tree> {
         let Some(node) = self.stages.get(index) else { return Vec::new() };
         std::iter::once(&node.base).chain(node.statements.iter().flat_map(|linked| &linked.trees)).collect()
     }
 
-    /// The stages that the target needs, itself included, in the order of the Dockerfile.
+    /// The stages that the target needs, itself included, in Dockerfile order.
     pub fn reachable(&self) -> BTreeSet<usize> {
         let mut found = BTreeSet::new();
         let mut open = vec![self.target];
@@ -333,7 +339,7 @@ impl Graph {
         found
     }
 
-    /// The places in [`Graph::images`] of those that are needed.
+    /// Indices into [`StageGraph::images`].
     pub fn needed_images(&self) -> BTreeSet<usize> {
         let trees = self.reachable().into_iter().flat_map(|index| self.inputs(index));
         trees
@@ -344,7 +350,7 @@ impl Graph {
             .collect()
     }
 
-    /// The names of contexts that are needed; the main one has the empty name.
+    /// The main context has the empty name.
     pub fn needed_contexts(&self) -> BTreeSet<String> {
         let trees = self.reachable().into_iter().flat_map(|index| self.inputs(index));
         trees
@@ -391,7 +397,7 @@ impl Graph {
         }
     }
 
-    /// Stages are copied from below where they stand only.
+    /// A stage can only copy from earlier ones.
     fn refuse_later(&self) -> Result<(), Failure> {
         let name = |index: usize| self.stages.get(index).map_or("", |node| node.name.as_str());
         for index in self.reachable() {

@@ -1,14 +1,14 @@
-//! `.dockerignore`: what of a context does not exist for a build.
+//! `.dockerignore`: which files of a context do not exist for the build.
 
 use crate::build::pattern::{Matched, Matcher, clean};
 use crate::error::{Failure, invalid};
 
-/// The file that is looked for where the Dockerfile has none of its own.
+/// Used if the Dockerfile has no ignore file of its own (`NAME.dockerignore`).
 pub const DEFAULT: &str = ".dockerignore";
-/// The largest file that is read, in bytes.
+/// Larger files are refused; in bytes.
 pub const LIMIT: u64 = 4 << 20;
 
-/// The patterns of an ignore file, with what error messages call it.
+/// A parsed ignore file, with its name for error messages.
 #[derive(Clone, Debug, Default)]
 pub struct Ignore {
     matcher: Matcher,
@@ -16,12 +16,10 @@ pub struct Ignore {
 }
 
 impl Ignore {
-    /// Nothing is ignored.
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// Reads the text of the ignore file called `file`.
     pub fn parse(file: &str, text: &[u8]) -> Result<Self, Failure> {
         let matcher = Matcher::new(&parse(text)).map_err(|bad| {
             let bad = bad.escape_debug().to_string();
@@ -33,38 +31,36 @@ impl Ignore {
         Ok(Self { matcher, file: file.to_owned() })
     }
 
-    /// What the file is called.
     pub fn file(&self) -> &str {
         &self.file
     }
 
-    /// Whether it ignores nothing at all.
     pub fn is_empty(&self) -> bool {
         self.matcher.is_empty()
     }
 
-    /// Whether some line takes back what others say.
+    /// Whether some pattern starts with `!`.
     pub fn has_exceptions(&self) -> bool {
         self.matcher.has_exceptions()
     }
 
-    /// What matches `path`, given what matches the directory that it lies in.
+    /// The match of `path`, given that of its parent directory.
     pub fn below(&self, path: &[u8], parent: &Matched) -> Matched {
         if self.matcher.is_empty() { Matched::default() } else { self.matcher.matches_below(path, parent) }
     }
 
-    /// Whether nothing below the ignored directory `dir` can count all the same.
+    /// Whether nothing below the ignored directory `dir` can be re-included, so that it need not be walked.
     pub fn hides_all_of(&self, dir: &[u8]) -> bool {
         !self.matcher.may_except_below(dir)
     }
 }
 
-/// The patterns in the text of an ignore file: comments and empty lines gone, paths clean and relative, `!` in front of
-/// exceptions.
+/// The patterns of an ignore file: without comments and blank lines, clean and relative, exceptions with a
+/// leading `!`.
 pub fn parse(text: &[u8]) -> Vec<String> {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let text = String::from_utf8_lossy(text);
-    // Only a hash in the first column begins a comment.
+    // `#` starts a comment only in the first column.
     text.lines().filter(|line| !line.starts_with('#')).filter_map(pattern).collect()
 }
 
@@ -75,7 +71,7 @@ fn pattern(line: &str) -> Option<String> {
         None => ("", line),
     };
     if path.is_empty() {
-        // A mark alone is an error, which whoever matches reports.
+        // A lone `!` is kept: the matcher reports it as malformed.
         return (!mark.is_empty()).then(|| mark.to_owned());
     }
     let path = clean(path);

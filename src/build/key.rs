@@ -1,4 +1,6 @@
-//! What a step's result is remembered by: a digest of all that it depends on, never of a time.
+//! Cache keys: a step's result is stored under a digest of everything it depends on, never of a timestamp.
+//!
+//! The fields of the ops are part of the key in their serialised form: renaming one invalidates every cache.
 
 use sha2::{Digest as _, Sha256};
 
@@ -6,23 +8,26 @@ use crate::build::plan::{CopyOp, RunOp, Tree, WorkdirOp};
 use crate::model::digest::Digest;
 use crate::model::platform::Platform;
 
-/// Changes with what a step makes of the same inputs, so that results of another version are not taken for its own.
+/// Bump when a step would produce something else from the same inputs, so that older results are not reused.
 const VERSION: &str = "dhow step 1";
 
-/// The files that a step stands on.
+/// The files that a step runs on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Chain {
-    /// The layers, lowest first.
+    /// Lowest first.
     pub layers: Vec<Digest>,
-    /// The last program since the uppermost layer that changed no file: it may have changed something elsewhere, so the
-    /// same program behind it is another step.
+    /// The last `RUN` since the topmost layer that changed no file. It may have had an effect elsewhere (a
+    /// cache mount, say), so the same command after it gets a different key.
     pub silent: Option<Digest>,
 }
 
 impl Chain {
-    /// The files after a step: `layer` is what it changed, `program` whether it was a program.
+    /// Adds a finished step: `layer` is what it changed (`None` for nothing), `program` whether it was a
+    /// `RUN`.
     pub fn push(&mut self, key: &Digest, layer: Option<&Digest>, program: bool) {
         match layer {
+            // A new layer is part of the key itself, so an earlier no-op run no longer needs to be
+            // remembered.
             Some(layer) => {
                 self.layers.push(layer.clone());
                 self.silent = None;
@@ -42,18 +47,18 @@ impl Chain {
     }
 }
 
-/// What every step depends on.
+/// What the keys of all steps depend on.
 #[derive(Clone, Copy, Debug)]
 pub struct Common<'a> {
-    /// What it stands on.
     pub chain: &'a Chain,
-    /// `SOURCE_DATE_EPOCH`.
+    /// `SOURCE_DATE_EPOCH`, seconds since 1970.
     pub epoch: Option<i64>,
-    /// Whether files keep the owners they have in images, or all are the account's.
+    /// Layers that record owners differently are not interchangeable.
     pub identity: crate::model::layer::Identity,
 }
 
-/// The key of a program. `inputs` says for each mount which files it has, and `surroundings` what the request adds.
+/// `inputs` has, for each mount, what identifies its files; `surroundings` is what the request adds (network,
+/// hosts …).
 pub fn run(
     common: Common<'_>,
     op: &RunOp,
@@ -62,10 +67,10 @@ pub fn run(
     surroundings: &str,
 ) -> Digest {
     let mut key = Key::new("run", common);
-    // Proxies are how files are reached, not which.
+    // Proxies decide how something is downloaded, not what.
     let mut seen = RunOp { hidden_env: Vec::new(), ..op.clone() };
     for mount in &mut seen.mounts {
-        // Which files they are is among the inputs; which stage or context has them is of no matter.
+        // The inputs identify the files; which stage or context they come from does not matter.
         mount.from = Tree::Scratch;
         mount.mount.from = None;
     }
@@ -79,11 +84,13 @@ pub fn run(
     key.finish()
 }
 
-/// The key of a copy. `input` says which files are copied: the digest of their content or of where they come from.
+/// `input` identifies the files: the digest of their content, or of where they are downloaded from.
 pub fn copy(common: Common<'_>, op: &CopyOp, input: &str) -> Digest {
     let mut key = Key::new("copy", common);
+    // The same files from another stage or context give the same result.
     key.json("op", &op.without_source());
     key.field("input", input.as_bytes());
+    // `--link` copies onto an empty tree: without a user name to look up, the layers below play no part.
     if op.link && !op.names_owner() {
         return key.finish();
     }
@@ -91,7 +98,6 @@ pub fn copy(common: Common<'_>, op: &CopyOp, input: &str) -> Digest {
     key.finish()
 }
 
-/// The key of a working directory.
 pub fn workdir(common: Common<'_>, op: &WorkdirOp) -> Digest {
     let mut key = Key::new("workdir", common);
     key.json("op", op);
@@ -99,7 +105,7 @@ pub fn workdir(common: Common<'_>, op: &WorkdirOp) -> Digest {
     key.finish()
 }
 
-/// Names the files that layers make together.
+/// Identifies the files of a stack of layers, as an input of another step.
 pub fn files(layers: &[Digest]) -> String {
     let mut hash = Sha256::new();
     for layer in layers {
@@ -123,7 +129,7 @@ impl Key {
         key
     }
 
-    /// Length before content, so that no two lists of fields read alike.
+    /// Writes the length before the content, so that no two lists of fields hash alike.
     fn field(&mut self, name: &str, value: &[u8]) {
         for part in [name.as_bytes(), value] {
             self.0.update((part.len() as u64).to_le_bytes());
@@ -131,7 +137,7 @@ impl Key {
         }
     }
 
-    /// Maps are sorted and structures have an order, so the same value is the same text.
+    /// Struct fields and sorted maps serialise in a fixed order, so equal values give equal text.
     fn json<T: serde::Serialize>(&mut self, name: &str, value: &T) {
         self.field(name, &serde_json::to_vec(value).unwrap_or_default());
     }

@@ -1,5 +1,26 @@
-//! Dockerfile text into what is to be done: syntax tree, expansion, graph of stages, cache keys; contexts and what is
-//! copied out of them. Runs nothing: the engine does, through a trait.
+//! The Dockerfile frontend: what BuildKit does in `frontend/dockerfile`, without running anything.
+//!
+//! # Pipeline
+//!
+//! ```text
+//! Dockerfile text
+//!   │  dockerfile     parser: lines → instructions (`dockerfile::ast`)
+//!   │  graph          stages, what they build on and copy from; ONBUILD triggers; pruned to the target
+//!   │  evaluate       each instruction expanded (`expand`, `arguments`), with its effect on the image config
+//!   ▼
+//! BuildPlan           per platform: stages of `PlanStep`s, each an `Op` (run, copy, workdir)
+//!   │  cache_key      an op, its inputs and its parent layers → one digest
+//!   ▼
+//! engine              solves the plan: cache lookup, or execution into a new layer
+//! ```
+//!
+//! `context` selects, hashes and writes the files of COPY and ADD, honouring `dockerignore`.
+//! `check`, `outline` and `reachability` answer `--check` and `--call` from the syntax tree alone.
+//!
+//! # Invariants
+//!
+//! Everything except `context` is pure: text and records in, values out. A plan contains no unexpanded variable,
+//! and no cache key contains a timestamp.
 
 pub mod arguments;
 pub mod check;

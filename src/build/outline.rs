@@ -1,4 +1,4 @@
-//! What `--call outline` and `--call targets` answer: the parameters of a target, and the targets there are.
+//! The output of `--call outline` (the parameters of a target) and `--call targets` (the targets of a file).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use super::expand::{self, Names};
 use super::{reach, run_mount};
 use crate::error::Failure;
 
-/// What a target takes.
+/// The parameters of a target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outline {
     name: String,
@@ -25,7 +25,6 @@ pub struct Outline {
     source: String,
 }
 
-/// A build argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct BuildArgument {
     name: String,
@@ -34,7 +33,7 @@ struct BuildArgument {
     lines: Lines,
 }
 
-/// A secret or an agent.
+/// A secret or an SSH agent that some `RUN` mounts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Needed {
     name: String,
@@ -43,7 +42,7 @@ struct Needed {
 }
 
 impl Outline {
-    /// Describes the target of `file`, whose text is `source`, and the stages that it needs.
+    /// Describes the target of `file`, whose text is `source`, including the stages it needs.
     pub fn of(file: &Dockerfile, source: &str, around: &Surroundings<'_>) -> Result<Self, Failure> {
         let target = reach::target(file, around.target)?;
         let platform = arguments::platform(around.build, around.platform, around.target.unwrap_or_default());
@@ -63,6 +62,7 @@ impl Outline {
         let mut arguments: Vec<BuildArgument> = found
             .arguments
             .into_iter()
+            // Only what the target uses, directly or by a default.
             .filter(|(name, _)| found.used.contains(name))
             .map(|(_, all)| all)
             .collect();
@@ -78,7 +78,7 @@ impl Outline {
         })
     }
 
-    /// As text, in BuildKit's tables.
+    /// As text, in BuildKit's table layout.
     pub fn text(&self) -> String {
         let mut text = String::new();
         if !self.name.is_empty() || !self.description.is_empty() {
@@ -114,7 +114,7 @@ impl Outline {
         text
     }
 
-    /// As JSON, in the form of BuildKit's `frontend.outline`.
+    /// As JSON, in the format of BuildKit's `frontend.outline`.
     pub fn json(&self) -> Value {
         let needed = |all: &[Needed]| -> Value {
             let one = |one: &Needed| json!({ "name": one.name, "required": one.required, "location": location(&one.lines) });
@@ -145,17 +145,18 @@ impl Outline {
 
 #[derive(Default)]
 struct Found {
-    /// All that were declared, each with what is known of the last one that was.
+    /// All declared arguments, each as declared last.
     arguments: BTreeMap<String, BuildArgument>,
-    /// What the defaults of those before the first `FROM` need.
+    /// The variables that the defaults of global arguments refer to.
     needs: BTreeMap<String, Names>,
-    /// Those that some needed stage uses.
+    /// Those that a needed stage uses.
     used: BTreeSet<String>,
     secrets: Vec<Needed>,
     ssh: Vec<Needed>,
 }
 
 impl Found {
+    // Transitive: a used global argument uses what its default refers to.
     fn uses(&mut self, names: impl IntoIterator<Item = String>) {
         let mut open: Vec<String> = names.into_iter().collect();
         while let Some(name) = open.pop() {
@@ -187,7 +188,7 @@ impl Walk<'_> {
         self.found.arguments.insert(argument.name.clone(), declared);
     }
 
-    /// Those before the first `FROM`.
+    /// Global arguments, in order; each sees those before it.
     fn global_arguments(&mut self, platform: &[(String, String)]) -> Result<(), Failure> {
         let file = self.file;
         let mut seen = platform.to_vec();
@@ -205,7 +206,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Goes through a stage; says what it knows at its end.
+    /// Walks a stage and returns its final scope.
     fn stage(&mut self, index: usize, needed: bool, states: &[State]) -> Result<State, Failure> {
         let mut state = begin(self.file, index, self.around, self.globals, states);
         let file = self.file;
@@ -248,7 +249,7 @@ impl Walk<'_> {
         Ok(state)
     }
 
-    /// One that takes over the value of an argument before the first `FROM` is described there.
+    /// A bare `ARG NAME` that inherits a global value keeps the description of the global one.
     fn argument(&mut self, argument: &Argument, value: Option<String>, statement: &Statement, needed: bool) {
         if !needed {
             return;
@@ -276,17 +277,15 @@ impl Walk<'_> {
     }
 }
 
-/// The targets that there are.
+/// The targets of a Dockerfile.
 #[derive(Clone, Copy, Debug)]
 pub struct Targets<'a> {
-    /// The Dockerfile.
     pub file: &'a Dockerfile,
-    /// Its text.
     pub source: &'a str,
 }
 
 impl Targets<'_> {
-    /// As text, in BuildKit's table.
+    /// As text, in BuildKit's table layout.
     pub fn text(&self) -> String {
         let last = self.file.stages.len();
         let named: Vec<(String, &str)> = (1..)
@@ -305,7 +304,7 @@ impl Targets<'_> {
         table(&rows, 1)
     }
 
-    /// As JSON, in the form of BuildKit's `frontend.targets`.
+    /// As JSON, in the format of BuildKit's `frontend.targets`.
     pub fn json(&self) -> Value {
         let last = self.file.stages.len();
         let targets: Value = (1..)
@@ -325,7 +324,7 @@ impl Targets<'_> {
     }
 }
 
-/// An object without what says nothing, as Go leaves it out.
+/// Drops empty members, as Go's `omitempty` does.
 fn without_empty(mut value: Value) -> Value {
     if let Some(object) = value.as_object_mut() {
         object.retain(|_, value| match value {
@@ -338,7 +337,7 @@ fn without_empty(mut value: Value) -> Value {
     value
 }
 
-/// Columns as Go's tabwriter makes them: all but the last as wide as their widest cell and `padding`.
+/// Columns as Go's tabwriter lays them out: all but the last are as wide as their widest cell plus `padding`.
 fn table(rows: &[Vec<&str>], padding: usize) -> String {
     let width = |column: usize| {
         rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)

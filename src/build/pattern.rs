@@ -1,12 +1,12 @@
-//! Patterns of paths: Go's `filepath.Match` with `**`, and the lists of patterns that `.dockerignore` and `--exclude`
-//! hold, matched as `moby/patternmatcher` does.
+//! Path patterns: Go's `filepath.Match` with `**` (COPY), and the pattern lists of `.dockerignore` and `--exclude`,
+//! matched as `moby/patternmatcher` does.
 //!
-//! A pattern becomes a short list of tokens that is run over a path as an automaton, so no pattern takes more than the
-//! product of both lengths, and it can be told whether a directory may have anything below it that matches.
+//! A pattern compiles to a list of tokens that runs over a path as a nondeterministic automaton: time is bounded by
+//! the product of both lengths, and the automaton can tell whether anything below a directory may still match.
 
 use std::fmt;
 
-/// A pattern that is malformed: an open bracket, a backslash at the end.
+/// A malformed pattern: an unclosed bracket, or a backslash at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadPattern;
 
@@ -18,27 +18,25 @@ impl fmt::Display for BadPattern {
 
 impl std::error::Error for BadPattern {}
 
-/// A piece of a pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Token {
-    /// This character.
     Char(char),
-    /// Any character but a slash.
+    /// Any character except a slash.
     One,
-    /// Any number of characters but slashes.
+    /// Any number of characters except slashes.
     Star,
-    /// Nothing, or anything that ends in a slash; always followed by `Inside`.
+    /// The start of `**/`: matches nothing, or continues with [`PatternToken::Inside`], which always follows.
     Dirs,
-    /// The way to that slash.
+    /// The rest of `**/`: anything up to and including a slash.
     Inside,
-    /// Anything at all.
+    /// Anything, slashes included.
     Rest,
-    /// One of these characters, or none of them.
+    /// A character class.
     Class { negated: bool, ranges: Vec<(char, char)> },
 }
 
 impl Token {
-    /// Whether it takes `c` as its one character.
+    /// Whether this token can consume `c`.
     fn takes(&self, c: char) -> bool {
         match self {
             Self::Char(own) => *own == c,
@@ -51,26 +49,26 @@ impl Token {
     }
 }
 
-/// How `**` is read.
+/// How `**` is interpreted.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Dialect {
-    /// As a whole component it stands for any number of directories; elsewhere it is `*`.
+    /// As a whole path component it matches any number of directories; elsewhere it is `*`.
     Path,
-    /// As `.dockerignore` has it, anywhere.
+    /// Anywhere, as in `.dockerignore`.
     Ignore,
 }
 
-/// A pattern ready for use.
+/// A compiled pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
     tokens: Vec<Token>,
-    /// What every match begins and ends with: most paths are told by that alone.
+    /// Literal text that every match starts and ends with; most paths are rejected by that alone.
     start: Vec<u8>,
     end: Vec<u8>,
 }
 
 impl Pattern {
-    /// A pattern as `COPY` has it, of the whole path.
+    /// Parses a pattern of `COPY`, which has to match the whole path.
     pub fn of_path(text: &str) -> Result<Self, BadPattern> {
         Self::new(text, Dialect::Path)
     }
@@ -87,26 +85,29 @@ impl Pattern {
         Ok(Self { tokens, start: start.into_bytes(), end: end.into_bytes() })
     }
 
-    /// Whether it matches the whole of `path`.
+    /// Whether it matches all of `path`.
     pub fn matches(&self, path: &[u8]) -> bool {
+        // Rejects most paths before the automaton is started.
         path.starts_with(&self.start)
             && path.ends_with(&self.end)
             && self.run(path).now.contains(&self.tokens.len())
     }
 
-    /// Whether something that begins with `start` may match.
+    /// Whether some path that starts with `start` may match.
     pub fn may_match_from(&self, start: &[u8]) -> bool {
         !self.run(start).now.is_empty()
     }
 
-    /// Follows `path` to its end, or to where nothing can match any more.
+    /// Runs the automaton over `path`, stopping early when no state is left.
     fn run(&self, path: &[u8]) -> Places {
+        // Two lists that are swapped after each character: active states, and those of the next step.
         let mut places =
             Places { now: Vec::new(), next: Vec::new(), marks: vec![0; self.tokens.len() + 1], turn: 1 };
         self.enter(0, &mut places);
         std::mem::swap(&mut places.now, &mut places.next);
         let mut rest = path;
         while !rest.is_empty() && !places.now.is_empty() {
+            // Bytes, not characters: paths need not be UTF-8.
             let (c, length) = first_char(rest);
             rest = rest.get(length..).unwrap_or_default();
             places.turn += 1;
@@ -120,7 +121,7 @@ impl Pattern {
         places
     }
 
-    /// Goes to `place` and to those that are reached from it without a character.
+    /// Activates `place` and every state reachable from it without consuming a character.
     fn enter(&self, mut place: usize, places: &mut Places) {
         while places.add(place) {
             match self.tokens.get(place) {
@@ -137,6 +138,7 @@ impl Pattern {
     fn step(&self, place: usize, c: char, places: &mut Places) {
         match self.tokens.get(place) {
             None | Some(Token::Dirs) => {}
+            // `*` stays within a path component.
             Some(Token::Star) if c == '/' => {}
             Some(Token::Star | Token::Rest) => self.enter(place, places),
             Some(Token::Inside) => {
@@ -151,17 +153,17 @@ impl Pattern {
     }
 }
 
-/// Where in a list of tokens a match may be; the list's length is its end.
+/// The active states of the automaton: indices into the token list, its length being the accepting state.
 struct Places {
     now: Vec<usize>,
     next: Vec<usize>,
-    /// The turn in which each place was last gone to.
+    /// For each state, the step in which it was last activated.
     marks: Vec<usize>,
     turn: usize,
 }
 
 impl Places {
-    /// Whether it is new in this turn.
+    /// Returns whether the state was not active yet in this step.
     fn add(&mut self, place: usize) -> bool {
         match self.marks.get_mut(place) {
             Some(mark) if *mark != self.turn => {
@@ -174,7 +176,7 @@ impl Places {
     }
 }
 
-/// The first character and its length; a byte that is none counts as one, as in Go.
+/// The first character and its length; an invalid byte counts as one replacement character, as in Go.
 fn first_char(bytes: &[u8]) -> (char, usize) {
     let first = bytes.first().copied().unwrap_or_default();
     if first.is_ascii() {
@@ -215,14 +217,14 @@ impl Parser<'_> {
         Some(c)
     }
 
-    /// What begins with a star that has been taken.
+    /// Parses what follows a `*` that was consumed.
     fn star(&mut self, at_start: bool) {
         let Some(rest) = self.rest.strip_prefix('*') else { return self.tokens.push(Token::Star) };
         let first = self.tokens.is_empty();
         match self.dialect {
             Dialect::Ignore => {
                 self.rest = rest.strip_prefix('/').unwrap_or(rest);
-                // `**name` is a mere end of the name only where nothing else follows that has a meaning of its own.
+                // moby treats `**name` as a plain suffix match only if no other wildcard follows.
                 let plain_end = !self.rest.contains(['*', '?', '[', ']', '\\']);
                 let glued = first && !rest.starts_with('/') && plain_end;
                 if self.rest.is_empty() || glued {
@@ -245,7 +247,7 @@ impl Parser<'_> {
         }
     }
 
-    /// A class whose bracket has been taken.
+    /// Parses a class after its opening bracket.
     fn class(&mut self) -> Result<(), BadPattern> {
         let negated = self.rest.starts_with('^');
         if negated {
@@ -277,7 +279,7 @@ impl Parser<'_> {
     }
 }
 
-/// Whether a path as `COPY` has it holds a wildcard; a backslash takes the meaning from what follows it.
+/// Whether a `COPY` source contains an unescaped wildcard.
 pub fn has_wildcard(text: &str) -> bool {
     let mut chars = text.chars();
     while let Some(c) = chars.next() {
@@ -290,13 +292,13 @@ pub fn has_wildcard(text: &str) -> bool {
     false
 }
 
-/// A path without `.`, `..` (as far as there is something to go up from) and needless slashes, as Go's `filepath.Clean`
-/// makes it; `.` where nothing is left.
+/// Go's `filepath.Clean`: resolves `.` and `..` lexically and collapses slashes; `.` where nothing is left.
 pub fn clean(path: &str) -> String {
     let rooted = path.starts_with('/');
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {
         match part {
+            // An absolute path, a double slash or a trailing one gives an empty part.
             "" | "." => {}
             ".." if parts.last().is_some_and(|last| *last != "..") => drop(parts.pop()),
             ".." if rooted => {}
@@ -310,15 +312,15 @@ pub fn clean(path: &str) -> String {
     }
 }
 
-/// One line of a list.
 #[derive(Clone, Debug)]
 struct Line {
     pattern: Pattern,
-    /// It takes back what lines before it said.
+    /// Starts with `!`: re-includes what earlier patterns matched.
     exception: bool,
 }
 
-/// What is known of a directory from its own match: which lines match it or a directory above it.
+/// The match state of a directory, which its children inherit: which patterns match it or one of its parents
+/// (moby's `MatchInfo`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Matched {
     lines: Vec<bool>,
@@ -326,14 +328,14 @@ pub struct Matched {
     pub all: bool,
 }
 
-/// A list of patterns, the later ones taking precedence; one with `!` in front is an exception.
+/// A list of patterns; the last one that matches a path decides.
 #[derive(Clone, Debug, Default)]
 pub struct Matcher {
     lines: Vec<Line>,
 }
 
 impl Matcher {
-    /// Reads the patterns; empty ones are passed over. Returns the malformed one.
+    /// Empty patterns are skipped. Fails with the malformed pattern.
     pub fn new<S: AsRef<str>>(patterns: &[S]) -> Result<Self, String> {
         let mut lines = Vec::new();
         for written in patterns {
@@ -353,20 +355,20 @@ impl Matcher {
         Ok(Self { lines })
     }
 
-    /// Whether it has no patterns.
     pub fn is_empty(&self) -> bool {
         self.lines.is_empty()
     }
 
-    /// Whether some pattern takes back what others say.
+    /// Whether some pattern starts with `!`.
     pub fn has_exceptions(&self) -> bool {
         self.lines.iter().any(|line| line.exception)
     }
 
-    /// Whether `path`, relative and clean, or a directory above it matches.
+    /// Whether `path`, relative and clean, or one of its parents matches.
     pub fn matches(&self, path: &[u8]) -> bool {
         let mut matched = false;
         for line in self.lines.iter().filter(|_| !path.is_empty()) {
+            // Only a pattern that would change the outcome has to be tried.
             if line.exception == matched && with_parents(path).any(|path| line.pattern.matches(path)) {
                 matched = !line.exception;
             }
@@ -374,11 +376,12 @@ impl Matcher {
         matched
     }
 
-    /// As [`Matcher::matches`] for a path of which it is known what matches the directory that it lies in.
+    /// Like [`PatternMatcher::matches`] for one entry of a directory whose match state is known.
     pub fn matches_below(&self, path: &[u8], parent: &Matched) -> Matched {
         let mut all = false;
         let mut lines = Vec::with_capacity(self.lines.len());
         for (index, line) in self.lines.iter().enumerate() {
+            // A pattern that matches a directory matches everything below it.
             let inherited = parent.lines.get(index).copied().unwrap_or(false);
             let matches = inherited || (line.exception == all && line.pattern.matches(path));
             if matches {
@@ -389,14 +392,14 @@ impl Matcher {
         Matched { lines, all }
     }
 
-    /// Whether an exception may take something below `dir`, which itself matches, out of the match.
+    /// Whether an exception may re-include something below `dir`, which itself matches.
     pub fn may_except_below(&self, dir: &[u8]) -> bool {
         let start = [dir, b"/"].concat();
         self.lines.iter().any(|line| line.exception && line.pattern.may_match_from(&start))
     }
 }
 
-/// The path itself, then each directory that it lies in.
+/// The path itself, then its parents from the top down.
 fn with_parents(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     let parents =
         path.iter().enumerate().filter(|(at, byte)| **byte == b'/' && *at > 0).map(|(at, _)| &path[..at]);

@@ -1,4 +1,7 @@
-//! What a build will do, for one platform: stages with their steps, everything in them expanded and resolved.
+//! A build plan: what a build will do for one platform, everything expanded and resolved.
+//!
+//! The counterpart of BuildKit's LLB. An [`Op`] is what a vertex does, an [`InputTree`] an edge to its files. The ops
+//! are serialised into cache keys, so their field and variant names are part of the cache format.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,114 +11,103 @@ use crate::build::run_mount::Mount;
 use crate::model::image::RunConfig;
 use crate::model::platform::Platform;
 
-/// Files that a step reads.
+/// A file tree that a step reads.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Tree {
-    /// A context: the main one has the empty name.
+    /// A build context, by name; the main one has the empty name.
     Context(String),
-    /// What a stage ends with, by its place in the Dockerfile.
+    /// The result of a stage, by its index in the Dockerfile.
     Stage(usize),
-    /// An image, by its place in [`Plan::images`].
+    /// An image, by its index in [`BuildPlan::images`].
     Image(usize),
-    /// Nothing at all.
+    /// The empty tree.
     Scratch,
 }
 
-/// An image that a build stands on or copies from.
+/// An image that is a base or a copy source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageUse {
-    /// Its name as written, expanded.
+    /// As written in the Dockerfile, expanded.
     pub name: String,
-    /// For this platform.
     pub platform: Platform,
-    /// The stage that stands on it, if one does: its first step is shown as that stage's.
+    /// The stage based on it, if any: pulling it is shown as that stage's first step.
     pub stage: Option<usize>,
-    /// Where it is asked for.
+    /// Where it is named.
     pub lines: Lines,
 }
 
-/// The stages of one platform that the target needs.
+/// The plan for one platform.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// What is built for.
     pub platform: Platform,
-    /// Which stage is the result.
+    /// The index of the target stage.
     pub target: usize,
-    /// The images needed.
     pub images: Vec<ImageUse>,
-    /// In the order of the Dockerfile; `None` for those that are not needed.
+    /// In Dockerfile order; `None` for stages that the target does not need.
     pub stages: Vec<Option<StagePlan>>,
 }
 
 impl Plan {
-    /// The stages that are needed, with their places.
+    /// The stages that are needed, with their indices.
     pub fn needed(&self) -> impl Iterator<Item = (usize, &StagePlan)> {
         self.stages.iter().enumerate().filter_map(|(index, stage)| Some((index, stage.as_ref()?)))
     }
 }
 
-/// One stage.
 #[derive(Clone, Debug)]
 pub struct StagePlan {
-    /// Its name; `stage-N` for one without, empty where it is the only one.
+    /// `stage-N` without `AS`; empty if it is the only stage.
     pub name: String,
-    /// What it begins with.
     pub base: Tree,
-    /// What it is for.
     pub platform: Platform,
-    /// What it does, in order.
     pub steps: Vec<Step>,
-    /// The configuration of an image made of it.
+    /// The config of an image made from this stage.
     pub config: StageConfig,
-    /// What was done since the base image, in order.
+    /// Since the base image, in order.
     pub history: Vec<Line>,
-    /// Whether its steps are done again whatever the cache has.
+    /// Ignore cached results.
     pub no_cache: bool,
-    /// Where `FROM` stands.
+    /// The lines of `FROM`.
     pub lines: Lines,
-    /// How `FROM` is shown, where an image is the base.
+    /// The label of `FROM`, if the base is an image.
     pub from_shown: Option<String>,
 }
 
-/// What a stage says of the image that it would make.
+/// What a stage contributes to the image config.
 #[derive(Clone, Debug, Default)]
 pub struct StageConfig {
-    /// Who made it.
     pub author: String,
-    /// What to run and how.
     pub run: RunConfig,
 }
 
-/// A line of the history.
+/// A history entry of the resulting image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// What did it, as BuildKit writes it.
+    /// In BuildKit's wording.
     pub created_by: String,
-    /// The step that may have made a layer: stage and place in it.
+    /// The step that may create its layer: stage index and step index.
     pub step: Option<(usize, usize)>,
 }
 
-/// Something that is done to files.
+/// A step that may change files.
 #[derive(Clone, Debug)]
 pub struct Step {
-    /// What.
     pub op: Op,
-    /// What is shown for it, whole.
+    /// The complete label: `[build 2/4] RUN make`.
     pub shown: String,
-    /// Where it stands.
     pub lines: Lines,
-    /// Whether it comes from a trigger of the base image, which has no lines of its own.
+    /// It comes from an ONBUILD trigger; its lines are those of `FROM`.
     pub triggered: bool,
 }
 
-/// What is done.
+/// The operation of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
-    /// A program runs.
+    /// Run a command.
     Run(RunOp),
-    /// Files are copied.
+    /// Copy files.
     Copy(CopyOp),
-    /// A directory is made, unless it is there.
+    /// Create a directory unless it exists.
     Workdir(WorkdirOp),
 }
 
@@ -124,40 +116,35 @@ pub enum Op {
 pub struct WorkdirOp {
     /// Absolute.
     pub path: String,
-    /// The stage's user, who gets what is made; empty for root.
+    /// Owner of directories it creates; empty for root.
     pub user: String,
 }
 
-/// A file that stands in the Dockerfile.
+/// A here-document that becomes a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InlineFile {
-    /// Its name.
     pub name: String,
-    /// What is in it.
     pub content: String,
 }
 
-/// Something that is copied.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CopySource {
-    /// A path or a pattern, relative to the root of [`CopyOp::from`].
+    /// A path or pattern, relative to the root of [`CopyOp::from`].
     Local(String),
-    /// The address of a file or of a git repository.
+    /// The URL of a file or a git repository.
     Remote(String),
 }
 
 /// `COPY` and `ADD`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CopyOp {
-    /// `ADD`.
     pub add: bool,
-    /// Where local sources lie.
+    /// The tree that local sources are in.
     pub from: Tree,
-    /// What is copied, in order.
+    /// In order.
     pub sources: Vec<CopySource>,
-    /// Files of the Dockerfile itself.
     pub here_docs: Vec<InlineFile>,
-    /// Where to: absolute, with a slash at the end where it is a directory.
+    /// Destination: absolute, with a trailing slash if it is a directory.
     pub target: String,
     /// `--chown`.
     pub chown: Option<String>,
@@ -178,7 +165,7 @@ pub struct CopyOp {
 }
 
 impl CopyOp {
-    /// The paths and patterns.
+    /// Paths and patterns, without URLs.
     pub fn local(&self) -> impl Iterator<Item = &str> {
         self.sources.iter().filter_map(|source| match source {
             CopySource::Local(path) => Some(path.as_str()),
@@ -186,7 +173,7 @@ impl CopyOp {
         })
     }
 
-    /// The addresses.
+    /// URLs only.
     pub fn remote(&self) -> impl Iterator<Item = &str> {
         self.sources.iter().filter_map(|source| match source {
             CopySource::Remote(address) => Some(address.as_str()),
@@ -194,38 +181,35 @@ impl CopyOp {
         })
     }
 
-    /// The same, without which stage or context it is that has the files: their content says more.
+    /// The op without its source tree, for cache keys: the key has the digest of the files instead.
     #[must_use]
     pub fn without_source(&self) -> Self {
         Self { from: Tree::Scratch, ..self.clone() }
     }
 
-    /// Whether the owner is a name, which the files below give a number.
+    /// Whether `--chown` has a name, which has to be looked up in the layers below.
     pub fn names_owner(&self) -> bool {
         let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
         self.chown.as_deref().is_some_and(|owner| !owner.split(':').all(digits))
     }
 }
 
-/// The network of a program.
+/// The network mode of a `RUN`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RunNetwork {
-    /// As the build was asked for.
+    /// As the build was started.
     Default,
-    /// None.
     None,
-    /// The host's.
     Host,
 }
 
 /// `RUN`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunOp {
-    /// The program, its arguments, and scripts that it needs.
+    /// argv, and scripts from here-documents.
     pub command: RunCommand,
-    /// `NAME=value`.
     pub env: Vec<String>,
-    /// Proxies, which the program gets too and the cache does not look at.
+    /// Proxy variables: visible to the command, not part of the cache key.
     pub hidden_env: Vec<String>,
     /// `user[:group]`; empty for root.
     pub user: String,
@@ -241,11 +225,10 @@ pub struct RunOp {
     pub devices: Vec<String>,
 }
 
-/// `--mount`, and whose files it has.
+/// A `--mount` and the tree that its files come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunMount {
-    /// The mount.
     pub mount: Mount,
-    /// Where its files come from.
+    /// [`InputTree::Scratch`] for mounts without files.
     pub from: Tree,
 }

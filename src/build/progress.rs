@@ -1,92 +1,78 @@
-//! What a build tells whoever watches it. What is shown of it, and how, is decided by the watcher.
+//! The progress events of a build. The observer decides what to show, and how.
 
 use serde::{Deserialize, Serialize};
 
-/// Which of a build's steps an event is about: counted from 0 in the order in which they became known.
+/// Identifies a step in events: numbered from 0 in the order in which steps became known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct StepId(pub u32);
 
-/// One event. Times are milliseconds since the build began.
+/// A progress event (BuildKit: `Vertex`, `VertexStatus`, `VertexLog`). Times are milliseconds since the start
+/// of the build.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
-    /// A step is known and may run later: `[build 2/4] RUN make`, `[internal] load build context`.
+    /// A step is known and may run: `[build 2/4] RUN make`, `[internal] load build context`.
     Step {
-        /// Its number.
         id: StepId,
-        /// What is shown for it, whole.
+        /// The complete label.
         name: String,
-        /// What it waits for.
+        /// The steps it depends on.
         inputs: Vec<StepId>,
     },
-    /// It runs.
     Started {
-        /// Which.
         id: StepId,
-        /// When.
         at: u64,
     },
-    /// It wrote something.
     Log {
-        /// Which.
         id: StepId,
-        /// 1 for standard output, 2 for standard error.
+        /// 1 is stdout, 2 is stderr.
         stream: u8,
-        /// The bytes, in any portions.
+        /// Not cut at lines or characters.
         data: Vec<u8>,
-        /// When.
         at: u64,
     },
-    /// How far a part of it is, such as a layer being fetched: `sha256:… 3 MB / 10 MB`.
+    /// Progress of a part of a step, such as a layer being pulled: `sha256:… 3 MB / 10 MB`.
     Status {
-        /// Which.
         id: StepId,
-        /// The part's name.
+        /// The name of the part.
         name: String,
-        /// Bytes done.
+        /// Bytes so far.
         current: u64,
-        /// Bytes in all; 0 where that is not known.
+        /// Bytes in total; 0 if unknown.
         total: u64,
-        /// Whether it is finished.
         done: bool,
-        /// When.
         at: u64,
     },
-    /// It ended.
     Ended {
-        /// Which.
         id: StepId,
-        /// It was taken from the cache.
         cached: bool,
-        /// Why it failed, or was cancelled.
+        /// `None` on success; also set if it was cancelled.
         error: Option<String>,
-        /// When.
         at: u64,
     },
-    /// A rule of `--check` that the Dockerfile breaks.
+    /// A violation of a build check.
     Warning(Warning),
-    /// The lines of the Dockerfile around what failed, as BuildKit draws them, with a newline at the end.
+    /// The Dockerfile lines around a failure, drawn as BuildKit does, ending in a newline.
     Excerpt(String),
 }
 
-/// A rule that a Dockerfile breaks.
+/// A violation of a build check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Warning {
-    /// Such as `StageNameCasing`.
+    /// `StageNameCasing` and the like.
     pub rule: String,
     /// What the rule is about.
     pub description: String,
-    /// Where to read about it.
+    /// Its documentation.
     pub url: String,
-    /// What is wrong here.
+    /// What is wrong in this file.
     pub message: String,
     /// First and last line, counted from 1.
     pub lines: (u32, u32),
 }
 
-/// Somebody who watches a build. Called from the thread that directs it, never blocking it for long.
+/// Receives the events of a build, on the thread that runs the solver: it must not block for long.
 pub trait Watcher {
-    /// Something happened.
     fn event(&mut self, event: Event);
-    /// Called at least every 100 ms while something runs, so that times and spinners move.
+    /// Called at least every 100 ms while something runs, for timers and spinners.
     fn tick(&mut self) {}
 }

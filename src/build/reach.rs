@@ -1,4 +1,4 @@
-//! Which stages a target needs, from what the Dockerfile alone says of it.
+//! Which stages a target needs, from the syntax tree alone (checks and outlines; a build uses the graph).
 
 use std::collections::BTreeSet;
 
@@ -7,15 +7,16 @@ use super::expand::{self, Variables};
 use super::suggest::did_you_mean;
 use crate::error::{Failure, not_found};
 
-/// The stage that the stage at `index` stands on; `None` for an image. `globals` is what `FROM` sees.
+/// The stage that the one at `index` is based on; `None` for an image. `globals` is the scope that `FROM`
+/// sees.
 pub fn base(file: &Dockerfile, index: usize, globals: &dyn Variables) -> Option<usize> {
     let stage = file.stages.get(index)?;
     let name = expand::word(&stage.base, file.directives.escape, globals).ok()?.text;
-    // Only one that stands above can be meant, and of several with one name the last of them.
+    // Only stages above are in scope; of several with one name the last counts.
     file.stages.iter().take(index).rposition(|other| has_name(other, &name))
 }
 
-/// The stage that `--from` names, by its name or its number.
+/// The stage that `--from` names, by name or index.
 pub fn source(file: &Dockerfile, from: &str) -> Option<usize> {
     let named = file.stages.iter().rposition(|stage| has_name(stage, from));
     named.or_else(|| from.parse().ok().filter(|index| *index < file.stages.len()))
@@ -25,7 +26,7 @@ fn has_name(stage: &Stage, name: &str) -> bool {
     stage.name.as_ref().is_some_and(|own| own.eq_ignore_ascii_case(name))
 }
 
-/// The stage that `--target` names; the last one where it was not given.
+/// The stage that `--target` names; the last one without it.
 pub fn target(file: &Dockerfile, target: Option<&str>) -> Result<usize, Failure> {
     let Some(target) = target.filter(|target| !target.is_empty()) else {
         return Ok(file.stages.len().saturating_sub(1));
@@ -37,11 +38,12 @@ pub fn target(file: &Dockerfile, target: Option<&str>) -> Result<usize, Failure>
     })
 }
 
-/// The stages that the one at `target` needs, and itself.
+/// The stage at `target` and all that it needs.
 pub fn needed(file: &Dockerfile, target: usize, globals: &dyn Variables) -> BTreeSet<usize> {
     let mut needed = BTreeSet::new();
     let mut open = vec![target];
     while let Some(index) = open.pop() {
+        // Also ends on cycles, which the build reports later.
         if !needed.insert(index) {
             continue;
         }
@@ -54,7 +56,7 @@ pub fn needed(file: &Dockerfile, target: usize, globals: &dyn Variables) -> BTre
     needed
 }
 
-/// Everything that an instruction copies or mounts from.
+/// The `--from` values of COPY, and `from=` of mounts.
 fn froms(instruction: &Instruction) -> Vec<&str> {
     match instruction {
         Instruction::Copy(copy) => copy.from.as_deref().into_iter().collect(),

@@ -1,26 +1,24 @@
-//! The program of a `RUN` and its arguments, with here-documents as BuildKit's frontend treats them
-//! (`dispatchRun` of `frontend/dockerfile/dockerfile2llb/convert.go`).
+//! The argv of a `RUN`, with here-documents treated as BuildKit's frontend does (`dispatchRun` in
+//! `frontend/dockerfile/dockerfile2llb/convert.go`).
 
 use serde::{Deserialize, Serialize};
 
 use super::dockerfile::ast::{Command, HereDoc};
 use super::dockerfile::is_here_doc;
 
-/// Where scripts of here-documents lie inside.
+/// The directory in the container for scripts from here-documents.
 pub const SCRIPTS: &str = "/dev/pipes";
-/// The shell where none is set.
 const SHELL: [&str; 2] = ["/bin/sh", "-c"];
 
-/// What is run. Its serialised form is canonical.
+/// What a `RUN` executes. Part of the cache key in its serialised form.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunCommand {
-    /// The program and its arguments.
     pub args: Vec<String>,
-    /// Executable files below [`SCRIPTS`]: name and content.
+    /// Executable files below [`SCRIPTS`], as name and content.
     pub scripts: Vec<(String, String)>,
 }
 
-/// The program of `command` with this shell, an empty one for the usual.
+/// An empty `shell` means the default, `/bin/sh -c`.
 pub fn argv(command: &Command, shell: &[String]) -> RunCommand {
     let (line, here_docs) = match command {
         Command::Exec(args) => return RunCommand { args: args.clone(), scripts: Vec::new() },
@@ -29,6 +27,7 @@ pub fn argv(command: &Command, shell: &[String]) -> RunCommand {
     let mut scripts = Vec::new();
     let text = match here_docs.as_slice() {
         [] => line.clone(),
+        // `RUN <<EOF` with a `#!` line is executed itself; without one it is the text for the shell.
         [only] if is_here_doc(line) => match only.content.starts_with("#!") {
             true => {
                 scripts.push((only.name.clone(), only.content.clone()));
@@ -36,7 +35,7 @@ pub fn argv(command: &Command, shell: &[String]) -> RunCommand {
             }
             false => only.content.clone(),
         },
-        // The shell reads them itself.
+        // The shell parses here-documents of a longer line itself.
         all => all.iter().fold(line.clone(), |text, doc| text + "\n" + &with_end(doc)),
     };
     let mut args: Vec<String> = match shell {
@@ -47,7 +46,7 @@ pub fn argv(command: &Command, shell: &[String]) -> RunCommand {
     RunCommand { args, scripts }
 }
 
-/// A document with the line that ends it.
+/// The document followed by its end marker.
 fn with_end(doc: &HereDoc) -> String {
     let newline = if doc.content.is_empty() || doc.content.ends_with('\n') { "" } else { "\n" };
     format!("{}{newline}{}", doc.content, doc.name)

@@ -1,4 +1,4 @@
-//! `RUN --mount`: its keys and their meaning, as BuildKit's frontend has them
+//! `RUN --mount`: keys and rules of BuildKit's frontend
 //! (`frontend/dockerfile/instructions/commands_runmount.go`).
 
 use serde::{Deserialize, Serialize};
@@ -7,20 +7,19 @@ use crate::build::suggest::did_you_mean;
 use crate::error::{Failure, invalid};
 use crate::model::bytes;
 
-/// What kind of mount.
+/// The type of a mount.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// Files of a context, a stage or an image.
+    /// Files of a context, stage or image.
     #[default]
     Bind,
-    /// A directory that stays from build to build.
+    /// A directory that persists between builds.
     Cache,
-    /// A directory in memory.
     Tmpfs,
-    /// A secret's file or variable.
+    /// A secret, as a file or an environment variable.
     Secret,
-    /// The socket of an agent.
+    /// An SSH agent's socket.
     Ssh,
 }
 
@@ -36,52 +35,48 @@ impl Kind {
     }
 }
 
-/// Who may use a cache at the same time.
+/// Concurrent use of a cache mount.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Sharing {
-    /// Everybody.
+    /// Several steps at once.
     #[default]
     Shared,
-    /// Everybody has his own.
+    /// A separate cache for each concurrent step.
     Private,
-    /// One after the other.
+    /// One step at a time; others wait.
     Locked,
 }
 
-/// A mount, complete. Its serialised form is canonical.
+/// A mount with all defaults filled in. Part of the cache key in its serialised form.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mount {
-    /// What.
     pub kind: Kind,
-    /// Where, absolute; empty for a secret that is a variable alone.
+    /// Absolute; empty for a secret that is only an environment variable.
     pub target: String,
-    /// Whose files (bind), or what a new cache begins with: a stage, an image or a named context, as written. `None` is
-    /// the context for a bind and nothing for a cache.
+    /// Stage, image or named context, as written. `None` is the main context for a bind mount, and an empty
+    /// directory for a cache.
     pub from: Option<String>,
-    /// The path in `from`, absolute and clean.
+    /// Path in `from`, absolute and clean.
     pub source: String,
-    /// No writing. What is written to a bind that allows it is forgotten.
+    /// Writes to a writable bind mount are discarded after the step.
     pub read_only: bool,
-    /// Of a cache, a secret or an agent.
+    /// Of a cache, secret or SSH agent.
     pub id: String,
     /// Of a cache.
     pub sharing: Sharing,
-    /// A secret or agent that is not there is an error.
+    /// Fail if the secret or agent was not given.
     pub required: bool,
-    /// Of a tmpfs, in bytes; 0 for what the kernel gives.
+    /// Of a tmpfs, in bytes; 0 for the kernel's default.
     pub size: u64,
-    /// The mode of a secret, a socket or a new cache.
+    /// Of a secret, a socket, or a newly created cache.
     pub mode: Option<u32>,
-    /// Its owner.
     pub uid: u32,
-    /// Its group.
     pub gid: u32,
-    /// The variable that holds a secret.
+    /// The environment variable for a secret.
     pub env: Option<String>,
 }
 
-/// All keys.
 const KEYS: &[&str] = &[
     "type",
     "from",
@@ -104,10 +99,10 @@ const KEYS: &[&str] = &[
     "env",
 ];
 
-/// Reads the pairs of one `--mount`, whose values are expanded. Paths are relative to `workdir`.
+/// Parses the pairs of one `--mount`, whose values are expanded. Relative targets are below `workdir`.
 pub fn parse(pairs: &[(String, Option<String>)], workdir: &str) -> Result<Mount, Failure> {
     let mut given = Given::default();
-    // What other keys may say depends on it, wherever it stands.
+    // First pass: which keys are allowed depends on the type, wherever it stands.
     for (key, value) in pairs {
         if let (true, Some(value)) = (key.eq_ignore_ascii_case("type"), value) {
             given.mount.kind = kind(value)?;
@@ -127,7 +122,7 @@ fn kind(text: &str) -> Result<Kind, Failure> {
     })
 }
 
-/// What was given so far.
+/// The keys given so far.
 #[derive(Default)]
 struct Given {
     mount: Mount,
@@ -154,7 +149,7 @@ impl Given {
                 .ok_or_else(|| invalid(format!("invalid value for {key}: {}", value.escape_debug()))),
         };
         match key.as_str() {
-            // Read before all others.
+            // Read in the first pass.
             "type" => drop(needed()?),
             "readonly" | "ro" => self.read_only = Some(truth(value)?),
             "readwrite" | "rw" => self.read_only = Some(!truth(value)?),
@@ -192,6 +187,7 @@ impl Given {
             return Err(invalid(format!("invalid cache sharing set for {} mount", kind.name())));
         }
         self.mount.sharing = self.sharing.unwrap_or_default();
+        // A bind mount is read-only by default, unlike in `docker run`.
         self.mount.read_only = self.read_only.unwrap_or(!matches!(kind, Kind::Cache | Kind::Tmpfs));
         self.mount.required = self.required.unwrap_or(false);
         (self.mount.uid, self.mount.gid) = (self.uid.unwrap_or(0), self.gid.unwrap_or(0));
@@ -201,6 +197,7 @@ impl Given {
         match kind {
             Kind::Secret => self.secret()?,
             Kind::Ssh => self.ssh()?,
+            // Like BuildKit: two cache mounts at the same target share their files, unless they have IDs.
             Kind::Cache if self.mount.id.is_empty() => self.mount.id = clean("/", &self.mount.target),
             _ => {}
         }
@@ -233,6 +230,7 @@ impl Given {
             (true, false) => {}
         }
         if mount.target.is_empty() && mount.env.is_none() {
+            // BuildKit's default locations for secrets and agents.
             mount.target = format!("/run/secrets/{}", base(&mount.id));
         }
         Ok(())
@@ -281,7 +279,7 @@ fn number(text: &str, radix: u32, name: &str) -> Result<u32, Failure> {
         .map_err(|_| invalid(format!("invalid value {} for {name}", text.escape_debug())))
 }
 
-/// As Go's `strconv.ParseBool`.
+/// Go's `strconv.ParseBool`.
 fn boolean(text: &str) -> Option<bool> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
@@ -290,12 +288,11 @@ fn boolean(text: &str) -> Option<bool> {
     }
 }
 
-/// The last component of a path.
 fn base(path: &str) -> String {
     path.rsplit('/').find(|part| !part.is_empty()).unwrap_or("/").to_owned()
 }
 
-/// `path`, absolute or below `workdir`, as an absolute path without `.`, `..` and double slashes.
+/// Resolves `path` against `workdir` lexically.
 fn clean(workdir: &str, path: &str) -> String {
     let whole = if path.starts_with('/') { path.to_owned() } else { format!("{workdir}/{path}") };
     let mut parts: Vec<&str> = Vec::new();

@@ -1,11 +1,12 @@
-//! "did you mean", as BuildKit says it: a word fewer than three edits away.
+//! "did you mean" suggestions, as BuildKit makes them: fewer than three edits apart.
 
-/// The closest of `known` to `word`, where it is close enough to be a slip and not the word itself.
+/// The candidate closest to `word`, if close enough to be a typo; `None` also if `word` itself is known.
 pub fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // Names that a stranger wrote may be long: no slip is.
+    // Untrusted names may be long, and the distance costs the product of both lengths.
     if word.len() > 128 {
         return None;
     }
+    // Only distances below 3 are accepted.
     let mut best = (3, None);
     for candidate in known {
         if candidate == word {
@@ -22,7 +23,7 @@ pub fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     best.1
 }
 
-/// `message`, with ` (did you mean …?)` behind it where a known word is near.
+/// Appends ` (did you mean …?)` to `message` if a known word is close.
 pub fn did_you_mean<'a>(message: String, word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     match closest(word, known) {
         Some(meant) => format!("{message} (did you mean {meant}?)"),
@@ -30,9 +31,10 @@ pub fn did_you_mean<'a>(message: String, word: &str, known: impl IntoIterator<It
     }
 }
 
-/// Levenshtein's distance: insertions, deletions and replacements.
+/// Levenshtein distance.
 fn distance(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.chars().collect();
+    // One row of the matrix at a time; `diagonal`, `above` and `left` are the neighbours of the current cell.
     let mut row: Vec<usize> = (0..=to.len()).collect();
     for (i, a) in from.chars().enumerate() {
         let mut diagonal = i;

@@ -1,13 +1,13 @@
-//! Values as Go prints them, in which BuildKit writes the history of images.
+//! Values in Go's formatting, as BuildKit writes them into image histories.
 
 use std::fmt::Write as _;
 
-/// `%q` of a list of strings: `["a" "b"]`.
+/// `%q` of a string slice: `["a" "b"]`.
 pub fn quoted_list(words: &[String]) -> String {
     format!("[{}]", words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "))
 }
 
-/// `%v` of a list of strings: `[a b]`.
+/// `%v` of a string slice: `[a b]`.
 pub fn plain_list(words: &[String]) -> String {
     format!("[{}]", words.join(" "))
 }
@@ -40,7 +40,7 @@ pub fn quoted(text: &str) -> String {
     quoted
 }
 
-/// `time.Duration`'s text, of nanoseconds: `1m30s`, `1.5s`, `0s`.
+/// `time.Duration.String`: `1m30s`, `1.5s`, `0s`.
 pub fn duration(nanoseconds: i64) -> String {
     if nanoseconds == 0 {
         return "0s".into();
@@ -65,7 +65,7 @@ pub fn duration(nanoseconds: i64) -> String {
     }
 }
 
-/// `number` in units of `size`, a power of ten, without zeros at the end.
+/// `number` / `size` as a decimal without trailing zeros; `size` is a power of ten.
 fn decimal(number: u64, size: u64) -> String {
     let (whole, part) = (number / size, number % size);
     if part == 0 {

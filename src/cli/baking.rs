@@ -1,5 +1,5 @@
-//! Several builds in one go, as `bake` carries them out: one after another, each behind those that it stands on, so that
-//! what they have in common is built once and then taken from the cache.
+//! Runs `bake`: builds the targets one after another, dependencies first, so that what they have in common is
+//! built once and comes from the cache afterwards.
 
 use std::collections::BTreeMap;
 
@@ -17,33 +17,31 @@ use crate::engine::build::request::{BuildRequest, Built, Call, ContextSource, Ty
 use crate::error::{invalid, unsupported};
 use crate::store::Store;
 
-/// What is to be built, and how it is shown and answered.
+/// The targets to build, and how builds are shown and their results printed.
 pub(crate) struct Order<'a> {
-    /// The targets.
     pub(crate) resolved: &'a Resolved,
-    /// Where their texts are read.
+    /// Environment and working directory that the targets' paths and variables refer to.
     pub(crate) around: &'a Surroundings,
-    /// Rights that are allowed.
+    /// Entitlements granted with `--allow`.
     pub(crate) allow: &'a [String],
-    /// What to do instead of building.
+    /// What `--call` asks for: a build, or an analysis of the Dockerfile.
     pub(crate) call: Call,
-    /// How the answer of that is printed.
+    /// How the result of `--call` is printed.
     pub(crate) format: Format,
-    /// How it is shown.
     pub(crate) mode: Mode,
-    /// The file for what came out.
+    /// The file named by `--metadata-file`.
     pub(crate) metadata: Option<&'a str>,
     /// Whether warnings are explained.
     pub(crate) verbose: bool,
 }
 
-/// A target that is ready to be built.
+/// A target with all its options parsed and checked.
 struct Ready {
     name: String,
     request: BuildRequest,
 }
 
-/// Builds all targets.
+/// Builds all targets in order of dependency; stops at the first failure.
 pub(crate) fn run(context: &Context, store: &Store, order: &Order<'_>) -> Outcome {
     // Everything that can be refused is refused before the first build.
     let ready = order
@@ -65,7 +63,7 @@ pub(crate) fn run(context: &Context, store: &Store, order: &Order<'_>) -> Outcom
     baking.answer()
 }
 
-/// Reads everything that a target says.
+/// Parses and checks a target's options; errors name the target.
 fn prepare(name: String, context: &Context, order: &Order<'_>) -> anyhow::Result<Ready> {
     let target = order.resolved.targets.get(&name);
     let target = target.ok_or_else(|| invalid(format!("failed to find target {name}")))?;
@@ -88,13 +86,13 @@ fn prepare(name: String, context: &Context, order: &Order<'_>) -> anyhow::Result
     Ok(Ready { name, request })
 }
 
-/// What was built so far.
+/// The builds so far.
 struct Baking<'a> {
     store: &'a Store,
     order: &'a Order<'a>,
-    /// Images of targets that others stand on.
+    /// Image IDs of targets that others use as a context, by target name.
     images: BTreeMap<String, String>,
-    /// What came of the targets that were asked for.
+    /// Results of the targets that were asked for, in build order.
     built: Vec<(String, BuildRequest, Built)>,
 }
 
@@ -108,6 +106,8 @@ impl Baking<'_> {
         }
         let shown = several.then_some(name.as_str());
         let wanted = self.order.resolved.wanted.contains(&name);
+        // Another target needs this one as a single image in the store. If its own outputs are different, it
+        // is built a second time for them, from the cache.
         if self.order.call == Call::Build && self.is_context(&name) && !(wanted && is_stored(&request)) {
             let built = self.one(&inner(&request), shown, display)?;
             if let Some(id) = &built.image {
@@ -144,7 +144,7 @@ impl Baking<'_> {
 
     fn image(&self, target: &str) -> anyhow::Result<String> {
         if self.order.call != Call::Build {
-            // Only the Dockerfile is looked at, and what a context holds does not matter.
+            // No image is needed, since only the Dockerfile is analysed.
             return Ok("scratch".into());
         }
         self.images.get(target).cloned().ok_or_else(|| {
@@ -154,7 +154,7 @@ impl Baking<'_> {
         })
     }
 
-    /// What is printed and written at the end.
+    /// Writes the metadata file and prints the results of `--call`; returns the exit code.
     fn answer(&self) -> Outcome {
         if let Some(path) = self.order.metadata {
             let pairs = self.built.iter();
@@ -172,15 +172,16 @@ impl Baking<'_> {
     }
 }
 
-/// Whether all that comes of a build is an image in the store.
+/// Whether a build's only outputs are images in the store.
 fn is_stored(request: &BuildRequest) -> bool {
     let stored = |output: &Typed| output.kind == "docker" && !output.attributes.contains_key("dest");
     request.outputs.iter().all(stored)
 }
 
-/// The same build with an image in the store as its only result, for others to stand on.
+/// The same build with an image in the store as its only output, as the base of other targets.
 fn inner(request: &BuildRequest) -> BuildRequest {
     let disabled = BTreeMap::from([("disabled".to_owned(), "true".to_owned())]);
+    // No cache export and no provenance either: nobody asked for them on the intermediate image.
     BuildRequest {
         outputs: Vec::new(),
         tags: Vec::new(),

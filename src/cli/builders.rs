@@ -1,4 +1,4 @@
-//! Builders: `default` and the names that scripts give it. They differ in nothing but the name.
+//! Builders: `default` and those made by `buildx create`. They differ in nothing but their names.
 
 use anyhow::Context as _;
 
@@ -8,28 +8,27 @@ use crate::model::platform::Platform;
 use crate::store::Store;
 use crate::store::builders::{BuilderRecord, Builders};
 
-/// The builder that is always there.
+/// The builder that always exists.
 pub(crate) const DEFAULT: &str = "default";
-/// What the driver of `default` is called.
+/// The driver that `default` reports.
 pub(crate) const DRIVER: &str = "dhow";
 
-/// A builder to be shown.
+/// A builder as listings show it.
 pub(crate) struct Shown {
-    /// Its name.
     pub(crate) name: String,
-    /// What was asked for with the name.
+    /// What `buildx create` was asked for.
     pub(crate) record: BuilderRecord,
-    /// Whether it is the one used where none is named.
+    /// Whether it is used when none is named.
     pub(crate) current: bool,
 }
 
 impl Shown {
-    /// The node's name.
+    /// The name of its only node.
     pub(crate) fn node(&self) -> String {
         if self.record.node.is_empty() { self.name.clone() } else { self.record.node.clone() }
     }
 
-    /// Platforms that it builds for without an emulator, and those it was made for.
+    /// The platforms given to `buildx create`, and the host's.
     pub(crate) fn platforms(&self) -> Vec<String> {
         let mut platforms: Vec<String> = Vec::new();
         for text in self.record.platforms.iter().cloned().chain([Platform::host().to_string()]) {
@@ -41,13 +40,13 @@ impl Shown {
     }
 }
 
-/// The name that is asked for: by the flag or by `BUILDX_BUILDER`.
+/// The builder named by the flag or by `BUILDX_BUILDER`.
 pub(crate) fn asked(flag: Option<&str>) -> Option<String> {
     let flag = flag.filter(|name| !name.is_empty()).map(str::to_owned);
     flag.or_else(|| environment::all().text("BUILDX_BUILDER").map(str::to_owned))
 }
 
-/// Refuses a builder that nobody made.
+/// Fails if the requested builder does not exist.
 pub(crate) fn check(store: &Store, flag: Option<&str>) -> anyhow::Result<()> {
     match asked(flag) {
         Some(name) => find(&store.builders()?, Some(name.as_str())).map(drop),
@@ -55,7 +54,7 @@ pub(crate) fn check(store: &Store, flag: Option<&str>) -> anyhow::Result<()> {
     }
 }
 
-/// The builder of this name, or the one that is used.
+/// The builder `name`, or the current one.
 pub(crate) fn find(builders: &Builders, name: Option<&str>) -> anyhow::Result<Shown> {
     let current = builders.current.as_deref().unwrap_or(DEFAULT);
     let name = name.filter(|name| !name.is_empty()).unwrap_or(current);
@@ -63,7 +62,7 @@ pub(crate) fn find(builders: &Builders, name: Option<&str>) -> anyhow::Result<Sh
     all.into_iter().find(|shown| shown.name == name).ok_or_else(|| no_such(name).into())
 }
 
-/// Every builder; `default` comes last, as docker lists its own.
+/// Every builder; `default` comes last, where docker lists its own.
 pub(crate) fn all(builders: &Builders) -> Vec<Shown> {
     let current = builders.current.as_deref().unwrap_or(DEFAULT);
     let shown =
@@ -80,12 +79,12 @@ pub(crate) fn all(builders: &Builders) -> Vec<Shown> {
     all
 }
 
-/// The error of a name that means nothing.
+/// The error for a builder that does not exist.
 pub(crate) fn no_such(name: &str) -> Failure {
     not_found(format!("no builder {:?} found", name)).hint("`dhow buildx ls` lists them")
 }
 
-/// Checks a name for a new builder.
+/// Checks the name of a new builder.
 pub(crate) fn check_name(name: &str) -> anyhow::Result<()> {
     if name == DEFAULT {
         return Err(Failure::new(Kind::Conflict, "default is a reserved name").into());

@@ -1,4 +1,4 @@
-//! Builds as the command line carries them out: shown while they go on, answered in files and on standard output.
+//! Runs `build`: shows the progress, writes the result files, and prints the result.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -16,23 +16,23 @@ use crate::engine::build::request::{BuildRequest, Built, Call};
 use crate::model::environment::Environment;
 use crate::store::Store;
 
-/// Where answers go.
+/// Files that describe the result.
 #[derive(Default)]
 pub(crate) struct Files {
-    /// The file for the image's ID.
+    /// The file named by `--iidfile`.
     pub(crate) id: Option<String>,
-    /// The file for what came out.
+    /// The file named by `--metadata-file`.
     pub(crate) metadata: Option<String>,
 }
 
-/// A display of this kind, with what is wrong with its settings said.
+/// Opens a display and warns about invalid colour settings.
 pub(crate) fn display(context: &Context, mode: Mode, environment: &Environment) -> anyhow::Result<Display> {
     let (display, warnings) = Display::new(mode, environment)?;
     warnings.iter().for_each(|text| report::warn(context, text));
     Ok(display)
 }
 
-/// Carries out one build.
+/// Runs one build.
 pub(crate) fn run(
     context: &Context,
     store: &Store,
@@ -42,11 +42,13 @@ pub(crate) fn run(
     verbose: bool,
 ) -> Outcome {
     let mut display = display(context, order.mode, environment)?;
+    // Before the build, so that scripts never take the ID of an earlier one for this one's.
     if let Some(path) = files.id.as_deref() {
         forget(path)?;
     }
     let built = build::build(store, &order.request, environment, &mut display);
     display.finish(verbose);
+    // The display has ended, so the error appears below it.
     let built = match built {
         Ok(built) => built,
         Err(error) => return Ok(failed(context, &display, &error, verbose)),
@@ -68,7 +70,7 @@ pub(crate) fn run(
     Ok(0)
 }
 
-/// Shows why a build failed, and returns the exit code.
+/// Prints why a build failed, after the excerpt of the Dockerfile; returns the exit code.
 pub(crate) fn failed(context: &Context, display: &Display, error: &anyhow::Error, verbose: bool) -> u8 {
     if let Some(excerpt) = display.excerpt() {
         output::note(report::printable_lines(excerpt).trim_end_matches('\n'));
@@ -81,7 +83,7 @@ pub(crate) fn id_of(built: &Built) -> Option<String> {
     built.image.as_ref().or(built.manifest.as_ref()).map(ToString::to_string)
 }
 
-/// Prints what `--call` found; a broken rule or a Dockerfile that cannot be built is an exit code of 1.
+/// Prints the result of `--call`; the exit code is 1 for a broken rule or a Dockerfile that cannot be built.
 pub(crate) fn answer(request: &BuildRequest, format: Format, built: &Built) -> Outcome {
     let Some((json, text)) = &built.answer else { return Ok(0) };
     if format.json {
@@ -92,7 +94,7 @@ pub(crate) fn answer(request: &BuildRequest, format: Format, built: &Built) -> O
     Ok(u8::from(request.call == Call::Check && !format.ignore_status && is_bad(json)))
 }
 
-/// Whether the answer of a check has something to complain of.
+/// Whether a check reported warnings or a build error.
 fn is_bad(json: &Value) -> bool {
     let some = |key: &str| {
         let value = json.get(key).unwrap_or(&Value::Null);
@@ -101,12 +103,13 @@ fn is_bad(json: &Value) -> bool {
     some("warnings") || some("buildError")
 }
 
-/// Writes what `--metadata-file` gets.
+/// Writes the file of `--metadata-file`.
 pub(crate) fn write_metadata(path: &str, metadata: &Map<String, Value>) -> anyhow::Result<()> {
     write(path, (serde_json::to_string_pretty(metadata)? + "\n").as_bytes())
 }
 
-/// A file that an earlier build wrote must not outlive a failure of this one.
+/// Removes the ID file of an earlier build, which must not outlive a failure of this one. Devices and links
+/// stay.
 fn forget(path: &str) -> anyhow::Result<()> {
     let is_file = Path::new(path).symlink_metadata().is_ok_and(|found| found.is_file());
     if is_file {
@@ -115,7 +118,8 @@ fn forget(path: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes a file of the user's, through links and into devices too.
+/// Writes a file of the user's: symlinks are followed and devices written to, so it is not replaced by a
+/// rename.
 fn write(path: &str, content: &[u8]) -> anyhow::Result<()> {
     let mut file = OpenOptions::new()
         .write(true)

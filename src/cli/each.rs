@@ -1,9 +1,9 @@
-//! Commands that do the same to several objects: each by itself, a failure of one keeps no other from its turn.
+//! For commands that act on several objects: a failure of one does not stop the others.
 
 use super::entry::{Context, Outcome};
 use super::{output, report};
 
-/// Does `action` to each of `names` and prints what it returns; complaints go to standard error, and make the exit
+/// Runs `action` on each of `names` and prints what it returns. Errors go to standard error and make the exit
 /// code 1.
 pub(crate) fn each<'a>(
     context: &Context,

@@ -1,4 +1,4 @@
-//! What a command is to the frame: its names, its definition, and how it is parsed and run.
+//! The types of the command table: what a command is, what it gets, and what it returns.
 
 use std::ffi::OsString;
 
@@ -12,18 +12,18 @@ use super::{cmd, help, usage};
 /// An exit code, or the error that `report` turns into one.
 pub(crate) type Outcome = anyhow::Result<u8>;
 
-/// What every command gets beside its own arguments.
+/// What every command gets besides its own arguments.
 pub(crate) struct Context {
     /// The name dhow was called by, without its directory.
     pub(crate) program: String,
-    /// The words of the command as they were typed, `image ls`.
+    /// The words of the command as typed, `image ls`.
     pub(crate) words: String,
-    /// The flags before the command.
+    /// The flags in front of the command.
     pub(crate) globals: Globals,
 }
 
 impl Context {
-    /// The whole command as a person types it, `dhow image ls`.
+    /// The whole command as typed, `dhow image ls`.
     pub(crate) fn command_line(&self) -> String {
         if self.words.is_empty() { self.program.clone() } else { format!("{} {}", self.program, self.words) }
     }
@@ -34,26 +34,26 @@ impl Context {
     }
 }
 
-/// A command's arguments, and what it does with them.
+/// The arguments of a command.
 pub(crate) trait Verb: clap::Args {
-    /// Carries the command out.
+    /// Runs the command; returns its exit code.
     fn run(self, context: &Context) -> Outcome;
 }
 
-/// A line of the command table.
+/// A row of the command table.
 pub(crate) struct Entry {
-    /// The names, words separated by one space; the first is the canonical one, the rest mean the same.
+    /// The names, words separated by one space: first the canonical one, then the aliases.
     pub(crate) names: &'static [&'static str],
     /// What follows the name in the usage line.
     pub(crate) usage: &'static str,
-    /// One line on what it does.
+    /// One line of help.
     pub(crate) about: &'static str,
     define: fn(clap::Command) -> clap::Command,
     run: fn(&ArgMatches, &Context) -> Outcome,
 }
 
 impl Entry {
-    /// The entry of the verb `T`.
+    /// The entry of the command with the arguments `T`.
     pub(crate) const fn new<T: Verb>(
         names: &'static [&'static str],
         usage: &'static str,
@@ -62,20 +62,22 @@ impl Entry {
         Self { names, usage, about, define: T::augment_args, run: run::<T> }
     }
 
-    /// The definition as help, man pages and completions show it, named `name`.
+    /// The clap definition, named `name`, as help, man pages and completions show it.
     pub(crate) fn definition(&self, name: &'static str) -> clap::Command {
+        // No display order sorts the flags by name. The doc comment of the arguments is not for users.
         let command = (self.define)(clap::Command::new(name).next_display_order(None))
             .about(self.about)
             .long_about(None);
         help::add_help_flag(command)
     }
 
-    /// Parses `arguments` (those behind the command's words) and runs the command.
+    /// Parses `arguments`, which follow the command's words, and runs the command.
     pub(crate) fn execute(&self, context: &Context, arguments: Vec<OsString>) -> Outcome {
         let words = arguments.into_iter();
         let parsed = parser(self.definition("dhow")).no_binary_name(true).try_get_matches_from(words);
         match parsed {
             Ok(matches) => (self.run)(&matches, context),
+            // clap knows neither the words that were typed nor the aliases.
             Err(error) if error.kind() == ErrorKind::DisplayHelp => help::of_entry(self, context),
             Err(error) => Err(usage::explain(&error).into()),
         }
@@ -89,8 +91,8 @@ fn run<T: Verb>(matches: &ArgMatches, context: &Context) -> Outcome {
     }
 }
 
-/// Gives a definition the habits of docker's flags: `--flag=false`, the last one wins, and a value may start with a
-/// dash.
+/// Gives a definition the conventions of docker's flags: `--flag=false`, the last one wins, and a value may
+/// start with a dash.
 pub(crate) fn parser(command: clap::Command) -> clap::Command {
     command.args_override_self(true).color(clap::ColorChoice::Never).mut_args(habits)
 }
@@ -102,6 +104,8 @@ fn habits(argument: Arg) -> Arg {
     match argument.get_action() {
         ArgAction::SetTrue => {
             let default = argument.get_default_values().first().map_or("false".into(), Clone::clone);
+            // As in Go's pflag: `--flag` or `--flag=false`, and in `--flag false` the second word is an
+            // argument.
             argument
                 .action(ArgAction::Set)
                 .num_args(0..=1)
@@ -124,19 +128,18 @@ fn boolean(text: &str) -> Result<bool, String> {
     }
 }
 
-/// A command found in front of the arguments.
+/// A match in the command table.
 pub(crate) struct Found {
-    /// Its line in the table.
     pub(crate) entry: &'static Entry,
-    /// Its words as typed.
     pub(crate) words: String,
-    /// How many arguments they were.
+    /// How many arguments the words took.
     pub(crate) consumed: usize,
 }
 
-/// Looks up the longest command name in front of `arguments`.
+/// Finds the longest command name in front of `arguments`.
 pub(crate) fn find(arguments: &[OsString]) -> Option<Found> {
     let first = arguments.first()?.to_str()?;
+    // Two words first: `image ls` is not the command `image`.
     if let Some(second) = arguments.get(1).and_then(|word| word.to_str()) {
         let words = format!("{first} {second}");
         if let Some(entry) = named(&words) {

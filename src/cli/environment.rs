@@ -1,4 +1,4 @@
-//! What the environment says about where things are.
+//! The process environment: where data, settings and the home directory are.
 
 use std::path::PathBuf;
 
@@ -9,18 +9,18 @@ use crate::error::Kind;
 use crate::model::environment::Environment;
 use crate::model::platform::Platform;
 
-/// All variables as a value, for what lies below the command line.
+/// All variables as a value; the layers below do not read the environment themselves.
 pub(crate) fn all() -> Environment {
     std::env::vars_os().collect()
 }
 
-/// `$DOCKER_DEFAULT_PLATFORM`: the platform of images where no flag says one.
+/// `$DOCKER_DEFAULT_PLATFORM`: the platform of images unless a flag names one.
 pub(crate) fn default_platform() -> anyhow::Result<Option<Platform>> {
     let text = std::env::var("DOCKER_DEFAULT_PLATFORM").ok().filter(|text| !text.is_empty());
     text.map(|text| text.parse()).transpose().context("cannot use DOCKER_DEFAULT_PLATFORM")
 }
 
-/// A variable that is set and not empty, as a path.
+/// A variable as a path; None if it is unset or empty.
 fn path(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
@@ -38,7 +38,7 @@ pub(crate) fn data_root() -> anyhow::Result<PathBuf> {
     Ok(home()?.join(".local/share/dhow"))
 }
 
-/// Where the user's settings are: `$XDG_CONFIG_HOME` or `~/.config`.
+/// The user's settings: `$XDG_CONFIG_HOME` or `~/.config`.
 pub(crate) fn config_home() -> anyhow::Result<PathBuf> {
     match path("XDG_CONFIG_HOME").filter(|config| config.is_absolute()) {
         Some(config) => Ok(config),
@@ -46,12 +46,11 @@ pub(crate) fn config_home() -> anyhow::Result<PathBuf> {
     }
 }
 
-/// The working directory.
 pub(crate) fn working_dir() -> anyhow::Result<PathBuf> {
     std::env::current_dir().context("cannot find the working directory")
 }
 
-/// The user's home directory: `$HOME`, else what /etc/passwd says.
+/// The user's home directory: `$HOME`, else the entry in /etc/passwd.
 pub(crate) fn home() -> anyhow::Result<PathBuf> {
     path("HOME").filter(|home| home.is_absolute()).or_else(home_of_account).ok_or_else(|| {
         Failure::new(

@@ -1,4 +1,4 @@
-//! Pulling as `pull` and `run` do it: prepared with the user's rights, fetched where files can have their owners.
+//! Pulls for `pull` and `run`: prepared with the user's rights, run where files can have any owner.
 
 use super::entry::Context;
 use super::lines::Channel;
@@ -9,7 +9,7 @@ use crate::model::environment::Environment;
 use crate::model::layer::Identity;
 use crate::store::Store;
 
-/// The environment with what the flags before the command say about it.
+/// The process environment, with `--config` applied.
 pub(crate) fn environment_of(context: &Context) -> Environment {
     let environment = environment::all();
     match &context.globals.config {
@@ -18,13 +18,13 @@ pub(crate) fn environment_of(context: &Context) -> Environment {
     }
 }
 
-/// A pull that may begin.
+/// A pull that is ready to run.
 pub(crate) struct Ready {
     prepared: Prepared,
     identity: Identity,
 }
 
-/// Finds servers and credentials; shows warnings.
+/// Finds servers and credentials, and prints warnings.
 pub(crate) fn prepare(
     context: &Context,
     environment: &Environment,
@@ -35,7 +35,7 @@ pub(crate) fn prepare(
     Ok(Ready { prepared, identity: namespace::ownership(&namespace::identity(environment)) })
 }
 
-/// Carries it out; this process is where files can have their owners.
+/// Runs the pull. The process must be in the user namespace already, where files can have any owner.
 pub(crate) fn fetch(
     context: &Context,
     store: &Store,

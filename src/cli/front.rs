@@ -1,4 +1,4 @@
-//! What the engine asks of the command line while it makes a container: the environment, images, words for the user.
+//! What the engine needs from the command line while it creates a container: environment, pulls, messages.
 
 use super::entry::Context;
 use super::fetch::{self, Ready};
@@ -13,7 +13,7 @@ use crate::model::reference::Reference;
 use crate::model::run::RunRequest;
 use crate::store::Store;
 
-/// A user at the command line.
+/// The user interface of `create` and `run`.
 pub(crate) struct Terminal<'a> {
     context: &'a Context,
     environment: Environment,
@@ -22,7 +22,6 @@ pub(crate) struct Terminal<'a> {
 }
 
 impl<'a> Terminal<'a> {
-    /// For one request.
     pub(crate) fn new(context: &'a Context, request: &RunRequest) -> Self {
         Self {
             context,

@@ -1,4 +1,4 @@
-//! The flags in front of the command: which of docker's mean something here, and which cannot.
+//! The flags in front of the command, and which of docker's are refused.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -73,7 +73,7 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> anyhow::Result<(Globals, Vec<Os
 }
 
 impl Globals {
-    /// Refuses what only a client of a daemon could do.
+    /// Refuses flags that only a client of a daemon could honour.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         if let Some(host) = self.host.last() {
             return Err(no_daemon(format!("--host {}", host.escape_debug())));
@@ -100,12 +100,12 @@ impl Globals {
         }
     }
 
-    /// Whether causes are shown line by line.
+    /// Whether each cause of an error gets its own line.
     pub(crate) fn verbose(&self) -> bool {
         self.debug || matches!(self.log_level.as_deref(), Some("debug" | "trace"))
     }
 
-    /// Whether warnings are wanted.
+    /// Whether warnings are printed.
     pub(crate) fn warnings(&self) -> bool {
         !matches!(self.log_level.as_deref(), Some("error" | "fatal" | "panic"))
     }

@@ -1,4 +1,4 @@
-//! Help: of one command, of a group, of everything; and the tree from which man pages and completions are made.
+//! Help for a command, a group or everything, and the command tree for man pages and completions.
 
 use std::ffi::OsString;
 
@@ -12,13 +12,14 @@ use super::suggest::closest;
 use super::usage::UsageError;
 use crate::error::unsupported;
 
-/// A command that has `name` and none of the flags that clap would add by itself.
+/// A command without the flags and subcommands that clap adds by itself.
 pub(crate) fn bare_command(name: &'static str) -> Command {
     Command::new(name).disable_help_flag(true).disable_help_subcommand(true).disable_version_flag(true)
 }
 
 /// Adds `--help`, and `-h` where the command does not use the letter.
 pub(crate) fn add_help_flag(command: Command) -> Command {
+    // `run` and `create` use -h for the host name.
     let taken = command.get_arguments().any(|argument| argument.get_short() == Some('h'));
     let help =
         Arg::new("help").long("help").action(ArgAction::Help).help("Show this help").display_order(999);
@@ -26,7 +27,7 @@ pub(crate) fn add_help_flag(command: Command) -> Command {
     command.disable_help_flag(true).disable_version_flag(true).arg(help)
 }
 
-/// Prints the help of one command.
+/// Prints the help of a command.
 pub(crate) fn of_entry(entry: &Entry, context: &Context) -> Outcome {
     let mut command = entry
         .definition("dhow")
@@ -44,13 +45,14 @@ fn also_called(entry: &Entry, context: &Context) -> String {
     format!("Also called: {}", names.join(", "))
 }
 
-/// What happens where the arguments begin with no known command.
+/// Answers arguments that do not begin with a known command: with help, or an error.
 pub(crate) fn no_command(context: &mut Context, arguments: &[OsString]) -> Outcome {
     let mut words: Vec<String> = arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let asked = words.first().is_some_and(|word| word == "help") || context.globals.help;
     if words.first().is_some_and(|word| word == "help") {
         words.remove(0);
     }
+    // `dhow image --help` shows the help of the group, as `dhow help image` does.
     words.retain(|word| asked || (word != "--help" && word != "-h"));
     let group = words.first().and_then(|word| cmd::GROUPS.iter().find(|group| group.0 == word));
     match (group, words.as_slice()) {
@@ -155,7 +157,7 @@ fn listing<'a>(lines: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     lines.iter().map(|(name, about)| format!("  {name:width$}   {about}\n")).collect()
 }
 
-/// The whole command tree, with every alias, as man pages and completions need it.
+/// The whole command tree with every alias, for man pages and completions.
 pub fn tree() -> Command {
     let mut root = Globals::augment_args(bare_command("dhow"))
         .about(ABOUT)

@@ -1,4 +1,4 @@
-//! Sizes, times and texts as docker's listings shorten them.
+//! Sizes, times and texts in the short forms of docker's listings.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -10,10 +10,10 @@ pub(crate) fn size(bytes: u64) -> String {
     bytes::human_with(bytes, 3)
 }
 
-/// Go's way to say that there is no time.
+/// Go's zero `time.Time`.
 const ZERO: &str = "0001-01-01T00:00:00Z";
 
-/// `3 weeks ago`, from a time in RFC 3339. Empty for a text that is no time.
+/// `3 weeks ago`, from a time in RFC 3339. Empty if the time is invalid or Go's zero.
 pub(crate) fn ago(time: &str) -> String {
     let Ok(time) = time.parse::<Timestamp>() else { return String::new() };
     if ZERO.parse().is_ok_and(|zero: Timestamp| zero == time) {
@@ -26,8 +26,8 @@ fn span_ago(seconds: i64) -> String {
     duration::human(u64::try_from(seconds).unwrap_or_default()) + " ago"
 }
 
-/// `2024-01-02 03:04:05 +0000 UTC`: a time in RFC 3339 as Go prints it in the machine's time zone. Empty for a text
-/// that is no time.
+/// `2024-01-02 03:04:05 +0000 UTC`: a time in RFC 3339 as Go prints it in the local time zone. Empty if
+/// invalid.
 pub(crate) fn local_time(time: &str) -> String {
     match time.parse::<Timestamp>() {
         Ok(time) => go_time(time, TimeZone::system()),
@@ -39,7 +39,7 @@ fn go_time(time: Timestamp, zone: TimeZone) -> String {
     time.to_zoned(zone).strftime("%Y-%m-%d %H:%M:%S %z %Z").to_string()
 }
 
-/// At most `length` characters of `text`; the last is an ellipsis where some are left out.
+/// `text` cut to `length` characters, the last an ellipsis if something is left out.
 pub(crate) fn ellipsis(text: &str, length: usize) -> String {
     if text.chars().count() <= length {
         return text.to_owned();
@@ -47,7 +47,7 @@ pub(crate) fn ellipsis(text: &str, length: usize) -> String {
     text.chars().take(length.saturating_sub(1)).chain(['…']).collect()
 }
 
-/// How long ago a time in RFC 3339 is, `3 weeks`.
+/// The age of a time in RFC 3339, `3 weeks`.
 pub(crate) fn span_since(time: &str) -> String {
     ago(time).trim_end_matches(" ago").to_owned()
 }

@@ -1,4 +1,4 @@
-//! Prints what `inspect` found: as a list in JSON, or each object through the user's template.
+//! Prints inspected objects: as a JSON list, or each through the user's template.
 
 use serde::Serialize;
 
@@ -9,20 +9,20 @@ use crate::engine::inspect::{Inspected, Question, inspect};
 use crate::engine::namespace;
 use crate::store::Store;
 
-/// docker's exit code for a template that cannot be read.
+/// docker's exit code for an invalid template.
 const BAD_TEMPLATE: u8 = 64;
 
-/// How objects are shown.
+/// How objects are printed.
 enum Manner {
-    /// As an indented list.
+    /// An indented list.
     List,
-    /// As a list on one line.
+    /// A list on one line.
     Compact,
-    /// Each on a line, through the template.
+    /// Each object on a line, through the template.
     Template(Template),
 }
 
-/// Shows the objects called `names`. What is missing is said at the end, when the rest is printed.
+/// Inspects and prints the objects called `names`. Missing ones are reported after the others are printed.
 pub(crate) fn show(
     context: &Context,
     names: &[String],
@@ -40,6 +40,7 @@ pub(crate) fn show(
             }
         },
     };
+    // Counting sizes reads files of every owner and mode.
     if question.size {
         namespace::enter_as_root(&environment::all())?;
     }
@@ -59,7 +60,7 @@ pub(crate) fn show(
     Ok(u8::from(!errors.is_empty()))
 }
 
-/// The objects as text; those that the template does not fit add to `errors`.
+/// The objects as text; objects that do not fit the template are added to `errors`.
 fn text(manner: &Manner, found: &[Inspected], errors: &mut Vec<anyhow::Error>) -> anyhow::Result<String> {
     let template = match manner {
         Manner::List => return indented(found),
@@ -76,7 +77,7 @@ fn text(manner: &Manner, found: &[Inspected], errors: &mut Vec<anyhow::Error>) -
     Ok(if text.is_empty() { "\n".into() } else { text })
 }
 
-/// docker indents by four blanks.
+/// docker indents by four spaces.
 fn indented(found: &[Inspected]) -> anyhow::Result<String> {
     let mut json = Vec::new();
     let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");

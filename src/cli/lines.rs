@@ -1,4 +1,4 @@
-//! Progress as plain lines, where there is no terminal to draw on: each state of a layer once, as docker prints them.
+//! Progress as plain lines where there is no terminal: each state of a layer once, as docker prints them.
 
 use std::collections::HashMap;
 use std::io::{IsTerminal as _, Write as _};
@@ -9,17 +9,16 @@ use crate::model::progress::{LayerEvent, Progress};
 
 use super::output;
 
-/// Where the lines go.
+/// Where progress goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Channel {
-    /// Standard output, for commands that do nothing else.
+    /// Standard output, for commands that print nothing else.
     Stdout,
-    /// Standard error, where standard output belongs to a container.
+    /// Standard error, where standard output belongs to a container or a result.
     Stderr,
 }
 
 impl Channel {
-    /// Whether it is a terminal.
     pub(crate) fn is_terminal(self) -> bool {
         match self {
             Self::Stdout => output::is_terminal(),
@@ -28,7 +27,7 @@ impl Channel {
     }
 }
 
-/// Prints lines.
+/// Prints a line for each new state of a layer.
 pub(crate) struct Lines {
     channel: Channel,
     last: Mutex<HashMap<String, LayerEvent>>,
@@ -39,7 +38,7 @@ impl Lines {
         Self { channel, last: Mutex::default() }
     }
 
-    /// Whether this state of the layer was not the last one told.
+    /// Whether this differs from the layer's last state.
     fn is_news(&self, layer: &str, event: &LayerEvent) -> bool {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let before = last.insert(layer.to_owned(), event.clone());
@@ -49,7 +48,7 @@ impl Lines {
 
 impl Progress for Lines {
     fn event(&self, layer: &str, event: LayerEvent) {
-        // How far a layer has got is for those who watch.
+        // Byte counts are for live bars.
         if event.bytes().is_none() && self.is_news(layer, &event) {
             self.line(&format!("{layer}: {event}"));
         }
@@ -57,8 +56,8 @@ impl Progress for Lines {
 
     fn line(&self, text: &str) {
         match self.channel {
-            // The command itself says that nobody reads when it prints its result.
-            // In one piece, or lines of several layers would mix.
+            // One write, or lines of several layers would mix. A closed pipe is reported by the command when
+            // it prints its result.
             Channel::Stdout => drop(output::stdout().write_all(format!("{text}\n").as_bytes())),
             Channel::Stderr => output::note(text),
         }

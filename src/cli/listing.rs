@@ -5,24 +5,24 @@ use serde_json::{Map, Value};
 use super::table;
 use super::template::Template;
 
-/// How the rows of a command are shown.
+/// How the rows of a command are printed.
 pub(crate) struct Listing<'a> {
-    /// The template of a row of its table.
+    /// The template of a table's row.
     pub(crate) table: &'a str,
-    /// The template of a row where only IDs are wanted (`-q`), and are wanted now.
+    /// The template of a row with `-q`; None if that was not given.
     pub(crate) quiet: Option<&'a str>,
-    /// The template for `--format raw`, if the command has one.
+    /// The template of a row with `--format raw`, if the command has one.
     pub(crate) raw: Option<&'a str>,
-    /// What stands over the columns, by field.
+    /// Column headings by field.
     pub(crate) headers: &'a [(&'a str, &'a str)],
 }
 
-/// What is listed.
+/// A listed object.
 #[derive(Default)]
 pub(crate) struct Row {
-    /// Its fields, by docker's names.
+    /// The fields by docker's names.
     pub(crate) fields: Map<String, Value>,
-    /// Its labels, for `.Label "name"`.
+    /// The labels, for `.Label "name"`.
     pub(crate) labels: Map<String, Value>,
 }
 
@@ -35,7 +35,7 @@ impl Listing<'_> {
     ) -> anyhow::Result<String> {
         let format = format.filter(|format| !format.is_empty()).unwrap_or("table");
         let (template, heading) = self.template(format);
-        // A format comes from a shell's single quotes; a table's from here.
+        // In a user's format, `\t` and `\n` are two characters, as the shell passes them on.
         let template = template.replace("\\t", "\t").replace("\\n", "\n");
         let template = Template::parse(&template)?;
         let mut text = String::new();
@@ -49,9 +49,10 @@ impl Listing<'_> {
         Ok(if heading { table::align(&text) } else { text })
     }
 
-    /// The template that `format` means, and whether it is a table with a heading.
+    /// The template that `format` stands for, and whether a heading precedes the rows.
     fn template<'t>(&'t self, format: &'t str) -> (&'t str, bool) {
         match (format, self.quiet, self.raw) {
+            // `-q` gives way to a template of the user's.
             ("table", Some(quiet), _) => (quiet, false),
             ("table", None, _) => (self.table, true),
             ("json", ..) => ("{{json .}}", false),

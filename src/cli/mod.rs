@@ -1,7 +1,23 @@
-//! The command line: the only place that knows clap, standard output, the environment and exit codes.
+//! The command line: the only layer that knows clap, standard output, the process environment and exit codes.
 //!
-//! A start costs what its own command costs: the words of the command are looked up in a table, and only the one
-//! definition found there is built. The whole tree exists for help, completions and man pages.
+//! # Start-up
+//! `main` first looks at the name that dhow was called by, which may select another program (see `multicall`). It
+//! then splits off the flags in front of the command, looks the command's words up in a table, and builds the clap
+//! definition of that one command. The tree of all commands is built for help, completions and man pages only, so a
+//! start does not get slower with every command added.
+//!
+//! # Terms
+//! - An *entry* is a row of the command table: names, one line of help, and the type of the arguments.
+//! - The *arguments* of a command are a clap `Args` struct; its `run` carries the command out.
+//! - The *context* is what a command gets besides its arguments: the words as typed and the flags in front of them.
+//! - The *result* is an exit code, or an error that `report` turns into a line on standard error and an exit code.
+//!
+//! # Exit codes
+//! As docker's: 125 if `run` fails before its process starts or a flag is invalid, 126 and 127 if the process cannot
+//! be executed or found, 130 if interrupted, 141 if the reader of standard output went away, otherwise 1.
+//!
+//! # Rules
+//! Layers below get the environment as a value and never print. Parsing a command line has no side effects.
 
 mod baking;
 mod builders;
@@ -47,6 +63,7 @@ pub fn main() -> ExitCode {
     if let Some(run) = multicall::find(&program) {
         return run(arguments);
     }
+    // execve allows an empty list of arguments.
     let rest = arguments.split_off(arguments.len().min(1));
     let mut context = Context { program, words: String::new(), globals: Globals::default() };
     let outcome = dispatch(&mut context, rest);
@@ -59,6 +76,7 @@ fn program_name(first: Option<&OsString>) -> String {
 }
 
 fn dispatch(context: &mut Context, mut arguments: Vec<OsString>) -> Outcome {
+    // Without a flag in front there is nothing to parse, which is the usual case and keeps the start fast.
     if arguments.first().is_some_and(|first| first.as_encoded_bytes().starts_with(b"-")) {
         let (globals, rest) = globals::parse(arguments)?;
         context.globals = globals;

@@ -1,4 +1,4 @@
-//! The other programs that this executable is when it is called by their names.
+//! Other programs in this executable, selected by the name that it is called by.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -8,13 +8,13 @@ use crate::engine::demo;
 use crate::error::{Kind, kind_of};
 use crate::sandbox::reaper;
 
-/// A program: takes all arguments, its own name first.
+/// The main function of a program; gets all arguments, its own name first.
 pub(crate) type Program = fn(Vec<OsString>) -> ExitCode;
 
-/// Names that are not the command line.
+/// Names that select another program.
 const PROGRAMS: &[(&str, Program)] = &[(reaper::PROGRAM, init), (demo::PROGRAM, show_demo)];
 
-/// The program called `name`, if it is not the command line itself.
+/// The program called `name`; None for the command line itself.
 pub(crate) fn find(name: &str) -> Option<Program> {
     PROGRAMS.iter().find(|(known, _)| *known == name).map(|(_, program)| *program)
 }
@@ -25,6 +25,7 @@ fn init(arguments: Vec<OsString>) -> ExitCode {
         Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)),
         Err(error) => {
             output::note(&format!("{}: {error:#}", reaper::PROGRAM));
+            // As a shell does: 127 if the program was not found, 126 if it cannot be executed.
             match kind_of(&error) {
                 Kind::CommandNotFound => ExitCode::from(127),
                 _ => ExitCode::from(126),
@@ -33,7 +34,7 @@ fn init(arguments: Vec<OsString>) -> ExitCode {
     }
 }
 
-/// The program of the built-in image.
+/// The program of the built-in demo image.
 fn show_demo(_arguments: Vec<OsString>) -> ExitCode {
     match output::print(&demo::report(&environment::all())) {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! Standard output: buffered, and quiet about a reader that went away.
+//! Standard output, with a closed pipe as an error of its own, and lines on standard error.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -15,7 +15,7 @@ impl fmt::Display for Closed {
 
 impl std::error::Error for Closed {}
 
-/// Standard output, whose broken pipe is a [`Closed`].
+/// Standard output that reports a broken pipe as [`StdoutClosed`].
 pub(crate) struct Stdout(io::Stdout);
 
 impl Write for Stdout {
@@ -32,35 +32,35 @@ fn mark(error: io::Error) -> io::Error {
     if error.kind() == io::ErrorKind::BrokenPipe { io::Error::other(Closed) } else { error }
 }
 
-/// Standard output for what is streamed.
+/// Standard output, for commands that stream.
 pub(crate) fn stdout() -> Stdout {
     Stdout(io::stdout())
 }
 
-/// Writes `text` at once.
+/// Prints `text` and flushes.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     let mut out = stdout();
     out.write_all(text.as_bytes())?;
+    // A reader that is gone shows only when the buffer is written.
     out.flush()?;
     Ok(())
 }
 
-/// Writes `text` and the end of a line.
+/// Prints `text` and a newline.
 pub(crate) fn print_line(text: &str) -> anyhow::Result<()> {
     print(&format!("{text}\n"))
 }
 
-/// Writes a line to standard error; there is nowhere to complain when that fails.
+/// Prints a line on standard error. Failures are ignored, as there is nowhere to report them.
 pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// Whether standard output is a terminal.
 pub(crate) fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
-/// Whether `error` says no more than that the reader went away.
+/// Whether `error` was caused by a reader of standard output that is gone.
 pub(crate) fn is_closed(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);

@@ -1,6 +1,8 @@
-//! Progress on a terminal: a line per layer with a bar where bytes are counted, other lines above or below them.
+//! Progress on a terminal: a line for each layer, with a bar while bytes are counted, and other lines above
+//! or below.
 //!
-//! The cursor is never hidden and rests at the end of what is drawn, so an interruption needs no restoring.
+//! The cursor is never hidden and stays at the end of what is drawn, so an interruption leaves nothing to
+//! restore.
 
 pub(crate) mod build;
 
@@ -16,7 +18,7 @@ use super::human;
 use super::lines::{Channel, Lines};
 use crate::model::progress::{LayerEvent, Progress, Silent};
 
-/// Bars where `channel` is a terminal, plain lines where it is something else, nothing where there is none.
+/// Bars if `channel` is a terminal, plain lines if it is not, nothing without a channel.
 pub(crate) fn on(channel: Option<Channel>) -> Box<dyn Progress> {
     match channel {
         Some(channel) if channel.is_terminal() => Box::new(Bars::new(channel)),
@@ -25,7 +27,6 @@ pub(crate) fn on(channel: Option<Channel>) -> Box<dyn Progress> {
     }
 }
 
-/// Draws bars.
 struct Bars {
     lines: Lines,
     channel: Channel,
@@ -57,11 +58,11 @@ impl Progress for Bars {
     fn line(&self, text: &str) {
         let mut drawing = self.drawing.lock().unwrap_or_else(PoisonError::into_inner);
         if drawing.is_done() {
-            // What is drawn stays as it is, and what comes now goes below.
+            // Finished bars stay as they are, and new lines go below.
             *drawing = Drawing::new(self.channel);
             self.lines.line(text);
         } else {
-            // Should the terminal be gone, the command says so when it prints its result.
+            // If the terminal is gone, the command reports it when it prints its result.
             let _ = drawing.all.println(text);
         }
     }
@@ -91,9 +92,10 @@ impl Drawing {
             layer.bar.set_length(total);
             layer.bar.set_position(current);
         }
+        // Byte counts come often, and setting a style parses its template.
         if known != Some(discriminant(&event)) || event.bytes().is_none() {
             layer.bar.set_style(style(&event));
-            // An archive may call its layers anything.
+            // Layer names come from an archive and may contain control characters.
             layer.bar.set_prefix(id.escape_debug().to_string());
             layer.bar.set_message(event.to_string());
         }
@@ -118,10 +120,10 @@ fn style(event: &LayerEvent) -> ProgressStyle {
     style.progress_chars("=> ").with_key("amount", amount)
 }
 
-/// `12.3MB/45MB`, as docker counts.
+/// `12.3MB/45MB`, in docker's units.
 fn amount(state: &ProgressState, out: &mut dyn std::fmt::Write) {
     let current = human::size(state.pos());
-    // Goes into a string of the bar's own, which has room.
+    // Writes into a string, which cannot fail.
     let _ = match state.len() {
         Some(total) if total > 0 => write!(out, "{current}/{}", human::size(total)),
         _ => write!(out, "{current}"),

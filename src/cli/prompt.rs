@@ -1,4 +1,4 @@
-//! Questions on the terminal, with and without showing the answer.
+//! Questions on the terminal, with and without echo.
 
 use std::io::{self, Read as _};
 use std::os::fd::AsFd as _;
@@ -9,7 +9,7 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr
 use super::output;
 use crate::error::{Failure, Kind};
 
-/// Asks and reads a line.
+/// Asks a question and reads a line.
 pub(crate) fn line(question: &str) -> anyhow::Result<String> {
     output::print(question)?;
     let mut answer = String::new();
@@ -17,24 +17,26 @@ pub(crate) fn line(question: &str) -> anyhow::Result<String> {
     Ok(answer.trim().to_owned())
 }
 
-/// Asks whether to go on with what `warning` says; only `y` agrees.
+/// Asks the user to confirm `warning`; only `y` does.
 pub(crate) fn agrees(warning: &str) -> anyhow::Result<bool> {
     let answer = line(&format!("WARNING! {warning}\nAre you sure you want to continue? [y/N] "))?;
     Ok(answer.eq_ignore_ascii_case("y"))
 }
 
-/// Asks and reads a line that is not shown.
+/// Asks a question and reads a line without echo.
 pub(crate) fn secret(question: &str) -> anyhow::Result<String> {
     output::print(question)?;
     let answer = {
         let _hidden = Hidden::new().context("cannot hide what is typed")?;
         read_keys()
     };
+    // The newline that ended the input was not echoed.
     output::print("\n")?;
     answer
 }
 
-/// A terminal that shows nothing and hands over each key, so that an interruption cannot leave it like that.
+/// A terminal without echo, line editing and signal keys. Ctrl-C arrives as a byte, so that an interruption
+/// cannot leave the terminal without echo. Dropping it restores the settings.
 struct Hidden(Termios);
 
 impl Hidden {
@@ -49,12 +51,13 @@ impl Hidden {
 
 impl Drop for Hidden {
     fn drop(&mut self) {
-        // A terminal that is gone needs no restoring.
+        // If the terminal is gone, nothing needs restoring.
         let _ = tcsetattr(io::stdin().as_fd(), OptionalActions::Now, &self.0);
     }
 }
 
 fn read_keys() -> anyhow::Result<String> {
+    // Line editing is off, so the control characters are handled here.
     const INTERRUPT: u8 = 3;
     const END: u8 = 4;
     let mut typed = Vec::new();

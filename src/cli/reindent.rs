@@ -1,7 +1,6 @@
-//! JSON as it came, with new indentation: the order of what is in it and the spelling of numbers stay (Go's
-//! `json.Indent`).
+//! Re-indents JSON text; the order of keys and the spelling of numbers stay, as in Go's `json.Indent`.
 
-/// `text`, which must be JSON, with each level indented by `by`.
+/// Indents `text`, which must be valid JSON, with `by` for each level.
 pub(crate) fn reindent(text: &str, by: &str) -> String {
     let mut out = String::with_capacity(text.len() * 2);
     let mut depth = 0_usize;
@@ -9,6 +8,7 @@ pub(crate) fn reindent(text: &str, by: &str) -> String {
     let mut quoted = false;
     let mut escaped = false;
     for c in text.chars() {
+        // Strings are kept as they are; an escaped quote does not end one.
         if quoted {
             out.push(c);
             quoted = escaped || c != '"';
@@ -17,6 +17,7 @@ pub(crate) fn reindent(text: &str, by: &str) -> String {
         }
         if c.is_ascii_whitespace() {
             continue;
+        // An empty object or array stays on one line.
         }
         let closes = matches!(c, '}' | ']');
         if fresh && !closes {

@@ -1,4 +1,4 @@
-//! From an error to one line on standard error and an exit code; the only place that does this.
+//! Turns an error into a line on standard error and an exit code; nothing else does.
 
 use std::process::ExitCode;
 
@@ -7,12 +7,12 @@ use super::output;
 use super::usage::UsageError;
 use crate::error::{Failure, Kind, kind_of};
 
-/// What a shell shows for a program that a closed pipe ended.
+/// 128 + SIGPIPE, which a shell reports for a program that a closed pipe killed.
 const CLOSED_PIPE: u8 = 141;
-/// A container command that failed before its process ran, and a flag that cannot be read.
+/// docker's code for a container that failed before its process started, and for an invalid flag.
 const ENGINE: u8 = 125;
 
-/// Reports `outcome` and yields the exit code.
+/// Reports the error of a command, if any; returns the exit code.
 pub(crate) fn finish(context: &Context, outcome: Outcome) -> ExitCode {
     match outcome {
         Ok(code) => code.into(),
@@ -24,20 +24,19 @@ pub(crate) fn finish(context: &Context, outcome: Outcome) -> ExitCode {
     }
 }
 
-/// A warning on standard error, unless only errors are wanted.
+/// Prints a warning on standard error, unless the log level excludes warnings.
 pub(crate) fn warn(context: &Context, message: &str) {
     if context.globals.warnings() {
         output::note(&format!("WARNING: {}", printable(message)));
     }
 }
 
-/// An error about one of several arguments, where the command goes on with the next; later the command must end
-/// with code 1.
+/// Prints an error about one of several arguments. The caller goes on with the others and exits with 1.
 pub(crate) fn complain(context: &Context, error: &anyhow::Error) {
     output::note(&text(context, error));
 }
 
-/// A build that failed, in docker's words for it; returns the exit code.
+/// Prints a build failure in docker's words; returns the exit code.
 pub(crate) fn failed_build(context: &Context, error: &anyhow::Error, verbose: bool) -> u8 {
     let mut text = format!("ERROR: failed to build: {}", printable(&one_line(error)));
     if let Some(hint) = hint(error) {
@@ -51,7 +50,7 @@ pub(crate) fn failed_build(context: &Context, error: &anyhow::Error, verbose: bo
     if kind_of(error) == Kind::Interrupted { 130 } else { 1 }
 }
 
-/// Whether the error is about the command line and not about what it asks for.
+/// Whether the error is about the command line rather than the operation.
 pub(crate) fn is_usage(error: &anyhow::Error) -> bool {
     error.is::<UsageError>()
 }
@@ -65,6 +64,7 @@ fn exit_code(context: &Context, error: &anyhow::Error) -> u8 {
         (Kind::CommandNotFound, true) => 127,
         (Kind::CommandNotExecutable, true) => 126,
         (Kind::Interrupted, _) => 130,
+        // `exec` shares 126 and 127 with `run`, but not 125.
         _ if runs_container(&context.words) => ENGINE,
         _ => 1,
     }
@@ -78,7 +78,7 @@ fn joins_container(words: &str) -> bool {
     matches!(words, "exec" | "container exec")
 }
 
-/// The message of `error` with the hint, and with its causes below where they are wanted.
+/// The message with its hint, followed by its causes if they are to be shown.
 fn text(context: &Context, error: &anyhow::Error) -> String {
     let mut text = format!("{}: {}", context.program, printable(&one_line(error)));
     if let Some(hint) = hint(error) {
@@ -94,7 +94,7 @@ fn text(context: &Context, error: &anyhow::Error) -> String {
     text
 }
 
-/// A line for each cause, and one for the kind.
+/// A line for each cause and one for the kind.
 fn causes(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain() {
@@ -103,13 +103,14 @@ fn causes(error: &anyhow::Error) -> String {
     text + &format!("\n  kind: {:?}", kind_of(error))
 }
 
-/// All causes in one line, without those that the line above already quotes.
+/// All causes on one line, without those that the line already quotes.
 fn one_line(error: &anyhow::Error) -> String {
     let mut line = String::new();
     for cause in error.chain() {
         let part = cause.to_string();
         if line.is_empty() {
             line = part;
+        // Many errors quote their cause.
         } else if !part.is_empty() && !line.contains(&part) {
             line = line + ": " + &part;
         }
@@ -125,14 +126,14 @@ fn hint(error: &anyhow::Error) -> Option<String> {
     })
 }
 
-/// Messages quote what registries and images say; nothing of that may steer the terminal.
+/// Escapes control characters: messages quote registries and images, which must not control the terminal.
 fn printable(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
         .collect()
 }
 
-/// The same of a text of several lines.
+/// Escapes control characters other than newlines.
 pub(crate) fn printable_lines(text: &str) -> String {
     text.lines().map(printable).collect::<Vec<_>>().join("\n")
 }

@@ -1,4 +1,4 @@
-//! What docker's client configuration (`config.json`) says about the command line itself.
+//! docker's client configuration (`config.json`), as far as it concerns the command line.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -10,23 +10,22 @@ use super::entry::Context;
 use super::{fetch, report};
 use crate::model::detach_keys::DetachKeys;
 
-/// The settings honoured here; credentials are the registry client's to read.
+/// The settings honoured here; credentials are read by the registry client.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct Settings {
-    /// What detaches a terminal.
+    /// The keys that detach from a terminal.
     pub(crate) detach_keys: Option<String>,
-    /// The format of `ps`.
+    /// The default format of `ps`.
     pub(crate) ps_format: Option<String>,
-    /// The format of `stats`.
+    /// The default format of `stats`.
     pub(crate) stats_format: Option<String>,
-    /// The format of `images`.
+    /// The default format of `images`.
     pub(crate) images_format: Option<String>,
-    /// The proxies that containers and builds are told of, by engine.
+    /// Proxies for containers and builds, by engine; dhow is `default`.
     proxies: BTreeMap<String, Proxies>,
 }
 
-/// Proxies of one engine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Proxies {
@@ -38,7 +37,7 @@ struct Proxies {
 }
 
 impl Proxies {
-    /// The variables, each in upper and in lower case.
+    /// The proxies as variables, each in upper and lower case.
     fn variables(&self) -> Vec<(String, &str)> {
         let all = [
             ("HTTP_PROXY", &self.http_proxy),
@@ -55,7 +54,7 @@ impl Proxies {
     }
 }
 
-/// Adds the proxies of docker's configuration to build arguments that say nothing of them.
+/// Adds docker's configured proxies to build arguments, unless they are set there.
 pub(crate) fn add_proxies(args: &mut BTreeMap<String, String>, context: &Context) {
     let settings = read(context);
     for (name, value) in settings.proxies.get("default").map(Proxies::variables).unwrap_or_default() {
@@ -63,7 +62,7 @@ pub(crate) fn add_proxies(args: &mut BTreeMap<String, String>, context: &Context
     }
 }
 
-/// Reads them; a file that cannot be read is said and then treated as absent, as docker does.
+/// Reads the configuration. A file that cannot be read is warned about and then ignored, as docker does.
 pub(crate) fn read(context: &Context) -> Settings {
     let environment = fetch::environment_of(context);
     let dir = environment.path("DOCKER_CONFIG").or_else(|| Some(environment.home()?.join(".docker")));
@@ -79,7 +78,8 @@ pub(crate) fn read(context: &Context) -> Settings {
     })
 }
 
-/// Those of the flag, else of docker's configuration, which only a terminal is worth reading for.
+/// The detach keys: the flag, else the configuration, which is read only if there is a terminal to detach
+/// from.
 pub(crate) fn detach_keys(
     flag: Option<DetachKeys>,
     tty: bool,

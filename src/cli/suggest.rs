@@ -1,14 +1,16 @@
-//! The word that was probably meant.
+//! Spelling suggestions.
 
-/// The closest of `known` to `word`, where it is close enough to be a slip.
+/// The closest of `known` to `word`, if it is close enough to be a typo.
 pub(crate) fn closest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // In a short word, two mistakes make a different word.
     let allowed = if word.chars().count() <= 3 { 1 } else { 2 };
     let best = known.into_iter().map(|candidate| (distance(word, candidate), candidate)).min()?;
     (best.0 <= allowed && word.len() <= 64).then_some(best.1)
 }
 
-/// Levenshtein's distance, with a swap of neighbours as one step.
+/// The Damerau–Levenshtein distance: swapping two neighbours counts as one step.
 fn distance(from: &str, to: &str) -> usize {
+    // A longer word is refused by `closest`; the limit keeps the matrix small.
     let (from, to): (Vec<char>, Vec<char>) = (from.chars().take(65).collect(), to.chars().collect());
     let mut rows = vec![vec![0; to.len() + 1]; from.len() + 1];
     for i in 0..=from.len() {

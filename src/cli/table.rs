@@ -1,19 +1,21 @@
-//! docker's tables: cells end at tabs, columns are as wide as their widest cell and three blanks, and at least ten.
+//! docker's tables, as Go's tabwriter lays them out: cells end at tabs, a column is as wide as its widest
+//! cell plus three spaces, and at least ten.
 //!
-//! Works on text, because the cells of a table may come out of a user's template. A column is a run of neighbouring
-//! lines that have a cell there; what follows the last tab of a line is in no column and is not padded.
+//! Works on text, because the cells of a table may come out of a user's template. A column is a run of
+//! neighbouring lines that have a cell there; what follows the last tab of a line is in no column and is not
+//! padded.
 
-/// Blanks between two columns.
+/// Spaces between two columns.
 const PADDING: usize = 3;
-/// The narrowest column.
+/// The least width of a column, its padding included.
 const NARROWEST: usize = 10;
 
-/// Replaces the tabs in `text` by as many blanks as line the columns up.
+/// Replaces the tabs in `text` by spaces that align the columns.
 pub(crate) fn align(text: &str) -> String {
     align_from(text, NARROWEST)
 }
 
-/// The same with columns of at least this width.
+/// As [`align_columns`], with columns of at least `narrowest`.
 pub(crate) fn align_from(text: &str, narrowest: usize) -> String {
     let lines: Vec<Vec<&str>> = text.split('\n').map(|line| line.split('\t').collect()).collect();
     let widths = widths(&lines, narrowest);
@@ -31,7 +33,7 @@ pub(crate) fn align_from(text: &str, narrowest: usize) -> String {
     aligned
 }
 
-/// For each line the widths of its columns.
+/// The widths of each line's columns.
 fn widths(lines: &[Vec<&str>], narrowest: usize) -> Vec<Vec<usize>> {
     let mut widths: Vec<Vec<usize>> = lines.iter().map(|cells| vec![0; cells.len() - 1]).collect();
     let columns = widths.iter().map(Vec::len).max().unwrap_or(0);

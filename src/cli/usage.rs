@@ -1,4 +1,4 @@
-//! Mistakes in the arguments, told in few words instead of clap's paragraphs.
+//! Mistakes in the arguments, reported in one line instead of clap's paragraphs.
 
 use std::error::Error as _;
 use std::fmt;
@@ -7,29 +7,29 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::error::Failure;
 
-/// A command line that cannot be understood.
+/// A command line that cannot be parsed.
 #[derive(Debug)]
 pub(crate) struct UsageError {
     /// What is wrong, without a final full stop.
     pub(crate) message: String,
-    /// What may have been meant.
+    /// A suggestion.
     pub(crate) hint: Option<String>,
-    /// Whether a flag is concerned (exit code 125) and not a word (1).
+    /// Whether it is about a flag (exit code 125) rather than an argument (1).
     pub(crate) about_flag: bool,
 }
 
 impl UsageError {
-    /// A wrong number or choice of words.
+    /// Wrong arguments: too many, too few, or invalid ones.
     pub(crate) fn words(message: impl Into<String>) -> Self {
         Self { message: message.into(), hint: None, about_flag: false }
     }
 
-    /// A wrong flag or value of one.
+    /// A wrong flag, or a wrong value of one.
     pub(crate) fn flag(message: impl Into<String>) -> Self {
         Self { message: message.into(), hint: None, about_flag: true }
     }
 
-    /// Adds what may have been meant, or what to do.
+    /// Adds a suggestion.
     pub(crate) fn hinting(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
@@ -44,12 +44,13 @@ impl fmt::Display for UsageError {
 
 impl std::error::Error for UsageError {}
 
-/// Translates what clap found wrong.
+/// Translates clap's error.
 pub(crate) fn explain(error: &clap::Error) -> UsageError {
     let argument = context(error, ContextKind::InvalidArg).unwrap_or_default();
     let value = context(error, ContextKind::InvalidValue).unwrap_or_default();
     match error.kind() {
         ErrorKind::UnknownArgument => unknown(error, &argument),
+        // clap reports a missing value as an empty one.
         ErrorKind::InvalidValue if value.is_empty() => {
             UsageError::flag(format!("flag needs an argument: {}", flag_name(&argument)))
         }

@@ -1,6 +1,6 @@
-//! `commit`: an image made of a container's image and what the container changed.
+//! `commit`: makes an image of a container's image and the container's changes.
 //!
-//! The cost is that of the change: the image's layers are shared, and the new one is a copy of the changed files.
+//! It costs as much as the changes: the image's layers are shared, and the new layer is a copy of the changed files.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -24,24 +24,20 @@ use crate::store::{ContainerDir, Image, LayerLease, LayerSlot, NewImage, Store};
 use crate::sys;
 use crate::sys::process::{Child, Side};
 
-/// What to commit.
 #[derive(Clone, Debug)]
 pub struct CommitRequest {
-    /// The container, as the user called it.
+    /// The container, as the user named it.
     pub container: String,
-    /// The new image's name.
     pub reference: Option<Reference>,
-    /// Who made it.
     pub author: String,
-    /// The commit message.
     pub message: String,
-    /// Instructions of a Dockerfile (`--change`).
+    /// Dockerfile instructions (`--change`).
     pub changes: Vec<String>,
-    /// Stop the container's processes meanwhile.
+    /// Pause the container meanwhile.
     pub pause: bool,
 }
 
-/// Makes the image and returns its ID. The process has one thread and has not entered a user namespace.
+/// Creates the image and returns its ID. The process must be single-threaded and outside any user namespace.
 pub fn commit(store: &Store, request: &CommitRequest, identity: &Identity) -> Result<Digest> {
     let name = name(request)?;
     let container = store.find_container(&request.container)?;
@@ -52,11 +48,13 @@ pub fn commit(store: &Store, request: &CommitRequest, identity: &Identity) -> Re
         change::apply(&mut run, change)?;
     }
     let created = Created { request, run, name };
+    // Paused before the fork below: the guard process must be a child of this one.
     let paused = if request.pause { Paused::of(store, &container)? } else { None };
+    // As root of the namespace even with a single id: a container's files may deny access to their owner.
     let id = namespace::in_root_child(identity, || {
         store.sweep()?;
         make(store, &container, &image, created, identity).or_else(|error| {
-            // Whatever was missing, the reason is then that it was removed meanwhile.
+            // Whatever failed first: if the container is gone now, that is the reason to report.
             match store.container(&spec.id)? {
                 Some(_) => Err(error),
                 None => Err(not_found(format!("No such container: {}", request.container)).into()),
@@ -73,7 +71,7 @@ pub fn commit(store: &Store, request: &CommitRequest, identity: &Identity) -> Re
     Ok(id)
 }
 
-/// What is new beside the layer.
+/// What is new besides the layer.
 struct Created<'a> {
     request: &'a CommitRequest,
     run: RunConfig,
@@ -89,7 +87,7 @@ fn name(request: &CommitRequest) -> Result<Option<Reference>, Failure> {
     }
 }
 
-/// Where files of every owner can be made: the layer, the configuration and the image.
+/// Creates the layer, the configuration and the image. Runs where files of every owner can be created.
 fn make(
     store: &Store,
     container: &ContainerDir,
@@ -98,6 +96,7 @@ fn make(
     identity: &Identity,
 ) -> Result<Digest> {
     let diff_ids = &image.config.rootfs.diff_ids;
+    // Leases keep the layers from being pruned until the image refers to them.
     let mut layers = diff_ids.iter().map(|layer| lease(store, layer)).collect::<Result<Vec<_>>>()?;
     let lower = rootfs_view::lower(store, diff_ids);
     let lower: Vec<&Path> = lower.iter().map(AsRef::as_ref).collect();
@@ -108,7 +107,7 @@ fn make(
         let record = snapshot(&upper, &list, &draft, namespace::ownership(identity))?;
         layers.push(draft.commit(record)?);
     }
-    // One that was removed meanwhile may have lost files before they were copied.
+    // A container that was removed meanwhile may have lost files before they were copied.
     if store.container(&container.spec().id)?.is_none() {
         return Err(not_found("it was removed").into());
     }
@@ -131,7 +130,7 @@ fn config(image: &Image, created: &Created<'_>, spec: &ContainerSpec, layers: &[
     let (parent, request) = (&image.config, created.request);
     let time = Some(now());
     let mut history = parent.history.clone();
-    // Who has no history, or a part of one, must not be told that the new entry is about an old layer.
+    // If the image has no history, or not for all layers, the new entry must not be taken for an old layer's.
     let known = history.iter().filter(|entry| !entry.empty_layer).count();
     let missing = parent.rootfs.diff_ids.len().saturating_sub(known);
     history.extend(std::iter::repeat_n(
@@ -163,7 +162,7 @@ fn config(image: &Image, created: &Created<'_>, spec: &ContainerSpec, layers: &[
     }
 }
 
-/// What the container was told to run, as defaults of an image.
+/// The container's settings, as defaults of an image.
 fn run_config(spec: &ContainerSpec, image: &ImageConfig) -> RunConfig {
     let (process, parent) = (&spec.process, &image.config);
     let anonymous = spec
@@ -190,7 +189,7 @@ fn run_config(spec: &ContainerSpec, image: &ImageConfig) -> RunConfig {
     }
 }
 
-/// The variables without those that every container gets and nobody asked for.
+/// The variables without `HOSTNAME` and `TERM`, which every container gets by itself.
 fn environment(spec: &ContainerSpec, parent: &RunConfig) -> Vec<String> {
     let name = |entry: &str| entry.split('=').next().unwrap_or_default().to_owned();
     let given = |entry: &str| {
@@ -205,16 +204,16 @@ fn environment(spec: &ContainerSpec, parent: &RunConfig) -> Vec<String> {
     spec.process.env.iter().filter(|entry| of_image(entry) || !given(entry)).cloned().collect()
 }
 
-/// A container that is paused until this is dropped, or this process and those it forked have ended, however that was:
-/// a process of its own waits for that and unpauses it.
+/// Keeps a container paused until it is dropped, or until this process and its forks have ended, in whatever
+/// way: a guard process waits for that and unpauses the container.
 struct Paused {
     guard: Child,
-    /// The guard reads its other end.
+    /// The write end of a pipe; the guard reads from the other end.
     signal: Option<OwnedFd>,
 }
 
 impl Paused {
-    /// `None` for one that does not run or is paused already.
+    /// `None` if the container does not run or is paused already.
     fn of(store: &Store, container: &ContainerDir) -> Result<Option<Self>> {
         let id = &container.spec().id;
         if !container.is_locked()? {
@@ -224,11 +223,11 @@ impl Paused {
         let paused = match sys::process::fork()? {
             Side::Child => {
                 drop(ours);
-                // The terminal's signals are for the command.
+                // Ctrl-C is for the command, not for the guard.
                 let _ = rustix::process::setsid();
                 let mut word = [0_u8; 1];
                 let said = rustix::io::retry_on_intr(|| rustix::io::read(&theirs, &mut word));
-                // Told to stay quiet it does; left alone it unpauses.
+                // A byte means "nothing to unpause"; end of file, including by our death, means "unpause".
                 let done = said == Ok(1) || pause::unpause(store, id).is_ok();
                 sys::process::exit_now(i32::from(!done));
             }
@@ -239,13 +238,13 @@ impl Paused {
             Ok(()) => Ok(Some(paused)),
             Err(error) => {
                 paused.forget()?;
-                // Paused by somebody else, or ended meanwhile: it does not write in any case.
+                // Paused by somebody else, or exited meanwhile: either way it does not write.
                 if kind_of(&error) == Kind::Conflict { Ok(None) } else { Err(error) }
             }
         }
     }
 
-    /// There is nothing to unpause.
+    /// Makes the guard exit without unpausing.
     fn forget(&self) -> Result<()> {
         if let Some(signal) = &self.signal {
             rustix::io::write(signal, b"q")?;
@@ -257,7 +256,7 @@ impl Paused {
 impl Drop for Paused {
     fn drop(&mut self) {
         self.signal = None;
-        // When it has ended the container goes on.
+        // The container is unpaused once the guard has exited.
         let _ = self.guard.wait();
     }
 }

@@ -1,4 +1,4 @@
-//! `container prune`: removes containers that do not run.
+//! `container prune`: removes all stopped containers.
 
 use anyhow::Result;
 
@@ -11,18 +11,16 @@ use crate::model::event::EventKind;
 use crate::sandbox::identity::Identity;
 use crate::store::Store;
 
-/// What was removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pruned {
-    /// IDs of the containers.
     pub containers: Vec<String>,
-    /// Bytes that they had written.
+    /// Bytes that they had written to their layers.
     pub reclaimed: u64,
 }
 
-/// Removes all containers that do not run and that the conditions hold for. Their volumes stay.
+/// Removes all stopped containers that match the conditions. Their volumes stay.
 ///
-/// The caller has moved to where files of every owner can be deleted ([`super::namespace`]), and has one thread.
+/// The process must be single-threaded and able to delete files of every owner (see `userns`).
 pub fn prune_containers(store: &Store, conditions: &Conditions, identity: &Identity) -> Result<Pruned> {
     let mut pruned = Pruned::default();
     for container in store.containers()? {
@@ -30,8 +28,9 @@ pub fn prune_containers(store: &Store, conditions: &Conditions, identity: &Ident
         if !conditions.hold(Some(&spec.created), Some(&spec.labels)) {
             continue;
         }
-        // One that runs, and one that another process is removing, are left alone.
+        // One that runs, and one that another process is removing, hold their lock and are left alone.
         let Some(locked) = container.lock().or_else(gone)? else { continue };
+        // An --rm container that was left behind takes its anonymous volumes along, as it would have itself.
         let (id, volumes) = (locked.spec().id.clone(), locked.spec().auto_remove);
         pruned.reclaimed = pruned.reclaimed.saturating_add(size_below(&locked.upper()));
         remove(store, locked, volumes, identity)?;

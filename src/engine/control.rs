@@ -1,4 +1,10 @@
-//! Reaching a container: by its supervisor if it has one, else by taking its lock.
+//! Access to a container: through its supervisor if it has one, otherwise by taking its lock.
+//!
+//! # Who owns a container
+//!
+//! A container's lock belongs either to its supervisor (it runs, or is about to be restarted), or for a moment to
+//! a command that creates, changes or removes it, or to nobody. [`connect_or_lock`] settles which, and leaves the
+//! caller with a connection or with the lock, so that nothing can change in between.
 
 use std::time::{Duration, Instant};
 
@@ -9,28 +15,30 @@ use super::orphan;
 use crate::error::{Failure, Kind};
 use crate::store::{ContainerDir, LockedContainer};
 
-/// How long a container may be held by somebody who does not answer, and how often to look.
+/// How long a lock may be held by a process that does not answer, and the interval between attempts.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// Who answers for a container.
 pub(super) enum Contact {
-    /// It runs, or will again: its supervisor.
+    /// The container runs or waits to be restarted; here is its supervisor.
     Supervisor(Box<ContainerDir>, Command),
-    /// Nobody: this process holds it now, and nothing of it runs.
+    /// Nothing of it runs, and this process holds its lock now.
     Nobody(Box<LockedContainer>),
 }
 
-/// Reaches `container`. Whoever is making, changing or removing it is waited for.
+/// Connects to the supervisor of `container` or locks it, waiting for whoever creates, changes or removes it.
 ///
-/// Errors of kind not-found where it is removed, in-use where somebody holds it for long.
+/// Errors of kind `NotFound` if it was removed, `InUse` if its lock is held for too long.
 pub(super) fn reach(container: ContainerDir) -> Result<Contact> {
     let deadline = Instant::now() + PATIENCE;
     loop {
+        // The socket first: a supervisor holds the lock for as long as it runs.
         if let Some(command) = Command::connect(&container)? {
             return Ok(Contact::Supervisor(Box::new(container), command));
         }
         if let Some(mut locked) = container.clone().lock()? {
+            // The supervisor may have been killed: kill what is left and correct the record before anybody
+            // reads it.
             orphan::settle(&locked)?;
             locked.reload()?;
             return Ok(Contact::Nobody(Box::new(locked)));
@@ -43,16 +51,15 @@ pub(super) fn reach(container: ContainerDir) -> Result<Contact> {
     }
 }
 
-/// What came of an order.
+/// The outcome of a request.
 pub(super) enum Answer {
-    /// The supervisor's answer.
     Report(Report),
-    /// Nobody supervises it: this process holds it now.
+    /// Nobody supervises the container; this process holds its lock now.
     Nobody(Box<LockedContainer>),
 }
 
-/// Gives an order to the container's supervisor and waits for the answer. A supervisor that ends instead of answering
-/// is not the last word: another may have taken its place, or nobody.
+/// Sends a request to the container's supervisor and waits for the answer. If the supervisor exits instead of
+/// answering, tries again: another may have taken its place, or nobody.
 pub(super) fn ask(container: &ContainerDir, order: &Order) -> Result<Answer> {
     loop {
         let command = match reach(container.clone())? {
@@ -68,7 +75,7 @@ pub(super) fn ask(container: &ContainerDir, order: &Order) -> Result<Answer> {
     }
 }
 
-/// The same for orders that only a container that runs can follow.
+/// Like [`send_request`], for requests that make sense only while the container runs.
 pub(super) fn command(container: &ContainerDir, order: &Order) -> Result<Report> {
     match ask(container, order)? {
         Answer::Report(report) => Ok(report),
@@ -76,7 +83,7 @@ pub(super) fn command(container: &ContainerDir, order: &Order) -> Result<Report>
     }
 }
 
-/// docker's words.
+/// docker's wording.
 pub(super) fn not_running(container: &ContainerDir) -> Failure {
     Failure::new(Kind::Conflict, format!("container {} is not running", container.spec().id))
 }

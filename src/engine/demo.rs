@@ -1,5 +1,5 @@
-//! The built-in image `dhow.local/demo`: made of dhow's own executable, so that a new user can run a container
-//! without any registry. Its program tells what the isolation looks like from inside.
+//! The built-in image `dhow.local/demo`, made of dhow's own executable, so that a new user can run a
+//! container without a registry. Its program reports what the isolation looks like from inside.
 
 mod report;
 
@@ -21,14 +21,12 @@ use crate::store::{Image, LayerSlot, NewImage, Store};
 
 pub use report::{PROGRAM, report};
 
-/// The image's name.
 pub const NAME: &str = "dhow.local/demo";
-/// The label that tells which executable the image was made from.
+/// Label that identifies the executable the image was made from.
 const LABEL: &str = "dhow.executable";
-/// The variable that carries the time at which `run` began, in nanoseconds of CLOCK_MONOTONIC.
+/// Environment variable with the time at which `run` began, in nanoseconds of CLOCK_MONOTONIC.
 const STARTED: &str = "DHOW_DEMO_STARTED";
 
-/// Whether `name` means the built-in image.
 pub fn is_demo(name: &str) -> bool {
     name.parse::<Reference>().is_ok_and(|reference| {
         let reference = reference.or_latest();
@@ -36,7 +34,7 @@ pub fn is_demo(name: &str) -> bool {
     })
 }
 
-/// The built-in image, made now if it is missing or was made from another executable.
+/// The built-in image; made now if it is missing or was made from another executable.
 pub(super) fn ensure(store: &Store, identity: &Identity) -> Result<Image> {
     let stamp = stamp()?;
     if let Ok(image) = store.find_image(NAME)
@@ -44,6 +42,7 @@ pub(super) fn ensure(store: &Store, identity: &Identity) -> Result<Image> {
     {
         return Ok(image);
     }
+    // Remembered before the name moves to the new image.
     let old = store.find_image(NAME).ok().map(|image| image.id);
     namespace::in_child(identity, || {
         make(store, &stamp, identity)?;
@@ -56,7 +55,7 @@ pub(super) fn ensure(store: &Store, identity: &Identity) -> Result<Image> {
     store.find_image(NAME)
 }
 
-/// Removes the image of an executable that is no more, unless it has another name or a container uses it.
+/// Removes the image of a previous executable, unless it has another name or a container uses it.
 fn forget(store: &Store, old: &Digest) -> Result<()> {
     if store.names()?.iter().any(|name| name.id == *old) {
         return Ok(());
@@ -67,7 +66,7 @@ fn forget(store: &Store, old: &Digest) -> Result<()> {
     }
 }
 
-/// What makes one build of the executable different from another.
+/// Identifies one build of the executable: device, inode, size and modification time.
 fn stamp() -> Result<String> {
     let file = std::fs::metadata("/proc/self/exe").context("looking at dhow's own executable")?;
     Ok(format!("{}-{}-{}-{}.{}", file.dev(), file.ino(), file.size(), file.mtime(), file.mtime_nsec()))
@@ -100,7 +99,7 @@ fn make(store: &Store, stamp: &str, identity: &Identity) -> Result<()> {
     Ok(())
 }
 
-/// The executable, a user database, and a place for temporary files.
+/// The root file system: the executable, a user database, a directory for temporary files.
 fn archive() -> Result<Vec<u8>> {
     let executable = std::fs::read("/proc/self/exe").context("reading dhow's own executable")?;
     let mut archive = tar::Builder::new(Vec::with_capacity(executable.len() + (64 << 10)));
@@ -137,6 +136,7 @@ fn append(
     header.set_entry_type(kind);
     header.set_mode(mode);
     header.set_size(content.len() as u64);
+    // Fixed times, so that the same executable always makes the same layer.
     header.set_mtime(0);
     header.set_uid(0);
     header.set_gid(0);
@@ -171,7 +171,7 @@ impl Progress for Silent {
     fn line(&self, _text: &str) {}
 }
 
-/// Tells the demo's program when the command began.
+/// Passes the start time of the command to the demo's program.
 pub(super) fn announce(spec: &mut ContainerSpec) {
     if spec.image.as_ref().is_some_and(|image| is_demo(&image.name)) {
         spec.process.env.push(format!("{STARTED}={}", report::monotonic_now()));

@@ -1,4 +1,4 @@
-//! `system df`: what takes up room in the store, and what of it could go.
+//! `system df`: disk usage of the store, and how much of it could be reclaimed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,53 +11,42 @@ use crate::model::digest::Digest;
 use crate::sandbox::identity::Identity;
 use crate::store::Store;
 
-/// Everything in the store.
 #[derive(Clone, Debug, Default)]
 pub struct Usage {
-    /// Images.
     pub images: Vec<ImageUsage>,
-    /// Bytes of all layers, each once, those of interrupted pulls too.
+    /// Bytes of all layers, each counted once, including those of interrupted pulls.
     pub layers: u64,
-    /// Bytes of the layers of images that containers use.
+    /// Bytes of the layers that belong to images in use.
     pub active_layers: u64,
-    /// Containers.
     pub containers: Vec<ContainerUsage>,
-    /// Volumes.
     pub volumes: Vec<VolumeUsage>,
 }
 
-/// An image.
 #[derive(Clone, Debug)]
 pub struct ImageUsage {
-    /// The image and its names.
     pub listed: images::Listed,
-    /// Bytes of layers that another image has too.
+    /// Bytes of its layers that other images have too.
     pub shared: u64,
-    /// How many containers use it.
+    /// Number of containers that use it.
     pub containers: usize,
 }
 
-/// A container.
 #[derive(Clone, Debug)]
 pub struct ContainerUsage {
-    /// The container.
     pub listed: ps::Listed,
-    /// Bytes that it wrote.
+    /// Bytes that it wrote to its layer.
     pub written: u64,
 }
 
-/// A volume.
 #[derive(Clone, Debug)]
 pub struct VolumeUsage {
-    /// The volume.
     pub listed: volumes::Listed,
-    /// How many containers use it.
+    /// Number of containers that use it.
     pub links: usize,
-    /// Bytes of its files.
     pub size: u64,
 }
 
-/// Looks at everything. The caller has moved to where files of every owner can be read ([`super::namespace`]).
+/// Measures everything. The process must be able to read files of every owner (see `userns`).
 pub fn usage(store: &Store, identity: &Identity) -> Result<Usage> {
     let containers = ps::list(store, &Query { all: true, ..Query::default() }, || identity.clone())?;
     let sizes: BTreeMap<Digest, u64> =
@@ -91,6 +80,7 @@ fn image_usage(
 ) -> Vec<ImageUsage> {
     let mut users: BTreeMap<Digest, usize> = BTreeMap::new();
     for image in &images {
+        // An image may contain a layer twice; count each image once.
         let distinct: BTreeSet<&Digest> = image.image.config.rootfs.diff_ids.iter().collect();
         for diff_id in distinct {
             *users.entry(diff_id.clone()).or_default() += 1;

@@ -8,9 +8,9 @@ use super::rootfs_view;
 use crate::image::changes::{Change, changes};
 use crate::store::Store;
 
-/// The changes of the container that `text` names, running or not, in the order of their paths.
+/// The changes of the container `text`, running or not, sorted by path.
 ///
-/// The process must be one that can read files of every owner ([`super::namespace`]).
+/// The process must be able to read files of every owner (see `userns`).
 pub fn diff(store: &Store, text: &str) -> Result<Vec<Change>> {
     let container = store.find_container(text)?;
     let image = rootfs_view::image(store, container.spec(), "compare")?;

@@ -1,4 +1,5 @@
-//! `events`: what happened to containers, images and volumes, from the store's log, and what happens from now on.
+//! `events`: reports what happened to containers, images, networks and volumes, from the store's event log,
+//! and what happens from now on.
 
 use std::os::fd::OwnedFd;
 
@@ -15,7 +16,6 @@ use crate::model::filter::Filter;
 use crate::model::reference::Reference;
 use crate::store::Store;
 
-/// Which events to tell of.
 #[derive(Clone, Debug)]
 pub struct Query {
     since: Option<Timestamp>,
@@ -23,7 +23,7 @@ pub struct Query {
     filters: Vec<Filter>,
 }
 
-/// What a filter can look at. There are no daemons, plugins and swarms here, so these hold for no event.
+/// Filter keys. There are no daemons, plugins and Swarm objects here, so those keys match no event.
 const KEYS: [&str; 14] = [
     "builder",
     "config",
@@ -40,11 +40,11 @@ const KEYS: [&str; 14] = [
     "service",
     "volume",
 ];
-/// Events that have an argument behind a colon, which a filter may leave out.
+/// Actions with an argument after a colon, which a filter may leave out.
 const WITH_ARGUMENT: [&str; 3] = ["health_status", "exec_create", "exec_start"];
 
 impl Query {
-    /// Reads the times as they were typed.
+    /// Parses the times as the user typed them.
     pub fn new(since: Option<&str>, until: Option<&str>, filters: Vec<Filter>) -> Result<Self, Failure> {
         let now = Timestamp::now();
         let time = |text: Option<&str>| text.map(|text| moment::parse(text, now)).transpose();
@@ -67,7 +67,7 @@ impl Query {
         !early && !late && self.accepts(event)
     }
 
-    /// Whether every kind of filter holds; of several of a kind one is enough, but of labels all must hold.
+    /// All keys must match; one value of a key suffices, except that all labels must match.
     fn accepts(&self, event: &Event) -> bool {
         self.filters.iter().all(|filter| {
             let mut same = self.filters.iter().filter(|other| other.key == filter.key);
@@ -104,7 +104,7 @@ fn is_event_with_argument(action: &str, wanted: &str) -> bool {
         && action.strip_prefix(wanted).is_some_and(|argument| argument.starts_with(':'))
 }
 
-/// An image is meant by its ID or its name, with the tag or without.
+/// By ID or name, the name with or without its tag.
 fn is_of_image(event: &Event, wanted: &str) -> bool {
     let name = match event.kind {
         EventKind::Image => event.attributes.get("name"),
@@ -121,17 +121,18 @@ fn without_tag(name: &str) -> Option<String> {
     Some(name.parse::<Reference>().ok()?.familiar_name())
 }
 
-/// Hands every event that `query` asks for to `tell`, in the order in which they happened: those of the past if it asks
-/// for the past, and those to come until it has enough, or for ever.
+/// Calls `tell` for each event that `query` selects, in order: past ones if the query reaches back, then new
+/// ones until the query's end, or forever.
 pub fn events(store: &Store, query: &Query, mut tell: impl FnMut(&Event) -> Result<()>) -> Result<()> {
     let alarm = Alarm::new(store)?;
     let mut log = store.read_events();
     let doing = "cannot read the log of events";
     if query.since.is_none() && query.until.is_none() {
+        // Only what is new is asked for: start at the end of the log.
         log.skip().context(doing)?;
     }
     loop {
-        // Asked before reading: what is written until then is read below.
+        // Read the clock before the log: whatever was written until then is read below.
         let last = query.until.is_some_and(|until| Timestamp::now() >= until);
         for event in log.read().context(doing)? {
             if query.wants(&event) {
@@ -145,10 +146,11 @@ pub fn events(store: &Store, query: &Query, mut tell: impl FnMut(&Event) -> Resu
     }
 }
 
-/// Goes off when something was written to the log.
+/// Wakes up when the event log is written to. Without an inotify descriptor it falls back to polling.
 struct Alarm(Option<OwnedFd>);
 
-/// How often to look where the user's notifications are used up (inotify(7), "max_user_instances").
+/// Polling interval in nanoseconds where the user's inotify instances are used up (inotify(7),
+/// `max_user_instances`).
 const INTERVAL: i128 = 200_000_000;
 
 impl Alarm {
@@ -160,6 +162,7 @@ impl Alarm {
         let watching = inotify::init(flags).and_then(|fd| inotify::add_watch(&fd, &dir, events).map(|_| fd));
         match watching {
             Ok(fd) => Ok(Self(Some(fd))),
+            // EMFILE and ENFILE: no instances; ENOSPC: no watches; ENOSYS: no inotify at all.
             Err(Errno::MFILE | Errno::NFILE | Errno::NOSPC | Errno::NOSYS) => Ok(Self(None)),
             Err(error) => Err(error).with_context(|| format!("cannot watch `{}`", dir.display())),
         }
@@ -168,6 +171,7 @@ impl Alarm {
     /// Waits for a change, or until `end`.
     fn wait(&self, end: Option<Timestamp>) -> Result<()> {
         let left = |end: Timestamp| (end.as_nanosecond() - Timestamp::now().as_nanosecond()).max(0);
+        // Without inotify, at most one interval; with it, until the end if there is one.
         let limit = match (&self.0, end.map(left)) {
             (Some(_), left) => left,
             (None, left) => Some(left.unwrap_or(INTERVAL).min(INTERVAL)),
@@ -186,7 +190,7 @@ impl Alarm {
             Err(error) => return Err(error).context("waiting for events"),
         }
         let mut seen = [0; 4096];
-        // What changed is found by reading the log; here it is only forgotten.
+        // The changes themselves are found in the log; here they are only drained.
         while self.0.as_ref().is_some_and(|fd| rustix::io::read(fd, &mut seen).is_ok_and(|length| length > 0))
         {
         }

@@ -1,7 +1,7 @@
-//! `exec`: a further process in a container that runs.
+//! `exec`: runs another process in a running container.
 //!
-//! It is a child of the command that asks for it and ends with it, unless it was asked to go on alone: then a keeper
-//! waits for it.
+//! The process is a child of the command that asked for it and ends with it, except with `-d`: then a monitor
+//! process stays behind to reap it and to record its exit.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -28,19 +28,20 @@ use crate::store::{ContainerDir, Store, new_container_id};
 use crate::sys;
 use crate::sys::signal::SignalFd;
 
-/// How long a container may take to start, and how often to look.
+/// How long a container may take to start, and the interval between checks.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// Runs a process in a container to its end, or until the user detaches. Returns the exit code of the command.
+/// Runs a process in a container until it exits or the user detaches. Returns the exit code of the command.
 ///
-/// The process must have one thread and be outside of the container's user namespace. Errors of kind conflict where
+/// The process must be single-threaded and outside of the container's user namespace. Errors of kind `Conflict` if
 /// the container does not run.
 pub fn exec(store: &Store, request: ExecRequest, environment: &Environment) -> Result<i32> {
     let container = store.find_container(&request.container)?;
     let first = running(&container)?;
     let ids = IdMap::of_process(first.pid()).map_err(|_| not_running(&container))?;
     let mut plan = plan::joining(container.spec(), ids, &request)?;
+    // Without this the process would stay in the command's cgroup, outside of the container's limits.
     plan.cgroup = placement::membership(container.spec(), first.pid(), placement::surroundings(environment))?;
     let events = Events::of(store, container.spec(), &request.args)?;
     events.tell("exec_create");
@@ -52,18 +53,18 @@ pub fn exec(store: &Store, request: ExecRequest, environment: &Environment) -> R
         false => attend(plan, &first, request, &events),
     };
     done.map_err(|error| match first.has_ended() {
-        // Whatever failed, failed because of that.
+        // The container exited meanwhile, and that is why whatever failed did.
         Ok(true) => not_running(&container).into(),
         _ => error.context(format!("cannot exec in container {}", container.spec().name)),
     })
 }
 
-/// What others may watch for.
+/// Records the events of one exec.
 struct Events<'a> {
     store: &'a Store,
     spec: &'a ContainerSpec,
     command: String,
-    /// docker's number of the process.
+    /// docker's exec ID.
     id: String,
 }
 
@@ -83,11 +84,12 @@ impl<'a> Events<'a> {
     }
 }
 
-/// The first process of `container`, whose state allows another process. One that is just being started is waited for.
+/// The first process of `container`, if the container's state allows an exec. A container that is just
+/// starting is waited for.
 fn running(container: &ContainerDir) -> Result<FirstProcess> {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        // In this order: who lets go of the container has written its state before.
+        // The lock before the state: whoever releases the lock has written the state before.
         let locked = container.is_locked()?;
         let state: ContainerState = container.read_state()?.unwrap_or_default();
         let refused =
@@ -101,6 +103,7 @@ fn running(container: &ContainerDir) -> Result<FirstProcess> {
         if let Some(first) = first_process::find(container)? {
             return Ok(first);
         }
+        // Not locked, or with a process recorded that is gone: it has exited, and waiting would not help.
         if !locked || state.pid != 0 || Instant::now() > deadline {
             return Err(not_running(container).into());
         }
@@ -125,6 +128,7 @@ fn attend(
     let Streams { ends, mut relays } = streams::direct([direct && request.interactive, direct, direct])?;
     let [input, output, error] = &ends;
     let joined = join::spawn(&plan, first.as_fd(), [input.as_fd(), output.as_fd(), error.as_fd()])?;
+    // The process has its own copies; while ours are open, neither side sees the other's end of file.
     drop(ends);
     events.tell("exec_start");
     if let Some(master) = &joined.terminal {
@@ -132,7 +136,8 @@ fn attend(
     }
     let options = Options {
         tty: request.tty,
-        // Those of the keyboard reach a terminal as keys; any other ends the command, and that hangs up.
+        // With a terminal, Ctrl-C reaches the process as a key. Other signals end the command, which hangs
+        // the terminal up.
         sig_proxy: !request.tty,
         interactive: request.interactive,
         detach_keys: request.detach_keys,
@@ -145,6 +150,7 @@ fn attend(
         }
         Outcome::Abandoned(signal) => Ok(128 + signal),
         Outcome::Detached => {
+            // Somebody must keep the master open, or the process would get SIGHUP.
             if let Some(master) = &attached.0.terminal {
                 keeper::hold_terminal(&plan.name, master.as_fd())?;
             }
@@ -153,7 +159,7 @@ fn attend(
     }
 }
 
-/// Between the command's own streams and the terminal of the process.
+/// Relays between the command's own stdio and the master side of the process's terminal.
 fn terminal_relays(master: &OwnedFd, interactive: bool) -> Result<Vec<Relay>> {
     rustix::io::ioctl_fionbio(master, true)?;
     let own = |fd: BorrowedFd<'_>| fd.try_clone_to_owned();
@@ -164,7 +170,7 @@ fn terminal_relays(master: &OwnedFd, interactive: bool) -> Result<Vec<Relay>> {
     Ok(relays)
 }
 
-/// The process as what the command is attached to.
+/// The process, as the peer of an attached command.
 struct Attached(Joined);
 
 impl Peer for Attached {
@@ -177,12 +183,13 @@ impl Peer for Attached {
     }
 
     fn order(&self, order: &Order) {
-        // A process that has ended shows in the next report.
+        // If the process is gone, the next report says so.
         match (order, &self.0.terminal) {
             (Order::Signal(signal), _) => drop(self.0.process.signal(*signal)),
             (Order::Resize(rows, columns), Some(master)) => {
                 drop(sys::pty::set_rows_and_columns(master.as_fd(), *rows, *columns));
             }
+            // The others are for containers; a session of `exec` does not send them.
             _ => {}
         }
     }

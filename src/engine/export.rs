@@ -1,4 +1,4 @@
-//! `export`: the whole file system of a container, as a container sees it but for what is mounted there, as one archive.
+//! `export`: the file system of a container as one tar archive, without what is mounted in it.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -16,14 +16,14 @@ use crate::model::event::Event;
 use crate::sandbox::identity::Identity;
 use crate::store::Store;
 
-/// A container's files, ready to be written.
+/// A container's files, open and ready to be written to an archive.
 pub struct Export {
     tree: OwnedFd,
     name: String,
 }
 
-/// Finds the files of the container that `text` names, running or not. The process has one thread and has not entered
-/// a user namespace.
+/// Opens the files of the container `text`, running or not. The process must be single-threaded and outside
+/// any user namespace.
 pub fn open(store: &Store, text: &str, identity: &Identity) -> Result<Export> {
     let container = store.find_container(text)?;
     let event = Event::of_container(container.spec(), "export");
@@ -34,8 +34,8 @@ pub fn open(store: &Store, text: &str, identity: &Identity) -> Result<Export> {
 }
 
 impl Export {
-    /// Writes the archive. The process must be one that can read files of every owner ([`super::namespace`]); the
-    /// owners are those that an image of this container would have.
+    /// Writes the archive. The process must be able to read files of every owner (see `userns`); owners are
+    /// written as an image of this container would have them.
     pub fn write(&self, out: &mut dyn Write) -> Result<()> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::openat(&self.tree, ".", flags, Mode::empty())?;
@@ -46,7 +46,8 @@ impl Export {
             .with_context(|| format!("cannot export container {}", self.name))
     }
 
-    /// [`Export::write`] to a file, which appears only when it is complete; a device or a pipe is written to directly.
+    /// [`ContainerExport::write`] to a file, which appears only once it is complete. A device or pipe is
+    /// written to directly.
     pub fn write_to_file(&self, path: &Path) -> Result<()> {
         let doing = || format!("cannot write {}", path.display());
         if path.metadata().is_ok_and(|found| !found.is_file()) {

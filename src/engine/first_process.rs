@@ -1,8 +1,10 @@
-//! The first process of a running container, found so that no other process can be taken for it.
+//! The first process of a running container, found in a way that no other process can be mistaken for it.
 //!
-//! The state file names it by number only, and a number passes to another process once its owner has ended. So the
-//! number is turned into a pidfd, and then its parent must be the container's supervisor: the one process that has the
-//! container's lock file open. What is looked at afterwards is the pidfd alone.
+//! # Why a PID is not enough
+//!
+//! The state file has only a PID, and the kernel reuses PIDs. So [`find`] turns it into a pidfd, and then checks that
+//! the process's parent has the container's lock file open, which only its supervisor does. From then on only the
+//! pidfd is used.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
@@ -20,7 +22,6 @@ use crate::store::ContainerDir;
 use crate::sys;
 use crate::sys::process::signal_pidfd;
 
-/// The first process of a container.
 #[derive(Debug)]
 pub struct FirstProcess {
     pid: i32,
@@ -28,29 +29,29 @@ pub struct FirstProcess {
 }
 
 impl FirstProcess {
-    /// Its number in the caller's pid namespace. It may end at any time, and then the number means nothing.
+    /// In the caller's PID namespace. The process may end at any time, and then the PID means nothing.
     pub fn pid(&self) -> i32 {
         self.pid
     }
 
-    /// Sends a signal, of any number; a process that has ended already is no error.
+    /// Sends a signal. A process that has ended already is not an error.
     pub fn signal(&self, signal: i32) -> Result<()> {
         Ok(signal_pidfd(self.pidfd.as_fd(), signal)?)
     }
 
-    /// Whether it has ended; it may not have been reaped yet.
+    /// Whether it has ended; it may still be a zombie.
     pub fn has_ended(&self) -> Result<bool> {
         let mut fds = [PollFd::from_borrowed_fd(self.pidfd.as_fd(), PollFlags::IN)];
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         Ok(rustix::io::retry_on_intr(|| poll(&mut fds, Some(&now)))? > 0)
     }
 
-    /// Whether it is ending, and with that has left its namespaces already: the kernel takes its time to unmount what was
-    /// in them. Nobody can follow it there any more.
+    /// Whether it is exiting and has already left its namespaces: the kernel may take a while to unmount what
+    /// was in them, and nobody can join them any more.
     pub fn has_left(&self) -> Result<bool> {
         let left = match rustix::fs::stat(format!("/proc/{}/ns/mnt", self.pid)) {
             Err(Errno::NOENT | Errno::SRCH) => true,
-            // What cannot be seen is for those to say who go there.
+            // Anything else (EACCES) is reported by whoever enters the namespace.
             _ => false,
         };
         Ok(left || self.has_ended()?)
@@ -58,51 +59,53 @@ impl FirstProcess {
 }
 
 impl AsFd for FirstProcess {
-    /// Its pidfd, which becomes readable when it ends.
+    /// The pidfd, which becomes readable when the process ends.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
     }
 }
 
-/// What tells the processes of a container of `spec` from others. In a process table of its own there are only they,
-/// and those of containers that share it; in another's they are the ones of its own user namespace.
+/// How to tell the container's processes from others. Its own PID namespace holds only them (and those of
+/// containers that share it); in the host's or another container's, they are the ones in its user namespace.
 pub fn boundary(spec: &ContainerSpec) -> Boundary {
     let namespaces = &spec.namespaces;
     if namespaces.pid_host || namespaces.pid_container.is_some() { Boundary::User } else { Boundary::Pid }
 }
 
-/// Finds it; `None` where the container does not run, or has no process yet or any more.
+/// `None` if the container does not run, or has no process yet or any more.
 ///
-/// To be called before this process enters a user namespace: from inside one the supervisor's descriptors cannot be
-/// looked at, which is an error of kind denied.
+/// Must be called before this process enters a user namespace: from inside one, the supervisor's descriptors cannot
+/// be read, which is an error of kind `Denied`.
 pub fn find(container: &ContainerDir) -> Result<Option<FirstProcess>> {
     let state: Option<ContainerState> = container.read_state()?;
     let Some(pid) = state.and_then(|state| Pid::from_raw(state.pid)) else { return Ok(None) };
+    // From here on the process cannot be exchanged for another one with the same PID.
     let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
         Err(Errno::SRCH) => return Ok(None),
         other => other?,
     };
     let found = FirstProcess { pid: pid.as_raw_nonzero().get(), pidfd };
-    // The end is asked about last: a process that lives now had the number all the time since the pidfd was opened.
+    // Checked last: a process that still lives now has had this PID ever since the pidfd was opened.
     if !parent_holds(pid, &container.path().join("lock"))? || found.has_ended()? {
         return Ok(None);
     }
     Ok(Some(found))
 }
 
-/// When process `pid` started, in clock ticks since boot (proc_pid_stat(5), `starttime`); `None` where it is gone.
+/// When process `pid` started, in clock ticks since boot (proc_pid_stat(5), `starttime`); `None` if it is
+/// gone.
 pub(super) fn ticks(pid: i32) -> Option<u64> {
     sys::process::stat_field(&sys::process::stat(&pid.to_string())?, 22)
 }
 
-/// Whether the parent of process `pid` has the file `lock` open. A process that is gone has no parent.
+/// Whether the parent of process `pid` has the file `lock` open. `false` if the process is gone.
 fn parent_holds(pid: Pid, lock: &Path) -> Result<bool> {
     let Some(stat) = sys::process::stat(&pid.as_raw_nonzero().to_string()) else { return Ok(false) };
     let parent = sys::process::stat_field(&stat, 4).unwrap_or_default();
     let doing = || format!("looking at its supervisor, process {parent}");
     let descriptors = match std::fs::read_dir(format!("/proc/{parent}/fd")) {
         Err(error) if is_gone(&error) => return Ok(false),
-        // Another user's process is not a supervisor of this one.
+        // Another user's process is not a supervisor of ours.
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => return Ok(false),
         other => other.with_context(doing)?,
     };
@@ -113,6 +116,7 @@ fn parent_holds(pid: Pid, lock: &Path) -> Result<bool> {
     for entry in descriptors.flatten() {
         match std::fs::metadata(entry.path()) {
             Ok(file) if (file.dev(), file.ino()) == (wanted.dev(), wanted.ino()) => return Ok(true),
+            // This process is inside a user namespace; that must not pass for "not running".
             Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
                 return Err(error).with_context(doing);
             }
@@ -122,6 +126,7 @@ fn parent_holds(pid: Pid, lock: &Path) -> Result<bool> {
     Ok(false)
 }
 
+/// ESRCH: the process ended while its directory in /proc was open.
 fn is_gone(error: &std::io::Error) -> bool {
     error.kind() == std::io::ErrorKind::NotFound || error.raw_os_error() == Some(Errno::SRCH.raw_os_error())
 }

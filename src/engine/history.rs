@@ -1,4 +1,4 @@
-//! `history`: how the layers of an image came to be.
+//! `history`: how the layers of an image came about.
 
 use anyhow::Result;
 
@@ -6,18 +6,17 @@ use crate::model::digest::Digest;
 use crate::model::image::History;
 use crate::store::{Image, Store};
 
-/// A step that made an image.
+/// A build step of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// The image's ID at the last step; what images were called before it is not known.
+    /// The image's ID, for the last step only; IDs of intermediate images are not recorded.
     pub id: Option<Digest>,
-    /// What the image says of it.
     pub history: History,
-    /// Sizes of the files of its layer, in bytes; zero for a step that made none.
+    /// Bytes of its layer's files; zero if it made no layer.
     pub size: u64,
 }
 
-/// The steps of `image`, the last one first.
+/// The steps of `image`, newest first.
 pub fn history(store: &Store, image: &Image) -> Result<Vec<Step>> {
     let mut layers = image.config.rootfs.diff_ids.iter();
     let mut steps = Vec::new();

@@ -1,7 +1,7 @@
-//! Small files of an image read from its layers, without mounting anything.
+//! Small files of an image, read from its layers without mounting them.
 //!
-//! Used where an answer is needed before there is a container: with one id only, the id map already depends on who
-//! `USER` is.
+//! Used where the answer is needed before there is a container: with a single id, the id map depends on which user
+//! `USER` names.
 
 use std::os::fd::AsFd as _;
 use std::path::Path;
@@ -12,11 +12,11 @@ use crate::model::digest::Digest;
 use crate::store::Store;
 use crate::sys;
 
-/// More than any user database that makes sense.
+/// Larger than any sane user database.
 const MAX_FILE: u64 = 16 << 20;
 
-/// The content of `directory/name` in the uppermost of `layers` (lowest first) that has it. Empty where none has it, a
-/// layer hides it, or it is not a regular file.
+/// The content of `directory/name` in the uppermost of `layers` (given lowest first) that has it. Empty if no
+/// layer has it, a layer hides it, or it is not a regular file.
 pub(super) fn read(store: &Store, layers: &[Digest], directory: &str, name: &str) -> Vec<u8> {
     for layer in layers.iter().rev() {
         match look(&store.layer_tree(layer), directory, name) {
@@ -28,7 +28,7 @@ pub(super) fn read(store: &Store, layers: &[Digest], directory: &str, name: &str
     Vec::new()
 }
 
-/// Whether any of `layers` has the directory `path`. A layer above may hide it: this is for hints only.
+/// Whether any of `layers` has the directory `path`. An upper layer may hide it, so this is for hints only.
 pub(super) fn has_directory(store: &Store, layers: &[Digest], path: &str) -> bool {
     let has = |layer: &Digest| store.layer_tree(layer).join(path).is_dir();
     layers.iter().any(has)
@@ -45,6 +45,7 @@ fn look(tree: &Path, directory: &str, name: &str) -> Look {
     let Ok(dir) = sys::fs::open_in_root(
         root.as_fd(),
         Path::new(directory),
+        // O_NONBLOCK: the image may have a FIFO in the directory's place.
         OFlags::RDONLY | OFlags::NONBLOCK,
         Mode::empty(),
     ) else {
@@ -54,12 +55,12 @@ fn look(tree: &Path, directory: &str, name: &str) -> Look {
     let opened = sys::fs::open_in_root(root.as_fd(), &file, OFlags::PATH | OFlags::NOFOLLOW, Mode::empty());
     if let Ok(fd) = opened {
         return match sys::fs::file_type(fd.as_fd()) {
-            // A whiteout.
+            // A whiteout: overlayfs marks a deleted file by a character device 0:0.
             Ok(FileType::CharacterDevice) => Look::Hidden,
             _ => Look::Found(sys::fs::read_in_root(root.as_fd(), &file, MAX_FILE).unwrap_or_default()),
         };
     }
-    // A directory that is a whiteout, a file, or opaque hides what layers below have.
+    // An opaque directory, or a whiteout or file in its place, hides what the lower layers have.
     let mut value = [0_u8; 4];
     let opaque = rustix::fs::fgetxattr(&dir, "user.overlay.opaque", &mut value[..]).is_ok();
     let is_dir = sys::fs::file_type(dir.as_fd()).is_ok_and(|kind| kind == FileType::Directory);

@@ -1,4 +1,4 @@
-//! `image prune`: removes images that nobody would miss.
+//! `image prune`: removes images that nothing uses.
 
 use std::collections::BTreeSet;
 
@@ -11,19 +11,17 @@ use crate::model::digest::Digest;
 use crate::model::event::EventKind;
 use crate::store::Store;
 
-/// Which images to remove.
 #[derive(Clone, Debug, Default)]
 pub struct PruneRequest {
-    /// All that no container uses, not only those without a tag.
+    /// All unused images, not only dangling ones.
     pub all: bool,
-    /// What else must hold.
     pub conditions: Conditions,
 }
 
-/// Removes images without a tag, or all, that no container uses and that the request's conditions hold for; and
-/// layers that no image has.
+/// Removes dangling images, or all, that no container uses and that match the request's conditions, and layers that
+/// no image has.
 ///
-/// The caller has moved to where files of every owner can be deleted ([`super::namespace`]).
+/// The process must be able to delete files of every owner (see `userns`).
 pub fn prune_images(store: &Store, request: &PruneRequest) -> Result<Removal> {
     let mut pruned = Removal::default();
     let tagged = tagged(store)?;
@@ -35,7 +33,7 @@ pub fn prune_images(store: &Store, request: &PruneRequest) -> Result<Removal> {
             continue;
         }
         let Some(locked) = store.lock_image(&image.id)? else { continue };
-        // Names and containers may have been added before we had the lock.
+        // Another process may have added names or containers before we got the lock.
         let named = locked.names()?.iter().any(|name| name.reference.tag().is_some());
         if (named && !request.all) || !locked.containers()?.is_empty() {
             continue;

@@ -1,4 +1,4 @@
-//! `images`: which images there are, under which names, narrowed by filters.
+//! `image ls`: lists images with their names, narrowed by filters.
 
 use anyhow::Result;
 use jiff::Timestamp;
@@ -11,18 +11,14 @@ use crate::model::platform::Platform;
 use crate::model::reference::Reference;
 use crate::store::{Image, NameRecord, Store};
 
-/// An image with the names it is listed under.
 #[derive(Clone, Debug)]
 pub struct Listed {
-    /// The image.
     pub image: Image,
-    /// Its names with a tag.
     pub tags: Vec<Reference>,
-    /// Its names with a digest.
     pub digests: Vec<Reference>,
 }
 
-/// The images that all `filters` hold for, the newest first. Keys: `before`, `dangling`, `label`, `label!`,
+/// The images that match all `filters`, newest first. Keys: `before`, `dangling`, `label`, `label!`,
 /// `reference`, `since`, `until`.
 pub fn list(store: &Store, filters: &[Filter]) -> Result<Vec<Listed>> {
     let conditions = Conditions::of(store, filters)?;
@@ -30,7 +26,7 @@ pub fn list(store: &Store, filters: &[Filter]) -> Result<Vec<Listed>> {
     let mut listed = Vec::new();
     for image in store.images()? {
         let item = with_names(image, &names);
-        // Behind a name that another platform's image is listed for.
+        // A multi-platform name is listed once, for the image of one platform; this is one of its others.
         if item.tags.is_empty()
             && item.digests.is_empty()
             && names.iter().any(|name| name.others.contains(&item.image.id))
@@ -43,7 +39,7 @@ pub fn list(store: &Store, filters: &[Filter]) -> Result<Vec<Listed>> {
     Ok(listed)
 }
 
-/// The image that a person means by `text`, which must be for one of `platforms` if there are any.
+/// The image that `text` means; if `platforms` are given it must be for one of them.
 pub fn find(store: &Store, text: &str, platforms: &[Platform]) -> Result<Image> {
     let image = match platforms {
         [] => store.find_image(text)?,
@@ -58,14 +54,13 @@ pub fn find(store: &Store, text: &str, platforms: &[Platform]) -> Result<Image> 
     Err(not_found(message).into())
 }
 
-/// The image with all its names.
 pub fn with_names(image: Image, names: &[NameRecord]) -> Listed {
     let own = names.iter().filter(|name| name.id == image.id).map(|name| name.reference.clone());
     let (tags, digests) = own.partition(|name| name.tag().is_some());
     Listed { image, tags, digests }
 }
 
-/// When the image says it was made.
+/// When the image was created, according to its configuration.
 fn created(image: &Image) -> Option<Timestamp> {
     image.config.created.as_deref()?.parse().ok()
 }
@@ -102,7 +97,7 @@ impl Conditions {
         Ok(conditions)
     }
 
-    /// The image with those of its names that are wanted, if it is wanted itself.
+    /// The image with those of its names that match, or `None` if the image does not match.
     fn apply(&self, mut item: Listed) -> Result<Option<Listed>, Failure> {
         let made = created(&item.image);
         let in_time = self.before.is_none_or(|before| made < Some(before))

@@ -1,4 +1,5 @@
-//! `buildx imagetools`: indexes on registries, made of what is there and copied from one to another.
+//! `buildx imagetools`: builds indexes on registries from images that are there, copying between registries
+//! where necessary.
 
 use std::collections::BTreeMap;
 
@@ -16,31 +17,29 @@ use crate::model::environment::Environment;
 use crate::model::platform::Platform;
 use crate::model::reference::{DEFAULT_TAG, Reference};
 
-/// What to make.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
-    /// Names that it gets.
     pub tags: Vec<Reference>,
-    /// What it is made of: names, digests (of the first tag's repository), or descriptors as JSON.
+    /// Names, digests (in the first tag's repository), or descriptors as JSON.
     pub sources: Vec<String>,
-    /// Add to what the first tag stands for.
+    /// Append to the index that the first tag refers to.
     pub append: bool,
-    /// An index even of a single image.
+    /// Make an index even of a single image.
     pub prefer_index: bool,
-    /// Only these platforms.
+    /// Keep only these platforms.
     pub platforms: Vec<Platform>,
     /// Annotations of the index.
     pub annotations: BTreeMap<String, String>,
 }
 
-/// Something that goes into the index, and where it is.
+/// A manifest or index that entries come from, with the repository to copy them from.
 struct Source {
     repository: Repository,
     registry: String,
     raw: RawManifest,
 }
 
-/// What was put together, and how it gets to where it belongs.
+/// An index that is ready to be pushed, and where its entries come from.
 pub struct Made {
     sources: Vec<Source>,
     entries: Vec<(usize, Descriptor)>,
@@ -48,18 +47,17 @@ pub struct Made {
 }
 
 impl Made {
-    /// The manifest or index.
+    /// The JSON of the manifest or index.
     pub fn text(&self) -> &[u8] {
         &self.ready.text
     }
 
-    /// Its digest.
     pub fn digest(&self) -> String {
         self.ready.descriptor.digest.to_string()
     }
 }
 
-/// Reads the sources and makes the index.
+/// Fetches the sources and assembles the index.
 pub fn make(environment: &Environment, request: &Request) -> Result<Made> {
     let mut sources = Vec::new();
     let mut wanted: Vec<(Reference, Option<Descriptor>)> = Vec::new();
@@ -79,11 +77,13 @@ pub fn make(environment: &Environment, request: &Request) -> Result<Made> {
             .with_context(|| format!("cannot read {}", reference.familiar()))?;
         let registry = reference.registry().to_owned();
         let (at, mut found) = (sources.len(), entries_of(&remote.repository, &remote.raw)?);
+        // A source given as a descriptor may annotate its image and say its platform.
         if let (Some(said), [only]) = (said, found.as_mut_slice()) {
             only.annotations.extend(said.annotations);
             only.platform = said.platform.or(only.platform.take());
         }
         for entry in found {
+            // A later source replaces an equal entry of an earlier one.
             entries.retain(|(_, known): &(usize, Descriptor)| known.digest != entry.digest);
             entries.push((at, entry));
         }
@@ -101,7 +101,7 @@ fn first(request: &Request) -> Result<&Reference, Failure> {
         .ok_or_else(|| invalid("can't push with no tags specified, please set --tag or --dry-run"))
 }
 
-/// What one source means.
+/// The reference of one source, and its descriptor if it was given as JSON.
 fn meant(request: &Request, text: &str) -> Result<(Reference, Option<Descriptor>)> {
     if text.trim_start().starts_with('{') {
         let said: Descriptor = serde_json::from_str(text)
@@ -114,7 +114,7 @@ fn meant(request: &Request, text: &str) -> Result<(Reference, Option<Descriptor>
     Ok((text.parse::<Reference>()?.or_latest(), None))
 }
 
-/// What an index has, or a manifest as an index would have it.
+/// The entries of an index, or the one entry that a manifest would have in an index.
 fn entries_of(repository: &Repository, raw: &RawManifest) -> Result<Vec<Descriptor>> {
     if let Manifest::Index(index) = Manifest::parse(&raw.text, &raw.media_type)? {
         return Ok(index.manifests);
@@ -124,7 +124,7 @@ fn entries_of(repository: &Repository, raw: &RawManifest) -> Result<Vec<Descript
     Ok(vec![entry])
 }
 
-/// Leaves the entries for `platforms`, with what is attested about them.
+/// Keeps the entries for `platforms`, and their attestations.
 fn narrow(entries: &mut Vec<(usize, Descriptor)>, platforms: &[Platform]) -> Result<()> {
     if platforms.is_empty() {
         return Ok(());
@@ -139,6 +139,7 @@ fn narrow(entries: &mut Vec<(usize, Descriptor)>, platforms: &[Platform]) -> Res
         let message = "none of the sources is for the platforms that were asked for";
         return Err(Failure::new(Kind::NotFound, message).into());
     }
+    // BuildKit attaches attestations as entries that name their image's digest in this annotation.
     let about = |entry: &Descriptor| {
         entry.annotations.get("vnd.docker.reference.digest").is_some_and(|digest| kept.contains(digest))
     };
@@ -147,6 +148,7 @@ fn narrow(entries: &mut Vec<(usize, Descriptor)>, platforms: &[Platform]) -> Res
 }
 
 fn ready(request: &Request, sources: &[Source], entries: &[(usize, Descriptor)]) -> Result<Ready> {
+    // A single source that is not changed in any way keeps its bytes and so its digest.
     let as_it_is = request.annotations.is_empty() && request.platforms.is_empty();
     if let ([source], true) = (sources, as_it_is) {
         let is_index =
@@ -160,7 +162,7 @@ fn ready(request: &Request, sources: &[Source], entries: &[(usize, Descriptor)])
     index(&entries, &request.annotations)
 }
 
-/// Brings everything to the repositories of the tags, and names it so.
+/// Copies everything to the tags' repositories, then pushes the index under each tag.
 pub fn push(
     environment: &Environment,
     request: &Request,
@@ -171,6 +173,7 @@ pub fn push(
     for tag in &request.tags {
         let to = Target::find(environment, tag)?.open()?;
         let doing = || format!("cannot push {}", tag.familiar());
+        // The index last: a registry refuses one whose entries it does not have.
         for (at, entry) in &made.entries {
             let Some(source) = made.sources.get(*at) else { continue };
             let raw = match source.raw.digest == entry.digest {
@@ -189,17 +192,15 @@ pub fn push(
 
 /// What a registry has under a name.
 pub struct Inspected {
-    /// The name.
     pub reference: Reference,
-    /// Its manifest or index.
     pub raw: RawManifest,
     /// The entries, if it is an index.
     pub entries: Option<Vec<Descriptor>>,
-    /// Configurations of its images, by platform.
+    /// The configurations of its images, by platform.
     pub configs: Vec<(Option<String>, serde_json::Value)>,
 }
 
-/// Looks at a name; `deeply` at the configurations too.
+/// Fetches what a name refers to; `deeply` with the images' configurations.
 pub fn inspect(environment: &Environment, reference: &Reference, deeply: bool) -> Result<Inspected> {
     let remote = fetch(environment, reference, false)?;
     let mut configs = Vec::new();

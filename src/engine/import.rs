@@ -1,4 +1,4 @@
-//! `import`: an image of one layer, made of an archive of a file system.
+//! `import`: makes a one-layer image from an archive of a file system.
 
 use std::fmt;
 use std::fs::File;
@@ -22,36 +22,29 @@ use crate::model::progress::Progress;
 use crate::model::reference::Reference;
 use crate::store::{NewImage, Store};
 
-/// What to import.
 #[derive(Clone, Debug)]
 pub struct ImportRequest {
-    /// Where the archive is.
     pub source: Source,
-    /// The image's name.
     pub reference: Option<Reference>,
-    /// Instructions of a Dockerfile (`--change`).
+    /// Dockerfile instructions (`--change`).
     pub changes: Vec<String>,
-    /// The commit message.
     pub message: Option<String>,
-    /// The platform that the files are for; by default this machine's.
+    /// The platform that the files are for; defaults to this machine's.
     pub platform: Option<Platform>,
 }
 
-/// Where the archive of a file system comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// Standard input, written `-`.
+    /// Written `-` on the command line.
     Stdin,
-    /// A file.
     File(PathBuf),
-    /// An HTTP or HTTPS address.
+    /// HTTP or HTTPS.
     Url(String),
 }
 
-/// Makes the image and returns its ID.
+/// Imports the image and returns its ID.
 ///
-/// The process must be one that may give files the owners that `identity` stands for ([`super::namespace`]); it
-/// starts threads.
+/// The process must be allowed to create files with the owners of `identity` (see `userns`). It starts threads.
 pub fn import(
     store: &Store,
     environment: &Environment,
@@ -92,7 +85,7 @@ fn name(request: &ImportRequest) -> Result<Option<Reference>> {
     }
 }
 
-/// The archive and its length in bytes, 0 where unknown.
+/// The archive and its length in bytes, 0 if unknown.
 fn open(environment: &Environment, source: &Source) -> Result<(Box<dyn Read + Send>, u64)> {
     match source {
         Source::Stdin => {
@@ -143,7 +136,7 @@ impl fmt::Display for Source {
         match self {
             Self::Stdin => f.write_str("-"),
             Self::File(path) => path.display().fmt(f),
-            // What stands before the host may be a password.
+            // The part before the host may contain a password.
             Self::Url(url) => match url.split_once("://").zip(url.split_once('@')) {
                 Some(((scheme, _), (_, rest))) => write!(f, "{scheme}://{rest}"),
                 None => f.write_str(url),

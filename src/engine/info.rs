@@ -1,4 +1,5 @@
-//! `info`: what dhow found here: the account's ids, the store, the kernel, and what is missing.
+//! `system info`: the account's ids, the store, the kernel, the network backend, and what is missing on this
+//! machine.
 
 use std::fs;
 
@@ -13,48 +14,40 @@ use crate::sandbox::cgroup::{Controllers, Way};
 use crate::sandbox::identity::Identity;
 use crate::store::Store;
 
-/// The findings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Info {
-    /// Containers that run.
     pub running: usize,
-    /// Containers that are held.
     pub paused: usize,
-    /// The others.
     pub stopped: usize,
-    /// Images.
     pub images: usize,
-    /// Name of the file system that the data root lies on, or its magic number.
+    /// File system of the data root, or its magic number in hexadecimal.
     pub backing_file_system: String,
-    /// Why the account has one id only; `None` where it has a range.
+    /// Why the account has only one id; `None` if it has a range of subordinate ids.
     pub single_because: Option<String>,
-    /// Release of the kernel.
     pub kernel: String,
-    /// The machine's name for its architecture, `x86_64`.
+    /// The kernel's name for the architecture, such as `x86_64`.
     pub machine: String,
-    /// Host name.
     pub host: String,
-    /// The distribution's name, from os-release(5).
+    /// The distribution, `PRETTY_NAME` of os-release(5).
     pub system: String,
-    /// The distribution's version.
+    /// The distribution's version, `VERSION_ID` of os-release(5).
     pub system_version: String,
-    /// Processors that this process may use.
+    /// CPUs that this process may use.
     pub processors: usize,
-    /// Bytes of memory in the machine.
+    /// Bytes of memory.
     pub memory: u64,
-    /// Version of the cgroup hierarchy.
+    /// Version of the cgroup hierarchy, 1 or 2.
     pub cgroups: u8,
-    /// How containers get cgroups: `systemd`, `cgroupfs` or `none`.
+    /// `systemd`, `cgroupfs` or `none`.
     pub cgroup_driver: &'static str,
-    /// What limits can be set.
+    /// The controllers through which limits can be set.
     pub controllers: Controllers,
-    /// How networks are made.
+    /// Which network backend works, and why others do not.
     pub network: Found,
-    /// What does not work here, and what to do about it.
+    /// What does not work here, with a hint each.
     pub warnings: Vec<String>,
 }
 
-/// Looks around.
 pub fn info(store: &Store, identity: &Identity, environment: &Environment) -> Result<Info> {
     let containers = ps::list(store, &Query { all: true, ..Query::default() }, || identity.clone())?;
     let count = |status: &str| containers.iter().filter(|container| container.status() == status).count();
@@ -88,7 +81,7 @@ pub fn info(store: &Store, identity: &Identity, environment: &Environment) -> Re
     })
 }
 
-/// Tries the ways of making networks in namespaces of a process that ends with it.
+/// Probes the network backends in namespaces of a child process, which are gone with it.
 fn network(identity: &Identity, forced: Option<Rung>) -> Found {
     let found = namespace::in_new_child(identity, || Ok(network_way::find(forced)));
     found.unwrap_or_else(|error| {
@@ -121,7 +114,7 @@ fn warnings(way: &Way, single_because: Option<&str>, network: &Found) -> Vec<Str
     warnings
 }
 
-/// The names of statfs(2)'s magic numbers that data roots lie on.
+/// Magic numbers of statfs(2) that a data root may report.
 const FILE_SYSTEMS: [(u64, &str); 11] = [
     (0xef53, "extfs"),
     (0x5846_5342, "xfs"),
@@ -136,7 +129,7 @@ const FILE_SYSTEMS: [(u64, &str); 11] = [
     (0xca45_1a4e, "bcachefs"),
 ];
 
-/// The store's directory may not exist yet; then it will be made below the nearest one that does.
+/// The data root may not exist yet; then its nearest existing ancestor tells.
 fn file_system(store: &Store) -> String {
     let found = store.root().ancestors().find_map(|dir| rustix::fs::statfs(dir).ok());
     let Some(magic) = found.and_then(|found| u64::try_from(found.f_type).ok()) else {
@@ -151,7 +144,7 @@ fn release_field(release: &str, name: &str) -> Option<String> {
     Some(value.trim().trim_matches(['"', '\'']).to_owned())
 }
 
-/// Bytes of memory in the machine, from the text of /proc/meminfo.
+/// Bytes of memory of the machine, from the text of /proc/meminfo.
 pub(super) fn memory(meminfo: &str) -> u64 {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     let kilobytes = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());

@@ -1,4 +1,4 @@
-//! Reading a container's log back from the journal of systemd, by its own program.
+//! Reads a container's log back from the systemd journal, with journalctl(1).
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -16,17 +16,17 @@ use crate::model::container::ContainerSpec;
 use crate::model::log::Stream;
 use crate::store::{ContainerDir, LogEntry};
 
-/// How long nothing more comes once the container has ended, until that is all.
+/// How long to wait for more output after the container exited; journald may lag behind.
 const QUIET: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
-/// Hands the container's lines to `take`.
+/// Calls `take` for each line of the container's log.
 pub(super) fn logs(
     container: &ContainerDir,
     query: &Query,
     take: &mut dyn FnMut(LogEntry) -> Result<()>,
 ) -> Result<()> {
     let supervisor = if query.follow { wire::Command::connect(container)? } else { None };
-    // Of a container that does not run nothing more comes.
+    // Nothing more is written by a container that does not run.
     let query = Query { follow: supervisor.is_some(), ..query.clone() };
     let mut reader = Reader(start(&arguments(container.spec(), &query))?);
     let Some(mut output) = reader.0.stdout.take() else { return Ok(()) };
@@ -50,7 +50,7 @@ pub(super) fn logs(
     }
 }
 
-/// Waits for more of the journal; `false` where the container has ended and nothing more comes.
+/// Waits for more output of journalctl; `false` if the container exited and nothing more came.
 fn await_more(output: &ChildStdout, supervisor: &wire::Command) -> Result<bool> {
     let mut fds =
         [PollFd::new(output, PollFlags::IN), PollFd::from_borrowed_fd(supervisor.as_fd(), PollFlags::IN)];
@@ -58,6 +58,7 @@ fn await_more(output: &ChildStdout, supervisor: &wire::Command) -> Result<bool> 
     if !fds[0].revents().is_empty() {
         return Ok(true);
     }
+    // The supervisor closed its socket: the container has exited.
     let mut fds = [PollFd::new(output, PollFlags::IN)];
     Ok(retry_on_intr(|| poll(&mut fds, Some(&QUIET)))? > 0)
 }
@@ -85,6 +86,7 @@ fn arguments(spec: &ContainerSpec, query: &Query) -> Vec<String> {
 
 fn start(arguments: &[String]) -> Result<Child> {
     let mut command = Command::new("journalctl");
+    // stderr is inherited: journalctl explains there what it may not read.
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
     command.spawn().map_err(|error| {
         Failure::new(Kind::Unsupported, format!("cannot run journalctl: {error}"))
@@ -93,7 +95,7 @@ fn start(arguments: &[String]) -> Result<Child> {
     })
 }
 
-/// Ends with the command that reads from it.
+/// A journalctl process that is killed with the command that reads from it.
 struct Reader(Child);
 
 impl Drop for Reader {
@@ -106,6 +108,7 @@ impl Drop for Reader {
 fn entry(line: &str) -> Option<LogEntry> {
     let fields: BTreeMap<String, Value> = serde_json::from_str(line).ok()?;
     let micros = fields.get("__REALTIME_TIMESTAMP")?.as_str()?.parse().ok()?;
+    // The priority that was written: 3 (err) for stderr, 6 (info) for stdout.
     let stream = match fields.get("PRIORITY").and_then(Value::as_str) {
         Some("3") => Stream::Stderr,
         _ => Stream::Stdout,
@@ -118,7 +121,7 @@ fn entry(line: &str) -> Option<LogEntry> {
     })
 }
 
-/// What is not UTF-8 comes as a list of bytes.
+/// A message that is not UTF-8 is an array of bytes.
 fn text(message: &Value) -> String {
     match message {
         Value::String(text) => text.clone(),

@@ -6,7 +6,7 @@ use super::attach::wire::Order;
 use super::control::command;
 use crate::store::Store;
 
-/// Sends `signal` to the container that a person means by `text`.
+/// Sends `signal` to the container `text`.
 pub fn kill(store: &Store, text: &str, signal: i32) -> Result<()> {
     let container = store.find_container(text)?;
     command(&container, &Order::Kill(signal))

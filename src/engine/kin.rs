@@ -1,4 +1,8 @@
-//! Containers that share namespaces with another: `--network`, `--pid` and `--ipc container:NAME`.
+//! Containers that share namespaces of another: `--network`, `--pid` and `--ipc container:NAME`.
+//!
+//! The container whose namespaces are joined is the donor. The kernel asks for capabilities in the user namespace that
+//! owns a namespace before anybody may join it, so the new container's user namespace is created below the donor's;
+//! and a user namespace has one parent, so there can be only one donor.
 
 use anyhow::Result;
 
@@ -10,19 +14,20 @@ use crate::sandbox::kin::Relation;
 use crate::sandbox::launch::namespace_of;
 use crate::store::{ContainerDir, Store};
 
-/// Turns the names in a specification that is to be created into IDs, and takes over what comes with a network.
+/// Replaces the names of donors in a new specification by IDs, and takes over what comes with a shared
+/// namespace.
 pub(super) fn resolve(store: &Store, spec: &mut ContainerSpec) -> Result<()> {
     for name in spec.namespaces.joined().into_iter().flatten() {
         *name = store.find_container(name)?.spec().id.clone();
     }
     let [network, pid, ipc] = spec.namespaces.joined().map(|id| id.map(|id| id.clone()));
-    // What the other has from the host is shared with the host.
+    // What the donor shares with the host is shared with the host.
     if let Some(id) = network {
         let other = other(store, &id)?;
         if other.spec().namespaces.network == Some(NetworkMode::Host) {
             spec.namespaces.network = Some(NetworkMode::Host);
         }
-        // A name is one of an address, and that is the other's.
+        // A host name belongs to an address, which is the donor's.
         spec.hostname.clone_from(&other.spec().hostname);
     }
     if let Some(id) = pid
@@ -46,7 +51,7 @@ fn other(store: &Store, id: &str) -> Result<ContainerDir> {
     Ok(store.container(id)?.ok_or_else(gone)?)
 }
 
-/// As docker refuses it; the hint is docker's too.
+/// With docker's wording and hint.
 fn check_shareable(other: &ContainerDir) -> Result<()> {
     match other.spec().namespaces.ipc {
         IpcMode::Private | IpcMode::None => {
@@ -58,7 +63,7 @@ fn check_shareable(other: &ContainerDir) -> Result<()> {
     }
 }
 
-/// The container that the one of `spec` is to be started beside, if any. For a process outside of user namespaces.
+/// The donor of the container of `spec`, if any. Must be called outside of user namespaces.
 pub(super) fn relation(store: &Store, spec: &ContainerSpec) -> Result<Option<Relation>> {
     let mut namespaces = spec.namespaces.clone();
     let joined = namespaces.joined().map(|id| id.map(|id| id.clone()));
@@ -80,6 +85,7 @@ pub(super) fn relation(store: &Store, spec: &ContainerSpec) -> Result<Option<Rel
         || Failure::new(Kind::Conflict, format!("cannot join {what} of a non running container: {id}"));
     let first = first_process::find(&other(store, id)?)?.ok_or_else(stopped)?;
     let ids = IdMap::of_process(first.pid()).map_err(|_| stopped())?;
+    // Asked last: as long as the process lives, its PID and the namespace opened through it are its own.
     let namespace = namespace_of(first.pid(), "user").map_err(|_| stopped())?;
     if first.has_ended()? {
         return Err(stopped().into());

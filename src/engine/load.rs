@@ -1,4 +1,4 @@
-//! `load`: images from an archive, of docker or of OCI, into the store.
+//! `load`: loads images from a docker or OCI archive into the store.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -14,19 +14,17 @@ use crate::store::Store;
 
 pub use crate::image::archive::read::Loaded;
 
-/// What to load.
 #[derive(Clone, Debug)]
 pub struct LoadRequest {
-    /// The archive's file; standard input where there is none.
     pub input: Option<PathBuf>,
-    /// Only images for this platform.
+    /// Load only images for this platform.
     pub platform: Option<Platform>,
 }
 
-/// Loads all images of an archive, in their order there. It may be compressed by gzip, zstd, bzip2 or xz.
+/// Loads all images of an archive, in the archive's order. It may be compressed with gzip, zstd, bzip2 or xz.
 ///
-/// The process must be one that may give files the owners that `identity` stands for ([`super::namespace`]); it
-/// starts threads. `progress` gets `Loading` events by layer, and a line where a name is taken from another image.
+/// The process must be allowed to create files with the owners of `identity` (see `userns`). It starts threads.
+/// `progress` gets a `Loading` event per layer, and a line where a name moves from another image.
 pub fn load(
     store: &Store,
     request: &LoadRequest,

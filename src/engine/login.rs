@@ -1,4 +1,4 @@
-//! `login` and `logout`: a credential proven to a registry and kept, or forgotten.
+//! `login` and `logout`: verify a credential with a registry and store it, or erase it.
 
 use std::sync::Arc;
 
@@ -13,17 +13,16 @@ use crate::image::registry::repository::{Repository, Source};
 use crate::model::environment::Environment;
 use crate::model::reference::{DEFAULT_REGISTRY, Reference};
 
-/// What is known about a registry before a login.
+/// What is stored for a registry before a login.
 #[derive(Debug)]
 pub struct Known {
-    /// The credential that is kept for it.
     pub credential: Option<Credential>,
-    /// Helpers that failed.
+    /// Failures of credential helpers.
     pub warnings: Vec<String>,
 }
 
-/// The registry that an argument of `login` or `logout` means, as references name it; none means Docker Hub. A URL is
-/// understood as docker does, by its host.
+/// The registry that the argument of `login` or `logout` means, in the form that references use; `None` means
+/// Docker Hub. A URL stands for its host, as with docker.
 pub fn registry(argument: Option<&str>) -> Result<String> {
     let Some(argument) = argument else { return Ok(DEFAULT_REGISTRY.into()) };
     let host = argument.trim_start_matches("https://").trim_start_matches("http://");
@@ -31,7 +30,8 @@ pub fn registry(argument: Option<&str>) -> Result<String> {
     if matches!(host, "index.docker.io" | "registry-1.docker.io" | DEFAULT_REGISTRY) {
         return Ok(DEFAULT_REGISTRY.into());
     }
-    // The name of a host alone would be taken for a repository; the reference's grammar checks it all the same.
+    // A lone host name would parse as a repository, so it gets a port: this way the grammar of references
+    // checks it.
     let marked =
         if host.contains(['.', ':']) || host == "localhost" { host.into() } else { format!("{host}:443") };
     format!("{marked}/x")
@@ -40,18 +40,18 @@ pub fn registry(argument: Option<&str>) -> Result<String> {
     Ok(host.to_owned())
 }
 
-/// How docker calls a registry in the messages of `login` and `logout`.
+/// docker's name for a registry in the messages of `login` and `logout`.
 pub fn shown(registry: &str) -> String {
     key(registry)
 }
 
-/// What is kept for `registry` already.
 pub fn known(environment: &Environment, registry: &str) -> Result<Known> {
     let found = Credentials::new(environment).find(registry)?;
     Ok(Known { credential: found.credential, warnings: found.warnings })
 }
 
-/// Proves `credential` to `registry` and returns what is to be kept: an identity token where the registry gives one.
+/// Verifies `credential` with `registry` and returns what to store: an identity token if the registry issues
+/// one.
 pub fn verify(environment: &Environment, registry: &str, credential: &Credential) -> Result<Credential> {
     let registries = Registries::load(environment)?;
     let http = Arc::new(Http::new(environment, Patience::default())?);
@@ -69,14 +69,14 @@ pub fn verify(environment: &Environment, registry: &str, credential: &Credential
     Ok(identity.map_or_else(|| credential.clone(), Credential::Identity))
 }
 
-/// Keeps a credential that was verified.
+/// Stores a verified credential.
 pub fn keep(environment: &Environment, registry: &str, credential: &Credential) -> Result<Stored> {
     Credentials::new(environment)
         .store(registry, credential)
         .with_context(|| format!("cannot keep the credential for {registry}"))
 }
 
-/// Forgets the credential for `registry`. Returns whether there was one.
+/// Erases the credential for `registry`. Returns whether there was one.
 pub fn forget(environment: &Environment, registry: &str) -> Result<bool> {
     Credentials::new(environment)
         .erase(registry)

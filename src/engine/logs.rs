@@ -1,4 +1,4 @@
-//! `logs`: what a container has written, and what it writes from now on.
+//! `logs`: shows what a container has written, and follows what it writes.
 
 use std::os::fd::OwnedFd;
 
@@ -14,30 +14,27 @@ use crate::error::{Failure, unsupported};
 use crate::model::log::Driver;
 use crate::store::{ContainerDir, LogEntry, Store};
 
-/// What is to be shown.
 #[derive(Clone, Debug, Default)]
 pub struct Query {
-    /// Only what is not older.
     pub since: Option<Timestamp>,
-    /// Only what is not newer.
     pub until: Option<Timestamp>,
-    /// Only so many of the last lines.
+    /// Only this many of the last lines.
     pub tail: Option<usize>,
-    /// Go on until the container ends.
+    /// Continue until the container exits.
     pub follow: bool,
 }
 
 impl Query {
-    /// Reads the values as they were typed.
+    /// Parses the values as the user typed them.
     pub fn new(since: Option<&str>, until: Option<&str>, tail: &str, follow: bool) -> Result<Self, Failure> {
         let now = Timestamp::now();
         let time = |text: Option<&str>| text.map(|text| moment::parse(text, now)).transpose();
-        // docker takes whatever is no number for all lines.
+        // Anything but a number means all lines, as with docker.
         let tail = tail.parse::<i64>().ok().and_then(|lines| usize::try_from(lines).ok());
         Ok(Self { since: time(since)?, until: time(until)?, tail, follow })
     }
 
-    /// Whether `entry` is in time; `None` where it and all after it are too late.
+    /// Whether `entry` is in the time range; `None` if it and all after it are too late.
     fn accepts(&self, entry: &LogEntry) -> Option<bool> {
         let Ok(time) = entry.time.parse::<Timestamp>() else { return Some(true) };
         if self.until.is_some_and(|until| time > until) {
@@ -47,7 +44,7 @@ impl Query {
     }
 }
 
-/// Hands the lines of the log of the container that a person means by `text` to `take`.
+/// Calls `take` for each line in the log of the container `text`.
 pub fn logs(
     store: &Store,
     text: &str,
@@ -76,7 +73,7 @@ pub fn logs(
     let follow = query.follow.then(|| Follow::new(&container)).transpose()?;
     let mut reader = container.read_log(query.tail)?;
     loop {
-        // Asked before reading: what is written before the end is there to be read after it.
+        // Checked before reading: what was written before the exit is read below.
         let ended = follow.as_ref().is_none_or(Follow::has_ended);
         if !reader.read(&mut filtered)? || ended {
             return Ok(());
@@ -87,10 +84,10 @@ pub fn logs(
     }
 }
 
-/// Waits for more of a log, and for the end of who writes it.
+/// Waits for more lines, and for the exit of the supervisor that writes them.
 struct Follow {
     changes: OwnedFd,
-    /// The supervisor, which closes this when it ends; none where nothing runs.
+    /// The supervisor closes this socket when it exits; `None` if the container does not run.
     supervisor: Option<Command>,
 }
 
@@ -98,6 +95,7 @@ impl Follow {
     fn new(container: &ContainerDir) -> Result<Self> {
         let changes = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)
             .context("cannot watch the log")?;
+        // The directory is watched, not the file: rotation replaces the file.
         let wanted =
             inotify::WatchFlags::MODIFY | inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO;
         inotify::add_watch(&changes, container.path(), wanted).context("cannot watch the log")?;
@@ -121,6 +119,7 @@ impl Follow {
             Err(error) => return Err(error.into()),
         }
         let mut buffer = [0; 4096];
+        // Only drained: the lines themselves are read from the file.
         while rustix::io::read(&self.changes, &mut buffer[..]).is_ok_and(|length| length > 0) {}
         Ok(())
     }

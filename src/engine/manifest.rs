@@ -1,4 +1,4 @@
-//! `manifest`: lists of what several platforms have on a registry, put together here and pushed.
+//! `manifest`: multi-platform manifest lists, put together locally and pushed to a registry.
 
 use std::collections::BTreeMap;
 
@@ -16,37 +16,36 @@ use crate::model::image::ImageConfig;
 use crate::model::reference::{DEFAULT_TAG, Reference};
 use crate::store::{ListedManifest, ManifestList, Store};
 
-/// The largest configuration, as other engines limit it.
+/// Limit on a configuration blob in bytes; other engines have the same.
 const CONFIG_LIMIT: u64 = 8 << 20;
 
-/// A manifest on a registry, and where it was found.
+/// A manifest on a registry, and the repository it was fetched from.
 pub struct Remote {
-    /// Its repository.
     pub repository: Repository,
-    /// The manifest or index.
     pub raw: RawManifest,
 }
 
-/// The server of `reference`, to read from.
+/// Opens the repository of `reference` for reading.
 pub fn open(environment: &Environment, reference: &Reference, insecure: bool) -> Result<Repository> {
     let target = Target::find(environment, reference)?;
     if insecure { target.insecure() } else { target }.open_to_read()
 }
 
-/// What a registry has under `reference`.
+/// Fetches what a registry has under `reference`.
 pub fn fetch(environment: &Environment, reference: &Reference, insecure: bool) -> Result<Remote> {
     let repository = open(environment, reference, insecure)?;
     let raw = read(&repository, reference)?;
     Ok(Remote { repository, raw })
 }
 
-/// What `repository` has under the tag or digest of `reference`.
+/// Fetches what `repository` has under the tag or digest of `reference`.
 pub fn read(repository: &Repository, reference: &Reference) -> Result<RawManifest> {
     let which = match (reference.digest(), reference.tag()) {
         (Some(digest), _) => Which::Digest(digest),
         (None, tag) => Which::Tag(tag.unwrap_or(DEFAULT_TAG)),
     };
     let mut raw = repository.manifest(&which, &reference.familiar())?;
+    // Some registries answer with a generic Content-Type; the field in the manifest is right.
     if let Some(said) = serde_json::from_slice::<Value>(&raw.text)
         .ok()
         .and_then(|text| text.get("mediaType").and_then(Value::as_str).map(str::to_owned))
@@ -56,7 +55,7 @@ pub fn read(repository: &Repository, reference: &Reference) -> Result<RawManifes
     Ok(raw)
 }
 
-/// The platform that the configuration of an image says.
+/// The platform according to the image's configuration; `None` for an index.
 pub fn platform(repository: &Repository, raw: &RawManifest) -> Result<Option<DescribedPlatform>> {
     let Manifest::Image(image) = Manifest::parse(&raw.text, &raw.media_type)? else { return Ok(None) };
     let config = repository.small_blob(&image.config, CONFIG_LIMIT).context("the image's configuration")?;
@@ -71,7 +70,7 @@ pub fn platform(repository: &Repository, raw: &RawManifest) -> Result<Option<Des
     }))
 }
 
-/// Makes the list `name` of what registries have under `names`, or with `amend` adds them to one that is there.
+/// Creates the list `name` of the images called `names`; with `amend` adds them to an existing list.
 pub fn create(
     store: &Store,
     environment: &Environment,
@@ -87,6 +86,7 @@ pub fn create(
         )
         .into());
     }
+    // Fetched before the list is edited: the store's lock is not held while a registry is slow.
     let mut found = Vec::new();
     for reference in names {
         let remote = fetch(environment, reference, insecure)?;
@@ -126,22 +126,17 @@ fn listed(reference: &Reference, remote: &Remote) -> Result<ListedManifest> {
     })
 }
 
-/// What is to be said otherwise about a manifest of a list.
+/// New values for what a list says about a manifest; `None` and empty leave the old ones.
 #[derive(Clone, Debug, Default)]
 pub struct Annotation {
-    /// The architecture.
     pub architecture: Option<String>,
-    /// The system.
     pub os: Option<String>,
-    /// The architecture's variant.
     pub variant: Option<String>,
-    /// The system's version.
     pub os_version: Option<String>,
-    /// What the system must have.
+    /// Features the system must have.
     pub os_features: Vec<String>,
 }
 
-/// Changes what the list `name` says about `manifest`.
 pub fn annotate(store: &Store, name: &Reference, manifest: &Reference, said: &Annotation) -> Result<()> {
     store.edit_manifest_list(name, |slot| {
         let list = slot.as_mut().ok_or_else(|| no_such(name))?;
@@ -171,7 +166,7 @@ pub fn annotate(store: &Store, name: &Reference, manifest: &Reference, said: &An
     })
 }
 
-/// Refuses a platform that nothing runs on, as docker does.
+/// Refuses an unknown platform, as docker does.
 fn check(manifest: &ListedManifest) -> Result<()> {
     const SYSTEMS: [&str; 14] = [
         "aix",
@@ -209,7 +204,6 @@ fn no_such(name: &Reference) -> Failure {
     not_found(format!("No such manifest: {}", name.familiar()))
 }
 
-/// The entry of a list.
 fn entry(manifest: &ListedManifest) -> Descriptor {
     let mut entry =
         Descriptor::plain(&manifest.media_type, manifest.digest.clone(), manifest.text.len() as u64);
@@ -223,20 +217,18 @@ fn entry(manifest: &ListedManifest) -> Descriptor {
     entry
 }
 
-/// What `manifest inspect` shows.
+/// The output of `manifest inspect`.
 pub enum Shown {
-    /// A manifest's or list's text.
     Text {
-        /// The JSON.
         text: Vec<u8>,
-        /// Whether it is a list.
+        /// Whether it is a list rather than a manifest.
         list: bool,
     },
-    /// docker's account of each manifest.
+    /// docker's verbose form, one object or an array.
     Verbose(Value),
 }
 
-/// Looks at `manifest`, of the list `list` or on a registry, or at a list of that name.
+/// Inspects `manifest`: from the local list `list`, else the local list of that name, else on a registry.
 pub fn inspect(
     store: &Store,
     environment: &Environment,
@@ -294,14 +286,14 @@ fn account(reference: &Reference, entry: &Descriptor, text: &[u8]) -> Value {
     })
 }
 
-/// A list that is about to be pushed, with the repositories of what it lists.
+/// A list that is ready to be pushed, with the open repositories.
 pub struct Pushing {
     list: ManifestList,
     to: Repository,
     from: Vec<Repository>,
 }
 
-/// Finds what is needed for pushing the list `name`.
+/// Resolves everything that is needed to push the list `name`.
 pub fn prepare_push(
     store: &Store,
     environment: &Environment,
@@ -329,7 +321,7 @@ pub fn prepare_push(
     Ok(Pushing { list, to, from })
 }
 
-/// Pushes what the list names, as far as it is not there, then the list. Tells `say` of each, and returns the list's
+/// Pushes the manifests that the registry lacks, then the list. Calls `say` for each, and returns the list's
 /// digest.
 pub fn push(pushing: &Pushing, say: &mut dyn FnMut(&str) -> Result<()>) -> Result<String> {
     let name = &pushing.list.reference;
@@ -351,7 +343,7 @@ pub fn push(pushing: &Pushing, say: &mut dyn FnMut(&str) -> Result<()>) -> Resul
     Ok(ready.descriptor.digest.to_string())
 }
 
-/// Forgets the list `name`.
+/// Removes the list `name` from the store.
 pub fn remove(store: &Store, name: &Reference) -> Result<()> {
     store.edit_manifest_list(name, |slot| match slot.take() {
         Some(_) => Ok(()),

@@ -1,4 +1,8 @@
-//! Use cases, one verb a file: joins the store, images and the sandbox.
+//! The use cases of dhow: what a command does, without its command line.
+//!
+//! `dhow X Y` is `cli/cmd/X/Y.rs` for flags and output, and here for the work. Verbs on containers stand on the
+//! container runtime (create, plan, supervisor, control, attach, network), which nobody but them and the builder
+//! uses; verbs on images stand on the image layer.
 
 pub mod attach;
 pub mod autostart;

@@ -1,4 +1,4 @@
-//! Points in time as filters name them: absolute, or so long before now.
+//! Timestamps as filters accept them: absolute, or relative to now.
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -7,8 +7,8 @@ use jiff::tz::TimeZone;
 use crate::error::{Failure, invalid};
 use crate::model::duration;
 
-/// Reads RFC 3339, a date or date and time in the machine's zone, seconds since 1970, a span (`24h`) before `now`, or a negative
-/// one after it.
+/// Parses RFC 3339, a date or date and time in the machine's zone, seconds since 1970, or a duration (`24h`)
+/// before `now`; a negative duration lies after it.
 pub fn parse(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
     read(text, now).ok_or_else(|| {
         invalid(format!("`{}` is not a point in time", text.escape_debug()))
@@ -33,7 +33,7 @@ fn read(text: &str, now: Timestamp) -> Option<Timestamp> {
     }
 }
 
-/// The digits behind the point, the first nine of them.
+/// The digits after the decimal point, at most nine.
 fn nanoseconds(fraction: &str) -> Option<i32> {
     let digits: String = fraction.chars().chain(std::iter::repeat('0')).take(9).collect();
     digits.parse::<u32>().ok()?.try_into().ok()

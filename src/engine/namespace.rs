@@ -1,4 +1,8 @@
-//! Work on files of every owner: in the account's user namespace, in this process or in a child.
+//! Work on files of every owner, in the account's user namespace: by this process or in a child.
+//!
+//! Layers and containers hold files of many owners, which outside the user namespace are subordinate ids that the
+//! user may neither create nor delete. A process that entered the namespace cannot leave it again, so commands
+//! that have other things to do fork a child for such work.
 
 use std::os::fd::BorrowedFd;
 
@@ -14,44 +18,45 @@ use crate::sys;
 use crate::sys::process::{Side, exit_now, fork};
 use crate::sys::socket::Socket;
 
-/// What this account may map, from the environment's `USER` and `PATH`.
+/// What ids this account may map, from `USER` and `PATH` of the environment.
 pub fn identity(environment: &Environment) -> Identity {
     Identity::probe(environment.text("USER"), environment.text("PATH").unwrap_or_default())
 }
 
-/// Moves this process, which has one thread, to where it can handle files of every owner.
+/// Moves this process, which must be single-threaded, into the account's user namespace.
 pub fn enter(environment: &Environment) -> Result<Identity> {
     let identity = identity(environment);
     identity::enter(&identity)?;
     Ok(identity)
 }
 
-/// As [`enter`]; with one id only it becomes that id's root too, because a file's mode may deny it to its owner.
+/// Like [`enter`]; with a single id it becomes root of that id too, because a file's mode may deny it to its
+/// owner.
 pub fn enter_as_root(environment: &Environment) -> Result<Identity> {
     let identity = enter(environment)?;
     become_root();
     Ok(identity)
 }
 
-/// Becomes the root of the one id there is, unless this process is root already.
+/// Becomes root of the single id, unless this process is root already.
 fn become_root() {
     if !rustix::process::geteuid().is_root() {
-        // What cannot be entered leaves what cannot be read, and reading says so.
+        // If this fails, reading the files will, with a better message.
         let _ = identity::enter_alone();
     }
 }
 
-/// How a layer that is unpacked in `identity`'s namespace keeps the owners of its files.
+/// How a layer unpacked in `identity`'s namespace represents the owners of its files.
 pub fn ownership(identity: &Identity) -> layer::Identity {
     if identity.is_mapped() { layer::Identity::Mapped } else { layer::Identity::Single }
 }
 
-/// Does `work` in a child that can handle files of every owner, and waits for it. This process stays as it is.
+/// Runs `work` in a child inside the account's user namespace and waits for it. This process stays outside.
 pub fn in_child(identity: &Identity, work: impl FnOnce() -> Result<()>) -> Result<()> {
     result_of_child(|| identity::enter(identity).and_then(|()| work()))
 }
 
-/// As [`in_child`], as root in any case (see [`enter_as_root`]), and returns what `work` does, sent as JSON.
+/// Like [`run_in_child`], but as root in any case (see [`enter_as_root`]). The result is passed back as JSON.
 pub fn in_root_child<T: Serialize + DeserializeOwned>(
     identity: &Identity,
     work: impl FnOnce() -> Result<T>,
@@ -63,8 +68,8 @@ pub fn in_root_child<T: Serialize + DeserializeOwned>(
     })
 }
 
-/// Does `work` in a child with a new user namespace of all the account's ids, as that of networks is, and returns what
-/// it does, sent as JSON.
+/// Runs `work` in a child with a new user namespace that maps all of the account's ids, like the one for
+/// networks. The result is passed back as JSON.
 pub fn in_new_child<T: Serialize + DeserializeOwned>(
     identity: &Identity,
     work: impl FnOnce() -> Result<T>,
@@ -72,8 +77,8 @@ pub fn in_new_child<T: Serialize + DeserializeOwned>(
     result_of_child(|| identity::enter_new(identity).and_then(|()| work()))
 }
 
-/// Does `work` in a child that is in `namespace`, a user namespace with all the account's ids, and returns what it does,
-/// sent as JSON.
+/// Runs `work` in a child inside `namespace`, a user namespace that maps all of the account's ids. The result
+/// is passed back as JSON.
 pub fn in_child_there<T: Serialize + DeserializeOwned>(
     namespace: BorrowedFd<'_>,
     work: impl FnOnce() -> Result<T>,
@@ -89,6 +94,8 @@ fn result_of_child<T: Serialize + DeserializeOwned>(work: impl FnOnce() -> Resul
     match fork().context("starting a process")? {
         Side::Child => {
             drop(ours);
+            // The exit code repeats the outcome: a child killed after it has sent must not pass for a
+            // success.
             let answer = work().map_err(|error| Failure::of(&error));
             let _ = theirs.send(&serde_json::to_vec(&answer).unwrap_or_default(), &[]);
             exit_now(i32::from(answer.is_err()))
@@ -100,6 +107,7 @@ fn result_of_child<T: Serialize + DeserializeOwned>(work: impl FnOnce() -> Resul
             match serde_json::from_slice::<Result<T, Failure>>(&said) {
                 Ok(Err(failure)) => Err(failure.into()),
                 Ok(Ok(result)) if ended.code() == 0 => Ok(result),
+                // Nothing readable came: the child was killed.
                 _ => Err(Failure::new(Kind::Interrupted, "interrupted").into()),
             }
         }

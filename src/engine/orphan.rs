@@ -1,5 +1,5 @@
-//! What a supervisor that was killed left behind: a first process that may still be dying, and a state that says that
-//! it runs.
+//! Recovery after a supervisor was killed: its container's first process may still be dying, and the state
+//! still says that the container runs.
 
 use std::time::{Duration, Instant};
 
@@ -17,13 +17,13 @@ use crate::sandbox::processes::Boundary;
 use crate::store::LockedContainer;
 use crate::sys::process::signal_pidfd;
 
-/// How long a killed process may take to end; one that waits for a disk or a server cannot be hurried.
+/// How long a killed process may take to exit; one in uninterruptible sleep (disk, NFS) cannot be hurried.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The exit code of a container whose end nobody saw.
+/// Exit code of a container whose exit nobody saw.
 const UNKNOWN: i32 = 255;
 
-/// Makes the state of `container`, which this process holds, true: nothing of it runs afterwards.
+/// Reconciles the recorded state with reality, and kills whatever is left. The caller holds the lock.
 pub(super) fn settle(container: &LockedContainer) -> Result<()> {
     let Some(state) = container.read_state::<ContainerState>()? else { return Ok(()) };
     if state.pid == 0 && !state.restarting {
@@ -44,12 +44,13 @@ pub(super) fn settle(container: &LockedContainer) -> Result<()> {
         finished,
         ..state
     };
-    // On a full disk the old record stays, which together with the free lock says the same; removal must still work.
+    // On a full disk the old record stays. With the lock free it means the same, and removing the container
+    // must still work.
     let _ = container.write_state(&settled);
     Ok(())
 }
 
-/// Ends what is left in its cgroup, and removes that; one of systemd's goes by itself.
+/// Kills what is left in the container's cgroup and removes it. A scope of systemd's goes away by itself.
 fn empty_cgroup(state: &ContainerState, id: &str) -> Result<()> {
     let Some(path) = &state.cgroup else { return Ok(()) };
     match Cgroup::open(path, id)? {
@@ -58,18 +59,19 @@ fn empty_cgroup(state: &ContainerState, id: &str) -> Result<()> {
     }
 }
 
-/// Ends the first process, if it is still that, and everything below it.
+/// Kills the first process, if the PID still belongs to it, and everything below it.
 fn kill(state: &ContainerState, boundary: Boundary) -> Result<()> {
     let Some(pid) = Pid::from_raw(state.pid) else { return Ok(()) };
     let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
         Err(Errno::SRCH) => return Ok(()),
         other => other?,
     };
-    // The number may be another process's by now, but then that was started at another time.
+    // The PID may have been reused, but then the process has a different start time. The pidfd was opened
+    // before, so it is the process that is looked at here.
     if ticks(state.pid) != Some(state.ticks) {
         return Ok(());
     }
-    // With the host's process table the first process takes nobody along.
+    // In a shared PID namespace the death of the first process kills nobody else.
     kill_others(state.pid, boundary)?;
     signal_pidfd(std::os::fd::AsFd::as_fd(&pidfd), libc::SIGKILL)?;
     let deadline = Instant::now() + PATIENCE;

@@ -1,4 +1,5 @@
-//! The cgroup of a container: whether it needs one, what of its limits will not hold here, and how it gets it.
+//! The cgroup of a container: whether it needs one, which of its limits cannot be enforced here, and how it
+//! gets it.
 
 use anyhow::{Context as _, Result};
 
@@ -8,10 +9,11 @@ use crate::model::environment::Environment;
 use crate::sandbox::cgroup::{Cgroup, Logout, Membership, Surroundings, Way, at_logout, check_machine};
 use crate::sandbox::processes::inside;
 
-/// How often the processes of a container are moved, as they may start others meanwhile.
+/// How often the processes of a container are moved before giving up; they may fork meanwhile.
 const ROUNDS: u32 = 100;
 
-/// What is known of the session. To be asked before this process enters a user namespace.
+/// What the cgroup manager needs to know of the user's session. Must be called before this process enters a user
+/// namespace.
 pub(super) fn surroundings(environment: &Environment) -> Surroundings {
     Surroundings {
         runtime_dir: environment.path("XDG_RUNTIME_DIR"),
@@ -21,7 +23,7 @@ pub(super) fn surroundings(environment: &Environment) -> Surroundings {
     }
 }
 
-/// The same for a container that is to go on without its command, and what is to be said about the user's logout.
+/// The same for a detached container, and a warning if logging out would kill it.
 pub(super) fn for_detached(
     spec: &ContainerSpec,
     mut surroundings: Surroundings,
@@ -41,7 +43,7 @@ pub(super) fn for_detached(
     (surroundings, said)
 }
 
-/// Refuses limits that this machine cannot have, and says which ones will not hold.
+/// Refuses limits that this machine cannot enforce at all; returns warnings for those that will be ignored.
 pub(super) fn check(spec: &ContainerSpec, surroundings: Surroundings) -> Result<Vec<String>> {
     if !needs_cgroup(spec) {
         return Ok(Vec::new());
@@ -59,12 +61,13 @@ pub(super) fn check(spec: &ContainerSpec, surroundings: Surroundings) -> Result<
     Ok(warnings)
 }
 
-/// The cgroup for a container that is about to start, if it is to have one. For its supervisor, which may be moved.
+/// Creates the cgroup of a container that is about to start, if it needs one. For the supervisor, which may
+/// be moved too.
 pub(super) fn make_wanted(spec: &ContainerSpec, surroundings: &Surroundings) -> Result<Option<Cgroup>> {
     if needs_cgroup(spec) || surroundings.leave_session { make(spec, surroundings) } else { Ok(None) }
 }
 
-/// Whether the container is to have a cgroup of its own.
+/// Whether the container needs a cgroup of its own.
 pub(super) fn needs_cgroup(spec: &ContainerSpec) -> bool {
     !spec.limits.is_empty() || !spec.cgroup_parent.is_empty()
 }
@@ -74,18 +77,20 @@ fn make(spec: &ContainerSpec, surroundings: &Surroundings) -> Result<Option<Cgro
     way.make(&spec.id, &spec.limits).context("making the container's cgroup")
 }
 
-/// The way into the cgroup of a container that runs, whose first process is `first`; `None` where it has none.
+/// How to enter the cgroup of a running container with first process `first`; `None` if it has none of its
+/// own.
 pub(super) fn membership(
     spec: &ContainerSpec,
     first: i32,
     surroundings: Surroundings,
 ) -> Result<Option<Membership>> {
-    // Whoever was made without limits may have got some since, or been moved out of a session.
+    // The specification does not tell: limits may have been added since, or the container moved out of a
+    // login session.
     Ok(Cgroup::of(first, &spec.id)?.map(|cgroup| cgroup.membership(surroundings)))
 }
 
-/// The cgroup for a container that runs without one, whose first process is `first`: all its processes are moved there.
-/// For its supervisor.
+/// Creates a cgroup for a container that runs without one, and moves all its processes there. `first` is its
+/// first process. For the supervisor.
 pub(super) fn make_for(
     spec: &ContainerSpec,
     first: i32,

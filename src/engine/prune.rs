@@ -1,4 +1,4 @@
-//! What the `prune` commands ask of the things that they remove.
+//! Conditions that the `prune` commands share.
 
 use std::collections::BTreeMap;
 
@@ -8,17 +8,16 @@ use super::moment;
 use crate::error::Failure;
 use crate::model::filter::{Filter, LabelFilter};
 
-/// Conditions that must all hold.
+/// All must hold.
 #[derive(Clone, Debug, Default)]
 pub struct Conditions {
-    /// Only what was made before this time.
+    /// Only what was created before this time.
     pub until: Option<Timestamp>,
-    /// What its labels must and must not be.
     pub labels: Vec<LabelFilter>,
 }
 
 impl Conditions {
-    /// Reads filters of which there are no others.
+    /// Parses filters; any other key is an error.
     pub fn of(filters: &[Filter]) -> Result<Self, Failure> {
         let mut conditions = Self::default();
         for filter in filters {
@@ -29,7 +28,7 @@ impl Conditions {
         Ok(conditions)
     }
 
-    /// Reads a filter; whether it is one of these conditions.
+    /// Parses one filter. Returns whether it is one of these conditions.
     pub fn read(&mut self, filter: &Filter) -> Result<bool, Failure> {
         match filter.key.as_str() {
             "until" => self.until = Some(moment::parse(&filter.value, Timestamp::now())?),
@@ -40,7 +39,8 @@ impl Conditions {
         Ok(true)
     }
 
-    /// Whether they hold for what was made at `created` and has `labels`. What does not say when it was made is old.
+    /// Whether an object created at `created` with `labels` matches. One without a creation time counts as
+    /// old.
     pub fn hold(&self, created: Option<&str>, labels: Option<&BTreeMap<String, String>>) -> bool {
         let created = created.and_then(|text| text.parse::<Timestamp>().ok());
         let old = match (self.until, created) {

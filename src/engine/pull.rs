@@ -1,7 +1,7 @@
-//! `pull`: images from a registry into the store.
+//! `pull`: pulls images from a registry into the store.
 //!
-//! In two steps, because credential helpers are programs of the user that must run before the process enters a user
-//! namespace, and layers must be unpacked inside it: [`prepare`], then [`fetch`].
+//! In two steps, [`prepare`] and [`fetch`]: credential helpers are the user's programs and must run before the process
+//! enters a user namespace, while layers must be unpacked inside it.
 
 use std::sync::Arc;
 
@@ -22,43 +22,42 @@ use crate::model::progress::Progress;
 use crate::model::reference::Reference;
 use crate::store::Store;
 
-/// What to pull.
 #[derive(Clone, Debug)]
 pub struct PullRequest {
-    /// The image; with neither tag nor digest `latest` is meant, or everything.
+    /// Without tag and digest it means `latest`, or with `all_tags` everything.
     pub reference: Reference,
     /// All tags of the repository.
     pub all_tags: bool,
-    /// The platform, where the user asked for one.
+    /// `None` for this machine's platform.
     pub platform: Option<Platform>,
 }
 
-/// A pull that knows whom to ask, and with which credentials.
+/// A pull with its servers and credentials resolved.
 #[derive(Debug)]
 pub struct Prepared {
     request: PullRequest,
     http: Arc<Http>,
     sources: Vec<Source>,
-    /// What went wrong without stopping it, to be shown.
+    /// Problems that did not stop it, to be shown to the user.
     pub warnings: Vec<String>,
 }
 
-/// An image that was pulled, under one name.
+/// An image that was pulled, by one name.
 #[derive(Clone, Debug)]
 pub struct Pulled {
-    /// The name, with tag or digest.
+    /// With tag or digest.
     pub reference: Reference,
-    /// The image's ID.
     pub id: Digest,
-    /// The digest of the manifest or index.
+    /// Digest of the manifest or index.
     pub digest: Digest,
-    /// Whether the name stood for something else, or nothing, before.
+    /// Whether the name referred to another image, or none, before.
     pub newer: bool,
-    /// A platform other than the one asked for, which an image without an index can have.
+    /// Says that the image's platform is not the one asked for, which can happen with an image that has no
+    /// index.
     pub warning: Option<String>,
 }
 
-/// Finds the servers and credentials for a pull. Runs credential helpers; starts no threads.
+/// Finds servers and credentials. Runs credential helpers; starts no threads.
 pub fn prepare(environment: &Environment, request: PullRequest) -> Result<Prepared> {
     let reference = &request.reference;
     if request.all_tags && (reference.tag().is_some() || reference.digest().is_some()) {
@@ -77,7 +76,7 @@ pub fn prepare(environment: &Environment, request: PullRequest) -> Result<Prepar
     Ok(Prepared { http, sources, warnings, request })
 }
 
-/// Carries a prepared pull out, in a process that may give files the owners that `identity` stands for.
+/// Carries out a prepared pull. The process must be allowed to create files with the owners of `identity`.
 pub fn fetch(
     store: &Store,
     prepared: &Prepared,
@@ -129,7 +128,7 @@ impl Task<'_> {
         Ok(pulled)
     }
 
-    /// docker's first line.
+    /// The first line of docker's output.
     fn announce(&self, reference: &Reference) {
         let which = match (reference.digest(), reference.tag()) {
             (None, Some(tag)) => tag.to_owned(),
@@ -177,7 +176,7 @@ impl Task<'_> {
         Ok(Pulled { reference: reference.clone(), id: image.id, digest: image.digest, newer, warning })
     }
 
-    /// docker's warning for an image that exists for one platform only, and not the one asked for.
+    /// docker's warning for an image that exists for one platform only, and not for the one asked for.
     fn mismatch(&self, image: &PulledImage, name: &str) -> Option<String> {
         let actual = Platform {
             os: image.config.os.clone(),
@@ -197,14 +196,14 @@ impl Task<'_> {
 }
 
 impl Prepared {
-    /// The repositories that may have it, each opened when its turn comes.
+    /// The repositories to try, each opened when its turn comes.
     fn repositories(&self) -> impl Iterator<Item = Result<Repository>> {
         let name = self.request.reference.familiar_name();
         self.sources.iter().map(move |source| Repository::open(self.http.clone(), source.clone(), &name))
     }
 }
 
-/// What the name stands for: a digest counts more than a tag beside it, and the latest is meant without both.
+/// A digest wins over a tag next to it; without both it is `latest`.
 fn pinned(reference: &Reference) -> Reference {
     match reference.digest() {
         Some(digest) => reference.with_digest(digest.clone()),

@@ -1,7 +1,6 @@
-//! `push`: images of the store to a registry.
+//! `push`: pushes images of the store to a registry.
 //!
-//! In two steps, as `pull` is: [`prepare`] with the user's rights, since it may run credential helpers, then [`push`]
-//! where files of every owner can be read.
+//! In two steps like `pull`: [`prepare`] runs credential helpers as the user, [`push`] reads files of every owner.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,69 +23,66 @@ use crate::model::reference::Reference;
 use crate::sandbox::identity;
 use crate::store::{Image, NameRecord, Store};
 
-/// What to push.
 #[derive(Clone, Debug)]
 pub struct PushRequest {
-    /// The image; without a tag `latest` is meant, or everything.
+    /// Without a tag it means `latest`, or with `all_tags` everything.
     pub reference: Reference,
     /// All tags of the repository.
     pub all_tags: bool,
-    /// The one platform to push of an image for several.
+    /// Push only this platform of a multi-platform image.
     pub platform: Option<Platform>,
-    /// Which form it gets there.
     pub form: Form,
 }
 
-/// A repository that may be pushed to: who serves it, and what proves the user's identity there.
+/// A repository to push to, with its server and the credential for it.
 #[derive(Debug)]
 pub struct Target {
     http: Arc<Http>,
     source: Source,
-    /// A name in it.
+    /// A name in the repository.
     pub reference: Reference,
-    /// What went wrong without stopping it, to be shown.
+    /// Problems that did not stop the look-up, to be shown to the user.
     pub warnings: Vec<String>,
 }
 
 impl Target {
-    /// Finds the server of `reference` and the credential for it. Runs credential helpers; starts no threads.
+    /// Finds the server and credential for `reference`. Runs credential helpers; starts no threads.
     pub fn find(environment: &Environment, reference: &Reference) -> Result<Self> {
         let registries = Registries::load(environment)?;
         let http = Arc::new(Http::new(environment, Patience::default())?);
         let (sources, warnings) = sources(&registries, &Credentials::new(environment), reference)?;
-        // A mirror is for those who read.
+        // Mirrors are read-only.
         let source = sources.into_iter().find(|source| !source.endpoint.mirror);
         let source = source.ok_or_else(|| not_found("no registry is configured for it"))?;
         Ok(Self { http, source, reference: reference.clone(), warnings })
     }
 
-    /// The same without asking for encryption.
+    /// The same, accepting any certificate or plain HTTP.
     #[must_use]
     pub fn insecure(mut self) -> Self {
         self.source.endpoint.transport = Transport::Insecure;
         self
     }
 
-    /// Connects to it for reading alone.
+    /// Connects for reading.
     pub fn open_to_read(&self) -> Result<Repository> {
         Repository::open(self.http.clone(), self.source.clone(), &self.reference.familiar_name())
     }
 
-    /// Connects to it.
+    /// Connects for pushing.
     pub fn open(&self) -> Result<Repository> {
         Repository::open_to_push(self.http.clone(), self.source.clone(), &self.reference.familiar_name())
     }
 }
 
-/// A push that knows whom to talk to.
+/// A push with its target resolved.
 #[derive(Debug)]
 pub struct Prepared {
     request: PushRequest,
-    /// Where it goes.
     pub target: Target,
 }
 
-/// Finds server and credentials for a push.
+/// Finds the server and credential.
 pub fn prepare(environment: &Environment, request: PushRequest) -> Result<Prepared> {
     let reference = &request.reference;
     if reference.digest().is_some() {
@@ -108,11 +104,12 @@ fn doing(reference: &Reference) -> String {
     format!("cannot push {}", reference.familiar())
 }
 
-/// Carries a prepared push out; this process can read files of every owner, as far as it may.
+/// Carries out a prepared push. The process must be able to read files of every owner.
 pub fn push(store: &Store, prepared: &Prepared, progress: &dyn Progress) -> Result<()> {
     let request = &prepared.request;
     let names = wanted(store, request)?;
-    // Where there is but one id, its own files may deny themselves to it; reading says so.
+    // With a single id, the modes of its own files may deny access to it; if this fails, so will reading,
+    // with a better message.
     if !rustix::process::geteuid().is_root() {
         let _ = identity::enter_alone();
     }
@@ -133,7 +130,6 @@ pub fn push(store: &Store, prepared: &Prepared, progress: &dyn Progress) -> Resu
     Ok(())
 }
 
-/// The names to push.
 fn wanted(store: &Store, request: &PushRequest) -> Result<Vec<NameRecord>> {
     let reference = &request.reference;
     let absent =
@@ -149,7 +145,7 @@ fn wanted(store: &Store, request: &PushRequest) -> Result<Vec<NameRecord>> {
     if names.is_empty() { Err(absent().into()) } else { Ok(names) }
 }
 
-/// Pushes what a name stands for, and remembers the digest that it has there.
+/// Pushes what a name refers to, and records the digest that it has on the registry.
 fn one(store: &Store, pusher: &mut Pusher<'_>, request: &PushRequest, name: &NameRecord) -> Result<()> {
     let images = chosen(store, request, name)?;
     let manifests = images.iter().map(Image::manifest).collect::<Result<Vec<_>>>()?;
@@ -175,7 +171,7 @@ fn one(store: &Store, pusher: &mut Pusher<'_>, request: &PushRequest, name: &Nam
     Ok(())
 }
 
-/// The images behind the name: all of them, or the one for the platform that was asked for.
+/// The images that the name refers to: all, or the one for the platform asked for.
 fn chosen(store: &Store, request: &PushRequest, name: &NameRecord) -> Result<Vec<Image>> {
     let shown = name.reference.familiar();
     let gone = || not_found(format!("No such image: {shown}"));
@@ -194,7 +190,7 @@ fn chosen(store: &Store, request: &PushRequest, name: &NameRecord) -> Result<Vec
 }
 
 fn pushed(store: &Store, image: &Image, name: &NameRecord, digest: &Digest) -> Result<()> {
-    // That the image was removed meanwhile changes nothing about what was pushed.
+    // The image may have been removed meanwhile; the push succeeded anyway.
     match store.set_name(&name.reference.with_digest(digest.clone()), &image.id, None) {
         Err(error) if crate::error::kind_of(&error) != Kind::NotFound => return Err(error),
         _ => {}

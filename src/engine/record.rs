@@ -1,4 +1,4 @@
-//! What the log of events says about images, the mounts of volumes and places on networks, as docker says it.
+//! Writes events about images, volumes and networks to the event log, with docker's actions and attributes.
 
 use crate::model::container::{ContainerSpec, MountSource, MountSpec};
 use crate::model::digest::Digest;
@@ -8,18 +8,18 @@ use crate::model::reference::Reference;
 use crate::model::volume::DRIVER;
 use crate::store::{Image, Store};
 
-/// Something happened to an image that is there.
+/// Records `action` for an image that is in the store.
 pub(super) fn image(store: &Store, action: &str, image: &Image) {
     named_image(store, action, image, image.id.as_str());
 }
 
-/// Something happened to an image that has to do with the name `name`.
+/// Records `action` for an image in connection with the name `name`.
 pub(super) fn named_image(store: &Store, action: &str, image: &Image, name: &str) {
     let event = Event::new(EventKind::Image, action, image.id.as_str()).with("name", name);
     store.record_event(with_labels(event, image));
 }
 
-/// The image `id` was pulled by `reference`, which is what docker calls it by here.
+/// Records that image `id` was pulled by `reference`, which docker uses as the event's ID here.
 pub(super) fn pulled(store: &Store, reference: &Reference, id: &Digest) {
     let event = Event::new(EventKind::Image, "pull", reference.familiar());
     let event = event.with("name", reference.familiar_name());
@@ -36,7 +36,7 @@ fn with_labels(event: Event, image: &Image) -> Event {
     }
 }
 
-/// The volumes of a container were mounted, and its networks joined, as it starts.
+/// Records that a starting container mounted its volumes and joined its networks.
 pub(super) fn mounted(store: &Store, spec: &ContainerSpec) {
     for (mount, name) in volumes(spec) {
         let event = Event::new(EventKind::Volume, "mount", name)
@@ -50,7 +50,7 @@ pub(super) fn mounted(store: &Store, spec: &ContainerSpec) {
     on_networks(store, "connect", spec);
 }
 
-/// The volumes of a container, and its places on networks, went with its last process.
+/// Records that an exited container unmounted its volumes and left its networks.
 pub(super) fn unmounted(store: &Store, spec: &ContainerSpec) {
     for (_, name) in volumes(spec) {
         let event = Event::new(EventKind::Volume, "unmount", name);
@@ -72,7 +72,7 @@ fn on_networks(store: &Store, action: &str, spec: &ContainerSpec) {
     }
 }
 
-/// Something happened between a network and the container with this ID.
+/// Records `action` between a network and a container ID.
 pub(super) fn network(store: &Store, action: &str, network: &NetworkSpec, container: &str) {
     between(store, action, (&network.id, &network.name), container);
 }
@@ -82,7 +82,7 @@ fn between(store: &Store, action: &str, (id, name): (&str, &str), container: &st
     store.record_event(event.with("name", name).with("type", "bridge"));
 }
 
-/// Objects of a kind that nothing used were removed; `reclaimed` is the number of bytes they had.
+/// Records that unused objects were removed, with the bytes reclaimed.
 pub(super) fn pruned(store: &Store, kind: EventKind, reclaimed: u64) {
     store.record_event(Event::new(kind, "prune", "").with("reclaimed", reclaimed.to_string()));
 }

@@ -1,7 +1,7 @@
-//! Removes a container with everything it wrote, whoever owns it.
+//! Removes a container with everything it wrote, whoever owns the files.
 //!
-//! In two steps: it is gone for everybody once its name is free and its files lie in the trash, and that is all that
-//! anybody waits for; deleting the files comes after.
+//! In two steps: the container is gone for everybody once its name is free and its files are in the trash, which is
+//! what callers wait for; the files are deleted afterwards.
 
 use std::os::fd::BorrowedFd;
 
@@ -16,19 +16,20 @@ use crate::sandbox::identity::Identity;
 use crate::store::{LockedContainer, Retired, Store};
 use crate::sys;
 
-/// What a removed container has left to be deleted.
+/// Files of a removed container that are still to be deleted.
 #[must_use]
 pub(super) struct Leftovers {
     files: Retired,
-    /// Files of its volumes could not be deleted by this user and lie in the trash.
+    /// Files of a volume could not be deleted by this user and are in the trash.
     stuck: bool,
 }
 
-/// Takes `container` out of the store, and its anonymous volumes too if `volumes`.
+/// Takes `container` out of the store, with its anonymous volumes if `volumes`.
 pub(super) fn retire(store: &Store, container: LockedContainer, volumes: bool) -> Result<Leftovers> {
     forget_addresses(store, &container)?;
     let anonymous = if volumes { anonymous_volumes(container.spec()) } else { Vec::new() };
     let files = store.retire_container(container)?;
+    // After the container: the store refuses to remove a volume that a container still uses.
     let stuck = anonymous.iter().filter(|name| is_stuck(store.remove_volume(name))).count() > 0;
     Ok(Leftovers { files, stuck })
 }
@@ -42,14 +43,14 @@ fn forget_addresses(store: &Store, container: &LockedContainer) -> Result<()> {
     store.forget_addresses(container.spec(), &endpoints)
 }
 
-/// Another container may use the volume too (`--volumes-from`), and takes it along when it goes.
+/// A volume in use by another container (`--volumes-from`) is not stuck: that one will remove it.
 fn is_stuck(removal: Result<()>) -> bool {
     removal.is_err_and(|error| !matches!(kind_of(&error), Kind::InUse | Kind::NotFound))
 }
 
 impl Leftovers {
-    /// Deletes the files. Those of subordinate ids yield only inside a user namespace where these exist: `namespace`,
-    /// or a new one. The process must have one thread.
+    /// Deletes the files. Those owned by subordinate ids can only be deleted inside a user namespace that
+    /// maps these. The process must be single-threaded.
     pub(super) fn delete(self, store: &Store, namespace: Namespace<'_>) -> Result<()> {
         match self.files.delete() {
             Ok(()) if !self.stuck => Ok(()),
@@ -63,13 +64,13 @@ impl Leftovers {
 
 /// Where files of every owner can be deleted.
 pub(super) enum Namespace<'a> {
-    /// In the container's own, which is still there.
+    /// The container's own user namespace, which still exists.
     Open(BorrowedFd<'a>),
-    /// In one to be made.
+    /// One to be created.
     New(&'a Identity),
 }
 
-/// Removes `container`, with its anonymous volumes if `volumes`, and everything they had.
+/// Removes `container` and all its files, with its anonymous volumes if `volumes`.
 pub(super) fn remove(
     store: &Store,
     container: LockedContainer,
@@ -80,8 +81,8 @@ pub(super) fn remove(
     retire(store, container, volumes)?.delete(store, Namespace::New(identity))
 }
 
-/// Removes containers that were to be removed at their end and whose supervisor was killed. Returns whether there were
-/// any. The process must have one thread.
+/// Removes `--rm` containers whose supervisor was killed before it could. Returns whether there were any. The
+/// process must be single-threaded.
 pub fn reap(store: &Store, identity: &Identity) -> Result<bool> {
     let mut found = false;
     for container in store.containers()? {
@@ -99,8 +100,8 @@ pub fn reap(store: &Store, identity: &Identity) -> Result<bool> {
     Ok(found)
 }
 
-/// Whether a container that nobody holds should have removed itself at its end. One that was made and never started has
-/// a state that says so.
+/// Whether an unlocked container should have removed itself. One that was created and never started has a
+/// state file that says so.
 pub(super) fn is_abandoned(spec: &ContainerSpec, state: Option<&ContainerState>) -> bool {
     let ended = |state: &ContainerState| !state.started.is_empty() || !state.finished.is_empty();
     spec.auto_remove && state.is_none_or(ended)

@@ -1,4 +1,4 @@
-//! `rename`: another name for a container, whether it runs or not.
+//! `rename`: gives a container another name, whether it runs or not.
 
 use anyhow::{Context as _, Result};
 
@@ -7,7 +7,7 @@ use crate::error::{Kind, invalid, kind_of};
 use crate::model::event::Event;
 use crate::store::Store;
 
-/// Gives the container that a person means by `text` the name `new`, with or without docker's slash.
+/// Renames the container `text` to `new`, with or without docker's leading slash.
 pub fn rename(store: &Store, text: &str, new: &str) -> Result<()> {
     let new = new.strip_prefix('/').unwrap_or(new);
     if text.is_empty() || new.is_empty() {
@@ -19,7 +19,7 @@ pub fn rename(store: &Store, text: &str, new: &str) -> Result<()> {
         _ => error,
     });
     let renamed = renamed.with_context(|| format!("cannot rename container {text}"))?;
-    // A supervisor that is gone by now, or too busy, reads the name when it next needs it.
+    // If the supervisor is gone or does not answer, the name is read when it is next needed.
     if let Ok(Some(supervisor)) = Command::connect(&renamed) {
         supervisor.order(&Order::Reload, &[]);
         let _ = supervisor.report();

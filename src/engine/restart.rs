@@ -1,4 +1,4 @@
-//! `restart`: ends a container and starts it again; one that does not run is started.
+//! `restart`: stops a container and starts it again; one that does not run is started.
 
 use anyhow::Result;
 
@@ -9,8 +9,7 @@ use crate::model::environment::Environment;
 use crate::model::event::Event;
 use crate::store::Store;
 
-/// Restarts the container that a person means by `text`; `signal` and `timeout` as in [`super::stop::stop`]. The
-/// process must have one thread.
+/// `signal` and `timeout` as for `stop`. The process must be single-threaded.
 pub fn restart(
     store: &Store,
     text: &str,
@@ -22,6 +21,7 @@ pub fn restart(
     match ask(&container, &Order::Restart(Ending { signal, timeout }))? {
         Answer::Report(_) => {}
         Answer::Nobody(locked) => {
+            // `start` takes the lock itself.
             drop(locked);
             start(store, text, None, environment)?;
         }

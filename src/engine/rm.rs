@@ -1,4 +1,4 @@
-//! `rm`: removes a container, ending it first where that is asked for.
+//! `rm`: removes a container, killing it first if asked to.
 
 use anyhow::{Context as _, Result};
 
@@ -10,29 +10,28 @@ use crate::error::{Failure, Kind, kind_of};
 use crate::sandbox::identity::Identity;
 use crate::store::{ContainerDir, LockedContainer, Store};
 
-/// What to do beside removing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
     /// Kill the container if it runs.
     pub force: bool,
-    /// Remove its anonymous volumes.
+    /// Remove its anonymous volumes too.
     pub volumes: bool,
 }
 
-/// Removes the container that a person means by `text`. The process must have one thread.
+/// Removes the container `text`. The process must be single-threaded.
 ///
-/// Errors of kind not-found where there is none, in-use where it runs and is not to be killed.
+/// Errors of kind `NotFound` if there is none, `InUse` if it runs and `force` is not set.
 pub fn rm(store: &Store, text: &str, options: Options, identity: &Identity) -> Result<()> {
     let container = store.find_container(text)?;
     match take(container, options.force)? {
         Some(container) => remove(store, container, options.volumes, identity)
             .with_context(|| format!("cannot remove container \"{text}\"")),
-        // Its supervisor removed it when it ended.
+        // With `--rm`, its supervisor removed it when it exited.
         None => Ok(()),
     }
 }
 
-/// Holds the container once it does not run; `None` where whoever held it removed it.
+/// Locks the container once it does not run; `None` if its supervisor removed it.
 fn take(container: ContainerDir, force: bool) -> Result<Option<LockedContainer>> {
     let found = match force {
         true => ask(&container, &Order::Stop(Ending { signal: Some(libc::SIGKILL), timeout: Some(0) })),
@@ -45,7 +44,7 @@ fn take(container: ContainerDir, force: bool) -> Result<Option<LockedContainer>>
     match found {
         Ok(Answer::Nobody(locked)) => Ok(Some(*locked)),
         Ok(Answer::Report(_)) => container.wait(),
-        // There was one a moment ago.
+        // It existed a moment ago.
         Err(error) if kind_of(&error) == Kind::NotFound => Ok(None),
         Err(error) => Err(error),
     }

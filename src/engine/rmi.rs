@@ -1,7 +1,7 @@
-//! `rmi`: takes names from images, and removes those without one, with the layers that no image has any more.
+//! `image rm`: removes names from images, and images without names, with the layers that no other image has.
 //!
-//! The rules and the wording of refusals are docker's: a name loses only itself while others remain; an ID loses all
-//! its names where they are of one repository, else `-f` is needed; an image in use stays.
+//! The rules and the wording of refusals are docker's: removing a name leaves the image while it has others; removing
+//! by ID removes all names if they are of one repository, otherwise it needs `-f`; an image in use stays.
 
 use anyhow::Result;
 
@@ -11,34 +11,33 @@ use crate::model::digest::Digest;
 use crate::model::reference::Reference;
 use crate::store::{ContainerDir, Image, LockedImage, Store};
 
-/// A line of the result, in the order things happened.
+/// One line of output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Removed {
-    /// A name, as a person writes it.
     Untagged(String),
-    /// An image's ID, or the chain ID of a layer of it.
+    /// An image's ID, or a layer's chain ID.
     Deleted(Digest),
 }
 
-/// What was removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Removal {
-    /// The lines to show.
+    /// In the order in which things happened.
     pub lines: Vec<Removed>,
-    /// Sizes of the removed layers' files, in bytes.
+    /// Bytes of the removed layers' files.
     pub reclaimed: u64,
 }
 
-/// Removes what `text` means: a name, an ID or a prefix of one. With `force` also an image of several repositories;
-/// an image that only stopped containers use then loses its names, and stays until they are gone, since its layers
-/// are theirs. An image has no parent images here, so there is nothing for `--no-prune` to keep.
+/// Removes what `text` means: a name, an ID or a prefix of one. `force` also removes an image with names in several
+/// repositories. If only stopped containers use the image, it then loses its names but stays until they are gone,
+/// since its layers are theirs. Images here have no parents, so `--no-prune` has nothing to keep.
 ///
-/// The caller has moved to where files of every owner can be deleted ([`super::namespace`]).
+/// The process must be able to delete files of every owner (see `userns`).
 pub fn remove_image(store: &Store, text: &str, force: bool) -> Result<Removal> {
     loop {
         let image = store.find_image(text)?;
+        // Removed by another command meanwhile: look the name up again.
         let Some(locked) = store.lock_image(&image.id)? else { continue };
-        // The name may have moved while we waited for the lock.
+        // The name may have moved to another image while we waited for the lock.
         if store.find_image(text)?.id == image.id {
             let users = locked.containers()?;
             let mut removal = Removing { store, locked: &locked, users, force, lines: Vec::new() };
@@ -56,11 +55,12 @@ pub fn remove_image(store: &Store, text: &str, force: bool) -> Result<Removal> {
     }
 }
 
-/// Removes those of `ids`, which had a name together with another image, that nothing needs any more.
+/// Removes those of `ids` that nothing needs any more: images of other platforms that shared the removed
+/// name.
 fn remove_nameless(store: &Store, ids: &[Digest], removal: &mut Removal) -> Result<()> {
     for id in ids {
         let Some(locked) = store.lock_image(id)? else { continue };
-        // A digest alone is what a push or pull left.
+        // A name by digest, left by a push or pull, does not keep an image.
         let tagged = locked.names()?.iter().any(|name| name.reference.tag().is_some());
         if !tagged && locked.containers()?.is_empty() {
             let more = finish_removal(store, locked)?;
@@ -71,7 +71,6 @@ fn remove_nameless(store: &Store, ids: &[Digest], removal: &mut Removal) -> Resu
     Ok(())
 }
 
-/// Whether the image itself goes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     Stays,
@@ -105,7 +104,7 @@ fn finish(store: &Store, locked: LockedImage, lines: Vec<Removed>, outcome: Outc
     Ok(removal)
 }
 
-/// The name that `text` is, unless it is (part of) the image's ID.
+/// The name that `text` is; `None` if it is a prefix of the image's ID.
 fn named(id: &Digest, text: &str) -> Option<Reference> {
     if id.as_str().starts_with(text) || id.hex().starts_with(text) {
         return None;
@@ -130,7 +129,8 @@ impl Removing<'_> {
         Ok(self.locked.names()?.into_iter().map(|record| record.reference).collect())
     }
 
-    /// The images that lose a name when `reference`, or every name of the image, goes.
+    /// The images of other platforms that lose a name when `reference`, or every name of this image, is
+    /// removed.
     fn others(&self, reference: Option<&Reference>) -> Result<Vec<Digest>> {
         let names = self.locked.names()?.into_iter();
         let goes = names.filter(|name| reference.is_none_or(|reference| name.reference == *reference));
@@ -164,12 +164,12 @@ impl Removing<'_> {
         }
         self.untag(&given)?;
         self.untag_digests_alone(&given)?;
-        // The name is gone in any case; what keeps the image is worth an error only where the image has no name left
-        // to be found by, and that was refused above.
+        // The name is gone in any case. If a container keeps the image, that is an error only where the image
+        // would have no name left, which was refused above.
         if self.names()?.is_empty() && self.users.is_empty() { Ok(Outcome::Goes) } else { Ok(Outcome::Stays) }
     }
 
-    /// With the last tag of a repository the digests it was pulled by go too.
+    /// With the last tag of a repository, the digests of that repository go too.
     fn untag_digests_alone(&mut self, given: &Reference) -> Result<()> {
         let same = |name: &Reference| name.familiar_name() == given.familiar_name();
         let names: Vec<Reference> = self.names()?.into_iter().filter(same).collect();
@@ -208,7 +208,7 @@ impl Removing<'_> {
     }
 }
 
-/// Whether there is at most one tag, and all digests are of its repository.
+/// Whether there is at most one tag, and all digests belong to its repository.
 fn is_single(names: &[Reference]) -> bool {
     if names.len() <= 1 {
         return true;
@@ -219,7 +219,7 @@ fn is_single(names: &[Reference]) -> bool {
     second.is_none() && names.iter().all(|name| name.familiar_name() == repository)
 }
 
-/// Each layer's digest with that of the chain up to it (OCI image specification, "Layer ChainID").
+/// Each layer's digest with its chain ID (OCI image specification, "Layer ChainID").
 fn chain_ids(image: &Image) -> Vec<(Digest, Digest)> {
     let mut chain: Option<Digest> = None;
     let mut ids = Vec::new();

@@ -1,4 +1,4 @@
-//! A container's file system seen from outside: what it is made of, and how to get there.
+//! Access to a container's file system from outside, whether it runs or not.
 
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
@@ -15,11 +15,12 @@ use crate::sandbox::identity::Identity;
 use crate::sandbox::visit::{self, Flow, Inside, Place, Visitor};
 use crate::store::{ContainerDir, Image, LockedContainer, Store};
 
-/// How long a container may be about to run, and how often to look.
+/// How long a container may be about to run, and the interval between checks.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// The image of a container; an error where a directory takes its place or it is gone.
+/// The container's image. Fails if it has none (`--rootfs`) or the image is gone; `doing` completes the
+/// message.
 pub(super) fn image(store: &Store, spec: &ContainerSpec, doing: &str) -> Result<Image> {
     let Some(image) = &spec.image else {
         let message = format!("cannot {doing} container {}: it has no image", spec.name);
@@ -28,12 +29,12 @@ pub(super) fn image(store: &Store, spec: &ContainerSpec, doing: &str) -> Result<
     store.image(&image.id)?.ok_or_else(|| not_found(format!("No such image: {}", image.name)).into())
 }
 
-/// The layers below a container's own, the uppermost first.
+/// The directories of the image's layers, uppermost first.
 pub(super) fn lower(store: &Store, layers: &[Digest]) -> Vec<std::path::PathBuf> {
     layers.iter().rev().map(|layer| store.layer_tree(layer)).collect()
 }
 
-/// The first process of a container in whose namespaces one can still arrive.
+/// The first process of a container whose namespaces can still be joined.
 fn inside(container: &ContainerDir) -> Result<Option<FirstProcess>> {
     match first_process::find(container)? {
         Some(process) if process.has_left()? => Ok(None),
@@ -41,18 +42,18 @@ fn inside(container: &ContainerDir) -> Result<Option<FirstProcess>> {
     }
 }
 
-/// A container that can be visited.
+/// A container whose file system can be worked in.
 pub(super) struct View<'a> {
     store: &'a Store,
     identity: &'a Identity,
     container: ContainerDir,
     running: Option<FirstProcess>,
-    /// Where the visit writes and nothing runs.
+    /// Keeps a stopped container from being started meanwhile.
     _held: Option<Box<LockedContainer>>,
 }
 
 impl<'a> View<'a> {
-    /// A view for reading. The process must not have entered a user namespace.
+    /// For reading. The process must be outside any user namespace.
     pub(super) fn for_reading(
         store: &'a Store,
         container: ContainerDir,
@@ -62,8 +63,8 @@ impl<'a> View<'a> {
         Ok(Self { store, identity, container, running, _held: None })
     }
 
-    /// A view for writing. A container that does not run is held as long as the view lives, so that nobody starts it
-    /// meanwhile: two mounts of one writable layer would spoil it.
+    /// For writing. A stopped container stays locked as long as the view lives, so that nobody starts it: two
+    /// mounts with the same upper directory would corrupt it (overlayfs.rst, "Sharing and copying layers").
     pub(super) fn for_writing(
         store: &'a Store,
         container: ContainerDir,
@@ -71,10 +72,12 @@ impl<'a> View<'a> {
     ) -> Result<Self> {
         let deadline = Instant::now() + PATIENCE;
         loop {
+            // Stopped: locked from here on, until the view is dropped.
             if let Contact::Nobody(locked) = reach(container.clone())? {
                 let container = (**locked).clone();
                 return Ok(Self { store, identity, container, running: None, _held: Some(locked) });
             }
+            // Supervised, and its process can be entered: work in its namespaces, where its mounts are.
             if let Some(process) = inside(&container)? {
                 return Ok(Self { store, identity, container, running: Some(process), _held: None });
             }
@@ -87,13 +90,13 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Sends a visitor, who does `work` there (see [`visit::visit`]).
+    /// Starts a helper process that does `work` in the file system.
     pub(super) fn visit(&self, flow: Flow, work: impl FnOnce(Inside<'_>) -> Result<()>) -> Result<Visitor> {
         let kind = if flow == Flow::In { Visit::Write } else { Visit::Read };
         self.at(kind, |place| visit::visit(place, flow, work))
     }
 
-    /// Its own files without what is mounted in it, as the root of a tree that nobody else sees.
+    /// The container's own files without its mounts, as a detached mount tree.
     pub(super) fn own_tree(&self) -> Result<OwnedFd> {
         self.at(Visit::Bare, visit::own_tree)
     }

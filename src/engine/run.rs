@@ -1,4 +1,4 @@
-//! `run`: makes a container and starts it.
+//! `run`: creates a container and starts it.
 
 use anyhow::Result;
 
@@ -8,21 +8,21 @@ use super::{networking, placement, plan, remove};
 use crate::model::run::RunRequest;
 use crate::store::Store;
 
-/// What became of a container.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Ran {
-    /// It was attached to; the command exits with this code.
+    /// It was attached to; the exit code of the command.
     Attached(i32),
-    /// It runs by itself; this is its ID.
+    /// It runs in the background; the container's ID.
     Detached(String),
 }
 
-/// Runs a container: to its end, or until the user detaches, or until its program runs if it is to be detached.
+/// Runs a container until it exits or the user detaches; with `-d`, until its program has started.
 ///
-/// The process must have one thread.
+/// The process must be single-threaded.
 pub fn run(store: &Store, mut request: RunRequest, front: &mut dyn Front) -> Result<Ran> {
     let made = create::make(store, &mut request, front)?;
     let planned = networking::prepare(store, &made.container, front.environment()).and_then(|networks| {
+        // The helper starts while the plan is made.
         let helper = networking::begin(store, &made.identity, made.container.spec(), networks.as_ref())?;
         let plan = plan::make(store, &made.container, &made.layers, &made.identity, networks.as_ref())?;
         Ok((plan, (networks, helper)))
@@ -30,6 +30,7 @@ pub fn run(store: &Store, mut request: RunRequest, front: &mut dyn Front) -> Res
     let (plan, networks) = match planned {
         Ok(planned) => planned,
         Err(error) => {
+            // It never ran; without this its name would stay taken.
             remove::remove(store, made.container, true, &made.identity)?;
             return Err(error);
         }

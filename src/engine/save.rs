@@ -1,4 +1,4 @@
-//! `save`: images as one archive that docker, podman and skopeo read, with the same IDs.
+//! `save`: writes images to one archive that docker, podman and skopeo can read, with the same IDs.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -21,19 +21,18 @@ use crate::model::reference::Reference;
 use crate::sandbox::identity;
 use crate::store::{Image, NameRecord, Store};
 
-/// What to save.
 #[derive(Clone, Debug)]
 pub struct SaveRequest {
-    /// Names, IDs or repositories (all their tags), as the user gave them.
+    /// Names, IDs, or repositories (meaning all their tags), as the user typed them.
     pub images: Vec<String>,
-    /// Refuse images for another platform.
+    /// Refuse images for other platforms.
     pub platform: Option<Platform>,
 }
 
-/// Writes the archive to `out`. What is missing is found out before anything is written; after a later error what was
-/// written is useless.
+/// Writes the archive to `out`. Missing images are found before anything is written; after a later error the output
+/// is useless.
 ///
-/// The process must be one that can read files of every owner ([`super::namespace`]), and has one thread.
+/// The process must be single-threaded and able to read files of every owner (see `userns`).
 pub fn save(store: &Store, request: &SaveRequest, out: &mut dyn Write) -> Result<()> {
     let images = images(store, request)?;
     let archive = Archive::of(store, request, &images)?;
@@ -42,16 +41,15 @@ pub fn save(store: &Store, request: &SaveRequest, out: &mut dyn Write) -> Result
     Ok(())
 }
 
-/// What is written.
 enum Archive<'a> {
-    /// Images of one platform each, as docker's archive and an OCI layout at once.
+    /// Single-platform images: docker's archive and an OCI layout in one.
     Plain(Outline<'a>),
-    /// A name that stands for several platforms, as an OCI layout.
+    /// A multi-platform name: an OCI layout.
     Several(Box<Layout<'a>>),
 }
 
 impl<'a> Archive<'a> {
-    /// Looks up all that is to be written, then moves to where files of every owner can be read.
+    /// Looks up everything that will be written, then becomes able to read files of every owner.
     fn of(store: &'a Store, request: &SaveRequest, images: &[Saved]) -> Result<Self> {
         if let ([text], None) = (request.images.as_slice(), &request.platform)
             && let Ok(name) = text.parse::<Reference>()
@@ -75,7 +73,7 @@ impl<'a> Archive<'a> {
     }
 }
 
-/// All images behind a name, with an index.
+/// All images that a name refers to, with an index.
 fn several<'a>(store: &'a Store, record: &NameRecord) -> Result<Layout<'a>> {
     let gone = || not_found(format!("No such image: {}", record.reference.familiar()));
     let images = record.ids().map(|id| Ok(store.image(id)?.ok_or_else(gone)?));
@@ -101,7 +99,7 @@ fn several<'a>(store: &'a Store, record: &NameRecord) -> Result<Layout<'a>> {
     Ok(layout)
 }
 
-/// [`save`] to a file, which appears only when it is complete; a device or a pipe is written to directly.
+/// [`save`] to a file, which appears only once it is complete. A device or pipe is written to directly.
 pub fn save_to_file(store: &Store, request: &SaveRequest, path: &Path) -> Result<()> {
     let images = images(store, request)?;
     let archive = Archive::of(store, request, &images)?;
@@ -123,8 +121,8 @@ fn record_all(store: &Store, images: &[Saved]) {
     images.iter().for_each(|saved| record::image(store, "save", &saved.image));
 }
 
-/// Where there is but one id, its own files may deny themselves to it; what cannot be entered is then what cannot be
-/// read, and reading says so.
+/// With a single id, the modes of its own files may deny access to it. If this fails, so will reading, with a
+/// better message.
 fn enter() {
     if !rustix::process::geteuid().is_root() {
         let _ = identity::enter_alone();
@@ -150,8 +148,8 @@ fn images(store: &Store, request: &SaveRequest) -> Result<Vec<Saved>> {
     Ok(saved)
 }
 
-/// The images that `text` means, with the tag that each is saved by: a repository stands for all its tags; what is
-/// called by ID or digest is saved without a name.
+/// The images that `text` means, each with the tag to save it by: a repository stands for all its tags; an ID
+/// or digest saves the image without a name.
 fn meant(store: &Store, text: &str, request: &SaveRequest) -> Result<Vec<(Image, Option<Reference>)>> {
     let reference = text.parse::<Reference>().ok();
     if let Some(repository) = reference.as_ref().filter(|it| it.tag().is_none() && it.digest().is_none()) {

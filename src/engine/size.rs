@@ -1,10 +1,10 @@
-//! Bytes of a tree of files.
+//! The size of a file tree.
 
 use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-/// Sizes of the files below `dir`, one with several names once; what cannot be read does not count.
+/// Bytes of the files below `dir`; hard links count once, unreadable files not at all.
 pub(super) fn size_below(dir: &Path) -> u64 {
     let mut pending = vec![dir.to_path_buf()];
     let mut seen = HashSet::new();

@@ -1,4 +1,4 @@
-//! `start`: brings up a container that was made before. `run` ends with it.
+//! Starts a container: `start`, and the fork of its supervisor that `run` shares.
 
 use std::os::fd::{AsFd as _, OwnedFd};
 
@@ -30,13 +30,13 @@ use crate::sys::signal::SignalFd;
 pub struct Attachment {
     /// Standard input, output and error.
     pub wanted: [bool; 3],
-    /// Pass signals on.
+    /// Forward signals.
     pub sig_proxy: bool,
-    /// What detaches a terminal.
+    /// The key sequence that detaches from a terminal.
     pub detach_keys: DetachKeys,
 }
 
-/// The exit code of a container that failed to start for this reason, as docker has it.
+/// docker's exit code for a container that failed to start for this reason.
 pub(crate) fn exit_code_of(kind: Kind) -> i32 {
     match kind {
         Kind::CommandNotFound => 127,
@@ -45,8 +45,9 @@ pub(crate) fn exit_code_of(kind: Kind) -> i32 {
     }
 }
 
-/// Starts the container that a person means by `text`; one that runs is left as it is. With `attachment` it stays
-/// attached until the container ends or the user leaves, and returns the exit code. The process must have one thread.
+/// Starts the container `text`; one that runs is left alone. With `attachment` the command stays attached
+/// until the container exits or the user detaches. Returns the exit code of the command. The process must be
+/// single-threaded.
 pub fn start(
     store: &Store,
     text: &str,
@@ -57,13 +58,16 @@ pub fn start(
     let identity = namespace::identity(environment);
     match (reach(container)?, attachment) {
         (Contact::Supervisor(_, command), Some(attachment)) => {
+            // The connection was only to find out; attaching makes its own.
             drop(command);
             attach::join(store, text, attachment)
         }
         (Contact::Supervisor(..), None) => Ok(0),
         (Contact::Nobody(container), attachment) => {
+            // The lock is held from here on: two commands cannot start the container at once.
             let layers = layers(store, container.spec(), &identity)?;
             let networks = networking::prepare(store, &container, environment)?;
+            // The helper starts while the plan is made.
             let helper = networking::begin(store, &identity, container.spec(), networks.as_ref())?;
             let plan = plan::make(store, &container, &layers, &identity, networks.as_ref())?;
             let mut surroundings = placement::surroundings(environment);
@@ -75,7 +79,6 @@ pub fn start(
     }
 }
 
-/// The layers of the container's image, lowest first.
 fn layers(store: &Store, spec: &ContainerSpec, identity: &Identity) -> Result<Vec<Digest>> {
     let Some(used) = &spec.image else { return Ok(Vec::new()) };
     let Some(image) = store.image(&used.id)? else {
@@ -87,8 +90,8 @@ fn layers(store: &Store, spec: &ContainerSpec, identity: &Identity) -> Result<Ve
     Ok(image.config.rootfs.diff_ids)
 }
 
-/// Forks the container's supervisor. Without `attachment` it returns once the program runs, else when the container
-/// ends or the user leaves; the exit code of the command.
+/// Forks the container's supervisor. Without `attachment` returns once the program has started, otherwise
+/// when the container exits or the user detaches. Returns the exit code of the command.
 pub(super) fn bring_up(
     store: &Store,
     container: LockedContainer,
@@ -110,6 +113,7 @@ pub(super) fn bring_up(
     };
     plan.process.terminal_size = terminal.as_ref().and_then(UserTerminal::size);
     let spare = terminal.as_ref().map(UserTerminal::spare).transpose()?;
+    // Blocked before the fork: a signal must not get lost between the fork and the session.
     let signals =
         attachment.is_some().then(|| SignalFd::blocking(&sys::signal::forwardable())).transpose()?;
     let (theirs, ours) = wire::pair()?;
@@ -127,7 +131,7 @@ pub(super) fn bring_up(
     };
     match sys::process::fork().context("starting the container's supervisor")? {
         Side::Child => {
-            // What belongs to the command must not stay open here, or its end would not be seen.
+            // The supervisor must not keep the command's ends open, or their end of file would never be seen.
             drop((ours, relays, terminal, signals));
             supervisor::serve(post, theirs)
         }
@@ -138,7 +142,8 @@ pub(super) fn bring_up(
     match attach::attend(&ours, &signals, relays, terminal, options) {
         Ok(outcome) => Ok(exit_code(&outcome)),
         Err(error) => {
-            // A supervisor that was killed left its container to whoever comes next, and that is this command.
+            // A supervisor that was killed could not clean up; the next command would, and this is the first
+            // to notice.
             if auto_remove {
                 super::remove::reap(store, &identity)?;
             }
@@ -147,7 +152,7 @@ pub(super) fn bring_up(
     }
 }
 
-/// A container in the foreground that removes itself keeps no log unless it is asked to.
+/// A foreground container with `--rm` keeps no log unless the user asked for a log driver.
 fn prepare(spec: &ContainerSpec, attachment: &Attachment) -> Result<Streams<Attached>> {
     let wanted = wanted(spec, attachment.wanted);
     let logs = match spec.log.driver.is_empty() {
@@ -162,7 +167,7 @@ fn prepare(spec: &ContainerSpec, attachment: &Attachment) -> Result<Streams<Atta
     Ok(Streams { ends: Attached::Direct(ends), relays })
 }
 
-/// A container that does not read has no input, and a terminal has one output.
+/// Without `-i` there is no input; a terminal has a single output stream.
 pub(super) fn wanted(spec: &ContainerSpec, [input, output, error]: [bool; 3]) -> [bool; 3] {
     let process = &spec.process;
     match process.tty {
@@ -180,7 +185,6 @@ pub(super) fn options(tty: bool, attachment: Attachment) -> Options {
     }
 }
 
-/// What the command exits with.
 pub(super) fn exit_code(outcome: &Outcome) -> i32 {
     match outcome {
         Outcome::Ended(code) => *code,

@@ -1,6 +1,7 @@
-//! What is remembered of a container's life: its `state.json`.
+//! The recorded state of a container, its `state.json`.
 //!
-//! Whether it runs is not told here but by its lock ([`crate::store::ContainerDir::is_locked`]).
+//! Whether the container runs is not in the record: its lock says that. A record can be stale after a supervisor was
+//! killed, a lock cannot.
 
 use std::path::PathBuf;
 
@@ -8,53 +9,53 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::network::{Endpoint, Published};
 
-/// The record, written by the lock's holder alone.
+/// Written only by the holder of the lock.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ContainerState {
-    /// The first process in the host's numbers while it runs, else 0.
+    /// PID of the first process in the supervisor's PID namespace while it runs, otherwise 0.
     pub pid: i32,
-    /// When that process started, in clock ticks since boot (proc_pid_stat(5), `starttime`).
+    /// Start time of that process in clock ticks since boot (proc_pid_stat(5), `starttime`), to detect a
+    /// reused PID.
     pub ticks: u64,
-    /// The directory of its cgroup while it runs, where it has one of its own; for who cleans up after a supervisor that
-    /// was killed.
+    /// Directory of the container's cgroup while it runs, if it has its own; for the recovery after a killed
+    /// supervisor.
     pub cgroup: Option<PathBuf>,
-    /// RFC 3339 time of the last start, empty before the first.
+    /// RFC 3339; empty before the first start.
     pub started: String,
-    /// RFC 3339 time of the last end, empty before the first.
+    /// RFC 3339; empty before the first exit.
     pub finished: String,
-    /// Exit code of the last run.
+    /// Of the last run.
     pub exit_code: i32,
-    /// Why the last start failed, if it did.
+    /// Why the last start failed; empty if it did not.
     pub error: String,
-    /// Whether the kernel killed one of its processes for want of memory.
+    /// Whether the OOM killer killed one of its processes.
     pub oom_killed: bool,
-    /// Restarts by its policy since it was started by hand.
+    /// Restarts by the restart policy since it was started by hand.
     pub restarts: u32,
-    /// It has ended and will be started again.
+    /// It has exited and will be started again.
     pub restarting: bool,
-    /// Its processes are held.
     pub paused: bool,
-    /// It was stopped by hand.
+    /// It was stopped by hand, which `unless-stopped` remembers.
     pub stopped: bool,
-    /// Its health, where it is checked.
+    /// `None` without health checks.
     pub health: Option<Health>,
-    /// Its places on networks, those of the last run while it does not run.
+    /// Its endpoints on networks; while it does not run, those of the last run.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub endpoints: Vec<Endpoint>,
-    /// The ports that are published while it runs.
+    /// Ports that are published now.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub published: Vec<Published>,
 }
 
 impl ContainerState {
-    /// Whether this is the state of a container that runs, or will again, if it has a supervisor.
+    /// Whether a container in this state runs or will be restarted, provided that it has a supervisor.
     pub fn may_run(&self) -> bool {
         self.pid != 0 || self.restarting
     }
 }
 
-/// What its health checks found.
+/// The results of its health checks; docker's form.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Health {
@@ -66,21 +67,20 @@ pub struct Health {
     pub log: Vec<Checked>,
 }
 
-/// One health check.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Checked {
-    /// RFC 3339 time.
+    /// RFC 3339.
     pub start: String,
-    /// RFC 3339 time.
+    /// RFC 3339.
     pub end: String,
-    /// 0 is healthy; -1 where it took too long.
+    /// 0 is healthy; -1 is a timeout.
     pub exit_code: i32,
-    /// The beginning of what it wrote.
+    /// The first 4 KiB of its output.
     pub output: String,
 }
 
-/// The time now as records write it.
+/// The current time in RFC 3339, as records have it.
 pub(crate) fn now() -> String {
     jiff::Timestamp::now().to_string()
 }

@@ -1,4 +1,4 @@
-//! `stats`: what containers use of the machine, measured twice for what is counted by time.
+//! `stats`: resource usage of containers, sampled repeatedly for values that are rates.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -13,58 +13,56 @@ use crate::sandbox::load;
 use crate::sandbox::processes::inside;
 use crate::store::{ContainerDir, Store};
 
-/// What a container uses.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stats {
-    /// How it was called on the command line, else the beginning of its ID.
+    /// The container as named on the command line, else its short ID.
     pub container: String,
-    /// Its ID; empty where it is gone.
+    /// Empty if it is gone.
     pub id: String,
-    /// Its name.
     pub name: String,
-    /// Whether it is there; the rest means nothing otherwise.
+    /// Whether it exists; otherwise the other fields mean nothing.
     pub valid: bool,
-    /// Share of one processor in percent, over the time since the last measurement.
+    /// Percent of one CPU since the last sample.
     pub cpu: f64,
-    /// Bytes of memory.
+    /// Bytes.
     pub memory: u64,
-    /// Bytes of memory that it may use; 0 where it does not run.
+    /// Bytes that it may use; 0 if it does not run.
     pub memory_limit: u64,
-    /// Bytes received from the network.
+    /// Bytes from the network.
     pub received: u64,
-    /// Bytes sent to the network.
+    /// Bytes to the network.
     pub sent: u64,
-    /// Bytes read from disks.
+    /// Bytes from block devices.
     pub read: u64,
-    /// Bytes written to disks.
+    /// Bytes to block devices.
     pub written: u64,
-    /// Number of processes and threads.
+    /// Processes and threads.
     pub pids: u64,
 }
 
 impl Stats {
-    /// Share of the memory that it may use, in percent.
+    /// Percent of the memory limit.
     pub fn memory_share(&self) -> f64 {
         if self.memory_limit == 0 { 0.0 } else { self.memory as f64 / self.memory_limit as f64 * 100.0 }
     }
 }
 
-/// Measures containers again and again.
+/// Samples the usage of containers repeatedly.
 pub struct Meter<'a> {
     store: &'a Store,
-    /// Those that were asked for; empty for all.
+    /// The containers asked for; empty for all.
     wanted: Vec<String>,
-    /// Those that do not run too.
+    /// Also those that do not run.
     all: bool,
-    /// Processor time at the last measurement, in microseconds, by ID.
+    /// Time and CPU time (microseconds) of the last sample, by container ID.
     before: HashMap<String, (Instant, u64)>,
-    /// Bytes of memory in the machine.
+    /// Bytes of memory of the machine.
     memory: u64,
 }
 
 impl<'a> Meter<'a> {
-    /// A meter of the containers `wanted`, or where there are none of those that run, or with `all` of all. An error of
-    /// kind not-found where one does not exist.
+    /// Samples the containers `wanted`; if there are none, the running ones, or with `all` all. An error of
+    /// kind `NotFound` if one does not exist.
     pub fn new(store: &'a Store, wanted: Vec<String>, all: bool) -> Result<Self> {
         for text in &wanted {
             store.find_container(text)?;
@@ -73,7 +71,7 @@ impl<'a> Meter<'a> {
         Ok(Self { store, wanted, all, before: HashMap::new(), memory })
     }
 
-    /// Measures. `None` where all containers that were asked for by name are gone.
+    /// Takes a sample. `None` once all containers that were asked for by name are gone.
     pub fn measure(&mut self) -> Result<Option<Vec<Stats>>> {
         let mut stats = Vec::new();
         if self.wanted.is_empty() {
@@ -101,7 +99,7 @@ impl<'a> Meter<'a> {
         Ok(left.then(|| stats.into_iter().map(|(_, stats)| stats).collect()))
     }
 
-    /// The time of creation, by which containers are sorted, and what one uses.
+    /// The creation time, by which containers are sorted, and the sample.
     fn of(&mut self, called: String, container: &ContainerDir) -> Result<Option<(String, Stats)>> {
         let spec = container.spec();
         let idle = Stats {
@@ -120,8 +118,10 @@ impl<'a> Meter<'a> {
 
     fn running(&mut self, spec: &ContainerSpec, first: i32, idle: Stats) -> Result<Stats> {
         let usage = usage(spec, first)?;
+        // The counters of the host's namespace are the host's, not the container's.
         let shared = spec.namespaces.network == Some(NetworkMode::Host);
         let (received, sent) = if shared { (0, 0) } else { load::network(first) };
+        // A limit above the machine's memory is no limit; docker shows the machine's memory then.
         let limit = usage.memory_limit.filter(|limit| *limit < self.memory);
         Ok(Stats {
             cpu: self.share(&spec.id, usage.cpu.unwrap_or_default()),
@@ -136,17 +136,18 @@ impl<'a> Meter<'a> {
         })
     }
 
-    /// Percent of one processor since the last measurement.
+    /// Percent of one CPU since the last sample.
     fn share(&mut self, id: &str, cpu: u64) -> f64 {
         let now = Instant::now();
         let Some((then, before)) = self.before.insert(id.to_owned(), (now, cpu)) else { return 0.0 };
         let passed = now.duration_since(then).as_micros();
-        // It may have been started anew, and count from zero again.
+        // A container that was restarted counts from zero again.
         if passed == 0 { 0.0 } else { cpu.saturating_sub(before) as f64 / passed as f64 * 100.0 }
     }
 }
 
-/// From its cgroup; what that does not count, and all where it has none, from its processes.
+/// From its cgroup; whatever that does not count, or everything without a cgroup, is summed over its
+/// processes.
 fn usage(spec: &ContainerSpec, first: i32) -> Result<Usage> {
     let counted = Cgroup::of(first, &spec.id)?.map(|cgroup| cgroup.usage()).unwrap_or_default();
     let complete =

@@ -1,4 +1,4 @@
-//! `stop`: asks a container to end, and kills it if it does not.
+//! `stop`: asks a container to stop, and kills it after a timeout.
 
 use anyhow::Result;
 
@@ -6,9 +6,10 @@ use super::attach::wire::{Ending, Order};
 use super::control::ask;
 use crate::store::Store;
 
-/// Ends the container that a person means by `text`: with `signal`, and after `timeout` seconds by force; negative
-/// means never. What is not given is as the container was made. One that does not run is left as it is.
+/// Stops the container `text` with `signal`, and SIGKILL after `timeout` seconds; negative means never.
+/// `None` takes the value from the specification. A container that does not run is left alone.
 pub fn stop(store: &Store, text: &str, signal: Option<i32>, timeout: Option<i64>) -> Result<()> {
     let container = store.find_container(text)?;
+    // Without a supervisor there is nothing to stop; taking the lock has recovered the state already.
     ask(&container, &Order::Stop(Ending { signal, timeout })).map(drop)
 }

@@ -1,4 +1,4 @@
-//! `tag`: another name for an image.
+//! `tag`: gives an image another name.
 
 use anyhow::Result;
 
@@ -8,8 +8,8 @@ use crate::model::digest::Digest;
 use crate::model::reference::Reference;
 use crate::store::{Image, Store};
 
-/// Makes `target` (with `latest` where it has no tag) a name of the image that `source` means; a name that stood for
-/// another image moves.
+/// Makes `target` (with tag `latest` if it has none) a name of the image `source`. If the name belonged to
+/// another image, it moves.
 pub fn tag(store: &Store, source: &str, target: &str) -> Result<()> {
     let target: Reference = target.parse()?;
     if target.digest().is_some() {
@@ -28,7 +28,7 @@ pub fn tag(store: &Store, source: &str, target: &str) -> Result<()> {
     Ok(())
 }
 
-/// The images for other platforms that the name `source` stands for beside `image`.
+/// The images of other platforms that the name `source` also refers to.
 fn others(store: &Store, source: &str, image: &Image) -> Result<Vec<Digest>> {
     let Ok(reference) = source.parse::<Reference>() else { return Ok(Vec::new()) };
     let record = store.name(&reference)?.filter(|record| record.id == image.id);

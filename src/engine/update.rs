@@ -14,17 +14,15 @@ use crate::model::restart::RestartPolicy;
 use crate::sandbox::cgroup::{Cgroup, check_machine};
 use crate::store::{ContainerDir, Store};
 
-/// What is to be different.
 #[derive(Clone, Debug, Default)]
 pub struct Change {
-    /// The limits that are not empty.
+    /// Only limits that are not empty are changed.
     pub limits: LimitsSpec,
-    /// The restart policy.
     pub restart: Option<RestartPolicy>,
 }
 
-/// Changes the container that a person means by `text`. Returns what has to be said about limits that do not hold here.
-/// One that runs has them at once, and if it cannot, everything stays as it was.
+/// Updates the container `text`, and returns warnings about limits that are not enforced here. A running
+/// container gets them at once; if that fails, the specification is restored.
 pub fn update(store: &Store, text: &str, change: &Change, environment: &Environment) -> Result<Vec<String>> {
     let container = store.find_container(text)?;
     let doing = || format!("Cannot update container {}", container.spec().id);
@@ -37,6 +35,7 @@ pub fn update(store: &Store, text: &str, change: &Change, environment: &Environm
     };
     let container = store.edit_container(&container, edit).with_context(doing)?;
     if let Err(error) = ask(&container, &Order::Reload) {
+        // The specification must not show limits that the running container does not have.
         store.edit_container(&container, |spec| {
             spec.limits = before.limits;
             spec.restart = before.restart;
@@ -48,7 +47,7 @@ pub fn update(store: &Store, text: &str, change: &Change, environment: &Environm
     discarded(&container, &change.limits, environment)
 }
 
-/// What of `limits` does not hold: where the container runs in a cgroup of its own, that knows.
+/// Which of `limits` are not enforced. A running container's cgroup knows best.
 fn discarded(
     container: &ContainerDir,
     limits: &LimitsSpec,

@@ -1,4 +1,4 @@
-//! `volume`: makes, lists and removes volumes.
+//! `volume`: creates, lists, removes and prunes volumes.
 
 use std::path::PathBuf;
 
@@ -15,38 +15,35 @@ use crate::model::filter::{self, Filter};
 use crate::model::volume::{Backing, DRIVER, Map, check_driver};
 use crate::store::{Store, VolumeRecord};
 
-/// A volume to make.
 #[derive(Clone, Debug, Default)]
 pub struct NewVolume {
-    /// Its name; one is made up where it is empty.
+    /// A random one if empty.
     pub name: String,
-    /// The driver; empty for the only one.
+    /// Empty for `local`.
     pub driver: String,
-    /// Labels.
     pub labels: Map,
     /// Options of the driver.
     pub options: Map,
 }
 
-/// Makes a volume, unless there is one of this name, and returns the name.
+/// Creates the volume unless it exists, and returns its name.
 pub fn create(store: &Store, new: NewVolume) -> Result<String> {
     check_driver(&new.driver)?;
     let NewVolume { name, labels, options, .. } = new;
     let record = VolumeRecord { name, labels, options, ..VolumeRecord::default() };
+    // Only to refuse options that make no sense, before anything is created.
     record.backing()?;
     Ok(store.create_volume(record)?.name)
 }
 
-/// A volume in a listing.
 #[derive(Clone, Debug)]
 pub struct Listed {
-    /// Its record.
     pub record: VolumeRecord,
-    /// Where its files are.
+    /// The directory of its files.
     pub mountpoint: PathBuf,
 }
 
-/// The volumes that all kinds of `filters` hold for, in order of their names.
+/// The volumes that match all `filters`, sorted by name.
 pub fn list(store: &Store, filters: &[Filter]) -> Result<Vec<Listed>> {
     let filters = Filters::new(store, filters)?;
     let mut listed = Vec::new();
@@ -61,7 +58,7 @@ pub fn list(store: &Store, filters: &[Filter]) -> Result<Vec<Listed>> {
 
 struct Filters<'a> {
     filters: &'a [Filter],
-    /// Names of volumes that containers use, where that is asked about.
+    /// Names of volumes in use; only looked up for the `dangling` filter.
     used: Vec<String>,
 }
 
@@ -91,7 +88,7 @@ impl<'a> Filters<'a> {
     }
 }
 
-/// The volumes that containers use, once for each of them.
+/// The names of volumes in containers' specifications, one for each use.
 pub(super) fn used(store: &Store) -> Result<Vec<String>> {
     let mut used = Vec::new();
     for container in store.containers()? {
@@ -103,7 +100,7 @@ pub(super) fn used(store: &Store) -> Result<Vec<String>> {
     Ok(used)
 }
 
-/// Bytes of the files that a volume keeps in the store; those of a directory of the host are not the volume's.
+/// Bytes of the files that a volume keeps in the store; 0 for a directory of the host or a tmpfs.
 pub(super) fn size(store: &Store, record: &VolumeRecord) -> u64 {
     match (record.backing(), store.volume_data(&record.name)) {
         (Ok(Backing::Store), Ok(data)) => size_below(&data),
@@ -111,9 +108,9 @@ pub(super) fn size(store: &Store, record: &VolumeRecord) -> u64 {
     }
 }
 
-/// Removes a volume that nothing uses; with `force` one that is not there is as it was to be.
+/// Removes a volume that nothing uses; with `force` it need not exist.
 ///
-/// The caller has moved to where files of every owner can be deleted ([`super::namespace`]).
+/// The process must be able to delete files of every owner (see `userns`).
 pub fn rm(store: &Store, name: &str, force: bool) -> Result<()> {
     match store.remove_volume(name) {
         Err(error) if force && kind_of(&error) == Kind::NotFound => Ok(()),
@@ -121,17 +118,16 @@ pub fn rm(store: &Store, name: &str, force: bool) -> Result<()> {
     }
 }
 
-/// Which volumes to remove.
 #[derive(Clone, Debug, Default)]
 pub struct PruneRequest {
-    /// Those that somebody named too.
+    /// Named volumes too, not only anonymous ones.
     pub all: bool,
-    /// What else must hold; of times there is nothing to hold, for volumes do not age.
+    /// Without a time: volumes do not age.
     pub conditions: Conditions,
 }
 
 impl PruneRequest {
-    /// Reads `filters`, of which `all` widens the choice.
+    /// Parses `filters`, of which `all` sets [`VolumePruneRequest::all`].
     pub fn new(all: bool, filters: &[Filter]) -> Result<Self> {
         let mut request = Self { all, ..Self::default() };
         for filter in filters {
@@ -151,18 +147,17 @@ impl PruneRequest {
     }
 }
 
-/// What was removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pruned {
-    /// Names of the volumes.
+    /// Names.
     pub volumes: Vec<String>,
-    /// Bytes that their files had.
+    /// Bytes of their files.
     pub reclaimed: u64,
 }
 
-/// Removes the volumes that no container uses and that the request's conditions hold for.
+/// Removes the unused volumes that match the request.
 ///
-/// The caller has moved to where files of every owner can be deleted ([`super::namespace`]).
+/// The process must be able to delete files of every owner (see `userns`).
 pub fn prune(store: &Store, request: &PruneRequest) -> Result<Pruned> {
     let used = used(store)?;
     let mut pruned = Pruned::default();
@@ -173,13 +168,14 @@ pub fn prune(store: &Store, request: &PruneRequest) -> Result<Pruned> {
         if !wanted {
             continue;
         }
+        // Measured while the files are still there.
         let size = size(store, &record);
         match store.remove_volume(&record.name) {
             Ok(()) => {
                 pruned.reclaimed = pruned.reclaimed.saturating_add(size);
                 pruned.volumes.push(record.name);
             }
-            // Somebody was quicker to use it, or to remove it.
+            // Another command used or removed it first.
             Err(error) if matches!(kind_of(&error), Kind::InUse | Kind::NotFound) => {}
             Err(error) => return Err(error),
         }

@@ -1,4 +1,4 @@
-//! `--volumes-from`: the mounts of other containers, taken over when a container is made.
+//! `--volumes-from`: the mounts of other containers, copied when a container is created.
 
 use anyhow::Result;
 
@@ -6,8 +6,8 @@ use crate::error::{Failure, invalid};
 use crate::model::container::{ContainerSpec, MountSource, MountSpec};
 use crate::store::Store;
 
-/// Puts the mounts of the containers that `spec` names in front of its own, which win at the same target, as do those
-/// of a container named later. What is in memory cannot be shared and is left out, as `--tmpfs` is by docker.
+/// Adds the mounts of the containers that `spec` names. At the same target the container's own mounts win,
+/// then those of containers named later. A tmpfs cannot be shared and is left out, as docker does.
 pub(super) fn add(store: &Store, spec: &mut ContainerSpec) -> Result<()> {
     let mut mounts: Vec<MountSpec> = Vec::new();
     for text in &spec.volumes_from {
@@ -16,7 +16,7 @@ pub(super) fn add(store: &Store, spec: &mut ContainerSpec) -> Result<()> {
         mounts.extend(source.spec().mounts.iter().filter_map(|mount| shared(mount, read_only)));
     }
     mounts.append(&mut spec.mounts);
-    // The last at a target stays.
+    // The last one at a target wins.
     let mut kept: Vec<MountSpec> = Vec::new();
     for mount in mounts.into_iter().rev() {
         if kept.iter().all(|other| other.target != mount.target) {
@@ -32,7 +32,7 @@ fn parse(text: &str) -> Result<(&str, bool), Failure> {
     let (name, mode) = text.split_once(':').unwrap_or((text, ""));
     match mode {
         _ if name.is_empty() => Err(invalid("--volumes-from: the name of a container is missing")),
-        // z and Z are about labels of SELinux, which an unprivileged user cannot set.
+        // `z` and `Z` are about SELinux labels, which an unprivileged user cannot set.
         "" | "rw" | "z" | "Z" | "rw,z" | "rw,Z" => Ok((name, false)),
         "ro" | "ro,z" | "ro,Z" => Ok((name, true)),
         mode => Err(invalid(format!("invalid mode for volumes-from: {}", mode.escape_debug()))),
@@ -43,7 +43,7 @@ fn shared(mount: &MountSpec, read_only: bool) -> Option<MountSpec> {
     let mut mount = mount.clone();
     match &mut mount.source {
         MountSource::Tmpfs { .. } => return None,
-        // The container that it comes from has filled it.
+        // The container that it comes from has filled it already.
         MountSource::Volume { no_copy, .. } => *no_copy = true,
         MountSource::Bind { .. } => {}
     }

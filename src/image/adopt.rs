@@ -1,8 +1,9 @@
-//! A finished tree becomes its layer as it lies: what `RUN` left in its upper directory, or what `COPY` wrote.
+//! Commits an upper directory in place: what `RUN` left in its overlay, or what `COPY` wrote, becomes a
+//! layer.
 //!
-//! Nothing is copied or moved. The tree is freed of what is no change, the tar stream that it stands for is hashed in the
-//! order and form of [`super::snapshot`], so that the same changes have the same digest however they were made, and the
-//! recipe of the stream is written beside the tree.
+//! Nothing is copied or moved. Entries that are no change are removed from the tree; the tar stream that it
+//! stands for is hashed in the order and format of [`super::snapshot`], so that the same changes have the
+//! same digest however they were made; and the tar-split data is written next to the tree.
 
 use std::collections::BTreeMap;
 use std::ffi::CStr;
@@ -19,26 +20,26 @@ use super::tar::{Kind, Member, Time};
 use crate::model::layer::{Identity, LayerRecord};
 use crate::store::LayerDraft;
 
-/// What counts at an adoption.
+/// Parameters of [`commit_upper`].
 #[derive(Clone, Copy, Debug)]
 pub struct Adoption<'a> {
-    /// The trees of the layers below, the uppermost first.
+    /// The trees of the layers below, topmost first.
     pub lower: &'a [&'a Path],
-    /// Seconds since 1970 (`SOURCE_DATE_EPOCH`): what was changed later was changed then, in the tree and in the stream.
+    /// `SOURCE_DATE_EPOCH`, seconds since 1970: later modification times are clamped to it, in the tree and
+    /// in the stream.
     pub epoch: Option<i64>,
-    /// How owners are kept.
     pub identity: Identity,
-    /// With one id only, the user and group to whom new files belong whose owner was never set: whoever the process was
-    /// that made them.
+    /// In single-id mode, the owner of new files whose owner was never set: the user and group of the process
+    /// that created them.
     pub owner_of_new: Option<(u32, u32)>,
-    /// Owners, by path, of what cannot remember them itself: links and pipes.
+    /// Owners by path, for links and pipes, which cannot have `user.dhow.owner`.
     pub owners: Option<&'a BTreeMap<Vec<u8>, (u32, u32)>>,
 }
 
-/// Makes the tree of `draft` the layer of it. Returns the record to commit the draft with, or `None` where the tree
-/// changes nothing, and there is no layer.
+/// Turns the draft's tree into its layer. Returns the record to commit the draft with, or `None` if the tree
+/// contains no change, so that there is no layer.
 ///
-/// The caller must be able to handle files of every owner, and nobody may use the tree meanwhile.
+/// The caller must be able to access files of every owner, and nobody may use the tree meanwhile.
 pub fn adopt(draft: &LayerDraft, how: &Adoption<'_>) -> Result<Option<LayerRecord>> {
     let tree = draft.tree();
     let changes = tidy(&tree, how.lower).context("cannot look through the changed files")?;
@@ -53,7 +54,7 @@ pub fn adopt(draft: &LayerDraft, how: &Adoption<'_>) -> Result<Option<LayerRecor
     record(&tree, &changes, draft, how.identity, Files::Place(settle)).map(Some)
 }
 
-/// What files get that stay where they are.
+/// Adjustments to files that are committed in place.
 pub(super) struct Settle {
     epoch: Option<i64>,
     owner_of_new: Option<(u32, u32)>,
@@ -61,7 +62,7 @@ pub(super) struct Settle {
 }
 
 impl Settle {
-    /// Gives the file `name` in `dir` what it lacks, and `member`, which describes it.
+    /// Adjusts the file `name` in `dir`, and `member`, which describes it.
     pub(super) fn file(&self, dir: &OwnedFd, name: &CStr, found: &Found, member: &mut Member) -> Result<()> {
         if let Some(owner) = self.owner_of_new {
             own(owner, found, member);
@@ -82,19 +83,21 @@ impl Settle {
     }
 }
 
-/// Remembers `owner` as that of a file which was not brought up from a layer below and whose owner nobody set. A link
-/// cannot remember it; the recipe does.
+/// Records `owner` for a file that was not copied up from a lower layer and whose owner nobody has set. A
+/// symbolic link cannot have a `user.*` attribute; for it only the tar-split data keeps the owner.
 fn own(owner: (u32, u32), found: &Found, member: &mut Member) {
     let fd = found.content.as_ref().map(std::os::fd::AsFd::as_fd).or(found.dir.as_ref().map(OwnedFd::as_fd));
     match fd {
         None if member.kind == Kind::Symlink => (member.uid, member.gid) = owner,
         None => {}
         Some(fd) => {
+            // overlayfs sets `origin` on files that it copied up; those have an owner already.
             if xattr(fd, b"user.overlay.origin").is_some() || xattr(fd, b"user.dhow.owner").is_some() {
                 return;
             }
             (member.uid, member.gid) = owner;
             let value = format!("{}:{}", owner.0, owner.1);
+            // Without xattr support the tar-split data still has the owner.
             let _ = rustix::fs::fsetxattr(fd, "user.dhow.owner", value.as_bytes(), XattrFlags::empty());
         }
     }

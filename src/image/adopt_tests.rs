@@ -95,7 +95,7 @@ fn what_was_mounted_on_leaves_nothing() {
     let _socket = std::os::unix::net::UnixListener::bind(tree.join("socket")).unwrap();
     assert_eq!(place.adopt(&draft, None), None);
     assert_eq!(fs::read_dir(&tree).unwrap().count(), 0);
-    // What was put beside a mount point stays, and makes the directories on the way real.
+    // A file placed next to a mount point stays, so its parent directories become real.
     make_file_in_root(root.as_fd(), Path::new("/run/secrets/key"), stubs).unwrap();
     fs::write(tree.join("run/mine"), "").unwrap();
     let record = place.adopt(&draft, None).unwrap();

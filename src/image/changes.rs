@@ -1,7 +1,8 @@
-//! What a container changed of its image: its upper directory compared with the layers below, without mounting them.
+//! What a container changed in its image: its upper directory compared with the lower layers, without
+//! mounting them.
 //!
-//! The upper directory alone is walked, so the cost is that of the change. A name is looked up in the layers that have
-//! its directory, each held open by a descriptor; nothing follows a link.
+//! Only the upper directory is walked, so the cost is proportional to the change. Names are looked up in
+//! those layers that have the directory, through open descriptors; symbolic links are never followed.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -14,40 +15,37 @@ use rustix::io::Errno;
 
 use crate::sys::fs::STUB;
 
-/// Directories nested deeper than this are refused: each level holds descriptors.
+/// Each level holds descriptors.
 const MAX_DEPTH: usize = 400;
 
-/// overlayfs's mark on a directory that hides what lies below it.
+/// overlayfs's mark on a directory that hides the lower layers' entries.
 const OPAQUE: &str = "user.overlay.opaque";
-/// Where the one-id mode keeps owners (see [`super::unpack`]).
+/// The owner in single-id mode (see [`super::unpack`]).
 const OWNER: &str = "user.dhow.owner";
 
-/// What happened to a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangeKind {
-    /// It was not there before.
+    /// It did not exist before.
     Added,
-    /// It was, and is another now, or something in it is.
+    /// It, or something in it, is different now.
     Changed,
-    /// It is not there any more.
+    /// It no longer exists.
     Deleted,
 }
 
-/// A changed path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// Relative to the root, without a leading slash.
     pub path: Vec<u8>,
-    /// What happened.
     pub kind: ChangeKind,
-    /// A directory that hides what the layers below have in it.
+    /// A directory that hides the lower layers' entries.
     pub opaque: bool,
-    /// Deleted by standing below an opaque directory, not by a mark of its own.
+    /// Deleted by an opaque parent directory rather than by a whiteout of its own.
     pub implied: bool,
 }
 
-/// The changes of `upper` against the trees `lower` (the uppermost first), in the order of their paths, a directory
-/// before what is in it. Empty files and directories that stand for mount points of the engine are passed over.
+/// The changes of `upper` relative to the trees `lower` (topmost first), ordered by path, a directory before
+/// its entries. Empty files and directories that the engine creates as mount points are skipped.
 pub fn changes(upper: &Path, lower: &[&Path]) -> Result<Vec<Change>> {
     let upper = open_dir(CWD, &c_path(upper)?)?;
     let lower =
@@ -57,9 +55,9 @@ pub fn changes(upper: &Path, lower: &[&Path]) -> Result<Vec<Change>> {
     Ok(comparison.changes)
 }
 
-/// As [`changes`], of a tree that nobody uses and that is to become a layer as it is: what is no change is removed from
-/// it. That is what stands for mount points ([`STUB`]) and was used for nothing else, directories that are what they
-/// were, marks of the deletion of what was not there, and sockets. No path stands for a mount point by its name.
+/// Like [`changes`], for an unused tree that is to become a layer in place: entries that are no change are
+/// removed from it. These are mount points marked with [`STUB`] and otherwise unused, unchanged directories,
+/// whiteouts of missing names, and sockets. Mount points are recognised by the mark only, not by path.
 pub fn tidy(upper: &Path, lower: &[&Path]) -> Result<Vec<Change>> {
     let upper = open_dir(CWD, &c_path(upper)?)?;
     let lower =
@@ -69,11 +67,11 @@ pub fn tidy(upper: &Path, lower: &[&Path]) -> Result<Vec<Change>> {
     Ok(comparison.changes)
 }
 
-/// The same directory in those layers below that have it, the uppermost first, as far as they are seen.
+/// One directory in the lower layers that have it and are not hidden, topmost first.
 struct Lower(Vec<Rc<OwnedFd>>);
 
 impl Lower {
-    /// What the layers together have under `name`, if anything.
+    /// The merged entry `name`, or `None` if there is none.
     fn find(&self, name: &CStr) -> Result<Option<Stat>> {
         for dir in &self.0 {
             match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -85,13 +83,13 @@ impl Lower {
         Ok(None)
     }
 
-    /// The directory `name` of this directory.
+    /// The subdirectory `name`.
     fn enter(&self, name: &CStr) -> Result<Lower> {
         let mut found = Vec::new();
         for dir in &self.0 {
             match open_dir(dir.as_fd(), name) {
                 Err(Errno::NOENT) => {}
-                // Whatever else it is hides what lies below.
+                // A non-directory hides everything below it.
                 Err(Errno::NOTDIR | Errno::LOOP) => break,
                 Ok(dir) => {
                     let opaque = is_opaque(&dir);
@@ -106,7 +104,7 @@ impl Lower {
         Ok(Lower(found))
     }
 
-    /// All names that it has.
+    /// The names in all of them.
     fn names(&self) -> Result<Vec<CString>> {
         let mut names = Vec::new();
         for dir in &self.0 {
@@ -120,7 +118,7 @@ impl Lower {
 
 struct Comparison {
     changes: Vec<Change>,
-    /// Remove what is no change.
+    /// Remove entries that are no change.
     tidy: bool,
 }
 
@@ -128,10 +126,11 @@ impl Comparison {
     fn directory(&mut self, upper: &OwnedFd, lower: &Lower, path: &[u8], depth: usize) -> Result<()> {
         anyhow::ensure!(depth < MAX_DEPTH, "directories are nested more than {MAX_DEPTH} deep");
         let mut names: Vec<(CString, bool)> = list(upper)?.into_iter().map(|name| (name, true)).collect();
+        // Everything that the opaque directory hides was deleted.
         if !path.is_empty() && is_opaque(upper) {
             names.extend(lower.names()?.into_iter().map(|name| (name, false)));
         }
-        // By name; where both have it, that of the upper directory first.
+        // By name; for names in both, the upper directory's entry first.
         names.sort_by(|a, b| (&a.0, !a.1).cmp(&(&b.0, !b.1)));
         names.dedup_by(|later, earlier| later.0 == earlier.0);
         for (name, here) in names {
@@ -155,7 +154,7 @@ impl Comparison {
         depth: usize,
     ) -> Result<()> {
         let stat = match rustix::fs::statat(upper, name, AtFlags::SYMLINK_NOFOLLOW) {
-            // The container goes on working.
+            // Removed by the running container meanwhile.
             Err(Errno::NOENT) => return Ok(()),
             other => other?,
         };
@@ -174,7 +173,7 @@ impl Comparison {
                 self.drop(upper, name, AtFlags::empty())?;
             } else if self.tidy && FileType::from_raw_mode(stat.st_mode) == FileType::Socket {
                 self.drop(upper, name, AtFlags::empty())?;
-                // What it took the place of is gone all the same.
+                // What the socket replaced is deleted all the same.
                 if before.is_some() {
                     rustix::fs::mknodat(upper, name, FileType::CharacterDevice, Mode::empty(), 0)?;
                     self.changes.push(change(ChangeKind::Deleted));
@@ -194,7 +193,7 @@ impl Comparison {
         let marked = is_opaque(&dir);
         let opaque = marked && before.as_ref().is_some_and(is_dir);
         if self.tidy && marked && !opaque {
-            // The layer may come to lie on others, where there is something for it to hide.
+            // The layer may be reused on top of others, which the mark would hide.
             rustix::fs::fremovexattr(&dir, OPAQUE)?;
         }
         let touched = match &before {
@@ -204,7 +203,7 @@ impl Comparison {
         if touched || self.changes.len() > at {
             self.changes.insert(at, Change { opaque, ..change(kind) });
             if self.tidy && before.is_none() {
-                // It is one of its own now.
+                // It is a real directory now.
                 let _ = rustix::fs::fremovexattr(&dir, STUB);
             }
             return Ok(());
@@ -212,7 +211,7 @@ impl Comparison {
         self.drop(upper, name, AtFlags::REMOVEDIR)
     }
 
-    /// Removes what is no change, if that is to be done; the directory's time stays.
+    /// Removes an unchanged entry when pruning, and restores the directory's times.
     fn drop(&self, dir: &OwnedFd, name: &CStr, flags: AtFlags) -> Result<()> {
         if !self.tidy {
             return Ok(());
@@ -227,7 +226,8 @@ impl Comparison {
         Ok(rustix::fs::futimens(dir, &times)?)
     }
 
-    /// Whether a directory is what it was. Where the engine makes mount points, and leaves them, the time says nothing.
+    /// Whether a directory is unchanged. The times of `/etc` and `/dev` are ignored, since the engine creates
+    /// mount points there.
     fn same_dir(&self, path: &[u8], before: &Stat, now: &Stat, dir: &OwnedFd, lower: &Lower) -> bool {
         let same = (before.st_mode, before.st_uid, before.st_gid) == (now.st_mode, now.st_uid, now.st_gid);
         let times = |stat: &Stat| (stat.st_mtime, stat.st_mtime_nsec);
@@ -240,7 +240,7 @@ impl Comparison {
             && lower.0.first().is_none_or(|lower| owner(lower) == owner(dir))
     }
 
-    /// Directories that every container has, whether its image has them or not.
+    /// Whether it is a directory that the engine creates in every container.
     fn is_stub_dir(&self, dir: &OwnedFd, path: &[u8]) -> bool {
         if self.tidy {
             return is_marked(dir);
@@ -248,11 +248,12 @@ impl Comparison {
         matches!(path, b"dev" | b"proc" | b"sys" | b"etc" | b"dev/pts" | b"dev/shm" | b"dev/mqueue")
     }
 
-    /// Files that every container has, as the engine makes them: empty, to be mounted on.
+    /// Whether it is an empty file that the engine creates as a mount point.
     fn is_stub(&self, dir: &OwnedFd, name: &CStr, path: &[u8], stat: &Stat) -> bool {
         let is_empty_file =
             FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile && stat.st_size == 0;
         if self.tidy {
+            // O_NONBLOCK: the entry may have become a FIFO since the stat.
             let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
             return is_empty_file
                 && rustix::fs::openat(dir, name, flags, Mode::empty()).is_ok_and(|file| is_marked(&file));
@@ -268,7 +269,7 @@ impl Comparison {
     }
 }
 
-/// Whether it was made as a mount point.
+/// Whether it was created as a mount point.
 fn is_marked(file: &OwnedFd) -> bool {
     rustix::fs::fgetxattr(file, STUB, &mut [0_u8; 1][..]).is_ok()
 }
@@ -377,7 +378,7 @@ mod tests {
         if trees.opaque("upper/a") {
             assert_eq!(trees.found(), ["C a", "D a/b", "C a/kept"]);
         }
-        // One layer hides what another has, so a name in it is new.
+        // One layer's whiteout hides the name, so it counts as new.
         let trees = Trees::new();
         trees.write("two/a/b");
         trees.write("one/a/c");

@@ -1,5 +1,6 @@
-//! How a layer is compressed for transport. The same layer and the same choice give the same bytes on every machine:
-//! one thread, no time, no name, and libraries whose output does not depend on the processor.
+//! Compression of layers for transport. It is reproducible: the same layer and settings give the same bytes
+//! on every machine, with one thread, no time or name in headers, and libraries whose output does not depend
+//! on the CPU.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -9,10 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Failure, invalid, unsupported};
 
-/// A way to compress, with its level.
+/// A compression algorithm with its level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Compression {
-    /// Not at all.
     None,
     /// RFC 1952, level 0 to 9.
     Gzip(u32),
@@ -21,14 +21,14 @@ pub enum Compression {
 }
 
 impl Default for Compression {
-    /// What every engine reads.
+    /// gzip, which every engine supports.
     fn default() -> Self {
         Self::Gzip(6)
     }
 }
 
 impl Compression {
-    /// The way that flags call `kind`, at `level` or what is usual for it.
+    /// Parses the flag value `kind`, with `level` or its default.
     pub fn named(kind: &str, level: Option<i64>) -> Result<Self, Failure> {
         let within = |highest: i64, usual: i64| match level {
             None | Some(-1) => Ok(usual),
@@ -48,7 +48,7 @@ impl Compression {
         }
     }
 
-    /// The media type of a layer that is compressed so.
+    /// The media type of a layer with this compression.
     pub fn media_type(self, oci: bool) -> &'static str {
         match (self, oci) {
             (Self::None, true) => "application/vnd.oci.image.layer.v1.tar",
@@ -60,19 +60,19 @@ impl Compression {
         }
     }
 
-    /// A writer that compresses what goes to `out`.
     pub fn writer<W: Write>(self, out: W) -> io::Result<Compressor<W>> {
         Ok(match self {
             Self::None => Compressor::None(out),
             Self::Gzip(level) => {
                 Compressor::Gzip(flate2::write::GzEncoder::new(out, flate2::Compression::new(level)))
             }
+            // No worker threads: they would change the output.
             Self::Zstd(level) => Compressor::Zstd(zstd::stream::write::Encoder::new(out, level)?),
         })
     }
 }
 
-/// The form in which the store remembers it: `gzip-6`.
+/// The form stored in records, for example `gzip-6`.
 impl fmt::Display for Compression {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -83,19 +83,20 @@ impl fmt::Display for Compression {
     }
 }
 
-/// Reads what [`Compression`] prints.
+/// Parses the output of `Display`.
 impl FromStr for Compression {
     type Err = Failure;
 
     fn from_str(text: &str) -> Result<Self, Failure> {
         match text.split_once('-') {
+            // -2 is not a valid level, so a malformed number is rejected.
             Some((kind, level)) => Self::named(kind, Some(level.parse().unwrap_or(-2))),
             None => Self::named(text, None),
         }
     }
 }
 
-/// The media type of a layer in the other family of types; any other type stays as it is.
+/// The equivalent OCI or docker media type of a layer.
 pub fn converted(media_type: &str, oci: bool) -> String {
     let compression = if media_type.ends_with("gzip") {
         Compression::Gzip(6)
@@ -107,18 +108,15 @@ pub fn converted(media_type: &str, oci: bool) -> String {
     compression.media_type(oci).to_owned()
 }
 
-/// Compresses.
 pub enum Compressor<W: Write> {
-    /// Passes everything on.
+    /// Passes everything through.
     None(W),
-    /// As RFC 1952 says.
     Gzip(flate2::write::GzEncoder<W>),
-    /// As RFC 8878 says.
     Zstd(zstd::stream::write::Encoder<'static, W>),
 }
 
 impl<W: Write> Compressor<W> {
-    /// Writes the end and returns the underlying writer.
+    /// Writes the trailer and returns the underlying writer.
     pub fn finish(self) -> io::Result<W> {
         match self {
             Self::None(out) => Ok(out),

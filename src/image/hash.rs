@@ -1,20 +1,17 @@
-//! Comparing a stream with the digest it should have.
+//! Hashing with the algorithm of a given digest, to verify streams.
 
 use sha2::Digest as _;
 
 use crate::model::digest::Digest;
 
-/// Hashes with the algorithm of a digest.
 #[derive(Clone)]
 pub enum Hasher {
-    /// SHA-256.
     Sha256(sha2::Sha256),
-    /// SHA-512.
     Sha512(sha2::Sha512),
 }
 
 impl Hasher {
-    /// A hasher whose result can be compared with `digest`.
+    /// A hasher for the algorithm of `digest`.
     pub fn like(digest: &Digest) -> Self {
         match digest.algorithm() {
             "sha512" => Self::Sha512(sha2::Sha512::new()),
@@ -22,7 +19,6 @@ impl Hasher {
         }
     }
 
-    /// Adds content.
     pub fn update(&mut self, content: &[u8]) {
         match self {
             Self::Sha256(hash) => hash.update(content),
@@ -30,7 +26,6 @@ impl Hasher {
         }
     }
 
-    /// The digest of all content.
     pub fn finish(self) -> Digest {
         match self {
             Self::Sha256(hash) => Digest::from_sha256(hash.finalize().as_slice()),
@@ -38,7 +33,7 @@ impl Hasher {
         }
     }
 
-    /// The digest of `content` by the algorithm of `digest`.
+    /// Hashes `content` with the algorithm of `digest`.
     pub fn of(digest: &Digest, content: &[u8]) -> Digest {
         let mut hasher = Self::like(digest);
         hasher.update(content);

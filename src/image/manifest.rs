@@ -1,4 +1,4 @@
-//! Manifests and indexes, of docker (schema 2) and of OCI: read leniently, checked for what pulling relies on.
+//! Docker (schema 2) and OCI manifests and indexes: parsed leniently, with the checks that pulling relies on.
 //!
 //! See the OCI image specification, `manifest.md` and `image-index.md`.
 
@@ -11,65 +11,55 @@ use crate::error::{Failure, Kind, invalid, unsupported};
 use crate::model::digest::Digest;
 use crate::model::platform::Platform;
 
-/// Media type of docker's image manifest.
 pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
-/// Media type of docker's manifest list.
 pub const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
-/// Media type of OCI's image manifest.
 pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-/// Media type of OCI's image index.
 pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
-/// Media type of docker's image configuration.
 pub const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
-/// Media type of OCI's image configuration.
 pub const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 
-/// Most layers an image may have; docker and overlayfs stop long before.
+/// Docker and overlayfs support far fewer.
 const LAYERS: usize = 1000;
 
-/// A reference to content, as manifests hold them.
+/// A content descriptor (OCI image specification, `descriptor.md`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Descriptor {
-    /// What the content is.
     #[serde(default, deserialize_with = "null_default")]
     pub media_type: String,
-    /// Its digest.
     pub digest: Digest,
-    /// Its size in bytes.
+    /// In bytes.
     pub size: u64,
-    /// Other places to get it from; only foreign layers have them.
+    /// Alternative download URLs; only foreign layers have them.
     #[serde(default, deserialize_with = "null_default", skip_serializing_if = "Vec::is_empty")]
     pub urls: Vec<String>,
-    /// Free annotations.
     #[serde(default, deserialize_with = "null_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
-    /// In an index: what the image runs on.
+    /// In an index: the platform of the image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<DescribedPlatform>,
 }
 
-/// The platform of an entry in an index.
+/// The platform of an index entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DescribedPlatform {
-    /// Go's name of the architecture.
+    /// GOARCH.
     #[serde(deserialize_with = "null_default")]
     pub architecture: String,
-    /// Go's name of the operating system.
+    /// GOOS.
     #[serde(deserialize_with = "null_default")]
     pub os: String,
-    /// Variant of the architecture.
+    /// Architecture variant, for example `v8`.
     #[serde(deserialize_with = "null_default", skip_serializing_if = "String::is_empty")]
     pub variant: String,
-    /// The system's version, which Linux images do without.
+    /// Unused by Linux images.
     #[serde(
         rename = "os.version",
         deserialize_with = "null_default",
         skip_serializing_if = "String::is_empty"
     )]
     pub os_version: String,
-    /// What the system must have.
     #[serde(
         rename = "os.features",
         deserialize_with = "null_default",
@@ -79,7 +69,6 @@ pub struct DescribedPlatform {
 }
 
 impl DescribedPlatform {
-    /// The platform by which images are chosen.
     pub fn model(&self) -> Platform {
         Platform {
             os: self.os.clone(),
@@ -89,30 +78,23 @@ impl DescribedPlatform {
     }
 }
 
-/// A manifest of either kind.
 #[allow(clippy::large_enum_variant, reason = "few exist at a time")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Manifest {
-    /// One image.
     Image(ImageManifest),
-    /// A choice of images.
     Index(Index),
 }
 
-/// The parts of one image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageManifest {
-    /// The configuration.
     pub config: Descriptor,
-    /// The layers, lowest first.
+    /// Lowest first.
     #[serde(deserialize_with = "null_default")]
     pub layers: Vec<Descriptor>,
 }
 
-/// Images for several platforms.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Index {
-    /// The entries.
     #[serde(deserialize_with = "null_default")]
     pub manifests: Vec<Descriptor>,
 }
@@ -132,9 +114,10 @@ struct Shape {
 }
 
 impl Manifest {
-    /// Reads a manifest. `declared` is the media type that came along with it, used where the text itself names none.
+    /// Parses a manifest. `declared` is the media type that came with it, used if the text contains none.
     pub fn parse(text: &[u8], declared: &str) -> Result<Self> {
         let shape: Shape = serde_json::from_slice(text).map_err(|error| malformed(&error))?;
+        // The text decides: it is covered by the digest, the Content-Type header is not.
         let media_type = if shape.media_type.is_empty() { declared } else { &shape.media_type };
         match shape.kind(media_type)? {
             Sort::Index => Ok(Self::Index(serde_json::from_slice(text).map_err(|error| malformed(&error))?)),
@@ -153,7 +136,7 @@ enum Sort {
 }
 
 impl Shape {
-    /// One text must not mean two things (CVE-2021-41190).
+    /// Determines the kind, rejecting ambiguous documents (CVE-2021-41190).
     fn kind(&self, media_type: &str) -> Result<Sort> {
         if self.fs_layers.is_some() || self.schema_version == Some(1) {
             return Err(unsupported("it is a manifest of docker's schema 1, which went out of use in 2017")
@@ -194,6 +177,7 @@ fn malformed(error: &serde_json::Error) -> Failure {
 impl ImageManifest {
     fn check(&self) -> Result<()> {
         let kind = self.config.media_type.as_str();
+        // docker accepts octet-stream too (distribution issue 1621).
         if !matches!(kind, "" | DOCKER_CONFIG | OCI_CONFIG) && !kind.starts_with("application/octet-stream") {
             return Err(unsupported(format!("it is not an image but `{}`", kind.escape_debug())).into());
         }
@@ -213,6 +197,7 @@ fn check_layer(layer: &Descriptor) -> Result<()> {
         ))
         .into());
     }
+    // The media type may be missing; unpacking detects the compression by itself.
     let known = kind.is_empty()
         || kind.starts_with("application/vnd.docker.image.rootfs.diff.tar")
         || kind.starts_with("application/vnd.oci.image.layer.v1.tar");
@@ -228,10 +213,11 @@ fn check_layer(layer: &Descriptor) -> Result<()> {
 }
 
 impl Index {
-    /// The entry that serves `wanted` best; the first of equally good ones.
+    /// The entry that best matches `wanted`; the first of equally good ones.
     pub fn select(&self, wanted: &Platform) -> Result<&Descriptor> {
         let mut best: Option<(u32, &Descriptor)> = None;
         for (rank, entry) in self.manifests.iter().filter_map(|entry| Some((entry.rank(wanted)?, entry))) {
+            // Strictly greater, so that the first of equally good entries wins.
             if best.is_none_or(|(highest, _)| rank > highest) {
                 best = Some((rank, entry));
             }
@@ -242,7 +228,7 @@ impl Index {
         }
     }
 
-    /// The one entry that an index without any platforms has.
+    /// The single entry of an index without platforms.
     fn only_unlabelled(&self) -> Option<&Descriptor> {
         match self.manifests.as_slice() {
             [one] if one.platform.is_none() => Some(one),
@@ -268,13 +254,13 @@ impl Index {
 }
 
 impl Descriptor {
-    /// A descriptor without anything that need not be in it.
+    /// A descriptor with only the required fields.
     pub fn plain(media_type: &str, digest: Digest, size: u64) -> Self {
         let (urls, annotations) = (Vec::new(), BTreeMap::new());
         Self { media_type: media_type.to_owned(), digest, size, urls, annotations, platform: None }
     }
 
-    /// The platform of an entry that is an image; attestations say `unknown`.
+    /// The platform of an image entry; `None` for attestations, which say `unknown`.
     fn offered(&self) -> Option<Platform> {
         let platform = self.platform.as_ref()?;
         (platform.os != "unknown" && platform.architecture != "unknown").then(|| platform.model())
@@ -285,7 +271,7 @@ impl Descriptor {
     }
 }
 
-/// Go writes `null` for what is empty.
+/// Go encodes nil slices and maps as `null`.
 fn null_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or_default())
 }

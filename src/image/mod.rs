@@ -1,4 +1,4 @@
-//! OCI content in and out: registries, archives, unpacking and packing of layers.
+//! OCI images: registries, archives, and unpacking and packing of layers.
 
 pub mod adopt;
 pub mod archive;
@@ -17,7 +17,7 @@ pub mod tar;
 mod tar_hash;
 pub mod unpack;
 
-/// What `Read::read` of a reader is whose buffer is its own: a copy out of it.
+/// Implements `Read::read` for a type that implements `BufRead`.
 fn read_buffered(input: &mut impl std::io::BufRead, buffer: &mut [u8]) -> std::io::Result<usize> {
     let available = input.fill_buf()?;
     let amount = available.len().min(buffer.len());

@@ -1,4 +1,4 @@
-//! Writes the tar stream of a layer again, byte by byte as it was unpacked, from its tree and its recipe.
+//! Regenerates the tar stream of a layer, byte for byte, from its tree and its tar-split data.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write};
@@ -15,11 +15,11 @@ use crate::error::{Failure, corrupt};
 use crate::model::digest::Digest;
 use crate::store::Store;
 
-/// Size of the copy buffer.
+/// Copy buffer.
 const BUFFER: usize = 256 << 10;
 
-/// Writes the tar stream of the layer `diff_id` to `out` and verifies its digest. An error of kind corrupt means that
-/// what was written is not the layer, so the caller must not let it count.
+/// Writes the tar stream of the layer `diff_id` to `out` and verifies its digest. On an error of kind corrupt
+/// the output is not the layer, and the caller must discard it.
 pub fn pack(store: &Store, diff_id: &Digest, out: &mut dyn Write) -> anyhow::Result<()> {
     let doing = || format!("cannot write layer {diff_id}");
     let mut packer = Packer::open(store, diff_id, out).with_context(doing)?;
@@ -34,7 +34,7 @@ pub fn pack(store: &Store, diff_id: &Digest, out: &mut dyn Write) -> anyhow::Res
 struct Packer<'a> {
     recipe: RecipeReader,
     tree: OwnedFd,
-    /// Where contents are that the tree does not have, if there are any.
+    /// Contents that the tree does not hold; `None` if there are none.
     extra: Option<PathBuf>,
     hash: sha2::Sha256,
     out: &'a mut dyn Write,
@@ -78,6 +78,7 @@ impl<'a> Packer<'a> {
 
     fn file(&mut self, number: u32, length: u64, path: &[u8]) -> anyhow::Result<()> {
         let mut file = self.content(number, path)?;
+        // Check first: the length is part of the headers already written.
         if file.metadata()?.len() != length {
             return Err(changed("a file has another size now"));
         }
@@ -99,6 +100,7 @@ impl<'a> Packer<'a> {
                 other => return Ok(other?),
             }
         }
+        // The layer's own symbolic links must not lead out of the tree, or to another file.
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
         loop {

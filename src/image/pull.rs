@@ -1,7 +1,7 @@
-//! An image from a registry into the store: manifest, configuration, then the layers side by side.
+//! Pulls an image: manifest, configuration, then the layers in parallel.
 //!
-//! A layer is unpacked while it arrives; nothing compressed touches the disk. Layers that the store has, or that another
-//! process is making, are not fetched.
+//! A layer is unpacked while it is downloaded; compressed data never touches the disk. Layers that the store
+//! has, or that another process is creating, are not downloaded.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -21,57 +21,48 @@ use crate::model::progress::{LayerEvent, Progress};
 use crate::model::reference::Reference;
 use crate::store::{LayerLease, LayerSlot, NewImage, Store};
 
-/// Layers fetched at a time. More would not be faster: unpacking takes the processors.
+/// More would not be faster: unpacking is limited by the CPU.
 const AT_ONCE: usize = 4;
-/// The largest configuration, as other engines limit it.
+/// In bytes; the limit of other engines.
 const CONFIG_LIMIT: u64 = 8 << 20;
-/// Indexes within indexes.
+/// Maximum nesting of indexes.
 const DEPTH: usize = 3;
 
-/// Where images go and how.
 pub struct Puller<'a> {
-    /// The store.
     pub store: &'a Store,
-    /// The repository to pull from.
     pub repository: &'a Repository,
-    /// The registry by the name the user knows it.
+    /// The registry by the name the user knows.
     pub registry: &'a str,
-    /// How owners of files are kept.
     pub identity: Identity,
-    /// The platform wanted, for repositories that offer several.
+    /// The requested platform, for multi-platform images.
     pub platform: &'a Platform,
-    /// Who is told.
     pub progress: &'a dyn Progress,
 }
 
-/// An image that was pulled.
 #[derive(Clone, Debug)]
 pub struct PulledImage {
-    /// Its ID.
     pub id: Digest,
-    /// The digest of what its name stands for: the index, if there is one.
+    /// The digest the name refers to: that of the index, if there is one.
     pub digest: Digest,
-    /// Its configuration.
     pub config: ImageConfig,
 }
 
-/// An image as the registry describes it.
+/// An image's manifest, resolved for one platform.
 #[derive(Debug)]
 pub struct Description {
-    /// The digest of what was asked for.
+    /// The digest of the requested manifest or index.
     digest: Digest,
     raw: RawManifest,
     manifest: ImageManifest,
 }
 
-/// A layer to be fetched.
 struct Layer<'a> {
     descriptor: &'a Descriptor,
     diff_id: &'a Digest,
 }
 
 impl Puller<'_> {
-    /// Finds the manifest of the image for the platform. `shown` is how a person calls it.
+    /// Resolves the image's manifest for the platform. `shown` is the name to use in messages.
     pub fn describe(&self, which: &Which<'_>, shown: &str) -> Result<Description> {
         let mut raw = self.repository.manifest(which, shown)?;
         let digest = raw.digest.clone();
@@ -81,6 +72,8 @@ impl Puller<'_> {
                 Manifest::Index(index) => {
                     let entry = index.select(self.platform)?;
                     raw = self.repository.manifest(&Which::Digest(&entry.digest), shown)?;
+                    // The digest was verified when the manifest was fetched; a wrong size still means a
+                    // broken index.
                     if raw.text.len() as u64 != entry.size {
                         return Err(corrupt(format!(
                             "the manifest {} does not have the {} bytes that its index says",
@@ -94,7 +87,7 @@ impl Puller<'_> {
         Err(invalid("indexes lie in indexes too deeply").into())
     }
 
-    /// Fetches what is missing of a described image and stores it under `name`.
+    /// Downloads the missing parts of a resolved image and stores it as `name`.
     pub fn fetch(&self, described: &Description, name: &Reference) -> Result<PulledImage> {
         let (raw_config, config) = self.config(&described.manifest.config)?;
         check_system(&config)?;
@@ -121,12 +114,12 @@ impl Puller<'_> {
         Ok(PulledImage { id, digest, config })
     }
 
-    /// Fetches a layer that no image is known of, unless it is here.
+    /// Downloads a single layer that belongs to no image, unless the store has it.
     pub fn single_layer(&self, descriptor: &Descriptor, diff_id: &Digest) -> Result<LayerLease> {
         self.layer(&Layer { descriptor, diff_id })
     }
 
-    /// The configuration, from the store if it has it.
+    /// The configuration, from the store if it is there.
     fn config(&self, descriptor: &Descriptor) -> Result<(Vec<u8>, ImageConfig)> {
         if let Some(image) = self.store.image(&descriptor.digest)? {
             return Ok((image.raw_config, image.config));
@@ -139,7 +132,7 @@ impl Puller<'_> {
         Ok((raw, config))
     }
 
-    /// All layers, in order, fetching those that are not there. After a failure the others are given up.
+    /// Leases for all layers, in order, downloading the missing ones. The first failure cancels the others.
     fn layers(&self, layers: &[Layer<'_>]) -> Result<Vec<LayerLease>> {
         let (mut leases, missing) = self.present(layers)?;
         for layer in missing.iter().skip(AT_ONCE) {
@@ -155,7 +148,8 @@ impl Puller<'_> {
                         match self.layer(layer) {
                             Ok(lease) => fetched.lock().unwrap_or_else(PoisonError::into_inner).push(lease),
                             Err(error) => {
-                                // First the reason, then the end of the others, whose errors are no reasons.
+                                // Record the error before cancelling: the other transfers then fail only
+                                // because of that.
                                 failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
                                 self.repository.give_up();
                                 return;
@@ -172,7 +166,7 @@ impl Puller<'_> {
         self.in_order(layers, leases)
     }
 
-    /// Leases of the layers that are here, and one of each that is not.
+    /// Leases for the layers in the store, and the missing layers, each once.
     fn present<'l>(&self, layers: &'l [Layer<'l>]) -> Result<(Vec<LayerLease>, Vec<&'l Layer<'l>>)> {
         let mut seen = BTreeSet::new();
         let mut leases = Vec::new();
@@ -191,7 +185,7 @@ impl Puller<'_> {
         Ok((leases, missing))
     }
 
-    /// One lease for each layer of the image; an image may have the same layer twice.
+    /// One lease for each layer of the image, which may contain the same layer twice.
     fn in_order(&self, layers: &[Layer<'_>], leases: Vec<LayerLease>) -> Result<Vec<LayerLease>> {
         let mut leases: Vec<Option<LayerLease>> = leases.into_iter().map(Some).collect();
         let mut take = |wanted: &Digest| {
@@ -201,6 +195,7 @@ impl Puller<'_> {
             .iter()
             .map(|layer| match take(layer.diff_id) {
                 Some(lease) => Ok(lease),
+                // The second occurrence of a layer needs a lease of its own.
                 None => match self.store.begin_layer(layer.diff_id)? {
                     LayerSlot::Present(lease) => Ok(lease),
                     LayerSlot::Draft(_) => {
@@ -231,12 +226,13 @@ impl Puller<'_> {
                     source_size: layer.descriptor.size,
                 };
                 let unpacked = unpack(&mut blob, &draft, &options, &steps);
-                // A download that failed is the cause of whatever unpacking says about it.
+                // If the download failed, unpacking fails only as a consequence.
                 if let Some(failure) = blob.take_failure() {
                     return Err(failure.context(format!("cannot download layer {label}")));
                 }
                 let mut record = unpacked?;
                 blob.finish().with_context(|| format!("cannot download layer {label}"))?;
+                // Lets a later push mount the blob instead of uploading it.
                 record.sources = vec![self.source(layer)];
                 let lease = draft.commit(record)?;
                 self.progress.event(label, LayerEvent::PullComplete);
@@ -256,7 +252,7 @@ impl Puller<'_> {
     }
 }
 
-/// Downloading and unpacking overlap; a person sees one after the other.
+/// Hides progress of unpacking until the download is complete, although the two overlap.
 struct Steps<'a> {
     progress: &'a dyn Progress,
     label: &'a str,
@@ -295,7 +291,7 @@ fn check_system(config: &ImageConfig) -> Result<()> {
     .into())
 }
 
-/// Asks the repositories in turn: mirrors that fail are passed over, what the last one says counts.
+/// Tries the repositories in turn, skipping failed mirrors; the last error is returned.
 pub fn first_that_answers<T>(
     repositories: impl IntoIterator<Item = Result<Repository>>,
     ask: impl Fn(&Repository) -> Result<T>,

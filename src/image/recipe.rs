@@ -1,13 +1,13 @@
-//! The recipe of a layer: its tar stream without the contents of regular files, from which, with the tree, the
-//! identical stream is written again.
+//! Tar-split: the tar stream of a layer without the contents of regular files. Together with the tree it
+//! regenerates the identical stream.
 //!
-//! A zstd stream of records, each a byte that tells its kind and then LEB128 numbers:
+//! A zstd stream of records, each a type byte followed by LEB128 numbers:
 //!
 //! ```text
-//! 'R' length bytes          bytes of the stream: headers, padding, members that the tree does not hold as they were
-//! 'F' length n path         `length` bytes of content, from the file of this path (of n bytes) in the tree; the k-th
-//!                           such record of the recipe, k from 0, is read from `extra/k` if that exists
-//! 'E'                       the end; a recipe without it is damaged
+//! 'R' length bytes          raw bytes of the stream: headers, padding, contents not stored as such in the tree
+//! 'F' length n path         `length` bytes of content, from the file at this path (of n bytes) in the tree; the
+//!                           k-th such record, counting from 0, is read from `extra/k` if that exists
+//! 'E'                       the end; without it the file is damaged
 //! ```
 
 use std::fs::File;
@@ -15,14 +15,13 @@ use std::io::{self, BufReader, Read, Write};
 
 use crate::error::{Failure, corrupt};
 
-/// Fast: headers are mostly zeros, so higher levels gain little.
+/// Headers are mostly zeros, so higher levels gain little.
 const LEVEL: i32 = 1;
-/// How much is collected before it goes to the compressor.
+/// Bytes collected before they go to the compressor.
 const BATCH: usize = 64 << 10;
-/// The longest path a record may have, against damaged recipes.
+/// Maximum path length in bytes, against damaged files.
 const MAX_PATH: u64 = 1 << 20;
 
-/// Writes a recipe.
 pub struct RecipeWriter<W: Write = File> {
     out: zstd::stream::write::Encoder<'static, W>,
     raw: Vec<u8>,
@@ -30,19 +29,18 @@ pub struct RecipeWriter<W: Write = File> {
 }
 
 impl<W: Write> RecipeWriter<W> {
-    /// A recipe that goes to `out`.
     pub fn new(out: W) -> io::Result<Self> {
         let out = zstd::stream::write::Encoder::new(out, LEVEL)?;
         Ok(Self { out, raw: Vec::with_capacity(BATCH), files: 0 })
     }
 
-    /// The next bytes of the stream.
+    /// Appends raw bytes of the stream.
     pub fn raw(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.raw.extend_from_slice(bytes);
         if self.raw.len() >= BATCH { self.flush_raw() } else { Ok(()) }
     }
 
-    /// Content of `length` bytes that the tree has at `path`. Returns the record's number.
+    /// Appends a reference to `length` bytes of content at `path` in the tree. Returns the record's number.
     pub fn file(&mut self, path: &[u8], length: u64) -> io::Result<u32> {
         self.flush_raw()?;
         let mut head = vec![b'F'];
@@ -55,7 +53,7 @@ impl<W: Write> RecipeWriter<W> {
         Ok(number)
     }
 
-    /// Writes the end and returns the underlying writer.
+    /// Writes the end record and returns the underlying writer.
     pub fn finish(mut self) -> io::Result<W> {
         self.flush_raw()?;
         self.out.write_all(b"E")?;
@@ -75,35 +73,32 @@ impl<W: Write> RecipeWriter<W> {
     }
 }
 
-/// A record of a recipe.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Record {
-    /// So many bytes follow; read them with [`RecipeReader::read`].
+    /// The number of raw bytes that follow; read them with [`TarSplitReader::read`].
     Raw(u64),
-    /// So many bytes of content.
+    /// Content from a file.
     File {
-        /// The record's number among its kind.
+        /// Counts the file records, from 0.
         number: u32,
-        /// Length of the content in bytes.
+        /// In bytes.
         length: u64,
-        /// Its path in the tree.
+        /// Path in the tree.
         path: Vec<u8>,
     },
 }
 
-/// Reads a recipe.
 pub struct RecipeReader<R: Read = File> {
     input: zstd::stream::read::Decoder<'static, BufReader<R>>,
     files: u32,
 }
 
 impl<R: Read> RecipeReader<R> {
-    /// A reader of the recipe in `input`.
     pub fn new(input: R) -> io::Result<Self> {
         Ok(Self { input: zstd::stream::read::Decoder::new(input)?, files: 0 })
     }
 
-    /// The next record, or `None` at the end. The bytes of the one before must have been read.
+    /// The next record, or `None` at the end. The previous record's raw bytes must have been read.
     pub fn next_record(&mut self) -> anyhow::Result<Option<Record>> {
         match self.byte()? {
             b'R' => Ok(Some(Record::Raw(self.number()?))),
@@ -113,7 +108,7 @@ impl<R: Read> RecipeReader<R> {
         }
     }
 
-    /// Bytes of a raw record.
+    /// Reads bytes of a raw record.
     pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<()> {
         self.input.read_exact(buffer)
     }

@@ -1,6 +1,6 @@
-//! A layer made of what a container changed: its files copied (shared with the container's where the file system can),
-//! hashed as the tar stream that the layer is, and the recipe of that stream written on the way. Or the same of a tree
-//! that becomes the layer as it lies ([`super::adopt`]): then nothing is copied.
+//! Creates a layer from a container's changes: files are copied (as reflinks where possible) and hashed as
+//! the layer's tar stream, whose tar-split data is written along the way. Or does the same for a tree that
+//! becomes the layer in place ([`super::commit_upper`]); then nothing is copied.
 
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
@@ -25,10 +25,11 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-/// Makes the layer of `changes`, found in `upper`, in `draft`. Returns the record to commit the draft with.
+/// Creates in `draft` the layer with `changes`, found in `upper`. Returns the record to commit the draft
+/// with.
 ///
-/// The caller must be able to give files the owners that those in `upper` have. The container may go on writing; each
-/// file is then taken as it is at some moment.
+/// The caller must be able to give files the owners that those in `upper` have. The container may keep
+/// running; each file is captured at some moment.
 pub fn snapshot(
     upper: &Path,
     changes: &[Change],
@@ -39,17 +40,17 @@ pub fn snapshot(
     record(upper, changes, draft, identity, Files::Copy(tree))
 }
 
-/// What becomes of the files.
+/// What happens to the files.
 pub(super) enum Files {
-    /// They are copied to this directory.
+    /// Copied to this directory.
     Copy(OwnedFd),
-    /// They stay, and get what they lack.
+    /// Kept in place, with adjustments.
     Place(Settle),
 }
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// Reads `changes` out of `from`, writes the recipe of `draft`, and returns the record of the layer.
+/// Reads `changes` from `from`, writes the draft's tar-split data, and returns the layer's record.
 pub(super) fn record(
     from: &Path,
     changes: &[Change],
@@ -80,7 +81,7 @@ pub(super) fn record(
     snapshot.finish(identity)
 }
 
-/// The tar stream: hashed, counted, and noted in the recipe.
+/// The layer's tar stream: hashed, counted, and recorded as tar-split data.
 struct Stream {
     recipe: RecipeWriter,
     tar: TarHash,
@@ -97,14 +98,14 @@ impl Stream {
     }
 }
 
-/// The same directory of the container and of the layer.
+/// The same directory in the container and in the layer.
 struct Parents {
     upper: OwnedFd,
     tree: Option<OwnedFd>,
 }
 
 impl Parents {
-    /// The layer's, where files are copied to.
+    /// The layer's directory; an error if files stay in place.
     fn tree(&self) -> Result<&OwnedFd> {
         self.tree.as_ref().ok_or_else(|| anyhow::anyhow!("there is nowhere to copy it to"))
     }
@@ -112,15 +113,16 @@ impl Parents {
 
 struct Snapshot {
     upper: OwnedFd,
-    /// Where files are copied to; `None` where they stay.
+    /// Where files are copied to; `None` if they stay in place.
     tree: Option<OwnedFd>,
-    /// What they get where they stay.
+    /// Adjustments of files that stay in place.
     settle: Option<Settle>,
     stream: Stream,
     size: u64,
-    /// The first name of what has several, by device and inode.
+    /// The first name of a file with several hard links, by device and inode number.
     links: HashMap<(u64, u64), Vec<u8>>,
-    /// Directories whose mode and time are set at the end: filling them changes the time, and may not be allowed.
+    /// Directories whose mode and time are set at the end: adding entries changes the time, and the mode may
+    /// forbid it.
     dirs: Vec<(Vec<u8>, Member)>,
     last: Option<(Vec<u8>, Rc<Parents>)>,
 }
@@ -129,7 +131,7 @@ impl Snapshot {
     fn take(&mut self, change: &Change) -> Result<()> {
         let (dir, base) = split(&change.path);
         let base = CString::new(base)?;
-        // What was there when the changes were listed may be gone by now.
+        // The entry may have been removed since the changes were listed.
         let Some(parents) = self.parents(dir)? else { return Ok(()) };
         if change.kind == ChangeKind::Deleted {
             return self.delete(&parents, &base, dir);
@@ -169,7 +171,7 @@ impl Snapshot {
         }
     }
 
-    /// An empty member that says something about others.
+    /// Adds an empty marker member: a whiteout or an opaque mark.
     fn mark(&mut self, dir: &[u8], name: &[u8]) -> Result<()> {
         let path = if dir.is_empty() { name.to_vec() } else { [dir, b"/", name].concat() };
         self.stream.raw(&header(&Member { path, ..nothing() }))
@@ -240,7 +242,10 @@ impl Snapshot {
     fn file(&mut self, parents: &Parents, base: &CStr, from: &File, member: &Member) -> Result<()> {
         let to = create(parents, base)?;
         let real_size = member.sparse.as_ref().map_or(member.size, |(size, _)| *size);
+        // FICLONE shares the data blocks (btrfs, XFS); the clone is then read instead of the changing
+        // original.
         let shared = real_size > 0 && rustix::fs::ioctl_ficlone(&to, from).is_ok();
+        // Also for clones: the original may have changed size since it was inspected.
         to.set_len(real_size).context("cannot give it its size")?;
         let source = if shared { &to } else { from };
         self.content(source, member, |at, part| {
@@ -250,12 +255,12 @@ impl Snapshot {
             Ok(())
         })?;
         same_owner_and_attributes(from, &to)?;
-        // After the owner: a change of owner takes the setuid bit away.
+        // After chown(2), which clears the setuid bit.
         rustix::fs::fchmod(&to, Mode::from_raw_mode(member.mode))?;
         Ok(rustix::fs::futimens(&to, &times(member.mtime))?)
     }
 
-    /// The content of a file and what fills its last block; `each` is told of all parts too.
+    /// Adds a file's content and its padding; `each` receives all parts as well.
     fn content(
         &mut self,
         source: &File,
@@ -268,7 +273,8 @@ impl Snapshot {
         let stream = &mut self.stream;
         read_content(source, member, |at, part| {
             each(at, part)?;
-            // The tree alone does not tell how the stream divides a sparse file.
+            // The tree does not record how the stream divides a sparse file into segments, so its content
+            // goes in raw.
             if member.sparse.is_some() {
                 return stream.raw(part);
             }
@@ -282,7 +288,7 @@ impl Snapshot {
 
     fn finish(mut self, identity: Identity) -> Result<LayerRecord> {
         self.stream.raw(&END)?;
-        // The deepest first: a mode may forbid to enter.
+        // Deepest first: a mode may forbid entering the directory.
         while let Some((path, member)) = self.dirs.pop() {
             let Some(tree) = &self.tree else { break };
             let dir = beneath(tree, &path)?;
@@ -296,7 +302,7 @@ impl Snapshot {
     }
 }
 
-/// An empty file of root's, from the beginning of time.
+/// An empty file of root's with mtime 0.
 fn nothing() -> Member {
     Member {
         kind: Kind::File,
@@ -313,7 +319,7 @@ fn nothing() -> Member {
     }
 }
 
-/// Opens a directory by its path, which leads through directories alone.
+/// Opens a directory by its path, without following symbolic links.
 fn beneath(root: &OwnedFd, path: &[u8]) -> Result<OwnedFd, Errno> {
     let path = if path.is_empty() { b"." } else { path };
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -334,17 +340,17 @@ fn split(path: &[u8]) -> (&[u8], &[u8]) {
 }
 
 fn create(parents: &Parents, base: &CStr) -> Result<File> {
-    // For reading too: what it shares is hashed from here.
+    // Readable too: a reflinked copy is hashed from here.
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(File::from(rustix::fs::openat(parents.tree()?, base, flags, Mode::RUSR | Mode::WUSR)?))
 }
 
-/// Devices cannot be made in a user namespace: an empty file stands for one, as in every layer.
+/// Devices cannot be created in a user namespace, so an empty file stands for one, as in every layer.
 fn stand_in(parents: &Parents, base: &CStr, member: &Member) -> Result<()> {
     let file = create(parents, base)?;
     let kind = if member.kind == Kind::Block { 'b' } else { 'c' };
     let value = format!("{kind} {}:{}", member.device.0, member.device.1);
-    // Without attributes the recipe still knows.
+    // Best effort: the tar-split data has it in any case.
     let remember = |name: &str, value: &str| {
         let _ = rustix::fs::fsetxattr(&file, name, value.as_bytes(), XattrFlags::empty());
     };
@@ -357,7 +363,7 @@ fn stand_in(parents: &Parents, base: &CStr, member: &Member) -> Result<()> {
     Ok(rustix::fs::futimens(&file, &times(member.mtime))?)
 }
 
-/// Owner and time of what cannot be opened.
+/// Sets owner and time of an object that cannot be opened.
 fn unopened(parents: &Parents, base: &CStr, member: &Member) -> Result<()> {
     let (uid, gid) = (Uid::from_raw(member.uid), Gid::from_raw(member.gid));
     let flags = AtFlags::SYMLINK_NOFOLLOW;
@@ -368,7 +374,7 @@ fn unopened(parents: &Parents, base: &CStr, member: &Member) -> Result<()> {
     Ok(rustix::fs::utimensat(parents.tree()?, base, &times(member.mtime), flags)?)
 }
 
-/// As they are on disk, dhow's own attributes included, but not those that overlayfs made for the container.
+/// Copies owner and xattrs, including dhow's own, but not those that overlayfs set for the container.
 fn same_owner_and_attributes(from: impl std::os::fd::AsFd, to: impl std::os::fd::AsFd) -> Result<()> {
     let stat = rustix::fs::fstat(&from)?;
     let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
@@ -381,7 +387,7 @@ fn same_owner_and_attributes(from: impl std::os::fd::AsFd, to: impl std::os::fd:
             continue;
         }
         if let Some(value) = xattr(from.as_fd(), &name) {
-            // What cannot be set is in the recipe still.
+            // Best effort: the tar-split data has it in any case.
             let _ = rustix::fs::fsetxattr(&to, &name[..], &value, XattrFlags::empty());
         }
     }

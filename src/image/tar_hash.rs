@@ -1,5 +1,5 @@
-//! The digest of a tar stream that is being made, counted in a thread of its own where the stream is long, so that
-//! files are read meanwhile.
+//! Hashes a tar stream while it is generated, on a separate thread for long streams, so that files are read
+//! in parallel.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
@@ -9,12 +9,11 @@ use sha2::{Digest as _, Sha256};
 
 use crate::model::digest::Digest;
 
-/// How much is collected before it is hashed.
+/// Bytes collected before hashing.
 const BATCH: usize = 256 << 10;
-/// How many batches may wait.
+/// Maximum number of batches in the queue.
 const WAITING: usize = 8;
 
-/// A stream being hashed.
 #[derive(Default)]
 pub(super) struct TarHash {
     pending: Vec<u8>,
@@ -24,26 +23,26 @@ pub(super) struct TarHash {
 
 struct Worker {
     batches: SyncSender<Vec<u8>>,
-    /// Buffers to be used again.
+    /// Buffers to reuse.
     empty: Receiver<Vec<u8>>,
     thread: JoinHandle<Sha256>,
 }
 
 impl TarHash {
-    /// Adds the next bytes.
     pub(super) fn update(&mut self, bytes: &[u8]) {
         self.length += bytes.len() as u64;
         self.pending.extend_from_slice(bytes);
         if self.pending.len() >= BATCH {
+            // A stream shorter than one batch never starts the thread.
             let worker = self.worker.get_or_insert_with(Worker::start);
             let next = worker.empty.try_recv().unwrap_or_default();
             let batch = std::mem::replace(&mut self.pending, next);
-            // A thread that is gone is noticed at the end.
+            // A dead thread is detected at the end, by `join`.
             let _ = worker.batches.send(batch);
         }
     }
 
-    /// The digest and the length of all.
+    /// The digest and the length of the stream.
     pub(super) fn finish(self) -> Result<(Digest, u64)> {
         let mut hash = match self.worker {
             None => Sha256::new(),
@@ -66,6 +65,7 @@ impl Worker {
             for mut batch in waiting {
                 hash.update(&batch);
                 batch.clear();
+                // The queue of empty buffers may be full; then this one is freed.
                 let _ = done.try_send(batch);
             }
             hash

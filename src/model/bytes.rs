@@ -1,8 +1,8 @@
-//! Amounts of memory and disk: docker's spellings in, docker's spellings out (the go-units package is the reference).
+//! Sizes, parsed and formatted like docker's go-units package.
 
 use crate::error::{Failure, invalid};
 
-/// Reads `64m`, `1.5 GiB`, `512`: powers of 1024, the unit letter in any case, `i` and `b` optional.
+/// Parses `64m`, `1.5 GiB`, `512`: powers of 1024, any case, `i` and `b` optional.
 pub fn parse(text: &str) -> Result<u64, Failure> {
     read(text).ok_or_else(|| {
         invalid(format!("invalid size: '{}'", text.escape_debug()))
@@ -26,6 +26,7 @@ fn read(text: &str) -> Option<u64> {
     if !number.starts_with(|c: char| c.is_ascii_digit()) {
         return None;
     }
+    // Exact for integers; only fractions go through floating point.
     if let Ok(whole) = number.parse::<u64>() {
         return whole.checked_mul(1 << shift);
     }
@@ -57,7 +58,7 @@ fn scaled(mut size: f64, base: f64, units: &[&str], digits: usize) -> String {
     significant(size, digits) + units[unit]
 }
 
-/// C's `%.Ng` for the values that occur here (below 10^N or integral).
+/// C's `%.Ng`, for the values used here (below 10^N, or integral).
 fn significant(value: f64, digits: usize) -> String {
     let whole = format!("{}", value.trunc() as u64).len();
     let text = format!("{value:.*}", digits.saturating_sub(whole));

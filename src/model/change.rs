@@ -1,4 +1,4 @@
-//! Instructions of a Dockerfile that change an image's configuration, as `--change` takes them.
+//! Dockerfile instructions that change an image's config, for `commit --change` and `import --change`.
 
 use std::collections::BTreeMap;
 
@@ -75,12 +75,12 @@ fn carry_out(config: &mut RunConfig, name: &str, rest: &str) -> Result<(), Failu
     Ok(())
 }
 
-/// A JSON list of arguments, or a line for the shell.
+/// Exec form, or shell form.
 fn command(rest: &str) -> Result<Vec<String>, Failure> {
     list(rest).unwrap_or_else(|| Ok(vec!["/bin/sh".into(), "-c".into(), rest.into()]))
 }
 
-/// A JSON list of strings, if it is one; docker takes what is not for shell syntax.
+/// A JSON array of strings; like docker, anything else counts as shell form.
 fn list(rest: &str) -> Option<Result<Vec<String>, Failure>> {
     serde_json::from_str(rest).ok().map(Ok)
 }
@@ -88,6 +88,7 @@ fn list(rest: &str) -> Option<Result<Vec<String>, Failure>> {
 fn set_env(config: &mut RunConfig, rest: &str) -> Result<(), Failure> {
     for (name, value) in pairs(rest, &config.env)? {
         let entry = format!("{name}={value}");
+        // Overwrites in place: the order of variables is kept.
         let same = |old: &String| old.split('=').next() == Some(&name);
         match config.env.iter_mut().find(|old| same(old)) {
             Some(old) => *old = entry,
@@ -97,7 +98,7 @@ fn set_env(config: &mut RunConfig, rest: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// `NAME=value …`, or the old `NAME value`.
+/// `NAME=value …`, or the legacy `NAME value`.
 fn pairs(rest: &str, env: &[String]) -> Result<Vec<(String, String)>, Failure> {
     let first = rest.split_whitespace().next().unwrap_or_default();
     if !first.contains('=') {
@@ -119,7 +120,7 @@ fn join(dir: &str, path: &str) -> String {
     format!("{}/{path}", dir.trim_end_matches('/'))
 }
 
-/// `NONE`, or options and `CMD`, in the form that the configuration has them: times in nanoseconds.
+/// `NONE`, or flags and `CMD`, in the format of the image config: durations in nanoseconds.
 fn healthcheck(rest: &str) -> Result<Value, Failure> {
     let mut check = BTreeMap::new();
     let mut rest = rest;
@@ -165,8 +166,8 @@ fn words(text: &str, env: &[String]) -> Result<Vec<String>, Failure> {
     words_of(text, env, true)
 }
 
-/// Words by white space (or the whole as one), without their quotes, with `$NAME` and `${NAME}` replaced outside
-/// single ones.
+/// Splits at white space (unless `split` is false), removes quotes, and replaces `$NAME` and `${NAME}`
+/// outside single quotes.
 fn words_of(text: &str, env: &[String], split: bool) -> Result<Vec<String>, Failure> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
@@ -195,7 +196,7 @@ fn words_of(text: &str, env: &[String], split: bool) -> Result<Vec<String>, Fail
     Ok(words)
 }
 
-/// The value of the variable whose name follows; nothing where there is none of this name.
+/// The value of the variable whose name follows; empty if unset.
 fn variable(rest: &mut std::str::Chars<'_>, env: &[String]) -> Result<String, Failure> {
     let text = rest.as_str();
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';

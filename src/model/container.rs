@@ -1,8 +1,7 @@
-//! What was asked of a container: the [`ContainerSpec`] that `run` produces and the store keeps; only `update` and
-//! `rename` change it afterwards.
+//! The [`ContainerSpec`]: what `run` or `create` asked for, as the store keeps it.
 //!
-//! The command line fills in what was asked; the engine merges the image's defaults into it when the container is
-//! created. How it is carried out is the sandbox's `Plan`, made anew at each start.
+//! The command line fills in the flags; on creation the engine merges the image's defaults into it. Afterwards only
+//! `update` and `rename` change it. How it is carried out is the sandbox's `Plan`, computed at each start.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -17,277 +16,244 @@ use super::network::{Attachment, PortSpec};
 use super::restart::RestartPolicy;
 use super::volume::VolumeSetup;
 
-/// Everything that defines a container.
+/// Everything that defines a container. Stored as JSON: a field name is part of the format.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ContainerSpec {
-    /// 64 hexadecimal digits.
+    /// 64 hex digits.
     pub id: String,
-    /// The unique name, without a slash.
+    /// Unique, without a leading slash.
     pub name: String,
-    /// RFC 3339 time of creation, in UTC.
+    /// RFC 3339, in UTC.
     pub created: String,
-    /// The image it starts from; `None` with [`ContainerSpec::rootfs`].
+    /// The image to run; `None` with [`ContainerSpec::rootfs`].
     pub image: Option<ImageUse>,
-    /// A directory of the host used as root file system in place of an image (`--rootfs`), absolute.
+    /// `--rootfs`: a host directory as root file system in place of an image; absolute.
     pub rootfs: Option<PathBuf>,
-    /// The platform asked for, as `os/arch[/variant]`.
+    /// The requested platform, `os/arch[/variant]`.
     pub platform: Option<String>,
-    /// The process and its surroundings.
     pub process: ProcessSpec,
-    /// The host name; by default the first twelve digits of the ID.
+    /// By default the first twelve digits of the ID.
     pub hostname: Option<String>,
-    /// The NIS domain name.
     pub domainname: Option<String>,
-    /// Run a small init as process 1 that reaps and forwards signals.
+    /// Run a minimal init as PID 1, which reaps zombies and forwards signals.
     pub init: bool,
-    /// Mount the root file system read-only.
     pub read_only: bool,
-    /// Remove the container, with its anonymous volumes, when it ends.
+    /// `--rm`: remove the container and its anonymous volumes when it exits.
     pub auto_remove: bool,
-    /// Bind mounts, volumes and tmpfs, in the order given; later ones win a target.
+    /// In the order given; a later mount replaces an earlier one at the same target.
     pub mounts: Vec<MountSpec>,
-    /// Containers whose mounts it took over when it was made, as they were given (`--volumes-from`).
+    /// `--volumes-from` as given; the mounts were copied on creation.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub volumes_from: Vec<String>,
-    /// Ports that it says it listens on, `80/tcp`.
+    /// Ports such as `80/tcp`, from `EXPOSE` and `--expose`.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub exposed_ports: BTreeSet<String>,
-    /// The networks it is on, in the order asked for, with [`NetworkMode::Networks`].
+    /// In the order given; only with [`NetworkMode::Networks`].
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub networks: Vec<Attachment>,
-    /// Ports to publish.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<PortSpec>,
-    /// Publish every exposed port that is not among them (`-P`).
+    /// `-P`: publish all exposed ports that are not in `ports`.
     pub publish_all: bool,
-    /// Where it is written down what the container asked for and reached (`--egress-log`), absolute.
+    /// `--egress-log`: the file for a log of outgoing connections; absolute.
     pub egress_log: Option<PathBuf>,
-    /// Devices of the host to offer.
     pub devices: Vec<DeviceSpec>,
-    /// Confinement.
     pub security: SecuritySpec,
-    /// Resource limits by process (`setrlimit`).
+    /// Limits per process (`setrlimit`).
     pub ulimits: Vec<Ulimit>,
-    /// Resource limits of all its processes together (cgroups).
+    /// Limits of the container as a whole (cgroup).
     pub limits: LimitsSpec,
-    /// The slice of systemd (`x.slice`), or the directory of delegated cgroups, to put its cgroup below; empty for the
-    /// usual place.
+    /// Parent of its cgroup: a systemd slice (`x.slice`) or a delegated cgroup directory; empty for the
+    /// default.
     pub cgroup_parent: String,
-    /// Kernel settings of the container's own namespaces.
+    /// Sysctls of the container's own namespaces.
     pub sysctls: BTreeMap<String, String>,
-    /// Size of /dev/shm in bytes; 64 MiB by default.
+    /// Size of /dev/shm in bytes; 64 MiB if `None`.
     pub shm_size: Option<u64>,
-    /// `/proc/self/oom_score_adj`.
     pub oom_score_adj: Option<i32>,
-    /// Which namespaces are shared with whom.
     pub namespaces: NamespaceSpec,
-    /// What goes to /etc/resolv.conf.
     pub dns: DnsSpec,
-    /// Lines for /etc/hosts: name and address (`host-gateway` is allowed as an address).
+    /// Entries for /etc/hosts as (name, address); `host-gateway` is allowed as an address.
     pub extra_hosts: Vec<(String, String)>,
-    /// Labels.
     pub labels: BTreeMap<String, String>,
-    /// Annotations.
     pub annotations: BTreeMap<String, String>,
-    /// The signal that asks the container to stop, by name or number.
+    /// By name or number.
     pub stop_signal: Option<String>,
-    /// Seconds to wait for it.
+    /// In seconds, before SIGKILL; negative waits forever.
     pub stop_timeout: Option<i64>,
-    /// The health check; an image's where nothing was asked.
+    /// From the image where a setting was not given.
     pub health: HealthSpec,
-    /// The shell for health checks in shell form, if the image names one.
+    /// The image's SHELL, for health checks in shell form.
     pub shell: Option<Vec<String>>,
-    /// When it is started again.
     pub restart: RestartPolicy,
-    /// Where its output is kept.
     pub log: LogSpec,
 }
 
-/// An image as a container uses it.
+/// The image of a container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageUse {
-    /// The image ID: the digest of its configuration.
+    /// The digest of the image's config.
     pub id: Digest,
-    /// How the user called it.
+    /// As the user typed it.
     pub name: String,
 }
 
-/// The process to run. `None` means that the image decides.
+/// The process to run. `None` means the image's value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ProcessSpec {
-    /// The entry point; an empty list clears the image's.
+    /// An empty list clears the image's.
     pub entrypoint: Option<Vec<String>>,
-    /// The command, appended to the entry point.
+    /// Arguments appended to the entry point.
     pub command: Option<Vec<String>>,
-    /// `NAME=value`, later ones win; a `NAME` alone takes the variable away.
+    /// `NAME=value`, later ones win; a bare `NAME` removes the variable.
     pub env: Vec<String>,
-    /// Working directory inside the container.
     pub workdir: Option<String>,
     /// `user[:group]`, by name or number.
     pub user: Option<String>,
     /// Additional groups, by name or number.
     pub groups: Vec<String>,
-    /// Give it a terminal.
+    /// Allocate a pseudo-terminal.
     pub tty: bool,
-    /// Keep its standard input open.
+    /// Keep stdin open.
     pub interactive: bool,
-    /// Close its standard input when the first command that is attached to it goes.
+    /// Close stdin when the first client attached to it disconnects.
     pub stdin_once: bool,
-    /// Which of stdin, stdout, stderr to attach; empty means the default.
+    /// Any of `stdin`, `stdout`, `stderr`; empty means the default.
     pub attach: Vec<String>,
 }
 
-/// One mount. `target` is a path inside the container.
+/// A mount.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MountSpec {
-    /// Where it appears.
+    /// Path in the container.
     pub target: String,
-    /// What appears there.
     pub source: MountSource,
-    /// Whether writing is refused.
     pub read_only: bool,
 }
 
-/// The source of a mount with the options of its kind.
+/// What is mounted, with the options of its type.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "type")]
 pub enum MountSource {
     /// A file or directory of the host.
     Bind {
-        /// Absolute path on the host.
+        /// Absolute.
         path: PathBuf,
-        /// `-v` makes a missing directory; `--mount type=bind` refuses.
+        /// Create a missing directory: `-v` does, `--mount type=bind` refuses.
         create: bool,
         /// `rprivate`, `private`, `rshared`, `shared`, `rslave`, `slave`; `rprivate` where empty.
         propagation: String,
-        /// Whether mounts below the source come along (they do unless `bind-recursive=disabled`).
+        /// Include mounts below the source (default; `bind-recursive=disabled` excludes them).
         recursive: bool,
-        /// With a read-only recursive bind: whether mounts below it stay writable (`bind-recursive=writable`).
+        /// With a read-only recursive bind: leave submounts writable (`bind-recursive=writable`).
         recursive_writable: bool,
-        /// Fail unless the submounts can be read-only too (`bind-recursive=readonly`).
+        /// Fail if submounts cannot be made read-only (`bind-recursive=readonly`).
         recursive_readonly_forced: bool,
     },
-    /// A volume.
     Volume {
-        /// The volume's name; `None` for an anonymous one until the engine names it.
+        /// `None` for an anonymous volume until the engine names it.
         name: Option<String>,
-        /// Whether it was made for this container only, so that `--rm` removes it.
+        /// Created for this container only; removed with it by `--rm`.
         anonymous: bool,
         /// Do not copy the image's content into a new volume.
         no_copy: bool,
-        /// A path inside the volume to mount in place of its root.
+        /// Mount this path of the volume instead of its root.
         subpath: Option<String>,
-        /// What it gets if it does not exist yet.
+        /// Settings if the volume has to be created.
         #[serde(default, skip_serializing_if = "VolumeSetup::is_empty")]
         setup: VolumeSetup,
     },
-    /// A temporary file system in memory.
     Tmpfs {
-        /// Size limit in bytes.
+        /// In bytes.
         size: Option<u64>,
-        /// Mode of its root, as `chmod` counts.
+        /// Mode of the root directory.
         mode: Option<u32>,
-        /// Further mount options, as given (`exec`, `uid=…`).
+        /// Other mount options as given (`exec`, `uid=…`).
         options: Vec<String>,
     },
 }
 
-/// A device node of the host, or all in a directory of them.
+/// A host device, or a directory of devices.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceSpec {
-    /// Path on the host.
     pub host: PathBuf,
-    /// Path in the container.
     pub container: String,
-    /// Any of `r`, `w`, `m`.
+    /// Any of `r`, `w` and `m`.
     pub permissions: String,
 }
 
-/// Confinement as asked; the defaults are docker's.
+/// Requested confinement; the defaults are docker's.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SecuritySpec {
-    /// All capabilities, no seccomp, no masked paths, all devices the user may use.
     pub privileged: bool,
-    /// Capabilities to add, in any spelling, or `ALL`.
+    /// In any spelling, or `ALL`.
     pub cap_add: Vec<String>,
-    /// Capabilities to drop, in any spelling, or `ALL`.
+    /// In any spelling, or `ALL`.
     pub cap_drop: Vec<String>,
-    /// `no-new-privileges`.
     pub no_new_privileges: bool,
-    /// The system call filter.
     pub seccomp: Seccomp,
     /// `systempaths=unconfined`: no masked and no read-only paths.
     pub unmasked: bool,
-    /// An AppArmor profile asked for.
     pub apparmor: Option<String>,
-    /// SELinux `label=` options.
+    /// `label=…` options, for SELinux.
     pub labels: Vec<String>,
     /// `writable-cgroups`: mount /sys/fs/cgroup read-write.
     pub writable_cgroups: bool,
 }
 
-/// Which system call filter applies.
+/// The seccomp filter.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Seccomp {
     /// Docker's default profile.
     #[default]
     Default,
-    /// None.
     Unconfined,
-    /// A profile in docker's JSON format, its whole text.
+    /// A profile in docker's JSON format, as text.
     Profile(String),
 }
 
-/// A process limit; -1 is `unlimited`.
+/// A resource limit; -1 is `unlimited`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ulimit {
     /// `nofile`, `nproc`, …
     pub name: String,
-    /// Soft limit.
     pub soft: i64,
-    /// Hard limit.
     pub hard: i64,
 }
 
-/// Namespaces and who shares them.
+/// Which namespaces are shared, and with whom.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NamespaceSpec {
-    /// `None` where nothing was asked.
+    /// `None` if not specified.
     pub network: Option<NetworkMode>,
-    /// Share the host's process table (`--pid host`).
+    /// `--pid host`.
     pub pid_host: bool,
-    /// Share the process table of the container with this ID (`--pid container:`).
+    /// `--pid container:`, by ID.
     pub pid_container: Option<String>,
-    /// `--ipc`.
     pub ipc: IpcMode,
-    /// Share the host's host name (`--uts host`).
+    /// `--uts host`.
     pub uts_host: bool,
-    /// Share the host's cgroup namespace (`--cgroupns host`).
+    /// `--cgroupns host`.
     pub cgroup_host: bool,
-    /// `--userns`.
     pub userns: UsernsMode,
 }
 
-/// The network of a container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NetworkMode {
-    /// Loopback only.
     None,
-    /// The host's own.
     Host,
-    /// That of the container with this ID.
+    /// Shared with the container of this ID.
     Container(String),
-    /// Its own, on [`ContainerSpec::networks`].
+    /// A network namespace of its own, attached to [`ContainerSpec::networks`].
     Networks,
 }
 
-/// The IPC namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum IpcMode {
@@ -296,16 +262,15 @@ pub enum IpcMode {
     Private,
     /// Its own, without /dev/shm.
     None,
-    /// The host's.
     Host,
-    /// Its own, which other containers may join.
+    /// Its own, joinable by other containers.
     Shareable,
-    /// That of the container with this ID.
+    /// Shared with the container of this ID.
     Container(String),
 }
 
 impl NamespaceSpec {
-    /// The containers whose namespaces are shared, by ID or name: of the network, the process table and IPC.
+    /// The containers whose network, PID and IPC namespaces are shared, by ID or name.
     pub fn joined(&mut self) -> [Option<&mut String>; 3] {
         let network = match &mut self.network {
             Some(NetworkMode::Container(other)) => Some(other),
@@ -319,36 +284,33 @@ impl NamespaceSpec {
     }
 }
 
-/// How users inside are mapped to users of the host.
+/// How ids in the container map to ids of the host.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum UsernsMode {
-    /// Root is the user, the rest the subordinate range where there is one.
+    /// Root is the user; other ids are mapped to the subordinate range, if there is one.
     #[default]
     Default,
-    /// The user keeps their own id inside; optionally another uid and gid.
+    /// The user keeps their own id inside, or gets this one.
     KeepId {
-        /// The uid inside that is the user; by default their own.
+        /// By default the user's own.
         uid: Option<u32>,
-        /// The gid inside.
+        /// By default the user's own.
         gid: Option<u32>,
     },
-    /// Without root inside: the same as the default, as dhow never runs as the host's root.
+    /// Same as the default, since dhow never runs as the host's root.
     Host,
     /// A map of the size that the image needs.
     Auto,
-    /// No map of root to the user (`nomap`).
+    /// The user is not mapped into the container (`nomap`).
     NoMap,
 }
 
-/// Resolver settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DnsSpec {
-    /// Server addresses.
     pub servers: Vec<String>,
-    /// Search domains.
     pub search: Vec<String>,
-    /// Options such as `ndots:2`.
+    /// `ndots:2` and the like.
     pub options: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! What `cp` is asked to do: its two ends, and docker's rules of where a thing goes and what it is called there.
+//! The arguments of `cp`, and docker's rules for the destination.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
@@ -8,19 +8,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Failure, invalid, not_found};
 
-/// An end of a copy.
+/// A source or destination argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
     /// `CONTAINER:PATH`
     Container(String, OsString),
-    /// A path of the host.
     Host(OsString),
-    /// `-`: a tar archive on standard input or output.
+    /// `-`: a tar archive on stdin or stdout.
     Stream,
 }
 
 impl End {
-    /// Reads an argument. A path of the host with a colon in it begins with a slash or a dot.
+    /// A host path that contains a colon has to start with a slash or a dot.
     pub fn parse(text: &OsStr) -> Self {
         let bytes = text.as_bytes();
         if bytes == b"-" {
@@ -28,6 +27,7 @@ impl End {
         }
         let cut = bytes.iter().position(|byte| *byte == b':');
         match cut.map(|at| (std::str::from_utf8(&bytes[..at]), &bytes[at + 1..])) {
+            // Names of containers start with neither, so `./a:b` and `/a:b` are host paths.
             Some((Ok(name), path)) if !name.starts_with('/') && !name.starts_with('.') => {
                 Self::Container(name.to_owned(), OsString::from_vec(path.to_vec()))
             }
@@ -36,40 +36,30 @@ impl End {
     }
 }
 
-/// A copy from one end to the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Copy {
-    /// Out of a container.
     From {
-        /// The container.
         container: String,
-        /// What is copied.
         source: PathArg,
-        /// Where to.
         target: Outside,
     },
-    /// Into a container.
     Into {
-        /// The container.
         container: String,
-        /// What is copied.
         source: Outside,
-        /// Where to.
         target: PathArg,
     },
 }
 
-/// The end that is not a container.
+/// The side that is not a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outside {
-    /// A path of the host.
     Path(PathArg),
-    /// Standard input or output.
+    /// stdin or stdout.
     Stream,
 }
 
 impl Copy {
-    /// Reads both arguments; `cwd` is what paths of the host are relative to. docker's words where they do not do.
+    /// Parses both arguments; host paths are relative to `cwd`. Errors are in docker's words.
     pub fn parse(source: &OsStr, target: &OsStr, cwd: &Path) -> Result<Self, Failure> {
         if source.is_empty() {
             return Err(invalid("source can not be empty"));
@@ -98,19 +88,18 @@ impl Copy {
     }
 }
 
-/// An absolute path without `.` and `..`, and what its end said.
+/// An absolute path without `.` and `..`, and what its ending meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathArg {
-    /// The path.
     pub path: PathBuf,
-    /// It ended in a slash, `/.` or `/..`: it must be a directory, and a link in its place is followed.
+    /// Ended in a slash, `/.` or `/..`: must be a directory, and a final symlink is followed.
     pub is_directory: bool,
-    /// It ended in `/.`: what is in the directory is meant, not itself.
+    /// Ended in `/.`: the content of the directory, not the directory itself.
     pub content: bool,
 }
 
 impl PathArg {
-    /// Reads `text`, which may be relative to `base`.
+    /// Parses `text`, which may be relative to `base`.
     pub fn new(base: &Path, text: &OsStr) -> Self {
         let bytes = text.as_bytes();
         let content = bytes == b"." || bytes.ends_with(b"/.");
@@ -128,7 +117,7 @@ impl PathArg {
         Self { path, is_directory, content }
     }
 
-    /// What a copy of it is called: the last part of its name, or `.` for the content of a directory.
+    /// The name of a copy: the last component, or `.` for the content of a directory.
     pub fn name(&self) -> Vec<u8> {
         match self.path.file_name() {
             Some(name) if !self.content => name.as_bytes().to_vec(),
@@ -137,28 +126,24 @@ impl PathArg {
     }
 }
 
-/// Where a copy goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Placement {
-    /// Into the target, under the source's name.
+    /// Inside the target, under the source's name.
     Within,
-    /// Into the directory of the target, under the target's name.
+    /// As the target itself, in its parent directory.
     Renamed,
 }
 
-/// What is at the target.
+/// What exists at the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum There {
-    /// A directory.
     Directory,
-    /// Something else.
     Other,
-    /// Nothing.
     Nothing,
 }
 
-/// Docker's rules, except for what lies at the source: `is_dir` tells whether that is a directory, `target_is_dir`
-/// whether the target's name says that it is one.
+/// docker's rules. `is_dir`: the source is a directory. `target_is_dir`: the target path ends like a
+/// directory.
 pub fn place(is_dir: bool, there: There, target_is_dir: bool) -> Result<Placement, Failure> {
     match there {
         There::Directory => Ok(Placement::Within),

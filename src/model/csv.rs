@@ -1,8 +1,8 @@
-//! One line of comma-separated values with double quotes (RFC 4180), as `--mount` and long-form flags use it.
+//! One line of comma-separated values with double quotes (RFC 4180), as `--mount` and other flags in long
+//! form use it.
 
 use crate::error::{Failure, invalid};
 
-/// Splits `line` into its fields.
 pub fn fields(line: &str) -> Result<Vec<String>, Failure> {
     let malformed = || invalid(format!("`{}` is not a list of comma-separated values", line.escape_debug()));
     let mut fields = Vec::new();
@@ -24,7 +24,7 @@ pub fn fields(line: &str) -> Result<Vec<String>, Failure> {
     }
 }
 
-/// The field up to its closing quote, and what follows.
+/// The field up to its closing quote, and the rest.
 fn unquote(text: &str) -> Option<(String, &str)> {
     let mut field = String::new();
     let mut rest = text;
@@ -33,6 +33,7 @@ fn unquote(text: &str) -> Option<(String, &str)> {
         field.push_str(before);
         match after.strip_prefix('"') {
             Some(after) => {
+                // A doubled quote is a literal one.
                 field.push('"');
                 rest = after;
             }

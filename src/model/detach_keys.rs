@@ -1,10 +1,10 @@
-//! The key sequence that detaches a terminal from a container.
+//! The key sequence that detaches from a container's terminal.
 
 use std::str::FromStr;
 
 use crate::error::{Failure, invalid};
 
-/// The bytes that the terminal sends for the sequence; empty switches detaching off.
+/// The bytes that a terminal sends for the sequence; empty disables detaching.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DetachKeys(pub Vec<u8>);
 
@@ -18,7 +18,8 @@ impl Default for DetachKeys {
 impl FromStr for DetachKeys {
     type Err = Failure;
 
-    /// A comma-separated list of single characters and of `ctrl-` with a letter or one of `@`, `^`, `[`, `\`, `]`, `_`.
+    /// Comma-separated: single characters, `DEL`, or `ctrl-` with a letter or one of `@`, `^`, `[`, `\`, `]`,
+    /// `_`.
     fn from_str(text: &str) -> Result<Self, Failure> {
         if text.is_empty() {
             return Ok(Self(Vec::new()));
@@ -38,6 +39,7 @@ fn key(name: &str) -> Option<u8> {
         return Some(127);
     }
     match name.strip_prefix("ctrl-")?.as_bytes() {
+        // Ctrl clears the upper bits: ctrl-a is 1.
         [letter @ (b'a'..=b'z')] => Some(letter - b'a' + 1),
         [symbol @ (b'@' | b'[' | b'\\' | b']' | b'^' | b'_')] => Some(symbol - b'@'),
         _ => None,

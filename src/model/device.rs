@@ -39,7 +39,7 @@ fn malformed(text: &str, why: &str) -> Failure {
         .hint("HOST[:CONTAINER][:PERMISSIONS], as in /dev/fuse or /dev/sda:/dev/disk:r")
 }
 
-/// Each of `r`, `w` and `m` at most once.
+/// `r`, `w` and `m`, each at most once.
 fn is_mode(text: &str) -> bool {
     let once = |letter| text.matches(letter).count() <= 1;
     !text.is_empty() && text.bytes().all(|b| b"rwm".contains(&b)) && once('r') && once('w') && once('m')

@@ -1,4 +1,4 @@
-//! Content digests, as the OCI image specification writes them: `sha256:` and 64 lower-case hexadecimal digits.
+//! Content digests in OCI form: `sha256:` and 64 lower-case hex digits.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use sha2::Digest as _;
 
 use crate::error::{Failure, invalid};
 
-/// A digest by SHA-256 or SHA-512. The value is valid by construction, so it can name a file.
+/// A SHA-256 or SHA-512 digest, valid by construction, so that it is safe as a file name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Digest {
@@ -17,17 +17,16 @@ pub struct Digest {
 }
 
 impl Digest {
-    /// The SHA-256 of `content`.
     pub fn of(content: &[u8]) -> Self {
         Self::from_sha256(sha2::Sha256::digest(content).as_slice())
     }
 
-    /// Wraps a finished SHA-256; `hash` has 32 bytes.
+    /// `hash` has 32 bytes.
     pub fn from_sha256(hash: &[u8]) -> Self {
         Self { text: format!("sha256:{}", hex(hash)), colon: 6 }
     }
 
-    /// Wraps a finished SHA-512; `hash` has 64 bytes.
+    /// `hash` has 64 bytes.
     pub fn from_sha512(hash: &[u8]) -> Self {
         Self { text: format!("sha512:{}", hex(hash)), colon: 6 }
     }
@@ -37,23 +36,23 @@ impl Digest {
         &self.text[..self.colon]
     }
 
-    /// The hexadecimal digits alone.
+    /// The hex digits without the algorithm.
     pub fn hex(&self) -> &str {
         &self.text[self.colon + 1..]
     }
 
-    /// The first twelve digits, as listings show an ID.
+    /// The first twelve digits, as listings show IDs.
     pub fn short(&self) -> &str {
         &self.hex()[..12]
     }
 
-    /// Algorithm and digits with a colon between.
+    /// `algorithm:digits`.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 }
 
-/// `bytes` in lower-case hexadecimal.
+/// Lower-case hex.
 pub fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = String::with_capacity(bytes.len() * 2);

@@ -1,10 +1,10 @@
-//! Spans of time: Go's spelling in (`1h30m`), docker's rough spelling out (`About an hour`).
+//! Durations: Go's format in (`1h30m`), docker's rough wording out (`About an hour`).
 
 use std::time::Duration;
 
 use crate::error::{Failure, invalid};
 
-/// Reads what Go's `time.ParseDuration` reads, without a sign: `300ms`, `1.5h`, `2h45m`, `0`.
+/// Parses what Go's `time.ParseDuration` accepts, without a sign: `300ms`, `1.5h`, `2h45m`, `0`.
 pub fn parse(text: &str) -> Result<Duration, Failure> {
     read(text).ok_or_else(|| {
         invalid(format!("invalid duration `{}`", text.escape_debug()))
@@ -32,6 +32,7 @@ fn read(text: &str) -> Option<Duration> {
 fn unit_seconds(unit: &str) -> Option<f64> {
     Some(match unit {
         "ns" => 1e-9,
+        // Both micro signs: U+00B5 and the Greek mu, U+03BC.
         "us" | "µs" | "μs" => 1e-6,
         "ms" => 1e-3,
         "s" => 1.0,
@@ -41,7 +42,7 @@ fn unit_seconds(unit: &str) -> Option<f64> {
     })
 }
 
-/// Docker's words for a span that passed.
+/// docker's wording for an elapsed time (go-units `HumanDuration`).
 pub fn human(seconds: u64) -> String {
     let minutes = seconds / 60;
     let hours = (seconds as f64 / 3600.0).round() as u64;

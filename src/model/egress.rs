@@ -1,4 +1,4 @@
-//! `--egress-allow HOST[:PORT]`: where the containers of a network may go.
+//! `--egress-allow HOST[:PORT]`: the destinations that containers of a network may reach.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -8,10 +8,10 @@ use ipnet::IpNet;
 use super::network::{Egress, EgressHost};
 use crate::error::{Failure, invalid};
 
-/// The longest name in bytes (RFC 1035, section 2.3.4, less the length bytes at both ends).
+/// The longest domain name in bytes (RFC 1035, section 2.3.4, without the length bytes at both ends).
 const NAME: usize = 253;
 
-/// Reads `example.org`, `*.example.org:443`, `192.0.2.0/24:443`, `2001:db8::/32` or `[2001:db8::1]:443`.
+/// Parses `example.org`, `*.example.org:443`, `192.0.2.0/24:443`, `2001:db8::/32` or `[2001:db8::1]:443`.
 pub fn parse(text: &str) -> Result<Egress, Failure> {
     let text = text.trim();
     let malformed = |why: &str| {
@@ -32,6 +32,7 @@ pub fn parse(text: &str) -> Result<Egress, Failure> {
             None => Err(malformed("what follows `]` is not a port")),
         };
     }
+    // Before splitting at a colon: an IPv6 address without brackets has no port.
     if let Some(net) = network(text) {
         return Ok(Egress { host: EgressHost::Net(net), port: None });
     }
@@ -46,7 +47,7 @@ pub fn parse(text: &str) -> Result<Egress, Failure> {
     Ok(Egress { host, port })
 }
 
-/// An address or a subnet, without the bits of the host.
+/// An address or subnet, host bits cleared.
 fn network(text: &str) -> Option<IpNet> {
     let net = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
     net.ok().map(|net| net.trunc())
@@ -64,7 +65,7 @@ fn name(text: &str) -> Result<String, &'static str> {
     if !name.is_ascii() {
         return Err("write the name in its ASCII form (xn--…)");
     }
-    // The last label of a name is never a number, so this is a mistyped address (RFC 3696, section 2).
+    // A numeric last label means a mistyped address (RFC 3696, section 2).
     if labels.rsplit('.').next().is_some_and(|label| label.bytes().all(|b| b.is_ascii_digit())) {
         return Err("neither an address nor a name");
     }
@@ -87,7 +88,8 @@ impl fmt::Display for Egress {
 }
 
 impl EgressHost {
-    /// Whether this is a name, and `asked`, in lower case without the last dot, is it or is below it.
+    /// Whether this is a name that matches `asked` (lower case, no trailing dot), directly or by its
+    /// wildcard.
     pub fn allows_name(&self, asked: &str) -> bool {
         let Self::Name(name) = self else { return false };
         match name.strip_prefix('*') {
@@ -96,7 +98,7 @@ impl EgressHost {
         }
     }
 
-    /// Whether this is a subnet that `address` is in.
+    /// Whether this is a subnet that contains `address`.
     pub fn allows_address(&self, address: IpAddr) -> bool {
         matches!(self, Self::Net(net) if net.contains(&address))
     }

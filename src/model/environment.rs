@@ -1,42 +1,42 @@
-//! The environment variables a command was started with, as a value: only the command line reads the real ones.
+//! The environment of the command, as a value: only the command line reads the real variables.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-/// Environment variables by name. Handing them down as a value keeps everything below the command line testable.
+/// Passed down as a value, so that everything below the command line can be tested without touching the
+/// process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Environment(BTreeMap<OsString, OsString>);
 
 impl Environment {
-    /// The value of `name`, if it is set, not empty and valid UTF-8.
+    /// `None` if unset, empty or not UTF-8.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.0.get(OsStr::new(name))?.to_str().filter(|value| !value.is_empty())
     }
 
-    /// The value of `name` as a path, if it is set and not empty.
+    /// `None` if unset or empty.
     pub fn path(&self, name: &str) -> Option<PathBuf> {
         self.0.get(OsStr::new(name)).filter(|value| !value.is_empty()).map(PathBuf::from)
     }
 
-    /// The value of `name` if it is set, even to nothing.
+    /// The value if set, possibly empty.
     pub fn raw(&self, name: &str) -> Option<&OsStr> {
         self.0.get(OsStr::new(name)).map(OsString::as_os_str)
     }
 
-    /// The same variables with `name` set to `value`.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<OsString>) -> Self {
         self.0.insert(name.into(), value.into());
         self
     }
 
-    /// The user's home directory, if `HOME` names one.
+    /// `$HOME`.
     pub fn home(&self) -> Option<PathBuf> {
         self.path("HOME")
     }
 
-    /// `$XDG_CONFIG_HOME`, by default `~/.config`.
+    /// `$XDG_CONFIG_HOME`, by default `~/.config`. A relative path is ignored, as the XDG specification asks.
     pub fn config_home(&self) -> Option<PathBuf> {
         self.path("XDG_CONFIG_HOME")
             .filter(|path| path.is_absolute())

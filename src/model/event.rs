@@ -1,4 +1,4 @@
-//! Something that happened to an object, as `events` tells of it: docker's types, actions and attributes.
+//! Events for `dhow events`, with docker's types, actions and attributes.
 
 use std::collections::BTreeMap;
 
@@ -6,22 +6,18 @@ use serde::{Deserialize, Serialize};
 
 use super::container::ContainerSpec;
 
-/// What sort of object it happened to.
+/// The type of object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EventKind {
-    /// A container.
     Container,
-    /// An image.
     Image,
-    /// A volume.
     Volume,
-    /// A network.
     Network,
 }
 
 impl EventKind {
-    /// docker's word.
+    /// docker's name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Container => "container",
@@ -32,32 +28,30 @@ impl EventKind {
     }
 }
 
-/// What happened, to what, and when.
+/// Something that happened to an object. Stored as JSON lines with short keys.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// Nanoseconds since 1970; 0 until it is recorded.
+    /// Nanoseconds since 1970; 0 until recorded.
     #[serde(rename = "t")]
     pub time: i64,
-    /// The sort of object.
     #[serde(rename = "k")]
     pub kind: EventKind,
-    /// docker's word for what happened, `start`, with its argument where it has one: `exec_start: sh -c true`.
+    /// docker's action, with its argument if it has one: `exec_start: sh -c true`.
     #[serde(rename = "a")]
     pub action: String,
-    /// The object: ID of a container, ID or name of an image, name of a volume.
+    /// The ID of a container, ID or name of an image, name of a volume.
     pub id: String,
-    /// What else is known of it; labels too.
+    /// Attributes of the event, labels included.
     #[serde(rename = "with", default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, String>,
 }
 
 impl Event {
-    /// Something that happened to the object `id`.
     pub fn new(kind: EventKind, action: impl Into<String>, id: impl Into<String>) -> Self {
         Self { time: 0, kind, action: action.into(), id: id.into(), attributes: BTreeMap::new() }
     }
 
-    /// Something that happened to a container: with its labels, image and name, as docker has it.
+    /// An event of a container, with its labels, image and name as docker adds them.
     pub fn of_container(spec: &ContainerSpec, action: impl Into<String>) -> Self {
         let mut event = Self::new(EventKind::Container, action, &spec.id).labelled(&spec.labels);
         if let Some(image) = &spec.image {
@@ -66,7 +60,7 @@ impl Event {
         event.with("name", &spec.name)
     }
 
-    /// The same with the object's labels, which give way to attributes of the same name.
+    /// Adds labels; attributes of the same name take precedence.
     #[must_use]
     pub fn labelled(mut self, labels: &BTreeMap<String, String>) -> Self {
         for (name, value) in labels {
@@ -75,7 +69,6 @@ impl Event {
         self
     }
 
-    /// The same with one more attribute.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.attributes.insert(name.to_owned(), value.into());

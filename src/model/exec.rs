@@ -1,28 +1,26 @@
-//! What is asked of `exec`: a further process in a container that runs.
+//! What `exec` asks for: another process in a running container.
 
 use super::detach_keys::DetachKeys;
 
-/// A request for a process.
 #[derive(Clone, Debug, Default)]
 pub struct ExecRequest {
-    /// The container, by name or ID.
+    /// Name or ID.
     pub container: String,
     /// Program and arguments; not empty.
     pub args: Vec<String>,
-    /// `NAME=value` beside the container's own; a `NAME` alone takes the variable away.
+    /// `NAME=value`, in addition to the container's; a bare `NAME` removes the variable.
     pub env: Vec<String>,
-    /// `user[:group]`; the container's own where `None`.
+    /// `user[:group]`; `None` for the container's.
     pub user: Option<String>,
-    /// Absolute working directory; the container's own where `None`.
+    /// Absolute; `None` for the container's.
     pub workdir: Option<String>,
-    /// All capabilities and no filter.
+    /// All capabilities, no seccomp filter.
     pub privileged: bool,
-    /// Give it a terminal.
+    /// Allocate a pseudo-terminal.
     pub tty: bool,
-    /// Keep its standard input open.
+    /// Keep stdin open.
     pub interactive: bool,
-    /// Let it go on alone.
+    /// Run in the background.
     pub detach: bool,
-    /// What detaches a terminal.
     pub detach_keys: DetachKeys,
 }

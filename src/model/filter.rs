@@ -1,16 +1,15 @@
-//! Conditions of `--filter`: a key and a value each, and those on labels.
+//! `--filter` conditions.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use crate::error::{Failure, invalid};
 
-/// `KEY=VALUE` as given; which keys there are is the command's affair.
+/// A `KEY=VALUE` condition; each command defines its keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
-    /// What is looked at, in lower case.
+    /// In lower case.
     pub key: String,
-    /// What it must be.
     pub value: String,
 }
 
@@ -26,12 +25,12 @@ impl FromStr for Filter {
 }
 
 impl Filter {
-    /// The error for a key that the command does not know.
+    /// The error for a key that the command does not support; `known` lists those it does.
     pub fn unknown(&self, known: &str) -> Failure {
         invalid(format!("invalid filter '{}'", self.key.escape_debug())).hint(format!("there are: {known}"))
     }
 
-    /// The value as true or false.
+    /// Parses the value as a boolean.
     pub fn boolean(&self) -> Result<bool, Failure> {
         match self.value.to_ascii_lowercase().as_str() {
             "1" | "t" | "true" => Ok(true),
@@ -45,31 +44,31 @@ impl Filter {
     }
 }
 
-/// Whether `filters` with this key let something pass: one of them holds, or there is none.
+/// Whether any filter with this key holds; true if there is none. docker ORs filters of one key.
 pub fn any(filters: &[Filter], key: &str, holds: impl Fn(&Filter) -> bool) -> bool {
     let mut of_key = filters.iter().filter(|filter| filter.key == key).peekable();
+    // No filter with this key lets everything pass.
     of_key.peek().is_none() || of_key.any(holds)
 }
 
-/// Whether `filters` on labels let something pass: all of them hold.
+/// Whether all filters on labels hold.
 pub fn labels_hold(filters: &[Filter], labels: &BTreeMap<String, String>) -> bool {
     let mut of_labels = filters.iter().filter(|filter| filter.key == "label");
     of_labels.all(|filter| LabelFilter::new(&filter.value, true).holds(Some(labels)))
 }
 
-/// A condition on labels: `label=KEY[=VALUE]` or `label!=KEY[=VALUE]`.
+/// `label=KEY[=VALUE]` or `label!=KEY[=VALUE]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LabelFilter {
-    /// The label.
     pub key: String,
-    /// Its value, where one is asked for.
+    /// `None` to test only that the label exists.
     pub value: Option<String>,
-    /// Whether the object must have it, or must not.
+    /// False for `label!=`.
     pub wanted: bool,
 }
 
 impl LabelFilter {
-    /// Reads `KEY[=VALUE]`.
+    /// Parses `KEY[=VALUE]`.
     pub fn new(text: &str, wanted: bool) -> Self {
         match text.split_once('=') {
             Some((key, value)) => Self { key: key.into(), value: Some(value.into()), wanted },
@@ -77,7 +76,6 @@ impl LabelFilter {
         }
     }
 
-    /// Whether it holds for these labels.
     pub fn holds(&self, labels: Option<&BTreeMap<String, String>>) -> bool {
         let found = labels.and_then(|labels| labels.get(&self.key));
         let has = match (&self.value, found) {

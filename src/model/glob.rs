@@ -1,8 +1,8 @@
-//! Patterns of Go's `path.Match`: `*` and `?` stay within a component, `[a-z]` and `[^a-z]` are classes.
+//! Go's `path.Match`: `*` and `?` do not match slashes, `[a-z]` and `[^a-z]` are classes.
 
 use crate::error::{Failure, invalid};
 
-/// Whether the whole of `text` matches `pattern`. Fails on a pattern that is malformed.
+/// Whether all of `text` matches. Fails on a malformed pattern.
 pub fn matches(pattern: &str, text: &str) -> Result<bool, Failure> {
     let pieces = read(pattern)
         .ok_or_else(|| invalid(format!("syntax error in pattern `{}`", pattern.escape_debug())))?;
@@ -71,7 +71,7 @@ fn class(rest: &mut std::str::Chars<'_>) -> Option<Piece> {
     }
 }
 
-/// Only the last star needs to be tried again: none can reach beyond its component.
+/// On a mismatch only the last star is retried: an earlier one cannot help, as no star matches a slash.
 fn walk(pieces: &[Piece], text: &[char]) -> bool {
     let (mut piece, mut at) = (0, 0);
     let mut retry: Option<(usize, usize)> = None;

@@ -1,29 +1,29 @@
-//! Health checks as they are asked for: by an image or by flags, in docker's own form.
+//! Health checks as given by an image or by flags, in docker's format.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// A health check (docker's `HealthConfig`). Spans are in nanoseconds; 0 means docker's default.
+/// docker's `HealthConfig`. Durations are in nanoseconds; 0 means the default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 pub struct HealthSpec {
-    /// `["CMD", …]`, `["CMD-SHELL", command]`, `["NONE"]`, or empty where the image decides.
+    /// `["CMD", …]`, `["CMD-SHELL", command]`, `["NONE"]`, or empty to inherit the image's.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub test: Vec<String>,
-    /// Between checks.
+    /// Between two checks.
     #[serde(skip_serializing_if = "is_zero")]
     pub interval: i64,
-    /// How long one check may take.
+    /// Of one check.
     #[serde(skip_serializing_if = "is_zero")]
     pub timeout: i64,
-    /// How long after the start failures do not count.
+    /// After the start: failures in this time do not count.
     #[serde(skip_serializing_if = "is_zero")]
     pub start_period: i64,
-    /// Between checks during the start period.
+    /// Between two checks in the start period.
     #[serde(skip_serializing_if = "is_zero")]
     pub start_interval: i64,
-    /// So many failures in a row make it unhealthy.
+    /// Consecutive failures until the container is unhealthy.
     #[serde(skip_serializing_if = "is_zero")]
     pub retries: i64,
 }
@@ -32,21 +32,21 @@ fn is_zero(number: &i64) -> bool {
     *number == 0
 }
 
-/// What is run: the words of a command.
+/// The argv of a health check.
 pub type Test = Vec<String>;
 
 impl HealthSpec {
-    /// The check that switches the image's off.
+    /// Disables the image's check.
     pub fn none() -> Self {
         Self { test: vec!["NONE".into()], ..Self::default() }
     }
 
-    /// Whether nothing was asked.
+    /// Whether nothing was set.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// These settings, with those of `image` where nothing was asked.
+    /// Fills in what was not set from `image`.
     #[must_use]
     pub fn or(mut self, image: &HealthSpec) -> Self {
         let fill = |mine: &mut i64, theirs: i64| {
@@ -65,8 +65,8 @@ impl HealthSpec {
         self
     }
 
-    /// The command to run, if there is a check; one of a kind that docker does not know is none. `shell` is the
-    /// image's, for `CMD-SHELL`.
+    /// The command to run; `None` if there is no check, or one of a type that docker does not know. `shell`
+    /// is the image's SHELL, for `CMD-SHELL`.
     pub fn command(&self, shell: Option<&[String]>) -> Option<Test> {
         let (kind, words) = self.test.split_first()?;
         match kind.as_str() {
@@ -80,27 +80,27 @@ impl HealthSpec {
         }
     }
 
-    /// Between checks.
+    /// 30 s by default.
     pub fn interval(&self) -> Duration {
         span(self.interval, Duration::from_secs(30))
     }
 
-    /// How long one check may take.
+    /// 30 s by default.
     pub fn timeout(&self) -> Duration {
         span(self.timeout, Duration::from_secs(30))
     }
 
-    /// How long after the start failures do not count.
+    /// 0 by default.
     pub fn start_period(&self) -> Duration {
         span(self.start_period, Duration::ZERO)
     }
 
-    /// Between checks during the start period.
+    /// 5 s by default.
     pub fn start_interval(&self) -> Duration {
         span(self.start_interval, Duration::from_secs(5))
     }
 
-    /// So many failures in a row make it unhealthy.
+    /// 3 by default.
     pub fn retries(&self) -> u32 {
         u32::try_from(self.retries).ok().filter(|number| *number > 0).unwrap_or(3)
     }

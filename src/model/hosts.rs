@@ -1,13 +1,13 @@
-//! `--add-host NAME:ADDRESS` (or with `=`), and the checks of `--dns` and `--hostname`.
+//! `--add-host NAME:ADDRESS` (or `=`), and validation of `--dns`, `--dns-search` and `--hostname`.
 
 use std::net::IpAddr;
 
 use crate::error::{Failure, invalid};
 
-/// The address that stands for the host itself.
+/// A placeholder for the host's address.
 pub const HOST_GATEWAY: &str = "host-gateway";
 
-/// Reads a line for /etc/hosts into name and address. An IPv6 address may stand in square brackets.
+/// Parses an entry for /etc/hosts into name and address. An IPv6 address may be in brackets.
 pub fn parse_entry(text: &str) -> Result<(String, String), Failure> {
     let malformed = || {
         invalid(format!("bad format for add-host: `{}`", text.escape_debug()))
@@ -27,7 +27,7 @@ pub fn parse_entry(text: &str) -> Result<(String, String), Failure> {
     }
 }
 
-/// A name server's address.
+/// Validates the address of a name server.
 pub fn check_server(text: &str) -> Result<String, Failure> {
     match text.trim().parse::<IpAddr>() {
         Ok(address) => Ok(address.to_string()),
@@ -35,7 +35,7 @@ pub fn check_server(text: &str) -> Result<String, Failure> {
     }
 }
 
-/// A domain of the resolver's search list; `.` means none.
+/// Validates a search domain; `.` disables the search list.
 pub fn check_search(text: &str) -> Result<String, Failure> {
     let text = text.trim();
     let good = |label: &str| {
@@ -51,7 +51,8 @@ pub fn check_search(text: &str) -> Result<String, Failure> {
     Err(invalid(format!("`{}` is not a valid domain", text.escape_debug())))
 }
 
-/// A host name that the kernel and /etc/hosts can take: at most 64 bytes, no space and no control character.
+/// Validates a host name: 1 to 64 bytes (the kernel's `__NEW_UTS_LEN`), without spaces, control characters
+/// and slashes.
 pub fn check_hostname(text: &str) -> Result<String, Failure> {
     let bad = |c: char| c.is_whitespace() || c.is_control() || c == '/';
     if text.is_empty() || text.len() > 64 || text.contains(bad) {

@@ -1,6 +1,7 @@
-//! The image configuration as docker and OCI write it, read leniently and kept by its bytes.
+//! The image config as docker and OCI write it, read leniently.
 //!
-//! An image's ID is the digest of the configuration's exact bytes; these types read them and never write them back.
+//! An image's ID is the digest of the exact bytes of its config, which the store keeps. A config read through these types
+//! is never written back under the same ID: its bytes might differ.
 
 use std::collections::BTreeMap;
 
@@ -8,121 +9,107 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::digest::Digest;
 
-/// An image configuration (OCI image specification, `config.md`, with docker's additions).
+/// The OCI image config (image-spec `config.md`) with docker's additions.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ImageConfig {
-    /// RFC 3339 time of creation.
+    /// RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,
-    /// Who made it.
     #[serde(deserialize_with = "null_default", skip_serializing_if = "String::is_empty")]
     pub author: String,
-    /// Go's name of the architecture.
+    /// `GOARCH`.
     #[serde(deserialize_with = "null_default")]
     pub architecture: String,
-    /// Variant of the architecture.
     #[serde(deserialize_with = "null_default", skip_serializing_if = "String::is_empty")]
     pub variant: String,
-    /// Go's name of the operating system.
+    /// `GOOS`.
     #[serde(deserialize_with = "null_default")]
     pub os: String,
-    /// Free text of the commit that made it.
+    /// The message of `commit`.
     #[serde(deserialize_with = "null_default", skip_serializing_if = "String::is_empty")]
     pub comment: String,
-    /// docker's version at the time.
+    /// The version of docker that created it.
     #[serde(deserialize_with = "null_default", skip_serializing_if = "String::is_empty")]
     pub docker_version: String,
-    /// What to run and how.
     #[serde(deserialize_with = "null_default")]
     pub config: RunConfig,
-    /// The layers.
     pub rootfs: RootFs,
-    /// How each layer came to be.
+    /// One entry per instruction, also for those without a layer.
     #[serde(deserialize_with = "null_default", skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<History>,
 }
 
-/// Defaults for containers of the image.
+/// Defaults for containers, docker's `ContainerConfig`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 pub struct RunConfig {
     /// `user[:group]`.
     #[serde(deserialize_with = "null_default", skip_serializing_if = "String::is_empty")]
     pub user: String,
-    /// Ports such as `80/tcp`.
+    /// Keys are ports such as `80/tcp`; values are empty objects.
     #[serde(deserialize_with = "null_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub exposed_ports: BTreeMap<String, serde_json::Value>,
     /// `NAME=value`.
     #[serde(deserialize_with = "null_default")]
     pub env: Vec<String>,
-    /// Entry point.
     #[serde(deserialize_with = "null_default")]
     pub entrypoint: Option<Vec<String>>,
-    /// Command.
     #[serde(deserialize_with = "null_default")]
     pub cmd: Option<Vec<String>>,
-    /// Of no meaning on Linux; BuildKit sets it with every command.
+    /// Only has a meaning on Windows, but BuildKit sets it with every CMD and ENTRYPOINT.
     #[serde(deserialize_with = "null_default", skip_serializing_if = "std::ops::Not::not")]
     pub args_escaped: bool,
-    /// Paths that are volumes.
+    /// Keys are paths; values are empty objects.
     #[serde(deserialize_with = "null_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub volumes: BTreeMap<String, serde_json::Value>,
-    /// Working directory.
     #[serde(deserialize_with = "null_default")]
     pub working_dir: String,
-    /// Labels.
     #[serde(deserialize_with = "null_default")]
     pub labels: Option<BTreeMap<String, String>>,
-    /// Signal that asks for an end.
     #[serde(deserialize_with = "null_default", skip_serializing_if = "String::is_empty")]
     pub stop_signal: String,
-    /// Seconds to wait for it.
+    /// In seconds, before SIGKILL.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_timeout: Option<i64>,
-    /// Health check, in docker's form.
+    /// docker's `HealthConfig`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub healthcheck: Option<serde_json::Value>,
-    /// Triggers of `ONBUILD`.
     #[serde(deserialize_with = "null_default")]
     pub on_build: Option<Vec<String>>,
-    /// The shell of shell-form instructions.
+    /// The SHELL instruction.
     #[serde(deserialize_with = "null_default", skip_serializing_if = "Option::is_none")]
     pub shell: Option<Vec<String>>,
 }
 
-/// The layers of an image, lowest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RootFs {
     /// Always `layers`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Digests of the uncompressed tar archives.
+    /// Digests of the uncompressed tar streams, lowest layer first.
     pub diff_ids: Vec<Digest>,
 }
 
-/// One line of the history.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct History {
-    /// RFC 3339 time.
+    /// RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,
     /// The instruction.
     #[serde(deserialize_with = "null_default", skip_serializing_if = "String::is_empty")]
     pub created_by: String,
-    /// Who.
     #[serde(deserialize_with = "null_default", skip_serializing_if = "String::is_empty")]
     pub author: String,
-    /// Free text.
     #[serde(deserialize_with = "null_default", skip_serializing_if = "String::is_empty")]
     pub comment: String,
-    /// Whether it made no layer.
+    /// Set for instructions that created no layer.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub empty_layer: bool,
 }
 
-/// Go writes `null` for an empty list, map or string.
+/// Go marshals nil slices and maps as `null`.
 fn null_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or_default())
 }

@@ -1,5 +1,5 @@
-//! Address management of a network: what was asked of its subnets, docker's rules about it, and which addresses of a
-//! subnet containers may have.
+//! Address management (IPAM) of networks: parsing the subnet flags by docker's rules, and the pool of addresses that
+//! containers of a subnet may get.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -9,7 +9,8 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use super::network::Subnet;
 use crate::error::{Failure, invalid};
 
-/// Where networks without a subnet of their own get one: docker's pools, each with the length of what is cut from it.
+/// docker's default pools (`default-address-pools`): base, prefix length, and prefix length of the subnets
+/// cut from it.
 const POOLS: [(Ipv4Addr, u8, u8); 6] = [
     (Ipv4Addr::new(172, 17, 0, 0), 16, 16),
     (Ipv4Addr::new(172, 18, 0, 0), 16, 16),
@@ -19,27 +20,26 @@ const POOLS: [(Ipv4Addr, u8, u8); 6] = [
     (Ipv4Addr::new(192, 168, 0, 0), 16, 20),
 ];
 
-/// What was asked of one subnet.
+/// What the flags say about one subnet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PoolSpec {
-    /// The subnet.
     pub subnet: Option<IpNet>,
-    /// The part of it that addresses are taken from.
+    /// `--ip-range`: allocate only from this part.
     pub range: Option<IpNet>,
-    /// The gateway.
     pub gateway: Option<IpAddr>,
-    /// Addresses that no container gets, by name.
+    /// `--aux-address`: reserved addresses, by name.
     pub reserved: BTreeMap<String, IpAddr>,
 }
 
-/// Brings the flags `--subnet`, `--ip-range`, `--gateway` and `--aux-address` together: each of the latter belongs to
-/// the subnet that it lies in. Wording as docker's.
+/// Combines `--subnet`, `--ip-range`, `--gateway` and `--aux-address`; the latter three belong to the subnet
+/// that contains them. Errors in docker's words.
 pub fn consolidate(
     subnets: &[String],
     ranges: &[String],
     gateways: &[String],
     reserved: &[(String, String)],
 ) -> Result<Vec<PoolSpec>, Failure> {
+    // docker pairs the flags by address, but never allows more of them than subnets.
     if subnets.len() < ranges.len() || subnets.len() < gateways.len() {
         return Err(invalid("every ip-range or gateway must have a corresponding subnet"));
     }
@@ -68,6 +68,7 @@ pub fn consolidate(
         if range.trunc() != range {
             return Err(malformed(&format!("invalid ip-range {range}: it should be {}", range.trunc())));
         }
+        // Its network address is in the subnet, so only a shorter prefix can make it exceed the subnet.
         if range.prefix_len() < net.prefix_len() {
             let why = format!("CIDR block is bigger than its parent subnet {net}");
             return Err(malformed(&format!("invalid ip-range {range}: {why}")));
@@ -90,7 +91,8 @@ pub fn consolidate(
     Ok(pools)
 }
 
-/// Whether it has loopback, multicast, or other addresses that no interface of a container can have (RFC 6890).
+/// Whether it overlaps ranges that an interface cannot use: loopback, multicast, reserved, link-local (RFC
+/// 6890).
 fn is_special(net: &IpNet) -> bool {
     let v4 = [[0, 0, 0, 0], [127, 0, 0, 0], [224, 0, 0, 0], [240, 0, 0, 0]].into_iter().zip([8, 8, 4, 4]);
     let v4 = v4.filter_map(|(base, length)| Some(IpNet::V4(Ipv4Net::new(base.into(), length).ok()?)));
@@ -125,29 +127,29 @@ fn malformed(why: &str) -> Failure {
     invalid(format!("invalid network config: {why}"))
 }
 
-/// Whether two blocks of addresses have one in common.
+/// Whether the blocks have an address in common; CIDR blocks do only if one contains the other.
 pub fn overlap(a: &IpNet, b: &IpNet) -> bool {
     a.contains(b) || b.contains(a)
 }
 
-/// docker's blocks for subnets, in the order in which it takes them.
+/// docker's default subnets, in its order of allocation.
 pub fn default_subnets() -> impl Iterator<Item = Ipv4Net> {
     POOLS.into_iter().flat_map(|(base, length, size)| {
-        // The table's lengths are valid, so nothing is lost here.
+        // The lengths in the table are valid, so no entry is dropped.
         Ipv4Net::new(base, length).into_iter().flat_map(move |pool| pool.subnets(size).into_iter().flatten())
     })
 }
 
-/// A unique local prefix (RFC 4193, section 3.2.2) made of these random bytes.
+/// A unique local prefix (RFC 4193, section 3.2.2) with the given random bits.
 pub fn local_prefix(random: [u8; 7]) -> Ipv6Net {
     let [a, b, c, d, e, f, g] = random;
     let base = Ipv6Addr::from([0xfd, a, b, c, d, e, f, g, 0, 0, 0, 0, 0, 0, 0, 0]);
-    // 64 is a valid length.
+    // Cannot fail: 64 is a valid length.
     Ipv6Net::new(base, 64).unwrap_or_default()
 }
 
 impl Subnet<Ipv4Net, Ipv4Addr> {
-    /// The subnet `net` with what was asked of it.
+    /// The subnet `net` with the requested gateway and range; the gateway defaults to its first address.
     pub fn v4(net: Ipv4Net, asked: &PoolSpec) -> Result<Self, Failure> {
         let pool = Block::v4(net).within(asked, IpNet::V4(net))?;
         let v4 = |address: &IpAddr| match address {
@@ -165,7 +167,7 @@ impl Subnet<Ipv4Net, Ipv4Addr> {
         })
     }
 
-    /// What containers may have of it.
+    /// The addresses available to containers.
     pub fn pool(&self) -> Pool {
         let mut block = Block::v4(self.net);
         if let Some(range) = self.range {
@@ -177,7 +179,7 @@ impl Subnet<Ipv4Net, Ipv4Addr> {
 }
 
 impl Subnet<Ipv6Net, Ipv6Addr> {
-    /// The subnet `net` with what was asked of it.
+    /// The subnet `net` with the requested gateway and range; the gateway defaults to its first address.
     pub fn v6(net: Ipv6Net, asked: &PoolSpec) -> Result<Self, Failure> {
         let pool = Block::v6(net).within(asked, IpNet::V6(net))?;
         let v6 = |address: &IpAddr| match address {
@@ -195,7 +197,7 @@ impl Subnet<Ipv6Net, Ipv6Addr> {
         })
     }
 
-    /// What containers may have of it.
+    /// The addresses available to containers.
     pub fn pool(&self) -> Pool {
         let mut block = Block::v6(self.net);
         if let Some(range) = self.range {
@@ -213,12 +215,12 @@ fn named<A>(
     addresses.iter().filter_map(|(name, address)| Some((name.clone(), family(address)?))).collect()
 }
 
-/// The low 32 bits, which is all that there is of an IPv4 address.
+/// The low 32 bits: an IPv4 address.
 fn narrow(bits: u128) -> u32 {
     u32::try_from(bits & u128::from(u32::MAX)).unwrap_or_default()
 }
 
-/// The usable addresses of a subnet as numbers: without that of the network, and of IPv4 without the broadcast address.
+/// The usable addresses of a subnet: without the network address and, for IPv4, the broadcast address.
 struct Block {
     first: u128,
     last: u128,
@@ -239,7 +241,7 @@ impl Block {
         self.last = self.last.min(last);
     }
 
-    /// Checks that there is room for a gateway and a container, and that what was asked for is inside.
+    /// Checks that there is room for a gateway and a container, and that the requested gateway is usable.
     fn within(self, asked: &PoolSpec, net: IpNet) -> Result<Self, Failure> {
         if self.first >= self.last {
             return Err(malformed(&format!("subnet {net} has no room for a gateway and a container")));
@@ -258,7 +260,7 @@ impl Block {
     }
 }
 
-/// The addresses that containers may have, as numbers, in the order in which they are given out.
+/// The addresses available to containers, in order of allocation; as numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pool {
     first: u128,
@@ -267,12 +269,12 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Whether a container may have it without asking for it by name.
+    /// Whether it may be allocated automatically.
     pub fn contains(&self, address: u128) -> bool {
         (self.first..=self.last).contains(&address) && !self.excluded.contains(&address)
     }
 
-    /// Those that are not `taken`, lowest first.
+    /// Addresses not in `taken`, in ascending order.
     pub fn free<'a>(&'a self, taken: &'a BTreeSet<u128>) -> impl Iterator<Item = u128> + 'a {
         (self.first..=self.last).filter(|at| !self.excluded.contains(at) && !taken.contains(at))
     }

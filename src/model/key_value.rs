@@ -1,20 +1,19 @@
-//! `NAME=value` pairs: environment, labels, and the files that hold them.
+//! `NAME=value` pairs: environment variables, labels, and files of them (`--env-file`, `--label-file`).
 //!
-//! A file's lines are taken as they are: no quotes, no expansion, no trailing comments. Leading white space, empty
-//! lines and lines that begin with `#` are skipped; a name without `=` is a question to the environment.
+//! Lines of a file are literal: no quotes, no expansion, no trailing comments. Leading white space, blank lines and lines
+//! that start with `#` are skipped; a bare name takes its value from the environment.
 
 use crate::error::{Failure, invalid};
 
-/// A pair, or a name alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pair {
-    /// Never empty.
+    /// Not empty.
     pub name: String,
-    /// `None` where there was no `=`.
+    /// `None` without `=`.
     pub value: Option<String>,
 }
 
-/// Reads `NAME=value` or `NAME`; `what` names it in the error.
+/// Parses `NAME=value` or `NAME`; `what` describes it in the error.
 pub fn parse(text: &str, what: &str) -> Result<Pair, Failure> {
     let (name, value) = match text.split_once('=') {
         Some((name, value)) => (name, Some(value.to_owned())),
@@ -26,7 +25,7 @@ pub fn parse(text: &str, what: &str) -> Result<Pair, Failure> {
     Ok(Pair { name: name.to_owned(), value })
 }
 
-/// Reads a whole file's `content`; `file` names it in errors.
+/// Parses a file's `content`; `file` is its name for errors.
 pub fn parse_file(content: &[u8], file: &str) -> Result<Vec<Pair>, Failure> {
     let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
     let lines = content.split(|byte| *byte == b'\n').enumerate();

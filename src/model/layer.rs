@@ -1,46 +1,43 @@
-//! What the store remembers of a layer beside its files: size, how owners were kept, where it came from.
+//! The store's record of a layer.
 
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
 
-/// How the ownership that an image asks for is kept on disk.
+/// How a layer's files record the owners that the image asks for. Stored in the field `identity`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Identity {
-    /// Files have the owners of the image, seen through the user namespace with the subordinate range.
+    /// By real ownership: ids are mapped to the subordinate range by the user namespace.
     Mapped,
-    /// Everything belongs to the user; other owners are remembered in the attribute `user.dhow.owner`.
+    /// Only a single id: all files belong to the user, other owners are recorded in the xattr
+    /// `user.dhow.owner`.
     Single,
 }
 
-/// The record beside a layer's tree.
+/// Stored beside the layer's tree.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LayerRecord {
-    /// Digest of the uncompressed tar stream; the layer's name.
+    /// Digest of the uncompressed tar stream, which names the layer.
     pub diff_id: Digest,
-    /// Sum of the sizes of the files in it, in bytes.
+    /// Sum of file sizes in bytes.
     pub size: u64,
-    /// Length of the tar stream, in bytes.
+    /// Length of the tar stream in bytes.
     pub tar_size: u64,
-    /// How owners were kept when it was unpacked.
     pub identity: Identity,
-    /// The blobs on registries that hold it, so that a push there need not upload it.
+    /// Registry blobs with this layer, which a push can mount instead of uploading.
     #[serde(default)]
     pub sources: Vec<LayerSource>,
 }
 
-/// A compressed blob on a registry that holds a layer.
+/// A compressed blob in a registry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LayerSource {
     /// Host and port.
     pub registry: String,
-    /// Repository on it.
     pub repository: String,
-    /// Digest of the blob.
     pub digest: Digest,
-    /// Size of the blob in bytes.
+    /// In bytes.
     pub size: u64,
-    /// Its media type.
     pub media_type: String,
 }

@@ -1,4 +1,4 @@
-//! Where a container's output is kept: log drivers and their options.
+//! Log drivers and their options.
 
 use std::collections::BTreeMap;
 
@@ -7,31 +7,26 @@ use serde::{Deserialize, Serialize};
 use super::bytes;
 use crate::error::{Failure, invalid, unsupported};
 
-/// `--log-driver` and `--log-opt`, as given.
+/// `--log-driver` and `--log-opt` as given.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LogSpec {
-    /// The driver; empty means the default.
+    /// Empty means the default.
     pub driver: String,
-    /// Its options.
     pub options: BTreeMap<String, String>,
 }
 
-/// A driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Driver {
-    /// A line of JSON for each line of output.
+    /// JSON lines in a file.
     JsonFile,
-    /// The same, rotated and compressed by default.
+    /// As json-file, but rotated and compressed by default.
     Local,
-    /// The journal of systemd.
     Journald,
-    /// Nothing is kept.
     None,
 }
 
 impl Driver {
-    /// docker's name.
     pub fn name(self) -> &'static str {
         match self {
             Self::JsonFile => "json-file",
@@ -42,17 +37,16 @@ impl Driver {
     }
 }
 
-/// Which of a container's outputs.
+/// An output of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
-    /// Standard output, and everything of a terminal.
+    /// Standard output; with a TTY, everything.
     Stdout,
-    /// Standard error.
     Stderr,
 }
 
 impl Stream {
-    /// Its name in the log.
+    /// As written to logs.
     pub fn name(self) -> &'static str {
         match self {
             Self::Stdout => "stdout",
@@ -60,44 +54,44 @@ impl Stream {
         }
     }
 
-    /// 0 for output, 1 for error.
+    /// 0 for stdout, 1 for stderr.
     pub fn index(self) -> usize {
         usize::from(self == Self::Stderr)
     }
 }
 
-/// When a file is put aside for a new one.
+/// When log files are rotated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rotation {
-    /// Bytes that a file may have; `None` for any number.
+    /// In bytes; `None` for unlimited.
     pub max_size: Option<u64>,
-    /// Files that are kept, the current one included.
+    /// Including the current one.
     pub max_files: u32,
-    /// Whether those put aside are compressed.
+    /// Compress rotated files.
     pub compress: bool,
 }
 
-/// The options read.
+/// The parsed options.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogPlan {
-    /// The driver.
     pub driver: Driver,
-    /// For the drivers that write files.
+    /// Only for drivers that write files.
     pub rotation: Rotation,
-    /// Labels that go along with each line.
+    /// Labels to add to each line.
     pub labels: Vec<String>,
-    /// Environment variables that go along with each line.
+    /// Environment variables to add to each line.
     pub env: Vec<String>,
-    /// A template of docker's for a name of the container in the log.
+    /// docker's template for the container's name in the log.
     pub tag: Option<String>,
 }
 
-/// docker leaves a json-file unbounded. Here a chatty container fills 100 MB and not the disk, unless it is asked to.
+/// docker does not limit a json-file by default. Here a container's logs stop at 100 MB unless told
+/// otherwise.
 const DEFAULT_SIZE: u64 = 20_000_000;
 const DEFAULT_FILES: u32 = 5;
 
 impl LogSpec {
-    /// Checks and reads.
+    /// Validates and parses the options.
     pub fn plan(&self) -> Result<LogPlan, Failure> {
         let driver = driver(&self.driver)?;
         let rotation = Rotation {
@@ -146,7 +140,7 @@ fn read_option(plan: &mut LogPlan, name: &str, value: &str) -> Result<(), Failur
         "labels" if carries_extras => plan.labels = list(value),
         "env" if carries_extras => plan.env = list(value),
         "tag" if carries_extras => plan.tag = Some(value.to_owned()).filter(|tag| !tag.is_empty()),
-        // What is written never waits for anybody here, so both modes are the same and no buffer is needed.
+        // Writing a log never blocks the container here, so both modes behave alike and need no buffer.
         "mode" if matches!(value, "blocking" | "non-blocking") => {}
         "mode" => {
             return Err(invalid(format!(

@@ -1,4 +1,4 @@
-//! Plain values that several layers share: they parse, print and serialise, and do no input or output.
+//! Plain values shared by several layers. They parse, format and serialise, and do no I/O.
 
 pub mod bytes;
 pub mod change;

@@ -1,8 +1,8 @@
-//! What `-v`, `--mount` and `--tmpfs` ask for, read into [`MountSpec`].
+//! Parses `-v`, `--mount` and `--tmpfs` into [`MountSpec`].
 //!
-//! The three differ where docker's do: `-v` makes a missing host directory and `--mount type=bind` does not; `-v` has
-//! positions, `--mount` keys (in `mount_flag`). Targets are absolute and lexically clean; whether they lie inside
-//! through the image's links is for whoever mounts.
+//! They differ as docker's do: `-v` creates a missing host directory, `--mount type=bind` refuses; `-v` is positional,
+//! `--mount` has keys (`mount_flag`). Targets are absolute and lexically clean; symlinks of the image are resolved when
+//! mounting.
 
 use std::path::{Path, PathBuf};
 
@@ -12,10 +12,10 @@ use super::name::is_object_name;
 use super::volume::VolumeSetup;
 use crate::error::{Failure, invalid};
 
-/// Propagations of a bind mount, as `mount(8)` names them.
+/// Mount propagation, as mount(8) names it.
 const PROPAGATIONS: [&str; 6] = ["private", "rprivate", "shared", "rshared", "slave", "rslave"];
 
-/// Reads `[SOURCE:]TARGET[:OPTIONS]`; a source that begins with a dot is relative to `base`.
+/// Parses `[SOURCE:]TARGET[:OPTIONS]`; a source that starts with a dot is relative to `base`.
 pub fn parse_volume(text: &str, base: &Path) -> Result<MountSpec, Failure> {
     let parts: Vec<&str> = text.split(':').collect();
     let (source, target, options) = match parts.as_slice() {
@@ -40,7 +40,7 @@ fn bad_volume(text: &str, why: &str) -> Failure {
         .hint("[SOURCE:]TARGET[:OPTIONS], SOURCE being an absolute path or a volume's name")
 }
 
-/// Whether `text` can only be the option part, so that `-v /path:ro` is recognised as lacking a part.
+/// Whether `text` can only be options, so that `-v /path:ro` is reported as incomplete.
 fn is_mode(text: &str) -> bool {
     VolumeOptions::parse(text).is_ok()
 }
@@ -56,6 +56,7 @@ struct VolumeOptions {
 impl VolumeOptions {
     fn parse(text: &str) -> Result<Self, String> {
         let mut options = Self::default();
+        // docker allows one option per group: access, relabelling, copying, propagation, consistency.
         let mut seen = [false; 5];
         for option in text.split(',').filter(|_| !text.is_empty()) {
             let group =
@@ -67,14 +68,14 @@ impl VolumeOptions {
         Ok(options)
     }
 
-    /// Applies one option and says which group it belongs to; a group may be set once.
+    /// Applies an option and returns its group; each group may be set once.
     fn set(&mut self, option: &str) -> Option<usize> {
         match option {
             "rw" | "ro" => {
                 self.read_only = option == "ro";
                 Some(0)
             }
-            // Relabelling for SELinux: without SELinux, and for an unprivileged user, there is nothing to relabel.
+            // SELinux relabelling: nothing to do without SELinux or for an unprivileged user.
             "z" | "Z" => Some(1),
             "nocopy" => {
                 self.no_copy = true;
@@ -84,7 +85,7 @@ impl VolumeOptions {
                 self.propagation = Some(option.to_owned());
                 Some(3)
             }
-            // Hints for docker's desktop product; a local mount is always consistent.
+            // For Docker Desktop; a local mount is always consistent.
             "consistent" | "cached" | "delegated" | "default" => Some(4),
             _ => None,
         }
@@ -112,7 +113,7 @@ impl VolumeOptions {
     }
 }
 
-/// The source for a volume called `name`, or an anonymous one where that is empty.
+/// The source for the volume `name`; anonymous if that is empty.
 pub(super) fn volume_source(
     name: &str,
     no_copy: bool,
@@ -129,7 +130,7 @@ pub(super) fn volume_source(
     Ok(MountSource::Volume { anonymous: name.is_none(), name, no_copy, subpath, setup })
 }
 
-/// A path of the host without `.` and doubled slashes; `..` stays for the kernel to resolve through links.
+/// Removes `.` and duplicate slashes; `..` is left to the kernel, which resolves symlinks before it.
 pub(super) fn clean_host_path(path: &Path) -> Result<PathBuf, String> {
     if path.as_os_str().as_encoded_bytes().contains(&0) {
         return Err("the source contains a NUL byte".into());
@@ -140,7 +141,7 @@ pub(super) fn clean_host_path(path: &Path) -> Result<PathBuf, String> {
     Ok(path.components().collect())
 }
 
-/// The target, absolute, without `.`, `..` and doubled slashes, and not the root itself.
+/// The target: absolute, lexically clean, and not the root itself.
 pub fn check_target(target: &str) -> Result<String, String> {
     if !target.starts_with('/') {
         return Err(format!("mount path must be absolute: '{}'", target.escape_debug()));
@@ -164,7 +165,7 @@ pub fn check_target(target: &str) -> Result<String, String> {
     Ok(format!("/{}", parts.join("/")))
 }
 
-/// A propagation of `mount(8)`.
+/// Validates a propagation.
 pub(super) fn check_propagation(text: &str) -> Result<String, String> {
     match PROPAGATIONS.contains(&text) {
         true => Ok(text.to_owned()),
@@ -172,7 +173,7 @@ pub(super) fn check_propagation(text: &str) -> Result<String, String> {
     }
 }
 
-/// Reads `TARGET[:OPTION,…]` of `--tmpfs`.
+/// Parses `TARGET[:OPTION,…]` of `--tmpfs`.
 pub fn parse_tmpfs(text: &str) -> Result<MountSpec, Failure> {
     let malformed = |why: &str| {
         invalid(format!("invalid tmpfs specification `{}`: {why}", text.escape_debug()))
@@ -191,7 +192,7 @@ pub fn parse_tmpfs(text: &str) -> Result<MountSpec, Failure> {
     Ok(spec)
 }
 
-/// Mount flags and keys that a tmpfs of a user namespace knows.
+/// Mount flags and options allowed for a tmpfs in a user namespace.
 const TMPFS_FLAGS: [&str; 18] = [
     "defaults",
     "suid",
@@ -219,7 +220,7 @@ fn tmpfs_option(spec: &mut MountSpec, option: &str) -> Result<(), String> {
     match option.split_once('=') {
         None if option == "ro" || option == "rw" => spec.read_only = option == "ro",
         None if TMPFS_FLAGS.contains(&option) => options.push(option.to_owned()),
-        // Percentages of the memory are the kernel's to read.
+        // Percentages of RAM are left to the kernel.
         Some(("size", percent)) if percent.ends_with('%') => options.push(option.to_owned()),
         Some(("size", value)) => *size = Some(bytes::parse(value).map_err(|why| why.to_string())?),
         Some(("mode", value)) => *mode = Some(octal(value)?),
@@ -231,7 +232,7 @@ fn tmpfs_option(spec: &mut MountSpec, option: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A mode as `chmod` counts.
+/// A mode as chmod(1) takes it.
 pub(super) fn octal(text: &str) -> Result<u32, String> {
     u32::from_str_radix(text, 8)
         .ok()

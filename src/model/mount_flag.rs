@@ -1,4 +1,4 @@
-//! `--mount KEY=VALUE,…`: bind mounts, volumes and tmpfs by key.
+//! `--mount KEY=VALUE,…`.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use super::volume::{self, Backing, VolumeSetup};
 use super::{bytes, csv};
 use crate::error::{Failure, invalid};
 
-/// Reads one `--mount` value; a source that begins with a dot is relative to `base`.
+/// Parses a `--mount` value; a source that starts with a dot is relative to `base`.
 pub fn parse(text: &str, base: &Path) -> Result<MountSpec, Failure> {
     let mut fields = Fields { kind: "volume".into(), ..Fields::default() };
     for field in csv::fields(text)? {
@@ -21,7 +21,7 @@ fn bad_mount(text: &str, why: &str) -> Failure {
     invalid(format!("invalid argument \"{}\" for \"--mount\" flag: {why}", text.escape_debug()))
 }
 
-/// The keys as given; which of them fit the type is known at the end.
+/// The keys given; whether they fit the type is checked at the end, since it may come last.
 #[derive(Default)]
 struct Fields {
     kind: String,
@@ -69,7 +69,7 @@ impl Fields {
             "source" | "src" => self.source = needed()?.to_owned(),
             "target" | "dst" | "destination" => self.target = needed()?.to_owned(),
             "readonly" | "ro" => self.read_only = switch()?,
-            // A hint for docker's desktop product; a local mount is always consistent.
+            // For Docker Desktop; a local mount is always consistent.
             "consistency" => consistency(needed()?)?,
             _ if key.starts_with("bind-") => self.bind.set(&key, value)?,
             _ if key.starts_with("volume-") => self.volume.set(&key, value)?,
@@ -140,6 +140,7 @@ impl BindFields {
                 "option 'bind-recursive={mode}' requires 'readonly' to be specified in conjunction"
             ));
         }
+        // Otherwise writable mounts could propagate into the tree afterwards.
         if mode == "readonly" && self.propagation != "rprivate" {
             return Err("option 'bind-recursive=readonly' requires 'bind-propagation=rprivate' to be specified in conjunction".into());
         }
@@ -181,7 +182,7 @@ impl VolumeFields {
     }
 }
 
-/// A pair inside a value; what has no value has an empty one.
+/// A nested pair; the value defaults to empty.
 fn pair(key: &str, text: &str) -> Result<(String, String), String> {
     match text.split_once('=').unwrap_or((text, "")) {
         ("", _) => Err(format!("invalid value for {key}: {}", text.escape_debug())),
@@ -219,7 +220,7 @@ fn consistency(text: &str) -> Result<(), String> {
     }
 }
 
-/// A switch: alone, or with a value that Go's `strconv.ParseBool` reads.
+/// A boolean key, alone or with a value for Go's `strconv.ParseBool`.
 fn boolean(key: &str, value: Option<&str>) -> Result<bool, String> {
     match value {
         None | Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(true),

@@ -1,8 +1,8 @@
-//! Names of containers: which are allowed, and made-up ones from two lists of words of the sea.
+//! Container and volume names: validation, and generated names made of two nautical words.
 
 use crate::error::{Failure, invalid};
 
-/// Accepts a letter or digit followed by at least one of letters, digits, `_`, `.`, `-`; a leading slash is dropped.
+/// Validates a container name; a leading slash is dropped.
 pub fn check(text: &str) -> Result<String, Failure> {
     let name = text.strip_prefix('/').unwrap_or(text);
     if is_object_name(name) {
@@ -14,14 +14,15 @@ pub fn check(text: &str) -> Result<String, Failure> {
     )))
 }
 
-/// Docker's pattern for names of containers and volumes; also short enough to be a file's name.
+/// docker's pattern for names of containers and volumes: a letter or digit, then at least one of letters,
+/// digits, `_`, `.`, `-`; short enough for a file name.
 pub fn is_object_name(name: &str) -> bool {
     let first = name.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
     let rest = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
     first && (2..=255).contains(&name.len()) && name.bytes().all(rest)
 }
 
-/// A made-up name such as `leeward_sextant`, chosen by `random`; equal numbers give equal names.
+/// A name such as `leeward_sextant`, determined by `random`.
 pub fn generated(random: u64) -> String {
     let (first, second) = (random as usize, (random >> 32) as usize);
     format!("{}_{}", FIRST[first % FIRST.len()], SECOND[second % SECOND.len()])

@@ -1,11 +1,12 @@
-//! `--pid`, `--ipc`, `--uts`, `--cgroupns` and `--userns`: whose namespaces a container uses.
+//! Parses `--pid`, `--ipc`, `--uts`, `--cgroupns` and `--userns`.
 
 use std::str::FromStr;
 
 use super::container::{IpcMode, UsernsMode};
 use crate::error::{Failure, invalid};
 
-/// Reads a choice between an own namespace (empty, `private`) and the host's; `flag` is for the message.
+/// Returns whether the host's namespace is shared (`host`) or not (empty, `private`); `flag` is for the
+/// error.
 pub fn parse_host_or_private(text: &str, flag: &str) -> Result<bool, Failure> {
     match text {
         "" | "private" => Ok(false),
@@ -17,7 +18,7 @@ pub fn parse_host_or_private(text: &str, flag: &str) -> Result<bool, Failure> {
     }
 }
 
-/// The container that `container:NAME` means; `None` where the text is something else.
+/// The container of `container:NAME`; `None` if it is something else.
 pub fn parse_container(text: &str, flag: &str) -> Result<Option<String>, Failure> {
     match text.strip_prefix("container:") {
         None => Ok(None),

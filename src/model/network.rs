@@ -1,4 +1,4 @@
-//! Networks and how containers are on them.
+//! Networks, and the containers attached to them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,125 +7,118 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 
-/// The name of the network that containers are on where nothing else is asked for.
+/// The network that containers join by default.
 pub const DEFAULT: &str = "bridge";
 
-/// The option for the address on the host of ports that are published without one.
+/// Driver option: the host address for published ports that name none.
 pub const HOST_BINDING: &str = "com.docker.network.bridge.host_binding_ipv4";
 
-/// The option of a place on a network for the name of the interface inside.
+/// Endpoint option: the name of the interface in the container.
 pub const INTERFACE_NAME: &str = "com.docker.network.endpoint.ifname";
 
-/// A network of bridged containers, as it was made; it never changes afterwards.
+/// A user-defined or default bridge network. Stored as JSON; immutable.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NetworkSpec {
-    /// 64 hexadecimal digits.
+    /// 64 hex digits.
     pub id: String,
-    /// The unique name.
     pub name: String,
-    /// RFC 3339 time of creation, in UTC.
+    /// RFC 3339, in UTC.
     pub created: String,
-    /// No way out, and no published ports.
+    /// `--internal`: no route to the outside, no published ports.
     pub internal: bool,
-    /// The IPv4 subnet; `None` with `--ipv4=false`.
+    /// `None` with `--ipv4=false`.
     pub v4: Option<Subnet<Ipv4Net, Ipv4Addr>>,
-    /// The IPv6 subnet, if it has one.
     pub v6: Option<Subnet<Ipv6Net, Ipv6Addr>>,
-    /// Options of the driver (`com.docker.network.driver.mtu`, …), as given.
+    /// Driver options as given (`com.docker.network.driver.mtu`, …).
     pub options: BTreeMap<String, String>,
-    /// Options of address management, as given.
+    /// `--ipam-opt` as given.
     pub ipam_options: BTreeMap<String, String>,
-    /// Labels.
     pub labels: BTreeMap<String, String>,
-    /// Where its containers may go; `None` for anywhere.
+    /// `--egress-allow`: the permitted destinations; `None` for all.
     pub egress: Option<Vec<Egress>>,
-    /// The maximum transmission unit in bytes, if one was asked for.
+    /// In bytes; `None` for the default.
     pub mtu: Option<u32>,
-    /// Whether containers on it reach each other (`com.docker.network.bridge.enable_icc`).
+    /// Containers cannot reach each other (`com.docker.network.bridge.enable_icc=false`).
     pub no_icc: bool,
-    /// What swarm services would need; remembered only.
+    /// For swarm services; stored, without effect.
     pub attachable: bool,
-    /// Whether the IPv4 subnet was asked for, so that addresses in it can be.
+    /// The IPv4 subnet was chosen by the user, which permits fixed addresses (`--ip`).
     pub v4_asked: bool,
-    /// Whether the IPv6 subnet was asked for.
+    /// Likewise for IPv6 (`--ip6`).
     pub v6_asked: bool,
 }
 
 impl NetworkSpec {
-    /// `ports` on the addresses of the host where this network has them published: the option
-    /// `com.docker.network.bridge.host_binding_ipv4` is for those without an address of their own.
+    /// Applies the option `com.docker.network.bridge.host_binding_ipv4` to ports without a host address.
     pub fn bind_ports(&self, ports: &[PortSpec]) -> Vec<PortSpec> {
         let option = self.options.get(HOST_BINDING).and_then(|text| text.parse::<IpAddr>().ok());
+        // 0.0.0.0 is the default anyway.
         let binding = option.filter(|ip| !ip.is_unspecified());
         ports.iter().map(|port| PortSpec { ip: port.ip.or(binding), ..port.clone() }).collect()
     }
 
-    /// Whether it is the one that containers are on by default, where they know no names of each other.
+    /// Whether it is the default network, on which containers cannot resolve each other's names.
     pub fn is_default(&self) -> bool {
         self.name == DEFAULT
     }
 }
 
-/// Addresses of one family.
+/// The subnet of one address family.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subnet<N, A> {
-    /// The subnet.
     pub net: N,
-    /// The address of the gateway, which is in it.
+    /// An address in the subnet.
     pub gateway: A,
-    /// Where addresses are taken from; anywhere in the subnet if `None`.
+    /// Allocate only from this part; `None` for the whole subnet.
     pub range: Option<N>,
-    /// Addresses that no container gets, by name.
+    /// Addresses that are never allocated, by name.
     pub reserved: BTreeMap<String, A>,
 }
 
-/// A permission of `--egress-allow`: a destination with all its ports or one.
+/// An `--egress-allow` rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Egress {
-    /// Where to.
     pub host: EgressHost,
-    /// The one port, else any.
+    /// `None` for all ports.
     pub port: Option<u16>,
 }
 
-/// A destination.
+/// The destination of a rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EgressHost {
-    /// Addresses.
     Net(IpNet),
-    /// A domain name in lower case without the last dot; `*.example.org` for all below it.
+    /// In lower case, without a trailing dot; `*.example.org` matches all subdomains.
     Name(String),
 }
 
-/// What was asked of a container's place on one network.
+/// The requested settings of a container on one network.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Attachment {
-    /// The network, by name or ID as it was given; an ID once the container is created.
+    /// Name or ID as given; the ID once the container is created.
     pub network: String,
-    /// Its name, once the container is created; networks are never renamed.
+    /// Set on creation; networks cannot be renamed.
     pub name: String,
-    /// A fixed address.
+    /// `None` to allocate one.
     pub ip: Option<Ipv4Addr>,
-    /// A fixed address.
+    /// `None` to allocate one.
     pub ip6: Option<Ipv6Addr>,
-    /// A fixed hardware address.
+    /// `None` to generate one.
     pub mac: Option<Mac>,
-    /// Further names of the container on this network.
+    /// Additional DNS names on this network.
     pub aliases: Vec<String>,
-    /// Other containers under names of the asker's own: (container, alias).
+    /// Legacy links as (container, alias), resolvable by this container only.
     pub links: Vec<(String, String)>,
-    /// Addresses of the link-local range beside its own.
+    /// Additional link-local addresses.
     pub link_local: Vec<IpAddr>,
-    /// Options for the driver, as given.
+    /// `--driver-opt` as given.
     pub driver_options: BTreeMap<String, String>,
-    /// The network with the highest gives the default route.
+    /// The network with the highest priority provides the default route.
     pub gateway_priority: i32,
 }
 
-/// A hardware address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Mac(pub [u8; 6]);
@@ -140,7 +133,7 @@ impl fmt::Display for Mac {
 impl std::str::FromStr for Mac {
     type Err = String;
 
-    /// Six pairs of hexadecimal digits between colons or dashes.
+    /// Six pairs of hex digits, separated by colons or dashes.
     fn from_str(text: &str) -> Result<Self, String> {
         let malformed = || format!("invalid MAC address: {}", text.escape_debug());
         let mut bytes = [0; 6];
@@ -152,7 +145,7 @@ impl std::str::FromStr for Mac {
         if parts.next().is_some() {
             return Err(malformed());
         }
-        // The lowest bit says that it is the address of a group (IEEE 802).
+        // The group bit (IEEE 802): not a unicast address.
         if bytes == [0; 6] || bytes[0] & 1 == 1 {
             return Err(format!("{}: it is not the address of one interface", malformed()));
         }
@@ -174,36 +167,31 @@ impl From<Mac> for String {
     }
 }
 
-/// A container's place on one network, with the addresses it was given: everything that the datapath needs to know.
+/// A container's attachment to one network with its allocated addresses: all that the datapath needs to know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
-    /// The ID of the network.
     pub network: String,
-    /// The name of the interface inside, `eth0`.
+    /// In the container, `eth0`.
     pub interface: String,
-    /// Its address with the length of the subnet's prefix.
+    /// With the subnet's prefix length.
     pub v4: Option<Ipv4Net>,
-    /// Its address with the length of the subnet's prefix.
+    /// With the subnet's prefix length.
     pub v6: Option<Ipv6Net>,
-    /// Its hardware address.
     pub mac: Mac,
-    /// Names of the container on this network beside its own name, host name and short ID.
+    /// DNS names on this network besides the container's name, host name and short ID.
     pub aliases: Vec<String>,
-    /// Names that only this container knows: (alias, the other container by its ID or any name that it has there).
+    /// Names that only this container resolves: (alias, the other container's ID or one of its names).
     pub links: Vec<(String, String)>,
-    /// Addresses of the link-local range beside its own.
+    /// Additional link-local addresses.
     pub link_local: Vec<IpAddr>,
-    /// Whether the default route goes through this network.
+    /// The default route goes through this network.
     pub default_route: bool,
 }
 
-/// The protocol of a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
-    /// TCP.
     Tcp,
-    /// UDP.
     Udp,
 }
 
@@ -216,34 +204,32 @@ impl fmt::Display for Protocol {
     }
 }
 
-/// A port to be published, as asked (`-p`).
+/// A port to publish (`-p`).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PortSpec {
-    /// The port inside.
+    /// In the container.
     pub container: u16,
-    /// Its protocol.
     pub protocol: Protocol,
-    /// The address on the host; all of both families where `None`.
+    /// The host address; `None` for all addresses of both families.
     pub ip: Option<IpAddr>,
-    /// The first and the last of the ports on the host that may be taken; any free one where `None`.
+    /// First and last host port to choose from; `None` for any free one.
     pub host: Option<(u16, u16)>,
 }
 
-/// A port that is published.
+/// A published port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Published {
-    /// The port inside.
+    /// In the container.
     pub container: u16,
-    /// Its protocol.
     pub protocol: Protocol,
-    /// The address on the host.
+    /// On the host.
     pub ip: IpAddr,
-    /// The port on the host.
+    /// On the host.
     pub host: u16,
 }
 
 impl Published {
-    /// The wish for exactly this.
+    /// A request for exactly this port.
     pub fn as_spec(&self) -> PortSpec {
         let Self { container, protocol, ip, host } = *self;
         PortSpec { container, protocol, ip: Some(ip), host: Some((host, host)) }

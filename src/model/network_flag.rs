@@ -1,5 +1,5 @@
-//! `--network` and the flags that say what a container gets on its first network, and docker's rules about which of them
-//! go together. Wording as docker's.
+//! `--network` and the flags for a container's first network, with docker's rules on how they combine. Errors
+//! in docker's words.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -10,30 +10,25 @@ use super::namespace::parse_container;
 use super::network::{self, Attachment, INTERFACE_NAME, Mac};
 use crate::error::{Failure, invalid, unsupported};
 
-/// The option for settings of the interface inside.
+/// Endpoint option: sysctls of the interface.
 const SYSCTLS: &str = "com.docker.network.endpoint.sysctls";
 
-/// What was given, as it was typed.
+/// The flags as given.
 #[derive(Clone, Debug, Default)]
 pub struct NetworkFlags {
-    /// `--network`, in its short or long form.
+    /// Short or long form.
     pub networks: Vec<String>,
-    /// `--network-alias`.
     pub aliases: Vec<String>,
-    /// `--ip`.
     pub ip: Option<Ipv4Addr>,
-    /// `--ip6`.
     pub ip6: Option<Ipv6Addr>,
-    /// `--mac-address`.
     pub mac: Option<Mac>,
-    /// `--link`.
     pub links: Vec<(String, String)>,
-    /// `--link-local-ip`.
     pub link_local: Vec<IpAddr>,
 }
 
 impl NetworkFlags {
-    /// The mode and, with [`NetworkMode::Networks`], the networks. No mode where nothing was asked for.
+    /// The network mode and, with [`NetworkMode::Networks`], the networks. The mode is `None` without any
+    /// flag.
     pub fn resolve(self) -> Result<(Option<NetworkMode>, Vec<Attachment>), Failure> {
         if self.is_empty() {
             return Ok((None, Vec::new()));
@@ -65,7 +60,7 @@ impl NetworkFlags {
         lists && self.link_local.is_empty() && self.ip.is_none() && self.ip6.is_none() && self.mac.is_none()
     }
 
-    /// The flags of one network belong to the first; what its long form says too must not be said twice.
+    /// Single-network flags apply to the first network, and must not repeat what its long form sets.
     fn add_to(self, first: &mut Attachment) -> Result<(), Failure> {
         let twice = |what: &str| Err(invalid(format!("conflicting options: cannot specify both {what}")));
         if !first.aliases.is_empty() && !self.aliases.is_empty() {
@@ -86,6 +81,7 @@ impl NetworkFlags {
         first.aliases.extend(self.aliases);
         first.links.extend(self.links);
         first.link_local.extend(self.link_local);
+        // At most one of both is set, as checked above.
         first.ip = first.ip.or(self.ip);
         first.ip6 = first.ip6.or(self.ip6);
         first.mac = first.mac.or(self.mac);
@@ -93,7 +89,7 @@ impl NetworkFlags {
     }
 }
 
-/// Whether a network is one that users make.
+/// Whether a network was created by a user.
 pub fn is_user_defined(name: &str) -> bool {
     !matches!(name, network::DEFAULT | "default" | "host" | "none") && !name.starts_with("container:")
 }
@@ -122,7 +118,7 @@ fn check_together(networks: &[Attachment]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What is asked of a place on a network cannot be had without one.
+/// Endpoint settings make no sense without networks.
 fn check_without_networks(mode: &NetworkMode, asked: &Attachment) -> Result<(), Failure> {
     if !asked.links.is_empty() {
         let kind = match mode {
@@ -144,7 +140,7 @@ fn check_without_networks(mode: &NetworkMode, asked: &Attachment) -> Result<(), 
     Ok(())
 }
 
-/// Reads one `--network`: a name or ID, or `name=NAME,alias=…,…`.
+/// Parses a `--network`: a name or ID, or `name=NAME,alias=…,…`.
 pub fn parse(text: &str) -> Result<Attachment, Failure> {
     if !text.contains('=') {
         if text.trim().is_empty() {
@@ -183,7 +179,7 @@ pub fn parse(text: &str) -> Result<Attachment, Failure> {
     Ok(read)
 }
 
-/// Checks the options for the driver of a place on a network. Returns what has to be said about them.
+/// Validates endpoint options; returns warnings.
 pub fn check_driver_options(options: &BTreeMap<String, String>) -> Result<Vec<String>, Failure> {
     let mut warnings = Vec::new();
     for (name, value) in options {
@@ -202,7 +198,7 @@ pub fn check_driver_options(options: &BTreeMap<String, String>) -> Result<Vec<St
     Ok(warnings)
 }
 
-/// What the kernel takes (dev_valid_name, net/core/dev.c), without the loopback interface's.
+/// A valid interface name for the kernel (`dev_valid_name`, net/core/dev.c), except `lo`.
 fn is_interface(name: &str) -> bool {
     let bad = |byte: u8| !byte.is_ascii_graphic() || b"/:%".contains(&byte);
     (1..=15).contains(&name.len()) && !["lo", ".", ".."].contains(&name) && !name.bytes().any(bad)
@@ -244,7 +240,7 @@ pub fn parse_link(text: &str) -> Result<(String, String), Failure> {
         return Err(invalid("empty string specified for links"));
     }
     let (container, alias) = text.split_once(':').unwrap_or((text, text));
-    // docker's own listing has slashes.
+    // docker's listings prefix names with a slash.
     let container = container.strip_prefix('/').unwrap_or(container);
     let alias = alias.rsplit('/').next().unwrap_or(alias);
     if container.is_empty() || alias.is_empty() || alias.contains(':') {

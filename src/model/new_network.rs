@@ -6,43 +6,41 @@ use super::ipam::PoolSpec;
 use super::network::{Egress, HOST_BINDING};
 use crate::error::{Failure, Kind, invalid, not_found, unsupported};
 
-/// The option for the maximum transmission unit.
+/// Driver option: MTU.
 pub const MTU: &str = "com.docker.network.driver.mtu";
-/// The option for whether containers reach each other.
+/// Driver option: whether containers can reach each other.
 pub const ICC: &str = "com.docker.network.bridge.enable_icc";
-/// The option for what the names of interfaces inside begin with.
+/// Driver option: prefix of interface names in containers.
 pub const PREFIX: &str = "com.docker.network.container_iface_prefix";
-/// Names that cannot be given to a network.
+/// Reserved names.
 const PREDEFINED: [&str; 4] = ["bridge", "default", "host", "none"];
 
-/// A network to make.
+/// A `network create` request.
 #[derive(Clone, Debug, Default)]
 #[allow(clippy::struct_excessive_bools, reason = "one flag of the command each")]
 pub struct NewNetwork {
-    /// The name.
     pub name: String,
-    /// No way out, and no published ports.
+    /// `--internal`: no route to the outside, no published ports.
     pub internal: bool,
-    /// What swarm services would need; remembered.
+    /// For swarm services; stored, without effect.
     pub attachable: bool,
-    /// No IPv4 addresses.
+    /// `--ipv4=false`.
     pub without_v4: bool,
-    /// IPv6 addresses, also without a subnet of its own for them.
+    /// `--ipv6`: enable IPv6, with a generated subnet if none is given.
     pub v6: bool,
-    /// Subnets, at most one of each family.
+    /// At most one of each family.
     pub pools: Vec<PoolSpec>,
-    /// Options of the driver, as given.
+    /// Driver options as given.
     pub options: BTreeMap<String, String>,
-    /// Options of address management, as given.
+    /// `--ipam-opt` as given.
     pub ipam_options: BTreeMap<String, String>,
-    /// Labels.
     pub labels: BTreeMap<String, String>,
-    /// Where its containers may go; `None` for anywhere.
+    /// `--egress-allow`; `None` permits all destinations.
     pub egress: Option<Vec<Egress>>,
 }
 
 impl NewNetwork {
-    /// Checks the name and that there are addresses at all.
+    /// Validates the name and the combination of families.
     pub fn check(&self) -> Result<(), Failure> {
         check_name(&self.name)?;
         if self.without_v4 && !self.v6 {
@@ -58,13 +56,13 @@ impl NewNetwork {
         Ok(())
     }
 
-    /// What was asked of one family.
+    /// The subnet settings of one family.
     pub fn pool(&self, is_v6: bool) -> Option<&PoolSpec> {
         self.pools.iter().find(|pool| pool.subnet.is_some_and(|net| net.addr().is_ipv6() == is_v6))
     }
 }
 
-/// Whether a network may have this name: a letter or digit, then letters, digits, `_`, `.` and `-`.
+/// A valid network name: a letter or digit, then letters, digits, `_`, `.` and `-`; not predefined.
 pub fn check_name(name: &str) -> Result<(), Failure> {
     if PREDEFINED.contains(&name) {
         let message = format!("operation is not permitted on predefined {name} network");
@@ -83,7 +81,7 @@ pub fn check_name(name: &str) -> Result<(), Failure> {
     )))
 }
 
-/// Refuses drivers other than the bridge, with the reason.
+/// Fails for all drivers except bridge, saying why.
 pub fn check_driver(driver: &str) -> Result<(), Failure> {
     match driver {
         "" | "bridge" => Ok(()),
@@ -107,25 +105,26 @@ pub fn check_driver(driver: &str) -> Result<(), Failure> {
     }
 }
 
-/// What the options of the driver mean.
+/// Parsed driver options.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DriverOptions {
-    /// The maximum transmission unit in bytes.
+    /// In bytes.
     pub mtu: Option<u32>,
-    /// Whether containers do not reach each other.
+    /// Containers cannot reach each other.
     pub no_icc: bool,
-    /// What has no effect here, with the reason.
+    /// Options without effect.
     pub warnings: Vec<String>,
 }
 
-/// Reads the options of the bridge driver. Those that would change who reaches whom, and cannot be had, are refused.
+/// Parses the bridge driver's options. Unsupported options that would affect connectivity are errors, others
+/// warnings.
 pub fn driver_options(options: &BTreeMap<String, String>) -> Result<DriverOptions, Failure> {
     let mut read = DriverOptions::default();
     for (key, value) in options {
         let wrong = || invalid(format!("invalid value for {key}: {}", value.escape_debug()));
         match key.as_str() {
             MTU => {
-                // The least that IPv4 allows (RFC 791), and the most that fits the field of a packet's length.
+                // The minimum of IPv4 (RFC 791), and the maximum that the IP length field can express.
                 let mtu = value.parse::<u32>().ok().filter(|mtu| *mtu == 0 || (68..=65535).contains(mtu));
                 read.mtu = Some(mtu.ok_or_else(wrong)?).filter(|mtu| *mtu != 0);
             }
@@ -151,7 +150,7 @@ pub fn driver_options(options: &BTreeMap<String, String>) -> Result<DriverOption
     Ok(read)
 }
 
-/// The kernel's limit is 15 bytes with the number (IFNAMSIZ).
+/// The kernel limits names to 15 bytes (IFNAMSIZ), including the number appended.
 fn is_prefix(text: &str) -> bool {
     (1..=10).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')

@@ -1,28 +1,29 @@
-//! Platforms (`os/architecture[/variant]`) and the choice among those an index offers.
+//! Platforms (`os/architecture[/variant]`), and how well an image's platform fits.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Failure, invalid, unsupported};
 
-/// An operating system, an architecture in Go's names, and a variant that may be empty.
+/// Operating system and architecture in Go's names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Platform {
-    /// `linux`, mostly.
+    /// `linux`, in practice.
     pub os: String,
     /// `amd64`, `arm64`, …
     pub architecture: String,
-    /// `v7`, `v8`, … or empty.
+    /// `v7`, `v8`, …; may be empty.
     pub variant: String,
 }
 
 impl Platform {
-    /// The platform this executable was built for.
+    /// The platform that this executable was built for.
     pub fn host() -> Self {
         let (architecture, variant) = match std::env::consts::ARCH {
             "x86_64" => ("amd64", ""),
             "aarch64" => ("arm64", "v8"),
             "x86" => ("386", ""),
+            // Rust's ARCH does not tell the byte order; docker images exist for ppc64le.
             "powerpc64" => ("ppc64le", ""),
             "arm" => ("arm", "v7"),
             other => (other, ""),
@@ -30,8 +31,8 @@ impl Platform {
         Self { os: "linux".into(), architecture: architecture.into(), variant: variant.into() }
     }
 
-    /// How well an image for `offered` serves a wish for `self`: larger is better, `None` not at all.
-    /// A 32-bit arm image of a lower variant runs on a higher one; everything else must be equal.
+    /// How well an image for `offered` suits a request for `self`: higher is better, `None` is unusable.
+    /// 32-bit arm images of a lower variant run on a higher one; otherwise all parts must match.
     pub fn rank(&self, offered: &Platform) -> Option<u32> {
         if self.os != offered.os || self.architecture != offered.architecture {
             return None;
@@ -68,7 +69,8 @@ fn arm_version(variant: &str) -> Option<u32> {
 impl FromStr for Platform {
     type Err = Failure;
 
-    /// Reads `os/arch[/variant]`, `arch[/variant]` or `os`; machine names (`x86_64`, `aarch64`) are understood.
+    /// Parses `os/arch[/variant]`, `arch[/variant]` or `os`; machine names (`x86_64`, `aarch64`) are
+    /// accepted.
     fn from_str(text: &str) -> Result<Self, Failure> {
         let malformed = || {
             invalid(format!(

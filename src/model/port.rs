@@ -1,8 +1,8 @@
-//! Ports of a container: `80`, `53/udp`, `8000-8010/tcp`.
+//! Container ports: `80`, `53/udp`, `8000-8010/tcp`.
 
 use crate::error::{Failure, invalid};
 
-/// A range of ports with their protocol, as `80/tcp` each.
+/// Expands a range into ports such as `80/tcp`.
 pub fn parse(text: &str) -> Result<Vec<String>, Failure> {
     let malformed = || invalid(format!("`{}` is not a port", text.escape_debug()));
     let (range, protocol) = text.split_once('/').unwrap_or((text, "tcp"));

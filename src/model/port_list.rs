@@ -1,12 +1,12 @@
-//! The ports of a container on one line, as docker's listings show them.
+//! The PORTS column of docker's listings.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::network::Published;
 
-/// `0.0.0.0:8080->80/tcp, 443/tcp`: ports of one number inside and outside as ranges, then those that are exposed only,
-/// as ranges too, then the rest one by one.
+/// `0.0.0.0:8080->80/tcp, 443/tcp`: first, as ranges, ports with the same number on both sides and those only
+/// exposed, then the others one by one.
 pub fn line(published: &[Published], exposed: &BTreeSet<String>) -> String {
     let mut groups: Vec<Group> = Vec::new();
     let mut parts = Vec::new();
@@ -42,9 +42,10 @@ pub fn with_port(ip: IpAddr, port: &str) -> String {
     }
 }
 
+// Container port, protocol, and host address and port if published.
 type Port = (u16, String, Option<(IpAddr, u16)>);
 
-/// In order of the port inside, the address and the port outside.
+/// Sorted by container port, then host address and port.
 fn all(published: &[Published], exposed: &BTreeSet<String>) -> Vec<Port> {
     let mut ports: Vec<Port> = published
         .iter()

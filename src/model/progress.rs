@@ -1,79 +1,65 @@
-//! What long image operations report while they run; the command line draws it, `-q` discards it.
+//! Progress of pulls, pushes and loads, as reported by image operations and shown by the command line.
 //!
-//! An operation calls a [`Progress`] from several threads, one per layer, and as often as it likes: implementations
-//! decide what to show. The texts of [`LayerEvent`] are docker's, so that plain output equals docker's lines.
+//! A [`LayerProgress`] is called from several threads, one per layer, at any rate; implementations decide what to show.
+//! The texts of [`LayerEvent`] are docker's, so that plain output matches docker's lines.
 
 use std::fmt;
 
-/// Receives what happens to layers. Must be quick: it is called in the download loop.
+/// Receives progress. Called from the download loop, so it has to return quickly.
 pub trait Progress: Sync {
-    /// The layer with this short ID (twelve digits of its digest) is now in this state.
+    /// `layer` is the short ID: twelve digits of its digest.
     fn event(&self, layer: &str, event: LayerEvent);
 
-    /// A line about the whole operation, such as `latest: Pulling from library/debian`.
+    /// A line about the whole operation, `latest: Pulling from library/debian`.
     fn line(&self, text: &str);
 }
 
-/// The state of a layer. Byte counts are of the form that is transferred (compressed); `total` is 0 where unknown.
+/// The state of a layer. Byte counts are compressed sizes unless noted; `total` is 0 if unknown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LayerEvent {
-    /// Announced; nothing has happened yet.
+    /// Announced; not started yet.
     PullingFsLayer,
-    /// Another layer goes first, or another process works on this layer.
+    /// Behind other layers, or another process is pulling it.
     Waiting,
-    /// Bytes received so far.
     Downloading {
-        /// Bytes so far.
         current: u64,
-        /// Bytes in all.
         total: u64,
     },
-    /// The connection broke or the registry is busy; the next try comes after this many seconds.
+    /// The connection failed or the registry is overloaded.
     Retrying {
-        /// Seconds to wait.
+        /// Until the next attempt.
         seconds: u64,
     },
-    /// All bytes are here and the digest is being compared.
     VerifyingChecksum,
-    /// The digest was right.
+    /// The digest matches.
     DownloadComplete,
-    /// Files are being created.
     Extracting {
-        /// Bytes so far.
         current: u64,
-        /// Bytes in all.
         total: u64,
     },
-    /// The layer is in the store.
     PullComplete,
-    /// The layer was in the store before.
     AlreadyExists,
-    /// To be pushed; nothing has happened yet.
+    /// To be pushed; not started yet.
     Preparing,
-    /// Being compressed and sent; counts bytes of the uncompressed layer.
+    /// Byte counts are of the uncompressed layer.
     Pushing {
-        /// Bytes so far.
         current: u64,
-        /// Bytes in all.
         total: u64,
     },
-    /// The registry has taken it.
     Pushed,
-    /// The registry had it already.
+    /// The registry already has it.
     LayerExists,
-    /// The registry took it over from this repository of its own.
+    /// Mounted from this other repository of the registry, without an upload.
     MountedFrom(String),
-    /// Loading from an archive: bytes read of the layer.
+    /// Loading from an archive.
     Loading {
-        /// Bytes so far.
         current: u64,
-        /// Bytes in all.
         total: u64,
     },
 }
 
 impl LayerEvent {
-    /// Bytes so far and in all, for the states that count them.
+    /// Bytes so far and in total, for states that count them.
     pub fn bytes(&self) -> Option<(u64, u64)> {
         match self {
             Self::Downloading { current, total }
@@ -84,7 +70,7 @@ impl LayerEvent {
         }
     }
 
-    /// Whether nothing follows for this layer.
+    /// Whether this is the layer's last event.
     pub fn is_final(&self) -> bool {
         matches!(
             self,
@@ -120,7 +106,7 @@ impl fmt::Display for LayerEvent {
     }
 }
 
-/// Discards everything.
+/// Discards all events (`-q`).
 pub struct Silent;
 
 impl Progress for Silent {

@@ -1,6 +1,6 @@
-//! Ports to publish: `-p [[ip:][host[-host]]:]container[-container][/protocol]`, or `target=…,published=…`.
+//! Published ports: `-p [[ip:][host[-host]]:]container[-container][/protocol]`, or `target=…,published=…`.
 //!
-//! Wording as docker's, whose users match on it.
+//! Errors in docker's words, which scripts match on.
 
 use std::net::IpAddr;
 
@@ -9,7 +9,7 @@ use super::csv;
 use super::network::{PortSpec, Protocol};
 use crate::error::{Failure, invalid, unsupported};
 
-/// Reads one `-p`: as many ports as its range has.
+/// Parses a `-p`; a range gives several ports.
 pub fn parse(text: &str) -> Result<Vec<PortSpec>, Failure> {
     if text.contains('=') {
         return parse(&long_form(text)?);
@@ -31,7 +31,7 @@ pub fn parse(text: &str) -> Result<Vec<PortSpec>, Failure> {
         host => Some(range(host).ok_or_else(|| wrong("hostPort", host))?),
     };
     let ports = first..=last;
-    // Port 0 asks for any, as an empty one does.
+    // Host port 0 means any free port.
     let Some((low, high)) = taken.filter(|taken| *taken != (0, 0)) else {
         return Ok(ports.map(|container| PortSpec { container, protocol, ip, host: None }).collect());
     };
@@ -41,6 +41,7 @@ pub fn parse(text: &str) -> Result<Vec<PortSpec>, Failure> {
     if first == last {
         return Ok(vec![PortSpec { container: first, protocol, ip, host: Some((low, high)) }]);
     }
+    // Ranges are paired port by port; only a single port may choose from a range.
     if high - low != last - first {
         return Err(invalid(format!(
             "invalid ranges specified for container and host Ports: {container} and {host}"
@@ -52,8 +53,8 @@ pub fn parse(text: &str) -> Result<Vec<PortSpec>, Failure> {
         .collect())
 }
 
-/// Address, port of the host and port of the container; what stands before the last two colons is the address, which
-/// may have colons of its own.
+/// Splits into host address, host port and container port at the last two colons: an IPv6 address contains
+/// more.
 fn split(text: &str) -> (&str, &str, &str) {
     let (rest, container) = text.rsplit_once(':').unwrap_or(("", text));
     let (ip, host) = rest.rsplit_once(':').unwrap_or(("", rest));
@@ -70,7 +71,7 @@ fn protocol_of(text: &str) -> Result<Protocol, Failure> {
     }
 }
 
-/// `None` stands for all addresses of both families. `0.0.0.0` and `::` are all of one.
+/// `None` for all addresses of both families; `0.0.0.0` and `::` are all of one.
 fn address(text: &str) -> Result<Option<IpAddr>, Failure> {
     if text.is_empty() {
         return Ok(None);
@@ -87,7 +88,7 @@ fn range(text: &str) -> Option<(u16, u16)> {
     (first <= last).then_some((first, last))
 }
 
-/// The short form of `target=80,published=8080,protocol=udp`.
+/// Converts `target=80,published=8080,protocol=udp` to the short form.
 fn long_form(text: &str) -> Result<String, Failure> {
     let (mut target, mut published, mut protocol) = (String::new(), String::new(), "tcp".to_owned());
     for field in csv::fields(text)? {
@@ -102,7 +103,7 @@ fn long_form(text: &str) -> Result<String, Failure> {
             "target" => value.clone_into(&mut target),
             "published" => value.clone_into(&mut published),
             "protocol" => value.clone_into(&mut protocol),
-            // For services of a swarm.
+            // For swarm services; ignored.
             "mode" if value == "host" || value == "ingress" => {}
             _ => return Err(malformed()),
         }
@@ -114,7 +115,7 @@ fn long_form(text: &str) -> Result<String, Failure> {
 }
 
 impl ContainerSpec {
-    /// All ports that are to be published: those asked for, and with `-P` those that are exposed and not among them.
+    /// The ports to publish: those of `-p`, and with `-P` all other exposed ones.
     pub fn wanted_ports(&self) -> Vec<PortSpec> {
         let mut ports = self.ports.clone();
         if self.publish_all {
@@ -129,7 +130,7 @@ impl ContainerSpec {
     }
 }
 
-/// `80/tcp` as an image has it; an SCTP port cannot be published and is passed over, as nobody asked for it by name.
+/// Parses an exposed `80/tcp`; SCTP ports are skipped silently, since nobody asked to publish them.
 fn exposed(port: &str) -> Option<(u16, Protocol)> {
     let (number, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
     let protocol = match protocol {

@@ -1,7 +1,7 @@
-//! Image references: `[registry[:port]/]repository[:tag][@digest]`, read and normalised as docker does.
+//! Image references: `[registry[:port]/]repository[:tag][@digest]`, parsed and normalised as docker does.
 //!
 //! The grammar is that of the distribution project's reference package: a first component with a dot, a colon or the
-//! name `localhost` is a registry; everything else is on docker.io, one-component names in its `library/`.
+//! name `localhost` is a registry; everything else is on docker.io, single components in its `library/`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,12 +11,13 @@ use serde::{Deserialize, Serialize};
 use super::digest::Digest;
 use crate::error::{Failure, invalid};
 
-/// The registry that names without one belong to.
+/// The registry of names that do not include one.
 pub const DEFAULT_REGISTRY: &str = "docker.io";
-/// The tag that is meant where neither a tag nor a digest is given.
+/// The tag if neither tag nor digest is given.
 pub const DEFAULT_TAG: &str = "latest";
 
-/// A normalised reference. Without tag and digest it names a whole repository; [`Reference::or_latest`] adds the tag.
+/// A normalised reference. Without tag and digest it names a whole repository; see
+/// [`ImageReference::or_latest`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Reference {
@@ -27,27 +28,25 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// Host and optional port of the registry, `docker.io` for Docker Hub.
+    /// Host and optional port; `docker.io` for Docker Hub.
     pub fn registry(&self) -> &str {
         &self.registry
     }
 
-    /// The path on the registry, with `library/` where Docker Hub has it.
+    /// With `library/` for Docker's official images.
     pub fn repository(&self) -> &str {
         &self.repository
     }
 
-    /// The tag, if one was given.
     pub fn tag(&self) -> Option<&str> {
         self.tag.as_deref()
     }
 
-    /// The digest, if one was given.
     pub fn digest(&self) -> Option<&Digest> {
         self.digest.as_ref()
     }
 
-    /// Adds `latest` where there is neither tag nor digest.
+    /// Adds the tag `latest` if there is neither tag nor digest.
     #[must_use]
     pub fn or_latest(mut self) -> Self {
         if self.tag.is_none() && self.digest.is_none() {
@@ -56,19 +55,19 @@ impl Reference {
         self
     }
 
-    /// The same repository with this tag and no digest. Fails on a malformed tag.
+    /// The same repository with this tag, without a digest. Fails on a malformed tag.
     pub fn with_tag(&self, tag: &str) -> Result<Self, Failure> {
         check_tag(tag)?;
         Ok(Self { tag: Some(tag.into()), digest: None, ..self.clone() })
     }
 
-    /// The same repository with this digest and no tag.
+    /// The same repository with this digest, without a tag.
     #[must_use]
     pub fn with_digest(&self, digest: Digest) -> Self {
         Self { tag: None, digest: Some(digest), ..self.clone() }
     }
 
-    /// The repository as a person writes it: without docker.io and `library/`.
+    /// The repository as people write it: without docker.io and `library/`.
     pub fn familiar_name(&self) -> String {
         if self.registry != DEFAULT_REGISTRY {
             return format!("{}/{}", self.registry, self.repository);
@@ -79,7 +78,7 @@ impl Reference {
         }
     }
 
-    /// The whole reference as a person writes it.
+    /// The whole reference as people write it.
     pub fn familiar(&self) -> String {
         self.familiar_name() + &self.suffix()
     }
@@ -114,6 +113,7 @@ fn parse(text: &str) -> Result<Reference, String> {
         None => (text, None),
     };
     let (name, tag) = match rest.rsplit_once(':') {
+        // The colon of a registry's port is followed by a slash.
         Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
         _ => (rest, None),
     };
@@ -128,7 +128,7 @@ fn parse(text: &str) -> Result<Reference, String> {
     Ok(Reference { registry, repository, tag: tag.map(str::to_owned), digest })
 }
 
-/// Whether `text` would be taken for an image ID.
+/// Whether `text` looks like an image ID.
 fn is_identifier(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
@@ -197,7 +197,7 @@ fn check_repository(repository: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Alphanumeric runs with one separator between two of them: a dot, one or two underscores, any number of dashes.
+/// Alphanumeric runs joined by single separators: a dot, one or two underscores, or any number of dashes.
 fn is_component(text: &[u8]) -> bool {
     let alphanumeric = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let ends_well = text.first().is_some_and(alphanumeric) && text.last().is_some_and(alphanumeric);
@@ -223,7 +223,7 @@ fn check_tag(tag: &str) -> Result<(), Failure> {
 }
 
 impl fmt::Display for Reference {
-    /// The full form, registry included.
+    /// In full, with the registry.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}{}", self.registry, self.repository, self.suffix())
     }

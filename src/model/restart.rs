@@ -1,4 +1,4 @@
-//! Restart policies: when an ended container is started again, and after how long.
+//! Restart policies and the backoff between restarts.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,27 +8,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Failure, invalid};
 
-/// `--restart`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RestartPolicy {
-    /// Never.
     #[default]
     No,
-    /// After an exit code other than 0.
+    /// If the exit code is not 0.
     OnFailure {
-        /// So often at most; 0 means without end.
+        /// Maximum number of restarts; 0 for unlimited.
         max: u32,
     },
-    /// Unless it was stopped by hand; after a reboot even then.
+    /// Always, until stopped by the user; after a reboot even then.
     Always,
-    /// Unless it was stopped by hand, a reboot included.
+    /// Like `always`, but not after a reboot if it was stopped by the user.
     UnlessStopped,
 }
 
 impl RestartPolicy {
-    /// Whether a container that ended by itself with `exit_code` is to run again, having been restarted `restarts`
-    /// times in a row.
+    /// Whether a container that exited on its own with `exit_code` is restarted, after `restarts` restarts in
+    /// a row.
     pub fn wants_again(self, exit_code: i32, restarts: u32) -> bool {
         match self {
             Self::No => false,
@@ -37,7 +35,7 @@ impl RestartPolicy {
         }
     }
 
-    /// docker's name without the number.
+    /// docker's name, without the maximum.
     pub fn name(self) -> &'static str {
         match self {
             Self::No => "no",
@@ -47,7 +45,7 @@ impl RestartPolicy {
         }
     }
 
-    /// The greatest number of restarts, 0 where there is none.
+    /// The maximum number of restarts; 0 for none.
     pub fn max(self) -> u32 {
         if let Self::OnFailure { max } = self { max } else { 0 }
     }
@@ -96,7 +94,7 @@ fn count(text: &str, number: &str) -> Result<u32, Failure> {
     })
 }
 
-/// docker's pauses between restarts: 100 ms, doubled each time up to a minute, anew after a run of ten seconds.
+/// docker's delays between restarts: 100 ms, doubled up to one minute, reset after a run of ten seconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Backoff {
     last: Duration,
@@ -107,10 +105,11 @@ impl Backoff {
     const LONGEST: Duration = Duration::from_secs(60);
     const STEADY: Duration = Duration::from_secs(10);
 
-    /// The pause before the next start, after a run of `ran`.
+    /// The delay before the next start, after a run of length `ran`.
     pub fn next(&mut self, ran: Duration) -> Duration {
         self.last = match self.last {
             Duration::ZERO => Self::FIRST,
+            // It ran long enough to count as started.
             _ if ran >= Self::STEADY => Self::FIRST,
             last => (last * 2).min(Self::LONGEST),
         };

@@ -1,4 +1,4 @@
-//! What `run` asks of the engine: the container's specification and how this one invocation treats it.
+//! What `run` and `create` ask for: the container's specification, and settings of this invocation.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -8,38 +8,33 @@ use super::detach_keys::DetachKeys;
 use super::platform::Platform;
 use crate::error::{Failure, invalid};
 
-/// One `run`.
 #[derive(Clone, Debug, Default)]
 pub struct RunRequest {
-    /// As asked; `id`, `created`, `image`, and `name` where none was asked for, are the engine's to fill in.
+    /// `id`, `created`, `image`, and `name` if none was given, are filled in by the engine.
     pub spec: ContainerSpec,
-    /// The image as typed; `None` with [`ContainerSpec::rootfs`].
+    /// As typed; `None` with [`ContainerSpec::rootfs`].
     pub image: Option<String>,
-    /// When the registry is asked.
     pub pull: PullPolicy,
-    /// The platform asked for; the same as [`ContainerSpec::platform`].
+    /// Parsed form of [`ContainerSpec::platform`].
     pub platform: Option<Platform>,
-    /// Where to write the container's ID; the file must not exist.
+    /// `--cidfile`: write the ID to this file, which must not exist.
     pub cidfile: Option<PathBuf>,
-    /// Leave it to itself once it runs.
+    /// Run in the background.
     pub detach: bool,
-    /// Whether signals that reach this process are passed on, where there is no terminal.
+    /// Forward signals of this process to the container, unless there is a TTY.
     pub sig_proxy: bool,
-    /// What detaches a terminal.
     pub detach_keys: DetachKeys,
-    /// No progress of a pull.
+    /// No pull progress.
     pub quiet: bool,
 }
 
-/// `--pull`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PullPolicy {
-    /// Always ask the registry.
+    /// Ask the registry even if the image is in the store.
     Always,
-    /// Ask for what is not in the store.
     #[default]
     Missing,
-    /// Use what is in the store or fail.
+    /// Fail if the image is not in the store.
     Never,
 }
 

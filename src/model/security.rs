@@ -1,27 +1,23 @@
-//! `--security-opt`: one option of confinement each.
+//! `--security-opt`.
 
 use std::str::FromStr;
 
 use crate::error::{Failure, invalid, unsupported};
 
-/// An option as asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecurityOption {
-    /// `no-new-privileges`.
     NoNewPrivileges(bool),
-    /// `seccomp=unconfined`.
     SeccompUnconfined,
-    /// `seccomp=builtin`: the default filter.
+    /// `seccomp=builtin`: the default profile.
     SeccompDefault,
-    /// `seccomp=FILE`; the file is not read yet.
+    /// `seccomp=FILE`, not read yet.
     SeccompFile(String),
-    /// `apparmor=PROFILE`.
     AppArmor(String),
-    /// `label=…`: SELinux.
+    /// `label=…`, for SELinux.
     Label(String),
-    /// `systempaths=unconfined`: nothing masked, nothing read-only.
+    /// `systempaths=unconfined`: no masked and no read-only paths.
     Unmasked,
-    /// `writable-cgroups`: /sys/fs/cgroup can be written.
+    /// `writable-cgroups`: mount /sys/fs/cgroup read-write.
     WritableCgroups(bool),
 }
 
@@ -30,7 +26,7 @@ impl FromStr for SecurityOption {
 
     fn from_str(text: &str) -> Result<Self, Failure> {
         let malformed = || invalid(format!("invalid --security-opt: \"{}\"", text.escape_debug()));
-        // The colon is docker's older spelling.
+        // docker's older syntax separates with a colon.
         let Some((key, value)) = text.split_once('=').or_else(|| text.split_once(':')) else {
             return match text {
                 "no-new-privileges" => Ok(Self::NoNewPrivileges(true)),

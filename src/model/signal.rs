@@ -1,8 +1,8 @@
-//! Signals by name and number, with or without `SIG`, as `--stop-signal` and `kill` take them.
+//! Signal names and numbers, with or without `SIG`, for `--stop-signal` and `kill`.
 
 use crate::error::{Failure, invalid};
 
-/// Linux's standard signals, number first.
+/// Linux's standard signals.
 const NAMES: [(i32, &str); 33] = [
     (1, "HUP"),
     (2, "INT"),
@@ -39,11 +39,11 @@ const NAMES: [(i32, &str); 33] = [
     (31, "SYS"),
 ];
 
-/// The C library keeps 32 and 33 to itself.
+/// glibc and musl reserve 32 and 33 (and musl 34) for internal use; docker starts at 34.
 const RTMIN: i32 = 34;
 const RTMAX: i32 = 64;
 
-/// The number of `SIGTERM`, `term`, `15`, `RTMIN+3`, `SIGRTMAX-1`.
+/// Parses `SIGTERM`, `term`, `15`, `RTMIN+3` or `SIGRTMAX-1`.
 pub fn parse(text: &str) -> Result<i32, Failure> {
     let upper = text.trim().to_ascii_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);

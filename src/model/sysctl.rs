@@ -1,10 +1,10 @@
-//! `--sysctl NAME=VALUE`: kernel settings that belong to a container's own namespaces.
+//! `--sysctl NAME=VALUE`: namespaced kernel parameters.
 
 use std::collections::BTreeMap;
 
 use crate::error::{Failure, invalid};
 
-/// Settings of the IPC namespace; those of the network begin with `net.`, those of message queues with `fs.mqueue.`.
+/// The sysctls of the IPC namespace besides `fs.mqueue.*`.
 const IPC: [&str; 8] = [
     "kernel.msgmax",
     "kernel.msgmnb",
@@ -16,7 +16,7 @@ const IPC: [&str; 8] = [
     "kernel.shmmni",
 ];
 
-/// Reads name and value; refuses settings that are the host's.
+/// Parses name and value; fails for sysctls that are not namespaced.
 pub fn parse(text: &str) -> Result<(String, String), Failure> {
     let malformed = || invalid(format!("invalid sysctl `{}`", text.escape_debug())).hint("NAME=VALUE");
     let (name, value) = text.split_once('=').ok_or_else(malformed)?;
@@ -32,17 +32,17 @@ pub fn parse(text: &str) -> Result<(String, String), Failure> {
         .hint("net.*, fs.mqueue.*, kernel.msg*, kernel.sem and kernel.shm* belong to a container"))
 }
 
-/// Whether the setting belongs to the network namespace.
+/// Whether it belongs to the network namespace.
 pub fn is_network(name: &str) -> bool {
     name.starts_with("net.")
 }
 
-/// Whether the setting belongs to the IPC namespace.
+/// Whether it belongs to the IPC namespace.
 pub fn is_ipc(name: &str) -> bool {
     IPC.contains(&name) || name.starts_with("fs.mqueue.")
 }
 
-/// Whether settings keep a container from having IPv6.
+/// Whether the sysctls disable IPv6.
 pub fn is_without_v6(sysctls: &BTreeMap<String, String>) -> bool {
     let names = ["net.ipv6.conf.all.disable_ipv6", "net.ipv6.conf.default.disable_ipv6"];
     names.iter().any(|name| sysctls.get(*name).is_some_and(|value| value.trim() == "1"))

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use super::container::Ulimit;
 use crate::error::{Failure, invalid};
 
-/// The resources of `getrlimit(2)`, in docker's names.
+/// The resources of getrlimit(2), by docker's names.
 pub const NAMES: [&str; 15] = [
     "core",
     "cpu",

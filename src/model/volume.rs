@@ -1,7 +1,7 @@
-//! What a volume is asked to be: the options of docker's `local` driver, as far as an unprivileged user can have them.
+//! Volumes: the options of docker's `local` driver, as far as an unprivileged user can use them.
 //!
-//! docker mounts what the options name with root's rights. Here a directory of the host and a file system in memory can
-//! be had; what needs root (NFS, a block device, a quota) is refused when the volume is made, not when it is used.
+//! docker mounts what the options name as root. Here a volume can be a directory of the store or the host, or a tmpfs;
+//! options that need root (NFS, a block device, a quota) are refused on creation, not on use.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,66 +12,56 @@ use super::container::MountSource;
 use super::mount::{clean_host_path, parse_tmpfs};
 use crate::error::{Failure, invalid, not_found, unsupported};
 
-/// The one driver there is.
+/// The only driver.
 pub const DRIVER: &str = "local";
-/// docker's label of volumes that nobody named.
+/// docker's label for anonymous volumes.
 pub const ANONYMOUS_LABEL: &str = "com.docker.volume.anonymous";
 
-/// Options and labels of the driver, as given.
+/// Driver options, or labels.
 pub type Map = BTreeMap<String, String>;
 
-/// What a volume gets when it is made for a mount (`volume-label`, `volume-opt`).
+/// Settings for a volume that a mount creates (`volume-label`, `volume-opt`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct VolumeSetup {
-    /// Labels.
     pub labels: Map,
-    /// Options of the driver.
     pub options: Map,
 }
 
 impl VolumeSetup {
-    /// Whether nothing was asked for.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty() && self.options.is_empty()
     }
 }
 
-/// What holds a volume's files.
+/// Where a volume's files are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Backing {
-    /// A directory of the store.
     Store,
-    /// A directory of the host.
     Bind(BindBacking),
-    /// Memory: empty at each start of a container.
+    /// A tmpfs, empty at each start of a container.
     Memory {
-        /// Whether writing is refused.
         read_only: bool,
         /// A [`MountSource::Tmpfs`].
         source: MountSource,
     },
 }
 
-/// A directory of the host, and how it is mounted.
+/// A host directory with its mount options.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(clippy::struct_excessive_bools, reason = "one flag an attribute, as mount(8) has them")]
 pub struct BindBacking {
     /// Absolute.
     pub path: PathBuf,
-    /// With what is mounted below it.
+    /// Include submounts (`rbind`).
     pub recursive: bool,
-    /// Writing is refused.
     pub read_only: bool,
-    /// setuid bits have no effect.
     pub nosuid: bool,
-    /// Device nodes do not work.
     pub nodev: bool,
-    /// Programs cannot be run.
     pub noexec: bool,
 }
 
-/// Refuses drivers other than [`DRIVER`]; an empty name means that one.
+/// Fails for drivers other than [`DRIVER`]; empty means the default.
 pub fn check_driver(driver: &str) -> Result<(), Failure> {
     if driver.is_empty() || driver == DRIVER {
         return Ok(());
@@ -82,7 +72,7 @@ pub fn check_driver(driver: &str) -> Result<(), Failure> {
 }
 
 impl Backing {
-    /// Reads the options of the driver.
+    /// Parses the driver's options.
     pub fn parse(options: &Map) -> Result<Self, Failure> {
         if options.is_empty() {
             return Ok(Self::Store);
@@ -96,6 +86,7 @@ impl Backing {
             return Err(unsupported("quota size requested but no quota support")
                 .hint("only root can set quotas; -o type=tmpfs -o device=tmpfs -o o=size=64m bounds a volume in memory"));
         }
+        // docker's rule: type and device come together, and `o` needs both.
         for (given, needed) in [("device", "type"), ("type", "device"), ("o", "device"), ("o", "type")] {
             if options.contains_key(given) && !options.contains_key(needed) {
                 return Err(invalid(format!("missing required option: \"{needed}\"")));
@@ -128,7 +119,7 @@ fn memory(words: &[&str]) -> Result<Backing, Failure> {
     let spec = parse_tmpfs(&format!("/volume:{}", words.join(",")))
         .map_err(|why| invalid(format!("the option o of a volume of type tmpfs: {why}")))?;
     let MountSource::Tmpfs { size, mode, options: given } = spec.source else { return Ok(Backing::Store) };
-    // Unlike --tmpfs a volume may hold programs and devices, unless it is told not to.
+    // Unlike `--tmpfs`, a volume allows exec, suid and dev by default.
     let options = ["exec", "suid", "dev"].map(str::to_owned).into_iter().chain(given).collect();
     let source = MountSource::Tmpfs { size, mode, options };
     Ok(Backing::Memory { read_only: spec.read_only, source })
@@ -153,7 +144,7 @@ impl BindBacking {
             "nosuid" | "suid" => self.nosuid = word == "nosuid",
             "nodev" | "dev" => self.nodev = word == "nodev",
             "noexec" | "exec" => self.noexec = word == "noexec",
-            // What the host's own mount says about times and writing through holds for the bind as well.
+            // Times and sync are determined by the host's mount; a bind inherits them.
             "defaults" | "atime" | "noatime" | "diratime" | "nodiratime" | "relatime" | "strictatime"
             | "async" | "sync" | "private" | "rprivate" => {}
             other => {

@@ -1,4 +1,4 @@
-//! A thread in another network namespace: whatever is to be made there is made by it.
+//! A thread pinned to another network namespace, to create sockets and interfaces there.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -8,13 +8,13 @@ use std::thread::JoinHandle;
 use crate::sys;
 use crate::sys::process::ns;
 
-/// The thread's stack in bytes; what it runs is short.
+/// Stack size in bytes; the tasks are small.
 const STACK: usize = 128 << 10;
 
 type Work = Box<dyn FnOnce() + Send>;
 
-/// A thread that lives in a network namespace. The namespace exists as long as the thread, or anything that was made in
-/// it, does; dropping this ends the thread.
+/// A thread that lives in a network namespace. The namespace exists as long as this thread or any socket
+/// created in it. Dropping this ends the thread.
 #[derive(Debug)]
 pub struct Inside {
     work: Option<Sender<Work>>,
@@ -22,7 +22,7 @@ pub struct Inside {
 }
 
 impl Inside {
-    /// Starts a thread that first of all goes where `enter` takes it, by unshare(2) or setns(2).
+    /// Starts a thread that first calls `enter`, which moves it by unshare(2) or setns(2).
     pub fn start(name: &str, enter: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<Self> {
         let (work, orders) = channel::<Work>();
         let thread =
@@ -32,11 +32,12 @@ impl Inside {
                 }
             })?;
         let inside = Self { work: Some(work), thread: Some(thread) };
+        // The first task decides whether the thread is of any use; on error `Drop` joins it.
         inside.call(enter)??;
         Ok(inside)
     }
 
-    /// Has `work` done there and waits for what it returns. An error where the thread is gone.
+    /// Runs `work` there and waits for its result. Fails if the thread has ended.
     pub fn call<R: Send + 'static>(&self, work: impl FnOnce() -> R + Send + 'static) -> io::Result<R> {
         let (answer, result) = channel();
         let gone = || io::Error::other("the thread of a network namespace has ended");
@@ -45,16 +46,16 @@ impl Inside {
         result.recv().map_err(|_| gone())
     }
 
-    /// Has `work` done there and does not wait.
+    /// Runs `work` there without waiting.
     pub fn tell(&self, work: impl FnOnce() + Send + 'static) {
         if let Some(orders) = &self.work {
-            // A thread that is gone has nothing left to do it with.
+            // If the thread has ended there is nothing left to do it with.
             let _ = orders.send(Box::new(work));
         }
     }
 }
 
-/// Has `work` done in the network namespace `namespace`, by a thread that ends with it.
+/// Runs `work` in the network namespace `namespace`, on a temporary thread.
 pub fn visit<R: Send>(namespace: BorrowedFd<'_>, work: impl FnOnce() -> R + Send) -> io::Result<R> {
     std::thread::scope(|scope| {
         let visitor = std::thread::Builder::new().name("visitor".into()).stack_size(STACK);
@@ -68,6 +69,7 @@ pub fn visit<R: Send>(namespace: BorrowedFd<'_>, work: impl FnOnce() -> R + Send
 
 impl Drop for Inside {
     fn drop(&mut self) {
+        // Closing the channel ends the thread's loop.
         self.work = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();

@@ -1,17 +1,29 @@
-//! What was asked of a network into kernel objects, and the bytes between them: the datapath.
+//! Container networking: kernel objects for each network, and the datapath that carries bytes between them.
 //!
 //! ```text
-//!  container's netns              gateway netns, one per network            the host's netns
+//!  container's netns              gateway netns, one per network                 the host's netns
 //!  eth0 ══ veth ════════════════ br0 ── rules ── transparent listener ═══ relay ═══ sockets of the helper
-//!  127.0.0.11:53 ═ dns            └──── tun0: first SYNs, UDP, ICMP ═════ gate ════ sockets of the helper
+//!  127.0.0.11:53 ═ dns            └──── tun0: SYNs, UDP, ICMP ═════════ forwarder ═ sockets of the helper
 //! ```
 //!
-//! All of it is in one helper process per user, which lives in the host's network namespace and, by its user namespace,
-//! has power over the gateways and the containers. A socket belongs to the namespace it was made in and may be used
-//! from any thread, so one thread for each foreign namespace ([`inside`]) makes sockets there and does nothing else.
+//! # Terms
 //!
-//! Containers are hostile: nothing that they send may panic, block or grow without bounds; what is kept for each of
-//! them (connections that are being made, flows, descriptors) is capped and times out.
+//! - **Helper** ([`helper`]): one process per user that runs everything here. It lives in the host's network namespace
+//!   and, through its user namespace, holds CAP_NET_ADMIN over gateways and containers.
+//! - **Gateway** ([`gateway`]): a network namespace per network, with the bridge, the nf_tables rules and the device
+//!   through which packets leave it.
+//! - **Backend** ([`backend`]): how a network is carried: `tproxy`, `packet`, `redirect`, `stack`, `pasta` or
+//!   `slirp4netns`, tried in this order. An opened backend is a [`datapath`].
+//! - **Forwarder** ([`forwarder`]): handles the packets that arrive on the gateway's device: UDP and ICMP echo through
+//!   sockets of the host, TCP SYNs through the SYN interceptor.
+//! - **Relay** ([`relay`]): worker threads that splice TCP connections between two sockets.
+//!
+//! # Invariants
+//!
+//! - A socket belongs to the namespace it was created in but can be used from any thread. So there is one thread per
+//!   foreign namespace ([`netns`]), which creates sockets there and does nothing else.
+//! - Containers are hostile. Nothing they send may panic, block or grow without bound: everything kept on their behalf
+//!   (pending connections, flows, descriptors) is capped and times out.
 
 pub mod dns;
 pub mod egress;

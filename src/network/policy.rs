@@ -1,44 +1,41 @@
-//! What a container's packets may reach: asked once for each connection and flow.
+//! The decision what a container may reach, made once per connection or flow.
 
 use std::io;
 use std::net::SocketAddr;
 
-/// The protocol of a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// A TCP connection.
     Tcp,
-    /// UDP between two ports.
+    /// UDP between two address/port pairs.
     Udp,
-    /// ICMP echo; the ports are 0.
+    /// ICMP echo; ports are 0.
     Echo,
 }
 
 /// What a container wants to reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Flow {
-    /// The protocol.
     pub kind: Kind,
-    /// The container's address and port.
     pub source: SocketAddr,
     /// The destination as the container named it.
     pub target: SocketAddr,
 }
 
-/// The answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It goes to this address in the host's network; replies still come from the address that the container named.
+    /// Forward to this address in the host's network. Replies still come from the address that the container
+    /// named.
     Pass(SocketAddr),
-    /// It is refused at once, as a closed port would.
+    /// Refuse at once, as a closed port would.
     Refuse,
 }
 
-/// Decides for the containers of one network. Called on the hot path by several threads: it must be quick and not wait.
+/// Decides for the containers of one network. Several threads call it on the hot path: it must be quick and
+/// not block.
 pub trait Policy: Send + Sync {
-    /// Whether and where `flow` goes.
+    /// Whether `flow` is allowed, and where it goes.
     fn judge(&self, flow: &Flow) -> Verdict;
 
-    /// How it went: reached, or the error that the container was told.
+    /// Reports how it went: connected, or the error that was passed to the container.
     fn note(&self, flow: &Flow, outcome: Result<(), &io::Error>);
 }

@@ -1,4 +1,4 @@
-//! The ways in which a network can be made, best first, and which of them works here.
+//! The backends that can carry a network, best first, and the choice among them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,21 +8,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Failure, Kind, invalid};
 
-/// A way to make a network.
+/// How a network is carried. The order of the variants is the order of preference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Rung {
-    /// The kernel's TCP on both sides, by `tproxy` and a TUN device.
+    /// Kernel TCP on both sides, with `tproxy` rules and a TUN device.
     Tproxy,
-    /// The same with a pair of interfaces and a packet socket in place of the TUN device.
+    /// Like `Tproxy`, with a veth pair and a packet socket in place of the TUN device.
     Packet,
-    /// The same with a translation of addresses in place of `tproxy`, by either device.
+    /// Like `Tproxy`, with destination NAT in place of `tproxy`; either device.
     Redirect,
-    /// TCP in this program towards the containers, by either device, without rules of nf_tables.
+    /// A user-space TCP stack towards the containers; either device, no nf_tables rules.
     Stack,
-    /// The program pasta(1) at the gateway.
+    /// pasta(1) in the gateway.
     Pasta,
-    /// The program slirp4netns(1) at the gateway.
+    /// slirp4netns(1) in the gateway.
     Slirp4netns,
 }
 
@@ -36,17 +36,17 @@ const NAMES: [(Rung, &str); 6] = [
 ];
 
 impl Rung {
-    /// All of them, best first.
+    /// All backends, best first.
     pub fn all() -> impl Iterator<Item = Self> {
         NAMES.iter().map(|(rung, _)| *rung)
     }
 
-    /// Whether the gate is the way out: the helper makes the connections, and its own policy decides.
+    /// Whether the helper makes the connections itself, so that its own egress policy applies.
     pub fn has_gate(self) -> bool {
         self <= Self::Stack
     }
 
-    /// Whether the kernel's TCP ends the containers' connections, at listeners in the gateway.
+    /// Whether the kernel terminates the containers' TCP connections, at listeners in the gateway.
     pub fn has_listeners(self) -> bool {
         self <= Self::Redirect
     }
@@ -71,7 +71,7 @@ impl FromStr for Rung {
     }
 }
 
-/// Finds the best way that works, by trying, and remembers what did not.
+/// Selects the best backend that works by trying each, and remembers those that failed.
 #[derive(Debug, Default)]
 pub struct Ladder {
     forced: Option<Rung>,
@@ -79,12 +79,13 @@ pub struct Ladder {
 }
 
 impl Ladder {
-    /// A ladder of all ways, or of the one that is forced.
+    /// Selects among all backends, or only `forced`.
     pub fn new(forced: Option<Rung>) -> Self {
         Self { forced, refused: Mutex::default() }
     }
 
-    /// Tries the ways, best first, until one works. What did not work is tried no more once another has.
+    /// Tries the backends, best first, until one works. Backends that failed are not retried once another has
+    /// worked.
     pub fn climb<T>(&self, mut attempt: impl FnMut(Rung) -> anyhow::Result<T>) -> anyhow::Result<(Rung, T)> {
         if let Some(rung) = self.forced {
             let made = attempt(rung).map_err(|error| {
@@ -96,6 +97,7 @@ impl Ladder {
             return Ok((rung, made?));
         }
         let mut refused = self.refused();
+        // Last time nothing worked. The cause may be fixed by now, so try everything again.
         if refused.len() == NAMES.len() {
             refused.clear();
         }
@@ -105,6 +107,7 @@ impl Ladder {
             }
             match attempt(rung) {
                 Ok(made) => {
+                    // Worse backends that failed earlier are not worth reporting.
                     refused.retain(|(other, _)| *other < rung);
                     *self.known() = refused;
                     return Ok((rung, made));
@@ -117,7 +120,7 @@ impl Ladder {
         Err(nothing_works(&refused).into())
     }
 
-    /// What was found not to work, and why.
+    /// The backends that do not work, with the reason.
     pub fn refused(&self) -> Vec<(Rung, String)> {
         self.known().clone()
     }

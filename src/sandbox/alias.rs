@@ -1,8 +1,8 @@
-//! Another number for the only id of a container, for `exec -u` where the account has one id.
+//! A nested user namespace for `exec -u` in a container that has only one id.
 //!
-//! A container with one id has exactly one user, whose number was chosen when it was started. A process that is to be
-//! another user gets a user namespace of its own below the container's, in which the one id has the other number. So it
-//! sees itself and all files as a container started with that user would, and has no power over the container's
+//! Such a container has exactly one user, whose number was chosen at launch. A process that runs as another user gets
+//! a user namespace of its own, nested in the container's, in which the same id has that other number. It sees itself
+//! and all files as a container started with that user would, and has no capabilities over the container's
 //! namespaces.
 
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
@@ -19,7 +19,8 @@ use crate::error::{Failure, Kind};
 use crate::sys;
 use crate::sys::process::{Side, ns};
 
-/// The namespace that the process of `plan` has to enter last, if it needs one. For a process that is still outside.
+/// Creates the namespace that the process of `plan` enters last; `None` if it needs none. To be called
+/// outside the container.
 pub(super) fn namespace(plan: &JoinPlan, container: BorrowedFd<'_>) -> Result<Option<OwnedFd>> {
     let ([uid], [gid]) = (plan.ids.uids.as_slice(), plan.ids.gids.as_slice()) else { return Ok(None) };
     let root_is_meant = plan.process.user.is_empty() && uid.inside == 0;
@@ -31,7 +32,8 @@ pub(super) fn namespace(plan: &JoinPlan, container: BorrowedFd<'_>) -> Result<Op
         return Ok(None);
     }
     if !plan.unshare.pid {
-        // Whoever makes the namespace could be looked into by the container for a moment.
+        // The process that creates the namespace would be visible inside, and could be inspected before it is
+        // undumpable.
         let message =
             format!("user {} is not the container's, and the account has one id", plan.process.user);
         return Err(Failure::new(Kind::CommandNotExecutable, message)
@@ -42,7 +44,7 @@ pub(super) fn namespace(plan: &JoinPlan, container: BorrowedFd<'_>) -> Result<Op
     make(&IdMap { uids: one(user.uid, uid), gids: one(user.gid, gid) }, container).map(Some)
 }
 
-/// The root directory of the process that the pidfd means, as it sees it.
+/// Opens the root directory of the process behind the pidfd, as that process sees it.
 fn root_of(container: BorrowedFd<'_>) -> Result<OwnedFd> {
     let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", container.as_raw_fd()))?;
     let pid = info.lines().find_map(|line| line.strip_prefix("Pid:")).map_or("", str::trim);
@@ -51,7 +53,7 @@ fn root_of(container: BorrowedFd<'_>) -> Result<OwnedFd> {
     Ok(root.map_err(|_| join::ended())?)
 }
 
-/// Makes a user namespace below that of the container.
+/// Creates a user namespace nested in the container's, with `map`, and opens it.
 fn make(map: &IdMap, container: BorrowedFd<'_>) -> Result<OwnedFd> {
     let (ours, theirs) = channel::pair()?;
     match sys::process::clone_into(0).context("starting a process")? {
@@ -75,14 +77,14 @@ fn make(map: &IdMap, container: BorrowedFd<'_>) -> Result<OwnedFd> {
     }
 }
 
-/// Stays until the other side has looked at it.
+/// Enters a new user namespace and keeps it alive until the other side has opened it.
 fn become_first(map: &IdMap, container: BorrowedFd<'_>, channel: &Channel) -> Result<()> {
     sys::process::close_others(3, &[container, channel.as_fd()])?;
     sys::namespace::join(container, ns::USER)?;
     identity::unshare_user()?;
     identity::write_maps(map, rustix::process::getpid().as_raw_nonzero().get(), true)?;
     channel.go()?;
-    // The end of the other side is what is waited for.
+    // Returns with an error as soon as the other side closes its end, which is all that matters here.
     let _ = channel.await_go();
     Ok(())
 }

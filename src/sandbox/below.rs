@@ -1,12 +1,13 @@
-//! Starts a container in a user namespace below another one that is there already: that of the network helper.
+//! Launches a container in a user namespace nested in an existing one, that of the network helper. The usual case.
 //!
-//! Power over a network namespace is had in the user namespace that made it and above. The helper wires the networks of
-//! many containers, so they are made below its own. Its ids are mapped once, and whoever is inside maps those of
-//! namespaces below directly, which also spares each start the setuid programs.
+//! Capabilities over a network namespace are held in its owning user namespace and that one's ancestors. The helper
+//! configures the networks of many containers, so their user namespaces are created below its own. The helper's ids
+//! are mapped once; inside it, maps of nested namespaces are written directly, which also saves each start the setuid
+//! programs newuidmap and newgidmap.
 //!
 //! ```text
-//! supervisor ──fork──► usher: joins the outer user namespace
-//!                       └─► the container's first process, as a child of the supervisor; its ids are mapped by the usher
+//! supervisor ──fork──► intermediate: joins the parent user namespace, maps the ids of the process below
+//!                       └─► the container's first process, as a child of the supervisor
 //! ```
 
 use std::convert::Infallible;
@@ -25,16 +26,15 @@ use crate::error::{Failure, Kind};
 use crate::sys;
 use crate::sys::process::{self, Side, ns};
 
-/// The user namespace to be below of.
+/// The user namespace to nest containers in.
 #[derive(Debug)]
 pub struct Outer {
-    /// It.
     pub namespace: OwnedFd,
-    /// Its ids, as this process counts those outside.
+    /// Its id map, with outside ids as this process sees them.
     pub ids: IdMap,
 }
 
-/// As [`super::launch::launch`], below `outer`.
+/// Like [`super::launch::launch`], nested in `outer`.
 pub(super) fn launch(
     plan: &Plan,
     outer: &Outer,
@@ -54,6 +54,7 @@ pub(super) fn launch(
     through(usher, |channel, _| meet(channel, Known::default(), connect))
 }
 
+/// In the intermediate process: creates the container's first process below the parent user namespace.
 fn usher(
     plan: &Plan,
     outer: &Outer,
@@ -72,7 +73,7 @@ fn usher(
         }
         Side::Parent(process) => {
             let mapped = identity::write_maps(map, process.pid, map.is_single());
-            // The supervisor must know of the process in any case: it ends it if this failed.
+            // Sent even if mapping failed: the supervisor has to kill the process in that case.
             channel.send_process(&process)?;
             mapped.context("mapping user ids below those of the networks")?;
             process::exit_now(0)

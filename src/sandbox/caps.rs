@@ -1,18 +1,24 @@
 //! Capabilities: names, sets, docker's default set, and the rules of `--cap-add`, `--cap-drop` and `--privileged`.
 //!
-//! What a process may have inside is decided by the **bounding set** alone. A new user namespace starts with full
-//! bounding, permitted and effective sets and empty inheritable and ambient ones; execve(2) then gives a root process
-//! exactly the bounding set and any other user nothing, which is docker's rule for both. So [`limit`] before the exec
-//! is all that the start of a container needs, and [`settle`] only matters to code that runs between it and the exec.
+//! # Sets
 //!
-//! The order that works for every combination of user, filter and `no-new-privileges`:
+//! What a process may have inside is determined by the **bounding set** alone. A new user namespace starts with full
+//! bounding, permitted and effective sets, and empty inheritable and ambient ones. execve(2) then gives a root
+//! process exactly the bounding set and any other user nothing, which is docker's rule for both. So
+//! [`limit_bounding_set`] before the exec is all that a container needs; [`set_process_caps`] matters only to code
+//! that runs in between.
 //!
-//! 1. [`limit`] (needs CAP_SETPCAP, so before the identity changes);
-//! 2. without `no-new-privileges`: load the seccomp filters, which needs CAP_SYS_ADMIN, so before it is given up;
-//! 3. groups and user;
-//! 4. [`settle`] (not where root emulation is loaded: it answers capset(2) itself, and the exec does the same);
-//! 5. with `no-new-privileges`: [`forbid_new`], then the filters;
-//! 6. exec.
+//! # Order
+//!
+//! This order works for every combination of user, filter and `no-new-privileges`:
+//!
+//! 1. [`limit_bounding_set`] (needs CAP_SETPCAP, so before the identity changes)
+//! 2. without `no-new-privileges`: load the seccomp filters (needs CAP_SYS_ADMIN, so before that is dropped)
+//! 3. groups and user
+//! 4. [`set_process_caps`] (skipped under root emulation, which answers capset(2) itself; the exec has the same
+//!    effect)
+//! 5. with `no-new-privileges`: [`set_no_new_privs`], then the filters
+//! 6. exec
 
 use std::fmt;
 use std::io;
@@ -23,7 +29,7 @@ use anyhow::{Context, Result};
 use crate::error::{Failure, invalid};
 use crate::sys;
 
-/// Names by number, without `CAP_`: `linux/capability.h` as of 6.18.
+/// Names by number, without `CAP_`, from `linux/capability.h` of Linux 6.18.
 const NAMES: [&str; 41] = [
     "CHOWN",
     "DAC_OVERRIDE",
@@ -68,12 +74,10 @@ const NAMES: [&str; 41] = [
     "CHECKPOINT_RESTORE",
 ];
 
-/// One capability, known by name.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Capability(u8);
 
 impl Capability {
-    /// The kernel's number.
     pub fn number(self) -> u8 {
         self.0
     }
@@ -82,7 +86,7 @@ impl Capability {
 impl FromStr for Capability {
     type Err = Failure;
 
-    /// Takes any spelling that docker does: upper or lower case, with or without `CAP_`.
+    /// Accepts every spelling that docker does: upper or lower case, with or without `CAP_`.
     fn from_str(text: &str) -> Result<Self, Failure> {
         let upper = text.trim().to_ascii_uppercase();
         let bare = upper.strip_prefix("CAP_").unwrap_or(&upper);
@@ -111,58 +115,50 @@ impl fmt::Debug for Capability {
 pub struct CapSet(u64);
 
 impl CapSet {
-    /// None.
     pub const EMPTY: Self = Self(0);
-    /// All that have a name here.
+    /// All capabilities in [`NAMES`].
     pub const ALL: Self = Self((1 << NAMES.len()) - 1);
     /// Docker's default: CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID, SETPCAP, NET_BIND_SERVICE,
     /// NET_RAW, SYS_CHROOT, MKNOD, AUDIT_WRITE and SETFCAP.
     pub const DOCKER: Self = Self(0xa804_25fb);
 
-    /// The set with these bits.
     pub const fn from_bits(bits: u64) -> Self {
         Self(bits)
     }
 
-    /// The bits.
     pub const fn bits(self) -> u64 {
         self.0
     }
 
-    /// Whether `capability` is in it.
     pub const fn contains(self, capability: Capability) -> bool {
         self.0 & (1 << capability.0) != 0
     }
 
-    /// Adds `capability`.
     pub fn insert(&mut self, capability: Capability) {
         self.0 |= 1 << capability.0;
     }
 
-    /// What is in this set or in `other`.
     #[must_use]
     pub const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// What is in this set and in `other`.
     #[must_use]
     pub const fn intersection(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
-    /// What is in this set and not in `other`.
+    /// The members that are not in `other`.
     #[must_use]
     pub const fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
 
-    /// Whether there is none.
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// The members that have a name, in order of their numbers.
+    /// The members that have a name, by number.
     pub fn iter(self) -> impl Iterator<Item = Capability> {
         (0..).take(NAMES.len()).map(Capability).filter(move |capability| self.contains(*capability))
     }
@@ -182,7 +178,7 @@ impl fmt::Debug for CapSet {
     }
 }
 
-/// What one of the two options asks for.
+/// The value of `--cap-add` or `--cap-drop`.
 struct Asked {
     all: bool,
     named: CapSet,
@@ -202,11 +198,11 @@ impl Asked {
     }
 }
 
-/// The set that docker's rules make of [`CapSet::DOCKER`]: with `privileged` all; with `ALL` added all but those
-/// dropped; with `ALL` dropped only those added; otherwise the default less those dropped plus those added.
+/// Applies docker's rules to [`CapSet::DOCKER`]: `privileged` means all; `ALL` added means all but those dropped;
+/// `ALL` dropped means only those added; otherwise the default minus those dropped plus those added.
 ///
 /// # Errors
-/// A name that is no capability, also where `privileged` makes it irrelevant.
+/// An unknown name, even if `privileged` makes it irrelevant.
 pub fn tweak(add: &[String], drop: &[String], privileged: bool) -> Result<CapSet> {
     let add = Asked::parse("CapAdd", add)?;
     let drop = Asked::parse("CapDrop", drop)?;
@@ -218,11 +214,11 @@ pub fn tweak(add: &[String], drop: &[String], privileged: bool) -> Result<CapSet
     })
 }
 
-/// Splits `set` into what the running kernel knows and what it does not.
-///
-/// Costs a prctl(2) for each capability, so it is for `--cap-add` and not for every start: [`limit`] and [`settle`]
-/// ignore what the kernel does not know.
+/// Splits `set` into capabilities that the running kernel knows and those it does not. Costs one prctl(2) per
+/// capability, so it is for `--cap-add` only; [`limit_bounding_set`] and [`set_process_caps`] ignore unknown
+/// ones.
 pub fn known_to_kernel(set: CapSet) -> (CapSet, CapSet) {
+    // Docker's default set is known to every kernel that can run dhow.
     if set.without(CapSet::DOCKER).is_empty() {
         return (set, CapSet::EMPTY);
     }
@@ -230,18 +226,18 @@ pub fn known_to_kernel(set: CapSet) -> (CapSet, CapSet) {
     (set.intersection(known), set.without(known))
 }
 
-/// Limits the bounding set to `keep`. No allocation and only system calls, so it may run between fork and exec.
+/// Limits the bounding set to `keep`. Allocates nothing, so it may be called between fork and exec.
 pub fn limit(keep: CapSet) -> io::Result<()> {
     sys::caps::limit_bounding(keep.bits())
 }
 
-/// Makes the process's own sets what docker gives: `set` permitted and effective for root, nothing for other users;
-/// inheritable and ambient empty. May run between fork and exec.
+/// Sets permitted and effective set to what docker gives: `set` for root, nothing for other users; clears the
+/// inheritable and ambient sets. May be called between fork and exec.
 pub fn settle(set: CapSet, root: bool) -> io::Result<()> {
     sys::caps::set_process(if root { set.bits() } else { 0 })
 }
 
-/// Sets `no_new_privs`, irrevocably. May run between fork and exec.
+/// Sets `no_new_privs`, irrevocably. May be called between fork and exec.
 pub fn forbid_new() -> io::Result<()> {
     sys::caps::no_new_privs()
 }

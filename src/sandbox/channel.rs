@@ -1,8 +1,8 @@
-//! What the supervisor and the process that becomes the container say to each other before its program runs.
+//! The protocol between the supervisor and a process on its way into a container, until its program runs.
 //!
-//! Inward goes one byte, "your ids are mapped". Outward come, of a process that joins a container, the process itself;
-//! the master side of the terminal, if there is one; and at most one failure. The socket closes by exec, so its end
-//! means "running".
+//! Inward: "go", once for each step that the process waits for (see [`super::launch`]). Outward: the new process's
+//! pidfd, if an intermediate process created it; the terminal's master side; the owner listener; at most one failure.
+//! The socket is close-on-exec, so end of file means that the program runs.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
@@ -13,23 +13,22 @@ use crate::error::{Failure, Kind};
 use crate::sys::process::Child;
 use crate::sys::socket::{MAX_MESSAGE, Socket};
 
-/// What comes with a listener.
+/// The text that comes with an owner listener.
 const LISTENER: &[u8] = b"listener";
 
-/// One end.
+/// One end of the connection.
 pub(super) struct Channel(Socket);
 
-/// What came from inside.
+/// A message from inside.
 pub(super) enum Said {
     /// The terminal's master side.
     Terminal(OwnedFd),
-    /// Where the first process's changes of owner are told.
+    /// The seccomp listener for the first process's changes of owner.
     Listener(OwnedFd),
-    /// The process that goes on; its number is the maker's, not the listener's.
+    /// A process that an intermediate process created; its pid is as the creator sees it.
     Process(Child),
-    /// It failed for this reason.
     Failed(Failure),
-    /// The program runs.
+    /// End of file: exec closed the socket.
     Running,
 }
 
@@ -40,12 +39,12 @@ pub(super) fn pair() -> Result<(Channel, Channel)> {
 }
 
 impl Channel {
-    /// Lets the other side go on.
+    /// Lets the other side proceed.
     pub(super) fn go(&self) -> Result<()> {
         Ok(self.0.send(b"go", &[])?)
     }
 
-    /// Waits for [`Channel::go`]. Fails where the other side has failed or is gone.
+    /// Waits for [`SyncSocket::send_go`]. Fails if the other side has failed or is gone.
     pub(super) fn await_go(&self) -> Result<()> {
         let said = self.0.receive()?.bytes;
         if let Ok(failure) = serde_json::from_slice::<Failure>(&said) {
@@ -57,7 +56,7 @@ impl Channel {
         }
     }
 
-    /// Fails where the other side is gone.
+    /// Fails if the other side is gone.
     pub(super) fn check_open(&self) -> Result<()> {
         match self.0.is_connected()? {
             true => Ok(()),
@@ -65,32 +64,30 @@ impl Channel {
         }
     }
 
-    /// Hands over the terminal.
     pub(super) fn send_terminal(&self, master: &OwnedFd) -> Result<()> {
         Ok(self.0.send(b"terminal", &[master.as_fd()])?)
     }
 
-    /// Hands over where changes of owner are told.
     pub(super) fn send_listener(&self, listener: &OwnedFd) -> Result<()> {
         Ok(self.0.send(LISTENER, &[listener.as_fd()])?)
     }
 
-    /// Hands over a process that was made.
     pub(super) fn send_process(&self, process: &Child) -> Result<()> {
         Ok(self.0.send(process.pid.to_string().as_bytes(), &[process.pidfd()])?)
     }
 
-    /// The same end under a number of at least `first`.
+    /// Duplicates this end at descriptor `first` or above.
     pub(super) fn at_or_above(&self, first: i32) -> Result<Self> {
         Ok(Self(self.0.at_or_above(first)?))
     }
 
-    /// For poll(2), and to be kept where other descriptors are closed.
+    /// For poll(2), and to exempt it when other descriptors are closed.
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 
-    /// Reports why the container did not start. Nothing can be done where even that fails.
+    /// Reports why the container did not start; nothing can be done if even that fails.
+    // A message that is too long would not arrive at all.
     pub(super) fn send_failure(&self, failure: &Failure) {
         let mut text = serde_json::to_vec(failure).unwrap_or_default();
         if text.is_empty() || text.len() > MAX_MESSAGE {
@@ -100,7 +97,7 @@ impl Channel {
         let _ = self.0.send(&text, &[]);
     }
 
-    /// The failure that the other side, which has ended, told before that.
+    /// The failure that the other side reported before it ended; skips everything sent earlier.
     pub(super) fn last_words(&self) -> Option<Failure> {
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         loop {
@@ -116,8 +113,10 @@ impl Channel {
         }
     }
 
-    /// Waits for the next word from inside.
+    /// Waits for the next message from inside.
     pub(super) fn listen(&self) -> Result<Said> {
+        // Told apart by shape: a descriptor with a number, with "listener", or with anything else; no
+        // descriptor: a failure.
         let mut message = self.0.receive().context("waiting for the container to start")?;
         let number = str::from_utf8(&message.bytes).ok().and_then(|text| text.parse().ok());
         Ok(match message.fds.pop() {

@@ -1,6 +1,6 @@
-//! The last steps of a process before it becomes a program of a container: streams, limits, identity, privileges.
+//! The last steps before a process becomes a program of a container: streams, limits, identity, privileges.
 //!
-//! A container's first process takes them, and so does every process that joins it later.
+//! Both a container's first process and every process that joins it later take them.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
@@ -15,7 +15,7 @@ use super::{caps, seccomp};
 use crate::error::{Failure, Kind};
 use crate::sys;
 
-/// Refuses ids that do not exist inside, before the kernel does so with `EINVAL`.
+/// Rejects ids that are not mapped, with a better message than the kernel's `EINVAL`.
 pub(super) fn check_mapped(user: &User, ids: &IdMap, confinement: &Confinement) -> Result<()> {
     if confinement.emulate_root {
         return Ok(());
@@ -35,7 +35,7 @@ pub(super) fn check_mapped(user: &User, ids: &IdMap, confinement: &Confinement) 
     }
 }
 
-/// A new terminal of the instance of devpts at `devpts`, owned by `user`: the master side and the other.
+/// Opens a new terminal on the devpts instance at `devpts`, owned by `user`. Returns master and slave side.
 pub(super) fn open_terminal(
     devpts: BorrowedFd<'_>,
     user: &User,
@@ -45,12 +45,13 @@ pub(super) fn open_terminal(
     if let Some((rows, columns)) = size {
         sys::pty::set_rows_and_columns(master.as_fd(), rows, columns)?;
     }
-    // With one id only, the terminal belongs to it already and any other owner is refused.
+    // With a single id, the terminal belongs to it already, and any other owner is refused.
     let _ = sys::fs::chown_fd(slave.as_fd(), user.uid, rustix::fs::fstat(&slave)?.st_gid);
     Ok((master, slave))
 }
 
-/// A session of its own, with the terminal as its controlling one if there is one.
+/// Starts a new session, with the terminal, if there is one, as the controlling terminal, and installs the
+/// streams.
 pub(super) fn attach_streams(terminal: Option<&OwnedFd>, streams: [BorrowedFd<'_>; 3]) -> Result<()> {
     let fds = match terminal {
         Some(terminal) => {
@@ -62,7 +63,8 @@ pub(super) fn attach_streams(terminal: Option<&OwnedFd>, streams: [BorrowedFd<'_
             streams
         }
     };
-    // Above 2 first, so that placing one does not overwrite another that is still needed.
+    // First to numbers above 2, so that installing one stream does not overwrite another that is still
+    // needed.
     let high: Vec<OwnedFd> =
         fds.iter().map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, 3)).collect::<Result<_, _>>()?;
     for (number, fd) in (0..).zip(&high) {
@@ -71,7 +73,6 @@ pub(super) fn attach_streams(terminal: Option<&OwnedFd>, streams: [BorrowedFd<'_
     Ok(())
 }
 
-/// The limits of the process.
 pub(super) fn limit_resources(process: &Process) -> Result<()> {
     for (name, soft, hard) in &process.rlimits {
         let Some(resource) = sys::rlimit::Resource::by_name(name) else {
@@ -82,7 +83,7 @@ pub(super) fn limit_resources(process: &Process) -> Result<()> {
     Ok(())
 }
 
-/// Sets the preference of the kernel when memory runs out, by the /proc that this process sees.
+/// Sets `oom_score_adj` through the /proc that this process currently sees.
 pub(super) fn set_oom_score(process: &Process) -> Result<()> {
     if let Some(score) = process.oom_score_adj {
         let fd =
@@ -100,23 +101,24 @@ fn explain_limit(error: &std::io::Error, name: &str, hard: u64) -> Failure {
         .hint(format!("the account's own hard limit (`ulimit -H`) bounds it; root can raise it in /etc/security/limits.conf ({name})"))
 }
 
-/// Returns where changes of owner are told, if they are to be remembered.
+/// Applies capabilities, seccomp filters, user and groups. Returns the owner listener, if owners are to be
+/// remembered.
 ///
-/// In the order that keeps each step permitted: the filter is loaded while CAP_SYS_ADMIN is held, unless
-/// no_new_privs makes that unnecessary, and then as late as possible.
+/// The order keeps each step permitted. Loading a filter needs CAP_SYS_ADMIN or no_new_privs, so it happens while the
+/// former is still held, unless no_new_privs is set; then it comes as late as possible.
 pub(super) fn give_up_privilege(confinement: &Confinement, user: &User) -> Result<Option<OwnedFd>> {
     let filter = compile(confinement)?;
     let load = |filter: &Option<seccomp::Program>| {
         filter.as_ref().map_or(Ok(()), seccomp::Program::load).context("loading the system call filter")
     };
     caps::limit(confinement.caps()).context("limiting capabilities")?;
-    // Docker refuses these calls to everybody but root, and so does the kernel without the emulation.
+    // Docker, and the kernel without emulation, deny these calls to everyone but root.
     let emulate = confinement.emulate_root && user.uid == 0;
     if !confinement.no_new_privileges {
         load(&filter)?;
         if emulate {
-            // The last step before exec, which settles the capabilities by the bounding set: from here on the
-            // process's own changes of identity would only seem to succeed.
+            // The last step before exec, which derives the capabilities from the bounding set. With the
+            // emulation loaded, this process's own changes of identity would only pretend to succeed.
             return load_emulation(confinement);
         }
     }
@@ -135,7 +137,8 @@ pub(super) fn give_up_privilege(confinement: &Confinement, user: &User) -> Resul
     Ok(None)
 }
 
-/// The listener is of who remembers owners. Where there can be none, they are forgotten.
+/// Loads the emulation with a listener if owners are to be remembered. Without a listener (Linux before 5.0,
+/// or nested in a filter that has one) they are forgotten.
 fn load_emulation(confinement: &Confinement) -> Result<Option<OwnedFd>> {
     if confinement.remember_owners
         && let Ok(listener) = seccomp::remembering_emulation().load_with_listener()
@@ -154,9 +157,9 @@ fn compile(confinement: &Confinement) -> Result<Option<seccomp::Program>> {
     })
 }
 
-/// Asks to be killed when the parent ends. After this the process must not change its user any more.
+/// Asks for SIGKILL when the parent ends. Must come after the last change of user, which clears the setting.
 pub(super) fn die_with_parent(channel: &Channel) -> Result<()> {
     sys::process::die_with_parent()?;
-    // A parent that was gone before that call sends no signal.
+    // No signal is sent if the parent was gone before the call.
     channel.check_open()
 }

@@ -1,4 +1,4 @@
-//! Copies what an image has at a volume's target into the new, empty volume, as docker does on first use.
+//! Copies the image's content at a volume's target into the new, empty volume, as docker does on first use.
 
 use std::collections::HashMap;
 use std::ffi::CStr;
@@ -10,34 +10,33 @@ use rustix::io::Errno;
 
 use crate::sys;
 
-/// Directories nested deeper than this are not copied: no image has them by intent.
+/// Directories nested deeper than this are not copied; no image has them on purpose.
 const MAX_DEPTH: u32 = 512;
 
-/// Set on a volume while it is being filled: what a killed process leaves half full is filled again.
+/// Set on a volume while it is being filled, so that a copy interrupted by a kill is repeated.
 const UNFINISHED: &str = "user.dhow.unfinished";
 
-/// Fills the directory `to` with the content of `from` and gives it its owner, mode and times, unless `to` has
-/// something in it already. Anything but two directories is left alone.
+/// Fills the directory `to` with the content of `from`, and copies owner, mode and times, unless `to` is not
+/// empty. Does nothing unless both are directories.
 pub(super) fn copy_up(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
     if !is_dir(from)? || !is_dir(to)? {
         return Ok(());
     }
     let (from, to) = (reopen(from)?, reopen(to)?);
-    // Of two containers that start at once one copies and the other waits. Without such locks (NFS) both may try, and
-    // one of them says that a file exists.
+    // If two containers start at once, one copies and the other waits. Without locks (some NFS mounts) both
+    // may copy, and one of them fails with EEXIST.
     let _ = rustix::fs::flock(&to, FlockOperation::LockExclusive);
     let again = rustix::fs::fgetxattr(&to, UNFINISHED, &mut [0_u8; 1][..]).is_ok();
     if !again && !is_empty(&to)? {
         return Ok(());
     }
-    // A file system without such attributes cannot tell half a copy from a whole one.
+    // Ignored: a file system without user attributes cannot mark an unfinished copy.
     let _ = rustix::fs::fsetxattr(&to, UNFINISHED, b"1", XattrFlags::empty());
     Copier { links: HashMap::new(), again }.directory(&from, &to, MAX_DEPTH)?;
     let _ = rustix::fs::fremovexattr(&to, UNFINISHED);
     Ok(())
 }
 
-/// Gives `to` the mode and owner of `from`.
 pub(super) fn copy_attributes(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
     let stat = rustix::fs::fstat(from)?;
     sys::fs::chown_fd(to, stat.st_uid, stat.st_gid)?;
@@ -49,7 +48,7 @@ fn is_dir(fd: BorrowedFd<'_>) -> Result<bool> {
     Ok(sys::fs::file_type(fd)? == FileType::Directory)
 }
 
-/// From a descriptor for the place to one for reading.
+/// Turns an `O_PATH` descriptor into one for reading.
 fn reopen(dir: BorrowedFd<'_>) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     Ok(rustix::fs::openat(dir, ".", flags, Mode::empty())?)
@@ -66,9 +65,9 @@ fn is_empty(dir: &OwnedFd) -> Result<bool> {
 }
 
 struct Copier {
-    /// An earlier copy was interrupted: what is there is replaced.
+    /// An earlier copy was interrupted: existing files are replaced.
     again: bool,
-    /// Where the first copy of a file with several links went, by device and inode.
+    /// The first copy of each file with several hard links, by device and inode.
     links: HashMap<(u64, u64), (OwnedFd, std::ffi::CString)>,
 }
 
@@ -109,7 +108,7 @@ impl Copier {
                 rustix::fs::mknodat(to, name, FileType::Fifo, Mode::from_raw_mode(stat.st_mode & 0o7777), 0)?;
                 own_without_following(to, name, &stat)
             }
-            // Devices and sockets mean nothing in a volume.
+            // Devices and sockets have no use in a volume.
             _ => Ok(()),
         }
     }
@@ -119,6 +118,7 @@ impl Copier {
         if let Some((dir, first)) = self.links.get(&key) {
             return Ok(rustix::fs::linkat(dir, first.as_c_str(), to, name, AtFlags::empty())?);
         }
+        // NONBLOCK: it may have become a FIFO since the stat.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let source = rustix::fs::openat(from, name, flags, Mode::empty())?;
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -152,7 +152,8 @@ fn own_without_following(dir: &OwnedFd, name: &CStr, stat: &rustix::fs::Stat) ->
     Ok(rustix::fs::chownat(dir, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?)
 }
 
-/// Owner, extended attributes, mode and times, in the order in which one does not undo another.
+/// Copies owner, extended attributes, mode and times, in this order: chown(2) clears setuid bits and
+/// `security.capability`.
 fn finish(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
     let stat = rustix::fs::fstat(from)?;
     rustix::fs::fchown(to, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
@@ -166,7 +167,7 @@ fn finish(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
     Ok(rustix::fs::futimens(to, &times)?)
 }
 
-/// As far as the volume's file system takes them; a volume without attributes is still a volume.
+/// Copies what the volume's file system accepts; a volume without attributes is still usable.
 fn copy_xattrs(from: BorrowedFd<'_>, to: BorrowedFd<'_>) {
     let mut names = vec![0_u8; 64 << 10];
     let Ok(length) = rustix::fs::flistxattr(from, &mut names[..]) else { return };

@@ -1,8 +1,13 @@
-//! Who the user is on the host and inside: subordinate ids, id maps, and entering a user namespace.
+//! Which ids this account can use in a user namespace, and entering one.
 //!
-//! *Mapped*: the account has subordinate ids and the setuid programs newuidmap(1) and newgidmap(1) are installed:
-//! root inside is the user, 1 and up are the ranges of subuid(5). *Single*: there is nothing but the user's own id, and
-//! exactly one id exists inside. The decision is made once per invocation, from files alone.
+//! # Modes
+//!
+//! - *mapped*: the account has subordinate ids, and the setuid programs newuidmap(1) and newgidmap(1) are installed.
+//!   Root inside is the user; 1 and up are the ranges of subuid(5).
+//! - *single*: only the user's own id is available, so exactly one id exists inside.
+//! - *root*: dhow runs as root of its own user namespace and maps every id that exists here to itself.
+//!
+//! The mode is determined once per invocation, from files alone.
 
 use std::fs;
 use std::io::Write as _;
@@ -16,10 +21,10 @@ use super::idmap::{self, IdMap, Line};
 use crate::error::{Failure, Kind};
 use crate::sys::process;
 
-/// Ids that a container of a mapped account can count on.
+/// Number of ids that a container of a mapped account can rely on.
 const WANTED_IDS: u32 = 65_536;
 
-/// Subordinate ids and the programs that map them.
+/// Subordinate ids and the programs that map them. Ranges are start and length.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Subordinate {
     uids: Vec<(u32, u32)>,
@@ -28,27 +33,27 @@ struct Subordinate {
     newgidmap: PathBuf,
 }
 
-/// What this account may map.
+/// The ids that this account can map.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     uid: u32,
     gid: u32,
     kind: Mode,
-    /// In [`Mode::Single`]: why there is nothing better, for `info` and hints.
+    /// In [`IdentityMode::Single`]: why subordinate ids are unavailable, for `info` and hints.
     why_single: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Mode {
-    /// Root of its namespace: every id that exists here, mapped to itself, without a helper.
+    /// Root of its namespace: each id that exists here, mapped to itself, without a helper program.
     Root(IdMap),
     Mapped(Subordinate),
     Single,
 }
 
 impl Identity {
-    /// Finds out. `login` is the account's name where the password file does not know the id (a directory service),
-    /// `path` the directories in which programs are sought.
+    /// Detects the mode. `login` is the account's name in case /etc/passwd lacks the id (directory services);
+    /// `path` is the value of `PATH`, to look programs up in.
     pub fn probe(login: Option<&str>, path: &str) -> Self {
         let uid = rustix::process::geteuid().as_raw();
         let gid = rustix::process::getegid().as_raw();
@@ -79,12 +84,12 @@ impl Identity {
         self.why_single.as_deref()
     }
 
-    /// User and group on the host.
+    /// User and group id on the host.
     pub fn host_ids(&self) -> (u32, u32) {
         (self.uid, self.gid)
     }
 
-    /// The map of a container in which root is the user. With one id only, `alone` is what that id is inside.
+    /// The id map of a container whose root is the user. In single mode, `alone` is the id inside.
     pub fn map(&self, alone: (u32, u32)) -> IdMap {
         match &self.kind {
             Mode::Root(map) => map.clone(),
@@ -96,7 +101,8 @@ impl Identity {
         }
     }
 
-    /// The same map with the user being `uid`:`gid` inside; the ids that stood there stand at 0 instead.
+    /// Like [`Self::map`], with the user being `uid`:`gid` inside (`--userns keep-id`); the ids mapped there
+    /// move to 0.
     pub fn keep_id_map(&self, uid: u32, gid: u32) -> IdMap {
         let map = self.map((uid, gid));
         if !self.is_mapped() {
@@ -105,7 +111,7 @@ impl Identity {
         IdMap { uids: swap_root(&map.uids, uid), gids: swap_root(&map.gids, gid) }
     }
 
-    /// Writes `map` for process `pid`, a child in a new user namespace of this process's own.
+    /// Writes `map` for process `pid`, a child of this process in a new user namespace.
     pub fn apply(&self, map: &IdMap, pid: i32) -> Result<()> {
         match &self.kind {
             Mode::Mapped(sub) => apply_by_helpers(sub, map, pid),
@@ -116,7 +122,7 @@ impl Identity {
     }
 }
 
-/// `first` at 0 and the ranges from 1 on.
+/// Maps 0 to `first` and the ranges consecutively from 1 on.
 fn stack(first: u32, ranges: &[(u32, u32)]) -> Vec<Line> {
     let mut lines = vec![Line { inside: 0, outside: first, count: 1 }];
     let mut next = 1_u32;
@@ -130,7 +136,7 @@ fn stack(first: u32, ranges: &[(u32, u32)]) -> Vec<Line> {
     lines
 }
 
-/// Exchanges what 0 and `id` mean inside; a no-op where `id` is 0 or not mapped.
+/// Swaps what 0 and `id` map to. A no-op if `id` is 0; if `id` is not mapped, 0 moves there.
 fn swap_root(lines: &[Line], id: u32) -> Vec<Line> {
     let Some(root) = outside_of(lines, 0) else { return lines.to_vec() };
     if id == 0 {
@@ -157,7 +163,7 @@ fn outside_of(lines: &[Line], id: u32) -> Option<u32> {
     line.outside.checked_add(id - line.inside)
 }
 
-/// `line` without the ids in `holes`, which are sorted.
+/// Splits `line` so that the ids in `holes`, which are sorted, are left out.
 fn pieces(line: Line, holes: &[u32]) -> Vec<Line> {
     let mut rest = Some(line);
     let mut kept = Vec::new();
@@ -178,8 +184,8 @@ fn pieces(line: Line, holes: &[u32]) -> Vec<Line> {
     kept
 }
 
-/// The first ids of the own namespace, each mapped to itself, from the text of a uid_map. Cut at its lines: a line of
-/// a child's map must lie within one line of its parent's (user_namespaces(7)).
+/// The first ids of this process's namespace, each mapped to itself, from the text of a uid_map. Split at its
+/// extents: an extent of a nested map must lie within one extent of the parent's (user_namespaces(7)).
 fn own_ids(map: &str) -> Vec<Line> {
     let numbers = |line: &str| line.split_whitespace().map(|n| n.parse().ok()).collect::<Option<Vec<u32>>>();
     let mut extents: Vec<Vec<u32>> = map.lines().filter_map(numbers).filter(|line| line.len() == 3).collect();
@@ -202,6 +208,7 @@ fn subordinate(uid: u32, login: Option<&str>, path: &str) -> std::result::Result
         find_privileged(name, path)
             .ok_or_else(|| format!("`{name}` is not installed, or has lost its privilege (package uidmap)"))
     };
+    // Without the programs, ranges are of no use: only a privileged process may map ids other than its own.
     let (newuidmap, newgidmap) = (program("newuidmap")?, program("newgidmap")?);
     let name = account_name(uid).or_else(|| login.map(str::to_owned));
     let uids = ranges("/etc/subuid", uid, name.as_deref());
@@ -218,7 +225,6 @@ fn subordinate(uid: u32, login: Option<&str>, path: &str) -> std::result::Result
     Ok(Subordinate { uids, gids, newuidmap, newgidmap })
 }
 
-/// The name of account `uid` in /etc/passwd.
 fn account_name(uid: u32) -> Option<String> {
     let passwd = fs::read_to_string("/etc/passwd").ok()?;
     let uid = uid.to_string();
@@ -229,7 +235,7 @@ fn account_name(uid: u32) -> Option<String> {
         .map(|f| f[0].to_owned())
 }
 
-/// Start and length of every range that `file` grants to the account, by name or number (subuid(5)).
+/// Start and length of each range that `file` grants to the account, by name or number (subuid(5)).
 fn ranges(file: &str, uid: u32, name: Option<&str>) -> Vec<(u32, u32)> {
     parse_ranges(&fs::read_to_string(file).unwrap_or_default(), uid, name)
 }
@@ -253,14 +259,14 @@ fn parse_ranges(text: &str, uid: u32, name: Option<&str>) -> Vec<(u32, u32)> {
     found
 }
 
-/// Whether nsswitch.conf(5) names another source of subordinate ids than the two files.
+/// Whether nsswitch.conf(5) names a source of subordinate ids other than the files.
 fn has_directory_of_ids() -> bool {
     let text = fs::read_to_string("/etc/nsswitch.conf").unwrap_or_default();
     let sources = text.lines().find_map(|line| line.trim_start().strip_prefix("subid:")).unwrap_or_default();
     sources.split_whitespace().any(|source| source != "files")
 }
 
-/// Asks libsubid's getsubids(1), which also knows directory services. Its lines read `0: name start count`.
+/// Asks libsubid's getsubids(1), which also queries directory services. Its lines are `0: name start count`.
 fn ask_getsubids(flags: &[&str], name: Option<&str>, path: &str) -> Vec<(u32, u32)> {
     let (Some(program), Some(name)) = (find_program("getsubids", path), name) else { return Vec::new() };
     let Ok(output) = std::process::Command::new(program).args(flags).arg(name).output() else {
@@ -281,7 +287,7 @@ fn find_program(name: &str, path: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// A program that is setuid root or carries file capabilities; without either it could not map anything.
+/// Finds a program that is setuid root or has file capabilities; without either it cannot map ids.
 fn find_privileged(name: &str, path: &str) -> Option<PathBuf> {
     let program = find_program(name, path)?;
     let mode = fs::metadata(&program).ok()?.permissions().mode();
@@ -292,6 +298,7 @@ fn find_privileged(name: &str, path: &str) -> Option<PathBuf> {
 
 fn apply_by_helpers(sub: &Subordinate, map: &IdMap, pid: i32) -> Result<()> {
     let (mut uid_errors, uid_stderr) = pipe()?;
+    // Both run at once, since every start waits for them.
     let (mut gid_errors, gid_stderr) = pipe()?;
     let mut uid = spawn_helper(&sub.newuidmap, pid, &map.uids, uid_stderr.as_fd())?;
     let mut gid = spawn_helper(&sub.newgidmap, pid, &map.gids, gid_stderr.as_fd())?;
@@ -328,8 +335,10 @@ fn check_helper(name: &str, child: &mut std::process::Child, errors: &mut fs::Fi
     Err(failure.hint("check the account's lines in /etc/subuid and /etc/subgid (root: `usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER`)").into())
 }
 
-/// Writes the maps directly: allowed for one's own id, and for any to who is root here (user_namespaces(7)).
+/// Writes the maps directly: permitted for one's own id, and for all ids to root of the parent namespace
+/// (user_namespaces(7)).
 pub(super) fn write_maps(map: &IdMap, pid: i32, deny_setgroups: bool) -> Result<()> {
+    // An unprivileged process may write gid_map only after giving up setgroups(2) (CVE-2014-8989).
     if deny_setgroups {
         write_once(&format!("/proc/{pid}/setgroups"), "deny")?;
     }
@@ -337,16 +346,16 @@ pub(super) fn write_maps(map: &IdMap, pid: i32, deny_setgroups: bool) -> Result<
     write_once(&format!("/proc/{pid}/gid_map"), &idmap::render(&map.gids))
 }
 
-/// These files of /proc take exactly one write.
+/// These files accept exactly one write(2).
 fn write_once(path: &str, text: &str) -> Result<()> {
     let mut file =
         fs::OpenOptions::new().write(true).open(path).with_context(|| format!("opening {path}"))?;
     file.write_all(text.as_bytes()).with_context(|| format!("writing {path}"))
 }
 
-/// Moves this process into a user namespace in which it is root over all of the account's ids, so that it can make
-/// and delete files of every owner. With one id, or as root, there is nothing to move into. The process must have one
-/// thread, and keeps no privilege on the host it did not have.
+/// Moves this process to a user namespace in which it is root over all of the account's ids, so that it can
+/// create and delete files of any owner. Does nothing in single mode or as root. The process must have one
+/// thread, and gains no privilege on the host.
 pub fn enter(identity: &Identity) -> Result<()> {
     match identity.kind {
         Mode::Mapped(_) => enter_new(identity),
@@ -354,10 +363,11 @@ pub fn enter(identity: &Identity) -> Result<()> {
     }
 }
 
-/// Moves this process, which has one thread, into a new user namespace in which it is root over all of the account's
-/// ids, be that one.
+/// Like [`enter_userns`], but always enters a new user namespace, even if the account has one id only.
 pub fn enter_new(identity: &Identity) -> Result<()> {
     let (ready_read, ready_write) = pipe()?;
+    // The maps must be written from outside the new namespace, by a process that still has the account's
+    // privileges.
     match process::fork().context("starting a helper process")? {
         process::Side::Child => {
             drop(ready_write);
@@ -377,8 +387,8 @@ pub fn enter_new(identity: &Identity) -> Result<()> {
     }
 }
 
-/// Moves this process, which has one id and one thread, to where it is root over that id: files of its own whose mode
-/// forbids even their owner to read them can be read there.
+/// Moves this process, which has one thread, to a user namespace in which it is root over its single id.
+/// There, CAP_DAC_OVERRIDE lets it read its own files even if their mode denies it.
 pub fn enter_alone() -> Result<()> {
     let one = |outside| vec![Line { inside: 0, outside, count: 1 }];
     let map = IdMap {
@@ -389,7 +399,7 @@ pub fn enter_alone() -> Result<()> {
     write_maps(&map, rustix::process::getpid().as_raw_nonzero().get(), true)
 }
 
-/// In the helper: maps the ids of the process that made it, once that has its namespace. Returns the exit status.
+/// In the helper: maps the ids of its parent once that has created its namespace. Returns the exit status.
 fn map_parent(identity: &Identity, mut ready: fs::File) -> i32 {
     let mut byte = [0_u8; 1];
     if std::io::Read::read_exact(&mut ready, &mut byte).is_err() {
@@ -399,13 +409,12 @@ fn map_parent(identity: &Identity, mut ready: fs::File) -> i32 {
     i32::from(identity.apply(&identity.map((0, 0)), parent).is_err())
 }
 
-/// Moves this process into a new user namespace.
 pub(super) fn unshare_user() -> std::io::Result<()> {
     use nix::sched::{CloneFlags, unshare};
     Ok(unshare(CloneFlags::CLONE_NEWUSER)?)
 }
 
-/// What stands behind a refused user namespace, with the command that allows it.
+/// Explains a refused user namespace, with the command that permits it.
 pub fn explain_refusal(error: &std::io::Error) -> Failure {
     let setting = |path: &str, bad: &str| fs::read_to_string(path).is_ok_and(|text| text.trim() == bad);
     let failure = Failure::new(Kind::Denied, format!("the kernel refused a user namespace: {error}"));

@@ -4,50 +4,43 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
-/// One line of a uid_map (user_namespaces(7)).
+/// One extent of a uid_map or gid_map (user_namespaces(7)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
-    /// First id inside.
     pub inside: u32,
-    /// First id outside.
     pub outside: u32,
-    /// How many.
     pub count: u32,
 }
 
-/// A whole mapping of users and groups.
+/// The id map of a user namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdMap {
-    /// Users.
     pub uids: Vec<Line>,
-    /// Groups.
     pub gids: Vec<Line>,
 }
 
 impl IdMap {
-    /// That of the user namespace of process `pid`, as the caller's namespace counts the ids outside.
+    /// The map of process `pid`'s user namespace, with outside ids as the caller's namespace sees them.
     pub fn of_process(pid: i32) -> io::Result<Self> {
         let read = |which: &str| std::fs::read_to_string(format!("/proc/{pid}/{which}_map"));
         Ok(Self { uids: parse(&read("uid")?), gids: parse(&read("gid")?) })
     }
 
-    /// Whether there is one user id only.
+    /// Whether exactly one user id is mapped.
     pub fn is_single(&self) -> bool {
         matches!(self.uids.as_slice(), [Line { count: 1, .. }])
     }
 
-    /// The same map for a namespace whose parent has the map `parent`: with the parent's numbers for what is outside.
-    /// `None` where the parent lacks an id.
+    /// Translates this map, whose outside ids are the host's, for a namespace nested in one with the map
+    /// `parent`: outside ids become the parent's inside ids. `None` if the parent lacks an id.
     pub fn below(&self, parent: &Self) -> Option<Self> {
         Some(Self { uids: below(&self.uids, &parent.uids)?, gids: below(&self.gids, &parent.gids)? })
     }
 
-    /// Whether user `id` exists inside.
     pub fn has_uid(&self, id: u32) -> bool {
         contains(&self.uids, id)
     }
 
-    /// Whether group `id` exists inside.
     pub fn has_gid(&self, id: u32) -> bool {
         contains(&self.gids, id)
     }
@@ -62,6 +55,7 @@ fn below(lines: &[Line], parent: &[Line]) -> Option<Vec<Line>> {
     for line in lines {
         let mut done = 0;
         while done < line.count {
+            // An extent may span several extents of the parent, so it is split at their borders.
             let outside = line.outside.checked_add(done)?;
             let within = |p: &&Line| outside >= p.outside && outside - p.outside < p.count;
             let found = parent.iter().find(within)?;
@@ -78,12 +72,12 @@ fn below(lines: &[Line], parent: &[Line]) -> Option<Vec<Line>> {
     Some(translated)
 }
 
-/// As the kernel's files take it.
+/// The format of /proc/PID/uid_map.
 pub(super) fn render(lines: &[Line]) -> String {
     lines.iter().map(|l| format!("{} {} {}\n", l.inside, l.outside, l.count)).collect()
 }
 
-/// Reads what [`render`] writes and the kernel shows; a line that is none counts as absent.
+/// Parses what [`render`] writes and the kernel shows; malformed lines are skipped.
 fn parse(text: &str) -> Vec<Line> {
     let line = |line: &str| {
         let mut numbers = line.split_whitespace().map(|number| number.parse().ok());

@@ -1,8 +1,8 @@
-//! The life of the new process from clone to exec: it builds the root, enters it, gives up what it may not keep, and
-//! becomes the container's program.
+//! The first process of a container from clone to exec: it builds the root file system, enters it, drops its
+//! privileges, and becomes the container's program.
 //!
-//! It runs alone in its namespaces with one thread. Nothing here returns to the supervisor's code: a failure goes out
-//! by the channel and the process ends.
+//! It has one thread and is alone in its namespaces. Nothing here returns to the supervisor's code: a failure is sent
+//! over the sync socket and the process exits.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -23,7 +23,7 @@ use crate::sys::stub::{STATUS, Stub};
 /// Standard input, output and error of a container without a terminal.
 pub(super) struct Streams<'a>(pub(super) [BorrowedFd<'a>; 3]);
 
-/// Becomes the container. Never returns: ends by exec, or by exit with a failure sent.
+/// Becomes the container's program. Ends by exec, or exits with 125 after reporting the failure.
 pub(super) fn run(plan: &Plan, channel: &Channel, streams: &Streams<'_>, gifts: Gifts) -> ! {
     let error = match become_container(plan, channel, streams, gifts) {
         Ok(never) => match never {},
@@ -40,17 +40,18 @@ fn become_container(
     mut gifts: Gifts,
 ) -> Result<std::convert::Infallible> {
     sys::process::set_name(&format!("dhow: {}", plan.name));
-    // The caller's mask is not the container's business; this one is docker's.
+    // The caller's umask must not leak in; docker's is 022.
     rustix::process::umask(Mode::from_raw_mode(0o022));
     if plan.unshare.net {
         sys::net::loopback_up().context("bringing up the loopback interface")?;
     }
     let mut prepared = rootfs::prepare(&plan.mounts)?;
     prepared.add_kin(&plan.mounts, |kin| gifts.take(kin));
-    // Made while memory can still be had for it under any filter.
+    // A filter of the user's own may forbid memfd_create(2), so this comes before any is loaded.
     let stub =
         gifts.stub_tells.as_ref().map(|_| Stub::new()).transpose().map_err(|error| join::no_stub(&error))?;
     channel.await_go()?;
+    // From here on the ids are mapped, so files can be created and owned.
     if plan.unshare.uts {
         set_names(plan)?;
     }
@@ -62,13 +63,17 @@ fn become_container(
         false => None,
     };
     rootfs::pivot(root.as_fd())?;
+    // Holding the old root open would be a way out of the container.
     drop(root);
     enter_workdir(&plan.process.cwd)?;
     confine::attach_streams(terminal.as_ref(), streams.0)?;
     confine::limit_resources(&plan.process)?;
+    // A process that others can see has set its score in the intermediate process: undumpable, it cannot
+    // write its /proc.
     if stub.is_none() {
         confine::set_oom_score(&plan.process)?;
     }
+    // The network is connected while the root is built; the program must not run before both are done.
     if plan.awaits_network {
         channel.await_go()?;
     }
@@ -100,7 +105,7 @@ fn set_names(plan: &Plan) -> Result<()> {
     Ok(())
 }
 
-/// Makes the container's terminal in its own devpts, binds it to /dev/console, and hands out the master side.
+/// Opens the container's terminal on its own devpts, binds it to /dev/console, and sends the master side out.
 fn open_terminal(
     root: BorrowedFd<'_>,
     channel: &Channel,
@@ -117,7 +122,7 @@ fn open_terminal(
     Ok(slave)
 }
 
-/// The working directory is made if missing, as docker makes it.
+/// Enters the working directory; a missing one is created, as docker does.
 fn enter_workdir(cwd: &str) -> Result<()> {
     let root = sys::fs::open_dir(Path::new("/"))?;
     let dir = sys::fs::ensure_dir_in_root(root.as_fd(), Path::new(cwd))

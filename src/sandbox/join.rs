@@ -1,17 +1,21 @@
-//! Starts a further process in a container that runs.
+//! Starts a further process in a running container (`docker exec`).
 //!
 //! ```text
-//! caller ──fork──► usher ──setns──► ··· ──fork──► process ──► stub ──► program
+//! caller ──fork──► intermediate ──setns──► ··· ──fork──► process ──► exec stub ──► program
 //! ```
 //!
-//! The usher leaves the caller's namespaces for the container's and makes the process there, as a child of the caller,
-//! who can wait for it. A process that outlives its caller gets a keeper outside ([`super::keeper`]).
+//! The intermediate process leaves the caller's namespaces for the container's and forks there with `CLONE_PARENT`,
+//! so the new process is a child of the caller, who can wait for it. A process that outlives its caller is waited for
+//! by [`super::exec_monitor`].
 //!
-//! The container may be hostile and lie in wait. So before it joins the usher closes every descriptor but the streams
-//! and its own tools, hides its command line, and becomes undumpable: nothing inside can open its files, directories or
-//! memory, as these belong to a process of the host's user namespace. It stays so until the stub, which has nothing of
-//! the host ([`crate::sys::stub`]). Inside, the container's /proc is not asked, paths are resolved without the links of
-//! a /proc, and no file is read that could block.
+//! # Trust
+//!
+//! The container may be hostile and wait for this moment. Before it joins, the intermediate process closes every
+//! descriptor but the streams and its own, hides its command line, and makes itself undumpable: nothing inside can
+//! open its files, directories or memory, since they belong to a process of the host's user namespace. It stays
+//! undumpable until it becomes the exec stub, which holds nothing of the host ([`crate::sys::exec_stub`]). Inside,
+//! the container's /proc is not consulted, paths are resolved without magic links, and no file is read that could
+//! block.
 
 use std::convert::Infallible;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -35,48 +39,45 @@ use crate::sys;
 use crate::sys::process::{Child, Side, ns};
 use crate::sys::stub::{STATUS, Stub};
 
-/// The container could hold the stub's pipe open to make its caller wait; the caller does so no longer than this.
+/// A hostile container could keep the stub's status pipe open to block its caller, so the caller waits no
+/// longer than this.
 const PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
-/// What will be done.
+/// What is executed, in which container, and how it is confined.
 #[derive(Clone, Debug)]
 pub struct JoinPlan {
-    /// The container's name.
     pub name: String,
-    /// The container's own cgroup, if it has one.
     pub cgroup: Option<Membership>,
-    /// Which namespaces are the container's own.
+    /// The namespaces to join: those that are the container's own.
     pub unshare: Unshare,
-    /// The ids of its user namespace.
+    /// The ids of the container's user namespace.
     pub ids: IdMap,
-    /// The process. Its working directory must exist.
+    /// Its working directory must exist.
     pub process: Process,
-    /// Its confinement.
     pub confinement: Confinement,
-    /// A variable for containers that have this file: its path and the variable.
+    /// A path and an environment variable; the variable is set if the path exists in the container.
     pub variable_of_file: Option<(&'static str, String)>,
 }
 
-/// A process whose program runs.
+/// A process that has become its program.
 pub struct Joined {
-    /// To be waited for.
     pub process: Child,
-    /// The master side of its terminal, if the plan has one.
+    /// The master side of the terminal, if the plan has one.
     pub terminal: Option<OwnedFd>,
 }
 
-/// What the usher and the process hold on to.
+/// The descriptors that the intermediate process and the new process keep open.
 struct Tools {
     channel: Channel,
     stub: Stub,
     container: OwnedFd,
     streams: [OwnedFd; 3],
-    /// The namespace to enter last.
+    /// Entered last: the namespace from [`userns::userns_for_user`](super::userns), if one is needed.
     alias: Option<OwnedFd>,
 }
 
-/// Starts `plan` in the namespaces of the process that the pidfd `container` means. `streams` are its standard input,
-/// output and error unless it has a terminal. The process must have one thread.
+/// Starts `plan` in the namespaces of the process behind the pidfd `container`. `streams` are standard input,
+/// output and error unless the plan has a terminal. The process must have one thread.
 pub fn spawn(plan: &JoinPlan, container: BorrowedFd<'_>, streams: [BorrowedFd<'_>; 3]) -> Result<Joined> {
     let (ours, theirs) = channel::pair()?;
     let (status, told) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
@@ -93,6 +94,7 @@ pub fn spawn(plan: &JoinPlan, container: BorrowedFd<'_>, streams: [BorrowedFd<'_
         Side::Parent(usher) => {
             drop((theirs, told));
             let joined = meet(&ours);
+            // Reaped before the outcome is looked at, so that a failure leaves no zombie.
             usher.wait()?;
             let joined = joined?;
             match await_start(&status, &joined.process)? {
@@ -106,14 +108,15 @@ pub fn spawn(plan: &JoinPlan, container: BorrowedFd<'_>, streams: [BorrowedFd<'_
     }
 }
 
-/// Waits until the process has become the stub. What it and the usher say may come in any order.
+/// Waits until the process has become the exec stub. Messages from it and from the intermediate process come
+/// in any order.
 fn meet(channel: &Channel) -> Result<Joined> {
     let (mut process, mut terminal, mut failure) = (None, None, None);
     loop {
         match channel.listen()? {
             Said::Process(child) => process = Some(child),
             Said::Terminal(master) => terminal = Some(master),
-            // Only a container's first process has one.
+            // Only a container's first process has an owner listener.
             Said::Listener(_) => {}
             Said::Failed(why) => failure = Some(why),
             Said::Running => break,
@@ -129,7 +132,7 @@ fn meet(channel: &Channel) -> Result<Joined> {
     }
 }
 
-/// Waits until the stub has become the program; what kept it from that otherwise.
+/// Waits until the stub has become the program. Returns the error of execve(2) if it could not.
 fn await_start(status: &OwnedFd, process: &Child) -> Result<Option<std::io::Error>> {
     let mut fds = [
         PollFd::from_borrowed_fd(status.as_fd(), PollFlags::IN),
@@ -144,7 +147,7 @@ fn await_start(status: &OwnedFd, process: &Child) -> Result<Option<std::io::Erro
 }
 
 impl Tools {
-    /// Takes them out of the way of the descriptor that the stub uses.
+    /// Moves all descriptors above [`STATUS_FD`], which the stub uses.
     fn gather(
         plan: &JoinPlan,
         channel: &Channel,
@@ -165,7 +168,7 @@ impl Tools {
         Ok(tools)
     }
 
-    /// Nobody comes back to whatever owns the others: this process ends, or becomes a program.
+    /// Closes all other descriptors. Safe because their owners never run again: this process ends or execs.
     fn close_others(&self) -> std::io::Result<()> {
         let own = [self.channel.as_fd(), self.stub.as_fd(), self.container.as_fd()];
         let others = self.streams.iter().chain(&self.alias).map(|fd| fd.as_fd());
@@ -179,6 +182,7 @@ fn usher(plan: &JoinPlan, tools: Tools) -> Result<Infallible> {
         tools.channel.send_failure(&Failure::of(&error));
         sys::process::exit_now(125)
     };
+    // Not returned: after the descriptors are closed, nothing of the caller may run again.
     match lead_in(plan, &tools) {
         Ok(never) => match never {},
         Err(error) => failed(error),
@@ -186,10 +190,12 @@ fn usher(plan: &JoinPlan, tools: Tools) -> Result<Infallible> {
 }
 
 fn lead_in(plan: &JoinPlan, tools: &Tools) -> Result<Infallible> {
-    // /proc/PID/cmdline is for everybody to read, and this process's is the caller's.
+    // /proc/PID/cmdline is world-readable and would show the caller's command line inside the container.
     sys::process::set_title(&format!("dhow: {}", plan.name));
+    // By the host's /proc; the container's own is not to be trusted.
     confine::set_oom_score(&plan.process)?;
     if let Some(cgroup) = &plan.cgroup {
+        // Before joining: afterwards the host's cgroup file system is out of reach.
         cgroup.enter()?;
     }
     tools.close_others()?;
@@ -205,7 +211,8 @@ fn lead_in(plan: &JoinPlan, tools: &Tools) -> Result<Infallible> {
     }
 }
 
-/// A container whose first process ends takes in no further process; fork(2) then says `ENOMEM`.
+/// Explains why the container could not be entered. Once its first process is ending, fork(2) fails with
+/// `ENOMEM` in its pid namespace.
 pub(super) fn explain_refusal(error: &std::io::Error) -> anyhow::Error {
     match error.raw_os_error() {
         Some(libc::ESRCH | libc::ENOMEM) => ended().into(),
@@ -213,7 +220,8 @@ pub(super) fn explain_refusal(error: &std::io::Error) -> anyhow::Error {
     }
 }
 
-/// Without the stub the container could get at dhow's own file.
+/// Explains why the exec stub could not be created. Exec without it would expose dhow's own file to the
+/// container.
 pub(super) fn no_stub(error: &std::io::Error) -> Failure {
     let failure = Failure::new(Kind::Denied, format!("the kernel runs no program from memory: {error}"));
     match error.raw_os_error() {
@@ -222,11 +230,11 @@ pub(super) fn no_stub(error: &std::io::Error) -> Failure {
     }
 }
 
-/// The container that was to be joined is no more.
 pub(super) fn ended() -> Failure {
     Failure::new(Kind::Conflict, "the container has ended")
 }
 
+/// In the new process, inside the container: takes on its identity and execs.
 fn join(plan: &JoinPlan, tools: &Tools) -> Result<Infallible> {
     rustix::process::umask(Mode::from_raw_mode(0o022));
     let root = sys::fs::open_dir(Path::new("/"))?;
@@ -241,6 +249,7 @@ fn join(plan: &JoinPlan, tools: &Tools) -> Result<Infallible> {
     drop(root);
     let [input, output, error] = &tools.streams;
     confine::attach_streams(terminal.as_ref(), [input.as_fd(), output.as_fd(), error.as_fd()])?;
+    // Late: in the nested namespace, this process has no capabilities over the container's own namespaces.
     confine::limit_resources(&process)?;
     if let Some(alias) = &tools.alias {
         sys::namespace::join(alias.as_fd(), ns::USER).context("entering the user's namespace")?;
@@ -252,13 +261,14 @@ fn join(plan: &JoinPlan, tools: &Tools) -> Result<Infallible> {
     Program::find(&process, &user)?.exec_through(&tools.stub, &plan.confinement.seccomp)
 }
 
-/// As docker's exit codes have it, a user that is not found is a command that cannot be run.
+/// Resolves the user. A user that does not exist has docker's exit code for a command that cannot be run
+/// (126).
 pub(super) fn resolve(database: &Database, process: &Process) -> Result<User, Failure> {
     let found = database.resolve(&process.user, &process.groups);
     found.map_err(|failure| Failure::new(Kind::CommandNotExecutable, failure.to_string()))
 }
 
-/// A terminal of the container's own devpts, as a program inside would open one.
+/// Opens a terminal on the container's own devpts, as a program inside would.
 fn open_terminal(
     root: BorrowedFd<'_>,
     tools: &Tools,
@@ -273,7 +283,7 @@ fn open_terminal(
     Ok(slave)
 }
 
-/// Unlike a container's first process this one makes no directory.
+/// Enters the working directory. Unlike for a container's first process, a missing one is not created.
 fn enter_workdir(root: BorrowedFd<'_>, cwd: &str) -> Result<()> {
     let dir = sys::fs::open_in_root(root, Path::new(cwd), OFlags::PATH | OFlags::DIRECTORY, Mode::empty())
         .and_then(|dir| Ok(rustix::process::fchdir(&dir)?));
@@ -293,7 +303,7 @@ fn enter_workdir(root: BorrowedFd<'_>, cwd: &str) -> Result<()> {
     })
 }
 
-/// The process with what only the inside can tell.
+/// Adds what can only be determined inside, namely [`JoinPlan::env_if_file`].
 fn complete(plan: &JoinPlan, root: BorrowedFd<'_>) -> Process {
     let mut process = plan.process.clone();
     if let Some((file, variable)) = &plan.variable_of_file {

@@ -1,8 +1,8 @@
-//! Small processes that outlive a command for the sake of a process in a container.
+//! Monitor processes that outlive a command for the sake of a process in a container; conmon's role.
 //!
-//! One starts the process and waits for it, so that nobody else has to.
-//! It stays outside of the container, as the parent of the other: a process of a container whose parent does not wait
-//! for it would remain as a zombie, and one whose parent is outside would even keep the container from ending.
+//! The monitor starts the process and reaps it. It stays outside the container, as the parent: an exec'd process that
+//! its parent does not reap remains a zombie, and as that parent is outside the pid namespace, the zombie would even
+//! keep the container's init from exiting.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
@@ -18,9 +18,9 @@ use crate::sys;
 use crate::sys::process::{Child, Ended, Side};
 use crate::sys::signal::SignalFd;
 
-/// Starts `plan` so that it goes on without this process, with empty streams; returns when its program runs. `at_end`
-/// gets the exit code, in another process, which has no descriptor of this one. The arguments and conditions are those
-/// of [`join::spawn`].
+/// Starts `plan` so that it outlives this process, with its streams on /dev/null; returns when its program
+/// runs. `at_end` is called with the exit code in the monitor process, which has no descriptor of this one.
+/// Arguments and conditions are those of [`join::spawn_in_container`].
 pub fn start_detached(plan: &JoinPlan, container: BorrowedFd<'_>, at_end: impl FnOnce(i32)) -> Result<()> {
     let (ours, theirs) = channel::pair()?;
     match sys::process::clone_into(0).context("starting a process")? {
@@ -29,7 +29,7 @@ pub fn start_detached(plan: &JoinPlan, container: BorrowedFd<'_>, at_end: impl F
             drop(theirs);
             match ours.listen()? {
                 Said::Failed(failure) => Err(failure.into()),
-                // It closes its end when the program runs.
+                // The monitor closes its end once the program runs.
                 _ => Ok(()),
             }
         }
@@ -50,18 +50,18 @@ fn detached(plan: &JoinPlan, container: BorrowedFd<'_>, channel: &Channel, at_en
     }
 }
 
-/// Starts `plan` with empty input and both outputs to `output`, and returns at once. The child that is returned ends as
-/// the program does, with its exit code; SIGTERM makes it kill the program. Where the program cannot be started, the
-/// reason goes to `output`, and the exit code is 126, or 127 where there is no such program.
+/// Starts `plan` with empty input and both outputs to `output`, and returns at once (health checks). The returned
+/// child exits with the program's exit code; SIGTERM makes it kill the program. If the program cannot be started, the
+/// reason is written to `output`, and the exit code is 126, or 127 if there is no such program.
 ///
-/// For a process that must not wait for a container, and whose other descriptors (the container's lock) nobody else
-/// may hold. It must have one thread.
+/// For a supervisor, which must not block on a container and whose lock no other process may inherit. It must have
+/// one thread.
 pub fn probe(plan: &JoinPlan, container: BorrowedFd<'_>, output: BorrowedFd<'_>) -> Result<Child> {
     match sys::process::clone_into(0).context("starting a process")? {
         Side::Parent(child) => Ok(child),
         Side::Child => {
             let started = settle(&plan.name, &[container, output]).and_then(|()| {
-                // Until there is a program to end, a signal ends this process.
+                // SIGTERM must end this process as long as there is no program to kill.
                 sys::signal::reset_all()?;
                 sys::process::die_with_parent()?;
                 let null = null()?;
@@ -71,7 +71,7 @@ pub fn probe(plan: &JoinPlan, container: BorrowedFd<'_>, output: BorrowedFd<'_>)
                 Ok(joined) => wait(&joined, |_| {}),
                 Err(error) => {
                     let failure = Failure::of(&error);
-                    // Who listens is told by the exit code at least.
+                    // The exit code tells the same if `output` is closed.
                     let _ = rustix::io::write(output, failure.to_string().as_bytes());
                     let missing = failure.kind() == Kind::CommandNotFound;
                     sys::process::exit_now(if missing { 127 } else { 126 })
@@ -81,9 +81,9 @@ pub fn probe(plan: &JoinPlan, container: BorrowedFd<'_>, output: BorrowedFd<'_>)
     }
 }
 
-/// Leaves the terminal with this master side open, in a process of its own, until nobody uses the other side any more;
-/// what is written there vanishes. Without that its end would end the processes on it. The process must have one
-/// thread.
+/// Keeps a terminal alive, in a process of its own, until nobody has its slave side open; output is
+/// discarded. Without that, closing the master would send SIGHUP to the processes on the terminal. The
+/// process must have one thread.
 pub fn hold_terminal(name: &str, master: BorrowedFd<'_>) -> Result<()> {
     match sys::process::clone_into(0).context("starting a process")? {
         Side::Parent(_) => Ok(()),
@@ -96,7 +96,7 @@ pub fn hold_terminal(name: &str, master: BorrowedFd<'_>) -> Result<()> {
     }
 }
 
-/// A session of its own, and nothing of the caller's but what is in `keep`.
+/// Detaches from the caller: a new session, `/` as working directory, and only the descriptors in `keep`.
 fn settle(name: &str, keep: &[BorrowedFd<'_>]) -> Result<()> {
     let _ = rustix::process::setsid();
     rustix::process::chdir("/")?;
@@ -113,11 +113,13 @@ fn null() -> Result<OwnedFd> {
     Ok(rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?)
 }
 
-/// A signal that asks to end the program, which then has to be waited for: nobody else would.
+/// Asks the monitor to kill the program, which it must then still reap.
 const END: i32 = libc::SIGTERM;
 
-/// Ends as the program does. Until then it holds nothing open that somebody may wait to see closed.
+/// Exits as the program does. Holds no other descriptor meanwhile, so that nobody waits in vain for one to be
+/// closed.
 fn wait(joined: &Joined, at_end: impl FnOnce(i32)) -> ! {
+    // The channel to the caller closes here, which tells it that the program runs.
     let closed = sys::process::close_others(3, &[joined.process.pidfd()]);
     let ended = closed.and_then(|()| attend(&joined.process));
     let code = ended.map_or(125, Ended::code);

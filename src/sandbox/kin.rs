@@ -1,17 +1,20 @@
-//! Starts a container that shares namespaces with another one that runs.
+//! Launches a container that shares namespaces with a running one (`--pid container:NAME` and the like).
 //!
-//! Power over a namespace is had in the user namespace that made it and above, and beside it nobody has any. So the new
-//! container's user namespace is made below the other's, from a process that is inside that for a moment:
+//! Capabilities over a namespace are held in its owning user namespace and that one's ancestors, never in a sibling.
+//! So the new container's user namespace is nested in the other one's, created by a process that joins it for a
+//! moment:
 //!
 //! ```text
-//! supervisor ──fork──► usher: joins the other's user namespace and what is shared, makes a user namespace below
-//!                       ├─► giver: makes mounts that belong to shared namespaces, from inside the other container
-//!                       ├─► mapper: stays in the other's user namespace and maps the ids of the new one
+//! supervisor ──fork──► intermediate: joins the other's userns and the shared namespaces, creates a nested userns
+//!                       ├─► mount helper: creates mounts that belong to shared namespaces, inside the other container
+//!                       ├─► id-map helper: stays in the other's userns and maps the ids of the nested one
 //!                       └─► the container's first process, as a child of the supervisor
 //! ```
 //!
-//! The other container may be hostile. Who is visible in its process table is undumpable until it execs, and execs by
-//! way of the stub (see [`super::join`]).
+//! # Trust
+//!
+//! The other container may be hostile. A process that is visible in its pid namespace is undumpable until it execs,
+//! and execs via the exec stub (see [`super::join`]).
 
 use std::convert::Infallible;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -34,36 +37,35 @@ use crate::sys::process::{self, Child, Side, ns};
 use crate::sys::socket::Socket;
 use crate::sys::stub::STATUS;
 
-/// The other container.
+/// The running container whose namespaces are shared.
 pub struct Relation {
     /// A pidfd of its first process.
     pub first: OwnedFd,
-    /// Its user namespace.
     pub namespace: OwnedFd,
-    /// The ids of that.
+    /// Its id map.
     pub ids: IdMap,
-    /// What is shared with it.
+    /// The namespaces that are shared.
     pub share: Unshare,
 }
 
-/// What the first process of the new container gets from the other.
+/// What the new container's first process receives from the other container.
 #[derive(Default)]
 pub(super) struct Gifts {
     mounts: Vec<(Kin, OwnedFd)>,
-    /// Where the stub tells, for a process that others can see: nowhere, as nobody listens.
+    /// Where the exec stub reports, if the process is visible to others: /dev/null, since nobody listens.
     pub(super) stub_tells: Option<OwnedFd>,
 }
 
 impl Gifts {
-    /// The mount of this kind, once.
+    /// Takes the mount of this kind; `None` if it was taken before or never requested.
     pub(super) fn take(&mut self, kin: Kin) -> Option<OwnedFd> {
         let at = self.mounts.iter().position(|(kind, _)| *kind == kin)?;
         Some(self.mounts.swap_remove(at).1)
     }
 }
 
-/// The network of a container can be wired from `outer` only if its user namespace will be below that, which it is if
-/// the other's is.
+/// Checks that the new user namespace will be a descendant of `outer`, which it is if the other container's
+/// is. Only then can the network helper configure the container's network.
 pub(super) fn check_below(relation: &Relation, outer: &Outer) -> Result<()> {
     let wanted = rustix::fs::fstat(&outer.namespace)?;
     let mut namespace = Some(relation.namespace.try_clone()?);
@@ -80,7 +82,7 @@ pub(super) fn check_below(relation: &Relation, outer: &Outer) -> Result<()> {
         .into())
 }
 
-/// As [`super::launch::launch`], beside the container of `relation`.
+/// Like [`super::launch::launch`], sharing namespaces of `relation`.
 pub(super) fn launch(
     plan: &Plan,
     relation: &Relation,
@@ -99,8 +101,8 @@ pub(super) fn launch(
     })
 }
 
-/// The user namespace of the new container, in which the usher is by now, and its network namespace if that is to be
-/// connected: the first process may let nobody look at it.
+/// Opens the new container's user namespace, which the intermediate process has entered by now, and its
+/// network namespace if it is to be connected. Done early because the first process may be undumpable.
 fn find_namespaces(channel: &Channel, usher: &Child, net: bool) -> Result<Known> {
     channel.await_go()?;
     let user = namespace_of(usher.pid, "user")?;
@@ -109,6 +111,7 @@ fn find_namespaces(channel: &Channel, usher: &Child, net: bool) -> Result<Known>
     Ok(Known { user: Some(user), net })
 }
 
+/// In the intermediate process: joins the shared namespaces and creates the container's first process.
 fn usher(
     plan: &Plan,
     relation: &Relation,
@@ -122,10 +125,13 @@ fn usher(
     })?;
     let mut gifts = ask(plan, relation)?;
     let mapper = Mapper::start(&map, relation)?;
+    // Not the mount namespace: the new container has its own. A shared pid namespace takes effect for
+    // children only.
     let shared = namespaces(relation.share) & !ns::MOUNT;
     sys::namespace::join(relation.first.as_fd(), shared).map_err(|error| join::explain_refusal(&error))?;
     identity::unshare_user()?;
     mapper.map()?;
+    // Created here and not by clone(2), so that the supervisor can open it through this process.
     let mut to_make = namespaces(plan.unshare) & !ns::USER;
     if plan.awaits_network {
         nix::sched::unshare(CloneFlags::CLONE_NEWNET).context("making a network namespace")?;
@@ -139,7 +145,7 @@ fn usher(
         let null = rustix::fs::open("/dev/null", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
         gifts.stub_tells = Some(null);
     }
-    // The stub has a number of its own for what it tells.
+    // The exec stub needs the number [`STATUS_FD`].
     let channel = channel.at_or_above(STATUS + 1)?;
     let (now, then) = births(to_make, cgroup.is_some());
     match process::clone_sibling(now, cgroup).map_err(|error| join::explain_refusal(&error))? {
@@ -154,7 +160,7 @@ fn usher(
     }
 }
 
-/// Waits in the other container's user namespace until the usher has one below.
+/// A process that waits in the other container's user namespace and then maps the ids of the nested one.
 struct Mapper {
     process: Child,
     channel: Channel,
@@ -191,7 +197,7 @@ impl Mapper {
     }
 }
 
-/// Gets the mounts that `plan` wants of the other container.
+/// Fetches the mounts that `plan` needs from the other container.
 fn ask(plan: &Plan, relation: &Relation) -> Result<Gifts> {
     let wanted: Vec<Kin> = plan
         .mounts
@@ -222,13 +228,15 @@ fn ask(plan: &Plan, relation: &Relation) -> Result<Gifts> {
     }
 }
 
+/// In the mount helper: creates the mounts inside the other container and sends their descriptors.
 fn give(wanted: &[Kin], relation: &Relation, socket: &Socket) -> Result<()> {
     process::close_others(3, &[relation.first.as_fd(), socket.as_fd()])?;
     process::set_dumpable(false)?;
+    // None of the mounts depends on the network namespace.
     let shared = Unshare { net: false, ..relation.share };
     sys::namespace::join(relation.first.as_fd(), namespaces(shared))
         .map_err(|error| join::explain_refusal(&error))?;
-    // Only a child is in the process table, which decides what a new /proc shows.
+    // The pid namespace applies to children only, and a new /proc shows that of the process that mounts it.
     match process::clone_into(0).map_err(|error| join::explain_refusal(&error))? {
         Side::Parent(child) => {
             child.wait()?;

@@ -1,4 +1,27 @@
 //! Starts a container from its plan: clones the process, maps its ids, and waits until its program runs.
+//!
+//! # Variants
+//!
+//! - *direct* (here): the supervisor clones the container's first process itself.
+//! - [`nested`](super::nested): below the network helper's user namespace, the usual case.
+//! - [`shared`](super::shared): in namespaces of another container.
+//!
+//! The last two go through an *intermediate process*, because a process that has joined another user namespace cannot
+//! come back. It uses `CLONE_PARENT`, so the container's first process is a child of the supervisor all the same.
+//!
+//! # Handshake
+//!
+//! ```text
+//! supervisor                                 first process (init.rs)
+//!     │                                         opens the sources of its mounts
+//!     │  maps its ids, opens its userns
+//!     ├──────────────── go ───────────────────► builds the root file system
+//!     ◄───────────── terminal ─────────────────┤  if the plan has one
+//!     │  connects its network
+//!     ├──────────────── go ───────────────────► if the plan awaits a network
+//!     ◄────────── owner listener ──────────────┤  if the plan remembers owners
+//!     ◄───── end of file: closed by exec ──────┤  or, at any time before, a failure
+//! ```
 
 use std::convert::Infallible;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
@@ -15,35 +38,36 @@ use super::plan::{Plan, Unshare};
 use crate::error::{Failure, Kind};
 use crate::sys::process::{self, Child, Side, ns};
 
-/// A container whose program runs.
+/// A container whose program is running.
 pub struct Running {
-    /// Its first process.
     pub process: Child,
-    /// The master side of its terminal, if the plan has one.
+    /// The master side of the terminal, if the plan has one.
     pub terminal: Option<OwnedFd>,
-    /// Where its changes of owner are told, if the plan has them remembered.
+    /// The seccomp listener that reports changes of owner, if the plan remembers them.
     pub listener: Option<OwnedFd>,
-    /// Its user namespace, in which its files can still be handled once it has ended.
+    /// Kept open so that the container's files can still be handled after it has ended.
     pub user_namespace: OwnedFd,
 }
 
-/// Connects a network namespace to networks, while the container's root is put together in another process.
+/// Connects a network namespace to networks, while another process builds the container's root.
 pub type Connect<'a> = &'a mut dyn FnMut(BorrowedFd<'_>) -> Result<()>;
 
-/// Where a container is to come to life.
+/// What surrounds the container that is to be launched.
 #[derive(Clone, Copy, Default)]
 pub struct Place<'a> {
-    /// Beside the container whose namespaces it shares.
+    /// The container whose namespaces it shares.
     pub relation: Option<&'a Relation>,
-    /// Below this user namespace.
+    /// The user namespace to nest it in.
     pub outer: Option<&'a Outer>,
-    /// All its processes are in this cgroup.
+    /// The cgroup that its first process is born into.
     pub cgroup: Option<BorrowedFd<'a>>,
 }
 
-/// Starts `plan`; `streams` are its standard input, output and error unless it has a terminal. `lock` is a descriptor
-/// of this process that the container must not hold open even for a moment: while it is open the container counts as
-/// supervised. A plan that awaits its network gets it by `connect`.
+/// Starts `plan`; `streams` are standard input, output and error unless it has a terminal. A plan that awaits its
+/// network gets it from `connect`.
+///
+/// `lock` is the container's lock in this process. The container must not hold it open even for a moment, because an
+/// open lock means that the container is supervised.
 ///
 /// The process must have one thread. On failure nothing of the container is left.
 pub fn launch(
@@ -82,7 +106,7 @@ pub fn launch(
                 Err(error) => {
                     child.signal(libc::SIGKILL)?;
                     child.wait()?;
-                    // What went wrong inside is why this side could not go on.
+                    // The failure reported from inside is the cause of the error seen here.
                     Err(ours.last_words().map_or(error, anyhow::Error::from))
                 }
             }
@@ -90,7 +114,7 @@ pub fn launch(
     }
 }
 
-/// As flags of clone(2), with the two that every container has.
+/// The namespaces as flags of clone(2), plus user and mount namespaces, which every container has.
 pub(super) fn namespaces(unshare: Unshare) -> u64 {
     let wanted = [
         (unshare.net, ns::NET),
@@ -102,8 +126,9 @@ pub(super) fn namespaces(unshare: Unshare) -> u64 {
     wanted.iter().filter(|(new, _)| *new).fold(ns::USER | ns::MOUNT, |all, (_, flag)| all | flag)
 }
 
-/// The namespaces to be born into, and those to make then: a cgroup namespace begins where its maker is, so whoever is
-/// born into a cgroup makes it there.
+/// Splits the flags into those for clone3(2) and those for a later unshare(2). A new cgroup namespace is
+/// rooted in the cgroup of its creator; with `CLONE_INTO_CGROUP` that is still the parent's, so the child has
+/// to unshare it.
 pub(super) fn births(all: u64, in_cgroup: bool) -> (u64, CloneFlags) {
     if in_cgroup && all & ns::CGROUP != 0 {
         return (all & !ns::CGROUP, CloneFlags::CLONE_NEWCGROUP);
@@ -111,6 +136,8 @@ pub(super) fn births(all: u64, in_cgroup: bool) -> (u64, CloneFlags) {
     (all, CloneFlags::empty())
 }
 
+/// Maps the ids and waits until the program runs. Returns the terminal, the owner listener and the user
+/// namespace.
 fn bring_up(
     plan: &Plan,
     identity: &Identity,
@@ -118,6 +145,7 @@ fn bring_up(
     child: &Child,
 ) -> Result<(Option<OwnedFd>, Option<OwnedFd>, OwnedFd)> {
     identity.apply(&plan.ids, child.pid)?;
+    // Before `go`: after it, the process may end or become undumpable at any time.
     let user_namespace = namespace_of(child.pid, "user")?;
     channel.go()?;
     let (mut terminal, mut listener) = (None, None);
@@ -125,7 +153,7 @@ fn bring_up(
         match channel.listen()? {
             Said::Terminal(master) => terminal = Some(master),
             Said::Listener(fd) => listener = Some(fd),
-            // Only who joins a container makes another.
+            // Only an intermediate process announces another one.
             Said::Process(_) => {}
             Said::Failed(failure) => return Err(failure.into()),
             Said::Running => return Ok((terminal, listener, user_namespace)),
@@ -133,15 +161,15 @@ fn bring_up(
     }
 }
 
-/// Namespaces of a container that are known before there is its first process.
+/// Namespaces of a container that were opened before its first process exists.
 #[derive(Default)]
 pub(super) struct Known {
     pub(super) user: Option<OwnedFd>,
     pub(super) net: Option<OwnedFd>,
 }
 
-/// Starts a container by way of an usher, a process that goes where the container is to be made and makes it there as a
-/// child of this one; `meet` follows them.
+/// Launches a container via an intermediate process, which enters the right namespaces and creates the
+/// container there as a child of this process; `meet` performs the handshake with both.
 pub(super) fn through(
     usher: impl FnOnce(&Channel) -> Result<Infallible>,
     meet: impl FnOnce(&Channel, &Child) -> Result<Running>,
@@ -167,12 +195,13 @@ pub(super) fn through(
     }
 }
 
-/// Puts another file in the lock's place: nothing in this process, which is not the supervisor, uses the lock any more.
+/// Replaces the lock's descriptor in a process that is not the supervisor, so that it does not keep the lock
+/// alive.
 pub(super) fn give_up_lock(streams: [BorrowedFd<'_>; 3], lock: BorrowedFd<'_>) -> Result<()> {
     Ok(process::place_fd(streams[0], lock.as_raw_fd())?)
 }
 
-/// Follows the usher and then the container's first process until its program runs.
+/// Follows the intermediate process and then the container's first process until its program runs.
 pub(super) fn meet(channel: &Channel, mut known: Known, mut connect: Option<Connect<'_>>) -> Result<Running> {
     let (mut terminal, mut listener, mut failure, mut process) = (None, None, None, None);
     loop {
@@ -181,7 +210,7 @@ pub(super) fn meet(channel: &Channel, mut known: Known, mut connect: Option<Conn
                 let begun = begin(channel, &child, &mut known, connect.take());
                 process = Some(child);
                 if let Err(error) = begun {
-                    // What went wrong inside is why this side could not go on.
+                    // The failure reported from inside is the cause of the error seen here.
                     failure = Some(channel.last_words().unwrap_or_else(|| Failure::of(&error)));
                     break;
                 }
@@ -207,7 +236,7 @@ pub(super) fn meet(channel: &Channel, mut known: Known, mut connect: Option<Conn
     }
 }
 
-/// Lets the container's first process put its root together, and meanwhile connects its networks.
+/// Lets the first process build its root, and connects its network meanwhile.
 fn begin(channel: &Channel, child: &Child, known: &mut Known, connect: Option<Connect<'_>>) -> Result<()> {
     if known.user.is_none() {
         known.user = Some(namespace_of(child.pid, "user")?);
@@ -224,7 +253,7 @@ fn begin(channel: &Channel, child: &Child, known: &mut Known, connect: Option<Co
     Ok(())
 }
 
-/// The namespace of this kind that process `pid` is in.
+/// Opens the namespace of type `kind` (a name in /proc/PID/ns) of process `pid`.
 pub fn namespace_of(pid: i32, kind: &str) -> Result<OwnedFd> {
     use rustix::fs::{Mode, OFlags};
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;

@@ -1,13 +1,13 @@
-//! What the processes of a container use, summed up from /proc: for a container without a cgroup of its own.
+//! Resource usage of a container without a cgroup of its own, summed up from /proc.
 
 use std::fs;
 
 use super::cgroup::Usage;
 
-/// Clock ticks in a second, as /proc counts processor time: a constant of the kernel's interface (`USER_HZ`).
+/// Clock ticks per second in /proc: `USER_HZ`, a constant of the kernel's ABI.
 const TICKS: u64 = 100;
 
-/// The sum over `pids`. Those that have ended count for what their parents know of them.
+/// The sum over `pids`. CPU time of ended children counts as far as their parents have reaped them.
 pub fn of_processes(pids: &[i32]) -> Usage {
     let mut sum = Usage {
         cpu: Some(0),
@@ -22,7 +22,8 @@ pub fn of_processes(pids: &[i32]) -> Usage {
         let stat = text("stat");
         add(&mut sum.cpu, ticks(&stat).saturating_mul(1_000_000 / TICKS));
         add(&mut sum.pids, field(&stat, 20));
-        // Shared pages count in parts, so that the sum is what the container really uses.
+        // Pss divides shared pages among their users, so the sum is what the container really uses.
+        // Unreadable: fall back to Rss.
         let memory =
             kilobytes(&text("smaps_rollup"), "Pss:").or_else(|| kilobytes(&text("status"), "VmRSS:"));
         add(&mut sum.memory, memory.unwrap_or_default().saturating_mul(1024));
@@ -33,7 +34,7 @@ pub fn of_processes(pids: &[i32]) -> Usage {
     sum
 }
 
-/// Bytes received and sent by the interfaces in the network namespace of process `pid`, loopback aside.
+/// Bytes received and sent by all interfaces but loopback in the network namespace of process `pid`.
 pub fn network(pid: i32) -> (u64, u64) {
     let table = fs::read_to_string(format!("/proc/{pid}/net/dev")).unwrap_or_default();
     sum_of_interfaces(&table)
@@ -56,13 +57,13 @@ fn add(sum: &mut Option<u64>, value: u64) {
     *sum = sum.map(|sum| sum.saturating_add(value));
 }
 
-/// Its own processor time and that of its children that it has waited for (proc_pid_stat(5)).
+/// User and system time of the process and of the children it has waited for (proc_pid_stat(5)).
 fn ticks(stat: &str) -> u64 {
     (14..=17).map(|number| field(stat, number)).fold(0, u64::saturating_add)
 }
 
-/// A field of `/proc/PID/stat` by its number in proc_pid_stat(5); the third is the first behind the name in brackets.
-/// 0 where it is no such number.
+/// A numeric field of `/proc/PID/stat` by its number in proc_pid_stat(5), from 3 on; 0 if it is missing or no
+/// number. The process name in parentheses may contain anything, so fields are counted from its end.
 pub fn field(stat: &str, number: usize) -> u64 {
     let rest = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
     let word = number.checked_sub(3).and_then(|index| rest.split_whitespace().nth(index));

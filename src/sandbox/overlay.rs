@@ -1,4 +1,5 @@
-//! Mounts a container's layers with the kernel's overlayfs, in the way this kernel and this file system allow.
+//! Mounts a container's layers with the kernel's overlayfs, by the best method that kernel and file system
+//! support.
 
 use std::ffi::CString;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -13,17 +14,19 @@ use crate::error::{Failure, Kind};
 use crate::sys;
 use crate::sys::mount::{Attr, Param};
 
-/// The longest option string that is safe: mount(2) takes a page.
+/// The longest option string that is safe: mount(2) takes at most one page.
 const MAX_OPTIONS: usize = 4000;
 
-/// Mounts `layers` and attaches the result at `stage`. Returns its root.
+/// Mounts `layers` on `stage` and returns the root.
 ///
-/// Where the writable layer's file system does not do for one (another overlay, NFS, eCryptfs) and the container is
-/// removed at its end anyway, the writable layer is kept in memory instead.
+/// Some file systems cannot hold an upper directory (overlayfs, NFS, eCryptfs). If the container is removed when it
+/// ends, the upper directory is then put in memory instead.
 pub(super) fn attach(layers: &Overlay, stage: &Path) -> Result<OwnedFd> {
     let base = &layers.base;
     rustix::process::chdir(base).with_context(|| format!("entering `{}`", base.display()))?;
     match mount(layers, stage) {
+        // EINVAL is overlayfs's answer to an unsuitable upper directory; the log of the kernel has the
+        // reason.
         Err(error) if layers.volatile && !layers.kept && error.raw_os_error() == Some(libc::EINVAL) => {
             writable_in_memory(layers, stage).context("making a writable layer in memory")?;
             mount(layers, stage).map_err(|error| explain(&error, layers).into())
@@ -33,7 +36,8 @@ pub(super) fn attach(layers: &Overlay, stage: &Path) -> Result<OwnedFd> {
     }
 }
 
-/// Mounts `layers` at `stage` where only this process, which has one thread and may mount, sees it. Returns the root.
+/// Mounts `layers` on `stage` in a new mount namespace of this process, which has one thread and may mount.
+/// Returns the root.
 pub fn attach_alone(layers: &Overlay, stage: &Path) -> Result<OwnedFd> {
     let here = sys::fs::open_dir(Path::new("."));
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).context("making a mount namespace")?;
@@ -45,6 +49,8 @@ pub fn attach_alone(layers: &Overlay, stage: &Path) -> Result<OwnedFd> {
 }
 
 fn mount(layers: &Overlay, stage: &Path) -> std::io::Result<OwnedFd> {
+    // In a user namespace, overlayfs can set only user.overlay.* attributes, not trusted.overlay.* (Linux
+    // 5.11).
     let mut params = vec![Param::Flag("userxattr")];
     params.extend(layers.lower.iter().map(|layer| Param::Path("lowerdir+", layer)));
     params.extend([Param::Path("upperdir", &layers.upper), Param::Path("workdir", &layers.work)]);
@@ -53,13 +59,13 @@ fn mount(layers: &Overlay, stage: &Path) -> std::io::Result<OwnedFd> {
     }
     match sys::mount::new_filesystem("overlay", &params, Attr::empty()) {
         Ok(mount) => attach_at(&mount, stage),
-        // Kernels before 6.5 know no lowerdir+; a path that is too long for a parameter ends here as well.
+        // Kernels before 6.5 lack lowerdir+. A path that is too long for a parameter gets here as well.
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => mount_by_options(layers, stage),
         Err(error) => Err(error),
     }
 }
 
-/// All options in one string of at most a page, the layers named by descriptors to keep it short.
+/// Mounts with a single option string, in which layers are named by descriptor to keep it within a page.
 fn mount_by_options(layers: &Overlay, stage: &Path) -> std::io::Result<OwnedFd> {
     let open = |path: &PathBuf| sys::fs::open_dir(path);
     let lower = layers.lower.iter().map(open).collect::<std::io::Result<Vec<_>>>()?;
@@ -79,7 +85,8 @@ fn mount_by_options(layers: &Overlay, stage: &Path) -> std::io::Result<OwnedFd> 
     sys::fs::open_dir(stage)
 }
 
-/// Covers the directory of the writable layer with a tmpfs, so that the same relative paths lead into memory.
+/// Covers the parent of the upper and work directories with a tmpfs, so that the same relative paths lead
+/// into memory.
 pub(super) fn writable_in_memory(layers: &Overlay, stage: &Path) -> Result<()> {
     let tmpfs = sys::mount::new_filesystem("tmpfs", &[Param::Text("mode", "0755")], Attr::empty())?;
     for path in [&layers.upper, &layers.work] {
@@ -91,7 +98,7 @@ pub(super) fn writable_in_memory(layers: &Overlay, stage: &Path) -> Result<()> {
     Ok(())
 }
 
-/// overlayfs's errors name the wrong thing more often than not (`Documentation/filesystems/overlayfs.rst`).
+/// Explains overlayfs's errors, whose texts usually mislead (`Documentation/filesystems/overlayfs.rst`).
 fn explain(error: &std::io::Error, layers: &Overlay) -> Failure {
     let failure = Failure::new(Kind::Unsupported, format!("overlayfs refused: {error}"));
     match error.raw_os_error() {

@@ -1,8 +1,8 @@
-//! Stops the processes of a container where it has no cgroup to freeze: SIGSTOP to each, until none is left that runs.
-//! In the same way it ends those that do not end with the first one.
+//! Pauses a container that has no cgroup to freeze: SIGSTOP to each process, until none is left running. Kills stray
+//! processes of an ended container in the same way.
 //!
-//! Unlike a frozen process a stopped one is seen by its parent; a shell with job control reports it. And those that the
-//! container itself had stopped go on with the rest.
+//! Unlike a frozen process, a stopped one is visible to its parent: a shell with job control reports it. And
+//! processes that the container itself had stopped resume with the rest.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,13 +15,13 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use super::processes::{Boundary, inside};
 use crate::sys::process::{self, signal_pidfd};
 
-/// How long it may take until all have stopped, and how often to look.
+/// How long stopping all processes may take, and how often to check.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// Stops all processes inside the namespace of process `first`. Those started meanwhile are met in the next round: it
-/// returns once a whole round found none that runs. A container that starts processes faster than they can be stopped is
-/// an error of kind timed-out, and goes on.
+/// Stops all processes inside the namespace of process `first`. Processes forked meanwhile are found in the
+/// next round; it returns once a complete round finds none running. If a container forks faster than it can
+/// be stopped, it is resumed and the error is of kind `TimedOut`.
 pub fn stop(first: i32, boundary: Boundary) -> io::Result<()> {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -40,7 +40,7 @@ pub fn stop(first: i32, boundary: Boundary) -> io::Result<()> {
     }
 }
 
-/// Lets all of them go on. The first process does so last, so that it finds nobody stopped.
+/// Resumes all of them; the first process last, so that it finds none of its children stopped.
 pub fn resume(first: i32, boundary: Boundary) -> io::Result<()> {
     let mut members = members(first, boundary)?;
     members.sort_by_key(|(pid, _)| *pid == first);
@@ -50,13 +50,13 @@ pub fn resume(first: i32, boundary: Boundary) -> io::Result<()> {
     Ok(())
 }
 
-/// Kills all of them but the first itself, which may have ended already but must not have been reaped; returns once none
-/// is left. Those that do not end, for they wait for a disk or a server, are an error of kind timed-out.
+/// Kills all of them but the first, which may have ended already but must not have been reaped; returns once
+/// none is left. Processes in uninterruptible sleep can outlast the timeout (`TimedOut`).
 pub fn kill_others(first: i32, boundary: Boundary) -> io::Result<()> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let others: Vec<_> = members(first, boundary)?.into_iter().filter(|(pid, _)| *pid != first).collect();
-        // Dead ones that their parent has not looked at yet need nothing more.
+        // Zombies need nothing but their parent's wait.
         if !others.iter().any(|(pid, _)| lives(*pid)) {
             return Ok(());
         }
@@ -70,8 +70,8 @@ pub fn kill_others(first: i32, boundary: Boundary) -> io::Result<()> {
     }
 }
 
-/// The processes, held so that no other one can be taken for them: a number that was inside before and after its
-/// descriptor was opened belonged to one process all the while, if that still lives.
+/// The processes with pidfds. A pid that was inside both before and after its pidfd was opened was the same
+/// process all the time, provided that it is still alive.
 fn members(first: i32, boundary: Boundary) -> io::Result<Vec<(i32, OwnedFd)>> {
     let open = |pid: i32| Some((pid, pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?));
     let held: Vec<(i32, OwnedFd)> = inside(first, boundary)?.into_iter().filter_map(open).collect();
@@ -79,9 +79,9 @@ fn members(first: i32, boundary: Boundary) -> io::Result<Vec<(i32, OwnedFd)>> {
     Ok(held.into_iter().filter(|(pid, _)| still.contains(pid)).collect())
 }
 
-/// Whether a process is neither stopped nor ended (proc_pid_stat(5), the field behind the name in brackets). One in the
-/// kernel's hands for a while stops as soon as it leaves them, before it does anything: it counts as stopped once the
-/// signal waits for it.
+/// Whether a process is neither stopped nor dead (proc_pid_stat(5), the field after the name). One in
+/// uninterruptible sleep stops before it runs any further code, so it counts as stopped once SIGSTOP is
+/// pending.
 fn runs(pid: i32) -> bool {
     match state(pid) {
         Some('T' | 't' | 'Z' | 'X' | 'x') | None => false,
@@ -98,7 +98,7 @@ fn state(pid: i32) -> Option<char> {
     process::stat_state(&process::stat(&pid.to_string())?)
 }
 
-/// Whether SIGSTOP waits to be delivered to the whole process (proc_pid_status(5), `ShdPnd`).
+/// Whether SIGSTOP is pending for the whole process (proc_pid_status(5), `ShdPnd`).
 fn has_pending_stop(pid: i32) -> bool {
     let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { return false };
     let mask = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"));

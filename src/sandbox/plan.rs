@@ -1,7 +1,8 @@
-//! The plan of a container: everything decided, in the order in which it is done, as plain data.
+//! The plan of a container: every decision as plain data, in the order in which it is carried out.
 //!
-//! Whoever makes a plan has checked all that can be checked; `init` carries it out step by step and decides nothing
-//! but what only the inside can tell: names in the image's user database, and where links lead.
+//! Whoever makes a plan has validated everything that can be validated outside. `init` carries it out step by step
+//! and decides only what can be known inside alone: names in the image's user database, and where symbolic links
+//! lead.
 
 use std::path::PathBuf;
 
@@ -10,181 +11,157 @@ use serde::{Deserialize, Serialize};
 use super::caps::CapSet;
 use super::idmap::IdMap;
 
-/// What will be done.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Plan {
-    /// The container's name, for messages and process listings.
+    /// Shown in messages and process listings.
     pub name: String,
     /// The id map of the new user namespace.
     pub ids: IdMap,
-    /// Which namespaces are new.
     pub unshare: Unshare,
-    /// The new network namespace is connected to networks before the program runs.
+    /// The new network namespace must be connected to networks before the program runs.
     pub awaits_network: bool,
-    /// The root file system.
     pub root: Root,
-    /// Mounts, in order.
+    /// In the order in which they are mounted.
     pub mounts: Vec<Mount>,
-    /// Paths hidden from the container; those that do not exist are passed over.
+    /// Paths hidden from the container; missing ones are skipped.
     pub masked: Vec<String>,
-    /// Paths made read-only; those that do not exist are passed over.
+    /// Paths made read-only; missing ones are skipped.
     pub read_only: Vec<String>,
-    /// Host name, with a new UTS namespace.
+    /// Requires a new UTS namespace.
     pub hostname: Option<String>,
-    /// NIS domain name, with a new UTS namespace.
+    /// The NIS domain name. Requires a new UTS namespace.
     pub domainname: Option<String>,
-    /// Files below /proc/sys and what is written to them, dots already turned to slashes.
+    /// Paths below /proc/sys, with slashes in place of dots, and the values to write.
     pub sysctls: Vec<(String, String)>,
-    /// The process.
     pub process: Process,
-    /// Its confinement.
     pub confinement: Confinement,
 }
 
-/// Namespaces to be new; user and mount namespaces always are.
+/// A set of namespaces, beside user and mount namespaces, which are always new.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(clippy::struct_excessive_bools, reason = "one flag a namespace, as the kernel has them")]
 pub struct Unshare {
-    /// Network.
     pub net: bool,
-    /// Process IDs.
     pub pid: bool,
-    /// System V IPC and message queues.
+    /// System V IPC and POSIX message queues.
     pub ipc: bool,
-    /// Host name.
+    /// Host name and NIS domain name.
     pub uts: bool,
-    /// Cgroup root.
     pub cgroup: bool,
 }
 
-/// Where `/` comes from.
+/// Where the container's `/` comes from.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Root {
-    /// A directory of the host on which the root is attached while it is put together; hidden afterwards.
+    /// A host directory on which the root is mounted while it is built; hidden once it is the root.
     pub stage: PathBuf,
-    /// A directory of the host, outside `stage`, under which prepared files lie for a moment.
+    /// A host directory, outside `stage`, on which a tmpfs for [`MountKind::File`] is mounted during the
+    /// build.
     pub shelf: PathBuf,
-    /// What it is made of.
     pub source: RootSource,
-    /// Whether `/` is read-only in the end.
+    /// Makes `/` read-only in the end.
     pub read_only: bool,
-    /// What is made to be mounted on is marked, so that it can be told from what the program made.
+    /// Marks files and directories that are created as mount points, to tell them from what the program
+    /// creates.
     pub stubs: bool,
 }
 
-/// What the root is made of.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum RootSource {
-    /// Layers.
     Overlay(Overlay),
-    /// A directory as it is.
     Directory(PathBuf),
 }
 
-/// An overlayfs.
+/// The directories of an overlayfs mount.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Overlay {
-    /// The directory to which the paths below are relative; keeps them within the 255 bytes a parameter may have.
+    /// The directory that the paths below are relative to; keeps each within the 255 bytes of an fsconfig(2)
+    /// parameter.
     pub base: PathBuf,
-    /// Read-only layers, the uppermost first, at least one.
+    /// Read-only layers, uppermost first, at least one.
     pub lower: Vec<PathBuf>,
-    /// The writable layer.
     pub upper: PathBuf,
-    /// overlayfs's scratch directory, on the same file system.
+    /// overlayfs's work directory, on the file system of `upper`.
     pub work: PathBuf,
-    /// Nothing needs to reach the disk: the container is removed when it ends.
+    /// Mount with `volatile`, without syncing: the container is removed when it ends.
     pub volatile: bool,
-    /// What is written is needed afterwards, so it cannot be kept in memory.
+    /// The upper directory is needed afterwards, so it must not be put in memory.
     pub kept: bool,
 }
 
-/// One mount, at an absolute path inside; a missing target is made.
+/// One mount at an absolute path inside the container; a missing target is created.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Mount {
-    /// Where.
     pub target: String,
-    /// What.
     pub kind: MountKind,
 }
 
-/// Flags of a mount.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(clippy::struct_excessive_bools, reason = "one flag an attribute, as the kernel has them")]
 pub struct Flags {
-    /// Writing is refused.
     pub read_only: bool,
-    /// setuid bits and file capabilities have no effect.
     pub nosuid: bool,
-    /// Device nodes do not work.
     pub nodev: bool,
-    /// Programs cannot be run.
     pub noexec: bool,
 }
 
-/// What to mount.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum MountKind {
-    /// A new instance of a file system.
+    /// A new file system instance.
     New {
-        /// Its type.
+        /// The file system type.
         kind: String,
-        /// Its parameters.
+        /// Mount parameters.
         params: Vec<(String, Option<String>)>,
-        /// Flags.
         flags: Flags,
-        /// The host's directory to bind, recursively, where the kernel refuses a new instance (EPERM).
+        /// Host directory to bind recursively if the kernel refuses a new instance (EPERM).
         fallback: Option<PathBuf>,
-        /// A failure is passed over where there is no fallback: the thing is a convenience (mqueue, cgroup).
+        /// Skip the mount if it fails and there is no fallback (conveniences such as mqueue and cgroup).
         optional: bool,
     },
-    /// A file or directory of the host.
+    /// A bind mount of a host file or directory.
     Bind(Bind),
-    /// The same of something that was made for the container: it is given to this user and group, with this mode.
+    /// A bind mount of something made for the container, which is first given this owner and mode.
     Handed {
-        /// What and how.
         bind: Bind,
         /// Permission bits.
         mode: u32,
-        /// User and group inside; with one id only it stays that one's.
+        /// User and group inside; ignored if the container has only one id.
         owner: (u32, u32),
     },
-    /// Layers of their own, whose writable one is forgotten.
+    /// An overlay of its own, whose upper directory is discarded afterwards.
     Layers {
-        /// They.
         overlay: Overlay,
-        /// A directory of the host on which they are mounted for a moment, with those of the writable layer in it.
+        /// A host directory on which the overlay is mounted briefly; it also holds the upper and work
+        /// directories.
         stage: PathBuf,
-        /// What of them is mounted, a path inside.
+        /// The part of the overlay to mount, as a path inside it.
         subpath: String,
-        /// Writing is refused.
         read_only: bool,
     },
-    /// What the container whose namespaces are shared has there.
+    /// A mount that belongs to the container whose namespaces are shared.
     Kin(Kin),
-    /// A regular file with this content and mode, writable, kept in memory.
+    /// A regular file with this content and mode, writable unless `read_only`, held in a tmpfs.
     File {
-        /// Content.
         content: Vec<u8>,
         /// Permission bits.
         mode: u32,
-        /// Writing is refused.
         read_only: bool,
-        /// User and group inside; with one id only it stays that one's.
+        /// User and group inside; ignored if the container has only one id.
         owner: (u32, u32),
     },
-    /// An empty file that marks something by being there; lies in the root file system itself.
+    /// An empty file in the root file system itself, whose mere existence means something (`/.dockerenv`).
     Marker,
-    /// A symbolic link, unless something is there.
+    /// A symbolic link, unless the path exists.
     Symlink(String),
-    /// A directory, made if missing, nothing mounted.
+    /// Creates a directory and mounts nothing.
     Directory,
     /// A new tmpfs.
     Scratch {
-        /// Parameters of the tmpfs.
+        /// Mount parameters.
         params: Vec<(String, Option<String>)>,
-        /// Flags.
         flags: Flags,
-        /// Give its root the mode and owner that the image's directory has.
+        /// Copy mode and owner of the image's directory to the tmpfs's root.
         keep_mode: bool,
     },
 }
@@ -192,104 +169,95 @@ pub enum MountKind {
 /// A file system that belongs to a namespace of another container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kin {
-    /// A new /proc of its process table.
+    /// A new /proc of its pid namespace.
     Processes,
-    /// Its /dev/shm.
+    /// Its /dev/shm (IPC namespace).
     Memory,
-    /// Its /dev/mqueue.
+    /// Its /dev/mqueue (IPC namespace).
     Queues,
 }
 
-/// A bind mount.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Bind {
-    /// Absolute path on the host.
+    /// An absolute path on the host.
     pub source: PathBuf,
-    /// A path inside the source, resolved inside it (`volume-subpath`).
+    /// A path inside `source`, resolved without leaving it (`volume-subpath`).
     pub subpath: Option<String>,
-    /// With what is mounted below it.
+    /// Include the mounts below `source`.
     pub recursive: bool,
-    /// Flags.
     pub flags: Flags,
-    /// Whether `read_only` holds for mounts below too.
+    /// Apply `flags` to the mounts below `source` too (mount_setattr(2) with AT_RECURSIVE).
     pub recursive_flags: bool,
-    /// What becomes of later mounts: `private`, `slave` or `shared`.
     pub propagation: Propagation,
-    /// Copy the image's content at the target into the source first, if the source is empty.
+    /// First copy the image's content at the target to `source`, if that is empty.
     pub copy_up: bool,
-    /// Leave it out where the source does not exist.
+    /// Skip the mount if `source` does not exist.
     pub optional: bool,
 }
 
-/// Propagation of a bind mount (mount_namespaces(7)).
+/// Propagation of later mounts (mount_namespaces(7)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Propagation {
-    /// None.
     #[default]
     Private,
-    /// From the host.
+    /// Mounts made on the host appear in the container.
     Slave,
-    /// Between the container's own copies; the kernel lets nothing flow to the host from another user namespace.
+    /// Between the container's own copies of the mount; never to the host, which is another user namespace.
     Shared,
 }
 
-/// The process.
+/// The process to execute.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[allow(clippy::struct_excessive_bools, reason = "independent choices of the command line")]
 pub struct Process {
-    /// Program and arguments; not empty.
+    /// Program and arguments; never empty.
     pub args: Vec<String>,
     /// `NAME=value`.
     pub env: Vec<String>,
-    /// Absolute working directory, made if missing.
+    /// Absolute; created if missing.
     pub cwd: String,
-    /// `user[:group]`, by name or number; empty means root.
+    /// `user[:group]`, names or numbers; empty means root.
     pub user: String,
-    /// Further groups, by name or number.
+    /// Supplementary groups, names or numbers.
     pub groups: Vec<String>,
-    /// Whether it has a terminal of its own.
+    /// Allocate a terminal.
     pub tty: bool,
-    /// Rows and columns that the terminal has from the first moment, where they are known.
+    /// Initial rows and columns of the terminal, if known.
     pub terminal_size: Option<(u16, u16)>,
-    /// Run dhow's own small init (at this path inside) as process 1.
+    /// The path inside of dhow's own small init, to run as process 1 (`--init`).
     pub init: Option<String>,
     /// Resource limits: name, soft, hard; `u64::MAX` is unlimited.
     pub rlimits: Vec<(String, u64, u64)>,
     /// `/proc/self/oom_score_adj`.
     pub oom_score_adj: Option<i32>,
-    /// Die when the supervisor dies.
+    /// Kill the process when the supervisor dies.
     pub die_with_parent: bool,
 }
 
-/// What the process may do.
+/// What the process is allowed to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Confinement {
-    /// The bounding set, as bits.
+    /// The capability bounding set; bit *n* is capability number *n*.
     pub capabilities: u64,
-    /// `no_new_privs`.
     pub no_new_privileges: bool,
-    /// System call filter.
     pub seccomp: SeccompPlan,
-    /// The account has one id only: pretend that changes of identity and ownership succeed.
+    /// For accounts with one id: pretend that changes of identity and ownership succeed.
     pub emulate_root: bool,
-    /// Then remember, too, which owners files were given.
+    /// With `emulate_root`: record the ownership that files were given.
     pub remember_owners: bool,
 }
 
 impl Confinement {
-    /// The bounding set.
     pub fn caps(&self) -> CapSet {
         CapSet::from_bits(self.capabilities)
     }
 }
 
-/// Which system call filter is loaded.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum SeccompPlan {
-    /// Docker's default for the capabilities.
+    /// Docker's default profile for the given capabilities.
     Default,
-    /// None.
     Unconfined,
-    /// A profile's text, checked already.
+    /// The text of a profile in docker's format, validated already.
     Profile(String),
 }

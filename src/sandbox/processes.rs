@@ -1,7 +1,7 @@
-//! Which processes are a container's: those of its namespace and of the namespaces below, found through /proc.
+//! Lists the processes of a container: those in its namespace and in descendants of it, found through /proc.
 //!
-//! Nothing that they can change is asked: a process leaves neither its user namespace nor its pid namespace for one
-//! that is not below it. Whoever reads this must be the user who made the container, outside of its namespaces.
+//! Nothing that a process can change is trusted: it can leave its user or pid namespace only for a descendant. The
+//! caller must be the user who launched the container, and be outside its namespaces.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -11,10 +11,10 @@ use std::os::unix::fs::MetadataExt as _;
 
 use crate::sys;
 
-/// The kind of namespace by which processes are told apart.
+/// The type of namespace that separates the container's processes from others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Boundary {
-    /// The pid namespace, where it is the container's own.
+    /// The pid namespace, if the container has its own.
     Pid,
     /// The user namespace, which every container has.
     User,
@@ -29,11 +29,12 @@ impl Boundary {
     }
 }
 
-/// The processes inside the namespace of process `first`, which is among them, and inside those below it, in ascending
-/// order of their numbers as the caller sees them. Empty where `first` is gone.
+/// The pids, as the caller sees them and ascending, of all processes in the namespace of process `first` and in
+/// descendants of it, `first` included. Empty if `first` is gone.
 ///
-/// A process may end, and others may be started, while this looks and afterwards.
+/// Processes may start and end during the scan and afterwards.
 pub fn inside(first: i32, boundary: Boundary) -> io::Result<Vec<i32>> {
+    // Inode numbers of namespaces seen so far, and whether each is inside.
     let mut known = HashMap::new();
     match std::fs::metadata(path(first, boundary)) {
         Ok(namespace) => known.insert(namespace.ino(), true),
@@ -56,18 +57,18 @@ fn path(pid: i32, boundary: Boundary) -> String {
     format!("/proc/{pid}/ns/{}", boundary.name())
 }
 
-/// Whether `pid` is inside. A process that may not be looked at belongs to somebody else.
+/// Whether `pid` is inside. A process that may not be inspected belongs to another user.
 fn is_inside(pid: i32, boundary: Boundary, known: &mut HashMap<u64, bool>) -> bool {
     let path = path(pid, boundary);
     let Ok(namespace) = std::fs::metadata(&path) else { return false };
     if let Some(answer) = known.get(&namespace.ino()) {
         return *answer;
     }
-    // By descriptor from here on: the number may pass to another process meanwhile.
+    // By descriptor from here on: the pid could be reused in between.
     File::open(&path).is_ok_and(|namespace| leads_inside(namespace.into(), known))
 }
 
-/// Goes up from `namespace` until it comes to one whose place is known, and remembers what it passed.
+/// Walks up from `namespace` to the first ancestor that is known, and records the answer for all it passed.
 fn leads_inside(namespace: OwnedFd, known: &mut HashMap<u64, bool>) -> bool {
     let mut passed = Vec::new();
     let mut next = Some(namespace);

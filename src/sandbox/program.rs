@@ -1,8 +1,8 @@
-//! Finds the container's program and becomes it.
+//! Resolves the container's program and execs it.
 //!
-//! Before the exec the process's own `/proc/self/exe` is dhow's file on the host. An image whose program is a link or
-//! a script leading to `/proc/self/exe` would run that file inside and could later write to it (CVE-2019-5736), so the
-//! program and a script's interpreter must be reachable without the magic links of /proc.
+//! Until the exec, this process's `/proc/self/exe` is dhow's own file on the host. An image whose program is a link
+//! to it, or a script with it as interpreter, would execute that file inside and could later overwrite it
+//! (CVE-2019-5736). So the program and a script's interpreter must be reachable without magic links of /proc.
 
 use std::convert::Infallible;
 use std::ffi::CString;
@@ -21,14 +21,14 @@ use crate::error::{Failure, Kind};
 use crate::sys;
 use crate::sys::stub::{STATUS, Stub};
 
-/// The kernel follows so many interpreters of interpreters (BINPRM recursion in `fs/exec.c`).
+/// How many nested interpreters the kernel follows (`fs/exec.c`).
 const MAX_INTERPRETERS: u32 = 5;
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// A program that was found and may be run.
+/// A program that exists and may be executed.
 pub(super) struct Program {
-    /// As it was asked for.
+    /// As it was requested, for messages.
     name: String,
     path: CString,
     args: Vec<CString>,
@@ -36,7 +36,7 @@ pub(super) struct Program {
 }
 
 impl Program {
-    /// That of `process`, as `user`, who this process already is, can run it.
+    /// Resolves the program of `process` for `user`, whose identity this process already has.
     pub(super) fn find(process: &Process, user: &User) -> Result<Self> {
         let env = environment(process, user);
         let name = process.args.first().map_or("", String::as_str);
@@ -57,15 +57,15 @@ impl Program {
         })
     }
 
-    /// Becomes it. Returns only failures.
+    /// Replaces this process; returns only on failure.
     pub(super) fn exec(&self) -> Result<Infallible> {
         sys::signal::reset_all()?;
         sys::process::close_on_exec_from(3)?;
         Err(explain(&self.name, &sys::process::exec(&self.path, &self.args, &self.env)).into())
     }
 
-    /// Becomes it by way of `stub`, which tells what this cannot tell any more. Where a filter of the user's own does
-    /// not know the call for that, there is no stub, and the check of the program has to be enough.
+    /// Execs via `stub`, which reports what this process no longer can. If a filter of the user's own denies
+    /// execveat(2), it execs directly: the check in [`ResolvedProgram::resolve`] then has to suffice.
     pub(super) fn exec_through(&self, stub: &Stub, filter: &SeccompPlan) -> Result<Infallible> {
         sys::signal::reset_all()?;
         sys::process::close_on_exec_from(STATUS.cast_unsigned() + 1)?;
@@ -77,7 +77,7 @@ impl Program {
     }
 }
 
-/// The environment with `HOME` added from the user database where it is missing.
+/// The environment, with `HOME` from the user database unless it is set.
 fn environment(process: &Process, user: &User) -> Vec<String> {
     let mut env = process.env.clone();
     if !env.iter().any(|entry| entry.starts_with("HOME=")) {
@@ -86,7 +86,7 @@ fn environment(process: &Process, user: &User) -> Vec<String> {
     env
 }
 
-/// As execvp(3) looks: names with a slash as they are, others along `search`.
+/// Finds a program like execvp(3): names with a slash as they are, others along `search`.
 fn find(name: &str, search: &str) -> Result<PathBuf> {
     if name.is_empty() {
         return Err(Failure::new(Kind::CommandNotFound, "the command's name is empty").into());
@@ -101,6 +101,7 @@ fn find(name: &str, search: &str) -> Result<PathBuf> {
             Err(error) => Err(explain(name, &error.into()).into()),
         };
     }
+    // As in execvp(3), a file that may not be executed does not end the search, but decides the error.
     let mut found_not_executable = false;
     for dir in search.split(':') {
         let path = Path::new(if dir.is_empty() { "." } else { dir }).join(name);
@@ -124,7 +125,7 @@ fn find(name: &str, search: &str) -> Result<PathBuf> {
     .into())
 }
 
-/// Why the program called `name` did not run, in docker's words.
+/// Explains in docker's words why `name` could not be executed.
 pub(super) fn explain(name: &str, error: &std::io::Error) -> Failure {
     let kind = match error.raw_os_error() {
         Some(libc::ENOENT | libc::ENOTDIR) => Kind::CommandNotFound,
@@ -141,7 +142,7 @@ pub(super) fn explain(name: &str, error: &std::io::Error) -> Failure {
     Failure::new(kind, format!("exec: \"{}\": {text}", name.escape_debug()))
 }
 
-/// Fails if running `path` would run dhow's own file, directly or as a script's interpreter.
+/// Fails if executing `path` would execute dhow's own file, directly or as a script's interpreter.
 fn refuse_own_file(path: &Path, depth: u32) -> Result<()> {
     let root = sys::fs::open_dir(Path::new("/"))?;
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -149,7 +150,7 @@ fn refuse_own_file(path: &Path, depth: u32) -> Result<()> {
     let file = match sys::fs::open_in_root(root.as_fd(), &absolute, flags, Mode::empty()) {
         Ok(file) => file,
         Err(error) if error.raw_os_error() == Some(libc::ELOOP) => return Err(own_file(path).into()),
-        // Not to be read: without a first line that could name an interpreter, or not to be run either.
+        // Unreadable files have no `#!` line that the kernel would accept, or cannot be executed either.
         Err(_) => return Ok(()),
     };
     match interpreter(file)? {
@@ -165,7 +166,7 @@ fn own_file(path: &Path) -> Failure {
     )
 }
 
-/// What follows `#!` in the first line, up to a blank.
+/// The interpreter in a `#!` line, without its argument.
 fn interpreter(file: OwnedFd) -> Result<Option<PathBuf>> {
     if sys::fs::file_type(file.as_fd())? != FileType::RegularFile {
         return Ok(None);

@@ -1,5 +1,5 @@
-//! The small init that `--init` puts before a container's program: it passes signals on, reaps what is orphaned, and
-//! ends as the program ends.
+//! The small init that `--init` runs as process 1: it forwards signals, reaps orphans, and exits as the
+//! program does. tini's role.
 
 use std::ffi::OsString;
 use std::os::fd::AsFd as _;
@@ -14,13 +14,14 @@ use crate::sys;
 use crate::sys::process::{Child, Side};
 use crate::sys::signal::SignalFd;
 
-/// The name by which this executable is that init.
+/// When executed by this name, dhow acts as that init.
 pub const PROGRAM: &str = "docker-init";
 
 /// Runs `args` (a leading `--` is dropped) as a child and returns its exit code.
 pub fn run(args: &[OsString]) -> Result<i32> {
     let args = args.strip_prefix(&[OsString::from("--")]).unwrap_or(args);
     let (program, rest) = args.split_first().ok_or_else(|| invalid("no program to run"))?;
+    // Blocked before the fork, so that no signal is lost in between.
     let signals = SignalFd::blocking(&sys::signal::forwardable()).context("receiving signals")?;
     match sys::process::fork().context("starting the program")? {
         Side::Child => Err(become_program(program, rest)),
@@ -40,12 +41,12 @@ fn become_program(program: &OsString, args: &[OsString]) -> anyhow::Error {
     Failure::new(kind, format!("exec {}: {error}", program.to_string_lossy().escape_debug())).into()
 }
 
-/// A process group of its own, in the foreground of the terminal if there is one.
+/// Moves to a process group of its own, in the foreground of the terminal, if there is one.
 fn own_group() -> Result<()> {
     rustix::process::setpgid(None, None).context("making a process group")?;
     let stdin = std::io::stdin();
     if sys::pty::is_terminal(stdin.as_fd()) {
-        // SIGTTOU is still blocked, so this does not stop the process.
+        // SIGTTOU is still blocked here, so this does not stop the process.
         rustix::termios::tcsetpgrp(stdin.as_fd(), rustix::process::getpgrp())
             .context("taking the terminal")?;
     }
@@ -66,12 +67,13 @@ fn attend(signals: &SignalFd, child: &Child) -> Result<i32> {
     }
 }
 
-/// Reaps every orphan that has ended; the exit code if the program is among them.
+/// Reaps every process that has ended. Returns the exit code once the program is among them.
 fn reap(child: &Child) -> Result<Option<i32>> {
     loop {
         if let Some(ended) = child.try_wait()? {
             return Ok(Some(ended.code()));
         }
+        // wait(2) may take the program too, since it ends at any time between the two calls.
         match rustix::process::wait(WaitOptions::NOHANG) {
             Ok(Some((pid, status))) if Some(pid) == Pid::from_raw(child.pid) => {
                 return Ok(Some(

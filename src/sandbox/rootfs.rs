@@ -1,7 +1,14 @@
-//! Puts the root file system together, inside the new mount namespace and before it becomes the root.
+//! Builds the root file system, inside the new mount namespace, before it becomes `/`.
 //!
-//! Every target is opened inside the root being built (`openat2`, `RESOLVE_IN_ROOT`) and mounted on by descriptor, so
-//! no link in an image leads a mount to the host.
+//! Each mount target is opened inside the root being built (`openat2`, `RESOLVE_IN_ROOT`) and mounted on by
+//! descriptor, so no symbolic link in an image can direct a mount to the host.
+//!
+//! # Order
+//!
+//! 1. [`open_sources`]: bind sources, by their paths on the host (ids need not be mapped yet)
+//! 2. the root itself on `stage`, then the mounts in the plan's order
+//! 3. sysctls, while /proc/sys is writable; then read-only and masked paths
+//! 4. the root's own read-only flag, and [`pivot_into`] it
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -18,15 +25,15 @@ use crate::sys;
 use crate::sys::fs::Making;
 use crate::sys::mount::{Attr, Param};
 
-/// Pieces that can be made before ids are mapped: they need privilege in the namespaces, not a user.
+/// Detached mount trees for the plan's mounts, by index. Opening them needs privileges in the namespaces, but
+/// no mapped id.
 #[derive(Default)]
 pub(super) struct Prepared {
     sources: HashMap<usize, OwnedFd>,
 }
 
-/// Opens what the plan binds from the host, while the ids are being mapped by others.
-///
-/// Binds whose source is missing are left out if optional, an error otherwise.
+/// Opens the sources of the plan's bind mounts; may run while another process maps the ids. A missing source
+/// is skipped if the mount is optional, and an error otherwise.
 pub(super) fn prepare(mounts: &[Mount]) -> Result<Prepared> {
     let mut prepared = Prepared::default();
     for (index, mount) in mounts.iter().enumerate() {
@@ -40,7 +47,7 @@ pub(super) fn prepare(mounts: &[Mount]) -> Result<Prepared> {
 }
 
 impl Prepared {
-    /// Adds what another container gave.
+    /// Adds the mounts received from another container.
     pub(super) fn add_kin(&mut self, mounts: &[Mount], mut given: impl FnMut(Kin) -> Option<OwnedFd>) {
         for (index, mount) in mounts.iter().enumerate() {
             if let MountKind::Kin(kin) = mount.kind
@@ -84,7 +91,7 @@ fn explain_bind(error: &std::io::Error, bind: &Bind) -> Failure {
     failure
 }
 
-/// Builds everything below `plan.root.stage` and returns the new root, opened.
+/// Builds everything on `plan.root.stage` and returns the new root, opened.
 pub(super) fn build(plan: &Plan, prepared: Prepared) -> Result<OwnedFd> {
     let builder = put_together(&plan.root, &plan.mounts, prepared)?;
     builder.set_sysctls(&plan.sysctls)?;
@@ -93,7 +100,7 @@ pub(super) fn build(plan: &Plan, prepared: Prepared) -> Result<OwnedFd> {
     Ok(builder.root)
 }
 
-/// The root with its mounts alone, for a visit to a container that does not run.
+/// Builds the root and its mounts alone, without sysctls and masked paths, for the file system helper.
 pub(super) fn assemble(root: &Root, mounts: &[Mount], prepared: Prepared) -> Result<OwnedFd> {
     let builder = put_together(root, mounts, prepared)?;
     builder.close(root)?;
@@ -102,7 +109,7 @@ pub(super) fn assemble(root: &Root, mounts: &[Mount], prepared: Prepared) -> Res
 
 fn put_together(root: &Root, mounts: &[Mount], mut prepared: Prepared) -> Result<Builder> {
     let shelf = Shelf { dir: root.shelf.clone(), files: None };
-    // While the paths of the host are still what they were.
+    // Now, while host paths still resolve as they did when the plan was made.
     for (index, mount) in mounts.iter().enumerate() {
         if let MountKind::Layers { overlay, stage, subpath, .. } = &mount.kind {
             let tree = part_of_layers(overlay, stage, subpath)
@@ -142,7 +149,8 @@ pub(super) fn attach_at(tree: &OwnedFd, stage: &Path) -> std::io::Result<OwnedFd
     Ok(rustix::io::fcntl_dupfd_cloexec(tree, 3)?)
 }
 
-/// Files made in memory. They lie in a tmpfs attached outside the new root, which the change of root drops.
+/// Regular files held in memory, in a tmpfs that is mounted outside the new root and vanishes with the old
+/// one in pivot_root.
 struct Shelf {
     dir: PathBuf,
     files: Option<OwnedFd>,
@@ -168,7 +176,7 @@ impl Shelf {
     }
 }
 
-/// A mount of `subpath` in `layers`.
+/// A detached mount of `subpath` in an overlay of its own.
 fn part_of_layers(layers: &Overlay, stage: &Path, subpath: &str) -> Result<OwnedFd> {
     let root = overlay::attach(layers, stage)?;
     let part = sys::fs::open_in_root(root.as_fd(), Path::new(subpath), OFlags::PATH, Mode::empty())
@@ -229,7 +237,8 @@ impl Builder {
         sys::fs::make_file_in_root(self.root.as_fd(), target, self.making)
     }
 
-    /// A directory, or an existing or new file, whichever `tree` is.
+    /// Opens or creates the target of the mount `tree`: a directory, or a file if `tree` is one. True for a
+    /// directory.
     fn place_for(&self, target: &Path, tree: &OwnedFd) -> Result<(OwnedFd, bool)> {
         let is_dir = sys::fs::file_type(tree.as_fd())? == FileType::Directory;
         Ok((if is_dir { self.dir(target)? } else { self.file_at(target)? }, is_dir))
@@ -262,6 +271,8 @@ impl Builder {
         };
         let mount = match (sys::mount::new_filesystem(kind, &borrowed(params), attributes(flags)), fallback) {
             (Ok(mount), _) => mount,
+            // The kernel refuses a new procfs or sysfs while the host's is partly masked
+            // (`mount_too_revealing`, fs/namespace.c).
             (Err(_), Some(host)) => bound_instead(host, flags)?,
             (Err(_), None) if optional => return Ok(()),
             (Err(error), None) => return Err(error).with_context(|| format!("making a new {kind}")),
@@ -283,6 +294,7 @@ impl Builder {
             Propagation::Slave => libc::MS_SLAVE,
             Propagation::Shared => libc::MS_SHARED,
         };
+        // Two calls: propagation applies to the whole tree, the flags maybe to its top only.
         sys::mount::set_attributes(tree.as_fd(), Attr::empty(), propagation, bind.recursive)?;
         let attrs = attributes(bind.flags);
         if !attrs.is_empty() {
@@ -332,6 +344,7 @@ impl Builder {
         keep_mode: bool,
     ) -> Result<()> {
         let below = self.dir(target)?;
+        // Attributes are copied from the directory before the mount covers it.
         let mount = sys::mount::new_filesystem("tmpfs", &borrowed(params), Attr::empty())?;
         if keep_mode {
             super::copy_up::copy_attributes(below.as_fd(), mount.as_fd())?;
@@ -340,7 +353,7 @@ impl Builder {
         Ok(sys::mount::attach(mount.as_fd(), below.as_fd())?)
     }
 
-    /// Writes kernel settings while /proc/sys is still writable.
+    /// Writes sysctls while /proc/sys is still writable.
     fn set_sysctls(&self, sysctls: &[(String, String)]) -> Result<()> {
         for (path, value) in sysctls {
             let file = Path::new("proc/sys").join(path);
@@ -353,11 +366,12 @@ impl Builder {
         Ok(())
     }
 
-    /// Covers what a container must not see and makes read-only what it must not change.
+    /// Makes paths read-only and masks others.
     fn hide(&self, masked: &[String], read_only: &[String]) -> Result<()> {
         for path in read_only {
             self.freeze(path).with_context(|| format!("making `{path}` read-only"))?;
         }
+        // One empty tmpfs serves all masked directories.
         let mut empty: Option<OwnedFd> = None;
         for path in masked {
             self.mask(path, &mut empty).with_context(|| format!("masking `{path}`"))?;
@@ -391,13 +405,14 @@ impl Builder {
             empty.get_or_insert(tree);
             return Ok(());
         }
+        // Files are masked by /dev/null, as in runc.
         let null =
             sys::fs::open_in_root(self.root.as_fd(), Path::new("dev/null"), OFlags::PATH, Mode::empty())?;
         let tree = sys::mount::clone_tree(null.as_fd(), false)?;
         Ok(sys::mount::attach(tree.as_fd(), target.as_fd())?)
     }
 
-    /// Makes the root read-only where that was asked for; what is mounted in it is not concerned.
+    /// Makes the root read-only if the plan says so; mounts below are not affected.
     fn close(&self, root: &Root) -> Result<()> {
         if root.read_only {
             sys::mount::set_attributes(self.root.as_fd(), Attr::MOUNT_ATTR_RDONLY, 0, false)
@@ -419,14 +434,14 @@ impl Builder {
     }
 }
 
-/// Gives what was made for the container its owner and mode.
+/// Sets owner and mode of something that was made for the container.
 fn hand_over(tree: BorrowedFd<'_>, mode: u32, (uid, gid): (u32, u32)) -> Result<()> {
     own_if_there(sys::fs::chown_fd(tree, uid, gid))?;
     let path = sys::fs::fd_path(tree);
     Ok(rustix::fs::chmodat(rustix::fs::CWD, path, Mode::from_raw_mode(mode), rustix::fs::AtFlags::empty())?)
 }
 
-/// With one id only there is nobody else to give it to.
+/// With a single id, there is no other owner to give it to.
 fn own_if_there(owned: std::io::Result<()>) -> std::io::Result<()> {
     match owned {
         Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EPERM)) => Ok(()),
@@ -445,7 +460,7 @@ fn not_a_directory(bind: &Bind, source_is_dir: bool) -> anyhow::Error {
         .into()
 }
 
-/// The host's own tree in place of a new instance: the least bad view where the kernel refuses one.
+/// Binds the host's own tree in place of a new instance that the kernel refuses.
 fn bound_instead(host: &Path, flags: Flags) -> Result<OwnedFd> {
     let dir = sys::fs::open_dir(host).with_context(|| format!("opening `{}`", host.display()))?;
     let tree = sys::mount::clone_tree(dir.as_fd(), true)?;
@@ -471,7 +486,7 @@ fn borrowed(params: &[(String, Option<String>)]) -> Vec<Param<'_>> {
         .collect()
 }
 
-/// Enters the new root and drops the old one.
+/// Makes `root` the root of this mount namespace and detaches the old one.
 pub(super) fn pivot(root: BorrowedFd<'_>) -> Result<()> {
     rustix::process::fchdir(root)?;
     sys::mount::pivot_to_working_directory().context("changing to the new root")?;

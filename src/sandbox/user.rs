@@ -1,7 +1,7 @@
-//! `user[:group]` and group names, looked up in a container's own /etc/passwd and /etc/group.
+//! Resolves `user[:group]` and group names by a container's own /etc/passwd and /etc/group.
 //!
-//! The files belong to the image and may be anything: they are read inside the root, at most a few megabytes of them,
-//! and a line that is not in the form of passwd(5) or group(5) is passed over.
+//! The files belong to the image and may contain anything: they are opened inside the root, read up to a limit, and
+//! lines that do not follow passwd(5) or group(5) are skipped.
 
 use std::os::fd::BorrowedFd;
 use std::path::Path;
@@ -9,30 +9,29 @@ use std::path::Path;
 use crate::error::{Failure, Kind, not_found};
 use crate::sys;
 
-/// More than the user database of a very large site, less than what would hurt.
+/// Bytes read per file: more than the user database of a very large site needs, and harmless to hold in
+/// memory.
 const MAX_DATABASE: u64 = 16 << 20;
 
-/// The identity that a process gets.
+/// The ids a process runs with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
-    /// User id.
     pub uid: u32,
-    /// Group id.
     pub gid: u32,
     /// Supplementary groups, without `gid`, sorted.
     pub groups: Vec<u32>,
-    /// Home directory; `/` where the user is not in the database.
+    /// Home directory; `/` if the user has no entry.
     pub home: String,
 }
 
-/// The two files of a container, as far as they could be read.
+/// /etc/passwd and /etc/group of a container, as far as they could be read.
 pub struct Database {
     passwd: String,
     group: String,
 }
 
 impl Database {
-    /// Reads both files inside `root`. Missing files, directories and links that lead nowhere count as empty.
+    /// Reads both files inside `root`. Missing files, directories and dangling links count as empty.
     pub fn read(root: BorrowedFd<'_>) -> Self {
         let read = |path: &str| match sys::fs::read_in_root(root, Path::new(path), MAX_DATABASE) {
             Ok(content) => String::from_utf8_lossy(&content).into_owned(),
@@ -41,16 +40,15 @@ impl Database {
         Self { passwd: read("etc/passwd"), group: read("etc/group") }
     }
 
-    /// From the content of the two files.
     pub fn of(passwd: &[u8], group: &[u8]) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Self { passwd: text(passwd), group: text(group) }
     }
 
-    /// Resolves what `-u` and `USER` give, with further groups.
+    /// Resolves the value of `-u` or `USER`, with supplementary groups.
     ///
-    /// As docker does: an empty user is root; numbers need no entry; a user without a group named gets the primary
-    /// group of the entry and the groups that list the user; with a group named, only that one.
+    /// As docker does: an empty user is root; numbers need no entry. Without a group, the user gets the primary group
+    /// of its entry and the groups that list it; with a group, only that one.
     pub fn resolve(&self, spec: &str, further: &[String]) -> Result<User, Failure> {
         let (name, group) = match spec.split_once(':') {
             Some((name, group)) => (name, Some(group).filter(|g| !g.is_empty())),
@@ -118,7 +116,8 @@ impl Database {
     }
 }
 
-/// A number if the text is one. A number out of range is an error, as it cannot be a name either.
+/// Parses a number; `None` if the text is a name. A number out of range is an error, since it cannot be a
+/// name either.
 fn id(text: &str, what: &str) -> Result<Option<u32>, Failure> {
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
         return Ok(None);

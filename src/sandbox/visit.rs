@@ -1,9 +1,13 @@
-//! A process of dhow's own inside a container's file system, for as long as one command needs it there.
+//! A helper process inside a container's file system, for the duration of one command (`cp`, `diff`, `export` …).
 //!
-//! It joins the namespaces of a running container (through a pidfd of its first process), or puts the file system of
-//! one that does not run together in namespaces of its own. Once inside its `/` is the container's, so that no link
-//! and no race can lead it elsewhere; it runs nothing of the container; no process of the container can look into it,
-//! because it is not dumpable; and it has three descriptors: a socket to its parent, twice, and a pipe.
+//! It joins the namespaces of a running container (through a pidfd of its first process), or assembles the file
+//! system of a stopped one in namespaces of its own.
+//!
+//! # Trust
+//!
+//! Once inside, the helper's `/` is the container's, so no link and no race can lead it elsewhere. It executes
+//! nothing of the container. It is undumpable, so no process of the container can inspect it. It holds three
+//! descriptors: its socket to the parent (a second time as standard error) and one end of a pipe.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -21,53 +25,50 @@ use crate::sys;
 use crate::sys::process::{Child, Side, ns};
 use crate::sys::socket::{MAX_MESSAGE, Socket};
 
-/// What the visitor needs to handle files of every owner: CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH,
-/// CAP_FOWNER, CAP_FSETID and CAP_SETFCAP (capabilities(7)).
+/// Capabilities that the helper needs to handle files of any owner: CAP_CHOWN, CAP_DAC_OVERRIDE,
+/// CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID and CAP_SETFCAP (capabilities(7)).
 const CAPABILITIES: u64 = 0b1_1111 | 1 << 31;
 
-/// Bytes that the pipe holds, if the system allows it.
+/// Requested capacity of the data pipe, in bytes.
 const PIPE: usize = 1 << 20;
 
-/// Where to go.
+/// The container whose file system the helper works on.
 pub enum Place<'a> {
-    /// Where the process that this pidfd stands for is.
+    /// The process behind this pidfd.
     Running(BorrowedFd<'a>),
-    /// To what is made of this.
+    /// A stopped container, whose file system is assembled from this.
     Stopped(&'a Layout, &'a Identity),
 }
 
-/// The file system of a container that does not run.
+/// The file system of a stopped container.
 #[derive(Clone, Debug)]
 pub struct Layout {
-    /// Its root.
     pub root: Root,
-    /// What is mounted in it.
     pub mounts: Vec<Mount>,
-    /// The id map of the container.
     pub ids: IdMap,
-    /// A directory of the host that is covered with memory, in which the writable layer lies: nothing is changed.
+    /// A host directory, the parent of the writable layer, to be covered with a tmpfs so that nothing on disk
+    /// changes.
     pub scratch: Option<PathBuf>,
 }
 
-/// Which way the pipe goes.
+/// Direction of the data pipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
-    /// To the visitor.
+    /// To the helper.
     In,
-    /// From the visitor.
+    /// From the helper.
     Out,
 }
 
-/// What the visitor has.
+/// What the work inside the container gets.
 pub struct Inside<'a> {
-    /// The container's root.
     pub root: OwnedFd,
-    /// Its end of the pipe.
+    /// The helper's end of the data pipe.
     pub data: OwnedFd,
     control: &'a Socket,
 }
 
-/// The visitor as its parent sees it. Dropped before [`Visitor::finish`] it is killed.
+/// The parent's handle. Dropping it before [`FsHelper::finish`] kills the helper.
 pub struct Visitor {
     child: Child,
     control: Socket,
@@ -75,7 +76,7 @@ pub struct Visitor {
     ended: bool,
 }
 
-/// A message. What one side tells, the other hears.
+/// A message on the control socket, in either direction.
 #[derive(Serialize, Deserialize)]
 enum Said<T> {
     Word(T),
@@ -83,34 +84,34 @@ enum Said<T> {
 }
 
 impl Inside<'_> {
-    /// Tells the parent something.
+    /// Sends a message to the parent.
     pub fn tell<T: Serialize>(&self, word: &T) -> Result<()> {
         tell(self.control, word)
     }
 
-    /// Waits for what the parent tells.
+    /// Waits for a message from the parent.
     pub fn hear<T: DeserializeOwned>(&self) -> Result<T> {
         hear(self.control)?.ok_or_else(interrupted)
     }
 }
 
 impl Visitor {
-    /// Tells the visitor something.
+    /// Sends a message to the helper.
     pub fn tell<T: Serialize>(&self, word: &T) -> Result<()> {
         tell(&self.control, word)
     }
 
-    /// Waits for what the visitor tells; its failure is an error.
+    /// Waits for a message from the helper; a failure it reports is returned as an error.
     pub fn hear<T: DeserializeOwned>(&self) -> Result<T> {
         hear(&self.control)?.ok_or_else(interrupted)
     }
 
-    /// This side's end of the pipe; given away once.
+    /// The parent's end of the data pipe; an error the second time.
     pub fn take_data(&mut self) -> Result<OwnedFd> {
         self.data.take().ok_or_else(interrupted)
     }
 
-    /// Waits for the visitor's end. An error if it failed.
+    /// Waits for the helper to end. An error if it failed.
     pub fn finish(mut self) -> Result<()> {
         self.data = None;
         while hear::<serde_json::Value>(&self.control)?.is_some() {}
@@ -122,7 +123,7 @@ impl Visitor {
 impl Drop for Visitor {
     fn drop(&mut self) {
         if !self.ended {
-            // Either fails only where it has ended.
+            // Both fail only if it has already ended.
             let _ = self.child.signal(libc::SIGKILL);
             let _ = self.child.wait();
         }
@@ -133,7 +134,7 @@ fn tell<T: Serialize>(socket: &Socket, word: &T) -> Result<()> {
     Ok(socket.send(&serde_json::to_vec(&Said::Word(word))?, &[])?)
 }
 
-/// The next word; `None` at the end.
+/// The next message; `None` at end of file.
 fn hear<T: DeserializeOwned>(socket: &Socket) -> Result<Option<T>> {
     let message = socket.receive()?;
     if message.bytes.is_empty() {
@@ -150,11 +151,11 @@ fn interrupted() -> anyhow::Error {
     Failure::new(Kind::Interrupted, "the process inside the container has ended").into()
 }
 
-/// Sends a visitor to `place`, which does `work` there and ends. The process must have one thread; `work` must own
-/// nothing that has a descriptor.
+/// Starts a helper in `place` that performs `work` and exits. The process must have one thread; `work` must
+/// not own any descriptor, since all but the helper's own are closed.
 pub fn visit(place: Place<'_>, flow: Flow, work: impl FnOnce(Inside<'_>) -> Result<()>) -> Result<Visitor> {
     let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-    // The fewer turns the better; the account's share of large pipes may be used up, though.
+    // A larger pipe saves context switches. May fail: pipe-user-pages-soft limits each account (pipe(7)).
     let _ = rustix::pipe::fcntl_setpipe_size(&write, PIPE);
     let (ours, theirs) = match flow {
         Flow::In => (write, read),
@@ -166,7 +167,7 @@ pub fn visit(place: Place<'_>, flow: Flow, work: impl FnOnce(Inside<'_>) -> Resu
     })
 }
 
-/// The container's own file system without what is mounted in it, as the root of a tree that nobody else sees.
+/// Clones the container's root file system without its mounts, as a detached mount tree.
 pub fn own_tree(place: Place<'_>) -> Result<OwnedFd> {
     let (ours, theirs) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     let visitor = send(place, ours, theirs, |root, control, _| {
@@ -184,6 +185,7 @@ pub fn own_tree(place: Place<'_>) -> Result<OwnedFd> {
     }
 }
 
+/// Forks the helper; for a stopped container into new user and mount namespaces, whose ids this side maps.
 fn send(
     place: Place<'_>,
     data: OwnedFd,
@@ -214,7 +216,7 @@ fn send(
     }
 }
 
-/// In the child: goes there and works. Returns the exit status.
+/// In the child: enters the container and performs `work`. Returns the exit status.
 fn serve(
     place: &Place<'_>,
     control: Socket,
@@ -235,8 +237,8 @@ fn serve(
     }
 }
 
-/// Closes all but the socket, the pipe, and what leads to the container. What a panic would write goes to the socket,
-/// where it is no word, and not to a file that happens to have the number of standard error.
+/// Closes everything but the socket, the pipe and the pidfd. Standard error becomes the control socket: the
+/// output of a panic is no valid message there, instead of ending up in whatever file has descriptor 2.
 fn leave_the_rest(
     place: &Place<'_>,
     control: Socket,
@@ -254,6 +256,7 @@ fn leave_the_rest(
             [Some(control), Some(data), Some(errors), None]
         }
     };
+    // Leaked on purpose: it is standard error from here on.
     std::mem::forget(errors);
     let missing = || std::io::Error::other("a descriptor is missing");
     Ok((control.ok_or_else(missing)?.into(), data.ok_or_else(missing)?, pidfd))
@@ -272,14 +275,14 @@ fn join(pidfd: Option<OwnedFd>) -> Result<OwnedFd> {
             other => other.context("joining the container's namespaces")?,
         }
     }
-    // Its `/` is the container's now, and so is the working directory.
+    // setns(2) into a mount namespace also sets root and working directory to its root.
     arrive()
 }
 
 fn put_together(layout: &Layout, control: &Socket) -> Result<OwnedFd> {
     let prepared = rootfs::prepare(&layout.mounts)?;
     hear::<()>(control)?.ok_or_else(interrupted)?;
-    // Not before: who maps the ids must be able to look at this process.
+    // Not earlier: whoever writes the id map must be able to access this process's /proc entries.
     sys::process::set_dumpable(false)?;
     if let (Some(scratch), RootSource::Overlay(layers)) = (&layout.scratch, &layout.root.source) {
         overlay::writable_in_memory(layers, scratch).context("making a writable layer in memory")?;
@@ -289,15 +292,17 @@ fn put_together(layout: &Layout, control: &Socket) -> Result<OwnedFd> {
     arrive()
 }
 
+/// The common end of both ways in: locks the process down and opens its new `/`.
 fn arrive() -> Result<OwnedFd> {
     sys::process::set_dumpable(false)?;
-    // A change of namespace undoes this, so it comes last. A parent that is gone by now is noticed by the pipe.
+    // A change of credentials, as by setns(2), clears this setting, so it comes last. If the parent is gone
+    // by now, the pipe tells.
     sys::process::die_with_parent()?;
     rustix::process::umask(rustix::fs::Mode::empty());
     Ok(sys::fs::open_dir(Path::new("/"))?)
 }
 
-/// Says why it failed. Nothing can be done where even that fails.
+/// Reports a failure to the parent; nothing can be done if even that fails.
 fn report(control: &Socket, failure: &Failure) {
     let mut text = serde_json::to_vec(&Said::<()>::Failed(failure.clone())).unwrap_or_default();
     if text.is_empty() || text.len() > MAX_MESSAGE {

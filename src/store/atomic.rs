@@ -1,7 +1,7 @@
-//! The one way a record reaches the disk: written under a hidden name beside its target, then renamed over it.
+//! Atomic writes of records: written under a hidden name next to the target, then renamed over it.
 //!
-//! A reader sees the old or the new content, never a part. The writer holds a lock on the unfinished file, so that
-//! [`super::Store::sweep`] can tell the work of the living from what the dead left.
+//! A reader sees either the old or the new content, never a part. The writer locks the unfinished file, so
+//! [`super::Store::sweep`] can tell files being written from those of crashed processes.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
@@ -13,19 +13,18 @@ use rustix::fs::{AtFlags, Mode, OFlags, openat, renameat, unlinkat};
 
 use super::{lock, random_hex, with_dir};
 
-/// What the names of unfinished records begin with.
 pub(super) const UNFINISHED: &str = ".new-";
 
-/// Whether a record must survive a power cut.
+/// Whether a record must survive a power failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
-    /// Written through to the disk before it gets its name.
+    /// fdatasync(2) before the rename, fsync(2) of the directory after it.
     Lasting,
-    /// After a power cut the old content, or none, may be there.
+    /// After a power failure the old content, or none, may be found.
     Passing,
 }
 
-/// Replaces the content of `path` with `content`. The directory is made if it does not exist.
+/// Replaces the content of `path`, creating its directory if needed.
 pub fn write(path: &Path, content: &[u8], durability: Durability) -> io::Result<()> {
     let dir = path.parent().unwrap_or(Path::new("."));
     loop {
@@ -33,7 +32,7 @@ pub fn write(path: &Path, content: &[u8], durability: Durability) -> io::Result<
         let file = with_dir(dir, || create(&unfinished))?;
         let cleaner = Unfinished(&unfinished);
         if !lock::try_lock_file(&file, lock::Mode::Exclusive)? {
-            // A sweep was quicker than the lock and is removing the file.
+            // A concurrent sweep locked the file first and is removing it; start over.
             continue;
         }
         (&file).write_all(content)?;
@@ -41,6 +40,7 @@ pub fn write(path: &Path, content: &[u8], durability: Durability) -> io::Result<
             file.sync_data()?;
         }
         match std::fs::rename(&unfinished, path) {
+            // ENOENT: the file was swept between its creation and the lock.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
             Ok(()) => std::mem::forget(cleaner),
@@ -52,14 +52,14 @@ pub fn write(path: &Path, content: &[u8], durability: Durability) -> io::Result<
     }
 }
 
-/// [`write`] of a value as JSON.
+/// Writes a value as JSON; see [`write`].
 pub fn write_json<T: serde::Serialize>(path: &Path, value: &T, durability: Durability) -> io::Result<()> {
     let text = serde_json::to_vec(value).map_err(io::Error::other)?;
     write(path, &text, durability)
 }
 
-/// Replaces, lastingly, the record `name` in an open directory with `value` as JSON. Unlike [`write`] it never makes the
-/// directory: one that was moved away meanwhile gets the record where it is now.
+/// Durably replaces the record `name` in an open directory with `value` as JSON. Unlike [`write`] it never
+/// creates the directory: if the directory was moved meanwhile, the record is written at its new place.
 pub(super) fn write_json_at<T: serde::Serialize>(
     dir: BorrowedFd<'_>,
     name: &str,
@@ -75,10 +75,10 @@ pub(super) fn write_json_at<T: serde::Serialize>(
         }
         let written = (&file).write_all(&text).and_then(|()| file.sync_data());
         match written.and_then(|()| Ok(renameat(dir, &unfinished, dir, name)?)) {
-            // A sweep was quicker than the lock.
+            // A concurrent sweep removed the file before it was locked.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => {
-                // Nothing more can be done about a failure; the next sweep tries again.
+                // Cleanup is best effort: the next sweep removes it.
                 let _ = unlinkat(dir, &unfinished, AtFlags::empty());
                 return Err(error);
             }
@@ -87,7 +87,7 @@ pub(super) fn write_json_at<T: serde::Serialize>(
     }
 }
 
-/// Removes what crashed writers left in `dir`.
+/// Removes unfinished files of crashed writers in `dir`.
 pub(super) fn sweep(dir: &Path) -> io::Result<()> {
     let entries = match std::fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -107,13 +107,14 @@ fn sweep_one(path: &PathBuf) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         other => other?,
     };
+    // A held lock means that the writer is alive.
     if lock::try_lock_file(&file, lock::Mode::Exclusive)? {
         ignore_missing(std::fs::remove_file(path))?;
     }
     Ok(())
 }
 
-/// Turns "does not exist" into success: somebody else removed it first.
+/// Maps ENOENT to success, for removals that may race.
 pub(super) fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -125,12 +126,11 @@ fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
 }
 
-/// Removes the unfinished file unless it was renamed.
 struct Unfinished<'a>(&'a Path);
 
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
-        // Nothing more can be done about a failure; the next sweep tries again.
+        // Cleanup is best effort: the next sweep removes it.
         let _ = std::fs::remove_file(self.0);
     }
 }

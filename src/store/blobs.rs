@@ -1,4 +1,5 @@
-//! Which compressed forms a layer was given before, so that its digest is known without compressing it again.
+//! Compressed forms of a layer that were produced before, so that their digest is known without compressing
+//! again.
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
@@ -8,29 +9,30 @@ use super::lock::{Lock, Mode};
 use super::{Store, read_record};
 use crate::model::digest::Digest;
 
-/// A compressed form of a layer that can be made again.
+/// A compressed form of a layer that can be reproduced.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackedBlob {
-    /// How it was compressed, `gzip-6`.
+    /// Algorithm and level, for example `gzip-6`.
     pub compression: String,
     /// Digest of the compressed bytes.
     pub digest: Digest,
-    /// Their number.
+    /// Compressed size in bytes.
     pub size: u64,
 }
 
 impl Store {
-    /// The forms that the layer was given, the first one first.
+    /// The known forms, oldest first.
     pub fn packed_blobs(&self, diff_id: &Digest) -> anyhow::Result<Vec<PackedBlob>> {
         Ok(read_record(&self.layer_dir(diff_id).join("blobs.json"))?.unwrap_or_default())
     }
 
-    /// Remembers a form; it replaces an older one of the same compression.
+    /// Records a form, replacing an older one with the same compression.
     pub fn add_packed_blob(&self, diff_id: &Digest, blob: PackedBlob) -> anyhow::Result<()> {
         let doing = || format!("cannot remember the digest of layer {diff_id}");
         let _lock =
             Lock::acquire(&self.lock_path("unpack", diff_id.hex()), Mode::Exclusive).with_context(doing)?;
         let mut known = self.packed_blobs(diff_id)?;
+        // The layer may have been removed meanwhile; do not recreate its directory.
         if known.contains(&blob) || self.layer(diff_id)?.is_none() {
             return Ok(());
         }

@@ -1,7 +1,9 @@
-//! What steps of builds made: a small record each, found by the step's key, that names the layer.
+//! The build cache: a small record for each build step, keyed by its cache key, that names the resulting
+//! layer.
 //!
-//! A record counts only while its layer is there, and is written after it: whoever is killed between leaves a layer that
-//! nobody knows, which the next collection removes. Layers that a record names are kept until [`Store::prune_steps`].
+//! A record is valid only while its layer exists, and is written after it: a process killed in between leaves
+//! an unreferenced layer, which the next prune removes. Layers that a record names are kept until
+//! [`Store::prune_steps`].
 
 use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt as _;
@@ -15,34 +17,34 @@ use super::lock::Lock;
 use super::{Store, layout, list_dir, now, read_if_there, read_record};
 use crate::model::digest::Digest;
 
-/// What a step made.
+/// The result of a build step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepRecord {
-    /// The layer; `None` where it changed no file.
+    /// `None` if the step changed no file.
     pub layer: Option<Digest>,
-    /// When it was made, RFC 3339: the time that images made of it have.
+    /// When the step ran (RFC 3339); becomes the creation time of images built from it.
     pub created: String,
-    /// When it was last taken from here.
+    /// When the record was last used.
     pub used: Option<String>,
-    /// How often.
+    /// How often it was used.
     pub uses: u64,
-    /// Size of the layer's files in bytes.
+    /// Total size of the layer's files in bytes.
     pub size: u64,
-    /// The step as shown.
+    /// The step as displayed.
     pub description: String,
-    /// The keys of the steps that it stands on.
+    /// Cache keys of the steps it is based on.
     #[serde(default)]
     pub parents: Vec<Digest>,
-    /// The step that this is another key of.
+    /// For an alias: the primary cache key of the same step.
     #[serde(default)]
     pub same_as: Option<Digest>,
-    /// What was downloaded for it, so that it need not be again.
+    /// Metadata of downloads, to skip unchanged ones.
     #[serde(default)]
     pub downloads: Vec<serde_json::Value>,
 }
 
 impl StepRecord {
-    /// One that was made now.
+    /// A record with the current time.
     pub fn new(layer: Option<Digest>, size: u64, description: impl Into<String>) -> Self {
         Self {
             layer,
@@ -67,23 +69,25 @@ impl Store {
         self.steps_dir().join(key.hex())
     }
 
-    /// What the step with this key made, if that is still there, with its own key. Who relies on the layer takes a
-    /// lease on it, and looks again where that shows that it is gone.
+    /// The cached result of a step with its primary key; `None` if its layer is gone. Callers that use the
+    /// layer must lease it, and look up again if that shows that it is gone.
     pub fn step(&self, key: &Digest) -> anyhow::Result<Option<(Digest, StepRecord)>> {
         let mut key = key.clone();
         let Some(mut record) = self.read_step(&key)? else { return Ok(None) };
+        // Aliases are one level deep: they always name a primary key.
         if let Some(same) = record.same_as.take() {
             key = same;
             let Some(other) = self.read_step(&key)? else { return Ok(None) };
             record = other;
         }
         match &record.layer {
+            // The layer may have been pruned since; the record is then worthless.
             Some(layer) if self.layer(layer)?.is_none() => Ok(None),
             _ => Ok(Some((key, record))),
         }
     }
 
-    /// A damaged record is none: it costs the step's work again, and is replaced then.
+    /// A damaged record counts as missing: the step runs again and replaces it.
     fn read_step(&self, key: &Digest) -> anyhow::Result<Option<StepRecord>> {
         match read_record(&self.step_path(key)) {
             Err(error) if crate::error::kind_of(&error) == crate::error::Kind::Corrupt => Ok(None),
@@ -91,20 +95,20 @@ impl Store {
         }
     }
 
-    /// Remembers what a step made. The caller has a lease on the layer.
+    /// Records the result of a step. The caller holds a lease on the layer.
     pub fn put_step(&self, key: &Digest, record: &StepRecord) -> anyhow::Result<()> {
         atomic::write_json(&self.step_path(key), record, Durability::Passing)
             .context("cannot write a record of the build cache")
     }
 
-    /// Remembers that a step was taken from here.
+    /// Records a cache hit.
     pub fn used_step(&self, key: &Digest, mut record: StepRecord) -> anyhow::Result<()> {
         record.uses += 1;
         record.used = Some(now());
         self.put_step(key, &record)
     }
 
-    /// All that is remembered, but for second keys of the same.
+    /// All records except aliases.
     pub fn steps(&self) -> anyhow::Result<Vec<(Digest, StepRecord)>> {
         let mut steps = Vec::new();
         for key in self.step_keys()? {
@@ -127,31 +131,32 @@ impl Store {
         self.root().join("cache/contexts").join(name.hex())
     }
 
-    /// What is remembered of the files of a context, by its directory; nothing where that cannot be read.
+    /// The cached file metadata of the build context `dir`; empty if there is none or it cannot be read.
     pub fn context_files(&self, dir: &Path) -> Vec<u8> {
         read_if_there(&self.context_path(dir)).ok().flatten().unwrap_or_default()
     }
 
-    /// Remembers something of the files of a context.
+    /// Stores file metadata of the build context `dir`.
     pub fn put_context_files(&self, dir: &Path, content: &[u8]) -> anyhow::Result<()> {
         atomic::write(&self.context_path(dir), content, Durability::Passing)
             .context("cannot write what is remembered of a context's files")
     }
 
-    /// Forgets what is remembered of the files of contexts.
+    /// Removes the cached file metadata of all build contexts.
     pub fn forget_contexts(&self) -> anyhow::Result<()> {
         self.discard(&self.root().join("cache/contexts"))
             .context("cannot remove what is remembered of contexts' files")
     }
 
-    /// Whether somebody builds with this layer, or has it for another reason.
+    /// Whether any process holds a lease on the layer.
     pub fn is_layer_leased(&self, layer: &Digest) -> anyhow::Result<bool> {
         Ok(Lock::is_held(&self.lock_path("layer", layer.hex()))?)
     }
 
-    /// Forgets steps, and second keys that lead to none. Their layers stay until [`Store::collect_layers`].
+    /// Removes records and the aliases of them. Their layers stay until [`Store::prune_layers`].
     pub fn prune_steps(&self, keys: &BTreeSet<Digest>) -> anyhow::Result<()> {
         for key in self.step_keys()? {
+            // An alias goes with its primary record, or it would dangle.
             let goes = keys.contains(&key)
                 || self
                     .read_step(&key)?
@@ -164,7 +169,7 @@ impl Store {
         Ok(())
     }
 
-    /// The layers that the build cache names.
+    /// The layers referenced by the build cache.
     pub(super) fn cached_layers(&self) -> anyhow::Result<BTreeSet<Digest>> {
         let mut layers = BTreeSet::new();
         for key in self.step_keys()? {

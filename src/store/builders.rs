@@ -1,5 +1,5 @@
-//! Names of builders (`buildx create`): scripts make, use and remove them. There is one builder by any name, so a name
-//! is a record and no more.
+//! Names of builders (`buildx create`), kept so that docker scripts work. There is only one builder, so a
+//! name is nothing but a record.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,33 +11,29 @@ use super::atomic::{self, Durability};
 use super::lock::{Lock, Mode};
 use super::{Store, now, random_hex, read_record};
 
-/// A name for the builder, and what was asked for with it.
+/// A builder name and the options it was created with.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct BuilderRecord {
-    /// `docker-container` and so on, as asked.
+    /// As requested, for example `docker-container`.
     pub driver: String,
-    /// Options of the driver.
     pub options: Vec<String>,
-    /// Flags of the daemon that there is not.
+    /// Flags for BuildKit's daemon, which dhow does not have.
     pub daemon_flags: Vec<String>,
-    /// Platforms as asked.
+    /// As requested.
     pub platforms: Vec<String>,
-    /// What the node is called.
     pub node: String,
-    /// Where the node would be.
+    /// The requested endpoint; unused.
     pub endpoint: String,
-    /// When it was made, RFC 3339 in UTC.
+    /// RFC 3339, UTC.
     pub created: String,
 }
 
-/// All names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Builders {
-    /// The one that is used where none is named; none for `default`.
+    /// The selected builder; `None` means `default`.
     pub current: Option<String>,
-    /// The records by name.
     pub named: BTreeMap<String, BuilderRecord>,
 }
 
@@ -46,18 +42,18 @@ impl Store {
         self.root.join("builders.json")
     }
 
-    /// The names there are.
     pub fn builders(&self) -> anyhow::Result<Builders> {
         Ok(read_record(&self.builders_path())?.unwrap_or_default())
     }
 
-    /// Changes them.
+    /// Edits the names while no other process can.
     pub fn change_builders<T>(
         &self,
         change: impl FnOnce(&mut Builders) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
         let _lock = Lock::acquire(&self.plain_lock_path("builders"), Mode::Exclusive)
             .context("cannot lock the builders")?;
+        // Read under the lock, so that no concurrent edit is lost.
         let mut builders = self.builders()?;
         let done = change(&mut builders)?;
         atomic::write_json(&self.builders_path(), &builders, Durability::Passing)
@@ -67,13 +63,13 @@ impl Store {
 }
 
 impl BuilderRecord {
-    /// A record made now.
+    /// A record with the current time.
     pub fn new(driver: String) -> Self {
         Self { driver, created: now(), ..Self::default() }
     }
 }
 
-/// A name nobody has thought of.
+/// A random name, `builder_` and eight hexadecimal digits.
 pub fn made_up_name() -> anyhow::Result<String> {
     Ok(format!("builder_{}", random_hex(4).context("cannot make up a name")?))
 }

@@ -1,7 +1,7 @@
-//! Directories that steps of builds keep from one build to the next (`RUN --mount=type=cache`).
+//! Cache directories of `RUN --mount=type=cache`, kept from one build to the next.
 //!
-//! `cache/mounts/<name>/` holds `fs/` and the record `mount.json`. The lock `locks/cache-<name>` is held shared by who
-//! uses it together with others, exclusively by who uses or removes it alone.
+//! `cache/mounts/<name>/` holds `fs/` and the record `mount.json`. The lock `locks/cache-<name>` is held
+//! shared by steps that share the cache, exclusively by a step that uses it alone or by its removal.
 
 use std::path::{Path, PathBuf};
 
@@ -16,38 +16,36 @@ use super::{Store, list_dir, make_private_dirs, now, read_record};
 use crate::error::{Failure, Kind};
 use crate::model::digest::Digest;
 
-/// So many builds can have one of their own each at the same time.
 const MOST: u32 = 1000;
 
-/// Who may use one at the same time.
+/// The `sharing` mode of a cache mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum CacheUse {
-    /// All who want it.
+    /// `shared`: any number of steps at a time.
     Together,
-    /// One after the other.
+    /// `locked`: one step at a time; others wait.
     InTurn,
-    /// Whoever comes while it is in use gets another.
+    /// `private`: a step gets another cache if this one is in use.
     Apart,
 }
 
-/// A cache mount, as it is listed.
+/// A cache mount as listed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CacheMount {
     /// The name of its directory.
     #[serde(skip)]
     pub name: String,
-    /// What the Dockerfile calls it.
+    /// The ID given in the Dockerfile.
     pub id: String,
-    /// When it was made, RFC 3339 in UTC.
+    /// RFC 3339, UTC.
     pub created: String,
-    /// When it was last used.
+    /// When it was last used; RFC 3339, UTC.
     pub used: String,
-    /// Whether it is in use now.
     #[serde(skip)]
     pub in_use: bool,
 }
 
-/// A cache mount that cannot be removed while this lives.
+/// A cache mount in use; it cannot be removed while this value lives.
 #[derive(Debug)]
 pub struct HeldCache {
     name: String,
@@ -62,21 +60,22 @@ impl HeldCache {
         self.dir.join("fs")
     }
 
-    /// Whether it was never used.
+    /// Whether no step has used it yet.
     pub fn is_new(&self) -> bool {
         self.record.is_none()
     }
 }
 
 impl Store {
-    /// The name of the cache that a Dockerfile calls `id`; `origin` tells apart those that began with other content.
+    /// The directory name for the cache ID `id`; `origin` separates caches that started with different
+    /// content.
     pub fn cache_mount_name(id: &str, origin: &str) -> String {
         let digest = Digest::of(format!("{id}\0{origin}").as_bytes());
         digest.hex().get(..32).unwrap_or_default().to_owned()
     }
 
-    /// Takes the cache `name`, which a Dockerfile calls `id`, and makes it if it is not there. Waits for others where
-    /// it is to be used in turn. Who takes several takes them in the order of their names.
+    /// Locks the cache `name`, creating it if needed; waits if the sharing mode requires it. To lock several,
+    /// take them in name order to avoid deadlocks.
     pub fn hold_cache_mount(&self, name: &str, how: CacheUse) -> anyhow::Result<HeldCache> {
         let doing = || "cannot lock a cache mount".to_owned();
         let (name, lock) = match how {
@@ -111,7 +110,7 @@ impl Store {
         Lock::acquire(&self.lock_path("cache", name), mode)
     }
 
-    /// Notes that a cache is used, which a Dockerfile calls `id`.
+    /// Writes the record of a cache that is being used; `id` is the ID given in the Dockerfile.
     pub fn note_cache_mount(&self, cache: &HeldCache, id: &str) -> anyhow::Result<()> {
         let created = cache.record.as_ref().map_or_else(now, |record| record.created.clone());
         let record =
@@ -120,13 +119,13 @@ impl Store {
             .context("cannot write the record of a cache mount")
     }
 
-    /// All cache mounts, in order of their names.
+    /// All cache mounts, ordered by name.
     pub fn cache_mounts(&self) -> anyhow::Result<Vec<CacheMount>> {
         let mut mounts = Vec::new();
         for name in list_dir(&self.cache_mounts_dir()).context("cannot list the cache mounts")? {
             let record: Option<CacheMount> =
                 read_record(&self.cache_mounts_dir().join(&name).join("mount.json"))?;
-            // One that was never used to its end has no record, and takes up room all the same.
+            // A cache whose first step failed has no record, but takes up space all the same.
             let record = record.unwrap_or(CacheMount {
                 name: String::new(),
                 id: String::new(),
@@ -142,16 +141,18 @@ impl Store {
         Ok(mounts)
     }
 
-    /// Bytes on disk of a cache mount, as far as this process may look.
+    /// Disk usage of a cache mount in bytes; unreadable directories are not counted.
     pub fn cache_mount_size(&self, mount: &CacheMount) -> u64 {
         size_below(&self.cache_mounts_dir().join(&mount.name).join("fs"), 0)
     }
 
-    /// Removes a cache mount; `false` where it is in use. For who can remove files of every owner.
+    /// Removes a cache mount; `false` if it is in use. The caller must be able to remove files of every
+    /// owner.
     pub fn remove_cache_mount(&self, name: &str) -> anyhow::Result<bool> {
         let doing = || format!("cannot remove the cache mount {name}");
         let lock = Lock::try_acquire(&self.lock_path("cache", name), Mode::Exclusive).with_context(doing)?;
         let Some(lock) = lock else { return Ok(false) };
+        // The name is joined to a path below, so it must not contain slashes or dots.
         if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
             return Ok(false);
         }
@@ -165,7 +166,6 @@ impl Store {
     }
 }
 
-/// Directories nested deeper than this are not counted.
 const MAX_DEPTH: u32 = 200;
 
 fn size_below(path: &Path, depth: u32) -> u64 {
@@ -180,7 +180,7 @@ fn size_below(path: &Path, depth: u32) -> u64 {
         }
         let Ok(stat) = rustix::fs::statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
         let blocks = u64::try_from(stat.st_blocks).unwrap_or_default().saturating_mul(512);
-        // A file with several names counts once in all, roughly.
+        // A file with several hard links counts once in total, approximately.
         size = size.saturating_add(blocks / u64::from(u32::try_from(stat.st_nlink).unwrap_or(1).max(1)));
         if FileType::from_raw_mode(stat.st_mode) == FileType::Directory && depth < MAX_DEPTH {
             use std::os::unix::ffi::OsStrExt as _;

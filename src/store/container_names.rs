@@ -1,10 +1,14 @@
-//! Names of containers: links in `containers/by-name/` to IDs. Whoever makes the link has the name.
+//! Container names: symbolic links in `containers/by-name/` to IDs. The process that creates the link owns
+//! the name.
 //!
-//! A link is dead where its container is gone, where the maker of one died before it was complete, or where the
-//! container has another name by its spec and nobody is renaming it: a rename first makes the new link, then writes the
-//! spec, then removes the old link, all under the container's edit lock, so at whatever instruction it dies one of the
-//! two names leads to the container and the other is free. A removal takes the container first and its name after. No
-//! link is removed by anybody without the lock `stale-names`, so under it a name that was found dead stays what it was.
+//! # Stale links
+//!
+//! A link is stale if its container is gone, if the container's creator died before it was complete, or if the
+//! container's spec has another name and nobody is renaming it. A rename creates the new link, writes the spec,
+//! then removes the old link, all under the container's edit lock: wherever it dies, one of the two names
+//! refers to the container and the other is free. A removal removes the container first and its name
+//! afterwards. Links are removed only under the lock `stale-names`, so a link found stale under it stays stale
+//! until the lock is released.
 
 use std::io;
 use std::path::Path;
@@ -16,11 +20,10 @@ use super::{ContainerDir, Store, atomic, is_gone, list_dir, with_dir};
 use crate::error::{Failure, Kind, invalid};
 use crate::model::container::ContainerSpec;
 
-/// Who has a name.
+/// The owner of a name.
 enum Holder {
-    /// A container.
     Made(Box<ContainerDir>),
-    /// The ID of one that is being made.
+    /// The ID of a container that is being created.
     Unfinished(String),
 }
 
@@ -34,8 +37,7 @@ impl Holder {
 }
 
 impl Store {
-    /// The container that a person means by `text`: an ID, a name (with or without a leading slash), or a prefix of
-    /// an ID that only one container has.
+    /// Resolves user input: an ID, a name (with or without a leading slash), or a unique ID prefix.
     pub fn find_container(&self, text: &str) -> anyhow::Result<ContainerDir> {
         let name = text.strip_prefix('/').unwrap_or(text);
         if check_id(text).is_err()
@@ -61,10 +63,10 @@ impl Store {
         Ok(first)
     }
 
-    /// Gives the container another name, whether it runs or not, and returns it as it is then.
+    /// Renames the container, running or not, and returns it with its new spec.
     ///
-    /// Errors of kind invalid where it has that name already or nothing can have it, conflict where another container
-    /// has it, not-found where the container was removed.
+    /// Errors of kind invalid if the name is malformed or already the container's, conflict if another
+    /// container has it, not-found if the container was removed.
     pub fn rename_container(&self, container: &ContainerDir, new: &str) -> anyhow::Result<ContainerDir> {
         check_name(new)?;
         let editing = Editing::begin(container)?;
@@ -80,7 +82,7 @@ impl Store {
         }
         self.give_back_name(old)?;
         let renamed = editing.finish(spec);
-        // Its removal may have begun before there was the new name, and does not know that.
+        // A concurrent removal may have started before the new link existed and so not know about it.
         if !renamed.path().exists() {
             self.drop_dead_name(new)?;
             return Err(no_such_container(&renamed.spec().id));
@@ -88,8 +90,8 @@ impl Store {
         Ok(renamed)
     }
 
-    /// As [`Store::reserve_name`], for a container whose edit lock the caller holds. An earlier rename that died may
-    /// have left the link.
+    /// Like [`Store::reserve_name`], for a container whose edit lock the caller holds: a link left by an
+    /// interrupted rename of the same container counts as reserved.
     fn take_name(&self, id: &str, name: &str) -> anyhow::Result<()> {
         let stale = Lock::acquire(&self.plain_lock_path("stale-names"), Mode::Exclusive)?;
         if self.leads_to(name, id) {
@@ -99,7 +101,8 @@ impl Store {
         self.reserve_name(id, name)
     }
 
-    /// Makes the link `name` to the container `id`.
+    /// Creates the link `name` to the container `id`, replacing a stale one. An error of kind conflict if the
+    /// name is taken.
     pub(super) fn reserve_name(&self, id: &str, name: &str) -> anyhow::Result<()> {
         let dir = self.by_name_dir();
         let link = dir.join(name);
@@ -116,8 +119,8 @@ impl Store {
         }
     }
 
-    /// Removes the link of a container that has another name now. It may have been removed meanwhile, and the name
-    /// taken by the next.
+    /// Removes the link of a name that the container no longer has, unless another container has taken the
+    /// name meanwhile.
     fn give_back_name(&self, spec: &ContainerSpec) -> anyhow::Result<()> {
         let _lock = Lock::acquire(&self.plain_lock_path("stale-names"), Mode::Exclusive)?;
         if self.leads_to(&spec.name, &spec.id) {
@@ -130,7 +133,7 @@ impl Store {
         std::fs::read_link(self.by_name_dir().join(name)).is_ok_and(|target| target == Path::new(id))
     }
 
-    /// Whom a name is reserved for, unless the link is dead.
+    /// The owner of a name; `None` if the link is missing or stale.
     fn name_holder(&self, name: &str) -> anyhow::Result<Option<Holder>> {
         let id = match std::fs::read_link(self.by_name_dir().join(name)) {
             Ok(target) => target.to_string_lossy().into_owned(),
@@ -142,30 +145,31 @@ impl Store {
             if Lock::is_held(&dir.join("lock"))? {
                 return Ok(Some(Holder::Unfinished(id)));
             }
-            // Its maker may have finished, and let go, between the two questions.
+            // Its creator may have finished and released the lock between the two checks.
             return Ok(self.container(&id)?.map(|made| Holder::Made(Box::new(made))));
         };
         if container.spec().name == name || Lock::is_held(&dir.join("edit"))? {
             return Ok(Some(Holder::Made(Box::new(container))));
         }
-        // A rename may have been completed between the two questions.
+        // A rename may have completed between the two checks.
         let now = self.container(&id)?.filter(|now| now.spec().name == name);
         Ok(now.map(|now| Holder::Made(Box::new(now))))
     }
 
-    /// Removes the link `name` if it is dead.
+    /// Removes the link `name` if it is stale.
     pub(super) fn drop_dead_name(&self, name: &str) -> anyhow::Result<()> {
         let _lock = Lock::acquire(&self.plain_lock_path("stale-names"), Mode::Exclusive)?;
         let link = self.by_name_dir().join(name);
-        // One that is not there now may be made at any time, by who has the name then. Or another process has removed
-        // the dead one, and the name was taken meanwhile.
+        // A missing link may be created at any time by the name's next owner. Or another process removed the
+        // stale link, and the name has been taken since.
         if link.is_symlink() && self.name_holder(name)?.is_none() {
             atomic::ignore_missing(std::fs::remove_file(link))?;
         }
         Ok(())
     }
 
-    /// Removes names whose container was never made, or is gone without taking them along.
+    /// Removes stale names: those of containers that were never completed, or were removed without their
+    /// name.
     pub(super) fn sweep_names(&self) -> anyhow::Result<()> {
         for name in list_dir(&self.by_name_dir())? {
             let target = std::fs::read_link(self.by_name_dir().join(&name)).unwrap_or_default();
@@ -224,7 +228,7 @@ mod tests {
         assert_eq!(links(&store), ["new", "old", "other"]);
     }
 
-    /// As a rename leaves things that dies after so many of its three steps.
+    /// Leaves the state of a rename that died after `steps` of its three steps.
     fn interrupted(store: &Store, container: &ContainerDir, steps: u32) {
         let spec = ContainerSpec { name: "new".into(), ..container.spec().clone() };
         if steps > 0 {

@@ -1,4 +1,5 @@
-//! Containers: a spec, a small state, the upper directory, and a lock that says whether it runs.
+//! Containers: a directory with the spec, the state, the upper directory, and a lock that says whether it
+//! runs.
 
 use std::io;
 use std::ops::Deref;
@@ -17,58 +18,57 @@ use crate::error::{Failure, Kind, invalid, kind_of, not_found};
 use crate::model::container::{ContainerSpec, MountSource};
 use crate::model::event::Event;
 
-/// A container that is there.
+/// A container's directory together with its spec.
 #[derive(Clone, Debug)]
 pub struct ContainerDir {
     pub(super) path: PathBuf,
-    /// Large, and a listing moves many about.
+    /// Boxed because it is large and listings move many of them.
     pub(super) spec: Box<ContainerSpec>,
 }
 
 impl ContainerDir {
-    /// The container's directory, absolute if the store's root is.
+    /// Absolute if the store's root is.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The upper directory of its overlay.
     pub fn upper(&self) -> PathBuf {
         self.path.join("upper")
     }
 
-    /// The work directory of its overlay.
     pub fn work(&self) -> PathBuf {
         self.path.join("work")
     }
 
-    /// The log of its output; files put aside have longer names.
+    /// The log of its output; rotated files have longer names.
     pub fn log_path(&self) -> PathBuf {
         self.path.join("output.log")
     }
 
-    /// What was asked.
+    /// The spec as read last; see [`LockedContainer::reload`].
     pub fn spec(&self) -> &ContainerSpec {
         &self.spec
     }
 
-    /// The last state that was written, or `None` before the first.
+    /// The last written state; `None` before the first write.
     pub fn read_state<T: DeserializeOwned>(&self) -> anyhow::Result<Option<T>> {
         read_record(&self.path.join("state.json"))
     }
 
-    /// Whether a process holds the container: it runs, or is being changed or removed. Disturbs nobody.
+    /// Whether a process holds the container: it is running, or being changed or removed. Takes no lock
+    /// itself.
     pub fn is_locked(&self) -> anyhow::Result<bool> {
         Lock::is_held(&self.lock_path())
             .with_context(|| format!("cannot ask about container {}", self.spec.id))
     }
 
-    /// Takes the container, or `None` where a process holds it. An error of kind not-found if it was removed.
+    /// Locks the container; `None` if a process holds it. An error of kind not-found if it was removed.
     pub fn lock(self) -> anyhow::Result<Option<LockedContainer>> {
         let lock = Lock::try_existing(&self.lock_path(), Mode::Exclusive);
         self.locked(lock)
     }
 
-    /// Takes the container as soon as no process holds it; `None` if it was removed by then.
+    /// Locks the container, waiting until no process holds it; `None` if it was removed by then.
     pub fn wait(self) -> anyhow::Result<Option<LockedContainer>> {
         let lock = Lock::wait_existing(&self.lock_path(), Mode::Exclusive).map(Some);
         match self.locked(lock) {
@@ -86,6 +86,8 @@ impl ContainerDir {
                 return Err(error).with_context(|| format!("cannot lock container {}", self.spec.id));
             }
         };
+        // A holder that removes the container moves the whole directory away, so the locked file may be in
+        // the trash.
         if !self.path.join("spec.json").exists() {
             return Err(no_such_container(&self.spec.id));
         }
@@ -97,7 +99,7 @@ impl ContainerDir {
     }
 }
 
-/// A container held by this process and those it forks; only this may change it.
+/// A container locked by this process and the processes it forks; only they may change it.
 #[derive(Debug)]
 pub struct LockedContainer {
     dir: ContainerDir,
@@ -124,7 +126,7 @@ impl LockedContainer {
         Self { dir, lock }
     }
 
-    /// Reads the specification again: a command may have changed it.
+    /// Reads the spec again, since a command may have edited it.
     pub fn reload(&mut self) -> anyhow::Result<()> {
         if let Some(spec) = read_record(&self.dir.path.join("spec.json"))? {
             self.dir.spec = spec;
@@ -132,7 +134,6 @@ impl LockedContainer {
         Ok(())
     }
 
-    /// Replaces the state.
     pub fn write_state<T: Serialize>(&self, state: &T) -> anyhow::Result<()> {
         atomic::write_json(&self.path.join("state.json"), state, Durability::Passing)
             .with_context(|| format!("cannot write the state of container {}", self.spec.id))
@@ -140,9 +141,9 @@ impl LockedContainer {
 }
 
 impl Store {
-    /// Makes a container: reserves its name, makes sure that its image is there and stays, makes the named volumes
-    /// it uses if they do not exist. The caller holds it; it counts as running until the result is dropped by every
-    /// process that inherited it. `spec.id` has 64 hexadecimal digits ([`new_container_id`]).
+    /// Creates a container: reserves its name, pins its image, and creates the named volumes it uses if they
+    /// do not exist. The caller holds the lock; the container counts as running until every process that
+    /// inherited the result has dropped it. `spec.id` has 64 hexadecimal digits ([`new_container_id`]).
     pub fn create_container(&self, spec: &ContainerSpec) -> anyhow::Result<LockedContainer> {
         check_id(&spec.id)?;
         check_name(&spec.name)?;
@@ -156,6 +157,7 @@ impl Store {
             }
             None => None,
         };
+        // Lock order: image, then volumes. Both are held until spec.json refers to them.
         let _volumes = self.ensure_volumes(spec)?;
         let path = self.containers_dir().join(&spec.id);
         let doing = || format!("cannot create container {}", spec.name);
@@ -184,23 +186,25 @@ impl Store {
         self.reserve_name(&container.spec.id, &container.spec.name)?;
         super::layers::make_open_dir(&container.upper())?;
         std::fs::create_dir(container.work())?;
+        // Written last: a directory without spec.json is an unfinished container.
         atomic::write_json(&container.path.join("spec.json"), &container.spec, Durability::Passing)?;
         Ok(())
     }
 
-    /// Removes a container with all it wrote; its volumes stay.
+    /// Removes a container with all its files; its volumes stay.
     pub fn remove_container(&self, container: LockedContainer) -> anyhow::Result<()> {
         let doing = format!("cannot remove container {}", container.spec.name);
         self.retire_container(container)?.delete().context(doing)
     }
 
-    /// As [`Store::remove_container`], but what it wrote is still to be deleted: for who waits for the name only.
+    /// Like [`Store::remove_container`], but leaves the deletion of its files to the caller, so that the name
+    /// is free early.
     pub fn retire_container(&self, container: LockedContainer) -> anyhow::Result<Retired> {
         let doing = || format!("cannot remove container {}", container.spec.name);
         let made = container.path.join("spec.json").exists();
-        // The name goes last: a removal that dies here leaves a name that leads nowhere, never a container without one.
+        // The name goes last: a removal that dies here leaves a stale name, never a container without one.
         let retired = self.retire(&container.path).with_context(doing)?;
-        // It may have been renamed since this process read its spec. A rename that comes later finds that it is gone.
+        // It may have been renamed since this process read its spec. A later rename notices that it is gone.
         let spec = edited(&retired.path()).unwrap_or_else(|| container.spec().clone());
         self.drop_dead_name(&spec.name).with_context(doing)?;
         if made {
@@ -209,7 +213,7 @@ impl Store {
         Ok(retired)
     }
 
-    /// All containers, in order of their IDs.
+    /// All containers, ordered by ID.
     pub fn containers(&self) -> anyhow::Result<Vec<ContainerDir>> {
         let mut containers = Vec::new();
         for id in self.container_ids()? {
@@ -218,7 +222,6 @@ impl Store {
         Ok(containers)
     }
 
-    /// The container with exactly this ID, or `None`.
     pub fn container(&self, id: &str) -> anyhow::Result<Option<ContainerDir>> {
         let path = self.containers_dir().join(id);
         Ok(read_record(&path.join("spec.json"))?.map(|spec| ContainerDir { path, spec }))
@@ -230,7 +233,7 @@ impl Store {
         Ok(names)
     }
 
-    /// Removes containers whose maker died before they were complete.
+    /// Removes containers whose creator died before they were complete.
     pub(super) fn sweep_containers(&self) -> io::Result<()> {
         for name in list_dir(&self.containers_dir())? {
             let dir = self.containers_dir().join(&name);
@@ -239,6 +242,7 @@ impl Store {
                 continue;
             }
             let Some(_lock) = Lock::try_acquire(&dir.join("lock"), Mode::Exclusive)? else { continue };
+            // Checked again under the lock: the creator may have finished in between.
             if !spec.exists() {
                 self.discard(&dir)?;
             }
@@ -247,7 +251,7 @@ impl Store {
     }
 }
 
-/// The spec in the container's directory, where a command may have changed it since it was made.
+/// The spec in the container's directory, if it has ever been edited; else `None`.
 fn edited(dir: &Path) -> Option<ContainerSpec> {
     if !dir.join("edit").exists() {
         return None;
@@ -255,7 +259,6 @@ fn edited(dir: &Path) -> Option<ContainerSpec> {
     read_record(&dir.join("spec.json")).ok().flatten()
 }
 
-/// A new random container ID.
 pub fn new_container_id() -> anyhow::Result<String> {
     random_hex(32).context("cannot get random numbers for a container ID")
 }
@@ -267,7 +270,8 @@ pub(super) fn check_id(id: &str) -> Result<(), Failure> {
     Err(invalid(format!("`{}` is not a container ID", id.escape_debug())))
 }
 
-/// Whether `name` can be a container's: a letter or digit, then at least one of those, `_`, `.` or `-`.
+/// Checks docker's rule for container names: a letter or digit, then at least one letter, digit, `_`, `.` or
+/// `-`.
 pub fn check_name(name: &str) -> Result<(), Failure> {
     if is_name(name) {
         return Ok(());
@@ -278,7 +282,7 @@ pub fn check_name(name: &str) -> Result<(), Failure> {
     )))
 }
 
-/// docker's rule for names of containers and volumes; they fit a file name.
+/// docker's rule for names of containers and volumes; limited to 200 bytes so that they fit a file name.
 pub(super) fn is_name(name: &str) -> bool {
     let rest = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
     (2..=200).contains(&name.len())

@@ -1,4 +1,4 @@
-//! Changes of a container's spec: the few things that a command may change after the container was made.
+//! Edits of a container's spec after its creation (`update`, `rename`, `network connect`).
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,12 +13,12 @@ use crate::error::{Failure, Kind, not_found};
 use crate::model::container::ContainerSpec;
 
 impl Store {
-    /// Replaces the spec of `container` by what `change` makes of the present one, and returns the container as it is
-    /// then. Edits of one container come one after the other, whether it runs or not; an error of `change` leaves it as
-    /// it was. An error of kind not-found if the container was removed.
+    /// Replaces the spec of `container` with the result of `change`, and returns the updated container. Edits
+    /// of one container are serialised, whether or not it runs. An error of `change` leaves the spec
+    /// unchanged. An error of kind not-found if the container was removed.
     ///
-    /// Everything happens relative to the container's directory: if it is being removed at the same time, the edit
-    /// either comes before that or finds nothing.
+    /// All accesses are relative to an open descriptor of the container's directory: an edit that races with
+    /// a removal either completes before it or finds nothing.
     pub fn edit_container(
         &self,
         container: &ContainerDir,
@@ -34,7 +34,7 @@ impl Store {
     }
 }
 
-/// A container whose spec nobody else can change.
+/// Exclusive access to a container's spec.
 pub(super) struct Editing {
     path: PathBuf,
     dir: OwnedFd,
@@ -43,7 +43,7 @@ pub(super) struct Editing {
 }
 
 impl Editing {
-    /// Waits for its turn.
+    /// Waits for the edit lock, then reads the current spec.
     pub(super) fn begin(container: &ContainerDir) -> Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = open(&container.path, flags, Mode::empty()).map_err(|error| gone(container, error))?;
@@ -53,18 +53,16 @@ impl Editing {
         Ok(Self { path: container.path.clone(), dir, spec, _lock: lock })
     }
 
-    /// The spec as it is now.
     pub(super) fn spec(&self) -> &ContainerSpec {
         &self.spec
     }
 
-    /// Replaces the spec.
     pub(super) fn write(&self, spec: &ContainerSpec) -> Result<()> {
         atomic::write_json_at(self.dir.as_fd(), "spec.json", spec)
             .with_context(|| format!("cannot change container {}", self.spec.name))
     }
 
-    /// Lets others change it; `spec` was written.
+    /// Releases the lock. `spec` is the one written last.
     pub(super) fn finish(self, spec: ContainerSpec) -> ContainerDir {
         ContainerDir { path: self.path, spec: Box::new(spec) }
     }

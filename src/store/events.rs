@@ -1,11 +1,11 @@
-//! The log of what happened to objects: `events/log`, a JSON object a line, and `events/log.old` before it.
+//! The event log: `events/log`, one JSON object per line, preceded by `events/log.old`.
 //!
-//! Every process appends for itself, one write an event, and takes no lock: the kernel keeps appended writes apart. A
-//! line begins as well as ends with a newline, so a torn one, left by a crash or a full disk, spoils no other. When
-//! the log has grown over [`SIZE`], whoever wrote last makes it the old one, under a lock. A reader holds both files
-//! open, because a writer that is slower than that change still appends to what is the old one by then.
+//! Every process appends its own events, one write each, without a lock: O_APPEND writes do not overlap. A line
+//! both starts and ends with a newline, so a torn one, left by a crash or a full disk, damages no other. When
+//! the log exceeds [`ROTATE_SIZE`], the last writer renames it to the old log, under a lock. A reader keeps
+//! both files open, because a writer that opened the log before the rename still appends to the old one.
 //!
-//! Nothing depends on the log: an event that cannot be written is lost, and what it tells of happens all the same.
+//! The log is best effort: an event that cannot be written is lost, and the operation succeeds all the same.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -16,17 +16,18 @@ use super::lock::{Lock, Mode};
 use super::{Store, is_gone, make_private_dirs, with_dir};
 use crate::model::event::Event;
 
-/// Bytes after which a new log is begun; the log and the old one together have about twice as many.
+/// Bytes after which the log is rotated; both files together take about twice as much.
 const SIZE: u64 = 1 << 20;
-/// Bytes that one event may have. Beyond, only the attributes in [`KEPT`] are kept: labels may be as long as one likes.
+/// Maximum size of an event in bytes. Longer ones keep only [`ESSENTIAL_ATTRIBUTES`], since labels are
+/// unlimited.
 const LONGEST: usize = 64 << 10;
 const KEPT: [&str; 8] = ["container", "driver", "execID", "exitCode", "image", "name", "oldName", "signal"];
 
 impl Store {
-    /// Notes that `event` happened now. Costs four system calls.
+    /// Appends `event` with the current time. Costs four system calls.
     pub fn record_event(&self, event: Event) {
         let time = i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or_default();
-        // See the module's description: nobody can be helped by a failure.
+        // Best effort; see the module documentation.
         let _ = line(Event { time, ..event }).and_then(|line| self.append(&line));
     }
 
@@ -41,20 +42,21 @@ impl Store {
     }
 
     fn rotate(&self, full: u64) -> io::Result<()> {
-        // Whoever is quicker does it for both.
+        // A concurrent writer is rotating it already.
         let Some(_lock) = Lock::try_acquire(&self.plain_lock_path("events"), Mode::Exclusive)? else {
             return Ok(());
         };
         let log = self.event_log();
+        // Compared by inode: another process may have rotated the log since our write.
         if std::fs::metadata(&log)?.ino() == full { std::fs::rename(&log, old(&log)) } else { Ok(()) }
     }
 
-    /// A reader of the log; it begins with the oldest event that is kept.
+    /// A reader that starts with the oldest event kept.
     pub fn read_events(&self) -> EventReader {
         EventReader { log: self.event_log(), old: None, current: None }
     }
 
-    /// The directory in which a change says that there are events to read; it is made if it does not exist.
+    /// The directory to watch (inotify) for new events; it is created if it does not exist.
     pub fn watched_for_events(&self) -> io::Result<PathBuf> {
         make_private_dirs(&self.events_dir())?;
         Ok(self.events_dir())
@@ -82,13 +84,14 @@ fn line(mut event: Event) -> io::Result<Vec<u8>> {
 }
 
 fn text(event: &Event) -> io::Result<Vec<u8>> {
+    // The leading newline ends a torn line of a crashed writer.
     let mut text = vec![b'\n'];
     serde_json::to_writer(&mut text, event)?;
     text.push(b'\n');
     Ok(text)
 }
 
-/// Reads events in the order in which they were written, also while more are.
+/// Reads events in the order in which they were written, while more are appended.
 #[derive(Debug)]
 pub struct EventReader {
     log: PathBuf,
@@ -97,7 +100,7 @@ pub struct EventReader {
 }
 
 impl EventReader {
-    /// The events that were written since the last call.
+    /// The events written since the last call.
     pub fn read(&mut self) -> io::Result<Vec<Event>> {
         let mut events = Vec::new();
         self.catch_up()?;
@@ -107,18 +110,18 @@ impl EventReader {
         Ok(events)
     }
 
-    /// Leaves out what has been written so far.
+    /// Skips the events written so far.
     pub fn skip(&mut self) -> io::Result<()> {
         self.read().map(drop)
     }
 
-    /// Opens the files that bear the names now. What was the log may be the old one by now, and is read on from where
-    /// the reader was.
+    /// Opens the files currently at the two paths. A file that is already open keeps its read position, also
+    /// after it has become the old log.
     fn catch_up(&mut self) -> io::Result<()> {
         loop {
             let current = Tail::open(&self.log)?;
             let old = Tail::open(&old(&self.log))?;
-            // The log of a moment ago is the old one now: look again, or its events would be read twice.
+            // Rotated between the two opens: try again, or its events would be read twice.
             if current.as_ref().is_some_and(|current| old.as_ref().is_some_and(|old| old.is(current))) {
                 continue;
             }
@@ -134,12 +137,12 @@ impl EventReader {
     }
 }
 
-/// A file and how far it was read.
+/// An open log file; its offset is the read position.
 #[derive(Debug)]
 struct Tail {
     file: File,
     identity: (u64, u64),
-    /// The beginning of a line whose end is not there yet.
+    /// An incomplete last line.
     partial: Vec<u8>,
 }
 
@@ -159,11 +162,12 @@ impl Tail {
 
     fn read(&mut self, events: &mut Vec<Event>) -> io::Result<()> {
         let mut text = std::mem::take(&mut self.partial);
+        // Continues at the file offset, where the last read stopped.
         self.file.read_to_end(&mut text)?;
         let end = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         self.partial = text.split_off(end);
         let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        // A line that is no event was torn, or written by a later version.
+        // A line that cannot be parsed was torn, or written by a later version.
         events.extend(lines.filter_map(|line| serde_json::from_slice::<Event>(line).ok()));
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! File systems that failed steps of builds left: a record each, `cache/failed/<digest of the key>.json`, of an image
-//! that was made of the state. Only the last few are kept.
+//! File systems of failed build steps: one record each, `cache/failed/<digest of the key>.json`, naming an
+//! image made of the state. Only the latest few are kept.
 
 use std::path::PathBuf;
 
@@ -11,30 +11,28 @@ use super::lock::{Lock, Mode};
 use super::{Store, list_dir, make_private_dirs, read_record};
 use crate::model::digest::Digest;
 
-/// So many are kept.
 const MOST: usize = 5;
 
-/// What a failed step left.
+/// The state left by a failed build step.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailedState {
-    /// The step's cache key.
     pub key: String,
-    /// An image of the state.
+    /// An image of the file system as the step left it.
     pub image: Digest,
-    /// The name of that.
+    /// The image's name.
     pub name: String,
-    /// When it failed, RFC 3339 in UTC.
+    /// RFC 3339, UTC.
     pub created: String,
-    /// What failed.
+    /// What failed, for display.
     pub about: String,
-    /// What the step stood on, lowest first.
+    /// The layers below the step, lowest first.
     pub layers: Vec<Digest>,
-    /// What the step itself changed before it failed; `None` for nothing.
+    /// The layer with the step's own changes; `None` if it changed nothing.
     pub changed: Option<Digest>,
 }
 
 impl Store {
-    /// All of them, the latest first.
+    /// All states, latest first.
     pub fn failed_states(&self) -> anyhow::Result<Vec<FailedState>> {
         let mut states: Vec<FailedState> = Vec::new();
         for name in list_dir(&self.failed_dir()).context("cannot list the states of failed steps")? {
@@ -44,13 +42,13 @@ impl Store {
         Ok(states)
     }
 
-    /// What the step with this key left; `None` too where the image of it was removed.
+    /// The state left by the step with this key; `None` also if its image was removed.
     pub fn failed_state(&self, key: &str) -> anyhow::Result<Option<FailedState>> {
         let state: Option<FailedState> = read_record(&self.failed_path(key))?;
         Ok(state.filter(|state| self.has_image(&state.image)))
     }
 
-    /// Notes one. Those that were there before it go as far as they are too many; what they were is returned.
+    /// Records a state and removes the oldest ones beyond the limit, which are returned.
     pub fn put_failed_state(&self, state: &FailedState) -> anyhow::Result<Vec<FailedState>> {
         make_private_dirs(&self.failed_dir())
             .and_then(|()| atomic::write_json(&self.failed_path(&state.key), state, Durability::Passing))
@@ -60,7 +58,7 @@ impl Store {
         Ok(old)
     }
 
-    /// Forgets one, with its image unless a container was made of that or it got another name.
+    /// Removes a state, and its image unless a container uses it or it has another name.
     pub fn remove_failed_state(&self, key: &str) -> anyhow::Result<()> {
         let path = self.failed_path(key);
         let state: Option<FailedState> = read_record(&path)?;
@@ -70,14 +68,15 @@ impl Store {
         if let Ok(name) = state.name.parse() {
             image.remove_name(&name)?;
         }
+        // The user may have tagged the image or started a container from it to debug the step.
         if image.names()?.is_empty() && image.containers()?.is_empty() {
             image.remove()?;
         }
         Ok(())
     }
 
-    /// Moves the tree of a layer to `target`, an empty directory on the same file system, and forgets the layer.
-    /// `false`, and nothing happens, where an image names it or somebody relies on it.
+    /// Moves a layer's tree to `target`, an empty directory on the same file system, and removes the layer.
+    /// Does nothing and returns `false` if an image refers to the layer or it is leased.
     pub fn take_layer(&self, diff_id: &Digest, target: &std::path::Path) -> anyhow::Result<bool> {
         let doing = || format!("cannot take over layer {diff_id}");
         let lock = Lock::try_acquire(&self.lock_path("layer", diff_id.hex()), Mode::Exclusive)
@@ -86,7 +85,7 @@ impl Store {
         if self.layer(diff_id)?.is_none() || self.is_layer_used(diff_id)? {
             return Ok(false);
         }
-        // It loses its name as a whole first.
+        // Retire the whole layer first, so that no reader sees a layer without its tree.
         let retired = self.retire(&self.layer_dir(diff_id)).with_context(doing)?;
         std::fs::rename(retired.path().join("fs"), target)
             .and_then(|()| retired.delete())

@@ -1,4 +1,4 @@
-//! Images: the exact bytes of configuration and manifest, found by name, digest or a prefix of the ID.
+//! Images: the exact bytes of configuration and manifest, found by name, digest or ID prefix.
 
 use std::path::PathBuf;
 
@@ -16,37 +16,31 @@ use crate::model::layer::Identity;
 use crate::model::platform::Platform;
 use crate::model::reference::Reference;
 
-/// What is remembered of an image beside its configuration.
+/// Metadata of an image that its configuration does not contain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageRecord {
-    /// Sum of the sizes of the layers' files, in bytes.
+    /// Total size of the layers' files, in bytes.
     pub size: u64,
-    /// When the image was stored, RFC 3339 in UTC.
     pub stored: String,
-    /// Digest of the manifest that was stored with it.
     #[serde(default)]
     pub manifest_digest: Option<Digest>,
-    /// How the layers keep owners, all of them alike; `None` where there are no layers.
+    /// How the layers store owners (the same for all of them); `None` if there are no layers.
     #[serde(default)]
     pub identity: Option<Identity>,
 }
 
-/// An image that is there.
 #[derive(Clone, Debug)]
 pub struct Image {
-    /// The ID: the digest of the configuration's bytes.
+    /// The digest of the configuration's bytes.
     pub id: Digest,
-    /// What is remembered of it.
     pub record: ImageRecord,
-    /// The configuration, as read.
     pub config: ImageConfig,
-    /// The configuration's exact bytes.
     pub raw_config: Vec<u8>,
     dir: PathBuf,
 }
 
 impl Image {
-    /// What it runs on, as its configuration says it.
+    /// The platform stated in the configuration.
     pub fn platform(&self) -> Platform {
         let config = &self.config;
         Platform {
@@ -56,27 +50,26 @@ impl Image {
         }
     }
 
-    /// The exact bytes of the manifest it was pulled by, if it was.
+    /// The exact bytes of the manifest it was pulled by; `None` if it was not pulled.
     pub fn manifest(&self) -> anyhow::Result<Option<Vec<u8>>> {
         read_if_there(&self.dir.join("manifest"))
             .with_context(|| format!("cannot read the manifest of image {}", self.id.short()))
     }
 }
 
-/// An image to register.
 #[derive(Debug)]
 pub struct NewImage<'a> {
-    /// Exact bytes of the configuration.
     pub config: &'a [u8],
-    /// Exact bytes of the manifest, if it was pulled.
+    /// Exact bytes of the manifest, for a pulled image.
     pub manifest: Option<&'a [u8]>,
-    /// The layers, lowest first; they must be those that the configuration lists.
+    /// Lowest first; must match the diff IDs in the configuration.
     pub layers: &'a [LayerLease],
-    /// Names to set, with the digest each was pulled by.
+    /// Names to set, each with the digest it was pulled by.
     pub names: &'a [(Reference, Option<Digest>)],
 }
 
-/// An image that cannot be removed, named or used by a new container while this value lives.
+/// An exclusively locked image: it cannot be removed, named or used by a new container while this value
+/// lives.
 #[derive(Debug)]
 pub struct LockedImage {
     image: Image,
@@ -85,29 +78,27 @@ pub struct LockedImage {
 }
 
 impl LockedImage {
-    /// The image.
     pub fn image(&self) -> &Image {
         &self.image
     }
 
-    /// The names that stand for it, be it with others.
+    /// The names that refer to it, alone or together with other images.
     pub fn names(&self) -> anyhow::Result<Vec<NameRecord>> {
         Ok(self.store.names()?.into_iter().filter(|record| record.means(&self.image.id)).collect())
     }
 
-    /// The containers made from it.
     pub fn containers(&self) -> anyhow::Result<Vec<ContainerDir>> {
         let uses =
             |dir: &ContainerDir| dir.spec().image.as_ref().is_some_and(|used| used.id == self.image.id);
         Ok(self.store.containers()?.into_iter().filter(uses).collect())
     }
 
-    /// Removes one of its names.
+    /// Removes one of its names. Returns whether the name still referred to it.
     pub fn remove_name(&self, reference: &Reference) -> anyhow::Result<bool> {
         self.store.remove_name(reference, &self.image.id)
     }
 
-    /// Removes the image. Its layers stay until [`Store::collect_layers`].
+    /// Removes the image and its names. Its layers stay until [`Store::prune_layers`].
     pub fn remove(self) -> anyhow::Result<()> {
         let doing = || format!("cannot remove image {}", self.image.id.short());
         for name in self.names()? {
@@ -119,8 +110,8 @@ impl LockedImage {
 }
 
 impl Store {
-    /// Registers an image and its names; an image that is there already only gains names and the manifest.
-    /// Returns its ID.
+    /// Registers an image and its names, and returns its ID. An existing image only gains names and the
+    /// manifest.
     pub fn put_image(&self, new: &NewImage<'_>) -> anyhow::Result<Digest> {
         let id = Digest::of(new.config);
         let config = parse_config(&id, new.config)?;
@@ -133,6 +124,7 @@ impl Store {
             ))
             .into());
         }
+        // Checked before the lock is taken: it needs only the leases.
         let identity = common_identity(new.layers)?;
         let _lock = self.lock_image_shared(&id)?;
         self.write_image(&id, new, identity).with_context(|| format!("cannot store image {}", id.short()))?;
@@ -180,7 +172,6 @@ impl Store {
         Ok(())
     }
 
-    /// The image with this ID, or `None`.
     pub fn image(&self, id: &Digest) -> anyhow::Result<Option<Image>> {
         let dir = self.image_dir(id);
         let Some(record) = read_record(&dir.join("image.json"))? else { return Ok(None) };
@@ -193,7 +184,7 @@ impl Store {
         Ok(Some(Image { id: id.clone(), record, config, raw_config, dir }))
     }
 
-    /// All images, in order of their IDs.
+    /// All images, ordered by ID.
     pub fn images(&self) -> anyhow::Result<Vec<Image>> {
         let mut images = Vec::new();
         for id in self.image_ids()? {
@@ -207,8 +198,8 @@ impl Store {
         Ok(names.iter().filter_map(|name| layout::digest_of_dir(name)).collect())
     }
 
-    /// The image that a person means by `text`: a name (`latest` where there is no tag), `name@digest`, an ID with or
-    /// without `sha256:`, or a prefix of an ID that only one image has. Names win over prefixes.
+    /// Resolves user input: a name (default tag `latest`), `name@digest`, an ID with or without `sha256:`, or
+    /// a unique ID prefix. Names take precedence over prefixes.
     pub fn find_image(&self, text: &str) -> anyhow::Result<Image> {
         let full = text.parse::<Digest>().or_else(|_| format!("sha256:{text}").parse());
         if let Ok(id) = full {
@@ -223,7 +214,7 @@ impl Store {
         self.image_by_prefix(text)
     }
 
-    /// As [`Store::find_image`]; of the images that a name stands for, the one that suits `wanted` best.
+    /// Like [`Store::find_image`]; if the name refers to several images, the one that best matches `wanted`.
     pub fn find_image_for(&self, text: &str, wanted: &Platform) -> anyhow::Result<Image> {
         let image = self.find_image(text)?;
         let named = text.parse::<Reference>().ok().map(|reference| self.name(&reference)).transpose()?;
@@ -259,14 +250,15 @@ impl Store {
         self.image(id)?.ok_or_else(|| no_such_image(text))
     }
 
-    /// Takes an image for removal, waiting for whoever is registering a name or a container of it. `None` if it is
-    /// not there.
+    /// Locks an image for removal, waiting for concurrent registrations of names or containers. `None` if it
+    /// does not exist.
     pub fn lock_image(&self, id: &Digest) -> anyhow::Result<Option<LockedImage>> {
         let lock = Lock::acquire(&self.lock_path("image", id.hex()), Mode::Exclusive)
             .with_context(|| format!("cannot lock image {}", id.short()))?;
         match self.image(id)? {
             Some(image) => Ok(Some(LockedImage { image, store: self.clone(), lock })),
             None => {
+                // Acquiring the lock created the file; do not leave it for an image that does not exist.
                 lock.remove_file().with_context(|| format!("cannot unlock image {}", id.short()))?;
                 Ok(None)
             }
@@ -283,8 +275,8 @@ impl Store {
     }
 }
 
-/// How `layers` keep owners. Layers from before and after an account got or lost its subordinate ids do not make an
-/// image together.
+/// The identity mode shared by all `layers`. Layers unpacked before and after the account gained or lost its
+/// subordinate ids cannot be combined into an image.
 fn common_identity(layers: &[LayerLease]) -> anyhow::Result<Option<Identity>> {
     let first = layers.first().map(|layer| layer.identity);
     match layers.iter().find(|layer| Some(layer.identity) != first) {
@@ -302,7 +294,7 @@ fn common_identity(layers: &[LayerLease]) -> anyhow::Result<Option<Identity>> {
 }
 
 fn parse_config(id: &Digest, bytes: &[u8]) -> anyhow::Result<ImageConfig> {
-    // serde would read a list as the fields of the struct in their order.
+    // serde_json would accept an array and assign its elements to the fields in order.
     if bytes.trim_ascii_start().first() != Some(&b'{') {
         return Err(corrupt(format!("the image configuration {id} is not a JSON object")).into());
     }
@@ -310,7 +302,7 @@ fn parse_config(id: &Digest, bytes: &[u8]) -> anyhow::Result<ImageConfig> {
         .map_err(|error| corrupt(format!("the image configuration {id} cannot be read: {error}")).into())
 }
 
-/// docker's wording, with the tag that was meant.
+/// docker's message, with the implied tag spelled out.
 fn no_such_image(text: &str) -> anyhow::Error {
     let name = match text.parse::<Reference>() {
         Ok(reference) => reference.or_latest().familiar(),

@@ -1,4 +1,4 @@
-//! Layers: one verified, unpacked directory each, shared by all images that contain it.
+//! Layers: verified, unpacked directories, shared by all images that contain them.
 
 use std::collections::BTreeSet;
 use std::ops::Deref;
@@ -14,17 +14,17 @@ use crate::error::{Failure, Kind};
 use crate::model::digest::Digest;
 use crate::model::layer::{LayerRecord, LayerSource};
 
-/// What [`Store::begin_layer`] found.
+/// Result of [`Store::begin_layer`].
 #[derive(Debug)]
 pub enum LayerSlot {
-    /// The layer is there.
+    /// The layer is in the store.
     Present(LayerLease),
-    /// It is not, and the caller is the one to make it; others wait.
+    /// The layer is missing and the caller must create it; other processes wait.
     Draft(LayerDraft),
 }
 
-/// A layer that is there and cannot be removed while this value lives. Hand it to [`Store::put_image`], or keep it
-/// until then: an image that is registered without may lose its layer to a concurrent removal.
+/// A layer that exists and cannot be removed while this value lives. Pass it to [`Store::put_image`] and hold
+/// it until then: without a lease, a concurrent prune may remove the layer first.
 #[derive(Debug)]
 pub struct LayerLease {
     record: LayerRecord,
@@ -39,7 +39,7 @@ impl Deref for LayerLease {
     }
 }
 
-/// A layer being made. Dropped without [`LayerDraft::commit`] it leaves nothing.
+/// A layer being created. Dropped without [`LayerDraft::commit`] it leaves nothing behind.
 #[derive(Debug)]
 pub struct LayerDraft {
     store: Store,
@@ -47,7 +47,7 @@ pub struct LayerDraft {
     reserved: Option<Reserved>,
 }
 
-/// A digest that nobody else unpacks while this lives.
+/// The exclusive right to unpack the layer `diff_id`.
 #[derive(Debug)]
 struct Reserved {
     diff_id: Digest,
@@ -56,33 +56,33 @@ struct Reserved {
 }
 
 impl LayerDraft {
-    /// The digest that the layer's tar stream must have, where it is known before.
+    /// The digest that the layer's tar stream must have; `None` if it is not known in advance.
     pub fn diff_id(&self) -> Option<&Digest> {
         self.reserved.as_ref().map(|reserved| &reserved.diff_id)
     }
 
-    /// The directory to create the tree in; it exists, with mode 0755.
+    /// The directory to create the tree in. It exists, with mode 0755.
     pub fn tree(&self) -> PathBuf {
         self.temp.path().join("fs")
     }
 
-    /// The file to write the recipe to; it does not exist.
+    /// The file for the tar-split data. It does not exist yet.
     pub fn recipe_path(&self) -> PathBuf {
         self.temp.path().join("recipe")
     }
 
-    /// The directory for contents that are not in the tree; it does not exist.
+    /// The directory for contents that the tree does not hold. It does not exist yet.
     pub fn extra(&self) -> PathBuf {
         self.temp.path().join("extra")
     }
 
-    /// A directory for what the layer does not keep; it does not exist.
+    /// A directory for temporary files that are not part of the layer. It does not exist yet.
     pub fn scratch(&self) -> PathBuf {
         self.temp.path().join("scratch")
     }
 
-    /// Gives the verified layer its name. If another process was quicker with a layer whose digest was not known
-    /// before, that one stays.
+    /// Publishes the verified layer. If the digest was not known in advance and another process has stored
+    /// the same layer meanwhile, that one is kept.
     pub fn commit(mut self, record: LayerRecord) -> anyhow::Result<LayerLease> {
         let reserved = match self.reserved.take() {
             Some(reserved) => reserved,
@@ -97,6 +97,7 @@ impl LayerDraft {
         }
         let target = self.store.layer_dir(&record.diff_id);
         atomic::write_json(&self.temp.path().join("layer.json"), &record, Durability::Passing)
+            // The scratch directory must not become part of the layer.
             .and_then(|()| self.store.discard(&self.scratch()))
             .and_then(|()| self.temp.rename_to(&target))
             .with_context(|| format!("cannot store layer {}", record.diff_id))?;
@@ -104,23 +105,21 @@ impl LayerDraft {
     }
 }
 
-/// A layer that was removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemovedLayer {
-    /// Its digest.
     pub diff_id: Digest,
-    /// The sum of its files' sizes, in bytes.
+    /// Total size of its files, in bytes.
     pub size: u64,
 }
 
 impl Store {
-    /// The record of a layer, or `None` where the layer is not there.
+    /// The record of a layer, or `None` if the store does not have it.
     pub fn layer(&self, diff_id: &Digest) -> anyhow::Result<Option<LayerRecord>> {
         read_record(&self.layer_dir(diff_id).join("layer.json"))
     }
 
-    /// The layer's lease, or the right to make it. Waits while another process makes it, so a caller that already
-    /// holds a draft must be making that one in another thread, or two pulls could wait for each other.
+    /// A lease on the layer, or a draft to create it. Waits while another process creates it, so a caller
+    /// that already holds a draft must be filling it in another thread; otherwise two pulls could deadlock.
     pub fn begin_layer(&self, diff_id: &Digest) -> anyhow::Result<LayerSlot> {
         match self.reserve_layer(diff_id)? {
             Ok(reserved) => Ok(LayerSlot::Draft(self.draft(Some(reserved))?)),
@@ -128,12 +127,12 @@ impl Store {
         }
     }
 
-    /// The lease of a layer that is there; waits while another process makes it.
+    /// A lease on an existing layer; `None` if there is none. Waits while another process creates it.
     pub fn lease_layer(&self, diff_id: &Digest) -> anyhow::Result<Option<LayerLease>> {
         Ok(self.reserve_layer(diff_id)?.err())
     }
 
-    /// A draft of a layer whose digest will be known when it has been read.
+    /// A draft of a layer whose digest is known only after it has been read.
     pub fn begin_unknown_layer(&self) -> anyhow::Result<LayerDraft> {
         self.draft(None)
     }
@@ -151,6 +150,8 @@ impl Store {
         if let Some(record) = self.layer(diff_id)? {
             return Ok(Err(LayerLease { record, _lock: lease }));
         }
+        // Taken after the shared layer lock, in the documented order. The record is checked again because the
+        // previous holder of the unpack lock may have just committed this layer.
         let unpack =
             Lock::acquire(&self.lock_path("unpack", diff_id.hex()), Mode::Exclusive).with_context(doing)?;
         if let Some(record) = self.layer(diff_id)? {
@@ -159,7 +160,7 @@ impl Store {
         Ok(Ok(Reserved { diff_id: diff_id.clone(), lease, _unpack: unpack }))
     }
 
-    /// Remembers that a registry holds a layer's blob.
+    /// Records that a registry has the layer's blob.
     pub fn add_layer_source(&self, diff_id: &Digest, source: LayerSource) -> anyhow::Result<()> {
         let _lock = Lock::acquire(&self.lock_path("unpack", diff_id.hex()), Mode::Exclusive)
             .with_context(|| format!("cannot lock layer {diff_id}"))?;
@@ -172,7 +173,6 @@ impl Store {
             .with_context(|| format!("cannot update the record of layer {diff_id}"))
     }
 
-    /// All layers that are there.
     pub fn layers(&self) -> anyhow::Result<Vec<LayerRecord>> {
         let mut layers = Vec::new();
         for name in list_dir(&self.layers_dir()).context("cannot list the layers")? {
@@ -182,7 +182,7 @@ impl Store {
         Ok(layers)
     }
 
-    /// Removes the layers that neither an image nor the build cache names and nobody has a lease on.
+    /// Removes layers that are neither referenced by an image or the build cache nor leased.
     pub fn collect_layers(&self) -> anyhow::Result<Vec<RemovedLayer>> {
         let used = self.used_layers()?;
         let mut removed = Vec::new();
@@ -202,13 +202,13 @@ impl Store {
         let Some(lock) = Lock::try_acquire(&path, Mode::Exclusive).with_context(doing)? else {
             return Ok(None);
         };
-        // Only now nobody can be about to register an image with it; look again.
+        // With the exclusive lock held nobody can be registering an image with this layer; check once more.
         if self.used_layers()?.contains(&diff_id) {
             return Ok(None);
         }
         let size = self.layer(&diff_id)?.map_or(0, |record| record.size);
         self.discard(&self.layer_dir(&diff_id)).with_context(doing)?;
-        // Whoever holds the unpack lock holds the lease too, so it is free.
+        // A holder of the unpack lock also holds a lease, so the unpack lock is free here.
         let unpack = self.lock_path("unpack", diff_id.hex());
         atomic::ignore_missing(std::fs::remove_file(unpack)).with_context(doing)?;
         lock.remove_file().with_context(doing)?;
@@ -222,7 +222,7 @@ impl Store {
     }
 }
 
-/// Makes a directory that becomes the root of a file system somewhere: mode 0755, whatever the umask.
+/// Creates the root directory of a container's file system: mode 0755, regardless of the umask.
 pub(super) fn make_open_dir(dir: &Path) -> std::io::Result<()> {
     std::fs::create_dir(dir)?;
     std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755))

@@ -1,69 +1,76 @@
-//! The disk format below the data root: where everything is, who may change it, and under which lock.
+//! The disk format below the data root: where each object is stored, who may change it, and under which lock.
+//!
+//! # Directory tree
 //!
 //! ```text
 //! version                         "1\n"; any other content is refused
-//! layers/<hex diff-id>/           appears by rename: a name means complete and verified
+//! layers/<hex diff-id>/           created by rename: if the name exists, the layer is complete and verified
 //! │   fs/                         the tree in overlayfs's format (userxattr: whiteout 0:0, user.overlay.opaque=y)
-//! │   recipe                      the tar stream without file contents (image::recipe)
+//! │   recipe                      tar-split: the tar stream without file contents (image::tar_split)
 //! │   extra/<n>                   contents that a later entry of the same archive replaced in the tree
 //! │   layer.json                  LayerRecord
-//! │   blobs.json                  PackedBlob of each compressed form it was given
-//! images/<hex image id>/          appears by rename
+//! │   blobs.json                  PackedBlob: digest and size of each compressed form produced so far
+//! images/<hex image id>/          created by rename
 //! │   config                      exact bytes; their SHA-256 is the image ID
 //! │   manifest                    exact bytes as pulled, if any
 //! │   image.json                  ImageRecord
-//! cache/steps/<hex key>           StepRecord: what a step of a build made ([`super::build_cache`])
-//! cache/contexts/<hex>            what is remembered of the files of a context, by the digest of its path
-//! names/<escaped reference>       NameRecord: a tag or a digest of a repository → image ID
-//! manifest-lists/<escaped reference>  ManifestList: what `manifest create` put together
-//! containers/<id>/                a container once spec.json is there; before, its maker holds the lock; a step of a
-//! │                               build stays like that ([`super::steps`])
-//! │   lock                        held by the maker, then the supervisor: "running" is "locked"
-//! │   spec.json                   replaced by who holds `edit`, made with the first edit ([`super::edit`])
-//! │   state.json                  replaced by the lock's holder
+//! cache/steps/<hex key>           StepRecord: the result of a build step ([`super::build_cache`])
+//! cache/contexts/<hex>            cached file metadata of a build context, keyed by the digest of its path
+//! names/<escaped reference>       NameRecord: a repository's tag or digest → image ID
+//! manifest-lists/<escaped reference>  ManifestList: a list assembled by `manifest create`
+//! containers/<id>/                a container once spec.json exists; until then its creator holds the lock. A build
+//! │                               step keeps this unfinished form for its whole life ([`super::step_dirs`])
+//! │   lock                        held by the creator, then the supervisor: "running" means "locked"
+//! │   spec.json                   replaced by the holder of `edit`, created by the first edit ([`super::spec_edit`])
+//! │   state.json                  replaced by the holder of `lock`
 //! │   upper/, work/               overlayfs
-//! │   output.log, output.log.<n>  what it wrote, and what of that was put aside
-//! │   control                     the supervisor's socket; a dead one's may lie there
-//! containers/by-name/<name>       symbolic link to the ID; made exclusively, so it reserves the name
-//! volumes/<name>/                 appears by rename
+//! │   output.log, output.log.<n>  the container's output, and rotated files
+//! │   control                     the supervisor's socket; a stale one may be left behind
+//! containers/by-name/<name>       symbolic link to the ID; created exclusively, so it reserves the name
+//! volumes/<name>/                 created by rename
 //! │   _data/, volume.json
-//! cache/mounts/<name>/            what steps of builds keep from build to build ([`super::cache_mounts`])
+//! cache/mounts/<name>/            `RUN --mount=type=cache` directories ([`super::cache_mounts`])
 //! │   fs/, mount.json
-//! cache/failed/<digest>.json      FailedState: what a failed step of a build left
-//! networks/<id>/                  appears by rename
+//! cache/failed/<digest>.json      FailedState: the file system left by a failed build step
+//! networks/<id>/                  created by rename
 //! │   network.json                NetworkSpec
 //! │   leases/<address>            symbolic link to the ID of the container that has the address ([`super::leases`])
 //! networks/by-name/<name>         symbolic link to the directory
-//! events/log, log.old             what happened, a line an event ([`super::events`])
+//! events/log, log.old             one event per line ([`super::events`])
 //! locks/<kind>-<name>             lock files; see below
+//! helpers/<name>.lock             serialises the start of a network helper ([`super::helper_dir`])
 //! builders.json                   names of builders ([`super::builders`])
-//! said/<word>                     empty; there once something was said that is said once
-//! tmp/<random>, <random>.lock     unfinished work and the lock that its maker holds
-//! trash/<random>                  waits for removal by whoever comes
+//! said/<word>                     empty marker: this one-time notice has been shown
+//! tmp/<random>, <random>.lock     unfinished work and the lock held by its creator
+//! trash/<random>                  waiting for deletion by the next sweep
 //! ```
 //!
-//! Records are written by [`super::atomic`] alone: to a hidden temporary name beside the target, then renamed.
+//! Only [`super::atomic`] writes records: to a hidden temporary name in the target's directory, then renamed.
 //!
-//! Locks are open-file-description locks on files that hold nothing. Readers of records take none.
+//! # Locks
 //!
-//! | file                 | shared                                            | exclusive                    |
+//! Locks are open-file-description locks on empty files. Readers of records take none.
+//!
+//! | file                 | held shared by                                    | held exclusively by          |
 //! |----------------------|---------------------------------------------------|------------------------------|
-//! | `locks/layer-HEX`    | whoever relies on the layer until an image names it | its removal (never waits)  |
-//! | `locks/unpack-HEX`   |                                                   | whoever unpacks it           |
-//! | `locks/image-HEX`    | registering the image, a name, a container of it  | its removal                  |
-//! | `locks/names`        |                                                   | a change of `names/`         |
-//! | `locks/builders`     |                                                   | a change of `builders.json`  |
-//! | `locks/manifest-lists` |                                                 | a change of `manifest-lists/` |
-//! | `locks/events`       |                                                   | making the event log the old one |
-//! | `locks/stale-names`  |                                                   | removal of a dead reservation in `by-name/` |
-//! | `locks/volume-NAME`  | registering a container that uses it              | its removal                  |
-//! | `locks/cache-NAME`   | a step that uses the cache mount with others      | one that does alone, its removal |
-//! | `locks/networks`     |                                                   | making or removing a network |
-//! | `locks/network-ID`   | a container that takes addresses of it            | its removal                  |
-//! | `locks/leases-ID`    |                                                   | taking addresses back from the dead |
+//! | `locks/layer-HEX`    | users of the layer, until an image refers to it   | its removal (never waits)    |
+//! | `locks/unpack-HEX`   |                                                   | the process that unpacks it  |
+//! | `locks/image-HEX`    | registering the image, a name or a container of it | its removal                 |
+//! | `locks/names`        |                                                   | changes to `names/`          |
+//! | `locks/builders`     |                                                   | changes to `builders.json`   |
+//! | `locks/manifest-lists` |                                                 | changes to `manifest-lists/` |
+//! | `locks/events`       |                                                   | rotation of the event log    |
+//! | `locks/stale-names`  |                                                   | removal of a stale link in `by-name/` |
+//! | `locks/volume-NAME`  | registration of a container that uses it          | its removal                  |
+//! | `locks/cache-NAME`   | steps that share the cache mount                  | a step using it alone; its removal |
+//! | `locks/networks`     |                                                   | creation or removal of a network |
+//! | `locks/network-ID`   | a container that is allocating its addresses      | its removal                  |
+//! | `locks/leases-ID`    |                                                   | reclaiming leases of the dead |
 //!
-//! Order, where several are held: layer, unpack, image, names; volume after image; networks, network, leases. A lock file is removed only by
-//! who holds it exclusively, and whoever gets a lock checks that its file still has its name.
+//! # Lock order
+//!
+//! Where several are held: layer, unpack, image, names; volume after image; networks, network, leases. Only an
+//! exclusive holder may remove a lock file, and every acquirer checks that its file still has its name.
 
 use std::path::PathBuf;
 
@@ -71,12 +78,12 @@ use super::Store;
 use crate::model::digest::Digest;
 
 impl Store {
-    /// Where a layer's directory is or will be.
+    /// The layer's directory, whether or not it exists yet.
     pub fn layer_dir(&self, diff_id: &Digest) -> PathBuf {
         self.root.join("layers").join(diff_id.hex())
     }
 
-    /// Where a layer's tree is or will be.
+    /// The layer's tree, whether or not it exists yet.
     pub fn layer_tree(&self, diff_id: &Digest) -> PathBuf {
         self.layer_dir(diff_id).join("fs")
     }
@@ -129,7 +136,7 @@ impl Store {
         self.root.join("trash")
     }
 
-    /// The lock file of one object; `name` is a digest's digits or a checked name.
+    /// The lock file of one object. `name` is a digest's hex digits or a validated name.
     pub(super) fn lock_path(&self, kind: &str, name: &str) -> PathBuf {
         self.root.join("locks").join(format!("{kind}-{name}"))
     }
@@ -139,7 +146,7 @@ impl Store {
     }
 }
 
-/// The digest whose digits name a directory; their number tells the algorithm.
+/// Parses a directory name that consists of a digest's hex digits; their count determines the algorithm.
 pub(super) fn digest_of_dir(name: &str) -> Option<Digest> {
     let algorithm = if name.len() == 128 { "sha512" } else { "sha256" };
     format!("{algorithm}:{name}").parse().ok()

@@ -1,14 +1,19 @@
-//! Addresses of containers: a symbolic link each, `networks/<id>/leases/<address>` → the ID of the container that has it.
+//! Addresses of containers: symbolic links `networks/<id>/leases/<address>` → ID of the container that has
+//! the address.
 //!
-//! Whoever makes the link has the address, so containers that start at once need no lock against each other. It is good
-//! while the container's lock is held. A container that ends gives its addresses back, but for those that were asked for
-//! by `--ip`, which stay until it is removed: no other container gets them by chance. What a killed supervisor left is
-//! taken back when it is needed: under the lock `leases-ID`, holding the dead container's lock, so that neither
-//! another who takes back nor a new start of that container gets in between. Nobody else removes a link that names
-//! another container.
+//! # Allocation and release
 //!
-//! A network is removed by who holds its lock exclusively and found no good lease; addresses are taken by who holds it
-//! shared and found the network.
+//! Creating the link claims the address, so containers that start at the same time need no lock against each
+//! other. A lease is valid while its container's lock is held. A container that stops releases its addresses,
+//! except those requested by `--ip`: they stay reserved until it is removed, so that no other container gets
+//! one by chance.
+//!
+//! Leases left by a killed supervisor are reclaimed on demand, holding both the lock `leases-ID` and the dead
+//! container's lock, so that neither another process that reclaims nor a restart of that container can
+//! interfere. Nobody else removes a link that belongs to another container.
+//!
+//! A network is removed by a process that holds its lock exclusively and found no valid lease; addresses are
+//! allocated under the shared lock, after checking that the network exists.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -31,12 +36,12 @@ use crate::model::new_network::PREFIX;
 use crate::model::sysctl::is_without_v6;
 use crate::sys::random;
 
-/// What the names of interfaces begin with.
 const INTERFACE: &str = "eth";
 
 impl Store {
-    /// Gives a container that is about to start its places on all its networks, in the order of its specification. The
-    /// caller holds the container. `previous` are those of its last run, whose addresses it gets again if they are free.
+    /// Allocates endpoints on all networks of a container that is about to start, in the order of its spec.
+    /// The caller holds the container's lock. `previous` are the endpoints of its last run, whose addresses
+    /// are reused if they are free.
     pub fn join_networks(
         &self,
         spec: &ContainerSpec,
@@ -59,7 +64,8 @@ impl Store {
         Ok(joined)
     }
 
-    /// Gives a container that runs one more place, without the default route as yet; `present` are those that it has. The caller holds the container.
+    /// Allocates one more endpoint for a running container, not yet with the default route; `present` are its
+    /// current endpoints. The caller holds the container's lock.
     pub fn join_network(
         &self,
         spec: &ContainerSpec,
@@ -82,7 +88,8 @@ impl Store {
         let name = if attachment.name.is_empty() { &attachment.network } else { &attachment.name };
         let _lock = self.lock_network(&attachment.network, Mode::Shared)?;
         let network = self.network(&attachment.network)?.ok_or_else(|| no_such_network(name))?;
-        // Whom they lead to is found out by who needs it: the other may come later, or again.
+        // Names are stored unresolved: the other container may start later, or be restarted with another
+        // address.
         let links = attachment.links.iter().map(|(other, alias)| (alias.clone(), other.clone())).collect();
         let interface = interface(&network, attachment, present)?;
         let leases = Leases::open(self, &network, container)?;
@@ -94,6 +101,7 @@ impl Store {
         let v6 = match v6 {
             Ok(v6) => v6,
             Err(error) => {
+                // A static address stays reserved for the container, a dynamic one must not leak.
                 if let Some(v4) = v4.filter(|_| attachment.ip.is_none()) {
                     self.drop_lease(container, &network.id, v4.addr().into())?;
                 }
@@ -117,12 +125,13 @@ impl Store {
         Ok((network, endpoint))
     }
 
-    /// Gives the addresses of one place back, which a container has left while it ran.
+    /// Releases the addresses of an endpoint that a running container was disconnected from.
     pub fn leave_network(&self, container: &str, endpoint: &Endpoint) -> anyhow::Result<()> {
         self.give_back(container, endpoint, |_| true)
     }
 
-    /// Gives addresses back at the end of a run. Those asked for by `--ip` stay the container's until it is removed.
+    /// Releases addresses when a container stops. Those requested by `--ip` stay reserved until it is
+    /// removed.
     pub fn leave_networks(&self, spec: &ContainerSpec, endpoints: &[Endpoint]) -> anyhow::Result<()> {
         for endpoint in endpoints {
             self.give_back(&spec.id, endpoint, |address| !is_fixed(spec, &endpoint.network, address))?;
@@ -144,12 +153,12 @@ impl Store {
         Ok(())
     }
 
-    /// Keeps the addresses that a new container asks for out of the hands of others, as far as they are free.
+    /// Reserves the static addresses of a new container, as far as they are free.
     pub fn reserve_addresses(&self, spec: &ContainerSpec) -> anyhow::Result<()> {
         for (network, address) in fixed(spec) {
             let leases = self.network_dir(network).join("leases");
             match std::os::unix::fs::symlink(&spec.id, leases.join(address.to_string())) {
-                // Who has the address, or the network, is found out when the container starts.
+                // Whether the address is taken or the network gone is reported when the container starts.
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists || is_gone(&error) => {}
                 other => other.with_context(|| format!("cannot reserve the address {address}"))?,
             }
@@ -157,7 +166,7 @@ impl Store {
         Ok(())
     }
 
-    /// Gives back all that a container that is being removed has; `endpoints` are those of its last run.
+    /// Releases all addresses of a container that is being removed; `endpoints` are those of its last run.
     pub fn forget_addresses(&self, spec: &ContainerSpec, endpoints: &[Endpoint]) -> anyhow::Result<()> {
         for (network, address) in fixed(spec) {
             self.drop_lease(&spec.id, network, address)?;
@@ -170,6 +179,7 @@ impl Store {
             return Ok(());
         }
         let link = self.network_dir(network).join("leases").join(address.to_string());
+        // Only our own link: the address may have been reclaimed and given to another container.
         if std::fs::read_link(&link).is_ok_and(|holder| holder.as_os_str() == container) {
             super::atomic::ignore_missing(std::fs::remove_file(&link))
                 .with_context(|| format!("cannot give the address {address} back"))?;
@@ -177,7 +187,8 @@ impl Store {
         Ok(())
     }
 
-    /// The IDs of containers on the network that run, or are about to. For who holds the network's lock exclusively.
+    /// IDs of containers on the network that are running or about to. The caller holds the network's lock
+    /// exclusively.
     pub(super) fn active_members(&self, network: &str) -> anyhow::Result<BTreeSet<String>> {
         let mut members = BTreeSet::new();
         let dir = self.network_dir(network).join("leases");
@@ -192,7 +203,7 @@ impl Store {
     }
 }
 
-/// The addresses asked for by `--ip` and `--ip6`, with their networks.
+/// The addresses requested by `--ip` and `--ip6`, with their networks.
 fn fixed(spec: &ContainerSpec) -> impl Iterator<Item = (&str, IpAddr)> {
     spec.networks.iter().filter(|attachment| check_id(&attachment.network).is_ok()).flat_map(|attachment| {
         let v4 = attachment.ip.map(IpAddr::V4);
@@ -205,8 +216,8 @@ fn is_fixed(spec: &ContainerSpec, network: &str, address: IpAddr) -> bool {
     fixed(spec).any(|one| one == (network, address))
 }
 
-/// The default route goes through the network with the highest priority; of several, as docker has it, the one whose
-/// name comes first. None goes through an internal one.
+/// Chooses the endpoint with the default route: the highest gateway priority, then, as in docker, the first
+/// network name. Internal networks are skipped.
 pub fn elect_route(spec: &ContainerSpec, joined: &mut [(NetworkSpec, Endpoint)]) {
     for (_, endpoint) in joined.iter_mut() {
         endpoint.default_route = false;
@@ -224,7 +235,7 @@ pub fn elect_route(spec: &ContainerSpec, joined: &mut [(NetworkSpec, Endpoint)])
     }
 }
 
-/// The name that was asked for, else the first that the container does not have yet.
+/// The requested interface name, else the first unused `<prefix>N`.
 fn interface(
     network: &NetworkSpec,
     attachment: &Attachment,
@@ -250,8 +261,8 @@ fn interface(
     }
 }
 
-/// docker's: that of the IPv4 address, so that neighbours' tables stay right when an address goes to another container;
-/// else a random one that is locally administered.
+/// docker's rule: 02:42 followed by the IPv4 address, so that neighbour tables stay correct when an address
+/// moves to another container; without IPv4 a random, locally administered address.
 fn hardware_address(v4: Option<Ipv4Addr>) -> anyhow::Result<Mac> {
     let [a, b, c, d] = match v4 {
         Some(address) => address.octets(),
@@ -260,7 +271,7 @@ fn hardware_address(v4: Option<Ipv4Addr>) -> anyhow::Result<Mac> {
     Ok(Mac([0x02, 0x42, a, b, c, d]))
 }
 
-/// The leases of one network, for one container.
+/// The leases of one network, on behalf of one container.
 struct Leases<'a> {
     store: &'a Store,
     network: &'a NetworkSpec,
@@ -313,7 +324,7 @@ impl<'a> Leases<'a> {
         }
     }
 
-    /// There is no address of this family, which is wrong only if one was asked for.
+    /// There is no subnet of this family: an error only if an address of it was requested.
     fn none_for<N>(&self, fixed: Option<IpAddr>) -> anyhow::Result<Option<N>> {
         match fixed {
             Some(address) => Err(self.no_subnet(address)),
@@ -329,7 +340,7 @@ impl<'a> Leases<'a> {
         invalid(message).into()
     }
 
-    /// The address that was asked for, unless a container that runs has it.
+    /// Claims the requested address; an error of kind conflict if a running container has it.
     fn take_fixed(&self, address: IpAddr) -> anyhow::Result<IpAddr> {
         let taken = || {
             let message = format!("Address already in use: {address} on network {}", self.network.name);
@@ -343,7 +354,7 @@ impl<'a> Leases<'a> {
         if self.try_take(address)? { Ok(address) } else { Err(taken().into()) }
     }
 
-    /// The address of before, else the first that is free.
+    /// Claims the previous address if possible, else the first free one.
     fn take(
         &self,
         pool: &Pool,
@@ -358,6 +369,7 @@ impl<'a> Leases<'a> {
         if let Some(address) = self.take_free(pool, to_ip)? {
             return Ok(address);
         }
+        // The pool is exhausted: reclaim addresses of dead containers and try again.
         let _lock = self.lock()?;
         for name in self.names()? {
             self.take_back(&name, false)?;
@@ -382,7 +394,7 @@ impl<'a> Leases<'a> {
         Ok(None)
     }
 
-    /// Takes the address if it is free, or this container's already.
+    /// Claims the address; also `true` if this container already has it.
     fn try_take(&self, address: IpAddr) -> anyhow::Result<bool> {
         let name = address.to_string();
         match rustix::fs::symlinkat(self.container, &self.dir, &name) {
@@ -397,7 +409,7 @@ impl<'a> Leases<'a> {
     }
 
     fn names(&self) -> anyhow::Result<Vec<String>> {
-        // A descriptor of its own: the position in a directory is the open file's.
+        // A descriptor of its own: the read position belongs to the open file description.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = rustix::fs::openat(&self.dir, ".", flags, FileMode::empty())?;
         let mut names = Vec::new();
@@ -416,16 +428,18 @@ impl<'a> Leases<'a> {
             .with_context(|| format!("cannot lock the addresses of network {}", self.network.name))
     }
 
-    /// Removes a lease whose holder does not run, and, unless it is wanted `by_name`, has not asked for just this
-    /// address. For holders of the lock.
+    /// Removes a lease whose holder is not running. A static reservation of a stopped container is kept
+    /// unless this very address was requested (`by_name`). The caller holds the lease lock.
     fn take_back(&self, name: &str, by_name: bool) -> anyhow::Result<()> {
         let Some(holder) = self.holder(name) else { return Ok(()) };
         let mut kept = None;
         if check_id(&holder).is_ok() {
             let path = self.store.containers_dir().join(&holder);
             match Lock::try_existing(&path.join("lock"), Mode::Exclusive) {
+                // Locked: the holder is running.
                 Ok(None) => return Ok(()),
                 Ok(held) => kept = held,
+                // The holder was removed without its lease.
                 Err(error) if is_gone(&error) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -444,6 +458,7 @@ impl<'a> Leases<'a> {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(error) => return Err(error).context("cannot take an address back"),
         }
+        // The holder stays locked until its link is gone, so that it cannot start with this address.
         drop(kept);
         Ok(())
     }

@@ -100,7 +100,7 @@ fn what_the_dead_have_is_taken_back_when_it_is_needed() {
     // Its supervisor was killed.
     drop(running.remove(1));
     assert_eq!(v4(&join(&store, &more, &[]).unwrap()), "198.51.100.3");
-    // Another was removed, and whoever did it died in between.
+    // Another one was removed by a process that died halfway.
     let gone = running.remove(2);
     store.remove_container(gone).unwrap();
     let late: Vec<_> = (0..2).map(|_| container(&store, &[on(&net)])).collect();

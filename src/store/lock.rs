@@ -1,7 +1,8 @@
-//! Locks between processes: open-file-description locks (fcntl(2)) held by a guard.
+//! Inter-process locks: open-file-description locks (fcntl(2), `F_OFD_SETLK`) held by a guard.
 //!
-//! They belong to the open file, so a forked supervisor keeps the lock that the command line took, and the kernel
-//! releases it when the last holder ends, however it ends. Unlike flock(2) a lock can be asked about without taking it.
+//! They belong to the open file description, so a forked supervisor keeps the lock that the command line
+//! took, and the kernel releases it when the last holder exits, however it exits. Unlike flock(2), a lock can
+//! be queried (`F_OFD_GETLK`) without taking it.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -13,16 +14,13 @@ use nix::fcntl::{FcntlArg, fcntl};
 
 use super::with_dir;
 
-/// Whether others may hold the lock too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Together with other shared holders.
     Shared,
-    /// Alone.
     Exclusive,
 }
 
-/// A held lock; dropping it (in every process that inherited it) releases it.
+/// A held lock. It is released once every process that inherited it has dropped it or exited.
 #[derive(Debug)]
 pub struct Lock {
     file: File,
@@ -30,7 +28,7 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Waits for the lock on `path`; the file and its directory are made if needed.
+    /// Waits for the lock on `path`, creating the file and its directory if needed.
     pub fn acquire(path: &Path, mode: Mode) -> io::Result<Lock> {
         loop {
             let file = open(path)?;
@@ -41,7 +39,7 @@ impl Lock {
         }
     }
 
-    /// Takes the lock on `path` unless somebody holds it in a way that conflicts.
+    /// Takes the lock on `path`, or returns `None` if a conflicting lock is held.
     pub fn try_acquire(path: &Path, mode: Mode) -> io::Result<Option<Lock>> {
         loop {
             let file = open(path)?;
@@ -54,7 +52,7 @@ impl Lock {
         }
     }
 
-    /// Takes the lock on an existing file. `None` if it is held.
+    /// Takes the lock on an existing file. `None` if it is held, ENOENT if the file does not exist.
     pub(super) fn try_existing(path: &Path, mode: Mode) -> io::Result<Option<Lock>> {
         let file = options().open(path)?;
         Ok(try_lock_file(&file, mode)?.then(|| Lock { file, path: path.to_owned() }))
@@ -67,7 +65,7 @@ impl Lock {
         Ok(Lock { file, path: path.to_owned() })
     }
 
-    /// Whether somebody holds a lock on `path`, without disturbing anybody. A file that does not exist is not held.
+    /// Whether somebody holds a lock on `path`; takes no lock itself. A missing file counts as not held.
     pub fn is_held(path: &Path) -> io::Result<bool> {
         let file = match options().open(path) {
             Err(error) if super::is_gone(&error) => return Ok(false),
@@ -76,7 +74,8 @@ impl Lock {
         is_file_held(file.as_fd())
     }
 
-    /// Removes the file and releases the lock; only for an exclusive holder. Those waiting notice and make a new file.
+    /// Removes the file, then releases the lock; only for an exclusive holder. Waiters notice and create a
+    /// new file.
     pub fn remove_file(self) -> io::Result<()> {
         super::atomic::ignore_missing(std::fs::remove_file(&self.path))
     }
@@ -99,13 +98,13 @@ pub(super) fn is_file_held(file: BorrowedFd<'_>) -> io::Result<bool> {
 pub(super) fn try_lock_file(file: &File, mode: Mode) -> io::Result<bool> {
     match retry(|| fcntl(file, FcntlArg::F_OFD_SETLK(&request(mode)))) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-        // POSIX lets a conflict be reported as EACCES too.
+        // POSIX allows EACCES as well as EAGAIN for a conflict.
         Err(error) if error.raw_os_error() == Some(libc::EACCES) => Ok(false),
         other => other.map(|()| true),
     }
 }
 
-/// Locks an open file as soon as no conflicting lock is held.
+/// Locks an open file, waiting while a conflicting lock is held.
 pub(super) fn wait_lock_file(file: &File, mode: Mode) -> io::Result<()> {
     retry(|| fcntl(file, FcntlArg::F_OFD_SETLKW(&request(mode))))
 }
@@ -144,7 +143,7 @@ fn open(path: &Path) -> io::Result<File> {
     with_dir(dir, || options().create(true).truncate(false).open(path))
 }
 
-/// Whether `path` still leads to `file`: a holder may have removed it while we waited.
+/// Whether `path` still refers to `file`: an earlier holder may have unlinked it while we waited.
 fn still_named(file: &File, path: &Path) -> io::Result<bool> {
     let held = file.metadata()?;
     match std::fs::metadata(path) {

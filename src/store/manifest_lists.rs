@@ -1,4 +1,4 @@
-//! Manifest lists that `manifest create` puts together of what is on registries, until they are pushed.
+//! Local manifest lists: assembled by `manifest create` from images on registries, until they are pushed.
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
@@ -10,46 +10,39 @@ use super::{Store, read_record};
 use crate::model::digest::Digest;
 use crate::model::reference::Reference;
 
-/// A list that is being put together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManifestList {
-    /// Its name.
     pub reference: Reference,
-    /// What it lists, in the order in which it was added.
+    /// In the order in which they were added.
     pub manifests: Vec<ListedManifest>,
 }
 
 /// A manifest on a registry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListedManifest {
-    /// How it was called when it was added.
+    /// The reference it was added by.
     pub reference: Reference,
-    /// Its digest.
     pub digest: Digest,
-    /// Its media type.
     pub media_type: String,
-    /// Its exact text.
+    /// Exact bytes of the manifest, as text.
     pub text: String,
-    /// The system it is for.
     pub os: String,
-    /// The architecture.
     pub architecture: String,
-    /// The architecture's variant; may be empty.
+    /// May be empty.
     pub variant: String,
-    /// The system's version; may be empty.
+    /// May be empty.
     pub os_version: String,
-    /// What the system must have.
     pub os_features: Vec<String>,
 }
 
 impl Store {
-    /// The list of this name.
     pub fn manifest_list(&self, reference: &Reference) -> anyhow::Result<Option<ManifestList>> {
         let list: Option<ManifestList> = read_record(&self.list_path(reference))?;
+        // Long names are hashed; make sure the record is really about this reference.
         Ok(list.filter(|list| list.reference == *reference))
     }
 
-    /// Changes, makes or (`None`) removes the list of this name, which nobody else changes meanwhile.
+    /// Creates, changes or (by setting `None`) removes a list while no other process can.
     pub fn edit_manifest_list<T>(
         &self,
         reference: &Reference,

@@ -1,6 +1,7 @@
-//! The only writer below the data root: layers, images, containers, volumes, their locks and their removal.
+//! The only writer below the data root: layers, images, containers, volumes, networks, their locks and their
+//! removal.
 //!
-//! The disk format and the rules of locking are drawn in [`layout`].
+//! The disk format and the locking rules are documented in [`layout`].
 
 pub mod atomic;
 mod blobs;
@@ -53,18 +54,16 @@ pub use steps::write_new;
 pub use temp::TempDir;
 pub use volumes::{VolumeRecord, check_volume_name};
 
-/// The version of the disk format that this program writes.
 const VERSION: &str = "1\n";
 
-/// The data root. Opening it reads one file; directories other than the trash are made when something is first put
-/// into them.
+/// The data root. Opening it reads one file; directories other than the trash are created on first use.
 #[derive(Clone, Debug)]
 pub struct Store {
     root: PathBuf,
 }
 
 impl Store {
-    /// Opens the store at `root`, which is made when it does not exist. A format of a later version is refused.
+    /// Opens the store at `root`, creating it if it does not exist. Any other format version is refused.
     pub fn open(root: PathBuf) -> anyhow::Result<Store> {
         let store = Store { root };
         let path = store.root.join("version");
@@ -81,19 +80,19 @@ impl Store {
         }
     }
 
-    /// The data root.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// Whether this is the first time that somebody asks about `what`, a word: for what is to be said once.
+    /// Whether nobody has claimed the notice `what` (a single word) before; for messages that are shown once
+    /// per store.
     pub fn first_time(&self, what: &str) -> bool {
         with_dir(&self.root.join("said"), || std::fs::File::create_new(self.root.join("said").join(what)))
             .is_ok()
     }
 
     fn initialise(&self, version: &Path) -> anyhow::Result<()> {
-        // The trash is there before the disk is full: what is removed passes through it.
+        // Create the trash now: every removal is a rename into it, and it must exist before the disk is full.
         make_private_dirs(&self.trash_dir())
             .and_then(|()| atomic::write(version, VERSION.as_bytes(), atomic::Durability::Lasting))
             .with_context(|| format!("cannot create the store `{}`", self.root.display()))
@@ -116,11 +115,11 @@ fn make_private_dirs(path: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// How often a directory is made again that others take for a dead process's and sweep away.
+/// How often a directory is recreated after a concurrent sweep has removed it.
 const PERSISTENCE: u32 = 100;
 
-/// Does `action`, and again after making `dir` if it failed because that does not exist. Until the maker holds a lock
-/// in it, a new directory may be swept away as unfinished, hence several tries.
+/// Runs `action`; on ENOENT, creates `dir` and runs it again. A new directory may be swept away as unfinished
+/// until its creator holds a lock in it, hence several attempts.
 fn with_dir<T>(dir: &Path, mut action: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     for _ in 0..PERSISTENCE {
         match action() {
@@ -131,7 +130,8 @@ fn with_dir<T>(dir: &Path, mut action: impl FnMut() -> io::Result<T>) -> io::Res
     action()
 }
 
-/// The names in a directory, none where it does not exist; hidden ones (unfinished records) are left out.
+/// The names in a directory, sorted; empty if it does not exist. Hidden files (unfinished records) are left
+/// out.
 fn list_dir(dir: &Path) -> io::Result<Vec<String>> {
     let entries = match std::fs::read_dir(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -145,11 +145,12 @@ fn list_dir(dir: &Path) -> io::Result<Vec<String>> {
             names.push(name);
         }
     }
+    // Sorted, so that listings do not depend on the file system.
     names.sort_unstable();
     Ok(names)
 }
 
-/// The content of a file, or `None` where it does not exist.
+/// The content of a file, or `None` if it does not exist.
 fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
     match std::fs::read(path) {
         Ok(content) => Ok(Some(content)),
@@ -158,12 +159,12 @@ fn read_if_there(path: &Path) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
-/// Whether an I/O error says that the object, or the directory it was in, does not exist.
+/// Whether an I/O error says that the object or its parent directory does not exist.
 fn is_gone(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// Reads a JSON record, or `None` where it does not exist.
+/// Reads a JSON record; `None` if it does not exist, an error of kind corrupt if it cannot be parsed.
 fn read_record<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<Option<T>> {
     let Some(text) =
         read_if_there(path).with_context(|| format!("cannot read the record `{}`", path.display()))?
@@ -176,7 +177,6 @@ fn read_record<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<Op
     Ok(Some(record))
 }
 
-/// `bytes` random bytes in hexadecimal.
 fn random_hex(bytes: usize) -> io::Result<String> {
     let mut random = vec![0; bytes];
     rustix::io::retry_on_intr(|| {
@@ -185,17 +185,17 @@ fn random_hex(bytes: usize) -> io::Result<String> {
     Ok(crate::model::digest::hex(&random))
 }
 
-/// The current time, as records have it: RFC 3339 in UTC.
+/// The current time as stored in records: RFC 3339, UTC.
 fn now() -> String {
     jiff::Timestamp::now().to_string()
 }
 
-/// Stores that are there for one test.
+/// Stores for a single test.
 #[cfg(test)]
 pub(crate) mod scratch {
     use super::Store;
 
-    /// An empty one, in a directory that goes with the first value.
+    /// An empty store in a temporary directory that is removed with the first value.
     pub(crate) fn store() -> (tempfile::TempDir, Store) {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path().join("store")).unwrap();

@@ -1,4 +1,4 @@
-//! Names of images: one record per tag or digest of a repository.
+//! Image names: one record per tag or digest of a repository.
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
@@ -11,41 +11,42 @@ use crate::model::digest::Digest;
 use crate::model::platform::Platform;
 use crate::model::reference::Reference;
 
-/// The longest file name made of a reference itself; longer ones are named by their hash.
+/// The longest file name derived from the reference itself; longer ones are replaced by their hash.
 const LONGEST_PLAIN: usize = 200;
 
-/// What a name points at.
+/// The target of an image name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NameRecord {
-    /// A repository with either a tag or a digest.
+    /// Has either a tag or a digest, not both.
     pub reference: Reference,
     /// The image's ID.
     pub id: Digest,
-    /// The digest of the manifest (or index) that the registry served under this name, if it was pulled.
+    /// The digest of the manifest (or index) that the registry served under this name, for a pulled image.
     #[serde(default)]
     pub digest: Option<Digest>,
-    /// When the name was set, RFC 3339 in UTC.
+    /// When the name was set; RFC 3339, UTC.
     pub since: String,
-    /// The images for other platforms that the name stands for as well.
+    /// Images for other platforms that the name also refers to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub others: Vec<Digest>,
 }
 
 impl NameRecord {
-    /// Whether the name stands for the image `id`, be it with others.
+    /// Whether the name refers to the image `id`, alone or together with others.
     pub fn means(&self, id: &Digest) -> bool {
         self.id == *id || self.others.contains(id)
     }
 
-    /// All images that it stands for, the one that is meant without a platform first.
+    /// All images it refers to, starting with the default one.
     pub fn ids(&self) -> impl Iterator<Item = &Digest> {
         std::iter::once(&self.id).chain(&self.others)
     }
 }
 
 impl Store {
-    /// Points `reference` (a tag, or a digest) at an image that is there. `digest` is that of the manifest it was
-    /// pulled by; it is also recorded as a name of its own (`repository@digest`), which survives moving the tag.
+    /// Points `reference` (a tag or digest) at an existing image. `digest` is that of the manifest it was
+    /// pulled by; it is also recorded as a separate name (`repository@digest`), which survives moving the
+    /// tag.
     pub fn set_name(
         &self,
         reference: &Reference,
@@ -59,8 +60,7 @@ impl Store {
         self.write_name(reference, id, digest)
     }
 
-    /// Points `reference` at several images, of which the one that suits `platform` best is meant where nobody says for
-    /// which platform.
+    /// Points `reference` at several images. The one that best matches `platform` becomes the default.
     pub fn set_name_of_all(
         &self,
         reference: &Reference,
@@ -70,7 +70,7 @@ impl Store {
         let mut locks = Vec::new();
         let mut best: Option<(Option<u32>, &Digest)> = None;
         let mut sorted: Vec<&Digest> = ids.iter().collect();
-        // All in one order, or two could wait for each other.
+        // Lock in a fixed order, or two processes could deadlock.
         sorted.sort();
         sorted.dedup();
         for id in &sorted {
@@ -93,7 +93,7 @@ impl Store {
         self.write_name_of(reference, first, None, &others)
     }
 
-    /// [`Store::set_name`] by a caller that holds the image's lock.
+    /// Like [`Store::set_name`], for a caller that holds the image's lock.
     pub(super) fn write_name(
         &self,
         reference: &Reference,
@@ -130,7 +130,7 @@ impl Store {
         Ok(())
     }
 
-    /// Removes the name if it still stands for `id`; tells whether it did.
+    /// Removes the name if it still refers to `id`. Returns whether it did.
     pub fn remove_name(&self, reference: &Reference, id: &Digest) -> anyhow::Result<bool> {
         let doing = || format!("cannot remove the name {reference}");
         let _lock = Lock::acquire(&self.plain_lock_path("names"), Mode::Exclusive).with_context(doing)?;
@@ -141,14 +141,15 @@ impl Store {
         Ok(true)
     }
 
-    /// What `reference` points at: by its digest where it has one, else by its tag, else by `latest`.
+    /// The target of `reference`, looked up by its digest if it has one, else by its tag (default `latest`).
     pub fn name(&self, reference: &Reference) -> anyhow::Result<Option<NameRecord>> {
         let wanted = canonical(reference);
         let record: Option<NameRecord> = read_record(&self.name_path(&wanted))?;
+        // Long names are hashed; make sure the record is really about this reference.
         Ok(record.filter(|record| record.reference == wanted))
     }
 
-    /// All names, in order of the reference.
+    /// All names, ordered by reference.
     pub fn names(&self) -> anyhow::Result<Vec<NameRecord>> {
         let dir = self.names_dir();
         let mut names: Vec<NameRecord> = Vec::new();
@@ -164,7 +165,7 @@ impl Store {
     }
 }
 
-/// A reference with a tag or a digest, not both: the digest decides.
+/// Reduces a reference to either a tag or a digest; the digest takes precedence.
 fn canonical(reference: &Reference) -> Reference {
     match reference.digest() {
         Some(digest) => reference.with_digest(digest.clone()),
@@ -172,7 +173,7 @@ fn canonical(reference: &Reference) -> Reference {
     }
 }
 
-/// The name of the file that is about a reference.
+/// The file name for a reference.
 pub(super) fn file_name(reference: &Reference) -> String {
     let plain = reference.to_string().replace('/', "%");
     if plain.len() <= LONGEST_PLAIN { plain } else { Digest::of(plain.as_bytes()).hex().to_owned() }

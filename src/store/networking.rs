@@ -1,5 +1,5 @@
-//! Where the network helpers of the account are met: a socket for each network namespace of the host in which containers
-//! were started, and a lock for who starts a helper.
+//! The directory of network helpers: a socket for each of the host's network namespaces that containers were
+//! started from, and a lock that serialises starting a helper.
 
 use std::path::PathBuf;
 
@@ -9,12 +9,12 @@ use super::Store;
 use super::lock::{Lock, Mode};
 
 impl Store {
-    /// The directory of the helpers' sockets. It exists once [`Store::lock_helper_start`] has been called.
+    /// The directory of the helpers' sockets. It exists after the first [`Store::lock_helper_start`].
     pub fn helper_dir(&self) -> PathBuf {
         self.root().join("helpers")
     }
 
-    /// Waits until nobody else starts the helper called `name`.
+    /// Waits until no other process is starting the helper `name`.
     pub fn lock_helper_start(&self, name: &str) -> anyhow::Result<Lock> {
         Lock::acquire(&self.helper_dir().join(format!("{name}.lock")), Mode::Exclusive)
             .context("cannot lock the start of the network helper")

@@ -1,8 +1,8 @@
-//! Networks: a record each, which never changes, and a link by its name.
+//! Networks: an immutable record each, and a symbolic link with its name.
 //!
-//! Networks are made and removed one at a time, so names and subnets are chosen with all others in sight. The link comes
-//! before the record and goes after it: at whatever instruction a process dies, one of the two leads nowhere at most,
-//! and the next that wants the name makes it anew.
+//! Networks are created and removed one at a time, so names and subnets are chosen with all others known. The
+//! link is created before the record and removed after it: wherever a process dies, at most a dangling link
+//! is left, and the next network with that name replaces it.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -21,17 +21,17 @@ use crate::model::network::{self, NetworkSpec, Subnet};
 use crate::model::new_network::{NewNetwork, driver_options};
 use crate::sys::{random, routes};
 
-/// So many random IPv6 prefixes are tried; the first is free but for a miracle.
+/// How many random IPv6 prefixes are tried; a collision is practically impossible.
 const PREFIXES: usize = 8;
 
-/// So many containers are named that keep a network from being removed.
+/// How many containers are listed when a network is in use.
 const SHOWN: usize = 8;
 
-/// RFC 8200, section 5, in bytes.
+/// The minimum link MTU of IPv6 in bytes (RFC 8200, section 5).
 const LEAST_MTU_V6: u32 = 1280;
 
 impl Store {
-    /// The network that containers are on by default; made when it is first asked for.
+    /// The default network, created on first use.
     pub fn default_network(&self) -> anyhow::Result<NetworkSpec> {
         if let Some(network) = self.network_by_name(network::DEFAULT)? {
             return Ok(network);
@@ -44,7 +44,6 @@ impl Store {
         self.make_network(&new)
     }
 
-    /// The network with exactly this ID, or `None`.
     pub fn network(&self, id: &str) -> anyhow::Result<Option<NetworkSpec>> {
         if check_id(id).is_err() {
             return Ok(None);
@@ -56,8 +55,8 @@ impl Store {
         read_record(&self.networks_dir().join("by-name").join(name).join("network.json"))
     }
 
-    /// The network that a person means by `text`: a name, an ID, or the beginning of an ID that only one network has.
-    /// The default network is made if it does not exist yet.
+    /// Resolves user input: a name, an ID, or a unique ID prefix. The default network is created if it does
+    /// not exist yet.
     pub fn find_network(&self, text: &str) -> anyhow::Result<NetworkSpec> {
         if text == network::DEFAULT || text == "default" {
             return self.default_network();
@@ -81,7 +80,7 @@ impl Store {
         self.network(&first)?.ok_or_else(|| no_such_network(text))
     }
 
-    /// All networks that were made, in order of their names.
+    /// All existing networks, ordered by name.
     pub fn networks(&self) -> anyhow::Result<Vec<NetworkSpec>> {
         let mut networks = Vec::new();
         for id in self.network_ids()? {
@@ -97,8 +96,8 @@ impl Store {
         Ok(names)
     }
 
-    /// Makes a network, with free subnets where none were asked for. An error of kind conflict where the name is taken,
-    /// denied where a subnet is in use.
+    /// Creates a network, choosing free subnets if none were requested. Errors of kind conflict if the name
+    /// is taken, denied if a subnet is in use.
     pub fn create_network(&self, new: &NewNetwork) -> anyhow::Result<NetworkSpec> {
         new.check()?;
         let _lock = self.lock_networks()?;
@@ -109,7 +108,7 @@ impl Store {
         self.make_network(new)
     }
 
-    /// For who holds the lock of all networks and knows that the name is free.
+    /// The caller holds the lock of all networks and has checked that the name is free.
     fn make_network(&self, new: &NewNetwork) -> anyhow::Result<NetworkSpec> {
         let others = self.networks()?;
         let used: Vec<IpNet> = others.iter().flat_map(nets).collect();
@@ -141,29 +140,32 @@ impl Store {
 
     fn write_network(&self, spec: &NetworkSpec) -> anyhow::Result<()> {
         let temp = self.temp_dir()?;
+        // Part of the rename, so that a network never lacks it.
         std::fs::create_dir(temp.path().join("leases"))?;
         atomic::write_json(&temp.path().join("network.json"), spec, Durability::Lasting)?;
         let names = self.networks_dir().join("by-name");
         let link = names.join(&spec.name);
-        // What may be there leads nowhere.
+        // An existing link is dangling.
         atomic::ignore_missing(std::fs::remove_file(&link))?;
         with_dir(&names, || std::os::unix::fs::symlink(Path::new("..").join(&spec.id), &link))?;
         temp.rename_to(&self.network_dir(&spec.id))?;
         Ok(())
     }
 
-    /// Removes a network that no running container is on.
+    /// Removes a network without running containers.
     pub fn remove_network(&self, network: &NetworkSpec) -> anyhow::Result<()> {
         if network.is_default() {
             let message = format!("{} is a pre-defined network and cannot be removed", network.name);
             return Err(Failure::new(Kind::Denied, message).into());
         }
+        // Lock order: networks, then the network.
         let _networks = self.lock_networks()?;
         let lock = self.lock_network(&network.id, Mode::Exclusive)?;
         if self.network(&network.id)?.is_none() {
             lock.remove_file()?;
             return Err(no_such_network(&network.name));
         }
+        // With the lock held exclusively no container can be allocating an address.
         let members = self.active_members(&network.id)?;
         if !members.is_empty() {
             return Err(self.in_use(network, &members).into());
@@ -179,7 +181,7 @@ impl Store {
         Ok(())
     }
 
-    /// docker's words, which name those on it; not without end.
+    /// docker's message, which lists the containers; limited to the first few.
     fn in_use(&self, network: &NetworkSpec, members: &BTreeSet<String>) -> Failure {
         let shown = members.iter().take(SHOWN).map(|id| {
             let name = self.container(id).ok().flatten().map(|dir| dir.spec().name.clone());
@@ -221,7 +223,8 @@ fn nets(network: &NetworkSpec) -> Vec<IpNet> {
     v4.into_iter().chain(network.v6.as_ref().map(|subnet| IpNet::V6(subnet.net))).collect()
 }
 
-/// What was asked for, if no network has any of it; else a block that neither a network nor the host uses.
+/// The requested subnet, unless a network overlaps with it; else a default subnet used by no network and no
+/// host route.
 fn choose_v4(
     asked: Option<&PoolSpec>,
     used: &[IpNet],
@@ -231,6 +234,7 @@ fn choose_v4(
         return Ok(Subnet::v4(net, pool)?);
     }
     let known = routes::known();
+    // Routes of the host count as used, or containers could not reach those networks.
     let is_free = |net: &Ipv4Net| !used.iter().chain(&known).any(|other| overlap(other, &IpNet::V4(*net)));
     let exhausted = || {
         Failure::new(Kind::Full, "all predefined address pools have been fully subnetted")
@@ -250,6 +254,7 @@ fn choose_v6(
     }
     let known = routes::known();
     for _ in 0..PREFIXES {
+        // RFC 4193, section 3.2.2: the global ID of a unique local prefix is random.
         let random = random::bytes().context("cannot get random numbers for a network's prefix")?;
         let net = ipam::local_prefix(random);
         if !used.iter().chain(&known).any(|other| overlap(other, &IpNet::V6(net))) {

@@ -1,7 +1,8 @@
-//! Removal: rename into `trash/`, then delete at leisure, whatever modes, depth and names the tree has.
+//! Removal: rename into `trash/`, then delete recursively, whatever the modes, depth and names in the tree.
 //!
-//! The walk keeps to descriptors and never follows a link. A directory that refuses is first given mode 0700. Deep
-//! trees are cut: a directory far down is moved up into the trash, so descriptors and stack stay bounded.
+//! The walk uses descriptors and never follows a symbolic link. A directory that denies access is first given
+//! mode 0700. Directories nested too deeply are moved up into the trash, so descriptors and stack stay
+//! bounded.
 
 use std::ffi::{CStr, CString};
 use std::io;
@@ -14,20 +15,20 @@ use rustix::io::Errno;
 
 use super::{PERSISTENCE, Store, random_hex, with_dir};
 
-/// How many directories below one another are held open.
+/// How many levels of directories are held open at a time.
 const MAX_DEPTH: usize = 40;
 
 impl Store {
-    /// Makes `path` disappear at once, then deletes it. A path that does not exist is fine.
+    /// Makes `path` disappear atomically, then deletes it. ENOENT is ignored.
     pub(super) fn discard(&self, path: &Path) -> io::Result<()> {
         self.retire(path)?.delete()
     }
 
-    /// Makes `path` disappear at once and leaves its deletion to the caller.
+    /// Makes `path` disappear atomically and leaves the deletion to the caller.
     pub(super) fn retire(&self, path: &Path) -> io::Result<Retired> {
         let trash = self.trash_dir();
         let name = random_hex(12)?;
-        // What is missing may be the trash, which is then made, or the thing itself.
+        // ENOENT may mean the trash, which is then created, or `path` itself.
         with_dir(&trash, || match std::fs::rename(path, trash.join(&name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && path.symlink_metadata().is_err() => {
                 Ok(())
@@ -38,8 +39,8 @@ impl Store {
     }
 }
 
-/// Something that has no name any more and still takes up room. Dropped without [`Retired::delete`] it stays in the
-/// trash, which the next sweep empties.
+/// An object that has left its place and still takes up disk space. Dropped without [`TrashedEntry::delete`]
+/// it stays in the trash until the next sweep.
 #[must_use]
 #[derive(Debug)]
 pub struct Retired {
@@ -48,12 +49,10 @@ pub struct Retired {
 }
 
 impl Retired {
-    /// Where it lies.
     pub(super) fn path(&self) -> PathBuf {
         self.trash.join(&self.name)
     }
 
-    /// Deletes it. What is gone already is fine.
     pub fn delete(self) -> io::Result<()> {
         let root = match open_dir(CWD, &c_string(&self.trash)?) {
             Err(Errno::NOENT) => return Ok(()),
@@ -63,7 +62,7 @@ impl Retired {
     }
 }
 
-/// Deletes all that is in the trash and that nobody else is deleting.
+/// Deletes everything in the trash that no other process is deleting.
 pub(super) fn empty_trash(dir: &Path) -> io::Result<()> {
     let root = match open_dir(CWD, &c_string(dir)?) {
         Err(Errno::NOENT) => return Ok(()),
@@ -72,7 +71,7 @@ pub(super) fn empty_trash(dir: &Path) -> io::Result<()> {
     let mut trash = Trash { root, pending: Vec::new() };
     let mut failed = Ok(());
     for name in entries(trash.root.as_fd())? {
-        // One entry that cannot be removed must not keep the others.
+        // One entry that cannot be removed must not keep the others; the last error is returned.
         if let Err(error) = trash.delete(name.0) {
             failed = Err(error);
         }
@@ -82,7 +81,7 @@ pub(super) fn empty_trash(dir: &Path) -> io::Result<()> {
 
 struct Trash {
     root: OwnedFd,
-    /// Directories moved up from far below, by their names in the trash.
+    /// Directories moved up from deep levels, by their names in the trash.
     pending: Vec<CString>,
 }
 
@@ -99,12 +98,13 @@ impl Trash {
                 Err(Errno::NOENT) => continue,
                 other => other?,
             };
-            // Held until the directory is gone; where the file system has no such lock, two may delete side by side.
+            // Held until the directory is gone. On file systems without flock(2) two processes may delete
+            // side by side.
             match rustix::fs::flock(&dir, FlockOperation::NonBlockingLockExclusive) {
                 Err(Errno::WOULDBLOCK) => continue,
                 _ => self.clear(&dir, 0)?,
             }
-            // A process that opened the directory while it had its name may still put something into it.
+            // A process that opened the directory before the rename may still create entries in it.
             let mut last = remove_empty(root.as_fd(), &name);
             for _ in 0..PERSISTENCE {
                 if !last.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::DirectoryNotEmpty) {
@@ -118,9 +118,9 @@ impl Trash {
         Ok(())
     }
 
-    /// Removes everything in `dir`.
     fn clear(&mut self, dir: &OwnedFd, depth: usize) -> io::Result<()> {
         for (name, kind) in entries(dir.as_fd())? {
+            // File systems without d_type report an unknown type: unlink then tells by EISDIR.
             if kind != FileType::Directory {
                 match unlink(dir, &name) {
                     Err(Errno::ISDIR) => {}
@@ -145,6 +145,7 @@ impl Trash {
         };
         self.clear(&dir, depth + 1)?;
         match remove_empty(parent.as_fd(), name) {
+            // EACCES here means that the parent lacks write or search permission.
             Err(error) if error.raw_os_error() == Some(libc::EACCES) => {
                 rustix::fs::fchmod(parent, Mode::RWXU)?;
                 remove_empty(parent.as_fd(), name)
@@ -157,6 +158,8 @@ impl Trash {
         let new = CString::new(random_hex(12)?)?;
         let rename = || rustix::fs::renameat(parent, name, &self.root, &new);
         match rename() {
+            // Moving a directory to another parent needs write access to the directory itself: its `..`
+            // changes.
             Err(Errno::ACCESS) => {
                 rustix::fs::fchmod(parent, Mode::RWXU)?;
                 open_up(parent.as_fd(), name)?;
@@ -195,7 +198,7 @@ fn open_dir(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
     rustix::fs::openat(parent, name, flags, Mode::empty())
 }
 
-/// Opens a directory whatever its mode and that of its parent.
+/// Opens a directory, fixing its own mode and that of its parent if access is denied.
 fn open_any(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
     match open_dir(parent, name) {
         Err(Errno::ACCESS) => {}
@@ -208,7 +211,7 @@ fn open_any(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
     open_dir(parent, name)
 }
 
-/// Gives a directory mode 0700. It is looked at first, because chmod follows links.
+/// Gives a directory mode 0700. The type is checked first, because chmod follows symbolic links.
 fn open_up(parent: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
     let stat = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
@@ -217,7 +220,7 @@ fn open_up(parent: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
     rustix::fs::chmodat(parent, name, Mode::RWXU, AtFlags::empty())
 }
 
-/// The names in a directory. They are collected first, as removing while reading may skip entries.
+/// All entries, collected first: removing entries while reading may make readdir skip some.
 fn entries(dir: BorrowedFd<'_>) -> io::Result<Vec<(CString, FileType)>> {
     let mut list = Vec::new();
     for entry in Dir::read_from(dir)? {

@@ -1,7 +1,6 @@
-//! All containers at once, for listings: six system calls a container that has ended, ten one that may run, which is
-//! asked for its lock too.
-//! Everything is opened relative to one directory, a record that fits the buffer is read by one call, and many
-//! containers are looked at by several threads, which have ended when the listing is there.
+//! Scans all containers for listings with few system calls: six for a stopped container, ten for one that may
+//! be running and whose lock is queried. Paths are opened relative to one directory, a record that fits the
+//! buffer takes a single read, and large stores are scanned by several threads.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
@@ -14,26 +13,24 @@ use super::{ContainerDir, Store, lock};
 use crate::error::{Failure, corrupt};
 use crate::model::container::ContainerSpec;
 
-/// A container as it was found.
 #[derive(Debug)]
 pub struct Scanned<T> {
-    /// Its record.
     pub dir: ContainerDir,
-    /// Whether a process holds it ([`ContainerDir::is_locked`]).
+    /// Whether a process holds its lock ([`ContainerDir::is_locked`]).
     pub locked: bool,
-    /// Its state; `None` before the first was written.
+    /// `None` before the first write.
     pub state: Option<T>,
 }
 
-/// How the record of a container that removes itself says so.
+/// How the spec of a `--rm` container contains the flag, as serialised.
 const REMOVES_ITSELF: &str = "\"auto_remove\":true";
-/// A record that is longer needs more than one call to read.
+/// Larger records need more than one read.
 const USUAL: usize = 64 << 10;
 
 impl Store {
-    /// The containers with their states, in order of their IDs: all, or only those that a process holds and those that
-    /// should have removed themselves. `may_run` tells of a state that is that of a container that runs, if it is held;
-    /// one that does not, and does not remove itself, counts as free without a look at its lock.
+    /// Containers with their states, ordered by ID: all of them, or only those that are locked or are `--rm`
+    /// containers left behind. `may_run` says whether a state is one of a container that runs if it is
+    /// locked; other containers that are not `--rm` count as unlocked without querying their lock.
     pub fn scan_containers<T>(&self, all: bool, may_run: fn(&T) -> bool) -> anyhow::Result<Vec<Scanned<T>>>
     where
         T: DeserializeOwned + Send,
@@ -58,6 +55,7 @@ impl Store {
             }
             Ok(found)
         };
+        // Contiguous shares keep the result ordered by ID.
         let share = ids.len().div_ceil(threads(ids.len()));
         std::thread::scope(|scope| {
             let mut shares = ids.chunks(share.max(1));
@@ -76,9 +74,9 @@ impl Store {
     }
 }
 
-/// Containers that are worth a thread: as many as take a few times longer to look at than it takes to start.
+/// Containers per thread: scanning them takes a few times longer than starting the thread.
 const SHARE: usize = 40;
-/// More threads than this wait for each other in the kernel.
+/// Beyond this, threads contend in the kernel.
 const MOST: usize = 8;
 
 fn threads(containers: usize) -> usize {
@@ -104,8 +102,9 @@ impl Scanner<'_> {
         may_run: fn(&T) -> bool,
     ) -> anyhow::Result<Option<One<T>>> {
         let mut state = self.state(id)?;
-        // Being made, or running, if anybody holds it.
+        // No state yet or a live one: being created or running, if the lock is held.
         let unsettled = state.as_ref().is_none_or(may_run);
+        // Not complete yet, a build step, or being removed.
         let Some(spec) = self.read(id, "spec.json")? else { return Ok(None) };
         let removes_itself = spec.contains(REMOVES_ITSELF);
         if !all && !unsettled && !removes_itself {
@@ -123,7 +122,7 @@ impl Scanner<'_> {
             false
         };
         if unsettled && !locked {
-            // Who let go of it meanwhile has written how it ended before.
+            // The holder released the lock after the first read; it wrote the final state before that.
             state = self.state(id)?;
         }
         Ok((all || locked || removes_itself).then_some((spec, locked, state)))
@@ -133,7 +132,7 @@ impl Scanner<'_> {
         self.read(id, "state.json")?.map(|text| parse(id, "state.json", text)).transpose()
     }
 
-    /// The content of a record, if it is there.
+    /// The content of a record; `None` if it does not exist.
     fn read(&mut self, id: &str, name: &str) -> anyhow::Result<Option<&str>> {
         let file = match open(self.root, id, name) {
             Err(Errno::NOENT) => return Ok(None),
@@ -148,7 +147,7 @@ impl Scanner<'_> {
             let wanted = room.len();
             let got = rustix::io::retry_on_intr(|| rustix::io::read(&file, &mut *room))?;
             length += got;
-            // A regular file gives as much as is asked for, up to its end.
+            // A short read from a regular file means end of file.
             if got < wanted {
                 let text = str::from_utf8(self.buffer.get(..length).unwrap_or_default());
                 return text.map(Some).map_err(|_| damaged(id, name, "it is not UTF-8").into());

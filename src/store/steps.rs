@@ -1,6 +1,6 @@
-//! Programs that run for a build: containers that nobody sees. A step has a directory below `containers/` with a lock
-//! and never a spec, as one that is being made; so its addresses are good while it runs, and what a killed one leaves
-//! is swept away.
+//! Directories of build steps: unlisted containers. A step has a directory below `containers/` with a lock
+//! and never a spec, like a container that is being created. So its addresses are valid while it runs, and a
+//! killed step is swept away.
 
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -15,7 +15,7 @@ use super::{LayerDraft, Store, make_private_dirs};
 use crate::model::container::ContainerSpec;
 
 impl Store {
-    /// Makes the place of a step with the ID of `spec`, which is written nowhere.
+    /// Creates the directory of a step with the ID in `spec`, which is not written to disk.
     pub fn begin_step(&self, spec: &ContainerSpec) -> anyhow::Result<LockedContainer> {
         check_id(&spec.id)?;
         let path = self.containers_dir().join(&spec.id);
@@ -29,12 +29,16 @@ impl Store {
         make().context("cannot make the place for a step of a build")
     }
 
-    /// Removes what is left of a step. Files of other owners stay in the trash for who can delete them.
+    /// Removes a step's directory. Files with owners that this process cannot remove stay in the trash for a
+    /// later sweep.
     pub fn end_step(&self, step: LockedContainer) {
+        // Best effort: the directory is in the trash first, so the step is gone even if files cannot be
+        // deleted.
         let _ = self.discard(step.path());
     }
 
-    /// Removes what a step does not need any more, where files of every owner can be removed.
+    /// Removes the files that a finished step no longer needs. The caller must be able to remove files of
+    /// every owner.
     pub fn clear_step(&self, step: &ContainerDir, draft: &LayerDraft) -> anyhow::Result<()> {
         let clear = || {
             self.discard(&step.upper())?;
@@ -46,17 +50,17 @@ impl Store {
 }
 
 impl LayerDraft {
-    /// Makes the directory `from`, which is on the same file system, the tree.
+    /// Moves the directory `from`, on the same file system, to the draft's tree.
     pub fn take_tree(&self, from: &Path) -> anyhow::Result<()> {
         std::fs::rename(from, self.tree()).context("cannot take the changed files over")
     }
 
-    /// Makes the tree the directory `to`, an empty one on the same file system.
+    /// Moves the draft's tree to `to`, an empty directory on the same file system.
     pub fn give_tree(&self, to: &Path) -> anyhow::Result<()> {
         std::fs::rename(self.tree(), to).context("cannot hand the files over")
     }
 
-    /// Makes a directory of mode 0755 below [`LayerDraft::scratch`].
+    /// Creates a directory of mode 0755 below [`LayerDraft::scratch_path`].
     pub fn scratch_dir(&self, name: &str) -> anyhow::Result<PathBuf> {
         let path = self.scratch().join(name);
         make_private_dirs(&self.scratch())
@@ -66,7 +70,7 @@ impl LayerDraft {
     }
 }
 
-/// Writes a new file with this mode, whatever the umask.
+/// Writes a new file with exactly this mode, regardless of the umask.
 pub fn write_new(path: &Path, content: &[u8], mode: u32) -> anyhow::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     let write = || {

@@ -1,4 +1,4 @@
-//! Unfinished work: directories below `tmp/` that belong to a living process, told by a lock beside each.
+//! Unfinished work: directories below `tmp/`, each with a lock file that its living owner holds.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use super::lock::{Lock, Mode};
 use super::{Store, atomic, list_dir, make_private_dirs, random_hex, remove};
 
-/// A directory that is removed, with all in it, when dropped; after a crash the next [`Store::sweep`] does it.
+/// A directory that is removed with its contents on drop, or by the next [`Store::sweep`] after a crash.
 #[derive(Debug)]
 pub struct TempDir {
     path: PathBuf,
@@ -17,12 +17,12 @@ pub struct TempDir {
 }
 
 impl TempDir {
-    /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Moves the directory to `target`, whose parent is made if needed; fails where `target` exists and is not empty.
+    /// Renames the directory to `target`, creating the parent if needed; fails if `target` exists and is not
+    /// empty.
     pub(super) fn rename_to(self, target: &Path) -> io::Result<()> {
         let parent = target.parent().unwrap_or(Path::new("."));
         super::with_dir(parent, || std::fs::rename(&self.path, target))
@@ -31,7 +31,7 @@ impl TempDir {
 
 impl Drop for TempDir {
     fn drop(&mut self) {
-        // What cannot be removed now stays below tmp/ or trash/, where the next sweep finds it.
+        // Best effort: anything that cannot be removed now stays below tmp/ or trash/ for the next sweep.
         let _ = self.store.discard(&self.path);
         if let Some(lock) = self.lock.take() {
             let _ = lock.remove_file();
@@ -45,6 +45,7 @@ impl Store {
         let make = || -> io::Result<TempDir> {
             let path = self.tmp_dir().join(random_hex(12)?);
             let lock = Lock::acquire(&path.with_extension("lock"), Mode::Exclusive)?;
+            // The lock comes first: a sweep treats a directory without a held lock as abandoned.
             let temp = TempDir { path, store: self.clone(), lock: Some(lock) };
             make_private_dirs(&temp.path)?;
             Ok(temp)
@@ -52,8 +53,9 @@ impl Store {
         make().with_context(|| format!("cannot make a temporary directory in `{}`", self.tmp_dir().display()))
     }
 
-    /// Removes what crashed processes left: temporary names, half-made containers, unfinished records and trash.
-    /// Work of living processes is left alone. Costs a few system calls where there is nothing to do.
+    /// Removes what crashed processes left behind: temporary directories, incomplete containers, unfinished
+    /// records and trash. The work of living processes is left alone. Costs a few system calls when there is
+    /// nothing to do.
     pub fn sweep(&self) -> anyhow::Result<()> {
         self.sweep_tmp()
             .and_then(|()| self.sweep_containers())
@@ -65,7 +67,7 @@ impl Store {
             .context("cannot remove what an interrupted command left in the store")
     }
 
-    /// Whether there is something that [`Store::sweep`] would look at.
+    /// Whether `tmp/` or `trash/` contains anything for [`Store::sweep`].
     pub fn has_leftovers(&self) -> bool {
         let any = |dir: &Path| std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some());
         any(&self.tmp_dir()) || any(&self.trash_dir())

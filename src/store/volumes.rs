@@ -1,4 +1,4 @@
-//! Volumes: a directory each, named by the user or, when anonymous, by 64 random digits.
+//! Volumes: a directory each, named by the user or, if anonymous, by 64 random hexadecimal digits.
 
 use std::path::PathBuf;
 
@@ -14,43 +14,40 @@ use crate::model::container::MountSource;
 use crate::model::event::{Event, EventKind};
 use crate::model::volume::{ANONYMOUS_LABEL, Backing, VolumeSetup};
 
-/// What is known of a volume.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct VolumeRecord {
-    /// Its name.
     pub name: String,
-    /// When it was made, RFC 3339 in UTC.
+    /// RFC 3339, UTC.
     pub created: String,
-    /// Whether it was made for a container and named by nobody.
+    /// Created for a container, without a name from the user.
     pub anonymous: bool,
-    /// Labels.
     pub labels: std::collections::BTreeMap<String, String>,
-    /// Options of the driver, as given.
+    /// Driver options, as given.
     pub options: std::collections::BTreeMap<String, String>,
 }
 
 impl VolumeRecord {
-    /// What holds its files.
+    /// What holds the volume's files.
     pub fn backing(&self) -> Result<Backing, Failure> {
         Backing::parse(&self.options)
     }
 }
 
 impl Store {
-    /// The volume's record, or `None` where there is none of this name.
+    /// The volume's record, or `None` if there is no such volume.
     pub fn volume(&self, name: &str) -> anyhow::Result<Option<VolumeRecord>> {
         check_volume_name(name)?;
         read_record(&self.volumes_dir().join(name).join("volume.json"))
     }
 
-    /// Where a volume's files are or will be.
+    /// The directory of a volume's files, whether or not it exists yet.
     pub fn volume_data(&self, name: &str) -> anyhow::Result<PathBuf> {
         check_volume_name(name)?;
         Ok(self.volumes_dir().join(name).join("_data"))
     }
 
-    /// Makes a volume; one that exists already stays as it is. A name is made up where there is none.
+    /// Creates a volume; an existing one stays unchanged. An empty name is replaced by a random one.
     pub fn create_volume(&self, mut record: VolumeRecord) -> anyhow::Result<VolumeRecord> {
         if record.name.is_empty() {
             record.name = new_volume_name()?;
@@ -61,7 +58,7 @@ impl Store {
         self.make_volume(record)
     }
 
-    /// Makes sure that a volume exists; it cannot be removed while the lock lives.
+    /// Ensures that a volume exists. It cannot be removed while the returned lock is held.
     pub(super) fn ensure_volume(
         &self,
         name: &str,
@@ -78,8 +75,9 @@ impl Store {
         Ok(lock)
     }
 
-    /// For holders of the volume's lock, shared: of several makers one wins the rename.
+    /// The caller holds the volume's lock shared, so several creators may race; one wins the rename.
     fn make_volume(&self, mut record: VolumeRecord) -> anyhow::Result<VolumeRecord> {
+        // `volume create` is idempotent, as in docker.
         if let Some(existing) = self.volume(&record.name)? {
             return Ok(existing);
         }
@@ -99,6 +97,7 @@ impl Store {
                 self.record_event(event("create", &record.name));
                 Ok(record)
             }
+            // rename(2) fails if another process created the volume first; then that one counts.
             Err(error) => match self.volume(&record.name)? {
                 Some(existing) => Ok(existing),
                 None => Err(error).with_context(doing),
@@ -106,7 +105,7 @@ impl Store {
         }
     }
 
-    /// All volumes, in order of their names.
+    /// All volumes, ordered by name.
     pub fn volumes(&self) -> anyhow::Result<Vec<VolumeRecord>> {
         let mut volumes = Vec::new();
         for name in list_dir(&self.volumes_dir()).context("cannot list the volumes")? {
@@ -117,7 +116,6 @@ impl Store {
         Ok(volumes)
     }
 
-    /// The containers that mount a volume.
     pub fn volume_users(&self, name: &str) -> anyhow::Result<Vec<ContainerDir>> {
         let uses = |dir: &ContainerDir| {
             dir.spec().mounts.iter().any(
@@ -127,7 +125,7 @@ impl Store {
         Ok(self.containers()?.into_iter().filter(uses).collect())
     }
 
-    /// Removes a volume that no container uses; a directory of the host that it stands for stays.
+    /// Removes a volume that no container uses. A host directory that backs it is left alone.
     pub fn remove_volume(&self, name: &str) -> anyhow::Result<()> {
         check_volume_name(name)?;
         let lock = self.lock_volume(name, Mode::Exclusive)?;
@@ -138,6 +136,7 @@ impl Store {
             return Err(Failure::new(Kind::InUse, message).into());
         }
         let doing = || format!("cannot remove volume {name}");
+        // Even if there is no record, remove what may be left of the directory and the lock file.
         self.discard(&self.volumes_dir().join(name)).with_context(doing)?;
         lock.remove_file().with_context(doing)?;
         if !found {
@@ -157,12 +156,11 @@ fn event(action: &str, name: &str) -> Event {
     Event::new(EventKind::Volume, action, name).with("driver", "local")
 }
 
-/// A new name for an anonymous volume.
 fn new_volume_name() -> anyhow::Result<String> {
     random_hex(32).context("cannot get random numbers for a volume's name")
 }
 
-/// Whether `name` can be a volume's; docker's wording where not.
+/// Checks a volume name, with docker's message on failure.
 pub fn check_volume_name(name: &str) -> Result<(), Failure> {
     if is_name(name) {
         return Ok(());

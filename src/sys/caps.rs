@@ -1,15 +1,15 @@
-//! Capabilities of the calling thread: bounding, process and ambient sets, and `no_new_privs`. See capabilities(7).
+//! Capability sets of the calling thread, and `no_new_privs`: capabilities(7).
 //!
-//! Sets are bit masks, bit *n* being capability number *n* of `linux/capability.h`.
+//! Sets are bit masks; bit *n* is capability number *n* of `linux/capability.h`.
 
 use std::io;
 
 use rustix::io::Errno;
 use rustix::thread::{self, CapabilitySet, CapabilitySets};
 
-/// Removes from the bounding set every capability that is not in `keep`: one prctl(2) for each, none for the others.
+/// Removes every capability that is not in `keep` from the bounding set, with one prctl(2) each.
 ///
-/// Stops at the first number the kernel does not know, so capabilities newer than this program are dropped too. The
+/// Stops at the first number that the kernel does not know, so capabilities newer than dhow are removed too. The
 /// caller needs CAP_SETPCAP in its user namespace (`EPERM` otherwise).
 pub fn limit_bounding(keep: u64) -> io::Result<()> {
     for bit in (0..64).map(|n| 1_u64 << n).filter(|bit| keep & bit == 0) {
@@ -22,7 +22,7 @@ pub fn limit_bounding(keep: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// The bounding set, asked capability by capability until the kernel knows no more.
+/// The bounding set, queried one capability at a time until the kernel knows no more.
 pub fn bounding() -> io::Result<u64> {
     let mut set = 0;
     for bit in (0..64).map(|n| 1_u64 << n) {
@@ -41,20 +41,20 @@ pub fn supported() -> u64 {
     caps::runtime::thread_all_supported().iter().fold(0, |set, capability| set | capability.bitmask())
 }
 
-/// Makes `set` the permitted and the effective set and empties the inheritable one, and with it the ambient one (the
-/// kernel keeps ambient within inheritable). One capset(2); bits the kernel does not know are ignored by it.
+/// Sets the permitted and effective sets to `set` and clears the inheritable one, and thereby the ambient
+/// one, which the kernel keeps within it. One capset(2), which ignores unknown bits.
 pub fn set_process(set: u64) -> io::Result<()> {
     let set = CapabilitySet::from_bits_retain(set);
     let sets = CapabilitySets { effective: set, permitted: set, inheritable: CapabilitySet::empty() };
     Ok(thread::set_capabilities(None, sets)?)
 }
 
-/// The permitted set of the calling thread.
 pub fn permitted() -> io::Result<u64> {
     Ok(thread::capabilities(None)?.permitted.bits())
 }
 
-/// Sets `no_new_privs`: from here on no execve(2) grants what the thread has not already got. It cannot be undone.
+/// Sets `no_new_privs`: from now on, execve(2) grants no privilege that the thread does not have.
+/// Irrevocable.
 pub fn no_new_privs() -> io::Result<()> {
     Ok(thread::set_no_new_privs(true)?)
 }

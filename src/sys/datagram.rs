@@ -1,6 +1,7 @@
-//! Datagrams in batches, with what the kernel says about them: sendmmsg(2), recvmmsg(2), ip(7), ipv6(7), udp(7).
+//! Batched datagrams with the kernel's metadata: sendmmsg(2), recvmmsg(2), ip(7), ipv6(7), udp(7).
 //!
-//! Addresses and control messages are written and read as bytes, so that only the calls themselves are unsafe.
+//! Addresses and control messages are encoded and decoded as bytes, so that only the system calls themselves are
+//! unsafe.
 
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -10,29 +11,29 @@ use std::os::fd::{AsRawFd as _, BorrowedFd};
 const UDP_GRO: i32 = libc::UDP_GRO;
 const UDP_SEGMENT: i32 = libc::UDP_SEGMENT;
 
-/// The most datagrams that are sent as one; kernels before 6.9 take no more.
+/// The most segments per send; the limit of kernels before 6.9.
 pub const MAX_SEGMENTS: usize = 64;
 
-/// Enough for all control messages that are asked for, in 8 bytes each.
+/// Room for all control messages in use, in words of 8 bytes.
 const CONTROL: usize = 24;
 
-/// The length of a `sockaddr_in6`, the longest address.
+/// Length of `sockaddr_in6`, the longest address.
 const ADDRESS: usize = 28;
 
-/// What a socket reports beside the datagrams.
+/// What a socket reports besides payloads.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Reports {
-    /// Errors that ICMP brings, for [`trouble`].
+    /// Errors from ICMP, for [`next_queued_error`].
     pub errors: bool,
-    /// Several datagrams in one where the kernel has them so.
+    /// Several datagrams of one flow as a single one, where the kernel has coalesced them (UDP GRO).
     pub trains: bool,
-    /// Type of service, or traffic class.
+    /// Type of service or traffic class.
     pub tos: bool,
-    /// Which of this machine's addresses a datagram was sent to.
+    /// The local address a datagram was sent to.
     pub local: bool,
 }
 
-/// Turns on what `reports` says, for a socket of IPv6 where `v6` is true.
+/// Enables `reports` on a socket; `v6` tells its address family.
 pub fn report(fd: BorrowedFd<'_>, v6: bool, reports: Reports) -> io::Result<()> {
     use libc::{
         IP_PKTINFO, IP_RECVERR, IP_RECVTOS, IPV6_RECVERR, IPV6_RECVPKTINFO, IPV6_RECVTCLASS, SOL_IP, SOL_IPV6,
@@ -48,7 +49,7 @@ pub fn report(fd: BorrowedFd<'_>, v6: bool, reports: Reports) -> io::Result<()> 
         }
     }
     if reports.trains {
-        // Older kernels give single ones, which is as good.
+        // Before Linux 5.0, datagrams arrive one by one, which works as well.
         let _ = set(fd, libc::SOL_UDP, UDP_GRO, 1);
     }
     Ok(())
@@ -68,24 +69,24 @@ fn set(fd: BorrowedFd<'_>, level: i32, name: i32, value: i32) -> io::Result<()> 
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// A datagram to be sent.
+/// A datagram to send.
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
-    /// Whom to.
     pub to: SocketAddr,
-    /// From which of this machine's addresses; the kernel chooses where it is `None`.
+    /// The local address to send from; chosen by the kernel if `None`.
     pub from: Option<IpAddr>,
-    /// The payload, one part after the other.
+    /// The payload, scattered.
     pub parts: &'a [IoSlice<'a>],
-    /// The payload is that of several datagrams of so many bytes, the last maybe shorter. 0 for one.
+    /// Size of each segment if the payload holds several datagrams (UDP GSO); the last may be shorter. 0 for
+    /// one datagram.
     pub segment: u16,
-    /// Type of service, or traffic class; 0 for the socket's own.
+    /// Type of service or traffic class; 0 for the socket's default.
     pub tos: u8,
-    /// Time to live, or hop limit, where it is not the socket's own.
+    /// Time to live or hop limit; `None` for the socket's default.
     pub hops: Option<u8>,
 }
 
-/// Sends `messages` until one cannot be sent at once: how many have been. An error is about the first.
+/// Sends `messages` until one would block; returns how many were sent. An error refers to the first one.
 pub fn send(fd: BorrowedFd<'_>, messages: &[Message<'_>]) -> io::Result<usize> {
     let mut names: Vec<([u8; ADDRESS], usize)> = messages.iter().map(|one| encode_address(one.to)).collect();
     let mut controls: Vec<Control> = messages.iter().map(Control::of).collect();
@@ -95,7 +96,7 @@ pub fn send(fd: BorrowedFd<'_>, messages: &[Message<'_>]) -> io::Result<usize> {
         let mut header: libc::mmsghdr = unsafe { std::mem::zeroed() };
         header.msg_hdr.msg_name = name.as_mut_ptr().cast();
         header.msg_hdr.msg_namelen = *name_length as libc::socklen_t;
-        // An IoSlice is an iovec on Unix (its documentation says so); the kernel only reads it.
+        // `IoSlice` is ABI-compatible with iovec on Unix (std's documentation). The kernel only reads it.
         header.msg_hdr.msg_iov = message.parts.as_ptr().cast_mut().cast();
         header.msg_hdr.msg_iovlen = message.parts.len() as _;
         if control.length > 0 {
@@ -112,13 +113,12 @@ pub fn send(fd: BorrowedFd<'_>, messages: &[Message<'_>]) -> io::Result<usize> {
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
 
-/// Control messages (cmsg(3)): a length of the header and the data, level and type, then the data, padded to a word.
+/// Encoded control messages (cmsg(3)): length of header and data, level, type, then data, padded to a word.
 struct Control {
     words: [u64; CONTROL],
     length: usize,
 }
 
-/// The length of the header of a control message.
 const CMSG: usize = size_of::<libc::cmsghdr>();
 
 impl Control {
@@ -139,13 +139,13 @@ impl Control {
             control.push(level, kind, &i32::from(hops).to_ne_bytes());
         }
         match message.from {
-            // struct in_pktinfo: the interface, the address to send from, one that has no meaning here.
+            // struct in_pktinfo: interface index, source address, and a field that is ignored here.
             Some(IpAddr::V4(from)) => {
                 let mut info = [0; 12];
                 info[4..8].copy_from_slice(&from.octets());
                 control.push(libc::SOL_IP, libc::IP_PKTINFO, &info);
             }
-            // struct in6_pktinfo: the address, the interface.
+            // struct in6_pktinfo: source address, interface index.
             Some(IpAddr::V6(from)) => {
                 let mut info = [0; 20];
                 info[..16].copy_from_slice(&from.octets());
@@ -156,7 +156,7 @@ impl Control {
         control
     }
 
-    /// Appends a message; [`CONTROL`] has room for all that [`Self::of`] appends.
+    /// Appends a message; [`CONTROL`] words are enough for everything that [`Self::of`] appends.
     fn push(&mut self, level: i32, kind: i32, data: &[u8]) {
         let mut bytes = [0; CMSG + 32];
         let length = CMSG + data.len();
@@ -173,7 +173,7 @@ impl Control {
     }
 }
 
-/// The control messages in `bytes`: level, type, data.
+/// Decodes control messages: level, type, data.
 fn controls(mut bytes: &[u8]) -> impl Iterator<Item = (i32, i32, &[u8])> {
     std::iter::from_fn(move || {
         let header = bytes.get(..CMSG)?;
@@ -189,7 +189,7 @@ fn number(bytes: &[u8], at: usize) -> Option<i32> {
     bytes.get(at..).and_then(|rest| rest.first_chunk()).map(|bytes| i32::from_ne_bytes(*bytes))
 }
 
-/// A `sockaddr_in` or `sockaddr_in6` and its length.
+/// Encodes a `sockaddr_in` or `sockaddr_in6`; returns its length too.
 fn encode_address(address: SocketAddr) -> ([u8; ADDRESS], usize) {
     let mut bytes = [0; ADDRESS];
     let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
@@ -223,35 +223,34 @@ fn decode_address(bytes: &[u8]) -> Option<SocketAddr> {
     Some(SocketAddrV6::new(Ipv6Addr::from(octets), port, 0, scope).into())
 }
 
-/// Room for datagrams that are received together.
+/// Buffers to receive several datagrams at once.
 #[derive(Debug)]
 pub struct Inbox {
-    /// `count` times `size`; pages that no datagram was ever put into take no memory.
+    /// `count` times `size`. Pages that no datagram has reached stay unallocated.
     bytes: Vec<u8>,
     size: usize,
     names: Vec<[u8; ADDRESS]>,
     controls: Vec<[u64; CONTROL]>,
-    /// For each that was received: its length and that of its control messages.
+    /// Per received datagram: its length, and that of its control messages.
     lengths: Vec<(usize, usize)>,
 }
 
-/// A datagram that was received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Received<'a> {
-    /// Who sent it.
     pub from: SocketAddr,
-    /// What it carries.
+    /// The payload.
     pub bytes: &'a [u8],
-    /// It is several, of so many bytes each, the last maybe shorter. 0 for one.
+    /// Size of each segment if this is several datagrams (UDP GRO); the last may be shorter. 0 for one
+    /// datagram.
     pub segment: u16,
-    /// Type of service, or traffic class.
+    /// Type of service or traffic class.
     pub tos: u8,
-    /// This machine's address that it was sent to.
+    /// The local address it was sent to, if reported.
     pub local: Option<IpAddr>,
 }
 
 impl Inbox {
-    /// Room for `count` datagrams of up to `size` bytes; of longer ones the end is lost.
+    /// Buffers for `count` datagrams of up to `size` bytes; longer ones are truncated.
     pub fn new(count: usize, size: usize) -> Self {
         Self {
             bytes: vec![0; count * size],
@@ -262,7 +261,7 @@ impl Inbox {
         }
     }
 
-    /// Receives what there is, in place of what was there, without waiting: how many.
+    /// Replaces the content by what is available, without blocking; returns the count.
     pub fn receive(&mut self, fd: BorrowedFd<'_>) -> io::Result<usize> {
         self.lengths.clear();
         let mut vectors: Vec<libc::iovec> = self
@@ -300,7 +299,7 @@ impl Inbox {
         Ok(count)
     }
 
-    /// What was received, in order.
+    /// The received datagrams, in order.
     pub fn iter(&self) -> impl Iterator<Item = Received<'_>> {
         let slots = self.bytes.chunks_exact(self.size);
         let rest = self.names.iter().zip(&self.controls).zip(&self.lengths);
@@ -344,24 +343,24 @@ impl Received<'_> {
     }
 }
 
-/// Why a datagram that was sent did not get through.
+/// An entry of a socket's error queue: why a datagram did not arrive.
 #[derive(Debug)]
 pub struct Trouble {
-    /// As a system call would report it.
+    /// The errno as a system call would report it.
     pub error: io::Error,
-    /// Whom it was sent to.
+    /// The destination of the datagram.
     pub to: Option<SocketAddr>,
-    /// Type and code of the ICMP or ICMPv6 message; `None` where the kernel itself is the reason.
+    /// Type and code of the ICMP or ICMPv6 message; `None` if the kernel itself reports the error.
     pub icmp: Option<(u8, u8)>,
-    /// The maximum transmission unit, where that was exceeded.
+    /// The MTU, if the datagram exceeded it.
     pub info: u32,
-    /// Who sent the message.
+    /// The sender of the ICMP message.
     pub offender: Option<IpAddr>,
-    /// What came back of the datagram.
+    /// The part of the datagram that the ICMP message quotes.
     pub payload: Vec<u8>,
 }
 
-/// Takes the oldest trouble of a socket that reports errors; `None` where there is no more.
+/// Takes the oldest error of a socket with [`ReportOptions::errors`]; `None` if there is none.
 pub fn trouble(fd: BorrowedFd<'_>) -> io::Result<Option<Trouble>> {
     let mut name = [0_u8; ADDRESS];
     let mut control = [0_u64; 64];
@@ -402,7 +401,7 @@ pub fn trouble(fd: BorrowedFd<'_>) -> io::Result<Option<Trouble>> {
 }
 
 impl Trouble {
-    /// Reads a `sock_extended_err` of `linux/errqueue.h` and the address behind it.
+    /// Decodes a `sock_extended_err` (`linux/errqueue.h`) and the address after it.
     fn note(&mut self, data: &[u8]) {
         let Some(([n0, n1, n2, n3, origin, kind, code, _, i0, i1, i2, i3, ..], offender)) =
             data.split_first_chunk::<16>()

@@ -1,4 +1,4 @@
-//! Paths resolved inside a directory (openat2(2)) and the small file operations built on that.
+//! Path resolution inside a directory (openat2(2)), and small file operations based on it.
 
 use std::ffi::OsStr;
 use std::io;
@@ -8,15 +8,15 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 
-/// Symbolic links followed in one look-up before it is given up, as the kernel counts (path_resolution(7)).
+/// Symbolic links followed in one look-up, as in the kernel (path_resolution(7)).
 const MAX_LINKS: u32 = 40;
 
-/// Opens `path` as if `root` were `/`: absolute links and `..` stay inside, links of /proc are refused
-/// (`RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS`, Linux 5.6).
+/// Opens `path` as if `root` were `/`: absolute links and `..` stay inside, magic links of /proc are refused
+/// with `ELOOP` (`RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS`, Linux 5.6).
 pub fn open_in_root(root: BorrowedFd<'_>, path: &Path, flags: OFlags, mode: Mode) -> io::Result<OwnedFd> {
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-    // EAGAIN: a rename raced with a `..` in the path; the manual says to try again.
+    // EAGAIN: a rename raced with `..` in the path; openat2(2) says to retry.
     for _ in 0..32 {
         match rustix::fs::openat2(root, path, flags | OFlags::CLOEXEC, mode, resolve) {
             Err(rustix::io::Errno::AGAIN) => {}
@@ -26,37 +26,38 @@ pub fn open_in_root(root: BorrowedFd<'_>, path: &Path, flags: OFlags, mode: Mode
     Err(io::Error::from(io::ErrorKind::WouldBlock))
 }
 
-/// Opens a directory by its path on the host, for use as a root.
+/// Opens a directory by its path on the host (`O_PATH`), to be used as a root.
 pub fn open_dir(path: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
 }
 
-/// The attribute of what was made to be mounted on ([`Making::Stubs`]).
+/// The extended attribute that marks mount stubs ([`CreateMode::MountStubs`]).
 pub const STUB: &str = "user.dhow.stub";
 
-/// How missing files and directories are made.
+/// How missing files and directories are created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Making {
-    /// To stay.
+    /// As ordinary, lasting files.
     Plain,
-    /// To be found and removed afterwards: marked by an attribute, and the time of the directory that they are made in
-    /// stays. That is for this file system (`st_dev`); nothing stays of what is mounted on it.
+    /// As mount stubs, which exist only to be mounted on: marked by an attribute, to be found and removed
+    /// later, and with the times of their parent directory preserved. Applies to the file system with this
+    /// `st_dev`; other file systems are mounts, whose content does not matter.
     Stubs(u64),
 }
 
 impl Making {
-    /// Marked and found again on the file system of `root`.
+    /// Mount stubs on the file system of `root`.
     pub fn stubs_in(root: BorrowedFd<'_>) -> io::Result<Self> {
         Ok(Self::Stubs(rustix::fs::fstat(root)?.st_dev))
     }
 }
 
-/// Opens the directory `path` inside `root`, making what is missing of it with mode 0755.
+/// Opens the directory `path` inside `root`, creating missing components with mode 0755.
 pub fn ensure_dir_in_root(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
     ensure_dir(root, path, MAX_LINKS, Making::Plain)
 }
 
-/// As [`ensure_dir_in_root`], made in this way.
+/// Like [`ensure_dir_in_root`], with a [`CreateMode`].
 pub fn make_dir_in_root(root: BorrowedFd<'_>, path: &Path, making: Making) -> io::Result<OwnedFd> {
     ensure_dir(root, path, MAX_LINKS, making)
 }
@@ -71,7 +72,7 @@ fn ensure_dir(root: BorrowedFd<'_>, path: &Path, links: u32, making: Making) -> 
         return Err(rustix::io::Errno::LOOP.into());
     }
     if path.ends_with("..") {
-        // What it goes up from must exist for the kernel to go up from it.
+        // `..` can be resolved only if its predecessor exists.
         ensure_dir(root, path.parent().unwrap_or(Path::new("")), links - 1, making)?;
         return open_in_root(root, path, flags, Mode::empty());
     }
@@ -83,6 +84,7 @@ fn ensure_dir(root: BorrowedFd<'_>, path: &Path, links: u32, making: Making) -> 
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             rustix::fs::openat(&parent_fd, name, flags, Mode::empty()).map(Some)
         }
+        // Another process was faster, or a dangling link is there, which is resolved below.
         Err(rustix::io::Errno::EXIST) => Ok(None),
         Err(error) => Err(error),
     };
@@ -93,7 +95,7 @@ fn ensure_dir(root: BorrowedFd<'_>, path: &Path, links: u32, making: Making) -> 
     }
 }
 
-/// Makes something in `parent` in the way that `making` says; `make` returns it open, if it is new and asked for.
+/// Runs `make` in `parent` as `making` demands. `make` gets true if it should return what it created, opened.
 fn made(
     parent: BorrowedFd<'_>,
     making: Making,
@@ -116,12 +118,12 @@ fn made(
     Ok(rustix::fs::futimens(&parent, &times)?)
 }
 
-/// Opens (`O_PATH`) the existing file or directory `path` inside `root`, or makes an empty file there.
+/// Opens (`O_PATH`) the file or directory `path` inside `root`, creating an empty file if nothing exists.
 pub fn ensure_file_in_root(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
     make_file_in_root(root, path, Making::Plain)
 }
 
-/// As [`ensure_file_in_root`], made in this way.
+/// Like [`ensure_file_in_root`], with a [`CreateMode`].
 pub fn make_file_in_root(root: BorrowedFd<'_>, path: &Path, making: Making) -> io::Result<OwnedFd> {
     let mut path = path.to_owned();
     for _ in 0..MAX_LINKS {
@@ -142,18 +144,18 @@ pub fn make_file_in_root(root: BorrowedFd<'_>, path: &Path, making: Making) -> i
     Err(rustix::io::Errno::LOOP.into())
 }
 
-/// Parent and last component; `..` and an empty path have none.
+/// Parent and last component; `..` and the empty path have none (`NotFound`).
 fn split(path: &Path) -> io::Result<(PathBuf, &OsStr)> {
     let name = path.file_name().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
     Ok((path.parent().unwrap_or(Path::new("")).to_owned(), name))
 }
 
-/// Where a link with this text, lying in `parent`, points to.
+/// The path that a link in `parent` with this text points to.
 fn follow(parent: &Path, link: &OsStr) -> PathBuf {
     parent.join(Path::new(link))
 }
 
-/// Makes `path` absolute and removes `.` and `..` by their letters, as for a path inside a root.
+/// Makes `path` absolute and removes `.` and `..` lexically, for a path inside a root.
 pub fn clean_absolute(path: &Path) -> PathBuf {
     let mut clean = PathBuf::from("/");
     for component in path.components() {
@@ -168,8 +170,9 @@ pub fn clean_absolute(path: &Path) -> PathBuf {
     clean
 }
 
-/// Reads a regular file inside `root`, at most `limit` bytes of it. A directory, device or pipe is an error.
+/// Reads at most `limit` bytes of a regular file inside `root`. Anything else is an error.
 pub fn read_in_root(root: BorrowedFd<'_>, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    // NONBLOCK: the file may be a FIFO, whose open would wait for a writer.
     let fd = open_in_root(root, path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY, Mode::empty())?;
     if file_type(fd.as_fd())? != FileType::RegularFile {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
@@ -179,18 +182,16 @@ pub fn read_in_root(root: BorrowedFd<'_>, path: &Path, limit: u64) -> io::Result
     Ok(content)
 }
 
-/// What kind of file an open descriptor is.
 pub fn file_type(fd: BorrowedFd<'_>) -> io::Result<FileType> {
     Ok(FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode))
 }
 
-/// The path that names an open descriptor for calls without a variant for descriptors.
+/// A path that refers to an open descriptor, for system calls without a descriptor variant.
 pub fn fd_path(fd: BorrowedFd<'_>) -> String {
     use std::os::fd::AsRawFd as _;
     format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
 
-/// Makes a symbolic link unless something is there.
 pub fn symlink_unless_exists(text: &str, dir: BorrowedFd<'_>, name: &str) -> io::Result<()> {
     match rustix::fs::symlinkat(text, dir, name) {
         Ok(()) | Err(rustix::io::Errno::EXIST) => Ok(()),
@@ -198,7 +199,7 @@ pub fn symlink_unless_exists(text: &str, dir: BorrowedFd<'_>, name: &str) -> io:
     }
 }
 
-/// Gives a file to `uid` and `gid` without following a link.
+/// Changes the owner of the file behind `fd`, which may be an `O_PATH` descriptor of a link.
 pub fn chown_fd(fd: BorrowedFd<'_>, uid: u32, gid: u32) -> io::Result<()> {
     let (uid, gid) = (rustix::fs::Uid::from_raw(uid), rustix::fs::Gid::from_raw(gid));
     Ok(rustix::fs::chownat(fd, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH)?)

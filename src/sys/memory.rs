@@ -1,16 +1,16 @@
-//! What this process keeps in memory: madvise(2), malloc_trim(3).
+//! Releasing memory of this process: madvise(2), malloc_trim(3).
 
 use std::io;
 
-/// Gives memory back that a process which only waits from now on does not need: its program, which the kernel maps again
-/// page by page as it runs on, and free room of the heap.
+/// Releases memory that an idle process does not need: its program text, which the kernel maps again page by
+/// page on demand, and free heap.
 pub fn shrink() -> io::Result<()> {
     // SAFETY: malloc_trim takes a number; glibc's own locks make it safe at any time.
     unsafe { libc::malloc_trim(0) };
     for (start, length) in program_text(&std::fs::read_to_string("/proc/self/maps")?) {
-        // SAFETY: the range is a whole private mapping of this program's file that cannot be written to (`r-xp`), so no
-        // page of it differs from the file: MADV_DONTNEED only makes the next access read it from there again. Data
-        // that relocation has changed is never executable and thus not in it.
+        // SAFETY: the range is a whole private mapping of this program's file that cannot be written to (`r-xp`), so
+        // no page of it differs from the file: MADV_DONTNEED only makes the next access read it from there again.
+        // Data that relocation has changed is never executable and thus not in it.
         let result = unsafe { libc::madvise(start as *mut libc::c_void, length, libc::MADV_DONTNEED) };
         if result != 0 {
             return Err(io::Error::last_os_error());
@@ -19,7 +19,7 @@ pub fn shrink() -> io::Result<()> {
     Ok(())
 }
 
-/// Executable private mappings of files (proc_pid_maps(5)): start and length.
+/// Executable private file mappings (proc_pid_maps(5)), as start and length.
 fn program_text(maps: &str) -> Vec<(usize, usize)> {
     let mut found = Vec::new();
     for line in maps.lines() {

@@ -1,4 +1,7 @@
-//! Kernel facilities, one file each: safe wrappers with I/O errors and no types of dhow. The only `unsafe`.
+//! Safe wrappers of kernel facilities, one per file, with [`std::io::Error`] and no types of dhow. The only `unsafe`.
+//!
+//! A wrapper names the man page it wraps and the errnos that callers branch on; it takes borrowed descriptors and
+//! returns owned ones, always close-on-exec. Everything that `rustix` wraps safely is called through it.
 #![allow(unsafe_code)]
 
 pub mod caps;

@@ -9,21 +9,21 @@ use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, O
 
 pub use rustix::mount::MountAttrFlags as Attr;
 
-/// One parameter of a file system.
+/// One parameter for fsconfig(2).
 #[derive(Clone, Copy, Debug)]
 pub enum Param<'a> {
-    /// A name alone.
+    /// A name without a value.
     Flag(&'a str),
-    /// A name with text, at most 255 bytes long.
+    /// A name and a string of at most 255 bytes.
     Text(&'a str, &'a str),
-    /// A name with a path, which may not be UTF-8 but is below 256 bytes.
+    /// A name and a path of at most 255 bytes, not necessarily UTF-8.
     Path(&'a str, &'a Path),
 }
 
-/// Makes a new instance of a file system and a mount of it that is not attached yet.
+/// Creates a new file system instance and a detached mount of it.
 pub fn new_filesystem(kind: &str, params: &[Param<'_>], attrs: MountAttrFlags) -> io::Result<OwnedFd> {
     let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
-    // What mount(8) and df(1) show in their first column.
+    // Shown by mount(8) and df(1) as the device.
     rustix::mount::fsconfig_set_string(&context, "source", kind)?;
     for param in params {
         configure(context.as_fd(), *param)?;
@@ -41,7 +41,7 @@ fn configure(context: BorrowedFd<'_>, param: Param<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// A detached copy of the mount that `source` lies on, cut out at `source`; with what is mounted below it if `recursive`.
+/// A detached copy of the mount at `source`, with the mounts below it if `recursive`.
 pub fn clone_tree(source: BorrowedFd<'_>, recursive: bool) -> io::Result<OwnedFd> {
     let mut flags =
         OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
@@ -51,7 +51,7 @@ pub fn clone_tree(source: BorrowedFd<'_>, recursive: bool) -> io::Result<OwnedFd
     Ok(rustix::mount::open_tree(source, "", flags)?)
 }
 
-/// Attaches a detached mount on top of `target`, which was opened with `O_PATH`.
+/// Attaches a detached mount on `target`, an `O_PATH` descriptor.
 pub fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> io::Result<()> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     Ok(rustix::mount::move_mount(mount, "", target, "", flags)?)
@@ -66,7 +66,7 @@ struct MountAttr {
     userns_fd: u64,
 }
 
-/// Adds attributes and sets the propagation (one of `MS_PRIVATE`, `MS_SLAVE`, `MS_SHARED`, or 0) of a mount
+/// Sets attributes and the propagation (`MS_PRIVATE`, `MS_SLAVE`, `MS_SHARED`, or 0 for unchanged) of a mount
 /// (Linux 5.12).
 pub fn set_attributes(
     mount: BorrowedFd<'_>,
@@ -77,7 +77,7 @@ pub fn set_attributes(
     change_attributes(mount, set, MountAttrFlags::empty(), propagation, recursive)
 }
 
-/// As [`set_attributes`], and clears `clear`.
+/// Like [`set_attributes`]; also clears the attributes `clear`.
 pub fn change_attributes(
     mount: BorrowedFd<'_>,
     set: MountAttrFlags,
@@ -108,21 +108,22 @@ pub fn change_attributes(
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Makes the working directory, a mount point, the root of this mount namespace and lets go of the old one
-/// (pivot_root(2), the form with one directory).
+/// Makes the working directory, a mount point, the root of this mount namespace, and detaches the old root
+/// (pivot_root(2), `pivot_root(".", ".")`).
 pub fn pivot_to_working_directory() -> io::Result<()> {
     rustix::process::pivot_root(".", ".")?;
+    // Old and new root are stacked on the same directory, so "." resolves to the old one, which lies on top.
     Ok(rustix::mount::unmount(".", rustix::mount::UnmountFlags::DETACH)?)
 }
 
-/// Mounts overlayfs by mount(2) with one option string, for kernels whose overlayfs knows no `lowerdir+` (before 6.5).
-/// The result is attached on `target`.
+/// Mounts overlayfs on `target` by mount(2), with one option string, for kernels before 6.5, whose overlayfs
+/// lacks `lowerdir+`.
 pub fn overlay_by_options(target: &Path, options: &CStr) -> io::Result<()> {
     rustix::mount::mount("overlay", target, "overlay", rustix::mount::MountFlags::empty(), options)?;
     Ok(())
 }
 
-/// Moves the calling process into the namespace that `fd` stands for.
+/// Moves the calling thread to the namespace that `fd` refers to.
 pub fn enter_namespace(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: setns takes a descriptor that is open for the whole call and no pointers.
     let result = unsafe { libc::setns(fd.as_raw_fd(), 0) };

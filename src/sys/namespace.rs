@@ -6,9 +6,9 @@ use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 /// `NS_GET_PARENT` of `linux/nsfs.h`.
 const GET_PARENT: libc::Ioctl = 0xb702;
 
-/// Moves this process, which has one thread, into the namespaces `kinds` (flags of [`super::process::ns`]) of the
-/// process that `fd`, a pidfd, means, all or none of them (Linux 5.8), or into the one namespace that `fd` is. A pid
-/// namespace is entered by its children only.
+/// Moves this process, which must have one thread, to the namespaces `kinds` (flags of
+/// [`super::process::ns`]) of the process behind the pidfd `fd` (all or none, Linux 5.8), or to the single
+/// namespace that `fd` refers to. A pid namespace takes effect for children only.
 pub fn join(fd: BorrowedFd<'_>, kinds: u64) -> io::Result<()> {
     let kinds = i32::try_from(kinds).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
     // SAFETY: setns takes numbers only; the descriptor is open.
@@ -16,7 +16,7 @@ pub fn join(fd: BorrowedFd<'_>, kinds: u64) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// The parent of a user or pid namespace; `None` where it is not below one of the caller's own.
+/// The parent of a user or pid namespace; `None` if that is outside the caller's own namespace (EPERM).
 pub fn parent(namespace: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
     // SAFETY: this ioctl takes no argument; the descriptor is open.
     let fd = unsafe { libc::ioctl(namespace.as_raw_fd(), GET_PARENT) };

@@ -1,4 +1,4 @@
-//! Flags and links of network interfaces (netdevice(7)).
+//! Flags and link state of network interfaces: netdevice(7).
 
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
@@ -16,8 +16,8 @@ pub fn loopback_up() -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Whether the interface `name`, in the network namespace of `socket`, passes packets on: `IFF_RUNNING`. The kernel brings
-/// that about some time after the interface and the one at its other end were brought up, and drops packets until then.
+/// Whether the interface `name`, in the network namespace of `socket`, forwards packets (`IFF_RUNNING`). The
+/// kernel sets the flag some time after both ends were brought up, and drops packets until then.
 pub fn is_running(socket: BorrowedFd<'_>, name: &str) -> io::Result<bool> {
     let mut request = request_for(name);
     // SAFETY: SIOCGIFFLAGS reads the name in an initialised ifreq that outlives the call, and writes its flags.
@@ -33,9 +33,10 @@ pub fn is_running(socket: BorrowedFd<'_>, name: &str) -> io::Result<bool> {
 /// `ETHTOOL_GLINK` of `linux/ethtool.h`.
 const GET_LINK: u32 = 0x0a;
 
-/// Has the kernel do at once, since Linux 6.8, what makes [`is_running`] true of an interface.
+/// Makes the kernel update the link state at once (Linux 6.8), so that [`is_running`] becomes true without
+/// delay.
 pub fn hurry(socket: BorrowedFd<'_>, name: &str) -> io::Result<()> {
-    // `struct ethtool_value`: the command and what it returns.
+    // `struct ethtool_value`: command and result.
     let mut value = [GET_LINK, 0];
     let mut request = request_for(name);
     request.ifr_ifru.ifru_data = (&raw mut value).cast();
@@ -45,7 +46,7 @@ pub fn hurry(socket: BorrowedFd<'_>, name: &str) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// A request about the interface `name`, of which as much is taken as an interface's name may have.
+/// A request about the interface `name`, which is cut to the length of an interface name.
 fn request_for(name: &str) -> libc::ifreq {
     // SAFETY: an all-zero ifreq is a valid value of that plain C structure.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };

@@ -1,4 +1,4 @@
-//! Sockets to the kernel's own services: netlink(7).
+//! Sockets to kernel subsystems: netlink(7).
 
 use std::io;
 use std::mem::size_of;
@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, netlink};
 
-/// A service of the kernel.
+/// A kernel subsystem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
     /// Links, addresses, routes, rules, neighbours: rtnetlink(7).
@@ -15,11 +15,11 @@ pub enum Service {
     Netfilter,
 }
 
-/// A socket of the network namespace that the calling thread is in. Errors that it receives say why (`NETLINK_EXT_ACK`,
-/// Linux 4.12) and do not repeat the request (`NETLINK_CAP_ACK`, 4.3).
+/// Opens a socket in the network namespace of the calling thread. Errors received on it carry a message
+/// (`NETLINK_EXT_ACK`, Linux 4.12) and omit the request (`NETLINK_CAP_ACK`, 4.3).
 pub fn open(service: Service) -> io::Result<OwnedFd> {
     let protocol = match service {
-        // Protocol 0.
+        // NETLINK_ROUTE is 0, the default protocol.
         Service::Route => None,
         Service::Netfilter => Some(netlink::NETFILTER),
     };

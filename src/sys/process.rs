@@ -1,4 +1,4 @@
-//! Processes: clone3(2), fork(2), exec, waiting by pidfd, credentials, descriptors to be closed.
+//! Processes: clone3(2), fork(2), exec, waiting by pidfd, credentials, closing descriptors.
 
 use std::ffi::CString;
 use std::io;
@@ -6,46 +6,40 @@ use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, IntoRawFd as _
 
 /// Namespaces for [`clone_into`], as flags of clone(2).
 pub mod ns {
-    /// User namespace.
     pub const USER: u64 = libc::CLONE_NEWUSER as u64;
-    /// Mount namespace.
     pub const MOUNT: u64 = libc::CLONE_NEWNS as u64;
-    /// Process ID namespace.
     pub const PID: u64 = libc::CLONE_NEWPID as u64;
     /// System V IPC and POSIX message queues.
     pub const IPC: u64 = libc::CLONE_NEWIPC as u64;
-    /// Host name.
+    /// Host name and NIS domain name.
     pub const UTS: u64 = libc::CLONE_NEWUTS as u64;
-    /// Network.
     pub const NET: u64 = libc::CLONE_NEWNET as u64;
-    /// Cgroup root.
     pub const CGROUP: u64 = libc::CLONE_NEWCGROUP as u64;
 }
 
-/// The two sides of a fork.
+/// Where a fork returned.
 pub enum Side {
-    /// This is the new process.
+    /// In the new process.
     Child,
-    /// This is the old one.
+    /// In the calling process.
     Parent(Child),
 }
 
-/// A child process, held by a descriptor that cannot come to mean another process.
+/// A child process with its pidfd, which cannot come to refer to another process.
 #[derive(Debug)]
 pub struct Child {
-    /// Its number in this process's pid namespace.
+    /// As seen in this process's pid namespace.
     pub pid: i32,
     pidfd: OwnedFd,
 }
 
 impl Child {
-    /// A child that another process made for this one, with a descriptor that came from there.
+    /// A child that another process created on behalf of this one (`CLONE_PARENT`), with the pidfd it sent.
     pub fn adopted(pid: i32, pidfd: OwnedFd) -> Self {
         Self { pid, pidfd }
     }
 }
 
-/// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
     /// By exit, with this status.
@@ -55,7 +49,7 @@ pub enum Ended {
 }
 
 impl Ended {
-    /// The status as a shell reports it: 128 + n for signal n.
+    /// The status as reported by a shell: 128 + n for signal n.
     pub fn code(self) -> i32 {
         match self {
             Self::Exited(status) => status,
@@ -65,7 +59,7 @@ impl Ended {
 }
 
 impl Child {
-    /// Waits for the end and reaps.
+    /// Waits for the process to end, and reaps it.
     pub fn wait(&self) -> io::Result<Ended> {
         loop {
             match self.wait_options(libc::WEXITED) {
@@ -77,7 +71,7 @@ impl Child {
         }
     }
 
-    /// Reaps if it has ended.
+    /// Reaps the process if it has ended.
     pub fn try_wait(&self) -> io::Result<Option<Ended>> {
         self.wait_options(libc::WEXITED | libc::WNOHANG)
     }
@@ -107,18 +101,18 @@ impl Child {
         })
     }
 
-    /// Sends a signal; a process that has ended already is no error.
+    /// Sends a signal; a process that has already ended is no error.
     pub fn signal(&self, signal: i32) -> io::Result<()> {
         signal_pidfd(self.pidfd.as_fd(), signal)
     }
 
-    /// A descriptor that becomes readable when the process ends.
+    /// The pidfd, readable once the process has ended.
     pub fn pidfd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
     }
 }
 
-/// pidfd_send_signal(2) that takes any signal number, real-time ones included.
+/// pidfd_send_signal(2) for any signal number, including real-time signals.
 pub fn signal_pidfd(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
     let no_info = std::ptr::null::<libc::siginfo_t>();
     // SAFETY: a null siginfo is allowed and means that of kill(2).
@@ -154,14 +148,14 @@ const INTO_CGROUP: u64 = 1 << 33;
 
 /// Forks into new namespaces (`flags` from [`ns`]).
 ///
-/// The calling process must have one thread only: the child gets a copy of the memory with whatever locks other
-/// threads held, and it goes on to allocate. A process with more threads gets an error.
+/// The calling process must have one thread; otherwise this fails. The child gets a copy of the memory, including
+/// locks that other threads hold at that moment, and it goes on to allocate.
 pub fn clone_into(flags: u64) -> io::Result<Side> {
     clone_into_cgroup(flags, None)
 }
 
-/// [`clone_into`], and into the cgroup v2 whose directory `cgroup` is. A new cgroup namespace has its root in the cgroup
-/// of the caller all the same.
+/// Like [`clone_into`], and into the cgroup v2 whose directory `cgroup` is. A new cgroup namespace is
+/// nevertheless rooted in the caller's cgroup.
 pub fn clone_into_cgroup(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Side> {
     clone_from(flags, libc::SIGCHLD as u64, cgroup)
 }
@@ -190,7 +184,7 @@ fn clone_from(flags: u64, exit_signal: u64, cgroup: Option<BorrowedFd<'_>>) -> i
     }
 }
 
-/// Forks (fork(2)). The same condition as for [`clone_into`] holds; the child may start threads.
+/// fork(2), on the same condition as [`clone_into`]. The child may start threads.
 pub fn fork() -> io::Result<Side> {
     if !single_threaded()? {
         return Err(io::Error::other("a process with several threads cannot fork"));
@@ -202,7 +196,7 @@ pub fn fork() -> io::Result<Side> {
         pid => {
             let raw =
                 rustix::process::Pid::from_raw(pid).ok_or_else(|| io::Error::other("fork gave no child"))?;
-            // The child cannot be reaped before this process waits for it, so the number is still its own.
+            // The child cannot be reaped before this process waits for it, so the pid still refers to it.
             Ok(Side::Parent(Child {
                 pid,
                 pidfd: rustix::process::pidfd_open(raw, rustix::process::PidfdFlags::empty())?,
@@ -211,14 +205,16 @@ pub fn fork() -> io::Result<Side> {
     }
 }
 
-/// As [`clone_into_cgroup`], but makes a sibling: a further child of this process's parent, which alone can wait for it.
+/// Like [`clone_into_cgroup`], but creates a sibling (`CLONE_PARENT`): a child of this process's parent,
+/// which alone can wait for it.
 pub fn clone_sibling(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Side> {
+    // clone3(2) rejects an exit signal with CLONE_PARENT: the sibling gets that of the caller.
     clone_from(flags | libc::CLONE_PARENT as u64, 0, cgroup)
 }
 
 fn single_threaded() -> io::Result<bool> {
-    // unshare(2): CLONE_THREAD changes nothing in a process with one thread, and is refused in others. Unlike /proc,
-    // it tells the truth in a container too.
+    // unshare(2): CLONE_THREAD is a no-op in a process with one thread and refused in others (EINVAL). Unlike
+    // /proc, it can be trusted in a container too.
     // SAFETY: unshare takes a number.
     if unsafe { libc::unshare(libc::CLONE_THREAD) } == 0 {
         return Ok(true);
@@ -226,18 +222,19 @@ fn single_threaded() -> io::Result<bool> {
     if io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL) {
         return Ok(false);
     }
-    // A filter forbids the call. The link count of a task directory is 2 plus the number of threads
-    // (proc_task_getattr in the kernel).
+    // A seccomp filter denies the call. The link count of the task directory is 2 plus the number of threads
+    // (proc_task_getattr in fs/proc/base.c).
     let stat = match rustix::fs::stat("/proc/self/task") {
         Ok(stat) => stat,
-        // No /proc at all: nothing can be told, and dhow starts threads only in commands that never fork afterwards.
+        // No /proc at all, so there is no way to tell. dhow starts threads only in commands that never fork
+        // afterwards.
         Err(rustix::io::Errno::NOENT) => return Ok(true),
         Err(error) => return Err(error.into()),
     };
     Ok(stat.st_nlink <= 3)
 }
 
-/// Runs a program with stdin and stdout on /dev/null and stderr to `stderr`, without waiting for it.
+/// Starts a program with stdin and stdout on /dev/null and stderr to `stderr`; does not wait for it.
 pub fn spawn(
     program: &std::path::Path,
     args: &[String],
@@ -252,7 +249,7 @@ pub fn spawn(
         .spawn()
 }
 
-/// Replaces this process; returns only with the error.
+/// execve(2): replaces this process; returns only on failure.
 pub fn exec(path: &std::ffi::CStr, args: &[CString], env: &[CString]) -> io::Error {
     let argv = pointers(args);
     let envp = pointers(env);
@@ -265,7 +262,7 @@ pub(super) fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
     strings.iter().map(|s| s.as_ptr()).chain(std::iter::once(std::ptr::null())).collect()
 }
 
-/// Marks every descriptor from `first` on to be closed by exec (close_range(2), Linux 5.11).
+/// Marks every descriptor from `first` on as close-on-exec (close_range(2), Linux 5.11).
 pub fn close_on_exec_from(first: u32) -> io::Result<()> {
     close_range(first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC)
 }
@@ -276,8 +273,8 @@ fn close_range(first: u32, last: u32, flags: u32) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Closes every descriptor from `first` on but those in `keep`, for a process that execs or ends: whoever else owns one
-/// of the closed ones must not run again.
+/// Closes every descriptor from `first` on except those in `keep`, in a process that is about to exec or
+/// exit: the owner of a closed descriptor must never run again.
 pub fn close_others(mut first: u32, keep: &[BorrowedFd<'_>]) -> io::Result<()> {
     let mut kept: Vec<u32> = keep.iter().map(|fd| fd.as_raw_fd().cast_unsigned()).collect();
     kept.sort_unstable();
@@ -290,7 +287,7 @@ pub fn close_others(mut first: u32, keep: &[BorrowedFd<'_>]) -> io::Result<()> {
     close_range(first, u32::MAX, 0)
 }
 
-/// Puts `fd` at number `to`, open across exec.
+/// Duplicates `fd` at number `to`, inheritable across exec.
 pub fn place_fd(fd: BorrowedFd<'_>, to: i32) -> io::Result<()> {
     if fd.as_raw_fd() == to {
         // SAFETY: F_SETFD takes a number.
@@ -304,15 +301,16 @@ pub fn place_fd(fd: BorrowedFd<'_>, to: i32) -> io::Result<()> {
 
 /// Moves `fds` to the numbers from 0 on and closes every other descriptor of this process.
 ///
-/// For a forked child that never returns to its caller: what other values of this process took for theirs is closed or
-/// means something else afterwards, so none of them may be used, nor dropped.
+/// For a forked child that never returns to its caller: descriptors that other values own are closed or refer to
+/// something else afterwards, so no such value may be used or dropped.
 pub fn keep_only<const N: usize>(fds: [OwnedFd; N]) -> io::Result<[OwnedFd; N]> {
     let first_free = i32::try_from(N).unwrap_or(i32::MAX);
-    // Above the final numbers first, so that placing one does not overwrite another that is still needed.
+    // First to numbers above the final ones, so that installing one does not overwrite another that is still
+    // needed.
     let mut high = Vec::with_capacity(N);
     for fd in fds {
         high.push(rustix::io::fcntl_dupfd_cloexec(&fd, first_free)?);
-        // Its number may be one of the final ones.
+        // Not closed: its number may be one of the final ones.
         let _: i32 = fd.into_raw_fd();
     }
     let high = <[OwnedFd; N]>::try_from(high).map_err(|_| io::Error::other("a descriptor is missing"))?;
@@ -331,7 +329,7 @@ pub fn keep_only<const N: usize>(fds: [OwnedFd; N]) -> io::Result<[OwnedFd; N]> 
     Ok(placed.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }))
 }
 
-/// Supplementary groups, then group, then user, each as real, effective, saved and file-system id.
+/// Sets supplementary groups, then group, then user: real, effective, saved and file-system ids.
 pub fn become_user(uid: u32, gid: u32, groups: Option<&[u32]>) -> io::Result<()> {
     if let Some(groups) = groups {
         // SAFETY: pointer and length are of one slice of gid_t, which the kernel only reads.
@@ -346,13 +344,13 @@ pub fn become_user(uid: u32, gid: u32, groups: Option<&[u32]>) -> io::Result<()>
     Ok(())
 }
 
-/// Ends this process at once: no exit handlers, no buffers, as a forked child must.
+/// _exit(2): ends this process without exit handlers and without flushing buffers, as a forked child must.
 pub fn exit_now(status: i32) -> ! {
     // SAFETY: _exit takes a number and does not return.
     unsafe { libc::_exit(status) }
 }
 
-/// Sets what `ps` shows in its short form, at most 15 bytes.
+/// Sets the process's comm, which `ps` shows in its short format; at most 15 bytes.
 pub fn set_name(name: &str) {
     let mut bytes: Vec<u8> = name.bytes().filter(|b| *b != 0).take(15).collect();
     bytes.push(0);
@@ -360,7 +358,8 @@ pub fn set_name(name: &str) {
     unsafe { libc::prctl(libc::PR_SET_NAME, bytes.as_ptr()) };
 }
 
-/// Sets what `ps` shows as the command line, cut to the room that the real one took (proc_pid_stat(5), `arg_start`).
+/// Overwrites the command line that `ps` shows, within the space of the original (proc_pid_stat(5),
+/// `arg_start`).
 pub fn set_title(title: &str) {
     set_name(title);
     let Some(stat) = stat("self") else { return };
@@ -377,8 +376,8 @@ pub fn set_title(title: &str) {
     unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), start as *mut u8, room) };
 }
 
-/// The line about a process in proc_pid_stat(5); `None` where it is gone. The kernel makes it anew at each read, so it
-/// is read at once.
+/// The content of /proc/PID/stat (proc_pid_stat(5)); `None` if the process is gone. One read(2), because the
+/// kernel generates the text anew at each.
 pub fn stat(pid: &str) -> Option<String> {
     let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC;
     let file = rustix::fs::open(format!("/proc/{pid}/stat"), flags, rustix::fs::Mode::empty()).ok()?;
@@ -387,25 +386,28 @@ pub fn stat(pid: &str) -> Option<String> {
     Some(String::from_utf8_lossy(buffer.get(..length)?).into_owned())
 }
 
-/// 52 numbers of at most 20 digits, and a name.
+/// 52 numbers of up to 20 digits, and a name.
 const LONGEST_STAT: usize = 2048;
 
-/// A field of that line by its number there, from 4 on. The name before them is in brackets and may hold anything.
+/// A field of that text by its number in proc_pid_stat(5), from 4 on. The name before them is in parentheses
+/// and may contain anything.
 pub fn stat_field(line: &str, number: usize) -> Option<u64> {
     line.rsplit_once(')')?.1.split_whitespace().nth(number.checked_sub(3)?)?.parse().ok()
 }
 
-/// The state of the process in that line, a letter (proc_pid_stat(5)).
+/// The process state in that text, a letter.
 pub fn stat_state(line: &str) -> Option<char> {
     line.rsplit_once(") ")?.1.chars().next()
 }
 
-/// Asks to be killed when the parent ends (prctl(2), PR_SET_PDEATHSIG); lost at a change of user.
+/// Asks for SIGKILL when the parent thread ends (prctl(2), PR_SET_PDEATHSIG). Cleared by a change of
+/// credentials.
 pub fn die_with_parent() -> io::Result<()> {
     Ok(rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?)
 }
 
-/// Allows or forbids others of the same user to look into this process (prctl(2), PR_SET_DUMPABLE).
+/// Permits or denies other processes of the same user to inspect this one (prctl(2), PR_SET_DUMPABLE). Also
+/// decides who owns its /proc entries.
 pub fn set_dumpable(yes: bool) -> io::Result<()> {
     use rustix::process::DumpableBehavior as Behavior;
     let behavior = if yes { Behavior::Dumpable } else { Behavior::NotDumpable };

@@ -9,10 +9,10 @@ use rustix::termios::{OptionalActions, Termios, Winsize};
 /// `DEVPTS_SUPER_MAGIC` of `linux/magic.h`.
 const DEVPTS: u64 = 0x1cd1;
 
-/// Opens a new pseudo-terminal of the instance of devpts that is mounted at `devpts`. Returns both sides.
+/// Opens a new pseudo-terminal on the devpts instance mounted at `devpts`. Returns master and slave side.
 ///
-/// Whoever else may mount there cannot put another file in its place: anything but a devpts is refused (`ENOTTY`), and
-/// so is what lies on top of its `ptmx` (`EXDEV`).
+/// Whoever else can mount there cannot substitute another file: anything but a devpts is refused (`ENOTTY`), and so
+/// is a mount on its `ptmx` (`EXDEV`).
 pub fn open_pair(devpts: BorrowedFd<'_>) -> io::Result<(OwnedFd, OwnedFd)> {
     if rustix::fs::fstatfs(devpts)?.f_type.cast_unsigned() != DEVPTS {
         return Err(rustix::io::Errno::NOTTY.into());
@@ -23,53 +23,49 @@ pub fn open_pair(devpts: BorrowedFd<'_>) -> io::Result<(OwnedFd, OwnedFd)> {
     rustix::pty::unlockpt(&master)?;
     let peer =
         rustix::pty::OpenptFlags::RDWR | rustix::pty::OpenptFlags::NOCTTY | rustix::pty::OpenptFlags::CLOEXEC;
+    // By ioctl (Linux 4.13), not by path: nothing can be mounted over the slave in between.
     let slave = rustix::pty::ioctl_tiocgptpeer(&master, peer)?;
     Ok((master, slave))
 }
 
-/// Starts a session and makes `terminal` its controlling terminal.
+/// Starts a session with `terminal` as its controlling terminal.
 pub fn take_controlling(terminal: BorrowedFd<'_>) -> io::Result<()> {
     rustix::process::setsid()?;
     rustix::process::ioctl_tiocsctty(terminal)?;
     Ok(())
 }
 
-/// Whether `fd` is a terminal.
 pub fn is_terminal(fd: BorrowedFd<'_>) -> bool {
     rustix::termios::isatty(fd)
 }
 
-/// Rows and columns of a terminal.
 pub fn size(terminal: BorrowedFd<'_>) -> io::Result<Winsize> {
     Ok(rustix::termios::tcgetwinsize(terminal)?)
 }
 
-/// Sets the window size of a terminal, whose size in pixels is unknown.
+/// Sets rows and columns, leaving the size in pixels unknown.
 pub fn set_rows_and_columns(terminal: BorrowedFd<'_>, rows: u16, columns: u16) -> io::Result<()> {
     set_size(terminal, Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 })
 }
 
-/// Sets rows and columns.
 pub fn set_size(terminal: BorrowedFd<'_>, size: Winsize) -> io::Result<()> {
     Ok(rustix::termios::tcsetwinsize(terminal, size)?)
 }
 
-/// The settings of a terminal, to be put back later.
+/// Terminal settings, to be restored later.
 #[derive(Clone, Debug)]
 pub struct Saved(Termios);
 
-/// Reads the settings of `terminal`.
 pub fn save(terminal: BorrowedFd<'_>) -> io::Result<Saved> {
     Ok(Saved(rustix::termios::tcgetattr(terminal)?))
 }
 
 impl Saved {
-    /// Puts these settings back.
     pub fn restore(&self, terminal: BorrowedFd<'_>) -> io::Result<()> {
         Ok(rustix::termios::tcsetattr(terminal, OptionalActions::Drain, &self.0)?)
     }
 
-    /// Puts `terminal` into raw mode.
+    /// Puts `terminal` into raw mode, starting from these settings.
     pub fn make_raw(&self, terminal: BorrowedFd<'_>) -> io::Result<()> {
         let mut raw = self.0.clone();
         raw.make_raw();
@@ -77,7 +73,7 @@ impl Saved {
     }
 }
 
-/// The process group in the foreground of `terminal` is the caller's.
+/// Whether the caller's process group is in the foreground of `terminal`.
 pub fn in_foreground(terminal: BorrowedFd<'_>) -> bool {
     // SAFETY: tcgetpgrp takes a number; the descriptor is open.
     let foreground = unsafe { libc::tcgetpgrp(terminal.as_fd().as_raw_fd()) };

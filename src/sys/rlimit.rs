@@ -2,7 +2,7 @@
 
 use std::io;
 
-/// The names that `--ulimit` knows, with their numbers.
+/// The names accepted by `--ulimit`, with their numbers.
 const RESOURCES: &[(&str, libc::__rlimit_resource_t)] = &[
     ("core", libc::RLIMIT_CORE),
     ("cpu", libc::RLIMIT_CPU),
@@ -21,12 +21,12 @@ const RESOURCES: &[(&str, libc::__rlimit_resource_t)] = &[
     ("stack", libc::RLIMIT_STACK),
 ];
 
-/// A resource that exists on Linux.
+/// A resource of setrlimit(2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resource(libc::__rlimit_resource_t);
 
 impl Resource {
-    /// Finds a resource by the name `ulimit` and docker use.
+    /// Finds a resource by its name in `ulimit` and docker.
     pub fn by_name(name: &str) -> Option<Self> {
         RESOURCES.iter().find(|(known, _)| *known == name).map(|(_, number)| Self(*number))
     }
@@ -39,7 +39,6 @@ impl Resource {
         if result == 0 { Ok((limit.rlim_cur, limit.rlim_max)) } else { Err(io::Error::last_os_error()) }
     }
 
-    /// Sets both limits of this process.
     pub fn set(self, soft: u64, hard: u64) -> io::Result<()> {
         let limit = libc::rlimit { rlim_cur: soft, rlim_max: hard };
         // SAFETY: the kernel reads one initialised rlimit that outlives the call.

@@ -1,16 +1,16 @@
-//! Which addresses the host's network knows: its own and those that it has routes to, from /proc/net.
+//! Local addresses and routes of the network namespace, from /proc/net.
 //!
-//! `fib_trie` (Linux 2.6) lists the leaves of all IPv4 tables, of local addresses too, as an address with lines
-//! `/LENGTH SCOPE TYPE` below it; `ipv6_route` has a line for each route that begins with 32 hexadecimal digits and the
-//! length in hexadecimal.
+//! `fib_trie` (Linux 2.6) lists the leaves of all IPv4 tables, including local addresses, as an address followed by
+//! lines `/LENGTH SCOPE TYPE`. `ipv6_route` has one line per route, which starts with 32 hexadecimal digits and the
+//! prefix length in hexadecimal.
 
 use std::fs::read_to_string;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-/// Addresses and destinations of routes of this process's network namespace, without default routes. What cannot be read
-/// is left out.
+/// Local addresses and route destinations of this process's network namespace, without default routes.
+/// Unreadable files count as empty.
 pub fn known() -> Vec<IpNet> {
     let text = |path| read_to_string(path).unwrap_or_default();
     let mut nets = parse_v4(&text("/proc/net/fib_trie"));

@@ -1,28 +1,28 @@
-//! System call filters: seccomp(2) in filter mode, and notifications of what they leave to others (seccomp_unotify(2)).
+//! System call filters: seccomp(2), and notifications (seccomp_unotify(2)).
 
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
-/// One instruction of classic BPF as `linux/filter.h` defines it.
+/// One instruction of classic BPF, `linux/filter.h`.
 pub use libc::sock_filter as Instruction;
 
-/// Write filter decisions other than "allow" to the audit log.
+/// `SECCOMP_FILTER_FLAG_LOG`: write decisions other than "allow" to the audit log.
 pub const LOG: u32 = 2;
-/// Do not disable speculative store bypass for the filtered process: for a kernel whose mitigations are set to
-/// `seccomp`, the difference between a filter that is free and one that slows everything down.
+/// `SECCOMP_FILTER_FLAG_SPEC_ALLOW`: leave speculative store bypass enabled. On kernels whose mitigations are
+/// set to `seccomp`, a filter without this flag slows down the whole process.
 pub const SPEC_ALLOW: u32 = 4;
 
-/// Installs `filter` for the calling thread and all that it starts; a filter is never removed again.
+/// Installs `filter` for the calling thread and all its descendants; it can never be removed.
 ///
-/// Needs `no_new_privs` or CAP_SYS_ADMIN in the thread's user namespace (`EACCES` otherwise). `EINVAL` means that the
-/// program is malformed or the kernel has no seccomp filters; `ENOMEM` that all installed filters together are too
-/// long. Neither allocates nor locks, so it may be called between fork and exec.
+/// Needs `no_new_privs`, or CAP_SYS_ADMIN in the thread's user namespace (`EACCES` otherwise). `EINVAL`: the program
+/// is malformed, or the kernel lacks seccomp filters; `ENOMEM`: all installed filters together are too long. Neither
+/// allocates nor locks, so it may be called between fork and exec.
 pub fn load(filter: &[Instruction], flags: u32) -> io::Result<()> {
     install(filter, flags).map(drop)
 }
 
-/// As [`load`], and returns a listener for the calls that the filter answers with `SECCOMP_RET_USER_NOTIF` (Linux 5.0).
-/// `EBUSY` means that another filter of the thread has one.
+/// Like [`load`]; returns a listener for calls that the filter answers with `SECCOMP_RET_USER_NOTIF` (Linux
+/// 5.0). `EBUSY`: another filter of the thread already has one.
 pub fn load_with_listener(filter: &[Instruction], flags: u32) -> io::Result<OwnedFd> {
     let fd = install(filter, flags | NEW_LISTENER)?;
     // SAFETY: with that flag the kernel returned a new descriptor, closed by exec, that nobody else owns.
@@ -48,20 +48,19 @@ fn install(filter: &[Instruction], flags: u32) -> io::Result<i32> {
     if done >= 0 { Ok(done as i32) } else { Err(io::Error::last_os_error()) }
 }
 
-/// A call that waits for an answer: `struct seccomp_notif`.
+/// A call that waits for a response: `struct seccomp_notif`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Notification {
     id: u64,
-    /// The thread, as this process counts them.
+    /// The calling thread, as seen in this process's pid namespace.
     pub pid: u32,
     flags: u32,
-    /// The call's number on its architecture.
+    /// The call number on its architecture.
     pub call: i32,
-    /// The architecture (`AUDIT_ARCH_*`).
+    /// `AUDIT_ARCH_*`
     pub arch: u32,
     instruction: u64,
-    /// Its arguments.
     pub arguments: [u64; 6],
 }
 
@@ -74,10 +73,10 @@ struct Answer {
     flags: u32,
 }
 
-/// The architecture that this program was built for.
+/// `AUDIT_ARCH_*` of the architecture dhow was built for.
 #[cfg(target_arch = "x86_64")]
 pub const NATIVE_ARCH: u32 = 0xc000_003e;
-/// The architecture that this program was built for.
+/// `AUDIT_ARCH_*` of the architecture dhow was built for.
 #[cfg(target_arch = "aarch64")]
 pub const NATIVE_ARCH: u32 = 0xc000_00b7;
 
@@ -85,7 +84,7 @@ pub const NATIVE_ARCH: u32 = 0xc000_00b7;
 const RECEIVE: libc::c_ulong = 0xc050_2100;
 const SEND: libc::c_ulong = 0xc018_2101;
 
-/// Waits for the next call. `ENOENT` means that the one there was is gone.
+/// Waits for the next call. `ENOENT`: it was interrupted or killed meanwhile.
 pub fn receive(listener: BorrowedFd<'_>) -> io::Result<Notification> {
     let mut notification = Notification::default();
     // SAFETY: the kernel wants a zeroed structure of this size, which the number of the call says, and fills it.
@@ -93,7 +92,7 @@ pub fn receive(listener: BorrowedFd<'_>) -> io::Result<Notification> {
     if done == 0 { Ok(notification) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Answers a call with 0, or with this error number. One that is gone needs no answer: `ENOENT`.
+/// Completes a call with 0, or with this errno. `ENOENT`: the call is gone, and needs no response.
 pub fn answer(listener: BorrowedFd<'_>, to: &Notification, error: i32) -> io::Result<()> {
     let mut answer = Answer { id: to.id, value: 0, error: -error, flags: 0 };
     // SAFETY: the kernel reads one structure of this size, which the number of the call says.

@@ -1,18 +1,17 @@
-//! Signals: masks, dispositions, and receiving them by descriptor (signalfd(2)).
+//! Signals: masks, dispositions, and receiving by descriptor (signalfd(2)).
 
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
-/// First and last real-time signal as glibc counts them, which is how `RTMIN+n` is meant.
+/// glibc's first and last real-time signal, to which `RTMIN+n` refers.
 const RTMIN: i32 = 34;
 const RTMAX: i32 = 64;
 
-/// A set of signals for a mask.
+/// A signal set for a mask.
 #[derive(Clone, Copy)]
 pub struct Set(libc::sigset_t);
 
 impl Set {
-    /// Just these.
     pub fn of(signals: &[i32]) -> Self {
         // SAFETY: an all-zero sigset_t is a valid value; sigemptyset then initialises it in libc's own terms.
         let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
@@ -27,7 +26,7 @@ impl Set {
     }
 }
 
-/// Replaces the signal mask and returns the previous one.
+/// Replaces the signal mask of the calling thread and returns the previous one.
 pub fn set_mask(set: &Set) -> io::Result<Set> {
     let mut old = Set::of(&[]);
     // SAFETY: both pointers are to valid sigset_t values that outlive the call.
@@ -35,7 +34,7 @@ pub fn set_mask(set: &Set) -> io::Result<Set> {
     if result == 0 { Ok(old) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Every signal that can be passed on: all but KILL, STOP and those that only a fault of this process raises.
+/// Every signal that can be forwarded: all but KILL, STOP, and those raised by faults of this process itself.
 pub fn forwardable() -> Vec<i32> {
     let own = [
         libc::SIGKILL,
@@ -46,10 +45,11 @@ pub fn forwardable() -> Vec<i32> {
         libc::SIGFPE,
         libc::SIGABRT,
     ];
+    // 32 and 33 are reserved by glibc's threads.
     (1..=RTMAX).filter(|s| !own.contains(s) && !(32..RTMIN).contains(s)).collect()
 }
 
-/// Puts every disposition back to the default and unblocks everything, for a process about to exec.
+/// Resets every disposition to the default and unblocks all signals, for a process about to exec.
 pub fn reset_all() -> io::Result<()> {
     for signal in (1..=RTMAX).filter(|s| *s != libc::SIGKILL && *s != libc::SIGSTOP) {
         reset(signal)?;
@@ -57,7 +57,7 @@ pub fn reset_all() -> io::Result<()> {
     set_mask(&Set::of(&[])).map(drop)
 }
 
-/// The kernel's `struct sigaction`, in which all zero means the default (sigaction(2), "C library/kernel differences").
+/// The kernel's `struct sigaction`; all zero is the default (sigaction(2), "C library/kernel differences").
 #[repr(C)]
 #[derive(Default)]
 struct KernelAction {
@@ -67,7 +67,7 @@ struct KernelAction {
     mask: u64,
 }
 
-/// By the system call itself: libc keeps 32 and 33 for its threads, but a parent may have left them ignored.
+/// By the raw system call: libc refuses 32 and 33, but a parent may have left them ignored.
 fn reset(signal: i32) -> io::Result<()> {
     let action = KernelAction::default();
     let old = std::ptr::null_mut::<KernelAction>();
@@ -83,7 +83,7 @@ fn reset(signal: i32) -> io::Result<()> {
 pub struct SignalFd(OwnedFd);
 
 impl SignalFd {
-    /// Blocks `signals` and opens a descriptor for them.
+    /// Blocks exactly `signals` and opens a descriptor for them.
     pub fn blocking(signals: &[i32]) -> io::Result<Self> {
         let set = Set::of(signals);
         set_mask(&set)?;
@@ -96,7 +96,7 @@ impl SignalFd {
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
-    /// The next signal that has arrived, if one has.
+    /// The next pending signal, if any.
     pub fn next(&self) -> io::Result<Option<i32>> {
         // SAFETY: an all-zero signalfd_siginfo is a valid value of that plain C structure.
         let mut info: libc::signalfd_siginfo = unsafe { std::mem::zeroed() };

@@ -1,4 +1,4 @@
-//! Sockets that keep messages apart and carry descriptors: unix(7), `SOCK_SEQPACKET`.
+//! Message sockets that carry descriptors: unix(7), `SOCK_SEQPACKET`.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -11,7 +11,7 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
 };
 
-/// The longest message that [`Socket::receive`] takes.
+/// The longest message that [`SeqpacketSocket::receive`] accepts.
 pub const MAX_MESSAGE: usize = 32 << 10;
 
 /// One end of a connection.
@@ -19,7 +19,7 @@ pub const MAX_MESSAGE: usize = 32 << 10;
 pub struct Socket(OwnedFd);
 
 impl From<OwnedFd> for Socket {
-    /// An end that was made by [`Socket::pair`] and moved.
+    /// Wraps an end that was created by [`SeqpacketSocket::pair`] and then moved to another number.
     fn from(fd: OwnedFd) -> Self {
         Self(fd)
     }
@@ -31,49 +31,49 @@ impl From<Socket> for OwnedFd {
     }
 }
 
-/// The most descriptors that a message carries.
+/// The most descriptors per message.
 pub const MAX_FDS: usize = 3;
 
-/// A message with the descriptors that came along.
+/// A received message with its descriptors.
 #[derive(Debug)]
 pub struct Message {
-    /// The bytes; empty where the other end is closed.
+    /// Empty if the other end is closed.
     pub bytes: Vec<u8>,
-    /// Descriptors, closed by exec.
+    /// Close-on-exec.
     pub fds: Vec<OwnedFd>,
 }
 
-/// Takes connections at a name in a directory.
+/// Accepts connections at a name in a directory.
 #[derive(Debug)]
 pub struct Listener(OwnedFd);
 
 impl Socket {
-    /// Two connected ends, closed by exec.
+    /// Two connected ends, close-on-exec.
     pub fn pair() -> io::Result<(Self, Self)> {
         let (a, b) =
             rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
         Ok((Self(a), Self(b)))
     }
 
-    /// Connects to the listener called `name` in `dir`.
+    /// Connects to the listener at `name` in `dir`.
     pub fn connect(dir: BorrowedFd<'_>, name: &str) -> io::Result<Self> {
         let socket = seqpacket(SocketFlags::empty())?;
         rustix::io::retry_on_intr(|| rustix::net::connect(&socket, &address(dir, name)?))?;
         Ok(Self(socket))
     }
 
-    /// The same end under a second number, `first` or the next free one above.
+    /// Duplicates this end at descriptor `first` or above.
     pub fn at_or_above(&self, first: i32) -> io::Result<Self> {
         Ok(Self(rustix::io::fcntl_dupfd_cloexec(&self.0, first)?))
     }
 
-    /// Sends a message that is not empty, with at most [`MAX_FDS`] descriptors. A closed other end is an error, not a
-    /// signal.
+    /// Sends a non-empty message with at most [`MAX_FDS`] descriptors. A closed other end is an error
+    /// (EPIPE), not a signal.
     pub fn send(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
         self.send_with(bytes, fds, SendFlags::NOSIGNAL)
     }
 
-    /// The same, but fails where it would have to wait for the other end to read.
+    /// Like [`Self::send`], but fails with `WouldBlock` if the queue of the other end is full.
     pub fn send_now(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
         self.send_with(bytes, fds, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)
     }
@@ -102,7 +102,8 @@ impl Socket {
             })
         };
         let result = match receive() {
-            // The other end closed without reading all. That is said once, and before what it had sent.
+            // The other end closed without reading everything. Reported once, before its messages, which are
+            // still there.
             Err(Errno::CONNRESET) => receive()?,
             other => other?,
         };
@@ -119,7 +120,6 @@ impl Socket {
         Ok(Message { bytes: buffer, fds })
     }
 
-    /// Whether the other end is still open.
     pub fn is_connected(&self) -> io::Result<bool> {
         let mut fds = [PollFd::from_borrowed_fd(self.as_fd(), PollFlags::empty())];
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -134,7 +134,7 @@ impl Socket {
 }
 
 impl Listener {
-    /// Listens at `name` in `dir`, where nothing of that name may exist.
+    /// Listens at `name` in `dir`, which must not exist.
     pub fn bind(dir: BorrowedFd<'_>, name: &str) -> io::Result<Self> {
         let socket = seqpacket(SocketFlags::NONBLOCK)?;
         rustix::net::bind(&socket, &address(dir, name)?)?;
@@ -142,7 +142,8 @@ impl Listener {
         Ok(Self(socket))
     }
 
-    /// The next connection of a process of this user; `None` where it is gone again, or is somebody else's.
+    /// Accepts a connection from a process of this user; `None` if it is gone already, or belongs to another
+    /// user.
     pub fn accept(&self) -> io::Result<Option<Socket>> {
         let socket = match rustix::net::accept_with(&self.0, SocketFlags::CLOEXEC) {
             Ok(socket) => socket,
@@ -159,7 +160,6 @@ impl Listener {
     }
 }
 
-/// Connections that may wait to be accepted.
 const BACKLOG: i32 = 128;
 
 fn seqpacket(flags: SocketFlags) -> io::Result<OwnedFd> {
@@ -167,7 +167,7 @@ fn seqpacket(flags: SocketFlags) -> io::Result<OwnedFd> {
     Ok(rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?)
 }
 
-/// A name of any depth in 108 bytes (unix(7)): by the directory's descriptor.
+/// An address for a path of any depth, within the 108 bytes of `sun_path`: via the directory's descriptor.
 fn address(dir: BorrowedFd<'_>, name: &str) -> rustix::io::Result<SocketAddrUnix> {
     SocketAddrUnix::new(format!("/proc/self/fd/{}/{name}", dir.as_raw_fd()))
 }

@@ -1,14 +1,17 @@
-//! A program of a few instructions, held in memory only, that becomes another program: memfd_create(2), execveat(2).
+//! An executable of a few instructions, held in memory only, that execs another one: memfd_create(2), execveat(2).
 //!
-//! While a process execs, `/proc/self/exe` is still the program it was. A script or a link that leads there makes the
-//! kernel run that file, as a process that others may look into; for a process that has come into a container from
-//! outside, it would be dhow's own file on the host, which the container could then open and later overwrite
-//! (CVE-2019-5736). What a container may change at any moment cannot be checked first. So such a process becomes this
-//! stub, which has nothing of the host, and the stub becomes the program.
+//! While a process execs, `/proc/self/exe` still is the old executable. A script or link that points there makes the
+//! kernel run that file, in a process that others may inspect. For a process that has joined a container, it would be
+//! dhow's own file on the host, which the container could open and later overwrite (CVE-2019-5736). Checking the
+//! program first does not help, since the container can change it at any moment. So the process becomes this stub,
+//! which has nothing of the host, and the stub becomes the program.
 //!
-//! The stub takes the program's path as its first argument, the program's own arguments as the others, and its
-//! environment. Descriptor [`STATUS`] must be the writing end of a pipe: its end without a byte means that the program
-//! runs; otherwise come the four bytes of an errno. Where it is closed the stub was run by somebody else, and ends.
+//! # Protocol
+//!
+//! The stub takes the program's path as `argv[0]`, the program's own arguments after it, and its environment.
+//! Descriptor [`STATUS_FD`] must be the write end of a pipe: end of file without data means that the program runs;
+//! otherwise the four bytes of an errno follow. If that descriptor is closed, someone else has executed the stub, and
+//! it exits.
 
 use std::arch::global_asm;
 use std::ffi::{CStr, CString};
@@ -17,10 +20,10 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
 use super::process::pointers;
 
-/// The descriptor on which the stub tells that the program could not be run.
+/// The descriptor on which the stub reports that the program could not be executed.
 pub const STATUS: i32 = 3;
 
-/// What the stub exits with where it could not become the program.
+/// The stub's exit status if the program could not be executed.
 pub const FAILED: i32 = 126;
 
 // fcntl(3, F_SETFD, FD_CLOEXEC); execve(argv[0], argv + 1, envp); write(3, &errno, 4); exit_group(126)
@@ -107,9 +110,9 @@ fn code() -> &'static [u8] {
     unsafe { std::slice::from_raw_parts(start, end.addr() - start.addr()) }
 }
 
-/// Where the stub is loaded; a multiple of every page size that Linux has.
+/// Load address; a multiple of every page size of Linux.
 const BASE: u64 = 0x40_0000;
-/// The file header and two program headers.
+/// Length of the ELF header and two program headers.
 const HEADERS: u64 = 64 + 2 * 56;
 
 #[cfg(target_arch = "x86_64")]
@@ -117,12 +120,13 @@ const MACHINE: u16 = 62;
 #[cfg(target_arch = "aarch64")]
 const MACHINE: u16 = 183;
 
-/// The stub as a file: see elf(5).
+/// The stub as an ELF file: elf(5).
 fn image() -> Vec<u8> {
     let code = code();
     let size = HEADERS + code.len() as u64;
     let mut file = vec![0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-    // Executable, machine, version; entry, program headers, section headers; flags, sizes and counts.
+    // Type EXEC, machine, version; entry point, offsets of program and section headers; flags, sizes and
+    // counts.
     file.extend(2_u16.to_le_bytes());
     file.extend(MACHINE.to_le_bytes());
     file.extend(1_u32.to_le_bytes());
@@ -133,7 +137,7 @@ fn image() -> Vec<u8> {
     for half in [64_u16, 56, 2, 0, 0, 0] {
         file.extend(half.to_le_bytes());
     }
-    // One segment to read and execute; a stack that is not executable.
+    // One segment to read and execute; a non-executable stack.
     segment(&mut file, libc::PT_LOAD, libc::PF_R | libc::PF_X, [0, BASE, BASE, size, size, 0x1_0000]);
     segment(&mut file, libc::PT_GNU_STACK, libc::PF_R | libc::PF_W, [0, 0, 0, 0, 0, 16]);
     file.extend(code);
@@ -148,30 +152,30 @@ fn segment(file: &mut Vec<u8>, kind: u32, flags: u32, words: [u64; 6]) {
     }
 }
 
-/// The stub, ready to be executed; closed by exec.
+/// The stub, ready to be executed; close-on-exec.
 #[derive(Debug)]
 pub struct Stub(OwnedFd);
 
 impl Stub {
-    /// Makes it. A kernel that executes nothing from memory (`vm.memfd_noexec` is 2) refuses with `EACCES`.
+    /// Creates the stub. `EACCES` if the kernel executes nothing from memory (`vm.memfd_noexec` is 2).
     pub fn new() -> io::Result<Self> {
         let fd = match memfd(libc::MFD_CLOEXEC | libc::MFD_EXEC) {
-            // Before Linux 6.3 the flag is not known and not needed.
+            // MFD_EXEC is unknown, and not needed, before Linux 6.3.
             Err(error) if error.raw_os_error() == Some(libc::EINVAL) => memfd(libc::MFD_CLOEXEC)?,
             other => other?,
         };
-        // Its number must not be the one where the stub expects the pipe.
+        // Must not have the number that the stub expects the pipe at.
         let mut file = std::fs::File::from(rustix::io::fcntl_dupfd_cloexec(&fd, STATUS + 1)?);
         io::Write::write_all(&mut file, &image())?;
         Ok(Self(file.into()))
     }
 
-    /// To be kept where other descriptors are closed.
+    /// To exempt it when other descriptors are closed.
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 
-    /// Becomes the stub, and through it the program at `path`; returns only with the error of the former.
+    /// Becomes the stub, and through it the program at `path`. Returns only if execveat(2) fails.
     pub fn exec(&self, path: &CStr, args: &[CString], env: &[CString]) -> io::Error {
         let argv: Vec<_> = std::iter::once(path.as_ptr()).chain(pointers(args)).collect();
         let envp = pointers(env);
@@ -205,7 +209,7 @@ mod tests {
     use std::os::unix::process::CommandExt as _;
     use std::process::{Command, Stdio};
 
-    /// Runs the stub in a child with these arguments: what it wrote to the status pipe, its output and exit code.
+    /// Runs the stub in a child: returns what it wrote to the status pipe, its output and its exit code.
     fn run(args: &[&str], status: bool) -> (Vec<u8>, String, Option<i32>) {
         let stub = Stub::new().unwrap();
         let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();

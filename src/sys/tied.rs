@@ -1,14 +1,13 @@
-//! Programs that end with the thread that started them.
+//! Programs that are killed when the thread that started them ends.
 
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 use super::process::die_with_parent;
 
-/// Has the program be killed when the thread that starts it has ended, however that comes about (prctl(2),
-/// PR_SET_PDEATHSIG: the parent is a thread).
+/// Sets PR_SET_PDEATHSIG in the child (prctl(2)): SIGKILL when the parent *thread* ends, for whatever reason.
 pub fn tie(command: &mut Command) -> &mut Command {
-    // SAFETY: between fork and exec only async-signal-safe functions may be called, and nothing may be allocated: this
-    // makes one system call.
+    // SAFETY: between fork and exec only async-signal-safe functions may be called, and nothing may be allocated:
+    // this makes one system call.
     unsafe { command.pre_exec(die_with_parent) }
 }

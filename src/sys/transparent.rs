@@ -1,10 +1,10 @@
-//! Sockets that may have addresses of other hosts for their own: ip(7), ipv6(7).
+//! Sockets that use addresses of other hosts as their own: ip(7), ipv6(7).
 
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 
-/// Allows a socket to bind any address and to take connections to any (`IP_TRANSPARENT`, Linux 2.6.24, or
-/// `IPV6_TRANSPARENT`, 2.6.37); needs CAP_NET_ADMIN or CAP_NET_RAW over the network namespace that the socket was made in.
+/// Lets a socket bind any address and accept connections to any (`IP_TRANSPARENT`, Linux 2.6.24, or
+/// `IPV6_TRANSPARENT`, 2.6.37). Needs CAP_NET_ADMIN or CAP_NET_RAW over the socket's network namespace.
 pub fn set(socket: BorrowedFd<'_>, v6: bool) -> io::Result<()> {
     match v6 {
         false => turn_on(socket, libc::SOL_IP, libc::IP_TRANSPARENT),
@@ -12,8 +12,8 @@ pub fn set(socket: BorrowedFd<'_>, v6: bool) -> io::Result<()> {
     }
 }
 
-/// Has the kernel choose the port of a socket that is bound to an address only when it is known where it connects to, so
-/// that one number serves for many destinations (`IP_BIND_ADDRESS_NO_PORT`, Linux 4.2; of both families).
+/// Defers the choice of a port from bind(2) to connect(2), so that one port can be shared by connections to
+/// different destinations (`IP_BIND_ADDRESS_NO_PORT`, Linux 4.2; both address families).
 pub fn choose_port_late(socket: BorrowedFd<'_>) -> io::Result<()> {
     turn_on(socket, libc::SOL_IP, libc::IP_BIND_ADDRESS_NO_PORT)
 }

@@ -1,32 +1,33 @@
-//! Network interfaces whose other end is this process: tun(4), with the header of virtio in front of each packet
-//! (`linux/if_tun.h`, `linux/virtio_net.h`).
+//! TUN devices: tun(4), with a virtio_net header in front of each packet (`linux/if_tun.h`, `linux/virtio_net.h`).
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
 
-/// `TUNSETOFFLOAD` and what it takes: checksums (2.6.27) and segmentation of UDP (6.2), which wants the first.
+/// `TUNSETOFFLOAD` with its flags: checksums (Linux 2.6.27), and UDP segmentation (6.2), which requires the
+/// former.
 const SET_OFFLOAD: libc::Ioctl = 0x4004_54d0;
 const F_CSUM: libc::c_ulong = 0x01;
 const F_USO: libc::c_ulong = 0x20 | 0x40;
 
-/// The length of the header that both directions begin with.
+/// Length of the header in both directions.
 pub const HEADER: usize = 10;
 
-/// Flags and types of the header.
 const NEEDS_CSUM: u8 = 1;
 const GSO_UDP_L4: u8 = 5;
 
-/// What is left to be done to a packet.
+/// Work on a packet that is left to the receiver.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Offload {
-    /// The checksum of all from the first number on, in bytes from the start of the packet, belongs at the second one,
-    /// counted from the first; until then the sum of the pseudo header is there.
+    /// The checksum over everything from the first offset, counted from the start of the packet, must be
+    /// stored at the second one, counted from the first. Until then, the sum of the pseudo-header is stored
+    /// there.
     pub checksum: Option<(u16, u16)>,
-    /// The packet stands for several UDP datagrams with so many bytes of payload, the last maybe less. 0 for one.
+    /// Payload size of each datagram if the packet stands for several UDP datagrams (GSO); the last may be
+    /// shorter. 0 for one.
     pub segment: u16,
-    /// The bytes of headers in front of the payload, where `segment` is not 0.
+    /// Bytes of headers before the payload, if `segment` is not 0.
     pub headers: u16,
 }
 
@@ -51,7 +52,7 @@ impl Offload {
     }
 }
 
-/// A TUN device; it goes away when this is dropped.
+/// A TUN device; the kernel removes the interface when this is dropped.
 #[derive(Debug)]
 pub struct Tun {
     fd: OwnedFd,
@@ -59,7 +60,8 @@ pub struct Tun {
 }
 
 impl Tun {
-    /// Makes the interface `name` in the network namespace of the calling thread, which needs CAP_NET_ADMIN over it.
+    /// Creates the interface `name` in the network namespace of the calling thread, which needs CAP_NET_ADMIN
+    /// over it.
     pub fn open(name: &str) -> io::Result<Self> {
         let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let fd = rustix::fs::open("/dev/net/tun", flags, Mode::empty())?;
@@ -72,7 +74,7 @@ impl Tun {
             *to = from.cast_signed();
         }
         let flags = libc::IFF_TUN | libc::IFF_NO_PI | libc::IFF_VNET_HDR | libc::IFF_TUN_EXCL;
-        // All of them are below 0x10000 and the kernel reads them as unsigned.
+        // The flags fit in 16 bits, and the kernel reads them as unsigned.
         request.ifr_ifru.ifru_flags = flags as libc::c_short;
         // SAFETY: TUNSETIFF reads and writes one ifreq, which is initialised and outlives the call.
         if unsafe { libc::ioctl(fd.as_raw_fd(), libc::TUNSETIFF, &raw mut request) } != 0 {
@@ -82,18 +84,18 @@ impl Tun {
         let offload = |set: libc::c_ulong| unsafe { libc::ioctl(fd.as_raw_fd(), SET_OFFLOAD, set) } == 0;
         let segments = offload(F_CSUM | F_USO);
         if !segments {
-            // Without it the kernel completes checksums itself, so it may be refused.
+            // Best effort: without it, the kernel completes checksums itself.
             offload(F_CSUM);
         }
         Ok(Self { fd, segments })
     }
 
-    /// Whether the kernel knows several UDP datagrams in one packet (6.2), here and in both directions.
+    /// Whether the kernel supports UDP segmentation (6.2), in both directions.
     pub fn segments(&self) -> bool {
         self.segments
     }
 
-    /// Reads a packet, without waiting for one: its length. Of a longer packet the end is missing.
+    /// Reads a packet without blocking and returns its length. Longer packets are truncated.
     pub fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, Offload)> {
         let mut header = [0; HEADER];
         let mut parts = [IoSliceMut::new(&mut header), IoSliceMut::new(buffer)];
@@ -102,7 +104,7 @@ impl Tun {
         Ok((length, Offload::decode(header)))
     }
 
-    /// Writes a packet that is in `parts`.
+    /// Writes the packet whose bytes are in `parts`.
     pub fn send(&self, offload: &Offload, parts: &[IoSlice<'_>]) -> io::Result<()> {
         let header = offload.encode();
         let mut all = Vec::with_capacity(parts.len() + 1);

@@ -1,5 +1,5 @@
-//! The end of a pair of interfaces, veth(4), read and written as packets by a packet(7) socket: what a TUN device is,
-//! where there is none.
+//! Sends and receives packets at one end of a veth(4) pair by a packet(7) socket: a substitute for a TUN
+//! device.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::size_of;
@@ -10,35 +10,36 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 use super::tun::{HEADER, Offload};
 
-/// Options of `linux/if_packet.h`: a header of virtio before each frame (2.6.27), and not to be shown what is sent (4.20).
+/// Options of `linux/if_packet.h`: a virtio_net header before each frame (Linux 2.6.27), and no copies of
+/// outgoing packets (4.20).
 const VNET_HDR: libc::c_int = 15;
 const IGNORE_OUTGOING: libc::c_int = 23;
 
-/// Bytes of a header of Ethernet.
+/// Length of an Ethernet header.
 const ETHERNET: usize = 14;
-/// Where the type of what follows is in it.
+/// Offset of its EtherType.
 const TYPE_AT: usize = 12;
-/// Bytes that may wait to be read; the kernel gives what it may.
+/// Requested socket buffer sizes, in bytes.
 const QUEUE: usize = 8 << 20;
 
-/// A packet socket at one end of a pair of interfaces, which must have no reason to send but what it passes on.
+/// A packet socket at one end of a veth pair. That interface must have nothing to send of its own.
 #[derive(Debug)]
 pub struct Wire {
     fd: OwnedFd,
-    /// The hardware address of the other end, twice: to whom and from whom.
+    /// Destination and source of each frame, both the hardware address of the other end.
     addresses: [u8; TYPE_AT],
 }
 
 impl Wire {
-    /// A socket of the network namespace that the calling thread is in, and over which it needs CAP_NET_RAW, at the
-    /// interface with the number `index`; `far` is the hardware address of the other end.
+    /// Opens a socket on the interface `index` in the network namespace of the calling thread, which needs
+    /// CAP_NET_RAW over it. `far` is the hardware address of the other end.
     pub fn open(index: u32, far: [u8; 6]) -> io::Result<Self> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        // Without a protocol it hears nothing before it is bound.
+        // Without a protocol it receives nothing until it is bound.
         let fd = rustix::net::socket_with(AddressFamily::PACKET, SocketType::RAW, flags, None)?;
         turn_on(&fd, VNET_HDR)?;
         turn_on(&fd, IGNORE_OUTGOING)?;
-        // What is not given is done without.
+        // Limited by net.core.rmem_max and wmem_max; smaller buffers work too.
         let _ = sockopt::set_socket_recv_buffer_size(&fd, QUEUE);
         let _ = sockopt::set_socket_send_buffer_size(&fd, QUEUE);
         bind(&fd, index)?;
@@ -47,24 +48,24 @@ impl Wire {
         Ok(Self { fd, addresses })
     }
 
-    /// Reads a packet, without waiting for one: its length. Of a longer packet the end is missing.
+    /// Reads a packet without blocking and returns its length. Longer packets are truncated.
     pub fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, Offload)> {
         let (mut header, mut ethernet) = ([0; HEADER], [0; ETHERNET]);
         let mut parts =
             [IoSliceMut::new(&mut header), IoSliceMut::new(&mut ethernet), IoSliceMut::new(buffer)];
         let length = match rustix::io::retry_on_intr(|| rustix::io::readv(&self.fd, &mut parts)) {
-            // One that cannot be described by the header is lost.
+            // The virtio_net header cannot describe this packet; it is dropped.
             Err(rustix::io::Errno::INVAL) => return Ok((0, Offload::default())),
             length => length?,
         };
         let mut offload = Offload::decode(header);
-        // Counted from the frame's start.
+        // The checksum's offset counts from the start of the frame.
         let start = |(start, offset): (u16, u16)| Some((start.checked_sub(ETHERNET as u16)?, offset));
         offload.checksum = offload.checksum.and_then(start);
         Ok((length.saturating_sub(HEADER + ETHERNET), offload))
     }
 
-    /// Writes a packet that is in `parts`.
+    /// Writes the packet whose bytes are in `parts`.
     pub fn send(&self, offload: &Offload, parts: &[IoSlice<'_>]) -> io::Result<()> {
         let mut offload = *offload;
         offload.checksum = offload.checksum.map(|(start, offset)| (start + ETHERNET as u16, offset));
@@ -95,8 +96,8 @@ fn turn_on(socket: &OwnedFd, option: libc::c_int) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Says at the interface with the number `index`, of the network namespace that the calling thread is in, that `address`
-/// has the hardware address `mac`, without having been asked (RFC 5227). Needs CAP_NET_RAW over the namespace.
+/// Sends an ARP announcement (RFC 5227) on the interface `index`, in the network namespace of the calling
+/// thread: `address` is at `mac`. Needs CAP_NET_RAW over the namespace.
 pub fn announce(index: u32, mac: [u8; 6], address: Ipv4Addr) -> io::Result<()> {
     let fd = rustix::net::socket_with(AddressFamily::PACKET, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
     bind(&fd, index)?;
@@ -104,12 +105,12 @@ pub fn announce(index: u32, mac: [u8; 6], address: Ipv4Addr) -> io::Result<()> {
     Ok(())
 }
 
-/// A request that asks for the sender itself (RFC 826), to everybody.
+/// A broadcast ARP request for the sender's own address (RFC 826).
 fn announcement(mac: [u8; 6], address: Ipv4Addr) -> Vec<u8> {
     let mut frame = vec![0xff; 6];
     frame.extend(mac);
     frame.extend((libc::ETH_P_ARP as u16).to_be_bytes());
-    // Ethernet and IPv4, the lengths of their addresses, a request.
+    // Hardware type Ethernet, protocol type IPv4, both address lengths, operation "request".
     frame.extend([0, 1, 8, 0, 6, 4, 0, 1]);
     frame.extend(mac);
     frame.extend(address.octets());
@@ -118,7 +119,7 @@ fn announcement(mac: [u8; 6], address: Ipv4Addr) -> Vec<u8> {
     frame
 }
 
-/// Has it hear everything at one interface.
+/// Binds the socket to all protocols on one interface.
 fn bind(socket: &OwnedFd, index: u32) -> io::Result<()> {
     // SAFETY: an all-zero sockaddr_ll is a valid value of that plain C structure.
     let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };

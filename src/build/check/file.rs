@@ -1,4 +1,4 @@
-//! Rules that need nothing but the syntax tree.
+//! Checks that need only the syntax tree.
 
 use std::collections::BTreeSet;
 
@@ -10,10 +10,10 @@ use super::rules::{
 };
 use crate::build::dockerfile::ast::{Dockerfile, Instruction, Lines, Stage, Statement};
 
-/// Names that mean something else where a stage is named.
+/// Names with a special meaning in `FROM` and `--from`.
 const RESERVED: [&str; 2] = ["context", "scratch"];
 
-/// Applies them to a file.
+/// Runs these checks on a file.
 pub(super) fn check(file: &Dockerfile, found: &mut Found<'_>) {
     for line in &file.empty_continuations {
         found.add(&NO_EMPTY_CONTINUATION, &(*line..=*line), &[], "Empty continuation line");
@@ -57,7 +57,7 @@ fn check_from<'f>(stage: &'f Stage, names: &mut BTreeSet<&'f str>, found: &mut F
     }
 }
 
-/// `word` in the case of `model`, where that has one.
+/// `word` in the case of `model`; `None` if that is mixed case.
 fn cased_as(model: &str, word: &str) -> Option<String> {
     if model == model.to_lowercase() {
         Some(word.to_lowercase())
@@ -87,7 +87,7 @@ fn check_statement(statement: &Statement, found: &mut Found<'_>) {
     }
 }
 
-/// A comment directly above something that has a name describes it, and begins with the name.
+/// A comment directly above a named stage or argument describes it, and should start with its name.
 fn describe(keyword: &str, names: &[&str], comments: &[String], lines: &Lines, found: &mut Found<'_>) {
     let Some(comment) = comments.last() else { return };
     let first = comment.split(' ').next().unwrap_or_default();
@@ -103,7 +103,7 @@ fn describe(keyword: &str, names: &[&str], comments: &[String], lines: &Lines, f
     found.add(&INVALID_DEFINITION_DESCRIPTION, lines, comments, message);
 }
 
-/// All keywords should be written as most of them are.
+/// All keywords should be in the case that most of them have.
 fn check_casing(file: &Dockerfile, found: &mut Found<'_>) {
     let keywords: Vec<(&str, &Lines, &[String])> = file
         .stages

@@ -1,4 +1,7 @@
-//! The rules of `build --check`, applied to a Dockerfile.
+//! Build checks (`build --check`): BuildKit's linter rules, applied to a Dockerfile without running it.
+//!
+//! `syntax_rules` need the syntax tree alone; `stage_rules` track variables through each stage. A rule is skipped by
+//! `# check=skip=…`, by `BUILDKIT_DOCKERFILE_CHECK`, or by a comment above the instruction.
 
 mod file;
 mod options;
@@ -21,40 +24,39 @@ use super::reach;
 use crate::error::{Failure, invalid};
 use crate::model::platform::Platform;
 
-/// Looks up the environment of a base image.
+/// Looks up the environment of a base image, by its expanded name in `FROM`.
 pub type BaseEnvironment<'a> = dyn Fn(&str) -> Option<Vec<(String, String)>> + 'a;
 
-/// What is known beside the file.
+/// What the checks need besides the file.
 #[derive(Clone, Copy)]
 pub struct Surroundings<'a> {
-    /// `--target`. Without one `--call check` looks at all stages, a build at those it needs.
+    /// `--target`.
     pub target: Option<&'a str>,
-    /// Whether all stages are looked at where no target is given.
+    /// Without a target: check all stages (`--call check`), or only those that a build needs.
     pub all_stages: bool,
-    /// `--build-arg`.
     pub given: &'a BTreeMap<String, String>,
-    /// The machine that builds.
     pub build: &'a Platform,
-    /// What is built for.
+    /// The target platform.
     pub platform: &'a Platform,
-    /// The environment of a base image by its name as in `FROM`, expanded; `None` where it is not known, in which case
-    /// nothing is said of undefined variables.
+    /// `None` if a base image's environment is unknown: undefined variables are then not reported.
     pub base_environment: &'a BaseEnvironment<'a>,
-    /// Whether the ignore file leaves a path of the context out; `None` where there is none, or one with exceptions.
+    /// Whether `.dockerignore` excludes a path. `None` if there is none, or one with exceptions, where a path
+    /// alone does not decide.
     pub ignored: Option<&'a dyn Fn(&str) -> bool>,
 }
 
-/// Applies the rules that `options` leave. In the order of the lines.
+/// Runs the checks that `options` enable; sorted by line.
 pub fn check(file: &Dockerfile, options: &Options, around: &Surroundings<'_>) -> Vec<Warning> {
     let mut found = Found { options, warnings: Vec::new() };
     file::check(file, &mut found);
     let platform = arguments::platform(around.build, around.platform, around.target.unwrap_or_default());
-    // Without values for the arguments nothing that depends on them can be said; the build will say why there are none.
+    // If a global argument fails to expand, its values are unknown; the build reports that error itself.
     if let Ok(globals) = arguments::global(file, &platform, around.given) {
         let stages = looked_at(file, around, &globals);
         stages::check(file, around, &platform, &globals, &stages, &mut found);
     }
     let mut warnings = found.warnings;
+    // The checks run one after the other; a stable sort keeps their order within a line.
     warnings.sort_by_key(|warning| warning.lines.0);
     warnings
 }
@@ -71,7 +73,7 @@ fn looked_at(
     reach::target(file, target).map(|target| reach::needed(file, target, globals)).unwrap_or_default()
 }
 
-/// The failure of a build whose Dockerfile breaks rules and says that this is an error.
+/// The error of a build with `# check=error=true` whose Dockerfile has violations.
 pub fn error(warnings: &[Warning], options: &Options) -> Option<Failure> {
     let rules: BTreeSet<&str> = warnings.iter().map(|warning| warning.rule.as_str()).collect();
     let rules: Vec<&str> = rules.into_iter().collect();
@@ -79,14 +81,14 @@ pub fn error(warnings: &[Warning], options: &Options) -> Option<Failure> {
         .then(|| invalid(format!("lint violation found for rules: {}", rules.join(", "))))
 }
 
-/// What was found so far.
+/// The warnings so far.
 struct Found<'a> {
     options: &'a Options,
     warnings: Vec<Warning>,
 }
 
 impl Found<'_> {
-    /// Adds what is wrong, unless the rule is not applied: by the options or by a comment above the instruction.
+    /// Adds a warning, unless the options or a comment above the instruction skip the rule.
     fn add(&mut self, rule: &Rule, lines: &Lines, comments: &[String], message: impl Into<String>) {
         if self.options.with_comments(comments).apply(rule) {
             self.warnings.push(rule.warning(message.into(), lines));

@@ -1,4 +1,5 @@
-//! What is checked: `# check=skip=…;error=…;experimental=…` and the build argument `BUILDKIT_DOCKERFILE_CHECK`.
+//! Which checks run: `# check=skip=…;error=…;experimental=…` and the build argument
+//! `BUILDKIT_DOCKERFILE_CHECK`.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +7,7 @@ use super::rules::Rule;
 use crate::build::dockerfile::ast::Dockerfile;
 use crate::error::{Failure, invalid};
 
-/// Which rules are applied, and whether breaking one is an error.
+/// Which rules apply, and whether a violation fails the build.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// `skip=all`
@@ -22,7 +23,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Those of a build: what its argument says, where that was `given`, goes before the file's directive.
+    /// The options of a build: the build argument, if `given`, overrides the file's directive.
     pub fn of(file: &Dockerfile, given: Option<&str>) -> Result<Self, Failure> {
         match (given, &file.directives.check) {
             (Some(text), _) => Self::read(text),
@@ -31,7 +32,7 @@ impl Options {
         }
     }
 
-    /// Reads `skip=A,B;error=true;experimental=all`.
+    /// Parses `skip=A,B;error=true;experimental=all`.
     pub fn read(text: &str) -> Result<Self, Failure> {
         let mut options = Self::default();
         if text.trim().is_empty() {
@@ -52,9 +53,10 @@ impl Options {
         Ok(options)
     }
 
-    /// These, and what a comment `# check=…` directly above an instruction skips.
+    /// Adds what a comment `# check=skip=…` directly above an instruction skips.
     pub(super) fn with_comments(&self, comments: &[String]) -> Self {
         let mut options = self.clone();
+        // Malformed comments are ignored: only the directive is checked.
         let said = comments.iter().filter_map(|line| Self::read(line.strip_prefix("check=")?).ok());
         for more in said {
             options.skip_all |= more.skip_all;
@@ -63,14 +65,13 @@ impl Options {
         options
     }
 
-    /// Whether `rule` is applied.
     pub(super) fn apply(&self, rule: &Rule) -> bool {
         let asked = self.experimental_all || self.experimental.contains(rule.name);
         !self.skip_all && !self.skip.contains(rule.name) && (!rule.experimental || asked)
     }
 }
 
-/// All, or those that are named.
+/// `all`, or a list of names.
 fn names(value: &str) -> (bool, BTreeSet<String>) {
     match value {
         "all" => (true, BTreeSet::new()),
@@ -78,7 +79,7 @@ fn names(value: &str) -> (bool, BTreeSet<String>) {
     }
 }
 
-/// What Go's `strconv.ParseBool` takes.
+/// What Go's `strconv.ParseBool` accepts.
 fn boolean(value: &str) -> Option<bool> {
     match value {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),

@@ -1,4 +1,4 @@
-//! What `--call check` answers.
+//! The output of `--call check`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,21 +9,18 @@ use crate::build::dockerfile::excerpt::excerpt;
 use crate::build::progress::Warning;
 use crate::error::Failure;
 
-/// What was found, and in which file.
 #[derive(Clone, Copy, Debug)]
 pub struct Report<'a> {
-    /// The Dockerfile's name.
     pub file: &'a str,
-    /// Its text.
     pub source: &'a str,
-    /// In the order of the lines.
+    /// Sorted by line.
     pub warnings: &'a [Warning],
-    /// Why a build would fail without running anything.
+    /// An error found without running anything.
     pub error: Option<&'a Failure>,
 }
 
 impl Report<'_> {
-    /// As text, the error last.
+    /// As text, with the error last.
     pub fn text(&self) -> String {
         let mut text = match self.warnings.len() {
             0 if self.error.is_some() => String::new(),
@@ -45,7 +42,7 @@ impl Report<'_> {
         text
     }
 
-    /// As JSON, in the form of BuildKit's `frontend.lint`.
+    /// As JSON, in the format of BuildKit's `frontend.lint`.
     pub fn json(&self) -> Value {
         let warnings: Vec<Value> = self.warnings.iter().map(warning).collect();
         let mut all = json!({ "warnings": warnings, "sources": [source(self.file, self.source)] });
@@ -67,12 +64,12 @@ fn warning(warning: &Warning) -> Value {
     })
 }
 
-/// Where something stands.
+/// A location in BuildKit's format.
 pub(in crate::build) fn location(lines: &Lines) -> Value {
     json!({ "ranges": [{ "start": { "line": lines.start() }, "end": { "line": lines.end() } }] })
 }
 
-/// A file, its text in base64 as Go's `[]byte` is.
+/// In base64, as Go marshals `[]byte`.
 fn source(name: &str, text: &str) -> Value {
     json!({ "filename": name, "language": "Dockerfile", "data": STANDARD.encode(text) })
 }

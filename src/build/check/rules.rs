@@ -1,23 +1,21 @@
-//! The rules: BuildKit's, with its names and words (`docs.docker.com/reference/build-checks`).
+//! The rules, with BuildKit's names and texts (`docs.docker.com/reference/build-checks`).
 
 use crate::build::dockerfile::ast::Lines;
 use crate::build::progress::Warning;
 
-/// A rule.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Rule {
-    /// Its name, by which it is skipped.
+    /// The name to skip it by.
     pub(super) name: &'static str,
-    /// What it is about.
     pub(super) description: &'static str,
-    /// The last part of its page's address.
+    /// The last segment of its documentation URL.
     pub(super) page: &'static str,
-    /// Whether it is applied only where it was asked for.
+    /// Applies only when asked for by name or with `experimental=all`.
     pub(super) experimental: bool,
 }
 
 impl Rule {
-    /// What is wrong at `lines`.
+    /// A violation at `lines`.
     pub(super) fn warning(&self, message: String, lines: &Lines) -> Warning {
         Warning {
             rule: self.name.into(),

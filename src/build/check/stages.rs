@@ -1,4 +1,4 @@
-//! Rules that need the values of variables: each stage is gone through as a build does, without running anything.
+//! Checks that need the values of variables: each stage is walked as a build would, without running anything.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,16 +18,16 @@ use crate::build::suggest::closest;
 use crate::model::platform::Platform;
 use crate::model::reference::Reference;
 
-/// What is set in every stage whatever its base.
+/// Set in every stage, whatever its base.
 const PATH: &str = "PATH";
-/// Arguments that are for the scanner of the result, and are no variables.
+/// Read by the SBOM scanner; referring to them is not a use of a variable.
 const NO_VARIABLES: [&str; 2] = ["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"];
-/// Words in a name that announce something secret, and those that take it back.
+/// Words that mark a variable name as sensitive, and those that make it harmless.
 const SECRETS: [&str; 10] =
     ["apikey", "auth", "credential", "credentials", "key", "password", "pword", "passwd", "secret", "token"];
 const NO_SECRETS: [&str; 3] = ["public", "file", "version"];
 
-/// Applies them: those of `FROM` to all stages, the others to the `stages` that are looked at.
+/// Checks the `FROM` of all stages, and the instructions of the given `stages`.
 pub(super) fn check(
     file: &Dockerfile,
     around: &Surroundings<'_>,
@@ -49,7 +49,8 @@ pub(super) fn check(
             state: begin(file, index, around, globals, &states),
             last: BTreeMap::new(),
         };
-        // What is not looked at may still be a base whose variables are needed.
+        // A stage that is not checked may be the base of one that is, so its variables are tracked all the
+        // same.
         let mut unseen = Found { options: found.options, warnings: Vec::new() };
         let found = if stages.contains(&index) { &mut *found } else { &mut unseen };
         for statement in &stage.statements {
@@ -59,7 +60,7 @@ pub(super) fn check(
     }
 }
 
-/// What `FROM` names has to be possible without `--build-arg` too.
+/// The base name has to be valid with the default arguments too.
 fn check_defaults(file: &Dockerfile, platform: &[(String, String)], found: &mut Found<'_>) {
     let Ok(defaults) = arguments::global(file, platform, &BTreeMap::new()) else { return };
     for stage in &file.stages {
@@ -92,7 +93,7 @@ fn check_from(file: &Dockerfile, stage: &Stage, globals: &BTreeMap<String, Strin
         && let Ok(constant) = platform.text.parse::<Platform>()
     {
         let name = stage.name.as_deref().unwrap_or_default();
-        // A name that says so makes clear that it is meant.
+        // A stage name that contains the platform shows that the constant is intended.
         if !name.contains(&constant.os) && !name.contains(&constant.architecture) {
             let message = format!("FROM --platform flag should not use constant value {:?}", platform.text);
             found.add(&FROM_PLATFORM_FLAG_CONST_DISALLOWED, &stage.lines, &stage.comments, message);
@@ -121,28 +122,27 @@ fn undefined_in_from(
     }
 }
 
-/// What a stage knows at some point.
+/// The variables of a stage between two instructions.
 #[derive(Clone, Debug, Default)]
 pub(in crate::build) struct State {
-    /// With their values.
+    /// Those with a value.
     pub(in crate::build) variables: Vec<(String, String)>,
-    /// Declared, with a value or without.
+    /// Declared with `ARG`, with or without a value.
     arguments: BTreeSet<String>,
-    /// Nothing is known of its base's environment.
+    /// The environment of the base is unknown.
     vague: bool,
     workdir: bool,
     shell: bool,
 }
 
 impl State {
-    /// Gives a variable its value.
     pub(in crate::build) fn set(&mut self, name: &str, value: &str) {
         self.variables.retain(|(known, _)| known != name);
         self.variables.push((name.to_owned(), value.to_owned()));
     }
 }
 
-/// What a stage knows at its beginning, where `states` are those that stages above it have at their ends.
+/// The scope at the start of a stage; `states` are the final ones of the stages above.
 pub(in crate::build) fn begin(
     file: &Dockerfile,
     index: usize,
@@ -164,13 +164,12 @@ pub(in crate::build) fn begin(
     State { variables, vague, ..State::default() }
 }
 
-/// A stage that is gone through.
 struct Walk<'a> {
     escape: char,
     around: &'a Surroundings<'a>,
     globals: &'a BTreeMap<String, String>,
     state: State,
-    /// Where an instruction that counts once stood last.
+    /// The last occurrence of each instruction that should occur only once.
     last: BTreeMap<&'static str, Lines>,
 }
 
@@ -265,7 +264,7 @@ impl Walk<'_> {
         }
     }
 
-    /// The one before is the one that is of no use.
+    /// Only the last CMD, ENTRYPOINT or HEALTHCHECK has an effect: warn about the earlier one.
     fn once(&mut self, name: &'static str, statement: &Statement, found: &mut Found<'_>) {
         if let Some(before) = self.last.insert(name, statement.lines.clone()) {
             let message = format!(
@@ -278,6 +277,7 @@ impl Walk<'_> {
 
     fn copied(&self, verb: &str, sources: &[String], statement: &Statement, found: &mut Found<'_>) {
         let Some(ignored) = self.around.ignored else { return };
+        // URLs and git repositories do not come from the context.
         let remote = |source: &str| source.contains("://") || source.starts_with("git@");
         for source in sources.iter().filter(|source| !remote(source)) {
             let path = source.trim_start_matches("./").trim_matches('/');
@@ -305,7 +305,7 @@ fn expose(ports: &[String], statement: &Statement, found: &mut Found<'_>) {
     }
 }
 
-/// A secret in an argument or variable is in the image's history for everybody.
+/// A secret in ARG or ENV is stored in the image's history, readable to everyone who has the image.
 fn secret(instruction: &str, name: &str, statement: &Statement, found: &mut Found<'_>) {
     let lower = name.to_ascii_lowercase();
     let has = |words: &[&str]| lower.split('_').any(|part| words.contains(&part));

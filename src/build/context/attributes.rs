@@ -1,7 +1,7 @@
-//! Owners, modes and attributes of files in layers: what a file of a layer is said to be, and how a new one is told.
+//! Owners, modes and extended attributes of files in layers: reading them, and recording them for new files.
 //!
-//! What the identity mode cannot do is remembered in attributes, as in every layer (`user.dhow.owner`,
-//! `user.dhow.device`, `user.dhow.xattr.NAME`).
+//! What the file system cannot hold for an unprivileged user is stored in `user.dhow.owner`, `user.dhow.device` and
+//! `user.dhow.xattr.NAME`, as in all layers of the store.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -11,27 +11,27 @@ use rustix::io::Errno;
 
 use crate::model::layer::Identity;
 
-/// The longest list of names, and the longest value, that the kernel allows.
+/// The kernel's limits for a list of names (`XATTR_LIST_MAX`) and a value (`XATTR_SIZE_MAX`).
 const MAX_XATTR: usize = 64 << 10;
 
-/// Seconds since 1970 and nanoseconds.
+/// Seconds since 1970, and nanoseconds.
 pub(super) type Time = (i64, u32);
 
-/// What files have beside their content.
+/// Metadata of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attributes {
-    /// Owner and group.
+    /// uid and gid as seen in the container.
     pub owner: (u32, u32),
-    /// Permission bits with setuid, setgid and sticky.
+    /// Permission bits including setuid, setgid and sticky.
     pub mode: u32,
-    /// Time of modification: seconds since 1970 and nanoseconds.
+    /// Modification time: seconds since 1970, and nanoseconds.
     pub mtime: (i64, u32),
-    /// Extended attributes, without those that mean something to overlayfs or to dhow.
+    /// Without those of overlayfs and dhow.
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Attributes {
-    /// What the file system says.
+    /// The metadata in `stat`; no xattrs.
     pub(super) fn of(stat: &Stat) -> Self {
         Self {
             owner: (stat.st_uid, stat.st_gid),
@@ -46,16 +46,16 @@ pub(super) fn mtime(stat: &Stat) -> Time {
     (stat.st_mtime, u32::try_from(stat.st_mtime_nsec).unwrap_or_default().min(999_999_999))
 }
 
-/// What is remembered beside a file of a layer.
+/// The extended attributes of a file, dhow's own decoded.
 #[derive(Default)]
 pub(super) struct Kept {
     pub(super) owner: Option<(u32, u32)>,
-    /// The device that an empty file stands for: whether of blocks, and its numbers.
+    /// The device node that an empty file represents: whether it is a block device, major, minor.
     pub(super) device: Option<(bool, u32, u32)>,
     pub(super) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
-/// Reads the attributes of an open file; dhow's own mean something where it is of a layer.
+/// Reads the xattrs of an open file; dhow's own are decoded only if it is in a layer (`of_layer`).
 pub(super) fn read(fd: BorrowedFd<'_>, of_layer: bool) -> Kept {
     let mut kept = Kept::default();
     for name in names(fd) {
@@ -77,24 +77,26 @@ pub(super) fn read(fd: BorrowedFd<'_>, of_layer: bool) -> Kept {
             }
         }
     }
+    // Sorted for digests; of a real and an encoded attribute with the same name one is kept.
     kept.xattrs.sort_unstable();
     kept.xattrs.dedup_by(|later, earlier| later.0 == earlier.0);
     kept
 }
 
-/// The owner of a file of a layer: a remembered one counts as long as the file belongs to the account's own id.
+/// The owner of a file in a layer. A recorded owner counts only while the file belongs to our own id: after a
+/// chown inside the container the real owner is right.
 pub(super) fn owner(stat: &Stat, kept: &Kept) -> (u32, u32) {
     let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     let real = (stat.st_uid, stat.st_gid);
     match kept.owner {
         Some(owner) if real == own => owner,
-        // With one id only everything belongs to it, and that stands for root.
+        // With a single id everything on disk belongs to the user, who is root inside.
         _ if real == own => (0, 0),
         _ => real,
     }
 }
 
-/// Attributes that mean something to overlayfs, to dhow or to the kernel's integrity checks.
+/// Attributes of overlayfs, dhow, or the kernel's integrity checks; never copied.
 fn is_reserved(name: &[u8]) -> bool {
     let starts = |prefix: &[u8]| name.starts_with(prefix);
     name.is_empty()
@@ -107,6 +109,7 @@ fn is_reserved(name: &[u8]) -> bool {
 }
 
 fn names(fd: BorrowedFd<'_>) -> Vec<Vec<u8>> {
+    // Most files have none or few: one call with a small buffer, and a second one only on ERANGE.
     let mut small = [0_u8; 512];
     let list = match rustix::fs::flistxattr(fd, &mut small[..]) {
         Ok(length) => small.get(..length).unwrap_or_default().to_vec(),
@@ -148,14 +151,14 @@ fn device(value: &[u8]) -> Option<(bool, u32, u32)> {
     Some((block, major, minor))
 }
 
-/// Gives an open file or directory its owner and attributes, as the identity mode can.
+/// Sets owner and xattrs of an open file or directory, as far as `identity` permits.
 pub(super) fn give(object: impl AsFd, identity: Identity, attributes: &Attributes) -> Result<()> {
     set_owner(&object, identity, attributes.owner)?;
     for (name, value) in attributes.xattrs.iter().filter(|(name, _)| !is_reserved(name)) {
         let given = identity == Identity::Mapped || name.starts_with(b"user.");
         let set = |name: &[u8]| rustix::fs::fsetxattr(&object, name, value, XattrFlags::empty());
         if !given || set(name).is_err() {
-            // A file system without attributes loses it.
+            // Best effort: file systems without user xattrs lose it.
             let _ = set(&[b"user.dhow.xattr.", &name[..]].concat());
         }
     }
@@ -164,12 +167,12 @@ pub(super) fn give(object: impl AsFd, identity: Identity, attributes: &Attribute
 
 fn set_owner(object: impl AsFd, identity: Identity, owner: (u32, u32)) -> Result<()> {
     if owner == (0, 0) {
-        // Whoever makes files of every owner is root where they are made.
+        // New files already belong to the user, who is root in the container.
         return Ok(());
     }
     if identity == Identity::Mapped {
         match rustix::fs::fchown(&object, Some(Uid::from_raw(owner.0)), Some(Gid::from_raw(owner.1))) {
-            // The namespace has no such owner.
+            // The id is not mapped in our user namespace.
             Err(Errno::INVAL | Errno::PERM) => {}
             other => return other.context("cannot set the owner"),
         }
@@ -178,13 +181,14 @@ fn set_owner(object: impl AsFd, identity: Identity, owner: (u32, u32)) -> Result
     Ok(())
 }
 
-/// Makes an empty file stand for a device.
+/// Records that an empty file represents a device node.
 pub(super) fn stand_for_device(object: impl AsFd, (block, major, minor): (bool, u32, u32)) {
     let kind = if block { 'b' } else { 'c' };
     remember(object, "user.dhow.device", format!("{kind} {major}:{minor}").as_bytes());
 }
 
-/// Sets an attribute of dhow's own. File systems without attributes lose it, which costs no more than what it says.
+/// Sets an attribute of dhow's own. Failure is ignored: a file system without user xattrs only loses this
+/// information.
 fn remember(object: impl AsFd, name: &str, value: &[u8]) {
     let _ = rustix::fs::fsetxattr(object, name, value, XattrFlags::empty());
 }
@@ -194,7 +198,6 @@ pub(super) fn times((seconds, nanos): Time) -> Timestamps {
     Timestamps { last_access: time, last_modification: time }
 }
 
-/// Whether a file has no more than its type says: regular, and of a size that can be read.
 pub(super) fn is_regular(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
 }

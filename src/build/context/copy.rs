@@ -1,4 +1,4 @@
-//! Writes what a COPY or ADD selects into a layer.
+//! Writes the files that a COPY or ADD selects into a layer.
 
 use std::collections::HashMap;
 use std::ffi::CString;
@@ -23,21 +23,21 @@ use super::{CopySpec, Scanned, Source, digest, select_and_hash};
 use crate::build::dockerfile::mode::{self, Mode};
 use crate::error::not_found;
 
-/// From what size on a file's content is handed to the kernel to be shared or copied, in bytes.
+/// From this size on, the kernel is asked to share or copy the content (FICLONE, copy_file_range); in bytes.
 const LARGE: u64 = 64 << 10;
-/// Holes that are worth keeping, in bytes.
+/// Sparse files are copied hole by hole if that saves this many bytes.
 const HOLES: u64 = 64 << 10;
 const BUFFER: usize = 256 << 10;
 
-/// Whoever unpacks the archives that ADD finds.
+/// Unpacks the archives that ADD finds.
 pub trait Unpack {
-    /// Whether `file`, open at its start, is an archive that can be unpacked.
+    /// `file` is open at its start.
     fn is_archive(&mut self, file: &File) -> Result<bool>;
-    /// Unpacks `file`, open at its start, into the directory `dir`.
+    /// `file` is open at its start; `dir` is the destination.
     fn unpack(&mut self, file: &File, target: &mut Target, dir: &Rc<Place>) -> Result<()>;
 }
 
-/// For COPY, which unpacks nothing.
+/// For COPY, which never unpacks.
 #[derive(Clone, Copy, Debug)]
 pub struct NoUnpack;
 
@@ -51,8 +51,9 @@ impl Unpack for NoUnpack {
     }
 }
 
-/// Copies what `spec` selects in `source`. Returns what was really copied, which differs from an earlier scan where
-/// somebody changed the source meanwhile. `target` may take further copies, and is to be finished afterwards.
+/// Copies what `spec` selects in `source`. The result describes what was actually copied, which differs from
+/// an earlier scan if the source changed in between. The caller may copy more into `target`, and has to
+/// finish it.
 pub fn copy(
     source: &Source,
     spec: &CopySpec,
@@ -68,13 +69,14 @@ pub fn copy(
         copier.one(found, spec, unpacker)?;
     }
     let changed = copier.changed;
+    // Something changed after the scan: the result has the digest of what was written.
     if let (true, Some((_, selection))) = (changed, copier.source) {
         scanned.digest = digest::digest(&Selection { matches, ..selection }, spec.parents);
     }
     Ok(scanned)
 }
 
-/// Writes the texts that `spec` has from the Dockerfile.
+/// Writes the here-documents of `spec`.
 pub fn copy_here_docs(spec: &CopySpec, target: &mut Target) -> Result<()> {
     let mut copier = Copier::new(spec, target)?;
     for text in &spec.here_docs {
@@ -91,17 +93,18 @@ pub fn copy_here_docs(spec: &CopySpec, target: &mut Target) -> Result<()> {
     Ok(())
 }
 
+// One COPY or ADD in progress.
 struct Copier<'a> {
     target: &'a mut Target,
-    /// Where to, and whether that is to be a directory.
+    /// The destination, and whether it has to be a directory.
     path: Vec<u8>,
     directory: bool,
     owner: Option<(u32, u32)>,
     mode: Option<Mode>,
     source: Option<(&'a Source, Selection)>,
-    /// The first copy of what has several names, by device and inode.
+    /// The first copy of each hard-linked file, by source device and inode.
     links: HashMap<(u64, u64), (Rc<Place>, CString)>,
-    /// Whether something is not as it was when it was selected.
+    /// Some file changed after it was selected.
     changed: bool,
     buffer: Vec<u8>,
 }
@@ -125,7 +128,7 @@ impl<'a> Copier<'a> {
         })
     }
 
-    /// Whose new directories on the way are.
+    /// The owner of directories created on the way.
     fn parent_owner(&self) -> (u32, u32) {
         self.owner.unwrap_or_default()
     }
@@ -138,7 +141,7 @@ impl<'a> Copier<'a> {
         self.target.spot(&root, &path, owner)
     }
 
-    /// Where a file goes that is called `name` in its source.
+    /// The destination of a file called `name` in the source.
     fn place_of_file(&mut self, name: &[u8]) -> Result<(Rc<Place>, CString)> {
         Ok(match self.spot()? {
             Spot::Dir(place) => (place, CString::new(name)?),
@@ -146,7 +149,7 @@ impl<'a> Copier<'a> {
         })
     }
 
-    /// The directory that the content of a directory goes to.
+    /// The destination for the content of a directory.
     fn place_of_dir(&mut self) -> Result<Rc<Place>> {
         match self.spot()? {
             Spot::Dir(place) => Ok(place),
@@ -175,7 +178,7 @@ impl<'a> Copier<'a> {
         }
     }
 
-    /// Unpacks a file if it is an archive; returns whether it was.
+    /// Returns whether it was an archive.
     fn unpack(&mut self, number: usize, unpacker: &mut dyn Unpack) -> Result<bool> {
         let Some((file, _)) = self.open(number)? else { return Ok(false) };
         if !unpacker.is_archive(&file)? {
@@ -194,7 +197,7 @@ impl<'a> Copier<'a> {
             place = self.target.make_dir(&place, &name, &attributes, false, false)?;
         }
         match &found.node.what {
-            // The whole of the source.
+            // The root of the source.
             What::Dir(nodes) if found.node.name.is_empty() => self.nodes(&place, nodes, false),
             _ => self.nodes(&place, std::slice::from_ref(&found.node), false),
         }
@@ -219,7 +222,7 @@ impl<'a> Copier<'a> {
         Ok(())
     }
 
-    /// What a copy gets of what its source has.
+    /// The metadata of a copy, from that of its source and `--chown`, `--chmod`.
     fn given(&self, attributes: &Attributes, directory: bool) -> Attributes {
         let host = self.source.as_ref().is_none_or(|(source, _)| !source.keeps_owners());
         Attributes {
@@ -244,7 +247,8 @@ impl<'a> Copier<'a> {
         result.with_context(|| format!("cannot copy to `/{}`", shown(&join(&place.path, name.to_bytes()))))
     }
 
-    /// Opens a selected file and says whether it is what it was.
+    /// Opens a selected file by path, as the selection holds no descriptors; the flag says whether it is unchanged since
+    /// it was selected.
     fn open(&mut self, number: usize) -> Result<Option<(File, bool)>> {
         let Some((source, selection)) = &self.source else { return Ok(None) };
         let Some(file) = selection.files.get(number) else { return Ok(None) };
@@ -283,6 +287,7 @@ impl<'a> Copier<'a> {
         let to = self.target.create(place, name, attributes.mode, false)?;
         let size = rustix::fs::fstat(&from)?;
         self.content(&from, &to, &size)?;
+        // Compared again after copying: the file may have changed while it was read.
         let after = rustix::fs::fstat(&from)?;
         let same =
             same && self.selected(number).is_some_and(|file| FileIdentity::of(&after) == file.identity);
@@ -300,13 +305,14 @@ impl<'a> Copier<'a> {
         self.source.as_ref()?.1.files.get(number)
     }
 
-    /// Hashes what was copied of a file that somebody writes to.
+    /// Hashes the copy of a file that changed while it was read.
     fn note_change(&mut self, number: usize, copy: &File, layered: bool) -> Result<()> {
         self.changed = true;
         self.buffer.resize(BUFFER, 0);
         rustix::fs::seek(copy, SeekFrom::Start(0))?;
         let digest = contents(copy, u64::MAX, layered, &mut self.buffer)?;
         if let Some(file) = self.source.as_mut().and_then(|(_, selection)| selection.files.get_mut(number)) {
+            // Corrects the selection, from which the final digest is computed.
             file.digest = Some(digest);
         }
         Ok(())
@@ -315,6 +321,7 @@ impl<'a> Copier<'a> {
     fn content(&mut self, from: &File, to: &File, stat: &rustix::fs::Stat) -> Result<()> {
         let size = u64::try_from(stat.st_size).unwrap_or_default();
         if size >= LARGE {
+            // A reflink shares the extents (btrfs, XFS): no data is copied.
             if rustix::fs::ioctl_ficlone(to, from).is_ok() {
                 return Ok(());
             }
@@ -326,12 +333,13 @@ impl<'a> Copier<'a> {
         self.range(from, to, 0, size)
     }
 
-    /// Copies where there is data; `false` where the file system cannot tell.
+    /// Copies only the data between holes; `false` if the file system cannot report holes.
     fn sparse(&mut self, from: &File, to: &File, size: u64) -> Result<bool> {
         let mut at = 0;
         while at < size {
             let start = match rustix::fs::seek(from, SeekFrom::Data(at)) {
                 Ok(start) => start,
+                // ENXIO: only a hole is left.
                 Err(Errno::NXIO) => break,
                 Err(_) => return Ok(false),
             };
@@ -339,13 +347,15 @@ impl<'a> Copier<'a> {
             self.range(from, to, start, end.min(size))?;
             at = end;
         }
+        // A trailing hole is not written by any of the copies.
         to.set_len(size)?;
         Ok(true)
     }
 
-    /// Copies the bytes from `start` to `end`, as far as there are any.
+    /// Copies the bytes from `start` to `end`, or up to the end of the file.
     fn range(&mut self, from: &File, to: &File, start: u64, end: u64) -> Result<()> {
         let mut at = start;
+        // copy_file_range(2) may copy less than asked for, 0 at the end of the file.
         while end - start >= LARGE && at < end {
             let (mut input, mut output) = (at, at);
             let length = usize::try_from(end - at).unwrap_or(usize::MAX).min(1 << 30);
@@ -353,6 +363,7 @@ impl<'a> Copier<'a> {
                 Ok(0) => return Ok(()),
                 Ok(amount) => at += amount as u64,
                 Err(Errno::INTR) => {}
+                // Across file systems, or not supported: fall back to read and write.
                 Err(Errno::XDEV | Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => break,
                 Err(error) => return Err(error.into()),
             }

@@ -1,4 +1,4 @@
-//! The content digest of a selection: the same for the same files, whenever and wherever they were made.
+//! The digest of a selection: equal for equal files, wherever and whenever they were created.
 
 use std::collections::HashMap;
 
@@ -8,11 +8,11 @@ use super::attributes::Attributes;
 use super::select::{Node, Selection, What};
 use crate::model::digest::Digest;
 
-/// Changes whenever what is hashed does.
+/// Bump when what is hashed changes.
 const VERSION: &[u8] = b"dhow selection 1\n";
 
-/// Hashes names, types, modes, owners, attributes, targets of links, and contents, which must be known; no times. The
-/// name and attributes of a directory whose content alone is copied do not count.
+/// Covers names, types, modes, owners, xattrs, link targets and contents (whose digests must be filled in),
+/// but no times. If only the content of a directory is copied, its own name and metadata do not count.
 pub(super) fn digest(selection: &Selection, parents: bool) -> Digest {
     let mut stream = Stream { hash: Sha256::new(), selection, links: HashMap::new() };
     stream.hash.update(VERSION);
@@ -33,7 +33,7 @@ pub(super) fn digest(selection: &Selection, parents: bool) -> Digest {
 struct Stream<'a> {
     hash: Sha256,
     selection: &'a Selection,
-    /// The first of several names of a file.
+    /// The number of the first name of each hard-linked file.
     links: HashMap<(u64, u64), usize>,
 }
 
@@ -69,6 +69,7 @@ impl Stream<'_> {
 
     fn node(&mut self, node: &Node) {
         self.bytes(&node.name);
+        // The mode of a symlink is always 0777 and has no effect.
         self.attributes(&node.attributes, !matches!(node.what, What::Symlink(_)));
         match &node.what {
             What::Dir(nodes) => self.nodes(nodes),
@@ -88,6 +89,7 @@ impl Stream<'_> {
 
     fn file(&mut self, number: usize) {
         let Some(file) = self.selection.files.get(number) else { return };
+        // Later names of a file hash as a reference to the first: hard links survive a copy.
         if file.linked {
             let first = *self.links.entry((file.identity.device, file.identity.inode)).or_insert(number);
             if first != number {

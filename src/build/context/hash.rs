@@ -1,4 +1,4 @@
-//! Hashes the files of a selection whose content is not known yet, side by side where there are many.
+//! Hashes those files of a selection that the stat cache does not know, in parallel if there are many.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -17,14 +17,15 @@ use super::stat_cache::{StatCache, now};
 use super::view::shown;
 use crate::error::not_found;
 
-/// From how many files on, or bytes in all, threads are worth their making.
+/// Use threads from this many files on, or this many bytes in total.
 const MANY: usize = 64;
 const MUCH: u64 = 8 << 20;
 const MAX_THREADS: usize = 8;
 const BUFFER: usize = 128 << 10;
 
-/// Fills in what is unknown of `selection`'s files. Threads that it starts have ended when it returns.
+/// Fills in the digests of `selection`'s files. All threads have ended when it returns.
 pub(super) fn fill(source: &Source, selection: &mut Selection, cache: &mut StatCache) -> Result<()> {
+    // Taken before reading: a file that changes while it is hashed is then too recent to be cached.
     let seen = now();
     for file in &mut selection.files {
         file.digest = cache.find(&file.identity);
@@ -48,9 +49,10 @@ fn digests(source: &Source, files: &[FileRef], unknown: &[usize]) -> Result<Done
     let roots = source.roots();
     let work = Work { roots: &roots, files, unknown, next: AtomicUsize::new(0), failed: Mutex::new(None) };
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(MAX_THREADS));
+    // Few small files are hashed faster than threads start.
     let threads = if unknown.len() >= MANY || (bytes >= MUCH && unknown.len() > 1) { cores } else { 1 };
     let mut done = std::thread::scope(|scope| {
-        // This thread works too; one that cannot be started is done without.
+        // The calling thread works too; if a thread cannot be started the others do its work.
         let start =
             |_| std::thread::Builder::new().stack_size(256 << 10).spawn_scoped(scope, || work.run()).ok();
         let others: Vec<_> = (1..threads).filter_map(start).collect();
@@ -63,12 +65,14 @@ fn digests(source: &Source, files: &[FileRef], unknown: &[usize]) -> Result<Done
     match work.failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
         Some(error) => Err(error),
         None => {
+            // Threads finish in any order.
             done.sort_unstable();
             Ok(done)
         }
     }
 }
 
+/// Files to hash; each thread takes the next one.
 struct Work<'a> {
     roots: &'a Roots<'a>,
     files: &'a [FileRef],
@@ -88,6 +92,7 @@ impl Work<'_> {
             match hash(self.roots, file, &mut buffer) {
                 Ok(digest) => done.push((index, digest)),
                 Err(error) => {
+                    // Makes the other threads stop at their next file.
                     self.next.store(usize::MAX / 2, Ordering::Relaxed);
                     self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
                     return done;
@@ -97,10 +102,10 @@ impl Work<'_> {
     }
 }
 
-/// The roots of a source for several threads, by the numbers of the layers.
+/// The root directories of a source, by layer number, for use by several threads.
 pub(super) struct Roots<'a> {
     pub(super) dirs: Vec<BorrowedFd<'a>>,
-    /// Whether the attributes of files are known already, and theirs in the file mean something else.
+    /// The xattrs of files are known from the selection; those on disk are encoded.
     pub(super) layered: bool,
 }
 
@@ -113,12 +118,12 @@ fn hash(roots: &Roots<'_>, file: &FileRef, buffer: &mut [u8]) -> Result<[u8; 32]
         }
         other => other.with_context(doing)?,
     };
-    // What a hostile context puts in the place of the file must not be read without an end.
+    // The file may have been replaced by an endless one.
     let limit = file.identity.size.saturating_add(1 << 20);
     contents(&File::from(fd), limit, roots.layered, buffer).with_context(doing)
 }
 
-/// What an open file's content hashes to, and its attributes where they are not known otherwise.
+/// The digest of an open file's content, combined with its xattrs unless `layered`.
 pub(super) fn contents(mut file: &File, limit: u64, layered: bool, buffer: &mut [u8]) -> Result<[u8; 32]> {
     let mut content = Sha256::new();
     let mut left = limit;

@@ -1,4 +1,4 @@
-//! What of a context is hidden from programs that see the context itself: bind mounts know no ignore file.
+//! Which paths of a context are hidden from bind mounts: a mount cannot apply an ignore file.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
@@ -11,12 +11,12 @@ use super::view::{ViewDir, join, shown};
 use crate::build::pattern::Matched;
 use crate::error::invalid;
 
-/// Directories nested deeper than this are refused: each level holds descriptors.
+/// Deeper nesting is refused: each level holds open descriptors.
 const MAX_DEPTH: usize = 400;
 
 impl Source {
-    /// The paths below the directory `under` that the ignore file leaves out, relative to the source's root: the
-    /// uppermost of each tree of which nothing counts.
+    /// The paths below the directory `under` that the ignore file excludes, relative to the source's root. Of
+    /// a tree that is excluded as a whole, only its top.
     pub fn hidden(&self, under: &str) -> Result<Vec<PathBuf>> {
         let mut hidden = Vec::new();
         if !self.ignore.is_empty()

@@ -1,11 +1,12 @@
-//! What is said of a source that is not there: the builder's words, what may have been meant, and whether it is ignored.
+//! The error for a source that does not exist: BuildKit's message, with a hint (ignored, misspelt, outside
+//! the context).
 
 use super::Source;
 use super::view::{components, join, shown};
 use crate::build::suggest::closest;
 use crate::error::not_found as failure;
 
-/// The error for `path`, which the pattern `written` led to.
+/// The error for `path`, which the pattern `written` resolved to.
 pub(super) fn not_found(source: &Source, written: &str, path: &[u8]) -> anyhow::Error {
     let shown = shown(path);
     let message = format!(
@@ -13,6 +14,7 @@ pub(super) fn not_found(source: &Source, written: &str, path: &[u8]) -> anyhow::
         source.name
     );
     let failure = failure(message);
+    // Resolved without the ignore file: it exists, but is excluded.
     if matches!(source.view.resolve(path, true, &mut |_, _| true), Ok(Some(_))) {
         let file = source.ignore.file();
         return failure.hint(format!("`{shown}` is in the context, but {file} leaves it out")).into();
@@ -26,7 +28,7 @@ pub(super) fn not_found(source: &Source, written: &str, path: &[u8]) -> anyhow::
     }
 }
 
-/// A path whose first wrong part is replaced by a name that is like it.
+/// `path` with its first wrong component replaced by a similar name, if that exists.
 fn suggestion(source: &Source, path: &[u8]) -> Option<Vec<u8>> {
     let mut dir = source.resolve(b"", true).ok()??;
     let mut good = Vec::new();
@@ -45,6 +47,8 @@ fn suggestion(source: &Source, path: &[u8]) -> Option<Vec<u8>> {
                 let names = dir.dir.names().ok()?;
                 let names: Vec<&str> = names.iter().filter_map(|name| name.to_str().ok()).collect();
                 let wanted = std::str::from_utf8(part).ok()?;
+                // A wrong case is the likeliest mistake on case-insensitive file systems, and may be more
+                // than two edits.
                 let other_case = || names.iter().copied().find(|name| name.eq_ignore_ascii_case(wanted));
                 let meant = other_case().or_else(|| closest(wanted, names.iter().copied()))?;
                 let rest: Vec<u8> =

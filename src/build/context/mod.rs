@@ -1,9 +1,18 @@
-//! Contexts and what is copied out of them: files selected as COPY and ADD name them, hashed by content, and written
-//! into the tree of a layer.
+//! Build contexts, and copying out of them: selects files as COPY and ADD name them, hashes them by content, and
+//! writes them into a layer's tree.
 //!
-//! [`Source`] is what is copied from: a directory of the host, or a chain of layers. [`scan`] gives the digest of what a
-//! [`CopySpec`] selects in it, [`copy`] writes it into a [`Target`]. Both read only what is selected; every path is
-//! resolved inside its tree, and nothing in a context is trusted to stay as it was: `copy` says what it really copied.
+//! # Terms
+//!
+//! - [`SourceTree`]: what is copied from, a directory of the host or a stack of layers.
+//! - [`CopySpec`]: one COPY or ADD with everything expanded; it *selects* files of the source.
+//! - [`scan_source`]: computes the digest of a selection, for the cache key. [`StatCache`] avoids reading unchanged files.
+//! - [`copy_selected`]: writes a selection into a [`LayerWriter`].
+//!
+//! # Invariants
+//!
+//! Only what is selected is read. Every path is resolved inside its tree (openat2 with `RESOLVE_BENEATH`), so no
+//! symlink leads out. Contexts are untrusted and may change at any time: [`copy_selected`] returns the digest of what it
+//! actually wrote, not of what an earlier scan saw.
 
 mod attributes;
 mod copy;
@@ -41,30 +50,25 @@ pub use stat_cache::StatCache;
 pub use target::{Owners, Spot, Target};
 use view::{Resolved, Seen, View};
 
-/// What one COPY or ADD does, with everything in it expanded.
+/// One COPY or ADD, fully expanded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CopySpec {
-    /// Patterns of paths, relative to the root of the source.
+    /// Path patterns, relative to the root of the source.
     pub sources: Vec<String>,
-    /// Files of the Dockerfile.
     pub here_docs: Vec<InlineFile>,
-    /// Where to, as [`target`] makes it: absolute, with a slash at the end where it is to be a directory.
+    /// The destination from [`resolve_target_path`]: absolute, with a trailing slash if it has to be a directory.
     pub target: String,
-    /// `--chown`.
     pub chown: Option<String>,
-    /// `--chmod`.
     pub chmod: Option<String>,
-    /// `--link`: nothing of the layers below has to do with the result.
+    /// The files are copied onto an empty tree, independent of the layers below.
     pub link: bool,
-    /// `--parents`.
     pub parents: bool,
-    /// `--exclude`, each.
     pub exclude: Vec<String>,
-    /// Archives among the files are unpacked, as ADD does.
+    /// Unpack archives, as ADD does.
     pub unpack: bool,
 }
 
-/// The target of a COPY that is written as `written` where `workdir` is the working directory.
+/// Resolves a COPY destination against `workdir`.
 pub fn target(workdir: &str, written: &str) -> String {
     let path = if written.starts_with('/') { written.to_owned() } else { format!("/{workdir}/{written}") };
     let directory = written.is_empty()
@@ -78,18 +82,16 @@ pub fn target(workdir: &str, written: &str) -> String {
     }
 }
 
-/// What a scan found, or a copy copied.
+/// The result of a scan or a copy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scanned {
-    /// Of everything that counts, names and contents.
+    /// Of names, metadata and contents.
     pub digest: Digest,
-    /// How many files.
     pub files: u64,
-    /// Their sizes together.
     pub bytes: u64,
 }
 
-/// Something to copy from.
+/// A tree to copy from.
 pub struct Source {
     view: View,
     ignore: Ignore,
@@ -97,31 +99,30 @@ pub struct Source {
 }
 
 impl Source {
-    /// A directory of the host, which stays open from now on. Whoever owns its files, copies of them are root's.
+    /// A directory of the host, held open from now on. Copies belong to root, whoever owns the files.
     pub fn directory(dir: &Path, ignore: Ignore) -> Result<Self> {
         Ok(Self { view: View::host(dir)?, ignore, name: "context".into() })
     }
 
-    /// A chain of layers by their trees, the uppermost first. Owners are kept.
+    /// Layers by their directories, topmost first. Owners are kept.
     pub fn layers<P: AsRef<Path>>(trees: &[P]) -> Result<Self> {
         anyhow::ensure!(trees.len() < usize::from(u16::MAX), "there are too many layers");
         Ok(Self { view: View::layers(trees)?, ignore: Ignore::none(), name: "stage".into() })
     }
 
-    /// The same without what `ignore` matches.
     #[must_use]
     pub fn with_ignore(self, ignore: Ignore) -> Self {
         Self { ignore, ..self }
     }
 
-    /// The same under the name that errors call it by.
+    /// Sets the name used in error messages.
     #[must_use]
     pub fn named(self, name: &str) -> Self {
         Self { name: name.to_owned(), ..self }
     }
 
-    /// The content of a regular file, links followed within the source, ignored or not. `None` where there is none.
-    /// A file of more than `limit` bytes is refused.
+    /// The content of a regular file, symlinks resolved inside the source, the ignore file not applied.
+    /// `None` if it does not exist; fails above `limit` bytes.
     pub fn read(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>> {
         use std::io::Read as _;
         let doing = || format!("cannot read `{}`", path.escape_debug());
@@ -134,8 +135,10 @@ impl Source {
             return Err(invalid("it is not a regular file")).with_context(doing);
         }
         let file = std::fs::File::from(self.view.open(&real, seen.layer).with_context(doing)?);
+        // Checked again on the descriptor: the name may have been replaced since it was resolved.
         anyhow::ensure!(file.metadata()?.is_file(), "`{}` changes all the time", path.escape_debug());
         let mut content = Vec::new();
+        // One byte more than allowed shows that the file is too large.
         file.take(limit + 1).read_to_end(&mut content).with_context(doing)?;
         if content.len() as u64 > limit {
             return Err(invalid(format!("it has more than {limit} bytes"))).with_context(doing);
@@ -143,12 +146,12 @@ impl Source {
         Ok(Some(content))
     }
 
-    /// Whether files keep their owners.
+    /// Whether copies keep the owners of files.
     fn keeps_owners(&self) -> bool {
         self.view.is_layered()
     }
 
-    /// What of the ignore file matches the directory or file at `path`, which has no links in it.
+    /// The ignore state of `path`, which contains no symlinks.
     fn matched(&self, path: &[u8]) -> Matched {
         let mut known = Matched::default();
         if path.is_empty() {
@@ -162,7 +165,8 @@ impl Source {
         known
     }
 
-    /// Finds what is at `path` and not ignored.
+    /// Resolves `path`; ignored files do not exist, ignored directories do if something below may be
+    /// re-included.
     fn resolve(&self, path: &[u8], follow: bool) -> Result<Option<Resolved>, Errno> {
         self.view.resolve(path, follow, &mut |path: &[u8], seen: &Seen| {
             !self.matched(path).all || (seen.is_dir() && !self.ignore.hides_all_of(path))
@@ -174,7 +178,7 @@ impl Source {
     }
 }
 
-/// The ignore file that belongs to `dockerfile`, a path in the context: `NAME.dockerignore`, else `.dockerignore`.
+/// The ignore file for `dockerfile`, a path in the context: `NAME.dockerignore`, else `.dockerignore`.
 pub fn ignore_of(source: &Source, dockerfile: Option<&str>) -> Result<Ignore> {
     let own = dockerfile.map(|name| format!("{name}.dockerignore"));
     for name in own.iter().map(String::as_str).chain([ignore::DEFAULT]) {
@@ -185,8 +189,8 @@ pub fn ignore_of(source: &Source, dockerfile: Option<&str>) -> Result<Ignore> {
     Ok(Ignore::none())
 }
 
-/// The digest of what `spec` selects in `source`. Contents that `cache` knows are not read; what is new in it should be
-/// kept. Texts of the Dockerfile, the target, owners and modes given are not part of the digest.
+/// The digest of what `spec` selects in `source`. Files that `cache` knows are not read; the caller saves it
+/// afterwards. Here-documents, destination, `--chown` and `--chmod` are not part of the digest.
 pub fn scan(source: &Source, spec: &CopySpec, cache: &mut StatCache) -> Result<Scanned> {
     select_and_hash(source, spec, cache).map(|(_, scanned)| scanned)
 }
@@ -206,7 +210,6 @@ fn select_and_hash(
     Ok((selection, scanned))
 }
 
-/// Opens a directory for reading, as a root.
 fn open_root(dir: &Path) -> Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::openat(rustix::fs::CWD, dir, flags, rustix::fs::Mode::empty())

@@ -1,4 +1,4 @@
-//! `--chown`: numbers, or names looked up in the `/etc/passwd` and `/etc/group` of the layers that are copied onto.
+//! `--chown`: numeric ids, or names looked up in `/etc/passwd` and `/etc/group` of the layers below.
 
 use std::io::Read as _;
 
@@ -7,11 +7,11 @@ use anyhow::{Context as _, Result};
 use super::view::View;
 use crate::error::invalid;
 
-/// The largest list of users that is read, in bytes.
+/// Larger files are cut off; in bytes.
 const LIMIT: u64 = 16 << 20;
 
-/// The owner and group that `text` (`user[:group]`, names or numbers) means. A number alone is the group's too, a name
-/// alone brings its own group.
+/// Parses `user[:group]`, by name or number. A lone number is used for both; a lone name brings its primary
+/// group.
 pub(super) fn owner(view: &View, text: &str) -> Result<(u32, u32)> {
     let (user, group) = text.split_once(':').map_or((text, None), |(user, group)| (user, Some(group)));
     let doing =
@@ -64,16 +64,17 @@ fn unknown(id: &str, what: &str, name: &str, file: &str) -> anyhow::Error {
         .into()
 }
 
-/// `None` for what is no number.
+/// `None` if it is a name.
 fn number(text: &str) -> Result<Option<u32>> {
     if !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok(None);
     }
+    // docker's limit (moby/sys/user).
     let number = text.parse().ok().filter(|id| *id <= i32::MAX.cast_unsigned());
     number.map(Some).ok_or_else(|| invalid(format!("{text} is too large for an id")).into())
 }
 
-/// A file of the layers, empty where there is none.
+/// A file of the layers; empty if it does not exist.
 fn read(view: &View, path: &str) -> Result<String> {
     let Some(found) = view.resolve(path.as_bytes(), true, &mut |_, _| true)? else {
         return Ok(String::new());

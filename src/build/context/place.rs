@@ -1,4 +1,5 @@
-//! A directory of what is being made: the layer's own part of it, if there is one yet, over what the layers below show.
+//! A directory of the layer being written: the layer's own directory, once it exists, over the merged lower
+//! layers.
 
 use std::cell::OnceCell;
 use std::ffi::{CStr, CString};
@@ -10,21 +11,21 @@ use rustix::io::Errno;
 
 use super::view::{ViewDir, is_whiteout, join, open_dir};
 
-/// A directory by its path without links.
+/// A directory, identified by its path without symlinks.
 pub struct Place {
     pub(super) parent: Option<Rc<Place>>,
     pub(super) name: CString,
     pub(super) path: Vec<u8>,
-    /// The layer's own directory.
+    /// The directory in the layer itself (overlayfs: upper), once created.
     own: OnceCell<OwnedFd>,
-    /// What is below it and not hidden by it.
+    /// What the lower layers contribute: empty if hidden by a whiteout or an opaque directory.
     pub(super) lower: ViewDir,
 }
 
-/// What has a name in a place.
+/// A name in a [`TargetDir`].
 pub(super) struct There {
     pub(super) stat: Stat,
-    /// It is the layer's own.
+    /// It is in the layer being written.
     pub(super) own: bool,
 }
 
@@ -39,7 +40,7 @@ impl There {
 }
 
 impl Place {
-    /// The root of a layer over the roots of others.
+    /// The root of a layer over the roots of the lower layers.
     pub(super) fn root(own: OwnedFd, lower: ViewDir) -> Rc<Self> {
         Rc::new(Self {
             parent: None,
@@ -50,7 +51,7 @@ impl Place {
         })
     }
 
-    /// A directory of this layer alone, just made in `parent`.
+    /// A directory that was just created in the layer and exists in no lower one.
     pub(super) fn new(parent: &Rc<Place>, name: &CStr, own: OwnedFd) -> Rc<Self> {
         Self::below(parent, name, OnceCell::from(own), ViewDir::empty())
     }
@@ -60,22 +61,23 @@ impl Place {
         Rc::new(Self { parent: Some(Rc::clone(parent)), name: name.to_owned(), path, own, lower })
     }
 
-    /// The layer's own directory, if it has it.
+    /// The layer's own directory, if created.
     pub(super) fn own(&self) -> Option<BorrowedFd<'_>> {
         self.own.get().map(|fd| fd.as_fd())
     }
 
-    /// Notes the layer's own directory, which it has from now on.
+    /// Called once, right after the directory was created.
     pub(super) fn set_own(&self, fd: OwnedFd) {
-        // Nobody else makes it meanwhile.
+        // Never set twice: only this thread creates directories here.
         let _ = self.own.set(fd);
     }
 
-    /// What is under `name`, as whoever sees the layer on top of the others finds it.
+    /// Looks up `name` in the merged view.
     pub(super) fn there(&self, name: &CStr) -> Result<Option<There>, Errno> {
         if let Some(own) = self.own() {
             match rustix::fs::statat(own, name, AtFlags::SYMLINK_NOFOLLOW) {
                 Err(Errno::NOENT) => {}
+                // A whiteout of the layer hides the lower entry.
                 Ok(stat) => return Ok((!is_whiteout(&stat)).then_some(There { stat, own: true })),
                 Err(error) => return Err(error),
             }
@@ -83,7 +85,6 @@ impl Place {
         Ok(self.lower.find(name)?.map(|seen| There { stat: seen.stat, own: false }))
     }
 
-    /// The target of the link `name`.
     pub(super) fn read_link(&self, name: &CStr) -> Result<Vec<u8>, Errno> {
         if let Some(own) = self.own() {
             match rustix::fs::readlinkat(own, name, Vec::new()) {
@@ -95,7 +96,7 @@ impl Place {
         self.lower.read_link(&seen, name)
     }
 
-    /// The directory `name` in it, which is there.
+    /// The existing directory `name`.
     pub(super) fn enter(self: &Rc<Self>, name: &CStr) -> Result<Rc<Place>, Errno> {
         let own = match self.own().map(|own| open_dir(own, name)) {
             None | Some(Err(Errno::NOENT)) => None,
@@ -107,10 +108,11 @@ impl Place {
     }
 }
 
-/// Removes what a layer has under `name`, directories with all in them; nothing there is no error.
+/// Removes `name` recursively, like `rm -rf`; it is no error if it does not exist.
 pub(super) fn remove(dir: BorrowedFd<'_>, name: &CStr) -> Result<(), Errno> {
     match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
+        // unlink(2) of a directory: EISDIR on Linux, EPERM by POSIX.
         Err(Errno::ISDIR | Errno::PERM) => {}
         Err(error) => return Err(error),
     }

@@ -1,5 +1,5 @@
-//! What a COPY selects: its patterns looked up in the source, ignored and excluded names left out, and everything below
-//! the directories among them. Contents are not read here.
+//! What a COPY selects: its patterns resolved in the source, without ignored and excluded files, directories
+//! with all they contain. File contents are not read here.
 
 use std::ffi::CString;
 use std::os::fd::AsFd as _;
@@ -15,23 +15,22 @@ use super::{CopySpec, Source};
 use crate::build::pattern::{Matched, Matcher, Pattern, has_wildcard};
 use crate::error::invalid;
 
-/// Directories nested deeper than this are refused: each level holds descriptors.
+/// Deeper nesting is refused: each level holds open descriptors.
 const MAX_DEPTH: usize = 400;
 
-/// What a file is, and where its content comes from.
+/// The type of a selected file.
 #[derive(Debug)]
 pub(super) enum What {
-    /// A directory with what is selected of it, in the order of the names.
+    /// With the selected children, sorted by name.
     Dir(Vec<Node>),
-    /// A regular file, by its number in [`Selection::files`].
+    /// An index into [`CopySelection::files`].
     File(usize),
     Symlink(Vec<u8>),
     Fifo,
-    /// Whether of blocks, and its numbers.
+    /// Whether it is a block device, major, minor.
     Device(bool, u32, u32),
 }
 
-/// Something selected.
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) name: Vec<u8>,
@@ -39,20 +38,20 @@ pub(super) struct Node {
     pub(super) attributes: Attributes,
 }
 
-/// A regular file, and what it was when it was seen.
+/// A regular file as it was when selected.
 #[derive(Debug)]
 pub(super) struct FileRef {
-    /// Without links, relative to the source's root.
+    /// Without symlinks, relative to the source's root.
     pub(super) path: Vec<u8>,
     pub(super) layer: u16,
     pub(super) identity: FileIdentity,
-    /// Whether it has further names.
+    /// It has more than one name.
     pub(super) linked: bool,
-    /// What its content and attributes hash to, once that is known.
+    /// Of content and xattrs, once known.
     pub(super) digest: Option<[u8; 32]>,
 }
 
-/// What changes whenever a file does.
+/// Identifies a version of a file: a change of its content changes the times, within the clock's resolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct FileIdentity {
     pub(super) device: u64,
@@ -74,23 +73,23 @@ impl FileIdentity {
     }
 }
 
-/// One match of a pattern.
+/// A match of one source pattern.
 #[derive(Debug)]
 pub(super) struct Match {
-    /// The directories that `--parents` makes above it, the outermost first.
+    /// The directories that `--parents` creates above it, outermost first.
     pub(super) parents: Vec<(Vec<u8>, Attributes)>,
-    /// The thing itself, under the name that the source gives it.
+    /// Named as in the source.
     pub(super) node: Node,
 }
 
-/// Everything that is selected, in the order of the sources, the matches of each in the order of their names.
+/// Everything that is selected: sources in order, the matches of each sorted by name.
 #[derive(Debug, Default)]
 pub(super) struct Selection {
     pub(super) matches: Vec<Match>,
     pub(super) files: Vec<FileRef>,
 }
 
-/// Looks up what `spec` names in `source`.
+/// Resolves the sources of `spec` in `source`.
 pub(super) fn select(source: &Source, spec: &CopySpec) -> Result<Selection> {
     let exclude = Matcher::new(&spec.exclude).map_err(|bad| {
         invalid(format!("invalid excludepatterns: \"{}\": syntax error in pattern", bad.escape_debug()))
@@ -109,20 +108,20 @@ struct Selector<'a> {
     selection: Selection,
 }
 
-/// What is known of the directory that is walked.
+/// The directory being walked.
 #[derive(Clone, Default)]
 struct Known {
-    /// Its path in the source.
+    /// Relative to the source's root.
     path: Vec<u8>,
     ignored: Matched,
-    /// Its path as `--exclude` sees it.
+    /// The path that `--exclude` patterns match.
     relative: Vec<u8>,
     excluded: Matched,
 }
 
 impl Selector<'_> {
     fn source(&mut self, written: &str) -> Result<()> {
-        // The place up to which `--parents` leaves the directories away.
+        // `--parents`: directories before `/./` are not created.
         let (base, rest) = match written.find("/./").filter(|_| self.spec.parents) {
             Some(at) => (written.get(..at).unwrap_or_default(), written.get(at + 3..).unwrap_or_default()),
             None => ("", written),
@@ -140,8 +139,9 @@ impl Selector<'_> {
         Ok(())
     }
 
-    /// The paths below `base` that a pattern names, as it names them: links in them are not followed.
+    /// The paths below `base` that match a pattern, as written: symlinks in them are not resolved.
     fn paths(&mut self, pattern: &str, base: &[u8], written: &str, follow: bool) -> Result<Vec<Vec<u8>>> {
+        // Only the part from the first wildcard on is walked; the rest is looked up directly.
         let parts: Vec<&str> = pattern.split('/').collect();
         let fixed = parts.iter().position(|part| has_wildcard(part)).unwrap_or(parts.len());
         let prefix = join_text(base, &unescape(&parts.get(..fixed).unwrap_or_default().join("/")));
@@ -167,7 +167,7 @@ impl Selector<'_> {
         self.source.resolve(path, follow).with_context(|| format!("cannot look up `/{}`", shown(path)))
     }
 
-    /// Walks what is below `dir` for matches; what matches is not entered. `Known::relative` is what is matched.
+    /// Walks `dir` for matches of `WalkState::relative`; a match itself is not entered.
     fn matches(
         &self,
         pattern: &Pattern,
@@ -184,6 +184,7 @@ impl Selector<'_> {
             if below.ignored.all && (!seen.is_dir() || self.source.ignore.hides_all_of(&below.path)) {
                 continue;
             }
+            // Everything below a match is selected with it.
             if pattern.matches(&below.relative) {
                 found.push(join(prefix, &below.relative));
             } else if seen.is_dir() && pattern.may_match_from(&[&below.relative[..], b"/"].concat()) {
@@ -206,14 +207,14 @@ impl Selector<'_> {
         Known { path, ignored, relative, excluded }
     }
 
-    /// Adds what lies at `path`, which a pattern matched below `base`.
+    /// Adds the file or directory at `path`, which a pattern matched below `base`.
     fn add(&mut self, base: &[u8], path: &[u8], written: &str, wild: bool) -> Result<()> {
         let found = self.resolve(path, !self.spec.parents)?;
         let Some(found) = found else {
-            // A link that a wildcard matched leads nowhere.
+            // A dangling symlink that a wildcard matched.
             return Err(missing::not_found(self.source, written, path));
         };
-        // A directory that is named is meant; what is excluded is then something in it.
+        // A directory named literally is always copied; excludes apply to its contents.
         let judged = !found.is_dir() || wild || self.spec.parents;
         if judged && self.exclude.matches(path) && (!found.is_dir() || !self.exclude.may_except_below(path)) {
             return Ok(());
@@ -235,6 +236,7 @@ impl Selector<'_> {
             }
             seen => {
                 let nodes = self.dir(&found.dir, &known, 0)?;
+                // Ignored, and nothing in it was re-included: for the build it does not exist.
                 if known.ignored.all && nodes.is_empty() {
                     return Err(missing::not_found(self.source, written, path));
                 }
@@ -255,7 +257,7 @@ impl Selector<'_> {
         known
     }
 
-    /// The directories between `base` and what is at `path`.
+    /// The directories between `base` and `path`.
     fn parents(&self, base: &[u8], path: &[u8]) -> Result<Vec<(Vec<u8>, Attributes)>> {
         let (dir, _) = split(path);
         let mut here = base.to_vec();
@@ -291,6 +293,7 @@ impl Selector<'_> {
             let inner = dir.enter(&name).with_context(|| reading(&below.path))?;
             let inside = self.dir(&inner, &below, depth + 1)?;
             if !left_out || !inside.is_empty() {
+                // An excluded directory is created only if something below was re-included.
                 let attributes = self.dir_attributes(&inner, Some(&seen))?;
                 nodes.push(Node { name: name.into_bytes(), what: What::Dir(inside), attributes });
             }
@@ -313,7 +316,7 @@ impl Selector<'_> {
         Ok(Attributes { owner: owner(&stat, &kept), xattrs: kept.xattrs, ..Attributes::of(&stat) })
     }
 
-    /// Describes what is no directory; `None` for a socket, which is never copied, and for what is gone meanwhile.
+    /// `None` for sockets, which are never copied, and for files that vanished.
     fn leaf(
         &mut self,
         dir: &ViewDir,
@@ -335,6 +338,7 @@ impl Selector<'_> {
             },
             FileType::Symlink => match dir.read_link(seen, base) {
                 Ok(target) => What::Symlink(target),
+                // EINVAL: it was replaced by something else since.
                 Err(Errno::NOENT | Errno::INVAL) => return Ok(None),
                 Err(error) => return Err(error).with_context(|| reading(path)),
             },
@@ -358,6 +362,7 @@ impl Selector<'_> {
         attributes: &mut Attributes,
     ) -> Result<Option<What>> {
         if self.source.keeps_owners() {
+            // In a layer, owner, xattrs and device nodes may be encoded in user.dhow.* attributes.
             let file = match dir.open(seen, base) {
                 Err(Errno::NOENT) => return Ok(None),
                 other => other.with_context(|| format!("cannot open `/{}`", shown(path)))?,
@@ -398,7 +403,7 @@ fn join_text(dir: &[u8], path: &str) -> Vec<u8> {
     if path.is_empty() { dir.to_vec() } else { join(dir, path.as_bytes()) }
 }
 
-/// A path without wildcards, its backslashes taken away.
+/// Removes the backslashes of a path without wildcards.
 fn unescape(path: &str) -> String {
     let mut plain = String::with_capacity(path.len());
     let mut chars = path.chars();

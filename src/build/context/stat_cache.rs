@@ -1,12 +1,18 @@
-//! Which content a file had when its name, size and times were what they are: so that a context is hashed once, and
+//! The stat cache: digests of files by inode, valid while size and times are unchanged. A context is hashed once, and
 //! afterwards only what changed in it.
 //!
-//! The whole is one file of records of a fixed length, read and written at once:
+//! # Format
+//!
+//! One file of fixed-length records, read and written as a whole:
 //! ```text
 //! "dhow stat cache 1\n"
 //! device u64, inode u64, size u64, mtime i64 u32, ctime i64 u32, SHA-256 [32]   each little-endian, 80 bytes in all
 //! ```
-//! A file that changed a moment ago is not remembered: it could change again within the same tick of the clock.
+//!
+//! # Races
+//!
+//! A file that changed within the last two seconds is not cached: it could change again within the same tick of the
+//! clock and keep its times (git calls such entries "racy").
 
 use std::collections::HashMap;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -15,12 +21,13 @@ use super::select::FileIdentity;
 
 const MAGIC: &[u8] = b"dhow stat cache 1\n";
 const RECORD: usize = 80;
-/// Seconds within which a change could go unnoticed: file systems of other machines count whole seconds.
+/// Seconds within which a change may keep the same timestamp: some network file systems only store whole
+/// seconds.
 const RACY: i64 = 2;
-/// Records beyond twice what the last scan needed and these are forgotten.
+/// How many unused records, beyond twice the used ones, are kept before they are all dropped.
 const SPARE: usize = 20_000;
 
-/// Contents by what the file system says of the files that hold them.
+/// Digests by device and inode.
 #[derive(Clone, Debug, Default)]
 pub struct StatCache {
     known: HashMap<(u64, u64), Record>,
@@ -35,7 +42,7 @@ struct Record {
 }
 
 impl StatCache {
-    /// Reads what [`StatCache::bytes`] wrote; anything else is an empty cache.
+    /// Parses the output of [`StatCache::bytes`]; anything else gives an empty cache.
     pub fn parse(bytes: &[u8]) -> Self {
         let records = bytes.strip_prefix(MAGIC).unwrap_or_default();
         let mut known = HashMap::with_capacity(records.len() / RECORD);
@@ -47,12 +54,13 @@ impl StatCache {
         Self { known, changed: false }
     }
 
-    /// The cache as a file, or `None` where nothing is new since it was read.
+    /// The file format, or `None` if nothing changed since it was parsed.
     pub fn bytes(&self) -> Option<Vec<u8>> {
         if !self.changed {
             return None;
         }
         let used = self.known.values().filter(|record| record.used).count();
+        // Unused records may be of other contexts in the same cache, so they stay as long as they are few.
         let crowded = self.known.len() > used.saturating_mul(2).saturating_add(SPARE);
         let mut bytes = Vec::with_capacity(MAGIC.len() + self.known.len() * RECORD);
         bytes.extend_from_slice(MAGIC);
@@ -70,9 +78,10 @@ impl StatCache {
         Some(bytes)
     }
 
-    /// What the content of this file hashes to, if it has not changed since that was found out.
+    /// The digest of this file, if it is unchanged since it was hashed.
     pub(super) fn find(&mut self, identity: &FileIdentity) -> Option<[u8; 32]> {
         let record = self.known.get_mut(&(identity.device, identity.inode))?;
+        // The inode was reused, or the file changed.
         if record.identity != *identity {
             return None;
         }
@@ -80,7 +89,8 @@ impl StatCache {
         Some(record.digest)
     }
 
-    /// Remembers what a file hashed to that was seen as `identity` at `seen`, seconds since 1970.
+    /// Adds the digest of a file that had `identity` at `seen` (seconds since 1970); ignored if it changed
+    /// too recently.
     pub(super) fn remember(&mut self, identity: &FileIdentity, seen: i64, digest: [u8; 32]) {
         if identity.mtime.0.max(identity.ctime.0) > seen.saturating_sub(RACY) {
             return;
@@ -91,7 +101,6 @@ impl StatCache {
     }
 }
 
-/// Seconds since 1970.
 pub(super) fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.ok().and_then(|since| i64::try_from(since.as_secs()).ok()).unwrap_or_default()

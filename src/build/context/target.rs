@@ -1,8 +1,9 @@
-//! The tree of a layer while COPY, ADD or WORKDIR write it, seen over the layers below without mounting them.
+//! Writes the tree of a layer for COPY, ADD and WORKDIR, on top of lower layers that are never mounted.
 //!
-//! A path is resolved as in the finished image: through links and merged directories, never out of it. What lies below
-//! and is not written to stays where it is; a directory on the way is repeated with what the uppermost layer says of it.
-//! Directories get their mode and time at the end, because filling them changes the time and may not be allowed.
+//! Paths resolve as in the finished image, through symlinks and merged directories, but never out of it. A directory
+//! of a lower layer is copied up, with its metadata, only when something is written below it. Modes and times of
+//! directories are set in [`LayerWriter::finish`]: filling a directory changes its mtime, and its final mode may not
+//! permit writing.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
@@ -24,13 +25,14 @@ use super::view::{MAX_LINKS, View, ViewDir, components, join, open_beneath, open
 use crate::error::{invalid, unsupported};
 use crate::model::layer::Identity;
 
-/// Owners, by path, of what the disk cannot hold them of: links and pipes where there is one id only, or no such id.
+/// Owners that the file system cannot record, by path: symlinks and FIFOs cannot have user xattrs, and chown
+/// fails for ids that are not mapped.
 pub type Owners = BTreeMap<Vec<u8>, (u32, u32)>;
 
-/// A layer being filled.
+/// A layer being written.
 pub struct Target {
     root: Rc<Place>,
-    /// The layers below, for looking up users.
+    /// The lower layers, for user look-ups.
     lowers: View,
     identity: Identity,
     epoch: Option<i64>,
@@ -38,24 +40,24 @@ pub struct Target {
     owners: Owners,
 }
 
-/// What a directory gets at the end.
+/// Metadata of a directory, set at the end.
 struct DirEnd {
     path: Vec<u8>,
     mode: u32,
     mtime: Option<Time>,
 }
 
-/// Where a path leads.
+/// Where a path resolves to.
 pub enum Spot {
-    /// To a directory.
+    /// An existing directory.
     Dir(Rc<Place>),
-    /// To this name in a directory, where nothing is, or something that is no directory.
+    /// A name in a directory: nothing is there, or something that is not a directory.
     Name(Rc<Place>, CString),
 }
 
 impl Target {
-    /// Begins to fill `tree`, an empty directory, on top of `lowers`, the uppermost first. `epoch` are the seconds since
-    /// 1970 that count as now.
+    /// Starts writing into the empty directory `tree`, on top of `lowers`, topmost first. `epoch`
+    /// (`SOURCE_DATE_EPOCH`, seconds since 1970) replaces the current time.
     pub fn open<P: AsRef<Path>>(
         tree: &Path,
         lowers: &[P],
@@ -76,33 +78,32 @@ impl Target {
         Ok(Self { root, lowers, identity, epoch, dirs: vec![end], owners: Owners::new() })
     }
 
-    /// From now on nothing of the layers below is seen, nor said again in this one.
+    /// Hides the lower layers from now on, for `COPY --link`: nothing of them is looked up or copied up.
     pub fn stand_alone(&mut self) -> Result<()> {
         let own = self.root.own().ok_or(Errno::BADF)?.try_clone_to_owned()?;
         self.root = Place::root(own, ViewDir::empty());
         Ok(())
     }
 
-    /// The root of it.
     pub fn root(&self) -> &Rc<Place> {
         &self.root
     }
 
-    /// The owner and group that `chown` (`user[:group]`) means in the layers below.
+    /// Resolves `user[:group]` in the lower layers.
     pub fn owner(&self, chown: &str) -> Result<(u32, u32)> {
         owner::owner(&self.lowers, chown)
     }
 
-    /// Makes what is missing of the directory `path`. Returns whether anything was.
+    /// Creates `path` with its parents. Returns whether it was missing.
     pub fn make_dirs(&mut self, path: &str, owner: (u32, u32)) -> Result<bool> {
         let before = self.dirs.len();
         let root = Rc::clone(&self.root);
         let place = self.dir(&root, path.as_bytes(), owner)?;
-        // Those that are below and were repeated only as a way to the new ones do not count.
+        // Lower directories that were only copied up on the way do not count.
         Ok(place.lower.is_empty() && self.dirs.len() > before)
     }
 
-    /// The directory that `path` leads to from `base`; missing ones are made, 0755 and `owner`'s.
+    /// Resolves `path` from `base` to a directory; missing ones are created with mode 0755 and `owner`.
     pub fn dir(&mut self, base: &Rc<Place>, path: &[u8], owner: (u32, u32)) -> Result<Rc<Place>> {
         match self.follow(base, path, owner, true)? {
             Spot::Dir(place) => Ok(place),
@@ -110,7 +111,8 @@ impl Target {
         }
     }
 
-    /// Where `path` leads from `base`, links followed; directories missing on the way are made, 0755 and `owner`'s.
+    /// Resolves `path` from `base`, following symlinks; missing parents are created with mode 0755 and
+    /// `owner`.
     pub fn spot(&mut self, base: &Rc<Place>, path: &[u8], owner: (u32, u32)) -> Result<Spot> {
         self.follow(base, path, owner, false)
     }
@@ -121,6 +123,7 @@ impl Target {
         let mut pending: VecDeque<Vec<u8>> = components(path);
         let mut links = 0;
         while let Some(part) = pending.pop_front() {
+            // `..` at the root stays there, as in chroot(2).
             if part == b".." {
                 here = here.parent.clone().unwrap_or(here);
                 continue;
@@ -142,6 +145,7 @@ impl Target {
                     }
                     let target = here.read_link(&name).with_context(doing)?;
                     if target.starts_with(b"/") {
+                        // An absolute target starts at the root of the image, not of the host.
                         here = Rc::clone(&self.root);
                     }
                     for part in components(&target).into_iter().rev() {
@@ -158,12 +162,13 @@ impl Target {
         Ok(Spot::Dir(here))
     }
 
-    /// The time of what is made anew; `None` for that of its making.
+    /// The mtime for new directories; `None` leaves the current time.
     fn now(&self) -> Option<Time> {
         self.epoch.map(|epoch| (epoch, 0))
     }
 
-    /// The time for a copy of what changed at `mtime`. `host`: a file of the host, whose time says nothing.
+    /// The mtime for a copy of a file with `mtime`: files of the host get the epoch, those of images are
+    /// clamped to it.
     pub fn time_of_copy(&self, mtime: (i64, u32), host: bool) -> (i64, u32) {
         match self.epoch {
             Some(epoch) if host => (epoch, 0),
@@ -172,13 +177,14 @@ impl Target {
         }
     }
 
-    /// The layer's own directory for `place`, made like the one below if it has none yet.
+    /// The layer's own directory for `place`, copied up from the lower layers if necessary.
     fn own<'a>(&mut self, place: &'a Place) -> Result<BorrowedFd<'a>> {
         if let Some(own) = place.own() {
             return Ok(own);
         }
         let parent = place.parent.as_deref().context("a layer without a root")?;
         let above = self.own(parent)?;
+        // 0700 for now: the final mode may not permit writing, and is set in finish().
         rustix::fs::mkdirat(above, &place.name, Mode::RWXU)?;
         let own = open_dir(above, &place.name)?;
         if let Some(below) = Self::attributes_of(&place.lower)? {
@@ -189,7 +195,7 @@ impl Target {
         place.own().context("a directory that was just made")
     }
 
-    /// What the uppermost of a directory's layers says of it.
+    /// The metadata of the topmost layer's directory.
     fn attributes_of(dir: &ViewDir) -> Result<Option<Attributes>> {
         let Some((_, top)) = dir.top() else { return Ok(None) };
         let stat = rustix::fs::fstat(top)?;
@@ -198,7 +204,7 @@ impl Target {
         Ok(Some(Attributes { owner, xattrs: kept.xattrs, ..Attributes::of(&stat) }))
     }
 
-    /// Makes a directory where none is seen; something else in its place is removed first.
+    /// Creates a directory where none is visible, replacing anything else.
     fn new_dir(
         &mut self,
         place: &Rc<Place>,
@@ -209,8 +215,9 @@ impl Target {
         let above = self.own(place)?;
         Self::make(above, name, || rustix::fs::mkdirat(above, name, Mode::RWXU))?;
         let own = open_dir(above, name)?;
-        // What was in its place hid a directory below, which must not come back.
+        // What was replaced hid a lower directory, which must not become visible again.
         if place.lower.find(name)?.is_some_and(|seen| seen.is_dir()) {
+            // As overlayfs does for a directory that replaces another.
             set_opaque(&own)?;
         }
         let made = Place::new(place, name, own);
@@ -226,12 +233,12 @@ impl Target {
         Ok(())
     }
 
-    /// Gives a directory of the layer what is said of it.
+    /// Sets the metadata of a directory in the layer.
     pub fn describe_dir(&mut self, place: &Rc<Place>, attributes: &Attributes) -> Result<()> {
         self.set_dir(place, attributes, Some(attributes.mtime))
     }
 
-    /// Takes an owner away that a directory had, where root is to be the new one.
+    /// Removes a previously recorded owner if the new one is root.
     fn reown(&self, own: BorrowedFd<'_>, owner: (u32, u32)) -> Result<()> {
         if owner != (0, 0) {
             return Ok(());
@@ -245,8 +252,8 @@ impl Target {
         rustix::fs::fchown(own, Some(root.0), Some(root.1)).context("cannot set the owner")
     }
 
-    /// The directory `name` in `place`: made if it is not there, given `attributes` if it is and `overwrite`. With
-    /// `replace` it takes the place of something else.
+    /// Ensures that the directory `name` exists; an existing one gets `attributes` only with `overwrite`.
+    /// With `replace` anything else in its place is removed.
     pub fn make_dir(
         &mut self,
         place: &Rc<Place>,
@@ -271,7 +278,7 @@ impl Target {
         }
     }
 
-    /// Makes room for something that is no directory. A directory goes only with `replace`.
+    /// Removes what is at `name` so that a non-directory can be created; a directory only with `replace`.
     fn clear(&mut self, place: &Rc<Place>, name: &CStr, replace: bool) -> Result<()> {
         match place.there(name)? {
             Some(there) if there.is_dir() && !replace => {
@@ -283,7 +290,7 @@ impl Target {
         }
     }
 
-    /// Does what makes a new name, again where a whiteout has it.
+    /// Runs `action`, which creates `name`, and retries once if a whiteout is in the way.
     fn make<T>(dir: BorrowedFd<'_>, name: &CStr, action: impl Fn() -> Result<T, Errno>) -> Result<T> {
         match action() {
             Err(Errno::EXIST) => {
@@ -294,27 +301,26 @@ impl Target {
         }
     }
 
-    /// Makes an empty file that is to have `mode`, to be filled and given to [`Target::finish_file`].
+    /// Creates an empty file to be filled and passed to [`LayerWriter::finish_file`].
     pub fn create(&mut self, place: &Rc<Place>, name: &CStr, mode: u32, replace: bool) -> Result<File> {
         self.clear(place, name, replace)?;
         let own = self.own(place)?;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        // As far as the mask of the process lets it, so that mostly nothing is left to do for the mode.
+        // Subject to the umask; usually the mode is already right and finish_file need not chmod.
         let mode = Mode::from_raw_mode(mode & 0o777);
         Self::make(own, name, || rustix::fs::openat(own, name, flags, mode)).map(File::from)
     }
 
-    /// Gives a file its owner, attributes, mode and time.
+    /// Sets owner, xattrs, mode and mtime.
     pub fn finish_file(&self, file: &File, attributes: &Attributes) -> Result<()> {
         attributes::give(file, self.identity, attributes)?;
-        // After the owner: a change of owner takes the setuid bit away.
+        // After chown, which clears setuid and setgid.
         if rustix::fs::fstat(file)?.st_mode & 0o7777 != attributes.mode {
             rustix::fs::fchmod(file, Mode::from_raw_mode(attributes.mode)).context("cannot set the mode")?;
         }
         rustix::fs::futimens(file, &times(attributes.mtime)).context("cannot set the time")
     }
 
-    /// Makes a symbolic link.
     pub fn make_symlink(
         &mut self,
         place: &Rc<Place>,
@@ -329,7 +335,6 @@ impl Target {
         self.finish_unopened(place, name, attributes)
     }
 
-    /// Makes a named pipe.
     pub fn make_fifo(
         &mut self,
         place: &Rc<Place>,
@@ -341,12 +346,13 @@ impl Target {
         let own = self.own(place)?;
         let mode = Mode::RUSR | Mode::WUSR;
         Self::make(own, name, || rustix::fs::mknodat(own, name, FileType::Fifo, mode, 0))?;
-        // Nothing else writes to the tree, so the name is still the pipe just made and no link.
+        // fchmodat cannot avoid following symlinks; safe here, as nobody else writes to the tree.
         rustix::fs::chmodat(own, name, Mode::from_raw_mode(attributes.mode), AtFlags::empty())?;
         self.finish_unopened(place, name, attributes)
     }
 
-    /// Makes what stands for a device: an empty file, since devices cannot be made in a user namespace.
+    /// Creates the placeholder for a device node, an empty file: mknod(2) of devices fails in a user
+    /// namespace.
     pub fn make_device(
         &mut self,
         place: &Rc<Place>,
@@ -360,7 +366,7 @@ impl Target {
         self.finish_file(&file, attributes)
     }
 
-    /// Gives what has the name `from.1` in `from.0`, in this layer, another name.
+    /// Links `name` to the existing file `from` (directory and name) of this layer.
     pub fn make_hard_link(
         &mut self,
         from: (&Rc<Place>, &CStr),
@@ -371,6 +377,7 @@ impl Target {
         let source = from.0.own().ok_or(Errno::NOENT)?;
         let stat = rustix::fs::statat(source, from.1, AtFlags::SYMLINK_NOFOLLOW)?;
         let old = place.there(name)?.filter(|old| old.own);
+        // Already the same file: removing the old name first would lose it.
         if old.is_some_and(|old| (old.stat.st_dev, old.stat.st_ino) == (stat.st_dev, stat.st_ino)) {
             return Ok(());
         }
@@ -379,12 +386,12 @@ impl Target {
         Self::make(own, name, || rustix::fs::linkat(source, from.1, own, name, AtFlags::empty()))
     }
 
-    /// Owner and time of what cannot be opened.
+    /// Sets owner and mtime by name, for files that cannot be opened.
     fn finish_unopened(&mut self, place: &Rc<Place>, name: &CStr, attributes: &Attributes) -> Result<()> {
         let own = self.own(place)?;
         let flags = AtFlags::SYMLINK_NOFOLLOW;
         let path = join(&place.path, name.to_bytes());
-        // One that was here before may have been somebody else's.
+        // A replaced file may have had another owner.
         self.owners.remove(&path);
         if attributes.owner != (0, 0) {
             let (uid, gid) = (Uid::from_raw(attributes.owner.0), Gid::from_raw(attributes.owner.1));
@@ -393,7 +400,7 @@ impl Target {
                 Identity::Single => Err(Errno::PERM),
             };
             match given {
-                // Attributes cannot be had here; the recipe is told.
+                // No xattrs on symlinks and FIFOs; the owner is recorded in the tar-split data instead.
                 Err(Errno::INVAL | Errno::PERM) => drop(self.owners.insert(path, attributes.owner)),
                 other => other.context("cannot set the owner")?,
             }
@@ -401,11 +408,11 @@ impl Target {
         rustix::fs::utimensat(own, name, &times(attributes.mtime), flags).context("cannot set the time")
     }
 
-    /// Gives the directories their modes and times, the deepest first: a mode may forbid to enter. Returns the owners
-    /// that are to be told whoever hashes the layer.
+    /// Sets modes and mtimes of directories, deepest first, since a mode may forbid searching. Returns the
+    /// owners that the caller has to record in the layer's tar stream.
     pub fn finish(mut self) -> Result<Owners> {
         let depth = |path: &[u8]| path.iter().filter(|b| **b == b'/').count() + usize::from(!path.is_empty());
-        // Stable, so of several entries for one directory the last stays last, and it decides.
+        // The sort is stable: of several entries for a directory the last one counts.
         self.dirs.sort_by(|a, b| (Reverse(depth(&a.path)), &a.path).cmp(&(Reverse(depth(&b.path)), &b.path)));
         let root = self.root.own().context("a layer without a root")?;
         for (index, end) in self.dirs.iter().enumerate() {
@@ -420,7 +427,7 @@ impl Target {
 
 fn finish_dir(root: BorrowedFd<'_>, end: &DirEnd) -> Result<(), Errno> {
     let dir = match open_beneath(root, &end.path, OFlags::RDONLY | OFlags::DIRECTORY) {
-        // Something else was put in its place.
+        // It was replaced by something else later.
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
         other => other?,
     };

@@ -207,7 +207,7 @@ fn links_in_the_image_lead_inside_it() {
     let wanted = ["usr/ 755", "usr/bin/ 755", "usr/bin/a 644 context/a"];
     assert_eq!(world.copy(&["a"], "/bin/"), wanted);
     assert_eq!(world.copy(&["a"], "/out/bin/a"), wanted);
-    // A link to nothing is a way to make what it leads to.
+    // A dangling symlink: what it points to is created.
     world.link("one/dangling", "made/there");
     assert_eq!(world.copy(&["a"], "/dangling"), ["made/ 755", "made/there 644 context/a"]);
     world.link("one/loop", "loop");
@@ -228,7 +228,7 @@ fn a_file_replaces_a_file_and_a_link() {
     let world = World::new();
     world.file("one/f").link("one/l", "f").file("context/d/f").file("context/d/l");
     assert_eq!(world.copy(&["d"], "/"), ["f 644 context/d/f", "l 644 context/d/l"]);
-    // Given as the target itself a link is followed.
+    // A symlink that is the destination is followed.
     assert_eq!(world.copy(&["d/l"], "/l"), ["f 644 context/d/l"]);
 }
 
@@ -263,7 +263,7 @@ fn wildcards() {
     );
     assert_eq!(world.copy(&["d/*/g.txt"], "/"), ["g.txt 644 context/d/f/g.txt"]);
     assert_eq!(world.copy(&["**/*.txt"], "/").len(), 4);
-    // Of directories that match, the content.
+    // For directories that match, their content is copied.
     assert_eq!(world.copy(&["[xy]"], "/"), ["one 644 context/x/one", "two 644 context/y/two"]);
     assert_eq!(world.copy(&["nothing*"], "/to/"), [""; 0]);
     assert_eq!(world.copy(&["c.md", "yarn.lock*"], "/"), ["c.md 644 context/c.md"]);
@@ -280,7 +280,7 @@ fn links_given_are_followed_and_links_found_are_copied() {
     assert_eq!(world.copy(&["filelink"], "/to/"), ["to/ 755", "to/filelink 644 context/real/f"]);
     assert_eq!(world.copy(&["dirlink"], "/to/"), ["to/ 755", "to/f 644 context/real/f", "to/l -> f"]);
     assert_eq!(world.copy(&["dirlink/f"], "/"), ["f 644 context/real/f"]);
-    // As if the context were the whole world.
+    // `..` stops at the root of the context.
     assert_eq!(world.copy(&["up"], "/"), ["up 644 context/real/f"]);
     world.link("context/absolute", "/etc/passwd");
     assert!(world.why(&["absolute"], "/").contains("\"/absolute\": not found"));
@@ -425,7 +425,7 @@ fn modes_and_owners_as_asked() {
         Some(String::from_utf8_lossy(&value[..length]).into_owned())
     };
     if owner("here/new/f").is_some() {
-        // What was there keeps its owner.
+        // Existing directories keep their owner.
         let all: Vec<_> = ["here", "here/new", "here/new/f", "here/new/sub"].map(owner).into();
         let web = Some("33:34".to_owned());
         assert_eq!(all, [None, web.clone(), web.clone(), web]);

@@ -1,8 +1,7 @@
-//! A tree to copy from, or to copy onto: one directory of the host, or the merged view of several layers in overlayfs's
-//! format, read without mounting them.
+//! A tree to copy from or onto: a directory of the host, or several layers in overlayfs format, merged without mounting.
 //!
-//! Each directory is held open by descriptors, one for each layer that has it, and nothing follows a link but
-//! [`View::resolve`], which takes links as if the view were the whole world.
+//! Each directory is held open by one descriptor per layer that has it. Only [`TreeView::resolve`] follows symlinks, and
+//! it treats the root of the view as `/`.
 
 use std::collections::VecDeque;
 use std::ffi::{CStr, CString};
@@ -14,23 +13,22 @@ use anyhow::{Context as _, Result};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
-/// Links followed in one look-up, as containerd's and Go's resolvers count.
+/// Symlinks followed in one look-up; the limit of containerd's and Go's resolvers.
 pub(super) const MAX_LINKS: usize = 255;
 
-/// A directory: the same name in those layers that have it, the uppermost first, as far as they are seen.
+/// A directory in the layers that contribute to it, topmost first.
 #[derive(Clone)]
 pub(super) struct ViewDir {
-    /// With the number of the layer that each belongs to.
+    /// With the number of each layer.
     dirs: Vec<(u16, Rc<OwnedFd>)>,
     layered: bool,
 }
 
-/// Something with a name in a directory.
+/// A directory entry.
 #[derive(Clone, Copy)]
 pub(super) struct Seen {
-    /// What it is.
     pub(super) stat: Stat,
-    /// The layer that has it.
+    /// The number of the layer that it comes from.
     pub(super) layer: u16,
 }
 
@@ -45,18 +43,16 @@ impl Seen {
 }
 
 impl ViewDir {
-    /// A directory of the host.
     pub(super) fn host(dir: OwnedFd) -> Self {
         Self { dirs: vec![(0, Rc::new(dir))], layered: false }
     }
 
-    /// The roots of layers, the uppermost first.
+    /// The merged root of `roots`, topmost first.
     pub(super) fn layers(roots: Vec<OwnedFd>) -> Self {
         let dirs = (0..).zip(roots.into_iter().map(Rc::new)).collect();
         Self { dirs, layered: true }
     }
 
-    /// A directory without anything in it.
     pub(super) fn empty() -> Self {
         Self { dirs: Vec::new(), layered: true }
     }
@@ -65,16 +61,17 @@ impl ViewDir {
         self.dirs.is_empty()
     }
 
-    /// The uppermost of its directories, whose owner and mode count.
+    /// The topmost directory, whose metadata counts.
     pub(super) fn top(&self) -> Option<(u16, BorrowedFd<'_>)> {
         self.dirs.first().map(|(layer, dir)| (*layer, dir.as_fd()))
     }
 
-    /// What it has under `name`.
+    /// Looks `name` up; a whiteout hides the layers below.
     pub(super) fn find(&self, name: &CStr) -> Result<Option<Seen>, Errno> {
         for (layer, dir) in &self.dirs {
             match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
                 Err(Errno::NOENT) => {}
+                // Deleted by an upper layer.
                 Ok(stat) if self.layered && is_whiteout(&stat) => return Ok(None),
                 Ok(stat) => return Ok(Some(Seen { stat, layer: *layer })),
                 Err(error) => return Err(error),
@@ -83,13 +80,13 @@ impl ViewDir {
         Ok(None)
     }
 
-    /// The directory `name` in it; empty where there is none.
+    /// The subdirectory `name`; empty if it does not exist.
     pub(super) fn enter(&self, name: &CStr) -> Result<ViewDir, Errno> {
         let mut dirs = Vec::new();
         for (layer, dir) in &self.dirs {
             match open_dir(dir.as_fd(), name) {
                 Err(Errno::NOENT) => {}
-                // Whatever else it is hides what lies below.
+                // Anything else hides directories of this name in lower layers.
                 Err(Errno::NOTDIR | Errno::LOOP) => break,
                 Ok(dir) => {
                     let opaque = self.layered && is_opaque(dir.as_fd());
@@ -104,7 +101,7 @@ impl ViewDir {
         Ok(ViewDir { dirs, layered: self.layered })
     }
 
-    /// All names in it, in order; those of whiteouts among them where it is of layers.
+    /// All names, sorted; in layers including those of whiteouts.
     pub(super) fn names(&self) -> Result<Vec<CString>, Errno> {
         let mut names = Vec::new();
         for (_, dir) in &self.dirs {
@@ -120,7 +117,6 @@ impl ViewDir {
         Ok(names)
     }
 
-    /// The target of the link `name`.
     pub(super) fn read_link(&self, seen: &Seen, name: &CStr) -> Result<Vec<u8>, Errno> {
         let Some((_, dir)) = self.dirs.iter().find(|(layer, _)| *layer == seen.layer) else {
             return Err(Errno::NOENT);
@@ -128,7 +124,7 @@ impl ViewDir {
         rustix::fs::readlinkat(dir, name, Vec::new()).map(CString::into_bytes)
     }
 
-    /// Opens `name`, as seen, for reading. Something else may have taken its place, which the caller finds out.
+    /// Opens `name` for reading. It may have been replaced since; the caller has to check.
     pub(super) fn open(&self, seen: &Seen, name: &CStr) -> Result<OwnedFd, Errno> {
         let Some((_, dir)) = self.dirs.iter().find(|(layer, _)| *layer == seen.layer) else {
             return Err(Errno::NOENT);
@@ -137,18 +133,17 @@ impl ViewDir {
     }
 }
 
-/// A whole tree.
 pub(super) struct View {
     root: ViewDir,
 }
 
-/// Where a path leads.
+/// The result of resolving a path.
 pub(super) struct Resolved {
-    /// The path without links, relative to the root; empty for the root itself.
+    /// Without symlinks, relative to the root; empty for the root.
     pub(super) path: Vec<u8>,
-    /// What is there: `None` for the root.
+    /// `None` for the root.
     pub(super) seen: Option<Seen>,
-    /// The directory that it lies in, or for a directory itself.
+    /// For a directory itself, otherwise its parent.
     pub(super) dir: ViewDir,
 }
 
@@ -166,7 +161,7 @@ impl View {
         Ok(Self { root: ViewDir::host(root) })
     }
 
-    /// Layers, the uppermost first.
+    /// Topmost first.
     pub(super) fn layers<P: AsRef<Path>>(trees: &[P]) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let open = |tree: &P| {
@@ -184,19 +179,21 @@ impl View {
         self.root.layered
     }
 
-    /// The roots by the numbers of their layers.
+    /// By layer number.
     pub(super) fn roots(&self) -> Vec<BorrowedFd<'_>> {
         self.root.dirs.iter().map(|(_, dir)| dir.as_fd()).collect()
     }
 
-    /// Finds `path`, links on the way followed inside, a last one where `follow`. `None` where there is nothing.
-    /// `allowed` is asked about each thing on the way by its path without links; what it denies is not there.
+    /// Resolves `path` inside the view; a final symlink only with `follow`. `None` if it does not exist.
+    /// `allowed` is called for each component with its path so far; what it rejects is treated as
+    /// nonexistent.
     pub(super) fn resolve(
         &self,
         path: &[u8],
         follow: bool,
         allowed: &mut dyn FnMut(&[u8], &Seen) -> bool,
     ) -> Result<Option<Resolved>, Errno> {
+        // The directories on the way, so that `..` after a symlink returns to the real parent.
         let mut pending: VecDeque<Vec<u8>> = components(path);
         let mut way = vec![(Vec::new(), self.root.clone(), None::<Seen>)];
         let mut links = 0;
@@ -232,7 +229,7 @@ impl View {
                     let below = dir.enter(&name)?;
                     way.push((here, below, Some(seen)));
                 }
-                // A file has nothing below it.
+                // Not a directory.
                 _ if !pending.is_empty() => return Ok(None),
                 _ => return Ok(Some(Resolved { path: here, seen: Some(seen), dir: dir.clone() })),
             }
@@ -240,7 +237,7 @@ impl View {
         Ok(way.pop().map(|(path, dir, seen)| Resolved { path, seen, dir }))
     }
 
-    /// Opens the file that [`ViewDir::find`] saw at `path`, which has no links in it.
+    /// Opens the file that [`ViewDir::lookup`] returned for `path`, which contains no symlinks.
     pub(super) fn open(&self, path: &[u8], layer: u16) -> Result<OwnedFd, Errno> {
         let Some((_, root)) = self.root.dirs.iter().find(|(number, _)| *number == layer) else {
             return Err(Errno::NOENT);
@@ -251,30 +248,31 @@ impl View {
 
 fn find_or_none(dir: &ViewDir, name: &CStr) -> Result<Option<Seen>, Errno> {
     match dir.find(name) {
+        // No file can have such a name, so it does not exist.
         Err(Errno::NAMETOOLONG) => Ok(None),
         other => other,
     }
 }
 
-/// How files are opened that may be anything by now: without waiting for the other end of a pipe.
+/// Flags for opening a file of unknown type: must not block on a FIFO or acquire a terminal.
 pub(super) fn reading() -> OFlags {
     OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY
 }
 
-/// Opens `path` below `root`, through directories alone.
+/// Opens `path` below `root` without following any symlink.
 pub(super) fn open_beneath(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
     let path = if path.is_empty() { b"." } else { path };
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     loop {
         match rustix::fs::openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
-            // Something was renamed meanwhile, somewhere.
+            // EAGAIN: a rename elsewhere interfered with the resolution (openat2(2)).
             Err(Errno::AGAIN | Errno::INTR) => {}
             other => return other,
         }
     }
 }
 
-/// The parts of a path, without empty ones and `.`.
+/// Without empty components and `.`.
 pub(super) fn components(path: &[u8]) -> VecDeque<Vec<u8>> {
     let parts = path.split(|byte| *byte == b'/').filter(|part| !matches!(*part, b"" | b"."));
     parts.map(<[u8]>::to_vec).collect()
@@ -284,7 +282,7 @@ pub(super) fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
     if dir.is_empty() { name.to_vec() } else { [dir, b"/", name].concat() }
 }
 
-/// The last part of a path, and what stands before it.
+/// Splits off the last component.
 pub(super) fn split(path: &[u8]) -> (&[u8], &[u8]) {
     match path.iter().rposition(|byte| *byte == b'/') {
         Some(at) => (&path[..at], &path[at + 1..]),
@@ -305,7 +303,7 @@ pub(super) fn open_dir(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, E
     rustix::fs::openat(parent, name, reading() | OFlags::DIRECTORY, Mode::empty())
 }
 
-/// A path for a message.
+/// For messages.
 pub(super) fn shown(path: &[u8]) -> String {
     String::from_utf8_lossy(path).escape_debug().to_string()
 }

@@ -1,219 +1,179 @@
-//! What a Dockerfile says: instructions with their flags and words, not yet expanded.
+//! The syntax tree of a Dockerfile. Words are unexpanded: quotes, escapes and variables are as written.
 
 use std::ops::RangeInclusive;
 
-/// Lines of the file, counted from 1.
+/// Line numbers of the file, from 1.
 pub type Lines = RangeInclusive<u32>;
 
-/// A whole file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dockerfile {
-    /// The directives at its head.
     pub directives: Directives,
-    /// `ARG` before the first `FROM`, in order.
+    /// Global `ARG`s, before the first `FROM`.
     pub arguments: Vec<Statement>,
-    /// The stages, at least one.
+    /// At least one.
     pub stages: Vec<Stage>,
-    /// Lines at which an instruction ends that has an empty line inside, which a later version may refuse.
+    /// The last lines of instructions that contain an empty line, which BuildKit deprecates.
     pub empty_continuations: Vec<u32>,
 }
 
-/// Parser directives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Directives {
-    /// The frontend asked for, with its line.
+    /// `# syntax=`, with its line.
     pub syntax: Option<(String, u32)>,
-    /// The escape character, `\` or a backtick.
+    /// A backslash or a backtick.
     pub escape: char,
-    /// The text behind `check=`, with its line.
+    /// `# check=`, with its line.
     pub check: Option<(String, u32)>,
 }
 
-/// `FROM` and what follows it.
+/// `FROM` and the instructions after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stage {
-    /// The image or stage that it begins with, as written.
+    /// The image or stage in `FROM`.
     pub base: String,
-    /// Its name in lower case, from `AS`.
+    /// The name after `AS`, in lower case.
     pub name: Option<String>,
-    /// Its name as written.
+    /// The name as written.
     pub written_name: Option<String>,
-    /// `--platform`, as written.
     pub platform: Option<String>,
-    /// The instructions behind `FROM`.
     pub statements: Vec<Statement>,
     /// The whole `FROM` instruction, continuation lines joined by a space.
     pub text: String,
-    /// Where `FROM` stands.
+    /// The lines of `FROM`.
     pub lines: Lines,
-    /// What the comment directly above says of the stage, which `--call outline` shows: `# NAME …`.
+    /// The description for `--call outline`, from a comment `# NAME …` directly above.
     pub comment: Option<String>,
     /// The comment lines directly above, without `#`.
     pub comments: Vec<String>,
-    /// `FROM` as written.
+    /// `FROM` in the case as written, for the casing checks.
     pub keyword: String,
-    /// `AS` as written.
+    /// `AS` in the case as written.
     pub as_keyword: Option<String>,
 }
 
-/// One instruction.
+/// An instruction with its position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement {
-    /// What it is.
     pub instruction: Instruction,
-    /// The keyword as written, for the check of casing.
+    /// In the case as written, for the casing checks.
     pub keyword: String,
     /// The whole instruction, continuation lines joined as BuildKit shows them.
     pub text: String,
-    /// Where it stands.
     pub lines: Lines,
     /// The comment lines directly above, without `#`.
     pub comments: Vec<String>,
 }
 
-/// A here-document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HereDoc {
-    /// The word that ends it.
+    /// The end marker; the file name in a `COPY`.
     pub name: String,
-    /// The text, tabs already removed where `<<-` asked.
+    /// With leading tabs removed for `<<-`.
     pub content: String,
-    /// Whether variables are expanded in it: the word was not quoted.
+    /// Whether variables are expanded: the end marker was not quoted.
     pub expand: bool,
-    /// Which descriptor it was attached to (`3<<EOF`); 0 by itself.
+    /// The file descriptor (`3<<EOF`); 0 by default.
     pub descriptor: u32,
 }
 
-/// A command in its two forms.
+/// A command in shell or exec form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// A line for the stage's shell, with its here-documents.
+    /// A line for the stage's shell.
     Shell {
-        /// The line as written, continuations joined.
+        /// Continuation lines joined.
         line: String,
-        /// In the order in which they stand in the line.
+        /// In the order in which they start on the line.
         here_docs: Vec<HereDoc>,
     },
-    /// A list of words that are not expanded.
+    /// argv, never expanded.
     Exec(Vec<String>),
 }
 
-/// `NAME=value`, unexpanded, and whether the old form `NAME value` was used.
+/// `NAME=value`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assignment {
-    /// The name.
     pub name: String,
-    /// The value with its quotes.
+    /// With its quotes.
     pub value: String,
-    /// Written without `=`.
+    /// In the legacy form `NAME value`.
     pub legacy: bool,
 }
 
 /// `ARG NAME[=value]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Argument {
-    /// The name.
     pub name: String,
-    /// The default, unexpanded.
+    /// The default.
     pub value: Option<String>,
 }
 
-/// What is copied by `COPY` and `ADD`.
+/// `COPY` or `ADD`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Copy {
-    /// Paths, patterns and URLs, unexpanded, in order.
+    /// Paths, patterns and URLs, in order.
     pub sources: Vec<String>,
-    /// Files written in the Dockerfile itself, whose destination names are `HereDoc::name`.
+    /// Inline files; their end marker is the file name.
     pub here_docs: Vec<HereDoc>,
-    /// Where to, unexpanded.
+    /// The destination.
     pub target: String,
-    /// `--from`.
     pub from: Option<String>,
-    /// `--chown`.
     pub chown: Option<String>,
-    /// `--chmod`.
     pub chmod: Option<String>,
-    /// `--link`.
     pub link: bool,
-    /// `--parents`.
     pub parents: bool,
-    /// `--exclude`, each.
     pub exclude: Vec<String>,
-    /// `--checksum`, of `ADD`.
+    /// `ADD` only.
     pub checksum: Option<String>,
-    /// `--keep-git-dir`, of `ADD`.
+    /// `ADD` only.
     pub keep_git_dir: bool,
-    /// `--unpack`, of `ADD`.
+    /// `ADD` only.
     pub unpack: Option<bool>,
 }
 
 /// `RUN`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
-    /// What runs.
     pub command: Command,
-    /// `--mount`, each, as `key=value` pairs; a key alone has the value `None`. Unexpanded.
+    /// `--mount`, one list of `key=value` pairs each; `None` for a key without a value.
     pub mounts: Vec<Vec<(String, Option<String>)>>,
-    /// `--network`.
     pub network: Option<String>,
-    /// `--security`.
     pub security: Option<String>,
-    /// `--device`, each.
     pub devices: Vec<String>,
 }
 
 /// `HEALTHCHECK`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthCheck {
-    /// The test; `None` for `HEALTHCHECK NONE`.
+    /// `None` for `HEALTHCHECK NONE`.
     pub command: Option<Command>,
-    /// `--interval`, as written.
+    /// As written, like the following.
     pub interval: Option<String>,
-    /// `--timeout`.
     pub timeout: Option<String>,
-    /// `--start-period`.
     pub start_period: Option<String>,
-    /// `--start-interval`.
     pub start_interval: Option<String>,
-    /// `--retries`.
     pub retries: Option<String>,
 }
 
-/// An instruction behind `FROM`, or `ARG` before it.
+/// An instruction; only `ARG` can stand before the first `FROM`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Instruction {
-    /// `RUN`
     Run(Run),
-    /// `COPY`
     Copy(Copy),
-    /// `ADD`
     Add(Copy),
-    /// `ENV`
     Env(Vec<Assignment>),
-    /// `ARG`
     Arg(Vec<Argument>),
-    /// `LABEL`
     Label(Vec<Assignment>),
-    /// `WORKDIR`
     Workdir(String),
-    /// `USER`
     User(String),
-    /// `EXPOSE`
     Expose(Vec<String>),
-    /// `VOLUME`
     Volume(Vec<String>),
-    /// `CMD`
     Cmd(Command),
-    /// `ENTRYPOINT`
     Entrypoint(Command),
-    /// `SHELL`
     Shell(Vec<String>),
-    /// `STOPSIGNAL`
     StopSignal(String),
-    /// `HEALTHCHECK`
     HealthCheck(HealthCheck),
-    /// `ONBUILD`, the trigger as written.
+    /// The trigger instruction as written.
     OnBuild(String),
-    /// `MAINTAINER`
     Maintainer(String),
 }

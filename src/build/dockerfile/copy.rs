@@ -1,4 +1,4 @@
-//! `COPY` and `ADD`.
+//! Parses `COPY` and `ADD`.
 
 use super::ast::{Copy, HereDoc};
 use super::flags::{Flags, Takes};
@@ -25,12 +25,10 @@ const ADD: [(&str, Takes); 7] = [
     ("exclude", Takes::Many),
 ];
 
-/// Reads `COPY`.
 pub(super) fn copy(node: Node) -> Result<Copy, Failure> {
     read(node, "COPY", &COPY)
 }
 
-/// Reads `ADD`.
 pub(super) fn add(node: Node) -> Result<Copy, Failure> {
     read(node, "ADD", &ADD)
 }
@@ -64,7 +62,8 @@ fn read(node: Node, keyword: &str, known: &[(&'static str, Takes)]) -> Result<Co
     })
 }
 
-/// Tells here-documents from paths. Of two with one name both are what the last one says, as in BuildKit.
+/// Separates here-documents from paths. If two share an end marker both get the last one's text, as in
+/// BuildKit.
 fn sources(words: Vec<String>, read: &[HereDoc]) -> (Vec<HereDoc>, Vec<String>) {
     let mut docs = Vec::new();
     let mut paths = Vec::new();

@@ -1,23 +1,21 @@
-//! Parser directives: `# name=value` in the first lines of a file.
+//! Parser directives: `# name=value` at the top of a file.
 
 use std::collections::BTreeSet;
 
 use super::ast::Directives;
 use crate::error::{Failure, invalid};
 
-/// The names that mean something.
 const KNOWN: [&str; 3] = ["syntax", "escape", "check"];
 
-/// One directive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Directive {
-    /// Its name in lower case.
+    /// In lower case.
     pub(super) name: String,
-    /// Its value without the blanks around it.
+    /// Without surrounding blanks.
     pub(super) value: String,
 }
 
-/// Reads the first lines of a file one by one, until one is no directive.
+/// Parses the first lines of a file one by one, until one is not a directive.
 #[derive(Debug)]
 pub(super) struct Head {
     comment: &'static str,
@@ -26,18 +24,19 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// For directives behind `comment`.
+    /// `comment` is the comment marker that directives follow.
     pub(super) fn new(comment: &'static str) -> Self {
         Self { comment, done: false, seen: BTreeSet::new() }
     }
 
-    /// The directive in `line`, if it is one. A name twice is refused.
+    /// The directive in `line`, if it is one. Fails on a duplicate.
     pub(super) fn line(&mut self, line: &str) -> Result<Option<Directive>, Failure> {
         if self.done {
             return Ok(None);
         }
         let found = line.strip_prefix(self.comment).and_then(split);
         let Some(directive) = found.filter(|found| KNOWN.contains(&found.name.as_str())) else {
+            // Any other line, comments included, ends the directives.
             self.done = true;
             return Ok(None);
         };
@@ -48,7 +47,7 @@ impl Head {
     }
 }
 
-/// `name = value`, blanks allowed everywhere but in the name.
+/// `name = value`, with blanks allowed around both.
 fn split(text: &str) -> Option<Directive> {
     let (name, value) = text.trim_start().split_once('=')?;
     let (name, value) = (name.trim_end(), value.trim());
@@ -58,7 +57,7 @@ fn split(text: &str) -> Option<Directive> {
         .then(|| Directive { name: name.to_ascii_lowercase(), value: value.to_owned() })
 }
 
-/// The escape character that a directive names.
+/// The escape character that `# escape=` names.
 pub(super) fn escape(value: &str) -> Result<char, Failure> {
     match value {
         "\\" => Ok('\\'),
@@ -67,12 +66,12 @@ pub(super) fn escape(value: &str) -> Result<char, Failure> {
     }
 }
 
-/// All directives of `text`, whose escape character is known already.
+/// The directives of `text`; the escape character was found while reading lines.
 pub(super) fn read(text: &[u8], escape: char) -> Directives {
     Directives { syntax: find(text, "syntax", "#"), escape, check: find(text, "check", "#") }
 }
 
-/// The frontend that `text` asks for, with its line: `# syntax=…`, `// syntax=…` or the JSON `{"syntax": "…"}`.
+/// The frontend that `text` requests, with its line: `# syntax=…`, `// syntax=…` or JSON `{"syntax": "…"}`.
 pub fn detect_syntax(text: &[u8]) -> Option<(String, u32)> {
     let written = find(text, "syntax", "#").or_else(|| find(text, "syntax", "//"));
     let found = written.or_else(|| {
@@ -80,11 +79,11 @@ pub fn detect_syntax(text: &[u8]) -> Option<(String, u32)> {
         let value: serde_json::Value = serde_json::from_slice(text).ok()?;
         Some((value.get("syntax")?.as_str()?.to_owned(), skipped + 1))
     });
-    // What stands behind the name is for the frontend.
+    // Anything after the image name is for the frontend.
     found.map(|(value, line)| (value.split(' ').next().unwrap_or_default().to_owned(), line))
 }
 
-/// `text` without a byte order mark and a `#!` line, and how many lines that leaves out.
+/// `text` without a byte order mark and a `#!` line, and the number of lines skipped.
 fn head(text: &[u8]) -> (&[u8], u32) {
     let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text);
     if !text.starts_with(b"#!") {

@@ -1,4 +1,4 @@
-//! The lines of a file that an error or a warning is about, with some around them.
+//! The source lines around an error or warning.
 
 use std::fmt::Write;
 
@@ -6,8 +6,8 @@ use super::ast::Lines;
 
 const FRAME: &str = "--------------------\n";
 
-/// `text`'s `lines`, marked, in a frame with up to four lines more, as BuildKit prints them below `name:line`. Empty
-/// where the file has no such line.
+/// The `lines` of `text`, marked and framed with up to four lines of context, as BuildKit prints them after
+/// `name:line`. Empty if the file has no such lines.
 pub fn excerpt(name: &str, text: &str, lines: &Lines) -> String {
     let all: Vec<&str> = text.split('\n').collect();
     let (first, last) = (*lines.start() as usize, (*lines.end() as usize).min(all.len()));
@@ -25,7 +25,7 @@ pub fn excerpt(name: &str, text: &str, lines: &Lines) -> String {
     out
 }
 
-/// Adds lines on both sides as far as there are some: two rounds for one line, one for several.
+/// Adds lines of context on both sides: two rounds for a single line, one for a range.
 fn around(first: usize, last: usize, all: usize) -> (usize, usize) {
     let (mut from, mut to) = (first, last);
     let wanted = if first == last { 4 } else { 2 };
@@ -39,7 +39,7 @@ fn around(first: usize, last: usize, all: usize) -> (usize, usize) {
             to += 1;
             count += 1;
         }
-        // Each round counts by itself too, so that it ends.
+        // Counts even if both ends are reached, so that the loop ends.
         count += 1;
     }
     (from, to)

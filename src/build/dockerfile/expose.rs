@@ -1,19 +1,18 @@
-//! The ports of `EXPOSE`.
+//! The port syntax of `EXPOSE`.
 
 use crate::error::{Failure, invalid};
 
-/// A port specification taken apart.
+/// A parsed port specification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exposed {
-    /// First and last port.
     pub ports: (u16, u16),
-    /// The protocol as written; `tcp` where none was.
+    /// As written; `tcp` by default.
     pub protocol: String,
-    /// Whether an address or a port of the host was named too, which mean nothing here.
+    /// It also names a host address or port, which has no effect in `EXPOSE`.
     pub published: bool,
 }
 
-/// The ports of expanded `words`, each as `80/tcp`: ranges unfolded, addresses and ports of the host left out.
+/// The ports in expanded `words` as `80/tcp` each: ranges unfolded, host addresses and ports dropped.
 pub fn ports(words: &[String]) -> Result<Vec<String>, Failure> {
     let mut all = Vec::new();
     for word in words {
@@ -24,7 +23,7 @@ pub fn ports(words: &[String]) -> Result<Vec<String>, Failure> {
     Ok(all)
 }
 
-/// Reads `[[address:]host port:]port[/protocol]`.
+/// Parses `[[address:]host port:]port[/protocol]`.
 pub fn exposed(word: &str) -> Result<Exposed, Failure> {
     let wrong = |why: String| invalid(format!("invalid port: \"{}\": {why}", word.escape_debug()));
     let (outside, port) = word.rsplit_once(':').unwrap_or(("", word));

@@ -1,27 +1,27 @@
-//! The flags of an instruction: which exist, and their values.
+//! Parses the flags of an instruction.
 
 use std::collections::BTreeMap;
 
 use crate::build::suggest::did_you_mean;
 use crate::error::{Failure, invalid};
 
-/// What a flag takes.
+/// How often a flag may occur, and with what value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Takes {
     /// `--link` or `--link=true`
     Bool,
-    /// `--from=value`, once.
+    /// `--from=value`, at most once.
     One,
-    /// `--mount=value`, any number of times.
+    /// `--mount=value`, repeatable.
     Many,
 }
 
-/// The flags that were given.
+/// The flags that were given; each is removed when it is taken.
 #[derive(Debug, Default)]
 pub(super) struct Flags(BTreeMap<&'static str, Vec<String>>);
 
 impl Flags {
-    /// Reads `given`, of which only `known` exist.
+    /// Fails on flags that are not in `known`.
     pub(super) fn read(given: &[String], known: &[(&'static str, Takes)]) -> Result<Self, Failure> {
         let mut flags = Self::default();
         for flag in given {
@@ -42,22 +42,22 @@ impl Flags {
         Ok(flags)
     }
 
-    /// The value of a flag that is given once.
+    /// The value of a flag that may occur once.
     pub(super) fn one(&mut self, name: &str) -> Option<String> {
         self.0.remove(name).and_then(|mut values| values.pop())
     }
 
-    /// All values of a flag.
+    /// All values of a repeatable flag.
     pub(super) fn many(&mut self, name: &str) -> Vec<String> {
         self.0.remove(name).unwrap_or_default()
     }
 
-    /// Whether a flag was given that is not `false`.
+    /// Whether a boolean flag is set.
     pub(super) fn is_true(&mut self, name: &str) -> bool {
         self.bool(name).unwrap_or(false)
     }
 
-    /// What was said by a flag that takes `true` or `false`.
+    /// The value of a boolean flag, if given.
     pub(super) fn bool(&mut self, name: &str) -> Option<bool> {
         self.one(name).map(|value| value == "true")
     }

@@ -1,4 +1,4 @@
-//! `HEALTHCHECK` and its times.
+//! Parses `HEALTHCHECK`.
 
 use std::time::Duration;
 
@@ -17,22 +17,22 @@ const FLAGS: [(&str, Takes); 5] = [
     ("retries", Takes::One),
 ];
 
-/// The times of a check; `None` for the default.
+/// The timing of a health check; `None` means the default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Times {
-    /// Between two runs.
+    /// Between two checks.
     pub interval: Option<Duration>,
-    /// For one run.
+    /// Of one check.
     pub timeout: Option<Duration>,
-    /// After the start, in which failures do not count.
+    /// After the start: failures in this time do not count.
     pub start_period: Option<Duration>,
-    /// Between two runs in that time.
+    /// Between two checks in the start period.
     pub start_interval: Option<Duration>,
-    /// Failures in a row that make the container unhealthy.
+    /// Consecutive failures until the container is unhealthy.
     pub retries: Option<u32>,
 }
 
-/// Reads `HEALTHCHECK NONE` or `HEALTHCHECK [flags] CMD …`.
+/// Parses `HEALTHCHECK NONE` or `HEALTHCHECK [flags] CMD …`.
 pub(super) fn health_check(node: Node) -> Result<HealthCheck, Failure> {
     let Arguments::Typed { kind, command } = node.arguments else {
         return Err(invalid("HEALTHCHECK requires at least one argument"));
@@ -53,6 +53,7 @@ pub(super) fn health_check(node: Node) -> Result<HealthCheck, Failure> {
         return Err(invalid("Missing command after HEALTHCHECK CMD"));
     }
     let check = read(flags, Some(run::command(*command, Vec::new())));
+    // Only to report invalid values while parsing; the evaluation parses them again.
     times(&check)?;
     Ok(check)
 }
@@ -68,7 +69,7 @@ fn read(mut flags: Flags, command: Option<Command>) -> HealthCheck {
     }
 }
 
-/// The times of `check`: at least a millisecond; 0 stands for the default.
+/// Durations are at least 1 ms; 0 means the default.
 pub fn times(check: &HealthCheck) -> Result<Times, Failure> {
     Ok(Times {
         interval: time("interval", check.interval.as_deref())?,

@@ -1,20 +1,20 @@
-//! Here-documents: which words of a line begin one, and the lines that belong to it.
+//! Here-documents: finding their start in a line, and reading their text.
 
 use super::ast::HereDoc;
 use crate::build::expand::Lexer;
 use crate::error::Failure;
 
-/// A here-document that is being read.
+/// A here-document while it is being read.
 #[derive(Clone, Debug)]
 pub(super) struct Open {
     doc: HereDoc,
-    /// `<<-`: tabs at the beginning of lines are removed.
+    /// `<<-`: strip leading tabs from each line.
     tabs: bool,
     finished: bool,
 }
 
 impl Open {
-    /// Takes the next line, with its end. Says whether it was the last one.
+    /// Takes the next line, with its line end. Returns whether it was the end marker.
     pub(super) fn takes(&mut self, line: &str) -> bool {
         let end = line.trim_end_matches(['\r', '\n']);
         let kept =
@@ -27,21 +27,20 @@ impl Open {
         self.finished
     }
 
-    /// Whether the line that ends it was met.
+    /// Whether the end marker was seen.
     pub(super) fn finished(&self) -> bool {
         self.finished
     }
 
-    /// What was read.
     pub(super) fn close(self) -> HereDoc {
         self.doc
     }
 }
 
-/// The here-documents that `line` begins, in order.
+/// The here-documents that start in `line`, in order.
 pub(super) fn in_line(line: &str) -> Result<Vec<Open>, Failure> {
     let lexer = Lexer { raw_quotes: true, raw_escapes: true, keep_unset: true, ..Lexer::new('\\') };
-    // A line that is no list of words, with an apostrophe in it for example, has none.
+    // A line that does not split into words, with a lone apostrophe for example, has none.
     let Ok(read) = lexer.expand(line, &()) else { return Ok(Vec::new()) };
     let mut docs = Vec::new();
     for word in &read.words {
@@ -50,17 +49,17 @@ pub(super) fn in_line(line: &str) -> Result<Vec<Open>, Failure> {
     Ok(docs)
 }
 
-/// Whether `word` begins a here-document and says nothing else, as in `RUN <<EOF`.
+/// Whether `word` is only the start of a here-document, as in `RUN <<EOF`.
 pub fn is_whole(word: &str) -> bool {
     matches!(in_word(word), Ok(Some(_)))
 }
 
-/// The name that `word` gives to a here-document, if it is one.
+/// The end marker, if `word` starts a here-document.
 pub(super) fn name(word: &str) -> Option<String> {
     in_word(word).ok().flatten().map(|open| open.doc.name)
 }
 
-/// Reads `3<<-'NAME'`.
+/// Parses `3<<-'NAME'`.
 fn in_word(word: &str) -> Result<Option<Open>, Failure> {
     let digits = word.find(|c: char| !c.is_ascii_digit()).unwrap_or(word.len());
     let (descriptor, rest) = word.split_at(digits);
@@ -74,9 +73,10 @@ fn in_word(word: &str) -> Result<Option<Open>, Failure> {
     }
     let lexer = Lexer { keep_unset: true, ..Lexer::new('\\') };
     let plain = lexer.expand(name, &())?.words;
+    // Expanded twice, with and without quotes, to see whether the marker was quoted.
     let raw = Lexer { raw_quotes: true, ..lexer }.expand(name, &())?.words;
     let ([plain], [raw]) = (plain.as_slice(), raw.as_slice()) else { return Ok(None) };
-    // A name with a part of it in quotes asks for the text as it is.
+    // Quotes around any part of the marker disable expansion, as in sh(1).
     let quotes = |text: &str| text.matches(['\'', '"']).count();
     let doc = HereDoc {
         name: plain.clone(),

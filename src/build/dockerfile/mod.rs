@@ -1,8 +1,8 @@
-//! The Dockerfile language, as BuildKit's frontend reads it (`docs.docker.com/reference/dockerfile`).
+//! The Dockerfile parser, compatible with BuildKit's (`docs.docker.com/reference/dockerfile`).
 //!
-//! In two passes, so that errors come in BuildKit's order: `source` makes logical lines of the text (directives,
-//! comments, continuations, here-documents) and splits each into its keyword, flags and words; `statement` says what
-//! those mean.
+//! Two passes, so that errors appear in BuildKit's order: `reader` joins physical lines into logical ones (directives,
+//! comments, continuations, here-documents) and `node` splits them into keyword, flags and words; then `statement`
+//! interprets each. The result, [`ast::Dockerfile`], is unexpanded.
 
 pub mod ast;
 mod copy;
@@ -29,7 +29,7 @@ pub use stage::described;
 use self::ast::{Dockerfile, Instruction, Lines, Statement};
 use crate::error::{Failure, invalid};
 
-/// Reads a whole Dockerfile. Errors carry the lines that they are about.
+/// Parses a whole Dockerfile. Errors carry the lines they refer to.
 pub fn parse(text: &[u8]) -> Result<Dockerfile, Failure> {
     if text.is_empty() {
         return Err(invalid("the Dockerfile cannot be empty"));
@@ -61,7 +61,7 @@ pub fn parse(text: &[u8]) -> Result<Dockerfile, Failure> {
     Ok(file)
 }
 
-/// `failure` as BuildKit words it where an instruction cannot be understood.
+/// Words `failure` as BuildKit does for syntax errors.
 fn parse_error(failure: &Failure, lines: Lines) -> Failure {
     let message = format!("dockerfile parse error on line {}: {failure}", lines.start());
     let located = Failure::new(failure.kind(), message);
@@ -69,8 +69,8 @@ fn parse_error(failure: &Failure, lines: Lines) -> Failure {
     located.at(lines)
 }
 
-/// Reads a single instruction, as `ONBUILD` triggers of an image and `commit --change` have it: with its
-/// here-documents in the lines behind it. `FROM` is none.
+/// Parses a single instruction other than `FROM`, with its here-documents on the following lines: an
+/// `ONBUILD` trigger, or `commit --change`.
 pub fn parse_statement(text: &str, escape: char) -> Result<Statement, Failure> {
     let read = source::read_with(text.as_bytes(), Some(escape))?;
     let mut nodes = read.nodes.into_iter();

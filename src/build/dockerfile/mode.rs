@@ -1,31 +1,29 @@
-//! `--chmod`: permissions in digits, or as changes to those that a file has.
+//! `--chmod`: an octal mode, or symbolic changes as in chmod(1).
 
 use crate::error::{Failure, invalid};
 
-/// What a file's permissions become.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// These.
     Octal(u32),
-    /// The file's own with these changes, in order.
+    /// Applied in order to the file's own mode.
     Symbolic(Vec<Change>),
 }
 
-/// One change, such as `go-w`.
+/// A single change, such as `go-w`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// For whom: a mask of user (4), group (2) and others (1).
+    /// A mask of user (4), group (2) and others (1).
     who: u8,
     operator: Operator,
     /// `rwx` as 4, 2 and 1.
     bits: u8,
-    /// `X`: execution for directories and for what can be executed already.
+    /// `X`: execute permission for directories, and for files that are already executable.
     conditional: bool,
-    /// `s`
+    /// `s`: setuid or setgid.
     set_id: bool,
-    /// `t`
+    /// `t`: sticky.
     sticky: bool,
-    /// Permissions of another class, 4, 2 or 1, are copied.
+    /// Copy the permissions of another class (4, 2 or 1), as in `g=u`.
     copied: Option<u8>,
 }
 
@@ -36,7 +34,7 @@ enum Operator {
     Set,
 }
 
-/// Reads `0755`, or `u=rwX,go=rX`. Without `u`, `g`, `o` or `a` a change is for all.
+/// Parses `0755` or `u=rwX,go=rX`. Without `u`, `g`, `o` or `a` a change applies to all.
 pub fn parse(text: &str) -> Result<Mode, Failure> {
     let refused = || {
         invalid(format!(
@@ -118,7 +116,7 @@ fn change(who: u8, operator: Operator, letters: &str) -> Option<Change> {
 }
 
 impl Mode {
-    /// The permissions (12 bits) of a file that had `old` ones.
+    /// The new mode (12 bits) of a file with mode `old`.
     pub fn apply(&self, old: u32, directory: bool) -> u32 {
         match self {
             Self::Octal(mode) => *mode,
@@ -142,17 +140,17 @@ impl Change {
         for class in [4, 2, 1].into_iter().filter(|class| self.who & class != 0) {
             wanted |= bits << shift(class);
             all |= 7 << shift(class);
-            // The set-id bits lie in the same order above the permissions.
+            // setuid and setgid are in the same order above the permission bits.
             let id = match class {
                 4 => 0o4000,
                 2 => 0o2000,
                 _ => 0,
             };
             wanted |= if self.set_id { id } else { 0 };
-            // `=` leaves those of directories alone, as chmod(1) does.
+            // Like chmod(1), `=` does not clear setuid and setgid of directories.
             all |= if directory { 0 } else { id };
         }
-        // The sticky bit belongs to nobody in particular.
+        // The sticky bit goes with the others class.
         if self.who & 1 != 0 {
             wanted |= if self.sticky { 0o1000 } else { 0 };
             all |= if directory { 0 } else { 0o1000 };

@@ -1,51 +1,47 @@
-//! A logical line split into its keyword, flags and words; what is wrong with a line by itself is found here.
+//! Splits a logical line into keyword, flags and words, and reports errors that need no knowledge of the
+//! instruction.
 
 use super::ast::{HereDoc, Lines};
 use super::here_doc::Open;
 use super::words;
 use crate::error::{Failure, invalid};
 
-/// An instruction that was split.
+/// A split instruction.
 #[derive(Debug)]
 pub(super) struct Node {
-    /// The keyword as written.
+    /// As written.
     pub(super) keyword: String,
-    /// The flags.
     pub(super) flags: Vec<String>,
-    /// What follows them.
     pub(super) arguments: Arguments,
     /// The whole logical line.
     pub(super) text: String,
-    /// Its here-documents.
     pub(super) here_docs: Vec<HereDoc>,
-    /// Where it stands.
     pub(super) lines: Lines,
-    /// The comment lines directly above.
+    /// Directly above.
     pub(super) comments: Vec<String>,
 }
 
-/// What follows keyword and flags.
+/// What follows the keyword and flags.
 #[derive(Debug)]
 pub(super) enum Arguments {
-    /// Words, or a whole line as one of them; none where nothing was written.
+    /// Words, or a whole line as one word; empty if there was nothing.
     Words(Vec<String>),
-    /// A JSON array.
     Json(Vec<String>),
-    /// Pairs.
+    /// `ENV` and `LABEL`.
     Pairs {
-        /// Names and values, quotes kept.
+        /// With quotes.
         pairs: Vec<(String, String)>,
-        /// Written without `=`.
+        /// In the legacy form `NAME value`.
         legacy: bool,
     },
-    /// A word and what follows it, of `HEALTHCHECK`.
+    /// `HEALTHCHECK`: a keyword and its command.
     Typed {
-        /// The word.
+        /// `CMD` or `NONE`.
         kind: String,
-        /// What follows: a line or a JSON array.
+        /// Words or a JSON array.
         command: Box<Arguments>,
     },
-    /// Another instruction, of `ONBUILD`.
+    /// `ONBUILD`: another instruction.
     Trigger(Box<Node>),
 }
 
@@ -59,19 +55,19 @@ impl Arguments {
         }
     }
 
-    /// A whole line; none where it is empty.
+    /// A whole line as one word; empty if there is nothing.
     fn line(text: &str) -> Self {
         Self::Words(if text.is_empty() { Vec::new() } else { vec![text.to_owned()] })
     }
 }
 
 impl Node {
-    /// Whether the keyword is `keyword`, which is in lower case.
+    /// `keyword` is in lower case.
     pub(super) fn is(&self, keyword: &str) -> bool {
         self.keyword.eq_ignore_ascii_case(keyword)
     }
 
-    /// Whether `<<` means something in it.
+    /// Whether `<<` starts a here-document in this instruction.
     pub(super) fn may_have_here_docs(&self) -> bool {
         match &self.arguments {
             Arguments::Trigger(trigger) => trigger.may_have_here_docs(),
@@ -80,13 +76,12 @@ impl Node {
         }
     }
 
-    /// Gives it its here-documents.
     pub(super) fn set_here_docs(&mut self, docs: Vec<Open>) {
         self.here_docs = docs.into_iter().map(Open::close).collect();
     }
 }
 
-/// Splits `line`. An unknown keyword is no error yet.
+/// Splits `line`. Unknown keywords are reported by the second pass.
 pub(super) fn node(line: &str, escape: char) -> Result<Node, Failure> {
     nested(line, escape, 0)
 }
@@ -103,7 +98,7 @@ fn nested(line: &str, escape: char, depth: u32) -> Result<Node, Failure> {
         "env" => pairs(rest, "ENV", escape)?,
         "label" => pairs(rest, "LABEL", escape)?,
         "healthcheck" => typed(rest)?,
-        // One inside another is refused later; a long chain of them need not be followed.
+        // Nested ONBUILD is refused later; two levels suffice to see it, and bound the recursion.
         "onbuild" if !rest.is_empty() && depth < 2 => {
             Arguments::Trigger(Box::new(nested(rest, escape, depth + 1)?))
         }
@@ -120,11 +115,12 @@ fn nested(line: &str, escape: char, depth: u32) -> Result<Node, Failure> {
     })
 }
 
-/// A JSON array of strings; what is no JSON is taken by `other`.
+/// A JSON array of strings; anything that is not JSON is handled by `other`.
 fn json_or(text: &str, other: impl Fn(&str) -> Arguments) -> Result<Arguments, Failure> {
     if !text.starts_with('[') {
         return Ok(other(text));
     }
+    // Not JSON: shell form, in which `[` is a command.
     let Ok(values) = serde_json::from_str::<Vec<serde_json::Value>>(text) else { return Ok(other(text)) };
     let words: Option<Vec<String>> = values.iter().map(|value| value.as_str().map(str::to_owned)).collect();
     words
@@ -132,7 +128,7 @@ fn json_or(text: &str, other: impl Fn(&str) -> Arguments) -> Result<Arguments, F
         .ok_or_else(|| invalid("when using JSON array syntax, arrays must be comprised of strings only"))
 }
 
-/// `NAME=value …`, or the old form `NAME value`, which the first word decides.
+/// `NAME=value …`, or the legacy form `NAME value`; the first word decides which.
 fn pairs(text: &str, keyword: &str, escape: char) -> Result<Arguments, Failure> {
     let all = words::quoted(text, escape);
     let legacy = all.first().is_some_and(|first| !first.contains('='));
@@ -156,7 +152,7 @@ fn pairs(text: &str, keyword: &str, escape: char) -> Result<Arguments, Failure> 
     Ok(Arguments::Pairs { pairs, legacy })
 }
 
-/// A word, then a line or a JSON array.
+/// A keyword, then a line or a JSON array.
 fn typed(text: &str) -> Result<Arguments, Failure> {
     if text.is_empty() {
         return Ok(Arguments::Words(Vec::new()));

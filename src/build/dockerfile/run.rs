@@ -1,4 +1,4 @@
-//! `RUN`, and commands in their two forms.
+//! Parses `RUN`, and commands in shell and exec form.
 
 use super::ast::{Command, HereDoc, Run};
 use super::flags::{Flags, Takes};
@@ -9,7 +9,6 @@ use crate::model::csv;
 const FLAGS: [(&str, Takes); 4] =
     [("mount", Takes::Many), ("network", Takes::One), ("security", Takes::One), ("device", Takes::Many)];
 
-/// Reads `RUN`.
 pub(super) fn run(node: Node) -> Result<Run, Failure> {
     let mut flags = Flags::read(&node.flags, &FLAGS)?;
     let mounts: Result<Vec<_>, Failure> = flags.many("mount").iter().map(|text| fields(text)).collect();
@@ -34,7 +33,8 @@ pub(super) fn run(node: Node) -> Result<Run, Failure> {
     })
 }
 
-/// The fields of a `--mount`. What its values say is known when they are expanded; what cannot be right is refused now.
+/// The fields of a `--mount`. Values are checked after expansion; only what can be refused without it is
+/// refused here.
 fn fields(text: &str) -> Result<Vec<(String, Option<String>)>, Failure> {
     let fields = csv::fields(text).map_err(|why| invalid(format!("failed to parse csv mounts: {why}")))?;
     let fields = fields
@@ -44,7 +44,7 @@ fn fields(text: &str) -> Result<Vec<(String, Option<String>)>, Failure> {
             None => (field.to_ascii_lowercase(), None),
         })
         .collect::<Vec<_>>();
-    // What is built depends on it, and that is known before variables are.
+    // `from` decides which stages are built, and that is decided before variables are expanded.
     let variable = |value: &String| value.find('$').is_some_and(|at| at + 1 < value.len());
     if fields.iter().any(|(key, value)| key == "from" && value.as_ref().is_some_and(variable)) {
         return Err(invalid("'from' doesn't support variable expansion, define alias stage instead"));
@@ -52,7 +52,7 @@ fn fields(text: &str) -> Result<Vec<(String, Option<String>)>, Failure> {
     Ok(fields)
 }
 
-/// A line for a shell, or words.
+/// Shell form, or exec form for a JSON array.
 pub(super) fn command(arguments: Arguments, here_docs: Vec<HereDoc>) -> Command {
     match arguments.words() {
         (words, true) => Command::Exec(words),

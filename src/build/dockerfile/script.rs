@@ -1,9 +1,9 @@
-//! How a step is named where it is shown.
+//! How a step is displayed.
 
 use super::ast::{Command, Instruction, Statement};
 use super::here_doc;
 
-/// The first line of a here-document, with dots where there are more.
+/// The first line of a here-document, with `...` if there are more.
 pub fn summary(content: &str) -> String {
     let content = content.trim();
     match content.split_once('\n') {
@@ -13,8 +13,8 @@ pub fn summary(content: &str) -> String {
 }
 
 impl Statement {
-    /// How the step is named where it is shown: the keyword in upper case, variables as written, and what a lone
-    /// here-document begins with.
+    /// The label of the step: keyword in upper case, variables unexpanded, and the first line of the script
+    /// for `RUN <<EOF`.
     pub fn shown(&self) -> String {
         let text = self.text.trim();
         let rest = text.get(self.keyword.len()..).unwrap_or_default();

@@ -1,21 +1,19 @@
-//! Text into logical lines: directives, comments, continuations and here-documents.
+//! Reads text into logical lines: directives, comments, continuations and here-documents.
 
 use super::directives::{self, Head};
 use super::here_doc;
 use super::node::{self, Node};
 use crate::error::{Failure, invalid};
 
-/// The longest line, its end included, in bytes: BuildKit's.
+/// BuildKit's limit for a line, in bytes with its end.
 const LONGEST: usize = (64 << 10) - 1;
 
-/// A file that was read.
+/// The first pass over a file.
 #[derive(Debug)]
 pub(super) struct Read {
-    /// Its instructions.
     pub(super) nodes: Vec<Node>,
-    /// Its escape character.
     pub(super) escape: char,
-    /// Where instructions end that have empty lines inside.
+    /// The last lines of instructions that contain an empty line.
     pub(super) empty_continuations: Vec<u32>,
 }
 
@@ -24,7 +22,7 @@ pub(super) fn read(text: &[u8]) -> Result<Read, Failure> {
     read_with(text, None)
 }
 
-/// Reads a whole file, or with an `escape` character that is known already a piece of one, which has no directives.
+/// Like [`read_source`]; with `escape`, reads a fragment, which has no directives.
 pub(super) fn read_with(text: &[u8], escape: Option<char>) -> Result<Read, Failure> {
     let mut reader = Reader {
         lines: Lines { rest: text, number: 0 },
@@ -42,10 +40,10 @@ pub(super) fn read_with(text: &[u8], escape: Option<char>) -> Result<Read, Failu
     Ok(reader.read)
 }
 
-/// Physical lines with their ends.
+/// Physical lines, with their line ends.
 struct Lines<'a> {
     rest: &'a [u8],
-    /// The number of the last line taken, from 1.
+    /// The number of the last line read, from 1.
     number: u32,
 }
 
@@ -62,12 +60,13 @@ impl<'a> Lines<'a> {
             let why = format!("dockerfile line greater than max allowed size of {LONGEST}");
             return Err(invalid(why).at(self.number..=self.number));
         }
+        // Windows editors start files with a byte order mark.
         let mark = "\u{feff}".as_bytes();
         Ok(Some(if self.number == 1 { line.strip_prefix(mark).unwrap_or(line) } else { line }))
     }
 }
 
-/// A line as text: what is more than a comment has to be UTF-8.
+/// A line as text; only comments may be invalid UTF-8.
 fn text_of(line: &[u8], number: u32) -> Result<&str, Failure> {
     std::str::from_utf8(line).map_err(|_| {
         invalid(format!("line {number} is not valid UTF-8"))
@@ -76,7 +75,7 @@ fn text_of(line: &[u8], number: u32) -> Result<&str, Failure> {
     })
 }
 
-/// The content of a comment line; `None` for any other line.
+/// The text of a comment line; `None` for other lines.
 fn comment(line: &[u8]) -> Option<String> {
     let text = line.trim_ascii_start().strip_prefix(b"#")?;
     Some(String::from_utf8_lossy(text).trim().to_owned())
@@ -84,23 +83,25 @@ fn comment(line: &[u8]) -> Option<String> {
 
 struct Reader<'a> {
     lines: Lines<'a>,
-    /// While directives are possible.
+    /// `None` once directives are no longer possible.
     head: Option<Head>,
-    /// The comment lines directly above.
+    /// The comment lines directly above the current line.
     comments: Vec<String>,
     read: Read,
 }
 
 impl Reader<'_> {
-    /// Takes a line that begins an instruction, or is empty or a comment, and what belongs to it.
+    /// Handles a line that starts an instruction, or is blank or a comment, with its continuation lines.
     fn line(&mut self, line: &[u8]) -> Result<(), Failure> {
         let first = self.lines.number;
         if let Some(comment) = comment(line) {
             if !self.directive(line)? {
+                // An empty comment separates a description from what stands above it.
                 if comment.is_empty() { self.comments.clear() } else { self.comments.push(comment) }
             }
             return Ok(());
         }
+        // An instruction ends the directives.
         self.head = None;
         let text = text_of(line, first)?.trim_end_matches(['\r', '\n']).trim_start();
         let (text, goes_on) = continuation(text, self.read.escape);
@@ -115,7 +116,7 @@ impl Reader<'_> {
         self.instruction(logical, first)
     }
 
-    /// Whether a comment line is a directive, which is then obeyed.
+    /// Returns whether a comment line is a directive, and applies it.
     fn directive(&mut self, line: &[u8]) -> Result<bool, Failure> {
         let Some(head) = &mut self.head else { return Ok(false) };
         let number = self.lines.number;
@@ -131,10 +132,11 @@ impl Reader<'_> {
         Ok(true)
     }
 
-    /// Adds the lines that continue `logical`. Says whether some of them were empty.
+    /// Appends the continuation lines to `logical`. Returns whether some were empty.
     fn continued(&mut self, logical: &mut String) -> Result<bool, Failure> {
         let mut empty = false;
         while let Some(line) = self.lines.next()? {
+            // Comment lines inside an instruction are dropped without ending it.
             if comment(line).is_some() {
                 continue;
             }
@@ -177,8 +179,8 @@ impl Reader<'_> {
     }
 }
 
-/// `line` without the escape character that continues it, and whether there was one: the last character but blanks,
-/// not itself behind an escape character.
+/// `line` without the escape character that continues it, and whether there was one: the last non-blank
+/// character, itself not escaped.
 fn continuation(line: &str, escape: char) -> (String, bool) {
     let Some(before) = line.trim_end_matches([' ', '\t']).strip_suffix(escape) else {
         return (line.to_owned(), false);

@@ -1,11 +1,11 @@
-//! `FROM`.
+//! Parses `FROM`.
 
 use super::ast::Stage;
 use super::flags::{Flags, Takes};
 use super::node::Node;
 use crate::error::{Failure, invalid};
 
-/// Reads `FROM [--platform=…] BASE [AS NAME]`.
+/// Parses `FROM [--platform=…] BASE [AS NAME]`.
 pub(super) fn stage(node: Node) -> Result<Stage, Failure> {
     let text = node.text.trim().to_owned();
     let (words, _) = node.arguments.words();
@@ -38,13 +38,13 @@ pub(super) fn stage(node: Node) -> Result<Stage, Failure> {
     })
 }
 
-/// A letter, then letters, digits, `-`, `_` and `.`.
+/// A letter, then letters, digits, `-`, `_` and `.`; already in lower case.
 fn is_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_lowercase())
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_' | '.'))
 }
 
-/// What the comment `# NAME …` above an instruction says of `name`.
+/// The description in a comment `# NAME …` above an instruction.
 pub fn described(comments: &[String], name: &str) -> Option<String> {
     let of_name = |line: &String| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned);
     comments.iter().find_map(of_name)

@@ -1,4 +1,4 @@
-//! The instructions behind `FROM`.
+//! The second pass: interprets all instructions but `FROM`.
 
 use super::ast::{Argument, Assignment, Instruction, Statement};
 use super::flags::Flags;
@@ -7,7 +7,6 @@ use super::{copy, health, run};
 use crate::build::suggest::did_you_mean;
 use crate::error::{Failure, invalid};
 
-/// All keywords.
 pub(super) const KEYWORDS: [&str; 18] = [
     "ADD",
     "ARG",
@@ -29,7 +28,6 @@ pub(super) const KEYWORDS: [&str; 18] = [
     "WORKDIR",
 ];
 
-/// Says what a split line means.
 pub(super) fn statement(node: Node) -> Result<Statement, Failure> {
     let (keyword, text) = (node.keyword.clone(), node.text.clone());
     let (lines, comments) = (node.lines.clone(), node.comments.clone());
@@ -67,7 +65,7 @@ fn instruction(node: Node) -> Result<Instruction, Failure> {
     })
 }
 
-/// An unknown keyword; what may be meant is said in the case that was written.
+/// The suggestion uses the case that was written.
 fn unknown(keyword: &str) -> Failure {
     let message = format!("unknown instruction: {keyword}");
     let upper = keyword.to_ascii_uppercase();
@@ -86,9 +84,10 @@ fn at_least_one(keyword: &str) -> Failure {
     invalid(format!("{keyword} requires at least one argument"))
 }
 
-/// The one argument of an instruction that takes the whole line.
+/// The argument of an instruction that takes the whole line.
 fn one(node: Node, keyword: &str) -> Result<String, Failure> {
     let exactly = || invalid(format!("{keyword} requires exactly one argument"));
+    // BuildKit reports missing arguments before unknown flags.
     let flags = no_flags(&node);
     let (mut words, _) = node.arguments.words();
     let word = words.pop().ok_or_else(exactly)?;
@@ -122,7 +121,7 @@ fn arguments(node: Node) -> Result<Vec<Argument>, Failure> {
     words.into_iter().map(argument).collect()
 }
 
-/// Sorted, as BuildKit does it.
+/// Sorted, as BuildKit does.
 fn ports(node: Node) -> Result<Vec<String>, Failure> {
     let flags = no_flags(&node);
     let (mut words, _) = node.arguments.words();
@@ -158,7 +157,7 @@ fn shell(node: Node) -> Result<Vec<String>, Failure> {
     }
 }
 
-/// Words in the form of the shell where a JSON array has to be, with what is to be written instead where that is clear.
+/// The error for SHELL in shell form, with a suggestion if the words need no unquoting.
 fn not_json(text: &str) -> Failure {
     let words: Vec<&str> = text.split_whitespace().skip(1).collect();
     let failure = invalid("SHELL requires the arguments to be in JSON form");
@@ -168,8 +167,8 @@ fn not_json(text: &str) -> Failure {
     failure.hint(format!("SHELL {}", serde_json::json!(words)))
 }
 
-/// The text of a trigger, its here-documents behind it. It is understood when a build begins with the image; what can
-/// never be one is refused now.
+/// The trigger's text followed by its here-documents. It is parsed only when a build uses the image;
+/// instructions that can never be triggers are refused here.
 fn trigger(node: Node) -> Result<String, Failure> {
     let flags = no_flags(&node);
     let text = node.text.trim();

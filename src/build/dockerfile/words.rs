@@ -1,11 +1,11 @@
-//! Splitting of an instruction's text, quotes and escapes left in place: they are removed when it is expanded.
+//! Splits the text of an instruction. Quotes and escapes stay in place: expansion removes them.
 
-/// The white space that separates words; a no-break space does not.
+/// White space that separates words; unlike `char::is_whitespace` not the no-break space.
 fn is_blank(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\r' | '\x0b' | '\x0c')
 }
 
-/// Splits at the first blanks.
+/// Splits at the first run of blanks.
 pub(super) fn first(text: &str) -> (&str, Option<&str>) {
     match text.find(is_blank) {
         Some(at) => {
@@ -16,12 +16,12 @@ pub(super) fn first(text: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// Splits at all blanks, without regard to quotes.
+/// Splits at all blanks, regardless of quotes.
 pub(super) fn blanks(text: &str) -> Vec<String> {
     text.split(is_blank).filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
-/// The flags at the beginning of `text`, their quotes and backslashes removed, and what follows them.
+/// The flags at the start of `text`, unquoted, and the rest.
 pub(super) fn flags(text: &str) -> (Vec<String>, &str) {
     let mut flags = Vec::new();
     let mut rest = text;
@@ -39,7 +39,7 @@ pub(super) fn flags(text: &str) -> (Vec<String>, &str) {
     }
 }
 
-/// The first word without quotes and backslashes, and what follows it.
+/// The first word without quotes and backslashes, and the rest.
 fn unquoted(text: &str) -> (String, &str) {
     let mut word = String::new();
     let mut quote = None;
@@ -56,7 +56,7 @@ fn unquoted(text: &str) -> (String, &str) {
     (word, "")
 }
 
-/// Splits at white space outside quotes, which are kept. `escape` escapes outside quotes and in double ones.
+/// Splits at white space outside quotes, which are kept. `escape` works outside quotes and in double quotes.
 pub(super) fn quoted(text: &str, escape: char) -> Vec<String> {
     let mut words = Vec::new();
     let mut word = String::new();
@@ -70,7 +70,7 @@ pub(super) fn quoted(text: &str, escape: char) -> Vec<String> {
             continue;
         }
         if c == escape && quote != Some('\'') {
-            // At the end it means nothing.
+            // A trailing escape character is dropped.
             if let Some(escaped) = rest.next() {
                 word.push(c);
                 word.push(escaped);

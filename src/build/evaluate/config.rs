@@ -1,4 +1,4 @@
-//! Instructions that say something of the image and leave its files alone.
+//! Instructions that only change the image config.
 
 use serde_json::json;
 
@@ -10,7 +10,7 @@ use crate::model::health::HealthSpec;
 use crate::model::signal;
 
 impl Evaluation<'_, '_> {
-    /// Does what `instruction`, which is expanded, says.
+    /// Applies an expanded instruction.
     pub(super) fn configure(&mut self, instruction: &Instruction) -> Result<(), Failure> {
         let run = &mut self.state.config.run;
         let line = match instruction {
@@ -26,6 +26,7 @@ impl Evaluation<'_, '_> {
             }
             Instruction::Expose(words) => {
                 let ports = expose::ports(words)?;
+                // The config has a Go map to empty structs.
                 run.exposed_ports.extend(ports.iter().map(|port| (port.clone(), json!({}))));
                 format!("EXPOSE {}", text::plain_list(&ports))
             }
@@ -46,6 +47,7 @@ impl Evaluation<'_, '_> {
             Instruction::Entrypoint(command) => {
                 let words = self.words(command);
                 let run = &mut self.state.config.run;
+                // A new ENTRYPOINT drops the CMD inherited from the base, but not one of this stage.
                 run.entrypoint = Some(words.clone());
                 run.args_escaped = true;
                 if !self.state.command_set {
@@ -69,13 +71,14 @@ impl Evaluation<'_, '_> {
             }
             Instruction::OnBuild(trigger) => {
                 run.on_build.get_or_insert_default().push(trigger.clone());
+                // ONBUILD leaves no history entry: it takes effect in the child image.
                 return Ok(());
             }
             Instruction::Maintainer(name) => {
                 self.state.config.author.clone_from(name);
                 format!("MAINTAINER {name}")
             }
-            // They are steps, or arguments.
+            // Handled as steps or arguments by the caller.
             Instruction::Run(_)
             | Instruction::Copy(_)
             | Instruction::Add(_)
@@ -115,6 +118,7 @@ fn assigned(pairs: &[Assignment]) -> String {
 
 fn health_check(check: &HealthCheck) -> Result<HealthSpec, Failure> {
     let times = health::times(check)?;
+    // The config counts nanoseconds; 0 means the default.
     let nanoseconds = |time: Option<std::time::Duration>| {
         time.map_or(0, |time| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX))
     };

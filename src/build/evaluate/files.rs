@@ -1,4 +1,4 @@
-//! Instructions that work on files: `RUN`, `COPY`, `ADD` and `WORKDIR`, as steps.
+//! Instructions that change files (`RUN`, `COPY`, `ADD`, `WORKDIR`), as steps.
 
 use super::{Evaluation, joined, refuse};
 use crate::build::arguments::PROXIES;
@@ -15,7 +15,7 @@ impl Evaluation<'_, '_> {
         let path = joined(self.state.workdir(), path);
         self.state.config.run.working_dir.clone_from(&path);
         let user = self.state.config.run.user.clone();
-        // The root directory is there, but the step is counted and shown.
+        // Even for `/`, which always exists: the step is counted and shown.
         let step = self.push(Op::Workdir(WorkdirOp { path: path.clone(), user }), linked);
         self.note(format!("WORKDIR {path}"), Some(step));
         Ok(())
@@ -56,13 +56,14 @@ impl Evaluation<'_, '_> {
         Ok(())
     }
 
-    /// The proxies given as build arguments, in both spellings, unless the stage declares them itself.
+    /// Proxies given as build arguments, in upper and lower case, unless the stage declares them itself.
     fn proxies(&self) -> Vec<String> {
         let mut found = Vec::new();
         for (name, value) in self.known.given {
             if !PROXIES.iter().any(|proxy| proxy.eq_ignore_ascii_case(name)) {
                 continue;
             }
+            // Programs differ in which spelling they read.
             for name in [name.to_uppercase(), name.to_lowercase()] {
                 let entry = format!("{name}={value}");
                 if !self.state.env.iter().any(|(known, _)| *known == name) && !found.contains(&entry) {
@@ -104,7 +105,7 @@ impl Evaluation<'_, '_> {
 fn classify(source: &str) -> CopySource {
     let addressed =
         ["http://", "https://", "git://", "ssh://"].iter().any(|scheme| source.starts_with(scheme));
-    // `git@host:path`, as ssh has it.
+    // `git@host:path`, scp syntax.
     let at_host = source.split_once('@').is_some_and(|(user, rest)| {
         !user.is_empty()
             && !user.contains(['/', ':'])
@@ -129,11 +130,13 @@ fn check(copy: &Copy, sources: &[CopySource], add: bool) -> Result<(), Failure> 
         refuse(!add, || "checksum can't be specified for COPY".into())?;
         refuse(sources.len() != 1, || "checksum can't be specified for multiple sources".into())?;
         refuse(remote.is_none(), || "checksum requires HTTP(S) or Git sources".into())?;
+        // For a git source the checksum is a commit.
         let commit = checksum.bytes().all(|byte| byte.is_ascii_hexdigit());
         refuse(!commit && checksum.parse::<Digest>().is_err(), || {
             format!("invalid checksum digest format: {}", checksum.escape_debug())
         })?;
     }
+    // Only checked here: the mode is applied relative to each file's own.
     if let Some(chmod) = copy.chmod.as_deref().filter(|chmod| !chmod.is_empty()) {
         crate::build::dockerfile::mode::parse(chmod)?;
     }

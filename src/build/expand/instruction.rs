@@ -1,13 +1,14 @@
-//! Which words of which instruction are expanded.
+//! Which words of which instructions are expanded.
 
 use super::{Names, Variables, here_doc, word};
 use crate::build::dockerfile::ast::{Assignment, Copy, Instruction};
 use crate::error::Failure;
 
-/// A copy of `instruction` with everything expanded that BuildKit expands: names and values of `ENV` and `LABEL`,
-/// paths, owner, mode, checksum and here-documents of `COPY` and `ADD`, `WORKDIR`, `USER`, `VOLUME`, `STOPSIGNAL`, the
-/// values of `RUN --mount` and `--device`, and `EXPOSE`, whose words are split after it. `ARG` is left alone: whether
-/// its default is needed at all depends on what was given (see `build::arguments`).
+/// A copy of `instruction` with everything expanded that BuildKit expands: names and values of `ENV` and
+/// `LABEL`; sources, destination, owner, mode, checksum and here-documents of `COPY` and `ADD`; `WORKDIR`,
+/// `USER`, `VOLUME`, `STOPSIGNAL`; the values of `RUN --mount` and `--device`; and `EXPOSE`, which is split
+/// into words afterwards. `ARG` is left alone: whether its default is used depends on the build arguments
+/// (see `build::arguments`).
 pub fn instruction(
     instruction: &Instruction,
     escape: char,

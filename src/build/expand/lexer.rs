@@ -1,38 +1,34 @@
-//! The reader of words. Behaves as BuildKit's `shell.Lex`: its oddities are what Dockerfiles rely on.
+//! The word lexer, equivalent to BuildKit's `shell.Lex`. Dockerfiles rely on its quirks, so they are kept.
 
 use super::pattern::{Length, Pattern};
 use super::{Expanded, Names, Variables};
 use crate::error::{Failure, invalid};
 
-/// How deeply `${A:-${B:-…}}` may be nested: nobody writes more, and the stack has an end.
+/// Maximum nesting of `${A:-${B:-…}}`; expansion recurses on the stack.
 const DEPTH: u32 = 100;
-/// What one word may become, in bytes: `//` can make much of little.
+/// Maximum size of an expanded word in bytes: `${X//…}` can blow a short text up.
 const LIMIT: usize = 16 << 20;
-/// How many steps the patterns of one word may take.
+/// Maximum matching steps for all patterns of a word.
 const WORK: usize = 1 << 28;
 
-/// How words are read.
+/// Lexer modes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lexer {
-    /// The escape character.
     pub(crate) escape: char,
-    /// Keep quotes.
     pub(crate) raw_quotes: bool,
-    /// Keep escape characters.
     pub(crate) raw_escapes: bool,
-    /// Quotes mean nothing.
+    /// Treat quotes as plain characters (here-documents).
     pub(crate) skip_quotes: bool,
-    /// Leave what has no value as it was written.
+    /// Leave unset variables as written.
     pub(crate) keep_unset: bool,
 }
 
 impl Lexer {
-    /// One that removes quotes and escapes.
+    /// Removes quotes and escapes, and replaces unset variables by nothing.
     pub(crate) fn new(escape: char) -> Self {
         Self { escape, raw_quotes: false, raw_escapes: false, skip_quotes: false, keep_unset: false }
     }
 
-    /// Expands all of `text`.
     pub(crate) fn expand(self, text: &str, variables: &dyn Variables) -> Result<Expanded, Failure> {
         let mut run = Run {
             lexer: self,
@@ -54,7 +50,7 @@ impl Lexer {
     }
 }
 
-/// The result so far: as one text, and split into words.
+/// The output so far, as one text and split into words.
 #[derive(Default)]
 struct Words {
     text: String,
@@ -63,7 +59,7 @@ struct Words {
 }
 
 impl Words {
-    /// Adds a character that separates words if it is white space.
+    /// Adds an unquoted character, which separates words if it is white space.
     fn add(&mut self, c: char) {
         self.text.push(c);
         self.split(c);
@@ -77,14 +73,14 @@ impl Words {
         }
     }
 
-    /// Adds text of which nothing separates words.
+    /// Adds quoted text, which is not split.
     fn add_raw(&mut self, text: &str) {
         self.text.push_str(text);
         self.word.push_str(text);
     }
 }
 
-/// One pass over a text. Errors are sentences without what was processed.
+/// One run over a text. Errors lack the text itself, which the caller adds.
 struct Run<'a> {
     lexer: Lexer,
     rest: &'a str,
@@ -114,7 +110,7 @@ impl Run<'_> {
         value.map(str::to_owned)
     }
 
-    /// Reads up to `stop`, which is taken, or to the end.
+    /// Reads to the end, or up to `stop`, which is consumed.
     fn until(&mut self, stop: Option<char>) -> Result<Words, String> {
         let mut words = Words::default();
         while let Some(c) = self.peek() {
@@ -127,6 +123,7 @@ impl Run<'_> {
                     let value = self.dollar()?;
                     self.bounded(value.len())?;
                     words.text.push_str(&value);
+                    // Only an unquoted value is split into words, as in a shell.
                     value.chars().for_each(|c| words.split(c));
                 }
                 '\'' if !self.lexer.skip_quotes => words.add_raw(&self.single_quoted()?),
@@ -140,7 +137,7 @@ impl Run<'_> {
         }
     }
 
-    /// Counts what expansion added: a short text can become a very long one.
+    /// Enforces [`LIMIT`] on what expansions add.
     fn bounded(&mut self, more: usize) -> Result<(), String> {
         self.grown = self.grown.saturating_add(more);
         if self.grown > LIMIT { Err("the value becomes too long".into()) } else { Ok(()) }
@@ -154,7 +151,7 @@ impl Run<'_> {
         if self.raw_escapes {
             words.add_raw(c.encode_utf8(&mut [0; 4]));
         }
-        // At the end of the text the escape character means nothing.
+        // A trailing escape character is dropped.
         if let Some(escaped) = self.next() {
             words.add_raw(escaped.encode_utf8(&mut [0; 4]));
         }
@@ -201,7 +198,7 @@ impl Run<'_> {
         Ok(out)
     }
 
-    /// Between double quotes only a quote, a dollar and the escape character itself can be escaped.
+    /// In double quotes the escape character works before `"`, `$` and itself only.
     fn escaped_in_quotes(&mut self, escape: char, out: &mut String) {
         self.next();
         if self.raw_escapes {
@@ -236,7 +233,7 @@ impl Run<'_> {
         }
     }
 
-    /// `${…`, behind the brace.
+    /// `${…}` after the opening brace.
     fn braced(&mut self) -> Result<String, String> {
         match self.peek() {
             None => return Err("syntax error: missing '}'".into()),
@@ -262,19 +259,22 @@ impl Run<'_> {
         }
     }
 
-    /// The text up to the closing brace.
+    /// The text up to `stop`, itself expanded.
     fn operand(&mut self, stop: char, raw_escapes: bool, missing: &str) -> Result<String, String> {
+        // Patterns keep their backslashes: the pattern parser interprets them.
+        // Operands may be nested, so the mode is restored afterwards.
         let before = std::mem::replace(&mut self.raw_escapes, raw_escapes);
         let read = self.until(Some(stop));
         self.raw_escapes = before;
         match read {
             Ok(words) => Ok(words.text),
+            // Ran out of text: name the operator that is incomplete, not the character that was looked for.
             Err(_) if self.rest.is_empty() => Err(missing.into()),
             Err(why) => Err(why),
         }
     }
 
-    /// `${NAME-…}`, `${NAME+…}`, `${NAME?…}`, and with a colon, for which an empty value is none.
+    /// `${NAME-…}`, `${NAME+…}`, `${NAME?…}`; with a colon an empty value counts as unset.
     fn conditional(&mut self, name: &str, operator: char, colon: bool) -> Result<String, String> {
         let word = self.operand('}', false, "syntax error: missing '}'")?;
         let value = self.get(name);
@@ -295,7 +295,7 @@ impl Run<'_> {
         }
     }
 
-    /// `${NAME#…}`, `${NAME##…}`, `${NAME%…}`, `${NAME%%…}`.
+    /// `${NAME#…}`, `${NAME##…}`, `${NAME%…}`, `${NAME%%…}`: removes a matching prefix or suffix.
     fn trimmed(&mut self, name: &str, operator: char) -> Result<String, String> {
         let word = self.operand('}', true, "syntax error: missing '}'")?;
         let value = self.get(name);
@@ -315,7 +315,7 @@ impl Run<'_> {
         })
     }
 
-    /// `${NAME/…/…}`, `${NAME//…/…}`.
+    /// `${NAME/…/…}` and `${NAME//…/…}`.
     fn replaced(&mut self, name: &str) -> Result<String, String> {
         let all = self.peek() == Some('/');
         if all {
@@ -328,11 +328,12 @@ impl Run<'_> {
             return Ok(format!("${{{name}/{pattern}/{by}}}"));
         }
         let value = value.unwrap_or_default();
+        // An upper bound before anything is allocated: at most one replacement per position.
         self.bounded(if all { (value.len() + 1).saturating_mul(by.len()) } else { by.len() })?;
         Ok(self.pattern(&pattern, &value, true)?.replace(&value, &by, all))
     }
 
-    /// Reads a pattern that is to be looked for in `value`.
+    /// Parses a pattern that will be matched against `value`, within the budget of [`WORK`].
     fn pattern(&mut self, text: &str, value: &str, everywhere: bool) -> Result<Pattern, String> {
         let pattern =
             Pattern::read(text).map_err(|why| format!("invalid pattern ({text}) in substitution: {why}"))?;
@@ -343,7 +344,7 @@ impl Run<'_> {
         Ok(pattern)
     }
 
-    /// A name: letters, digits and underscores; or only digits; or one of the shell's own parameters.
+    /// A variable name: letters, digits and underscores; or digits only; or a special parameter of the shell.
     fn name(&mut self) -> String {
         let first = self.peek();
         if first.is_some_and(|c| matches!(c, '@' | '*' | '#' | '?' | '-' | '$' | '!')) {

@@ -1,33 +1,29 @@
-//! Shell patterns of `${NAME#…}`, `${NAME%…}` and `${NAME/…/…}`: `*`, `?` and escapes; no brackets, as in BuildKit.
+//! Shell patterns of `${NAME#…}`, `${NAME%…}` and `${NAME/…/…}`: `*`, `?` and escapes, no brackets, as in BuildKit.
 //!
-//! Matched over characters in one pass with one point to go back to, so that no pattern can make it slow.
+//! Matching computes the set of all matching prefix lengths at once, without backtracking.
 
-/// One element of a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Element {
     /// `*`
     Any,
     /// `?`
     One,
-    /// A character that stands for itself.
+    /// A literal character.
     This(char),
 }
 
-/// A pattern that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pattern(Vec<Element>);
 
-/// Which of the matches is taken.
+/// Which match to take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Length {
-    /// The shortest.
     Short,
-    /// The longest.
     Long,
 }
 
 impl Pattern {
-    /// Reads `text`. Its escape character is `\` whatever the file's is; only what means something can be escaped.
+    /// Always uses `\` as the escape character, which only special characters may follow.
     pub(super) fn read(text: &str) -> Result<Self, String> {
         let mut elements = Vec::new();
         let mut rest = text.chars().peekable();
@@ -36,7 +32,7 @@ impl Pattern {
                 '*' => Element::Any,
                 '?' => Element::One,
                 '\\' => match rest.next() {
-                    // These are escaped for the sake of `${}` around the pattern.
+                    // These need escaping inside `${…}`.
                     Some(c @ ('}' | '/' | '*' | '?' | '\\')) => Element::This(c),
                     Some(other) => return Err(format!("invalid escape '\\{other}'")),
                     None => return Err("invalid escape at the end".into()),
@@ -44,26 +40,27 @@ impl Pattern {
                 other => Element::This(other),
             });
         }
+        // `**` is the same as `*`; removing it keeps the work bounded.
         elements.dedup_by(|a, b| *a == Element::Any && *b == Element::Any);
         Ok(Self(elements))
     }
 
-    /// About how many steps it takes to look for it at every place of a text of `length` characters, or at the
-    /// beginning alone.
+    /// An estimate of the matching steps on a text of `length` characters, at every position or at the start
+    /// only.
     pub(super) fn work(&self, length: usize, everywhere: bool) -> usize {
         let once = if self.0.contains(&Element::Any) { length + 1 } else { 1 };
         let places = if everywhere { length + 1 } else { 1 };
         (self.0.len() + 1).saturating_mul(once).saturating_mul(places)
     }
 
-    /// The same pattern for a reversed text.
+    /// For matching a reversed text.
     fn reversed(&self) -> Self {
         Self(self.0.iter().rev().copied().collect())
     }
 
-    /// How many characters at the beginning of `text` match.
+    /// The length of the match at the start of `text`, in characters.
     fn prefix(&self, text: &[char], length: Length) -> Option<usize> {
-        // Without `*` nothing but so many characters can match.
+        // Without `*` the length of a match is fixed.
         let most = if self.0.contains(&Element::Any) { text.len() } else { self.0.len().min(text.len()) };
         let lengths = self.lengths(text.get(..most).unwrap_or_default());
         match length {
@@ -72,8 +69,8 @@ impl Pattern {
         }
     }
 
-    /// For each length from 0, whether so many characters at the beginning of `text` match. Like `.` of a regular
-    /// expression, neither `*` nor `?` stands for a line's end.
+    /// For each length from 0, whether that many characters at the start of `text` match. As `.` in Go's
+    /// regexp, neither `*` nor `?` matches a newline.
     fn lengths(&self, text: &[char]) -> Vec<bool> {
         let mut reached = vec![false; text.len() + 1];
         if let Some(first) = reached.first_mut() {
@@ -92,21 +89,21 @@ impl Pattern {
         reached
     }
 
-    /// `text` without what matches at its beginning.
+    /// Without the prefix that matches.
     pub(super) fn trim_start(&self, text: &str, length: Length) -> String {
         let text: Vec<char> = text.chars().collect();
         let cut = self.prefix(&text, length).unwrap_or(0);
         text.get(cut..).unwrap_or_default().iter().collect()
     }
 
-    /// `text` without what matches at its end.
+    /// Without the suffix that matches.
     pub(super) fn trim_end(&self, text: &str, length: Length) -> String {
         let text: Vec<char> = text.chars().rev().collect();
         let cut = self.reversed().prefix(&text, length).unwrap_or(0);
         text.get(cut..).unwrap_or_default().iter().rev().collect()
     }
 
-    /// `text` with the first match, or all of them, replaced. At each place the longest match is taken.
+    /// With the first match, or all, replaced; at each position the longest match.
     pub(super) fn replace(&self, text: &str, by: &str, all: bool) -> String {
         let text: Vec<char> = text.chars().collect();
         let mut out = String::new();
@@ -115,6 +112,7 @@ impl Pattern {
         while at <= text.len() {
             let rest = text.get(at..).unwrap_or_default();
             let found =
+                // Like Go's ReplaceAll: no empty match directly after a match.
                 self.prefix(rest, Length::Long).filter(|length| *length > 0 || replaced_to != Some(at));
             if let Some(length) = found {
                 out.push_str(by);
@@ -135,7 +133,7 @@ impl Pattern {
     }
 }
 
-/// What can be reached when `*` takes any number of characters.
+/// The prefix lengths reachable by consuming any number of characters.
 fn swept(reached: &[bool], text: &[char]) -> Vec<bool> {
     let mut on = false;
     let mut out = Vec::with_capacity(reached.len());
@@ -147,7 +145,7 @@ fn swept(reached: &[bool], text: &[char]) -> Vec<bool> {
     out
 }
 
-/// What can be reached when one character that `fits` is taken.
+/// The prefix lengths reachable by consuming one character that `fits`.
 fn stepped(reached: &[bool], text: &[char], fits: impl Fn(char) -> bool) -> Vec<bool> {
     let taken = reached.iter().zip(text).map(|(from, c)| *from && fits(*c));
     std::iter::once(false).chain(taken).collect()

@@ -1,12 +1,11 @@
-//! Where the values of variables come from.
+//! Sources of variable values.
 
 use std::collections::{BTreeMap, HashMap};
 
-/// Names with values.
+/// A set of variables.
 pub trait Variables {
-    /// The value of `name`, where it has one.
     fn get(&self, name: &str) -> Option<&str>;
-    /// All names, in no particular order.
+    /// In no particular order.
     fn names(&self) -> Vec<&str>;
 }
 
@@ -30,7 +29,7 @@ impl Variables for HashMap<String, String> {
     }
 }
 
-/// Pairs in order: of two with one name, the later one counts.
+/// Of several pairs with one name the last counts.
 impl Variables for [(String, String)] {
     fn get(&self, name: &str) -> Option<&str> {
         self.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
@@ -51,7 +50,7 @@ impl Variables for Vec<(String, String)> {
     }
 }
 
-/// No names at all.
+/// The empty set.
 impl Variables for () {
     fn get(&self, _: &str) -> Option<&str> {
         None
@@ -62,7 +61,7 @@ impl Variables for () {
     }
 }
 
-/// Several sources: the first that knows a name gives its value.
+/// The first source that has a name decides.
 pub struct Chain<'a>(pub &'a [&'a dyn Variables]);
 
 impl Variables for Chain<'_> {

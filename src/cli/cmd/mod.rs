@@ -1,4 +1,4 @@
-//! The commands, one file each, and the table that names them.
+//! The commands, one file each in a folder for their noun, as docker has them, and the table of all commands.
 
 pub(crate) mod buildx;
 pub(crate) mod container;
@@ -11,7 +11,7 @@ pub(crate) mod volume;
 
 use super::entry::Entry;
 
-/// Every command of this version.
+/// Every command.
 pub(crate) const ENTRIES: &[Entry] = &[
     buildx::bake::ENTRY,
     buildx::create::ENTRY,
@@ -92,7 +92,7 @@ pub(crate) const ENTRIES: &[Entry] = &[
     volume::rm::ENTRY,
 ];
 
-/// Groups of commands, each with what it is about.
+/// The groups of commands, each with a line of help.
 pub(crate) const GROUPS: &[(&str, &str)] = &[
     ("builder", "Builds"),
     ("buildx", "Builds, with docker's extended commands for them"),
@@ -104,7 +104,7 @@ pub(crate) const GROUPS: &[(&str, &str)] = &[
     ("volume", "Volumes"),
 ];
 
-/// Commands of docker that this version does not have.
+/// docker's commands that dhow does not have.
 pub(crate) const ABSENT: &[&str] = &[
     "checkpoint",
     "compose",

@@ -1,4 +1,4 @@
-//! Flags of docker that this version cannot honour: known, so that the refusal can name them.
+//! docker's flags that dhow cannot honour. They are known, so that the refusal can say why.
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 
@@ -8,13 +8,13 @@ use crate::error::{Failure, unsupported};
 const TABLE: &[Known] = &[
     Known::new("gpus", Shape::Text),
     Known::new("isolation", Shape::Text).harmless(&["", "default"]),
-    // dhow is what these are to docker.
+    // dhow takes the place of these runtimes.
     Known::new("runtime", Shape::Text).harmless(&["", "runc", "crun", "io.containerd.runc.v2"]),
     Known::new("storage-opt", Shape::Text),
     Known::new("use-api-socket", Shape::Switch),
 ];
 
-/// Flags that no version will have as docker has them, and what there is in place of them.
+/// Why a flag is refused, and what to use instead.
 const REASONS: &[(&str, &str)] = &[
     (
         "gpus",
@@ -29,13 +29,13 @@ const REASONS: &[(&str, &str)] = &[
     ("use-api-socket", "there is no daemon, and so no socket of an API"),
 ];
 
-/// The flags given that cannot be honoured.
+/// The unsupported flags that were given.
 pub(crate) struct AbsentFlags {
     asked: Vec<&'static str>,
 }
 
 impl AbsentFlags {
-    /// Refuses, with the reason.
+    /// Refuses them, with the reason for the first one in the table.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         match REASONS.iter().find(|(flag, _)| self.asked.contains(flag)) {
             Some((flag, reason)) => Err(unsupported(format!("--{flag} is not possible: {reason}"))),

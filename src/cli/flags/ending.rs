@@ -1,4 +1,4 @@
-//! Flags about how a container is ended.
+//! The flags of `stop` and `restart`.
 
 use clap::Args;
 
@@ -17,7 +17,7 @@ pub(crate) struct EndingFlags {
 }
 
 impl EndingFlags {
-    /// The signal's number.
+    /// The signal's number; None without the flag.
     pub(crate) fn signal(&self) -> Result<Option<i32>, Failure> {
         self.signal.as_deref().map(signal::parse).transpose()
     }

@@ -1,4 +1,4 @@
-//! Flags that name and describe a container and say how it ends.
+//! Flags that name and describe a container, and flags about its end.
 
 use std::path::PathBuf;
 
@@ -59,6 +59,7 @@ impl IdentityFlags {
             .into());
         }
         if let Some(text) = &self.stop_signal {
+            // Stored as given, but checked now.
             signal::parse(text)?;
         }
         for pair in self.labels()? {
@@ -78,7 +79,7 @@ impl IdentityFlags {
         Ok(())
     }
 
-    /// Those of files first, so that a flag wins.
+    /// Labels of files come first, so that flags win.
     fn labels(&self) -> anyhow::Result<Vec<Pair>> {
         let mut labels = files::pairs("--label-file", &self.label_file)?;
         for text in &self.label {

@@ -1,4 +1,4 @@
-//! Flags about what happens while a container runs and after: restarts, health checks, its log.
+//! Flags for restart policies, health checks and logs.
 
 use clap::Args;
 
@@ -54,6 +54,7 @@ impl LifeFlags {
             let pair = key_value::parse(text, "log option")?;
             spec.log.options.insert(pair.name, pair.value.unwrap_or_default());
         }
+        // Only to check the driver and its options.
         spec.log.plan()?;
         spec.health = self.health()?;
         Ok(())
@@ -76,7 +77,7 @@ impl LifeFlags {
     }
 }
 
-/// Nanoseconds; a check more often than every millisecond is refused, as docker does.
+/// Parses a time in nanoseconds; health checks more often than every millisecond are refused, as in docker.
 fn span(text: &str) -> Result<i64, String> {
     let span = duration::parse(text).map_err(|why| why.to_string())?;
     match i64::try_from(span.as_nanos()) {

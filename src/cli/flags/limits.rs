@@ -1,4 +1,4 @@
-//! Flags about what a container may take of the machine.
+//! Flags that limit the resources of a container.
 
 use clap::Args;
 
@@ -59,7 +59,7 @@ pub(crate) struct ChangeableLimits {
 }
 
 impl ChangeableLimits {
-    /// Whether one of them was given, if only as nothing.
+    /// Whether any of them was given, even with a value that sets no limit.
     pub(crate) fn is_given(&self) -> bool {
         let numbers = [self.cpu_quota, self.cpu_rt_period, self.cpu_rt_runtime, self.cpu_shares];
         let signed = [self.memory_swap, self.pids_limit].iter().chain(&numbers).any(Option::is_some);
@@ -68,7 +68,7 @@ impl ChangeableLimits {
         signed || lists || sizes.iter().any(Option::is_some) || self.blkio_weight.is_some()
     }
 
-    /// The limits asked for, and what has to be said about those that control groups of version 2 do not have.
+    /// The limits, and docker's warnings about those that cgroup v2 does not have.
     pub(crate) fn into_limits(self) -> Result<(LimitsSpec, Vec<&'static str>), Failure> {
         let given = |number: Option<i64>| number.is_some_and(|number| number != 0);
         if given(self.cpu_rt_period) || given(self.cpu_rt_runtime) {
@@ -182,7 +182,7 @@ impl LimitFlags {
         Ok(())
     }
 
-    /// What docker says when one of these is given, whatever its value.
+    /// docker's error for flags that exist on Windows only.
     fn refuse_windows(&self) -> Result<(), Failure> {
         let given = [
             ("cpu-count", self.cpu_count.is_some()),

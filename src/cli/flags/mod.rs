@@ -1,4 +1,4 @@
-//! The flags that define a container, shared by every command that makes one, and how they become a specification.
+//! The flags that define a container, shared by `run` and `create`, and the specification they make.
 
 mod absent;
 pub(crate) mod build;
@@ -63,7 +63,7 @@ pub(crate) struct ContainerFlags {
 }
 
 impl ContainerFlags {
-    /// Checks everything that needs neither the image nor the machine, and makes the request.
+    /// Checks everything that needs neither the image nor the host, and makes the request.
     pub(crate) fn into_request(mut self, context: &Context) -> anyhow::Result<RunRequest> {
         self.absent.check()?;
         let image = self.take_image(context)?;
@@ -76,6 +76,8 @@ impl ContainerFlags {
             spec.process.command = Some(self.words);
         }
         let cidfile = self.identity.cidfile.take();
+        // Each file of flags fills its part of the spec. Later ones check against what earlier ones set:
+        // health and restart against `--rm`, the network against namespaces.
         self.identity.fill(&mut spec)?;
         self.life.fill(&mut spec)?;
         self.process.fill(&mut spec)?;
@@ -97,7 +99,7 @@ impl ContainerFlags {
         Ok(RunRequest { spec, platform: self.platform, ..request })
     }
 
-    /// The first word is the image, unless a directory takes its place.
+    /// Takes the image from the words, unless `--rootfs` replaces it.
     fn take_image(&mut self, context: &Context) -> Result<Option<String>, UsageError> {
         if self.mounts.has_rootfs() {
             return Ok(None);

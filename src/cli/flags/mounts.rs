@@ -1,4 +1,4 @@
-//! Flags about what the container sees of files: mounts, volumes, devices, its root.
+//! Flags for mounts, volumes, devices and the root file system.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -50,6 +50,7 @@ impl MountFlags {
     pub(super) fn fill(self, spec: &mut ContainerSpec) -> anyhow::Result<()> {
         let base = || std::env::current_dir().context("cannot find the current directory");
         let mut mounts = Vec::new();
+        // The current directory may be gone, and is looked up only if a path can be relative to it.
         if !self.volume.is_empty() || !self.mount.is_empty() {
             let base = base()?;
             mounts = named(&self.volume, &self.mount, &base)?;

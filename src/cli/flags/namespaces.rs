@@ -1,4 +1,4 @@
-//! Flags about whose namespaces the container uses.
+//! Flags that choose the container's namespaces.
 
 use clap::Args;
 

@@ -1,4 +1,4 @@
-//! Flags about the network and about names.
+//! Flags for networks, ports, DNS and /etc/hosts.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
@@ -100,7 +100,7 @@ impl NetworkFlags {
         spec.dns.search = self.dns_search;
         spec.dns.options = self.dns_option;
         check_ports(spec, context)?;
-        // docker counts what is published as exposed.
+        // docker counts published ports as exposed.
         let published = spec.ports.iter().map(|port| format!("{}/{}", port.container, port.protocol));
         spec.exposed_ports.extend(published);
         if matches!(spec.namespaces.network, Some(NetworkMode::Container(_))) {
@@ -110,7 +110,7 @@ impl NetworkFlags {
     }
 }
 
-/// Ports are published on networks only. As docker has it, with the host's network that is no error.
+/// Ports are published on networks only. With the host's network that is a warning, as in docker.
 fn check_ports(spec: &ContainerSpec, context: &Context) -> anyhow::Result<()> {
     let mode = match &spec.namespaces.network {
         None | Some(NetworkMode::Networks) => return Ok(()),
@@ -141,7 +141,7 @@ fn check_ports(spec: &ContainerSpec, context: &Context) -> anyhow::Result<()> {
     }
 }
 
-/// Names come with the network, so another container's has its own.
+/// Refuses names with another container's network, since host name and resolver come with the network.
 fn refuse_own_names(spec: &ContainerSpec) -> anyhow::Result<()> {
     let conflicts = [
         (spec.hostname.is_some(), "hostname"),
@@ -154,7 +154,7 @@ fn refuse_own_names(spec: &ContainerSpec) -> anyhow::Result<()> {
     }
 }
 
-/// A kernel setting must not reach a namespace that is the host's.
+/// Refuses kernel settings that would reach a namespace that is not the container's own.
 fn refuse_settings_of_the_host(spec: &ContainerSpec) -> anyhow::Result<()> {
     let network = matches!(spec.namespaces.network, Some(NetworkMode::Host | NetworkMode::Container(_)));
     let ipc = matches!(spec.namespaces.ipc, IpcMode::Host | IpcMode::Container(_));

@@ -1,4 +1,4 @@
-//! Flags about the process: what it is given and as whom it runs.
+//! Flags for the process: environment, user, directory, terminal, ulimits.
 
 use clap::Args;
 
@@ -62,8 +62,8 @@ impl ProcessFlags {
     }
 }
 
-/// Those of files first, so that a flag wins. A name that a file asks the environment for, and that is not set there,
-/// is left out; one that a flag asks for is taken away from the image's.
+/// Variables of files come first, so that flags win. A name without a value is looked up in the environment.
+/// If it is not set there, a file's name is dropped; a flag's name stays and removes the image's variable.
 pub(crate) fn environment(flags: &[String], files: &[String]) -> anyhow::Result<Vec<String>> {
     let from_files = files::pairs("--env-file", files)?;
     let mut env: Vec<String> =
@@ -71,6 +71,7 @@ pub(crate) fn environment(flags: &[String], files: &[String]) -> anyhow::Result<
     for text in flags {
         env.push(resolve(key_value::parse(text, "environment variable")?));
     }
+    // execve could not pass it on.
     if let Some(bad) = env.iter().find(|line| line.contains('\0')) {
         return Err(invalid(format!("`{}` contains a NUL byte", bad.escape_debug())).into());
     }
@@ -108,7 +109,7 @@ fn absolute(dir: String) -> anyhow::Result<String> {
     .into())
 }
 
-/// A limit given twice counts as given last.
+/// The last of several limits of one kind wins.
 fn last_of_each(limits: Vec<Ulimit>) -> Vec<Ulimit> {
     let mut kept: Vec<Ulimit> = Vec::new();
     for limit in limits {

@@ -1,4 +1,4 @@
-//! The flags that all `prune` commands have.
+//! The flags shared by all `prune` commands.
 
 use clap::Args;
 
@@ -17,7 +17,7 @@ pub(crate) struct PruneFlags {
 }
 
 impl PruneFlags {
-    /// Whether to go on with what `warning` says.
+    /// Whether to go on: with `--force`, or if the user confirms `warning`.
     pub(crate) fn agreed(&self, warning: &str) -> anyhow::Result<bool> {
         Ok(self.force || prompt::agrees(warning)?)
     }

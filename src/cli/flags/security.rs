@@ -1,4 +1,4 @@
-//! Flags about confinement.
+//! Flags for capabilities, seccomp and other confinement.
 
 use clap::Args;
 
@@ -62,6 +62,7 @@ fn apply(security: &mut SecuritySpec, option: SecurityOption) -> anyhow::Result<
 fn profile(path: &str) -> anyhow::Result<String> {
     let content = files::read("--security-opt seccomp", path)?;
     let text = String::from_utf8(content).map_err(|_| invalid(format!("`{path}` is not UTF-8")))?;
+    // Only whether it is JSON: the sandbox parses the profile.
     serde_json::from_str::<serde::de::IgnoredAny>(&text)
         .map_err(|why| invalid(format!("the seccomp profile `{path}` is not JSON: {why}")))?;
     Ok(text)

@@ -1,19 +1,18 @@
-//! Flags that are only checked: a table in place of a struct field each.
+//! Flags that are only checked, in a table instead of a struct field for each.
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-/// A flag of a table.
+/// A flag that is known only to be checked.
 pub(crate) struct Known {
-    /// Its long name.
     pub(crate) long: &'static str,
-    /// What its value looks like.
+    /// The kind of its value.
     pub(crate) shape: Shape,
-    /// Values that ask for what is the case anyway.
+    /// Values that change nothing, and are accepted.
     pub(crate) harmless: &'static [&'static str],
 }
 
-/// What a value looks like.
+/// The kind of a flag's value.
 #[derive(Clone, Copy)]
 pub(crate) enum Shape {
     /// True or false.
@@ -23,12 +22,12 @@ pub(crate) enum Shape {
 }
 
 impl Known {
-    /// A flag without harmless values.
+    /// A flag of which every value is refused.
     pub(crate) const fn new(long: &'static str, shape: Shape) -> Self {
         Self { long, shape, harmless: &[] }
     }
 
-    /// The same with values that change nothing.
+    /// The same flag with values that are accepted.
     pub(crate) const fn harmless(self, harmless: &'static [&'static str]) -> Self {
         Self { harmless, ..self }
     }
@@ -41,7 +40,7 @@ impl Known {
         }
     }
 
-    /// Whether the flag was given with a value that asks for something.
+    /// Whether the flag was given with a value that would change something.
     fn is_asked(&self, matches: &ArgMatches) -> bool {
         if matches.value_source(self.long) != Some(ValueSource::CommandLine) {
             return false;
@@ -54,7 +53,7 @@ impl Known {
     }
 }
 
-/// Adds the flags of `table`; `help` says what they all have in common.
+/// Adds the flags of `table` to `command`, all with the text `help`.
 pub(crate) fn augment(command: Command, table: &[Known], help: &'static str, hide: bool) -> Command {
     command.args(table.iter().map(|known| known.argument().help(help).hide(hide)))
 }

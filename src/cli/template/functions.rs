@@ -1,14 +1,14 @@
-//! The functions of Go's templates and those that docker adds.
+//! The functions of Go's text/template, and those that docker adds.
 
 use serde_json::Value;
 
 use super::printf::printf;
 use super::value::{equal, order, text, truth, type_name};
 
-/// What a function yields, or what is wrong with its arguments.
+/// The value of a function, or what is wrong with its arguments.
 type Outcome = Result<Value, String>;
 
-/// A function with its name.
+/// The name of a function, and its implementation.
 type Function = (&'static str, fn(&[Value]) -> Outcome);
 
 const FUNCTIONS: &[Function] = &[
@@ -39,12 +39,13 @@ const FUNCTIONS: &[Function] = &[
     ("upper", |a| Ok(string(one(a)?)?.to_uppercase().into())),
 ];
 
-/// Whether there is a function `name`; `and` and `or` are known to who evaluates, as not all arguments are.
+/// Whether function `name` exists. `and` and `or` are evaluated elsewhere, since they do not need all
+/// arguments.
 pub(super) fn exists(name: &str) -> bool {
     matches!(name, "and" | "or") || FUNCTIONS.iter().any(|(known, _)| *known == name)
 }
 
-/// The result of function `name`.
+/// Calls function `name`.
 pub(super) fn call(name: &str, arguments: &[Value]) -> Outcome {
     match FUNCTIONS.iter().find(|(known, _)| *known == name) {
         Some((_, function)) => function(arguments).map_err(|why| format!("error calling {name}: {why}")),
@@ -95,6 +96,7 @@ fn eq(arguments: &[Value]) -> Outcome {
 fn len(arguments: &[Value]) -> Outcome {
     match one(arguments)? {
         Value::Null => Ok(0.into()),
+        // Go counts bytes.
         Value::String(text) => Ok(text.len().into()),
         Value::Array(list) => Ok(list.len().into()),
         Value::Object(map) => Ok(map.len().into()),
@@ -110,7 +112,7 @@ fn index(arguments: &[Value]) -> Outcome {
     const ABSENT: &Value = &Value::Null;
     for key in keys {
         value = match value {
-            // What a map does not have is the empty value of its type, mostly a string.
+            // Go yields the zero value of the map's element type for a missing key; most maps hold strings.
             Value::Null => ABSENT,
             Value::Object(map) => match map.get(string(key)?) {
                 Some(found) => found,
@@ -121,6 +123,7 @@ fn index(arguments: &[Value]) -> Outcome {
                 let at = integer(key)?;
                 list.get(at).ok_or_else(|| format!("index out of range: {at}"))?
             }
+            // Go indexes bytes.
             Value::String(text) => {
                 let at = integer(key)?;
                 return text
@@ -152,7 +155,7 @@ fn slice(arguments: &[Value]) -> Outcome {
     }
 }
 
-/// Puts blanks between two arguments of which neither is a string, as Go's `Sprint` does.
+/// Puts a space between two arguments if neither is a string, as Go's `Sprint` does.
 fn sprint(arguments: &[Value]) -> String {
     let mut printed = String::new();
     for (at, argument) in arguments.iter().enumerate() {
@@ -201,7 +204,7 @@ fn split(arguments: &[Value]) -> Outcome {
     Ok(parts.into())
 }
 
-/// Makes the first letter of each word a capital.
+/// Capitalizes the first letter of each word.
 fn title(text: &str) -> String {
     let mut inside = false;
     let mut titled = String::with_capacity(text.len());
@@ -215,7 +218,7 @@ fn title(text: &str) -> String {
     titled
 }
 
-/// `pad TEXT BEFORE AFTER`: with blanks around, unless it is empty.
+/// `pad TEXT BEFORE AFTER`: puts spaces around the text, unless it is empty.
 fn pad(arguments: &[Value]) -> Outcome {
     let [whole, before, after] = arguments else {
         return Err(format!("wrong number of args: want 3 got {}", arguments.len()));
@@ -224,6 +227,7 @@ fn pad(arguments: &[Value]) -> Outcome {
     if whole.is_empty() {
         return Ok("".into());
     }
+    // The count comes from the template; the limit keeps a typo from taking all memory.
     let blanks = |count: &Value| integer(count).map(|count| " ".repeat(count.min(1_000_000)));
     Ok(format!("{}{whole}{}", blanks(before)?, blanks(after)?).into())
 }

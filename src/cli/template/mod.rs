@@ -1,7 +1,16 @@
-//! Go's text/template as docker's `--format` uses it: fields, pipelines, conditions, loops, variables and functions,
-//! on JSON values. Without `define`, `template` and `block`, which a one-line format has no use for.
+//! Go's text/template, as docker's `--format` uses it: fields, pipelines, conditions, loops, variables and functions,
+//! on JSON values. Go's documentation of the package is the reference, with the functions that docker adds.
 //!
-//! The reference is the documentation of Go's package of that name, with the functions that docker adds.
+//! # Stages
+//! `lexer` splits the source into text and tokens, `parse` makes a tree of nodes, `execute` renders the tree on data.
+//! Syntax errors, unknown functions and undefined variables are found by `parse`, all else while executing.
+//!
+//! # Types
+//! Go's templates work on typed structs, these on JSON. `value` says how a JSON value prints, compares and counts as
+//! true in Go; where that needs a type that JSON lacks (a nil slice prints `[]`), it goes by docker's field names.
+//!
+//! # Left out
+//! `define`, `template` and `block`, for which a one-line format has no use.
 
 mod functions;
 mod parse;
@@ -14,7 +23,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-/// A template that was understood.
+/// A parsed template.
 #[derive(Debug)]
 pub(crate) struct Template {
     source: String,
@@ -22,17 +31,17 @@ pub(crate) struct Template {
 }
 
 impl Template {
-    /// Reads `source`.
+    /// Parses `source`.
     pub(crate) fn parse(source: &str) -> Result<Self, TemplateError> {
         Ok(Self { source: source.to_owned(), nodes: parse::parse(source)? })
     }
 
-    /// Fills the template in with `data`.
+    /// Renders the template on `data`.
     pub(crate) fn render(&self, data: &Value) -> Result<String, TemplateError> {
         run::run(&self.source, &self.nodes, data, &run::Manner::Plain)
     }
 
-    /// The same for a row of a listing, whose `labels` `.Label "name"` asks for.
+    /// Renders a row of a listing; `labels` are what `.Label "name"` selects from.
     pub(crate) fn render_row(
         &self,
         data: &Value,
@@ -41,26 +50,27 @@ impl Template {
         run::run(&self.source, &self.nodes, data, &run::Manner::Row(labels))
     }
 
-    /// The heading of a table: `data` says what stands over each field, functions leave it as it is.
+    /// Renders the heading of a table. `data` holds the heading of each field, and functions leave it as it
+    /// is.
     pub(crate) fn render_header(&self, data: &Value) -> Result<String, TemplateError> {
         run::run(&self.source, &self.nodes, data, &run::Manner::Header)
     }
 }
 
-/// What is wrong with a template, in the words of Go and docker.
+/// An error in a template, in the words of Go and docker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TemplateError {
     message: String,
 }
 
 impl TemplateError {
-    /// A mistake found while reading `source` at byte `at`.
+    /// An error found while parsing, at byte `at` of `source`.
     fn at(source: &str, at: usize, message: impl Into<String>) -> Self {
         let (line, _) = position(source, at);
         Self { message: format!("template: :{line}: {}", message.into()) }
     }
 
-    /// A failure while the piece `start..end` of `source` was carried out.
+    /// An error found while executing the piece `start..end` of `source`.
     fn executing(source: &str, (start, end): (usize, usize), message: impl Into<String>) -> Self {
         let (line, column) = position(source, start);
         let piece = source.get(start..end).unwrap_or_default();
@@ -69,7 +79,7 @@ impl TemplateError {
     }
 }
 
-/// The line, counted from one, and the byte in it, counted from zero.
+/// The line, counted from 1, and the byte in it, counted from 0.
 fn position(source: &str, at: usize) -> (usize, usize) {
     let before = source.get(..at).unwrap_or(source);
     let line = before.matches('\n').count() + 1;

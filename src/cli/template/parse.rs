@@ -1,19 +1,19 @@
-//! From tokens to the tree that is carried out.
+//! The parser: from tokens to a tree of nodes.
 
 use serde_json::Value;
 
 use super::token::{Kind, Token, split};
 use super::{TemplateError, functions};
 
-/// Blocks and parentheses within each other; more is a mistake, and would exhaust the stack.
+/// How deep blocks and parentheses may nest; without a limit, they could exhaust the stack.
 const DEEPEST: usize = 100;
 
-/// A part of a template.
+/// A node of the tree.
 #[derive(Debug)]
 pub(super) enum Node {
-    /// Text that stays as it is.
+    /// Literal text.
     Text(String),
-    /// A value to print, or variables to set.
+    /// An action that prints a value or sets variables.
     Action(Pipeline),
     /// `if`.
     If(Block),
@@ -30,37 +30,37 @@ pub(super) enum Node {
 /// A control structure with its condition.
 #[derive(Debug)]
 pub(super) struct Block {
-    /// What is looked at.
+    /// The condition, or what `range` iterates over.
     pub(super) pipeline: Pipeline,
-    /// What is done if it is not empty.
+    /// The nodes if it is not empty.
     pub(super) body: Vec<Node>,
-    /// What is done if it is.
+    /// The nodes if it is empty.
     pub(super) otherwise: Vec<Node>,
 }
 
-/// Commands, each getting the result of the one before as its last argument.
+/// Commands, each of which gets the result of the one before as its last argument.
 #[derive(Debug, Default)]
 pub(super) struct Pipeline {
-    /// The variables that take the result.
+    /// The variables that get the result.
     pub(super) variables: Vec<String>,
-    /// Whether they exist already (`=`, not `:=`).
+    /// Whether they exist already (`=` rather than `:=`).
     pub(super) assigns: bool,
     /// The commands, at least one.
     pub(super) commands: Vec<Vec<Operand>>,
 }
 
-/// A value with the fields taken of it.
+/// A value and the fields selected from it.
 #[derive(Debug)]
 pub(super) struct Operand {
-    /// Where it starts.
+    /// What the fields are selected from.
     pub(super) term: Term,
-    /// Fields, outermost first.
+    /// The fields, outermost first.
     pub(super) fields: Vec<String>,
-    /// Its place in the source.
+    /// Its byte range in the source.
     pub(super) span: (usize, usize),
 }
 
-/// The start of an operand.
+/// What an operand selects its fields from.
 #[derive(Debug)]
 pub(super) enum Term {
     /// The current value.
@@ -75,7 +75,7 @@ pub(super) enum Term {
     Group(Pipeline),
 }
 
-/// Reads a whole template.
+/// Parses a whole template.
 pub(super) fn parse(source: &str) -> Result<Vec<Node>, TemplateError> {
     let tokens = split(source)?;
     let mut parser = Parser { source, tokens, at: 0, variables: vec![String::new()], depth: 0, loops: 0 };
@@ -99,7 +99,7 @@ struct Parser<'a> {
     source: &'a str,
     tokens: Vec<Token>,
     at: usize,
-    /// Names that are visible here.
+    /// The variables in scope; the first is `$`.
     variables: Vec<String>,
     depth: usize,
     loops: usize,
@@ -131,7 +131,7 @@ impl Parser<'_> {
         }
     }
 
-    /// The keyword that the action begins with.
+    /// The keyword that starts the action.
     fn keyword(&self) -> Option<String> {
         match self.peek() {
             Some(Kind::Word(word)) if KEYWORDS.contains(&word.as_str()) => Some(word.clone()),
@@ -162,6 +162,7 @@ impl Parser<'_> {
             return Err(self.error(format!("too many declarations in {word}")));
         }
         self.close(word)?;
+        // `break` and `continue` are allowed in the body, not behind `{{else}}`.
         let looping = usize::from(word == "range");
         self.loops += looping;
         let (body, end) = self.nodes()?;
@@ -171,12 +172,13 @@ impl Parser<'_> {
             Stop::End => Vec::new(),
             Stop::Else => self.otherwise(word)?,
         };
+        // Variables declared in the block end with it.
         self.variables.truncate(visible);
         self.depth -= 1;
         Ok(Block { pipeline, body, otherwise })
     }
 
-    /// What follows `{{else`: its own block up to the common `end`, or another condition.
+    /// Parses what follows `{{else`: nodes up to the common `end`, or another condition.
     fn otherwise(&mut self, word: &'static str) -> Parsed<Vec<Node>> {
         if let Some(next) = self.keyword().filter(|next| next == word && word != "range") {
             self.at += 1;
@@ -208,6 +210,7 @@ impl Parser<'_> {
             if command.is_empty() {
                 return Err(self.error(format!("missing value for {context}")));
             }
+            // As in Go: only functions and fields can take the result of the command before.
             let constant = matches!(command.first(), Some(Operand { term: Term::Constant(_) | Term::Dot, fields, .. }) if fields.is_empty());
             if constant && !pipeline.commands.is_empty() {
                 return Err(self.error("non executable command in pipeline"));
@@ -220,7 +223,7 @@ impl Parser<'_> {
         }
     }
 
-    /// `$x :=`, `$x =` or, for a range, `$i, $x :=` in front of a pipeline.
+    /// Parses `$x :=`, `$x =` or, for a range, `$i, $x :=` in front of a pipeline.
     fn declaration(&mut self, pipeline: &mut Pipeline, context: &str) -> Parsed<()> {
         let kind = |ahead: usize| self.tokens.get(self.at + ahead).map(|token| &token.kind);
         let (names, sign) = match (kind(0), kind(1), kind(2), kind(3)) {
@@ -302,7 +305,7 @@ impl Parser<'_> {
         self.chain(Term::Group(pipeline), Vec::new(), start)
     }
 
-    /// Adds the fields that follow without a blank.
+    /// Adds the fields that follow without a space.
     fn chain(&mut self, term: Term, mut fields: Vec<String>, start: usize) -> Parsed<Operand> {
         while let Some(Token { kind: Kind::Field(name), spaced: false, .. }) = self.tokens.get(self.at) {
             fields.push(name.clone());

@@ -1,13 +1,13 @@
-//! `printf`: Go's verbs for the values that occur, with flags, width and precision.
+//! `printf`: Go's verbs with flags, width and precision, for the types that JSON has.
 
 use serde_json::Value;
 
 use super::value::{exponent, text, type_name};
 
-/// Widths beyond this are refused, as Go does.
+/// Larger widths are cut to this.
 const WIDEST: usize = 1_000_000;
 
-/// A verb with what stands between it and the percent sign.
+/// A verb, with its flags, width and precision.
 #[derive(Default)]
 struct Verb {
     minus: bool,
@@ -20,7 +20,7 @@ struct Verb {
     letter: char,
 }
 
-/// Fills `arguments` into `format`.
+/// Formats `arguments` as `format` says.
 pub(super) fn printf(format: &str, arguments: &[Value]) -> String {
     let mut printed = String::new();
     let mut arguments = arguments.iter();
@@ -38,6 +38,7 @@ pub(super) fn printf(format: &str, arguments: &[Value]) -> String {
         }
     }
     printed.push_str(rest);
+    // Go reports mistakes within the result instead of failing.
     let extra: Vec<String> = arguments.map(|value| format!("{}={}", type_name(value), text(value))).collect();
     if !extra.is_empty() {
         printed.push_str(&format!("%!(EXTRA {})", extra.join(", ")));
@@ -46,7 +47,7 @@ pub(super) fn printf(format: &str, arguments: &[Value]) -> String {
 }
 
 impl Verb {
-    /// Reads the verb in front of `rest`.
+    /// Parses the verb in front of `rest`.
     fn read(rest: &mut &str) -> Option<Self> {
         let mut verb = Self::default();
         loop {
@@ -157,7 +158,7 @@ impl Verb {
     }
 }
 
-/// The number in front of `rest`, at most [`WIDEST`].
+/// Parses the number in front of `rest`, at most [`MAX_WIDTH`].
 fn number(rest: &mut &str) -> Option<usize> {
     let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
     let (digits, tail) = rest.split_at_checked(end)?;

@@ -1,4 +1,4 @@
-//! Carries a template out.
+//! Executes a parsed template.
 
 use serde_json::{Map, Value};
 
@@ -6,17 +6,17 @@ use super::parse::{Block, Node, Operand, Pipeline, Term};
 use super::value::{null_field, text, truth, type_name};
 use super::{TemplateError, functions};
 
-/// What a template is filled in for.
+/// What a template is rendered for.
 pub(super) enum Manner<'a> {
-    /// Any value.
+    /// A single value.
     Plain,
-    /// A row of a listing, with the labels of what it shows.
+    /// A row of a listing, with the labels of the object in it.
     Row(&'a Map<String, Value>),
-    /// The heading over the rows: functions leave what they get as it is.
+    /// The heading above the rows: functions return what they get.
     Header,
 }
 
-/// Fills `nodes`, read from `source`, in with `data`.
+/// Renders `nodes`, parsed from `source`, on `data`.
 pub(super) fn run(
     source: &str,
     nodes: &[Node],
@@ -99,7 +99,7 @@ impl Runner<'_> {
     }
 
     fn range(&mut self, block: &Block, dot: &Value) -> Done<Flow> {
-        // The variables are set for each element below.
+        // The variables are set for each element below, not to the whole.
         let value = self.commands(&block.pipeline, dot)?;
         let elements: Vec<(Value, Value)> = match value {
             Value::Null => Vec::new(),
@@ -194,7 +194,7 @@ impl Runner<'_> {
         }
     }
 
-    /// `and` and `or` look at no more arguments than they need.
+    /// `and` and `or` evaluate no more arguments than they need.
     fn decide(
         &mut self,
         and: bool,
@@ -216,6 +216,7 @@ impl Runner<'_> {
     }
 
     fn call(&self, name: &str, values: &[Value], function: &Operand) -> Done<Value> {
+        // `{{.ID | upper}}` has the heading of `.ID`.
         if let (Manner::Header, false) = (self.manner, BUILT_IN.contains(&name)) {
             return Ok(values.iter().find(|value| value.is_string()).cloned().unwrap_or_default());
         }
@@ -247,7 +248,8 @@ impl Runner<'_> {
             value = match value {
                 Value::Object(map) => match map.get(name) {
                     Some(found) => found,
-                    // A field that a struct of docker's could have begins with a capital; others are keys of maps.
+                    // Fields of docker's structs begin with a capital; other names are keys of maps, which
+                    // may be missing.
                     None if matches!(self.manner, Manner::Header) || name.starts_with(char::is_lowercase) => {
                         return Ok(Value::Null);
                     }
@@ -288,10 +290,10 @@ impl Runner<'_> {
 
 const NO_VALUE: &str = "<no value>";
 
-/// Functions that work on headings as they do on rows.
+/// Functions that are evaluated for headings too.
 const BUILT_IN: &[&str] = &["eq", "ge", "gt", "le", "len", "lt", "ne", "not", "print", "printf", "println"];
 
-/// What is printed for a null that `command` yields.
+/// What is printed if `command` yields null.
 fn nothing(command: &[Operand]) -> &'static str {
     match command {
         [operand] => operand.fields.last().and_then(|name| null_field(name)).unwrap_or(NO_VALUE),

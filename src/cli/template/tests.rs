@@ -156,7 +156,7 @@ fn rows_have_labels_and_headers_stay_as_they_are() {
     assert_eq!(row.render_row(&json!({"ID": "x"}), labels.as_object().unwrap()).unwrap(), "x:v");
 }
 
-/// Pieces of templates in any order, which is nearer to sense than any characters.
+/// Pieces of templates; in random order they are closer to valid templates than random characters are.
 const PIECES: &[&str] = &[
     "{{",
     "}}",

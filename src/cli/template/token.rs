@@ -1,24 +1,22 @@
-//! Splits a template into text and the words of its actions.
+//! The lexer: splits a template into text and the tokens of its actions.
 
 use super::TemplateError;
 
 /// A piece of a template.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Token {
-    /// What it is.
     pub(super) kind: Kind,
     /// Where it begins, in bytes from the start of the template.
     pub(super) start: usize,
     /// Where it ends.
     pub(super) end: usize,
-    /// Whether a blank precedes it.
+    /// Whether white space precedes it.
     pub(super) spaced: bool,
 }
 
-/// The kinds of pieces.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Kind {
-    /// Text outside of actions, trimmed as the markers say.
+    /// Text outside actions, trimmed by the markers around it.
     Text(String),
     /// `{{`
     Open,
@@ -36,7 +34,7 @@ pub(super) enum Kind {
     Sign(&'static str),
 }
 
-/// All tokens of `source`.
+/// Splits `source` into tokens.
 pub(super) fn split(source: &str) -> Result<Vec<Token>, TemplateError> {
     let mut lexer = Lexer { source, at: 0, tokens: Vec::new(), trim: false };
     while let Some(open) = lexer.rest().find("{{") {
@@ -51,7 +49,7 @@ struct Lexer<'a> {
     source: &'a str,
     at: usize,
     tokens: Vec<Token>,
-    /// The action before ended in a trim marker.
+    /// Whether the action before ended in a trim marker.
     trim: bool,
 }
 
@@ -67,7 +65,7 @@ impl<'a> Lexer<'a> {
         self.at += length;
     }
 
-    /// The next `length` bytes are text.
+    /// Takes the next `length` bytes as text.
     fn text(&mut self, length: usize) {
         let whole = self.rest();
         let mut text = whole.get(..length).unwrap_or(whole);
@@ -87,6 +85,7 @@ impl<'a> Lexer<'a> {
     }
 
     fn action(&mut self) -> Result<(), TemplateError> {
+        // As in Go, a trim marker counts only with white space next to it: `{{-3}}` is a number.
         let marker = self.rest().get(2..).and_then(|rest| rest.strip_prefix('-'));
         let skip = if marker.is_some_and(|rest| rest.starts_with(BLANKS)) { 3 } else { 2 };
         if self.rest().get(skip..).unwrap_or_default().trim_start_matches(BLANKS).starts_with("/*") {
@@ -135,6 +134,7 @@ impl<'a> Lexer<'a> {
     }
 
     fn word(&self, rest: &str) -> Result<(Kind, usize), TemplateError> {
+        // The longer sign first.
         for sign in [":=", "=", "|", "(", ")", ","] {
             if rest.starts_with(sign) {
                 return Ok((Kind::Sign(sign), sign.len()));
@@ -161,7 +161,7 @@ impl<'a> Lexer<'a> {
         let sign = rest.len() - body.len();
         let mut length = sign + body.find(|c| !part(c)).unwrap_or(body.len());
         let decimal = !body.starts_with("0x") && !body.starts_with("0X");
-        // The sign of an exponent.
+        // `1e+5`: the sign of an exponent belongs to the number.
         if decimal && rest.get(..length).is_some_and(|text| text.ends_with(['e', 'E'])) {
             let tail = rest.get(length..).unwrap_or_default();
             if let Some(digits) = tail.strip_prefix(['+', '-']) {
@@ -204,7 +204,7 @@ fn name(text: &str) -> &str {
     text.get(..end).unwrap_or_default()
 }
 
-/// How long the quoted text in front of `text` is, both quotes included.
+/// The length of the quoted text in front of `text`, with both quotes.
 fn quoted_length(text: &str, quote: char) -> Option<usize> {
     let mut escaped = false;
     for (at, c) in text.char_indices().skip(1) {
@@ -219,7 +219,7 @@ fn quoted_length(text: &str, quote: char) -> Option<usize> {
     None
 }
 
-/// Go's escapes of an interpreted string.
+/// Resolves Go's escapes in an interpreted string; None if one is invalid.
 fn unescape(text: &str) -> Option<String> {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text.chars();

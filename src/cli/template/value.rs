@@ -1,10 +1,11 @@
-//! JSON values as Go sees them: truth, text, order, numbers.
+//! JSON values by Go's rules: truth, text, order, numbers.
 
 use std::cmp::Ordering;
 
 use serde_json::{Number, Value};
 
-/// Reads a number of a template: decimal, hexadecimal (`0x`), octal (`0o`), binary (`0b`) or with a fraction.
+/// Parses a number of a template: decimal, hexadecimal (`0x`), octal (`0o`), binary (`0b`), or with a
+/// fraction.
 pub(super) fn parse_number(text: &str) -> Option<Value> {
     let plain = text.replace('_', "");
     let (sign, digits) = match plain.strip_prefix('-') {
@@ -26,7 +27,7 @@ pub(super) fn parse_number(text: &str) -> Option<Value> {
     }
 }
 
-/// Whether Go takes `value` for true: anything but zero, false, nil and what is empty.
+/// Go's truth: everything but zero, false, nil and empty values.
 pub(super) fn truth(value: &Value) -> bool {
     match value {
         Value::Null => false,
@@ -49,6 +50,7 @@ pub(super) fn text(value: &Value) -> String {
         Value::Object(map) => {
             let mut pairs: Vec<String> =
                 map.iter().map(|(key, value)| format!("{key}:{}", text(value))).collect();
+            // Go prints maps sorted by key.
             pairs.sort_unstable();
             format!("map[{}]", pairs.join(" "))
         }
@@ -62,7 +64,7 @@ fn number_text(number: &Number) -> String {
     }
 }
 
-/// Go's `%g` with as many digits as it takes; an exponent has two digits.
+/// Go's `%g` with the fewest digits; an exponent has at least two.
 fn float_text(float: f64) -> String {
     if float == 0.0 || (1e-4..1e21).contains(&float.abs()) {
         return float.to_string();
@@ -79,7 +81,7 @@ pub(super) fn exponent(text: &str) -> String {
     }
 }
 
-/// What Go calls the type of `value`.
+/// Go's name for the type of `value`.
 pub(super) fn type_name(value: &Value) -> &'static str {
     match value {
         Value::Null => "<nil>",
@@ -92,7 +94,7 @@ pub(super) fn type_name(value: &Value) -> &'static str {
     }
 }
 
-/// Which of two values comes first, for `lt` and the like.
+/// Compares two values, for `lt` and the like.
 pub(super) fn order(a: &Value, b: &Value) -> Result<Ordering, &'static str> {
     match (a, b) {
         (Value::String(a), Value::String(b)) => Ok(a.cmp(b)),
@@ -125,7 +127,8 @@ fn number_order(a: &Number, b: &Number) -> Result<Ordering, &'static str> {
     a.partial_cmp(&b).ok_or(INCOMPATIBLE)
 }
 
-/// What docker prints for a list or map that is null in JSON, by the field's name: to Go these have a type.
+/// What docker prints for a list or map that is null in JSON, by the name of its field: in Go, these have
+/// types.
 pub(super) fn null_field(name: &str) -> Option<&'static str> {
     match name {
         "Args" | "Cmd" | "Entrypoint" | "Env" | "Layers" | "Mounts" | "OnBuild" | "RepoDigests"

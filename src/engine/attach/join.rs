@@ -1,4 +1,4 @@
-//! `attach`: joins a container that runs.
+//! `attach`: attaches to a running container.
 
 use std::os::fd::{AsFd as _, BorrowedFd};
 
@@ -14,8 +14,8 @@ use crate::store::Store;
 use crate::sys;
 use crate::sys::signal::SignalFd;
 
-/// Attaches to the container that a person means by `text` until it ends or the user leaves. Returns the exit code of
-/// the command.
+/// Attaches to the container `text` (a name, an ID or a prefix of one) until it exits or the user detaches.
+/// Returns the exit code of the command.
 pub fn join(store: &Store, text: &str, attachment: Attachment) -> Result<i32> {
     let (container, command) = match reach(store.find_container(text)?)? {
         Contact::Supervisor(container, command) => (container, command),
@@ -34,6 +34,8 @@ pub fn join(store: &Store, text: &str, attachment: Attachment) -> Result<i32> {
     }
     let terminal = if tty { UserTerminal::behind(stdin.as_fd())? } else { None };
     let signals = SignalFd::blocking(&sys::signal::forwardable())?;
+    // The supervisor gets duplicates; ours are closed below, or the command would never see end of file on
+    // them.
     let fds: Vec<BorrowedFd<'_>> = ends.iter().flatten().map(|end| end.as_fd()).collect();
     command.order(&Order::Attach(wanted), &fds);
     drop(fds);

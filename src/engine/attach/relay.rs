@@ -1,13 +1,14 @@
-//! Copies bytes from one descriptor to another without blocking the loop that drives it.
+//! Copies bytes from one descriptor to another without blocking the event loop that drives it.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 
-/// Small enough that a terminal that can take something takes most of it at once.
+/// Small enough that a terminal that polls as writable usually takes all of it in one write.
 const CHUNK: usize = 4 << 10;
 
-/// One direction. It is over when the source has ended and all was written, or the target takes no more.
+/// One direction of one stream. It is finished when the source is at its end and everything has been written,
+/// or when the target is closed.
 pub(crate) struct Relay {
     source: Option<OwnedFd>,
     target: Option<OwnedFd>,
@@ -15,31 +16,27 @@ pub(crate) struct Relay {
     is_output: bool,
 }
 
-/// What a relay waits for.
+/// What a relay has to wait for next.
 pub(crate) enum Wants<'a> {
-    /// The source to have something.
     Read(BorrowedFd<'a>),
-    /// The target to take something.
     Write(BorrowedFd<'a>),
 }
 
 impl Relay {
-    /// From `source` to `target`.
     pub(crate) fn new(source: OwnedFd, target: OwnedFd) -> Self {
         Self { source: Some(source), target: Some(target), pending: Vec::new(), is_output: false }
     }
 
-    /// The same for output of the container, all of which is copied before the command ends.
+    /// A relay for output of the container, which is drained completely before the command exits.
     pub(crate) fn output(source: OwnedFd, target: OwnedFd) -> Self {
         Self { is_output: true, ..Self::new(source, target) }
     }
 
-    /// Whether it carries output of the container.
     pub(crate) fn is_output(&self) -> bool {
         self.is_output
     }
 
-    /// What it waits for; `None` when it is over.
+    /// `None` when the relay is finished.
     pub(crate) fn wants(&self) -> Option<Wants<'_>> {
         let target = self.target.as_ref()?;
         if !self.pending.is_empty() {
@@ -48,7 +45,8 @@ impl Relay {
         self.source.as_ref().map(|source| Wants::Read(source.as_fd()))
     }
 
-    /// Goes on after poll said that what it wants is there. `filter` sees what was read and may take bytes out.
+    /// Makes progress after poll(2) reported what [`StreamRelay::interest`] asked for. `filter` sees the
+    /// bytes just read and may remove some.
     pub(crate) fn step(&mut self, filter: impl FnOnce(&mut Vec<u8>)) {
         if self.pending.is_empty() {
             self.read(filter);
@@ -57,6 +55,7 @@ impl Relay {
             self.write();
         }
         if self.source.is_none() && self.pending.is_empty() {
+            // Closing the target is how the other side learns of the end of file.
             self.target = None;
         }
     }
@@ -71,7 +70,7 @@ impl Relay {
                 self.pending = buffer;
             }
             Err(Errno::AGAIN | Errno::INTR) => {}
-            // The end; EIO is that of a terminal whose other side is closed.
+            // End of file; on a terminal whose other side is closed, read(2) fails with EIO.
             Ok(_) | Err(_) => self.source = None,
         }
     }
@@ -81,6 +80,7 @@ impl Relay {
         match rustix::io::write(target, &self.pending) {
             Ok(length) => drop(self.pending.drain(..length)),
             Err(Errno::AGAIN | Errno::INTR) => {}
+            // EPIPE, mostly: nobody reads the target any more, so there is no point in reading the source.
             Err(_) => {
                 self.source = None;
                 self.target = None;

@@ -1,4 +1,5 @@
-//! The loop of an attached command: copies streams, passes signals on, and waits for the container's end.
+//! The event loop of an attached command: copies streams, forwards signals, and waits for the container to
+//! exit.
 
 use std::os::fd::BorrowedFd;
 
@@ -13,45 +14,45 @@ use crate::error::{Failure, Kind};
 use crate::model::detach_keys::DetachKeys;
 use crate::sys::signal::SignalFd;
 
-/// So many interrupts from the keyboard make the command give up on a container that ignores them.
+/// Number of interrupts after which the command gives up on a container that ignores them.
 const PATIENCE: u32 = 3;
 
-/// What a command is attached to: a container, by its supervisor, or a process that joined one.
+/// The other end of an attachment: a container through its supervisor, or a process that `exec` started in
+/// one.
 pub(crate) trait Peer {
-    /// Readable when there is a report.
+    /// Readable when there is a report to receive.
     fn as_fd(&self) -> BorrowedFd<'_>;
-    /// Whether it runs already and will not report that.
+    /// Whether it is running already and will send no `Started` report.
     fn has_started(&self) -> bool;
-    /// Gives an order; a peer that is gone shows in the next report.
+    /// Sends a request. If the peer is gone, the next report says so.
     fn order(&self, order: &Order);
-    /// The next report; `None` where the other side is gone.
+    /// The next report; `None` if the peer is gone.
     fn report(&self) -> Result<Option<Report>>;
 }
 
-/// How an attached container is treated.
 pub(crate) struct Options {
-    /// The container has a terminal of its own.
+    /// The container has its own terminal.
     pub(crate) tty: bool,
-    /// Pass signals on.
+    /// Forward signals to the container.
     pub(crate) sig_proxy: bool,
-    /// Pass what the user types to the container's terminal.
+    /// Send keyboard input to the container's terminal.
     pub(crate) interactive: bool,
-    /// What detaches.
+    /// The key sequence that detaches.
     pub(crate) detach_keys: DetachKeys,
 }
 
-/// How it ended for the command.
+/// How the attachment ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// The container ended with this exit code.
+    /// The container exited with this code.
     Ended(i32),
-    /// The user detached; it goes on.
+    /// The user detached; the container keeps running.
     Detached,
-    /// The user interrupted a container that does not react; this is the signal.
+    /// The user gave up on a container that does not react; holds the signal.
     Abandoned(i32),
 }
 
-/// Attends to the container until it ends, or the user leaves.
+/// Serves the attachment until the container exits or the user detaches.
 pub(crate) fn attend(
     peer: &dyn Peer,
     signals: &SignalFd,
@@ -105,14 +106,15 @@ impl Session<'_> {
                 return Ok(Outcome::Abandoned(libc::SIGINT));
             }
             if let Some(code) = self.ended {
-                // The rest of the output is there already or never comes: its writers are dead.
+                // What is left of the output is in the pipes already: all of its writers are dead.
                 while self.turn(false)? {}
                 return Ok(Outcome::Ended(code));
             }
         }
     }
 
-    /// Serves what is ready. Returns whether a relay moved on.
+    /// One round of poll(2); without `wait` it only moves what is ready now. Returns whether any relay made
+    /// progress.
     fn turn(&mut self, wait: bool) -> Result<bool> {
         let (ready, relays) = self.poll(wait)?;
         for index in &relays {
@@ -132,7 +134,7 @@ impl Session<'_> {
     }
 
     fn poll(&self, wait: bool) -> Result<(Ready, Vec<usize>)> {
-        // At the end nothing else may wake a wait for the terminal.
+        // After the exit only output matters, and neither of these would wake a wait for a slow terminal.
         let events = if wait { PollFlags::IN } else { PollFlags::empty() };
         let mut fds = vec![
             PollFd::from_borrowed_fd(self.peer.as_fd(), events),
@@ -140,8 +142,8 @@ impl Session<'_> {
         ];
         let mut indices = Vec::new();
         for (index, relay) in self.relays.iter().enumerate() {
-            // Before the terminal is set up keys would be echoed, and a prompt would invite them; after the end only
-            // output matters.
+            // Before the terminal is in raw mode, keys would be echoed, and a prompt would invite them. After
+            // the exit only output is still relayed.
             let flows = if wait { self.started || !self.options.tty } else { relay.is_output() };
             let Some(wants) = relay.wants().filter(|_| flows) else { continue };
             indices.push(index);
@@ -151,11 +153,12 @@ impl Session<'_> {
             });
         }
         let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
-        // A slow terminal is waited for even at the end, or output would be lost.
+        // A slow terminal is waited for even after the exit, or output would be lost.
         match poll(&mut fds, if wait || self.has_pending_output() { None } else { Some(&now) }) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
+        // POLLHUP and POLLERR count as well: the read that follows tells which it is.
         let happened = |fd: &PollFd<'_>| !fd.revents().is_empty();
         let ready = Ready { report: happened(&fds[0]), signal: happened(&fds[1]) };
         let moved = indices
@@ -180,6 +183,8 @@ impl Session<'_> {
     fn pass_signals(&mut self) -> Result<()> {
         while let Some(signal) = self.signals.next()? {
             match signal {
+                // SIGTTIN and SIGTTOU are the job control of the command itself; SIGPIPE shows as a write
+                // error.
                 libc::SIGCHLD | libc::SIGPIPE | libc::SIGTTIN | libc::SIGTTOU => {}
                 libc::SIGWINCH if self.options.tty => self.resize(),
                 _ => self.forward(signal),
@@ -190,6 +195,7 @@ impl Session<'_> {
 
     fn forward(&mut self, signal: i32) {
         if !self.options.sig_proxy {
+            // Without forwarding these end the command at once, as they would any program.
             self.interrupts +=
                 if matches!(signal, libc::SIGINT | libc::SIGTERM | libc::SIGHUP) { PATIENCE } else { 0 };
             return;
@@ -224,6 +230,7 @@ impl Session<'_> {
             Some(Report::Ended(code)) => self.ended = Some(code),
             Some(Report::Failed(failure)) => return Err(failure.into()),
             None => {
+                // The container's first process has PR_SET_PDEATHSIG set: it is killed with the supervisor.
                 return Err(Failure::new(
                     Kind::Other,
                     "the container's supervisor was killed, and the container with it",
@@ -240,15 +247,15 @@ struct Ready {
     signal: bool,
 }
 
-/// Looks for the detach sequence in what is typed.
+/// Looks for the detach sequence in the keyboard input.
 struct KeyWatch {
     keys: Vec<u8>,
     matched: usize,
 }
 
 impl KeyWatch {
-    /// Holds back the start of a sequence and gives it out again when it turns out not to be one. Returns whether the
-    /// sequence was completed; what follows it is dropped.
+    /// Holds back the beginning of a sequence and emits it again if it turns out not to be one. Returns
+    /// whether the sequence is complete; what follows it is dropped.
     fn filter(&mut self, bytes: &mut Vec<u8>) -> bool {
         if self.keys.is_empty() {
             return false;

@@ -1,12 +1,12 @@
 //! The streams between a command and a container.
 //!
-//! Two ways lead there. A container that runs in the foreground and removes itself at its end keeps no log, so it gets
-//! the caller's files and pipes as they are ([`direct`]): nothing is copied. Every other container writes to its
-//! supervisor, which keeps the log and copies to each command that is attached, through pipes that such a command makes
-//! ([`through_pipes`]).
+//! There are two ways to connect them. A container that runs in the foreground with `--rm` keeps no log, so it
+//! gets the caller's files and pipes directly ([`direct_streams`]): nothing is copied. Every other container writes
+//! to its supervisor, which keeps the log and copies to each attached command through pipes that this command makes
+//! ([`piped_streams`]).
 //!
-//! A terminal of the caller is never passed on: with it the container could read the user's keys or change the
-//! terminal's settings. It gets a pipe, and the command copies between the two.
+//! A terminal of the caller is never passed into a container: the container could read the user's keys from it or
+//! change its settings. The container gets a pipe instead, and the command copies between the two.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -16,7 +16,7 @@ use rustix::fs::{Mode, OFlags};
 use super::relay::Relay;
 use crate::sys::pty;
 
-/// The streams of one side, and the copying between these and the command's own.
+/// The ends of the streams for the other side, and the relays between them and the command's own stdio.
 pub(crate) struct Streams<T> {
     /// For the other side: standard input, output and error.
     pub(crate) ends: T,
@@ -24,7 +24,8 @@ pub(crate) struct Streams<T> {
     pub(crate) relays: Vec<Relay>,
 }
 
-/// The container's own streams; `wanted` tells which lead to the command's, the others lead nowhere.
+/// Stdio for a container that is connected directly. `wanted` says which of the command's streams it gets;
+/// /dev/null stands in for the others.
 pub(crate) fn direct(wanted: [bool; 3]) -> Result<Streams<[OwnedFd; 3]>> {
     let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
     let mut relays = Vec::new();
@@ -37,7 +38,7 @@ pub(crate) fn direct(wanted: [bool; 3]) -> Result<Streams<[OwnedFd; 3]>> {
     Ok(Streams { ends, relays })
 }
 
-/// Pipes for the supervisor, one for each stream that is `wanted`.
+/// Pipes to hand to the supervisor, one for each stream that is `wanted`.
 pub(crate) fn through_pipes(wanted: [bool; 3]) -> Result<Streams<[Option<OwnedFd>; 3]>> {
     let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
     let mut relays = Vec::new();
@@ -48,7 +49,6 @@ pub(crate) fn through_pipes(wanted: [bool; 3]) -> Result<Streams<[Option<OwnedFd
     Ok(Streams { ends, relays })
 }
 
-/// A descriptor from which nothing comes and where everything vanishes.
 pub(crate) fn null() -> Result<OwnedFd> {
     rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).context("opening /dev/null")
 }
@@ -80,7 +80,6 @@ fn output_pipe(fd: BorrowedFd<'_>, relays: &mut Vec<Relay>) -> Result<OwnedFd> {
     Ok(write)
 }
 
-/// Both ends are closed by exec.
 pub(crate) fn pipe() -> Result<(OwnedFd, OwnedFd)> {
     Ok(rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?)
 }

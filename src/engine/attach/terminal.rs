@@ -1,4 +1,4 @@
-//! The user's terminal while a container with a terminal of its own is attached.
+//! The user's terminal while it is attached to a container that has a terminal of its own.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::sys::pty::{self, Saved};
 
-/// The terminal behind standard input, in raw mode from [`UserTerminal::enter`] until it is dropped.
+/// The terminal on standard input, in raw mode from [`UserTerminal::enter_raw_mode`] until it is dropped.
 pub(crate) struct UserTerminal {
     fd: OwnedFd,
     saved: Saved,
@@ -14,7 +14,7 @@ pub(crate) struct UserTerminal {
 }
 
 impl UserTerminal {
-    /// The terminal behind `stdin`, if there is one.
+    /// `None` if `stdin` is not a terminal.
     pub(crate) fn behind(stdin: BorrowedFd<'_>) -> Result<Option<Self>> {
         if !pty::is_terminal(stdin) {
             return Ok(None);
@@ -22,19 +22,20 @@ impl UserTerminal {
         Ok(Some(Self { fd: stdin.try_clone_to_owned()?, saved: pty::save(stdin)?, raw: false }))
     }
 
-    /// A second hold on the terminal with the settings to put back, for the supervisor.
+    /// A duplicate of the terminal and its saved settings: the supervisor restores them if the command is
+    /// killed.
     pub(crate) fn spare(&self) -> Result<(OwnedFd, Saved)> {
         Ok((self.fd.try_clone()?, self.saved.clone()))
     }
 
-    /// Passes every key on: no echo, no line editing, no signals from keys.
+    /// Raw mode: no echo, no line editing, no signals from keys.
     pub(crate) fn enter(&mut self) -> Result<()> {
         self.saved.make_raw(self.fd.as_fd())?;
         self.raw = true;
         Ok(())
     }
 
-    /// Rows and columns, where it has any.
+    /// Rows and columns; `None` where the terminal does not know its size (a serial line reports 0).
     pub(crate) fn size(&self) -> Option<(u16, u16)> {
         let size = pty::size(self.fd.as_fd()).ok()?;
         (size.ws_row > 0 && size.ws_col > 0).then_some((size.ws_row, size.ws_col))
@@ -44,7 +45,7 @@ impl UserTerminal {
 impl Drop for UserTerminal {
     fn drop(&mut self) {
         if self.raw {
-            // Nothing is left to do where the terminal itself is gone.
+            // If the terminal itself is gone there is nothing left to restore.
             let _ = self.saved.restore(self.fd.as_fd());
         }
     }

@@ -1,7 +1,21 @@
-//! What commands and the supervisor of a container say to each other.
+//! The protocol between commands and the supervisor of a container.
 //!
-//! The command that starts a container has a connection to its supervisor from the start; others connect to the socket
-//! `control` in the container's directory.
+//! # Transport
+//!
+//! A `SOCK_SEQPACKET` socket: one JSON message per packet, descriptors as `SCM_RIGHTS`. The command that starts a
+//! container is connected to its supervisor from the fork; others connect to the socket `control` in the
+//! container's directory.
+//!
+//! # Messages
+//!
+//! A command sends a [`ControlRequest`] and receives a [`ControlReport`] for it, except for the requests that are
+//! documented as not answered. After `Attach`, `Stop`, `Wait` and the initial connection the supervisor also sends
+//! `Ended` when the container exits for good.
+//!
+//! # Compatibility
+//!
+//! A supervisor may be older or newer than the command (dhow was upgraded while the container ran), so the names
+//! of the variants and fields are part of the protocol.
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 
@@ -14,65 +28,65 @@ use crate::model::network::Attachment;
 use crate::store::ContainerDir;
 use crate::sys::socket::{Listener, MAX_MESSAGE, Socket};
 
-/// The socket's name.
 pub(crate) const NAME: &str = "control";
 
-/// From the supervisor.
+/// From the supervisor to a command.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Report {
-    /// The program runs, or the command is attached to it.
+    /// The program is running, or the command is attached to it.
     Started,
-    /// What was asked for failed.
+    /// The request failed.
     Failed(Failure),
-    /// It has ended with this exit code, and what was to be removed is removed.
+    /// The container exited with this code, and with `--rm` it is removed.
     Ended(i32),
-    /// What was asked for is done.
+    /// The request was carried out.
     Done,
 }
 
-/// From a command.
+/// From a command to the supervisor.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Order {
-    /// Copy output to the descriptors that come along, and input from them: standard input, output and error, as far
-    /// as they are wanted. Answered by `Started`, and by `Ended` at the end.
+    /// Copy output to the descriptors that come with the message, and input from them: standard input, output
+    /// and error, those that are `true`. Answered by `Started`, and by `Ended` at the exit.
     Attach([bool; 3]),
-    /// Pass this signal on to the container's first process. Not answered.
+    /// Send this signal to the container's first process. Not answered.
     Signal(i32),
-    /// The container's terminal has these rows and columns. Not answered.
+    /// The terminal has this many rows and columns. Not answered.
     Resize(u16, u16),
-    /// The user has detached: go on alone. Not answered.
+    /// The user has detached; the container keeps running. Not answered.
     Detach,
-    /// Send this signal as a user who ends the container. Answered by `Done`.
+    /// `docker kill`: like `Signal`, but counts as stopping the container by hand if it is its stop signal.
+    /// Answered by `Done`.
     Kill(i32),
-    /// End the container. Answered by `Ended`.
+    /// Stop the container. Answered by `Ended`.
     Stop(Ending),
-    /// End it and start it again. Answered by `Started`.
+    /// Stop it and start it again. Answered by `Started`.
     Restart(Ending),
-    /// Hold all processes. Answered by `Done`.
+    /// Freeze all processes. Answered by `Done`.
     Pause,
-    /// Let them go on. Answered by `Done`.
+    /// Thaw them. Answered by `Done`.
     Unpause,
-    /// The specification has changed. Answered by `Done`.
+    /// The specification on disk has changed. Answered by `Done`.
     Reload,
-    /// Put it on one more network, which its specification has already; by ID. Answered by `Done`.
+    /// Connect it to one more network, which is in its specification already; by ID. Answered by `Done`.
     Connect(Attachment),
-    /// Take it off a network, which its specification has no more. Answered by `Done`.
+    /// Disconnect it from a network, which is no longer in its specification. Answered by `Done`.
     Disconnect {
-        /// The ID.
+        /// The network's ID.
         network: String,
-        /// Whatever stands in the way.
+        /// Also if the network is in a bad state.
         force: bool,
     },
-    /// Tell of the end. Answered by `Ended`.
+    /// Wait for the exit. Answered by `Ended`.
     Wait,
 }
 
-/// How a container is to be ended. What is not given is as the container's specification has it.
+/// How to stop a container. What is `None` comes from the container's specification.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Ending {
-    /// The signal to begin with.
+    /// The first signal to send.
     pub(crate) signal: Option<i32>,
-    /// Seconds until it is killed; negative means never.
+    /// Seconds until SIGKILL; negative means never.
     pub(crate) timeout: Option<i64>,
 }
 
@@ -80,22 +94,22 @@ pub(crate) struct Ending {
 #[derive(Debug)]
 pub(crate) struct Supervisor(Socket);
 
-/// The command's end.
+/// The command's end of a connection.
 #[derive(Debug)]
 pub(crate) struct Command(Socket);
 
-/// Where a supervisor takes connections.
+/// The supervisor's listening socket.
 #[derive(Debug)]
 pub(crate) struct Control(Listener);
 
-/// A connected pair.
 pub(crate) fn pair() -> Result<(Supervisor, Command)> {
     let (a, b) = Socket::pair().context("making a socket pair")?;
     Ok((Supervisor(a), Command(b)))
 }
 
 impl Control {
-    /// Takes connections for `container`, which this process holds: a socket that is there is a dead supervisor's.
+    /// Binds the socket of `container`, whose lock this process holds: so a socket that exists is left over
+    /// from a supervisor that was killed.
     pub(crate) fn open(container: &ContainerDir) -> Result<Self> {
         let dir = crate::sys::fs::open_dir(container.path())?;
         match rustix::fs::unlinkat(&dir, NAME, rustix::fs::AtFlags::empty()) {
@@ -107,7 +121,7 @@ impl Control {
         Ok(Self(listener))
     }
 
-    /// The next connection, if it is still there.
+    /// `None` if the command gave up meanwhile.
     pub(crate) fn accept(&self) -> Result<Option<Supervisor>> {
         Ok(self.0.accept()?.map(Supervisor))
     }
@@ -118,17 +132,19 @@ impl Control {
 }
 
 impl Supervisor {
-    /// Reports; a command that is gone, or does not listen, is told nothing.
+    /// Sends a report. A command that is gone or does not read is not waited for.
     pub(crate) fn report(&self, report: &Report) {
         let Ok(mut bytes) = serde_json::to_vec(report) else { return };
+        // A failure may quote a whole script; a packet is limited.
         if let (Report::Failed(failure), true) = (report, bytes.len() > MAX_MESSAGE) {
             let short = Failure::new(failure.kind(), "the container could not be started");
             bytes = serde_json::to_vec(&Report::Failed(short)).unwrap_or_default();
         }
+        // Nonblocking: a client that does not read must not hold up the supervisor.
         let _ = self.0.send_now(&bytes, &[]);
     }
 
-    /// The next order with the descriptors that came along; `None` where the command is gone.
+    /// The next request with its descriptors; `None` if the command is gone.
     pub(crate) fn order(&self) -> Result<Option<(Order, Vec<OwnedFd>)>> {
         let message = self.0.receive()?;
         if message.bytes.is_empty() {
@@ -143,7 +159,7 @@ impl Supervisor {
 }
 
 impl Command {
-    /// Connects to the container's supervisor; `None` where there is none, or none yet.
+    /// Connects to the container's supervisor; `None` if there is none, or not yet.
     pub(crate) fn connect(container: &ContainerDir) -> Result<Option<Self>> {
         let dir = match crate::sys::fs::open_dir(container.path()) {
             Ok(dir) => dir,
@@ -151,6 +167,8 @@ impl Command {
             Err(error) => return Err(error.into()),
         };
         match Socket::connect(std::os::fd::AsFd::as_fd(&dir), NAME) {
+            // ENOENT: it never ran. ECONNREFUSED: killed, or just exiting. EAGAIN: its backlog is full
+            // (connect(2)).
             Ok(socket) => Ok(Some(Self(socket))),
             Err(error) => match error.raw_os_error() {
                 Some(libc::ENOENT | libc::ECONNREFUSED | libc::EAGAIN) => Ok(None),
@@ -159,14 +177,14 @@ impl Command {
         }
     }
 
-    /// Gives an order; a supervisor that is gone shows in the next report.
+    /// Sends a request. A supervisor that is gone shows in the next report.
     pub(crate) fn order(&self, order: &Order, fds: &[BorrowedFd<'_>]) {
         if let Ok(bytes) = serde_json::to_vec(order) {
             let _ = self.0.send(&bytes, fds);
         }
     }
 
-    /// The next report; `None` where the supervisor is gone.
+    /// The next report; `None` if the supervisor is gone.
     pub(crate) fn report(&self) -> Result<Option<Report>> {
         let message = match self.0.receive() {
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return Ok(None),

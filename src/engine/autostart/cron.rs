@@ -1,4 +1,4 @@
-//! A line in the user's crontab, by cron's own program.
+//! A line in the user's crontab, edited with crontab(1).
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -8,16 +8,17 @@ use anyhow::{Context as _, Result};
 use super::{Setup, command_line};
 use crate::error::{Failure, Kind};
 
-/// What marks the line as dhow's.
+/// Marks the line as ours.
 const MARK: &str = "# dhow: containers that come back by themselves";
 
-/// Whether there is a crontab program.
+/// Whether crontab(1) can be run.
 pub(super) fn is_there() -> bool {
     let asked = Command::new("crontab").arg("-l").stdin(Stdio::null()).output();
     asked.is_ok()
 }
 
 pub(super) fn install(setup: &Setup) -> Result<Vec<String>> {
+    // crontab(5): an unescaped `%` would be a newline.
     let line = format!("@reboot {} {MARK}", command_line(setup).replace('%', r"\%"));
     let text = without(&read()?) + &line + "\n";
     write(&text)?;
@@ -34,12 +35,12 @@ pub(super) fn undo() -> Result<Vec<String>> {
     Ok(vec!["removed the line from your crontab".into()])
 }
 
-/// The other lines.
+/// The crontab without our line.
 fn without(crontab: &str) -> String {
     crontab.lines().filter(|line| !line.ends_with(MARK)).map(|line| format!("{line}\n")).collect()
 }
 
-/// Empty where there is none.
+/// Empty if the user has no crontab, which crontab(1) reports as an error.
 fn read() -> Result<String> {
     let output =
         Command::new("crontab").arg("-l").stdin(Stdio::null()).output().context("cannot run crontab")?;

@@ -1,4 +1,4 @@
-//! Containers that come back after a reboot: starting them, and having the machine do so.
+//! Restarting containers after a reboot, and installing that on the machine.
 
 mod cron;
 mod systemd;
@@ -15,16 +15,14 @@ use crate::model::environment::Environment;
 use crate::model::restart::RestartPolicy;
 use crate::store::Store;
 
-/// What came of starting one container.
+/// The outcome for one container.
 pub struct Started {
-    /// Its name.
     pub name: String,
-    /// Whether it runs.
     pub result: Result<()>,
 }
 
-/// Starts every container whose restart policy wants it after a reboot and that does not run. The process must have
-/// one thread.
+/// Starts every container that does not run and whose restart policy asks for it after a reboot. The process
+/// must be single-threaded.
 pub fn start_all(store: &Store, environment: &Environment) -> Result<Vec<Started>> {
     let mut started = Vec::new();
     for container in store.containers()? {
@@ -39,7 +37,7 @@ pub fn start_all(store: &Store, environment: &Environment) -> Result<Vec<Started
     Ok(started)
 }
 
-/// docker's rule at the start of its daemon: what never ran is not started.
+/// docker's rule when its daemon starts; a container that never ran is not started.
 fn is_due(policy: RestartPolicy, state: &ContainerState, exit_code: i32) -> bool {
     if state.started.is_empty() {
         return false;
@@ -52,22 +50,23 @@ fn is_due(policy: RestartPolicy, state: &ContainerState, exit_code: i32) -> bool
     }
 }
 
-/// What is installed, and for whom.
+/// What is installed, and for which user.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// dhow's own file.
+    /// dhow's executable.
     pub program: PathBuf,
-    /// Where the user's settings are, `$XDG_CONFIG_HOME` or `~/.config`.
+    /// The user's configuration directory, `$XDG_CONFIG_HOME` or `~/.config`.
     pub config: PathBuf,
-    /// The data root, where it is not the usual one.
+    /// The data root, if it is not the default one.
     pub root: Option<PathBuf>,
-    /// The user's name.
+    /// The user's login name.
     pub user: String,
 }
 
-/// Has the machine run [`start_all`] at its start. Returns what was done and what is left to do, a line each.
+/// Makes the machine run [`start_after_boot`] when it boots. Returns what was done and what is left to do, a line
+/// each.
 ///
-/// An error of kind unsupported where there is neither systemd nor cron.
+/// An error of kind `Unsupported` if there is neither systemd nor cron.
 pub fn install(setup: &Setup) -> Result<Vec<String>> {
     if systemd::is_there() {
         return systemd::install(setup);
@@ -81,7 +80,7 @@ pub fn install(setup: &Setup) -> Result<Vec<String>> {
         .into())
 }
 
-/// Takes back what [`install`] did, whichever way. Returns what was done.
+/// Reverts [`install`], for either mechanism. Returns what was done.
 pub fn undo(setup: &Setup) -> Result<Vec<String>> {
     let mut done = systemd::undo(setup)?;
     if cron::is_there() {
@@ -90,13 +89,13 @@ pub fn undo(setup: &Setup) -> Result<Vec<String>> {
     Ok(done)
 }
 
-/// What the machine is to run, for a shell.
+/// The shell command that runs at boot.
 fn command_line(setup: &Setup) -> String {
     let root = setup.root.as_ref().map(|root| format!("DHOW_ROOT={} ", quoted(root))).unwrap_or_default();
     format!("{root}{} system autostart", quoted(&setup.program))
 }
 
-/// In single quotes, as a shell takes it.
+/// Quoted for a POSIX shell.
 fn quoted(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }

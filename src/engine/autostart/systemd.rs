@@ -14,7 +14,7 @@ use crate::sys;
 
 const UNIT: &str = "dhow.service";
 
-/// Whether systemd runs this machine (sd_booted(3)).
+/// Whether systemd is the init of this machine (sd_booted(3)).
 pub(super) fn is_there() -> bool {
     Path::new("/run/systemd/system").is_dir()
 }
@@ -23,7 +23,7 @@ fn unit_path(setup: &Setup) -> PathBuf {
     setup.config.join("systemd/user").join(UNIT)
 }
 
-/// What `systemctl enable` makes.
+/// Where `systemctl enable` puts its links.
 fn link_dir(setup: &Setup) -> PathBuf {
     setup.config.join("systemd/user/default.target.wants")
 }
@@ -36,6 +36,7 @@ pub(super) fn install(setup: &Setup) -> Result<Vec<String>> {
     let root = sys::fs::open_dir(Path::new("/"))?;
     let dir = sys::fs::ensure_dir_in_root(root.as_fd(), &links)
         .with_context(|| format!("cannot make {}", links.display()))?;
+    // The link is what `systemctl enable` would make; making it needs no running manager.
     sys::fs::symlink_unless_exists(&format!("../{UNIT}"), dir.as_fd(), UNIT)?;
     reload();
     let mut said = vec![format!("installed {}", path.display())];
@@ -60,7 +61,7 @@ pub(super) fn undo(setup: &Setup) -> Result<Vec<String>> {
     Ok(said)
 }
 
-/// The manager finds the unit at its next start anyway, so a failure (no session, no bus) costs nothing.
+/// The manager reads the unit at its next start anyway, so a failure here (no session, no bus) costs nothing.
 fn reload() {
     let mut command = Command::new("systemctl");
     command
@@ -71,7 +72,7 @@ fn reload() {
     let _ = command.status();
 }
 
-/// The containers are processes of the unit, so that stopping it, or the machine, lets them end in order.
+/// The containers stay processes of the unit, so stopping the unit or the machine stops them in order.
 fn unit(setup: &Setup) -> Result<String> {
     let environment = match &setup.root {
         Some(root) => format!("Environment=\"DHOW_ROOT={}\"\n", escaped(root)?),
@@ -94,7 +95,7 @@ fn unit(setup: &Setup) -> Result<String> {
     ))
 }
 
-/// For double quotes in a unit file (systemd.syntax(7)): backslash, quote, and the specifier's per cent sign.
+/// For double quotes in a unit file (systemd.syntax(7)): backslash, quote, `%` (specifiers) and `$`.
 fn escaped(path: &Path) -> Result<String> {
     let text = path
         .to_str()

@@ -1,4 +1,4 @@
-//! `--call`: what is said of a Dockerfile instead of building it.
+//! `--call`: BuildKit's subrequests, which describe a Dockerfile instead of building it.
 
 use anyhow::Result;
 
@@ -13,7 +13,7 @@ use crate::error::Failure;
 use crate::model::platform::Platform;
 
 impl Build<'_, '_> {
-    /// Answers what was asked; `None` where a build was.
+    /// Runs the subrequest; `None` if a build was requested.
     pub(super) fn answer(&mut self, loaded: &Loaded) -> Result<Option<Built>> {
         let text = String::from_utf8_lossy(&loaded.definition.text).into_owned();
         let answer = match self.request.call {
@@ -62,7 +62,7 @@ impl Build<'_, '_> {
         Ok((report.json(), report.text()))
     }
 
-    /// Why the stages cannot be built, as far as that is known without images.
+    /// Why the stages cannot be built, as far as is known without resolving images.
     fn refused(&self, file: &Dockerfile) -> Option<Failure> {
         let host = Platform::host();
         let automatic = crate::build::arguments::platform(&host, &host, "");

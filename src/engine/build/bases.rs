@@ -1,4 +1,4 @@
-//! The images that a build stands on or copies from: found in the store, or pulled.
+//! The images that a build starts from or copies from: found in the store, or pulled.
 
 use std::collections::BTreeMap;
 
@@ -19,63 +19,59 @@ use crate::model::platform::Platform;
 use crate::model::reference::Reference;
 use crate::store::{Image, LayerLease, Store};
 
-/// How many digits of an ID a person gives at least.
+/// The fewest digits that are taken for an image ID instead of a name.
 const ID_DIGITS: usize = 12;
 
-/// An image that is here, and stays while this lives.
+/// An image in the store, leased while this value lives.
 pub(super) struct Base {
-    /// Its configuration.
     pub config: ImageConfig,
-    /// Its layers, lowest first.
+    /// Diff IDs, lowest first.
     pub layers: Vec<Digest>,
-    /// The name as it is shown, in full, with the digest of its manifest where it is known.
+    /// The full name as it is displayed, with the digest of its manifest if known.
     pub shown: String,
-    /// Its name, if it has one, and the digest of the manifest or index: for the provenance.
+    /// For the provenance: its name, if it has one, and the digest of its manifest or index.
     pub material: Option<(Reference, Digest)>,
     _leases: Vec<LayerLease>,
 }
 
-/// Names an image of a platform.
+/// Name and platform.
 pub(super) type Key = (String, String);
 
-/// The images of a build, over all its platforms.
+/// The images of a build, for all its platforms.
 #[derive(Default)]
 pub(super) struct Bases {
     found: BTreeMap<Key, Base>,
 }
 
-/// How images are looked for.
+/// How images are looked up.
 #[derive(Clone, Copy)]
 pub(super) struct Look<'a> {
-    /// The store.
     pub store: &'a Store,
-    /// The environment.
     pub environment: &'a Environment,
-    /// Ask the registry though it is here (`--pull`).
+    /// Ask the registry even if the image is in the store (`--pull`).
     pub pull: bool,
-    /// Several platforms are built.
+    /// The build is for several platforms, so step titles name them.
     pub several: bool,
-    /// The platform was not asked for: an image that exists for another one only is taken all the same.
+    /// No `--platform` was given: an image that exists only for another platform is accepted.
     pub implicit: bool,
 }
 
-/// What an image is found under.
 pub(super) fn key(image: &ImageUse) -> Key {
     (image.name.clone(), image.platform.to_string())
 }
 
 impl Bases {
-    /// The image, which [`Bases::find`] found.
+    /// An image that [`BaseImages::resolve`] has resolved.
     pub(super) fn get(&self, image: &ImageUse) -> Option<&Base> {
         self.found.get(&key(image))
     }
 
-    /// The image of this name, for whatever platform.
+    /// An image by name, for any platform.
     pub(super) fn named(&self, name: &str) -> Option<&Base> {
         self.found.iter().find(|((known, _), _)| known == name).map(|(_, base)| base)
     }
 
-    /// Finds those that are not known yet. Those that have to be pulled are, side by side.
+    /// Resolves those of `wanted` that are not resolved yet; pulls run concurrently.
     pub(super) fn find(
         &mut self,
         director: &mut Director<'_>,
@@ -91,6 +87,7 @@ impl Bases {
             }
             let step = director.step(load_text(image, look.several), Vec::new());
             director.started(step);
+            // An ID names local content, so there is nothing to pull.
             let here = if look.pull && !is_id(&image.name) { None } else { local(look, image, director)? };
             match here {
                 Some(found) => {
@@ -133,12 +130,12 @@ fn load_text(image: &ImageUse, several: bool) -> String {
     format!("[{platform}internal] load metadata for {name}")
 }
 
-/// Says where the image is asked for.
+/// Adds the lines of the `FROM` or `--from` to an error.
 fn at(error: anyhow::Error, image: &ImageUse) -> anyhow::Error {
     Failure::of(&error).at(image.lines.clone()).into()
 }
 
-/// BuildKit's words for an image that cannot be had.
+/// Words a failed lookup as BuildKit does.
 fn unresolved(error: anyhow::Error, image: &ImageUse) -> anyhow::Error {
     if kind_of(&error) == Kind::Interrupted {
         return error;
@@ -152,7 +149,7 @@ fn is_id(name: &str) -> bool {
     digits.len() >= ID_DIGITS && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// The image in the store that the name stands for, if it is for the platform.
+/// The image that the name refers to in the store, if it fits the platform.
 fn local(look: Look<'_>, image: &ImageUse, director: &mut Director<'_>) -> Result<Option<Image>> {
     if demo::is_demo(&image.name) {
         return Ok(Some(demo::ensure(look.store, director.identity())?));
@@ -184,7 +181,6 @@ fn local(look: Look<'_>, image: &ImageUse, director: &mut Director<'_>) -> Resul
     Ok(best.map(|(_, found)| found))
 }
 
-/// What an image is for.
 pub(super) fn platform_of(config: &ImageConfig) -> Platform {
     Platform {
         os: if config.os.is_empty() { "linux".into() } else { config.os.clone() },
@@ -195,6 +191,7 @@ pub(super) fn platform_of(config: &ImageConfig) -> Platform {
 
 fn start_pull(director: &mut Director<'_>, look: Look<'_>, image: &ImageUse, step: StepId) -> Result<Token> {
     let reference: Reference = image.name.parse::<Reference>()?.or_latest();
+    // Without an explicit platform the registry's only image is accepted, whatever it is for.
     let platform = (!look.implicit || image.platform != Platform::host()).then(|| image.platform.clone());
     let request = PullRequest { reference, all_tags: false, platform };
     let prepared = pull::prepare(look.environment, request)?;
@@ -206,6 +203,7 @@ fn start_pull(director: &mut Director<'_>, look: Look<'_>, image: &ImageUse, ste
     director.start(step, Place::Root, move |reporter| {
         let pulled = pull::fetch(&store, &prepared, ownership, reporter)?;
         let first = pulled.into_iter().next().context("nothing was pulled")?;
+        // Sent along with the result, so that the layers are held until the runner has its own leases.
         let leases = leases(&store, &first.id)?;
         Ok((first.id, leases))
     })

@@ -1,5 +1,14 @@
-//! The one process that directs a build: it starts jobs, waits for what they say, tells the watcher, and ends them all
-//! when one fails or somebody interrupts.
+//! Runs the jobs of a build: starts them, polls them, forwards their output to the watcher, and stops them all when
+//! one fails or a signal arrives.
+//!
+//! # States of a job
+//!
+//! ```text
+//! start_job ──▶ running ──(result received)──▶ finished ──(release)──▶ exiting ──▶ reaped at shut_down
+//! ```
+//!
+//! A finished job still holds its leases and locks. The caller takes its own leases on what the result names and
+//! only then releases the job, so no layer is ever unprotected.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -19,28 +28,24 @@ use crate::sandbox::identity::Identity;
 use crate::sys::process::Child;
 use crate::sys::signal::{self, SignalFd};
 
-/// How often the watcher's clock ticks, in milliseconds.
+/// Milliseconds between two ticks of the watcher.
 const TICK: i64 = 100;
-/// How long jobs have to end by themselves when the build is given up.
+/// How long jobs may take to stop when the build is abandoned.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Names a job until it has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Token(u32);
 
-/// A job that has ended.
+/// A job that has sent its result but has not exited: its leases are still held.
 pub(super) struct Finished {
-    /// Which.
     pub token: Token,
-    /// The step that it was for.
     pub step: StepId,
     result: Vec<u8>,
-    /// Holds what the job holds.
     job: Job,
 }
 
 impl Finished {
-    /// What came out. What the job held is held until the value returned beside it is dropped or released.
+    /// The job's result. The job's leases are held until this value is released.
     pub(super) fn outcome<T: DeserializeOwned>(&self) -> Result<T> {
         job::outcome(&self.result)
     }
@@ -52,7 +57,6 @@ struct Running {
     job: Job,
 }
 
-/// See the module.
 pub(super) struct Director<'a> {
     watcher: &'a mut dyn Watcher,
     environment: &'a Environment,
@@ -62,18 +66,19 @@ pub(super) struct Director<'a> {
     identity: Option<Identity>,
     running: Vec<Running>,
     finished: VecDeque<Finished>,
-    /// Ended or about to, not yet waited for.
+    /// Released jobs that are still to be reaped.
     leaving: Vec<Child>,
     signals: SignalFd,
     mask: signal::Set,
-    /// Steps that have begun and not ended.
+    /// Steps that were reported as started and not yet as ended.
     open: Vec<StepId>,
 }
 
 impl<'a> Director<'a> {
-    /// Begins. Signals that ask for an end are this value's until [`Director::end`].
+    /// Blocks SIGINT, SIGTERM and SIGHUP, which arrive at this value until [`JobRunner::shut_down`].
     pub(super) fn begin(environment: &'a Environment, watcher: &'a mut dyn Watcher) -> Result<Self> {
         let ends = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+        // Blocked, so that they arrive through the signalfd.
         let mask = signal::set_mask(&signal::Set::of(&ends))?;
         Ok(Self {
             watcher,
@@ -91,23 +96,23 @@ impl<'a> Director<'a> {
         })
     }
 
-    /// Milliseconds since the beginning.
+    /// Milliseconds since the build began.
     fn now(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// What the account may map.
+    /// The account's ids. Determined once, on first use.
     pub(super) fn identity(&mut self) -> &Identity {
         let environment = self.environment;
         self.identity.get_or_insert_with(|| namespace::identity(environment))
     }
 
-    /// How layers keep owners.
+    /// How file owners are stored in layers.
     pub(super) fn ownership(&mut self) -> layer::Identity {
         namespace::ownership(self.identity())
     }
 
-    /// Makes a step known.
+    /// Announces a step.
     pub(super) fn step(&mut self, name: impl Into<String>, inputs: Vec<StepId>) -> StepId {
         let id = StepId(self.steps);
         self.steps += 1;
@@ -115,7 +120,6 @@ impl<'a> Director<'a> {
         id
     }
 
-    /// A step begins.
     pub(super) fn started(&mut self, id: StepId) {
         if !self.open.contains(&id) {
             self.open.push(id);
@@ -124,23 +128,20 @@ impl<'a> Director<'a> {
         }
     }
 
-    /// A step has ended well.
     pub(super) fn done(&mut self, id: StepId) {
         self.ended(id, false, None);
     }
 
-    /// A step was taken from the cache.
     pub(super) fn cached(&mut self, id: StepId) {
         self.started(id);
         self.ended(id, true, None);
     }
 
-    /// A step failed.
     pub(super) fn failed(&mut self, id: StepId, error: String) {
         self.ended(id, false, Some(error));
     }
 
-    /// Ends a step with what came of it.
+    /// Reports a step as completed or failed.
     pub(super) fn closing<T>(&mut self, id: StepId, result: Result<T>) -> Result<T> {
         match &result {
             Ok(_) => self.done(id),
@@ -155,24 +156,23 @@ impl<'a> Director<'a> {
         self.watcher.event(Event::Ended { id, cached, error, at });
     }
 
-    /// Output of a step that has no job.
+    /// Writes a log line for a step that runs without a job.
     pub(super) fn log(&mut self, id: StepId, text: &str) {
         let at = self.now();
         self.watcher.event(Event::Log { id, stream: 1, data: text.as_bytes().to_vec(), at });
     }
 
-    /// How far a part of a step is.
+    /// Reports progress of a part of a step, in bytes; `total` is 0 if unknown.
     pub(super) fn status(&mut self, id: StepId, name: &str, current: u64, total: u64, done: bool) {
         let at = self.now();
         self.watcher.event(Event::Status { id, name: name.to_owned(), current, total, done, at });
     }
 
-    /// Anything else.
     pub(super) fn event(&mut self, event: Event) {
         self.watcher.event(event);
     }
 
-    /// Jobs that run.
+    /// The number of running jobs.
     pub(super) fn busy(&self) -> usize {
         self.running.len()
     }
@@ -193,7 +193,7 @@ impl<'a> Director<'a> {
         Ok(token)
     }
 
-    /// Does a job and waits for it. Others go on meanwhile; what the job held is not held any more.
+    /// Runs a job and waits for it; other jobs continue meanwhile. The job's leases are dropped on return.
     pub(super) fn run<T: Serialize + DeserializeOwned>(
         &mut self,
         step: StepId,
@@ -207,7 +207,6 @@ impl<'a> Director<'a> {
         outcome
     }
 
-    /// Waits until this job has ended.
     pub(super) fn wait_for(&mut self, token: Token) -> Result<Finished> {
         loop {
             if let Some(at) = self.finished.iter().position(|finished| finished.token == token)
@@ -219,7 +218,7 @@ impl<'a> Director<'a> {
         }
     }
 
-    /// Waits until any job has ended.
+    /// Waits until any job has finished.
     pub(super) fn next(&mut self) -> Result<Finished> {
         loop {
             if let Some(finished) = self.finished.pop_front() {
@@ -232,12 +231,12 @@ impl<'a> Director<'a> {
         }
     }
 
-    /// Lets a job go, whose result the director has taken over.
+    /// Lets a job exit once its result has been taken over.
     pub(super) fn release(&mut self, finished: Finished) {
         self.leaving.push(finished.job.release());
     }
 
-    /// Waits a moment for jobs and signals, and passes on what jobs say.
+    /// Polls jobs and signals once, for at most one tick, and forwards what jobs report.
     fn listen(&mut self) -> Result<()> {
         let ready = {
             let mut fds = vec![PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN)];
@@ -253,6 +252,7 @@ impl<'a> Director<'a> {
         if ready.first() == Some(&true) && self.signals.next()?.is_some() {
             return Err(Failure::new(Kind::Interrupted, "context canceled").into());
         }
+        // From the last to the first, since a job that has ended is removed from `running`.
         for (place, is_ready) in ready.into_iter().skip(1).enumerate().rev() {
             if is_ready {
                 self.hear(place)?;
@@ -279,13 +279,15 @@ impl<'a> Director<'a> {
         Ok(())
     }
 
-    /// Ends what still runs, and gives the signals back. Steps that had begun are told to have been given up.
+    /// Stops running jobs, reports their steps as cancelled, and restores the signal mask.
     pub(super) fn end(mut self) -> Result<()> {
         for running in &self.running {
             running.job.stop(libc::SIGTERM);
         }
+        // One deadline for all jobs together.
         let deadline = Instant::now() + PATIENCE;
         let mut children: Vec<Child> = self.leaving.drain(..).collect();
+        // Closing the sockets lets the jobs exit.
         children.extend(self.finished.drain(..).map(|finished| finished.job.release()));
         children.extend(self.running.drain(..).map(|running| running.job.release()));
         for child in children {
@@ -296,14 +298,14 @@ impl<'a> Director<'a> {
             let error = Some("context canceled".to_owned());
             self.watcher.event(Event::Ended { id, cached: false, error, at });
         }
-        // An end that was asked for a second time meanwhile has come.
+        // Consume a second Ctrl-C that arrived meanwhile, or it would be delivered once the mask is restored.
         while self.signals.next()?.is_some() {}
         signal::set_mask(&self.mask)?;
         Ok(())
     }
 }
 
-/// Waits for a process, and kills it when its time is up.
+/// Reaps a process, after SIGKILL if the deadline has passed.
 fn wait_until(child: &Child, deadline: Instant) -> Result<()> {
     let left = deadline.saturating_duration_since(Instant::now());
     let mut fds = [PollFd::from_borrowed_fd(child.pidfd(), PollFlags::IN)];

@@ -1,5 +1,5 @@
-//! The build's side of caches that are elsewhere: read before the first step, asked where the store has nothing, and
-//! written at the end.
+//! Remote caches as the solver uses them: imported before the first step, queried for keys that the store
+//! lacks, written at the end.
 
 use anyhow::Result;
 
@@ -14,7 +14,7 @@ use crate::model::digest::Digest;
 use crate::model::platform::Platform;
 use crate::store::{StepRecord, Store};
 
-/// Reads what every `--cache-from` lists.
+/// Imports the records of every `--cache-from`.
 pub(super) fn import(
     director: &mut Director<'_>,
     remote: &mut RemoteCache,
@@ -32,7 +32,8 @@ pub(super) fn import(
     Ok(())
 }
 
-/// What a cache elsewhere has under a key: it is brought into the store, with its layer.
+/// Fetches the result for a key from a remote cache into the store, layer included. A failed download is a
+/// warning and counts as a miss.
 pub(super) fn bring(
     solver: &mut Solver<'_, '_, '_>,
     id: StepId,
@@ -41,6 +42,7 @@ pub(super) fn bring(
 ) -> Result<Option<Done>> {
     let (matter, ownership) = (solver.matter, solver.ownership);
     let Some(found) = matter.remote.find(key) else { return Ok(None) };
+    // Recorded in the store like a local result, so the next build needs no remote cache.
     let remember = |size: u64| -> Result<()> {
         let layer = found.layer.as_ref().map(|layer| layer.diff_id.clone());
         let mut record = StepRecord::new(layer, size, step.shown.clone());
@@ -65,7 +67,7 @@ pub(super) fn bring(
     solver.remembered(key)
 }
 
-/// What the steps came to: of the stages that each result stands on, or of all.
+/// The results to export: those of the stages that each target is built on (`mode=min`), or all (`mode=max`).
 pub(super) fn entries(solver: &Solver<'_, '_, '_>, plans: &[Plan], all: bool) -> Vec<Entry> {
     let mut entries = Vec::new();
     let mut add = |place: Place| {
@@ -82,6 +84,7 @@ pub(super) fn entries(solver: &Solver<'_, '_, '_>, plans: &[Plan], all: bool) ->
             plan.needed().for_each(|(stage, _)| add((index, stage)));
             continue;
         }
+        // From the target along the chain of `FROM`s.
         let mut next = Some(plan.target);
         while let Some(stage) = next {
             add((index, stage));
@@ -94,7 +97,6 @@ pub(super) fn entries(solver: &Solver<'_, '_, '_>, plans: &[Plan], all: bool) ->
     entries
 }
 
-/// Writes every `--cache-to`.
 pub(super) fn export(
     director: &mut Director<'_>,
     store: &Store,

@@ -1,4 +1,4 @@
-//! What a build can say about itself: for its provenance, and for `--metadata-file`.
+//! Captures what a build can state about itself, for its provenance and for `--metadata-file`.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::build::plan::Plan;
 use crate::engine::state::now;
 use crate::sys::random;
 
-/// The facts about one platform's image.
+/// Captures the provenance of one platform's image.
 pub(super) fn facts(
     request: &BuildRequest,
     loaded: &Loaded,
@@ -56,14 +56,14 @@ fn parameters(request: &BuildRequest) -> BTreeMap<String, String> {
     parameters
 }
 
-/// The steps as they are shown.
+/// The steps by their titles, for `buildConfig`.
 fn steps(plan: &Plan) -> serde_json::Value {
     let shown: Vec<&str> =
         plan.needed().flat_map(|(_, stage)| stage.steps.iter().map(|step| step.shown.as_str())).collect();
     serde_json::json!({ "steps": shown })
 }
 
-/// What `buildx` calls the build: `BUILDER/NODE/ID`.
+/// A new build reference as `buildx` forms it: `BUILDER/NODE/ID`.
 pub(super) fn reference() -> String {
     let id = random::bytes::<16>().map(|bytes| crate::model::digest::hex(&bytes)).unwrap_or_default();
     let id: String = id.chars().take(25).collect();

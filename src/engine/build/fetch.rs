@@ -1,5 +1,6 @@
-//! What `ADD` takes from elsewhere: files at URLs and git repositories. What is there is asked first, as far as servers
-//! tell without sending it; it is brought only where the cache does not have what comes of it.
+//! The remote sources of `ADD`: files at URLs and git repositories. Resolving finds the commit, or asks
+//! the server whether a known file has changed (a file that is new or changed arrives with the answer). The rest is
+//! downloaded only if the cache has no result for the completed key.
 
 use std::path::{Path, PathBuf};
 
@@ -14,20 +15,19 @@ use crate::model::digest::Digest;
 use crate::model::environment::Environment;
 use crate::store::{StepRecord, Store};
 
-/// Something from elsewhere.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Fetched {
-    /// What it is, for the cache.
+    /// Identifies the content, for the cache key.
     pub input: String,
-    /// Whether it was brought.
+    /// False if it was resolved without being downloaded.
     pub here: bool,
-    /// The directory that it was brought to.
+    /// The directory it was downloaded into.
     pub dir: PathBuf,
-    /// What of that is meant.
+    /// The path below `dir` to copy.
     pub path: String,
 }
 
-/// Finds out what the addresses of `op` stand for; with `bring` brings it, below `into`. In a job.
+/// Resolves the URLs of `op`; with `bring`, downloads them below `into`. Called in a job.
 pub(super) fn fetch(
     store: &Store,
     environment: &Environment,
@@ -81,6 +81,7 @@ fn from_url(
     let key =
         Digest::of(format!("download\n{address}\n{}", op.checksum.as_deref().unwrap_or_default()).as_bytes());
     let known: Option<url::Known> = match store.step(&key)? {
+        // When downloading, send no ETag: a 304 has no content.
         Some((_, record)) if !bring => {
             record.downloads.into_iter().next().and_then(|known| serde_json::from_value(known).ok())
         }
@@ -90,6 +91,7 @@ fn from_url(
         url::Downloader::new(environment)?.fetch(address, checksum.as_ref(), known.as_ref(), dir)?;
     let (known, here) = match (download, known) {
         (url::Download::Fetched(known), _) => {
+            // Recorded like a step, so that the next build can ask the server with If-None-Match.
             let record = StepRecord {
                 downloads: vec![serde_json::to_value(&known)?],
                 ..StepRecord::new(None, 0, address)

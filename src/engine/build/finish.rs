@@ -1,4 +1,4 @@
-//! From the stages that were built to images: configurations, with the history and times that BuildKit gives them.
+//! The configuration of the resulting images, with history and times as BuildKit writes them.
 
 use serde_json::Value;
 
@@ -9,10 +9,10 @@ use crate::model::digest::Digest;
 use crate::model::image::{History, ImageConfig, RootFs};
 use crate::model::platform::Platform;
 
-/// What BuildKit's frontend says of every line that it adds to a history.
+/// The comment on every history entry, as BuildKit's frontend sets it.
 const COMMENT: &str = "buildkit.dockerfile.v0";
 
-/// The image that a stage at the bottom of a chain of stages stands on.
+/// The tree that the first stage of a chain of stages starts from.
 pub(super) fn root_image(plan: &Plan, mut stage: usize) -> Option<&Tree> {
     loop {
         match &plan.stages.get(stage)?.as_ref()?.base {
@@ -22,27 +22,26 @@ pub(super) fn root_image(plan: &Plan, mut stage: usize) -> Option<&Tree> {
     }
 }
 
-/// What is known of an image that came out.
+/// One platform's result.
 pub(super) struct Finished<'a> {
-    /// The plan.
     pub plan: &'a Plan,
-    /// What the steps of its stages came to.
+    /// The progress of a stage, which holds the results of its steps.
     pub progress: &'a dyn Fn(usize) -> Option<&'a Progress>,
-    /// The image that it stands on.
+    /// The configuration of its base image.
     pub base: Option<&'a ImageConfig>,
     /// `SOURCE_DATE_EPOCH`.
     pub epoch: Option<i64>,
-    /// Whether the platform is the machine's, which nobody asked for.
+    /// No `--platform` was given: the image takes the platform of its base.
     pub implicit: bool,
 }
 
 impl Finished<'_> {
-    /// The layers, lowest first.
+    /// Diff IDs, lowest first.
     pub(super) fn layers(&self) -> Vec<Digest> {
         (self.progress)(self.plan.target).map(|target| target.chain.layers.clone()).unwrap_or_default()
     }
 
-    /// The bytes of the image's configuration. `cache` goes into it where the cache is exported inline.
+    /// The image configuration as JSON. `cache` is the inline cache, if one is exported.
     pub(super) fn config(&self, cache: Option<Value>) -> Vec<u8> {
         let Some(Some(target)) = self.plan.stages.get(self.plan.target) else { return Vec::new() };
         let history = self.history(target);
@@ -62,6 +61,7 @@ impl Finished<'_> {
             ..ImageConfig::default()
         };
         let mut value = serde_json::to_value(&config).unwrap_or_default();
+        // BuildKit omits empty fields of `config`.
         if let Some(Value::Object(run)) = value.get_mut("config") {
             run.retain(|_, value| !is_empty(value));
         }
@@ -71,13 +71,13 @@ impl Finished<'_> {
         serde_json::to_vec(&value).unwrap_or_default()
     }
 
-    /// What was asked for; where nothing was, what the base image is for.
+    /// The requested platform, or that of the base image if none was requested.
     fn platform(&self) -> Platform {
         let mut platform = match self.base {
             Some(base) if self.implicit => platform_of(base),
             _ => self.plan.platform.clone(),
         };
-        // containerd's normal form.
+        // containerd normalizes `arm64/v8` to `arm64`.
         if platform.architecture == "arm64" && platform.variant == "v8" {
             platform.variant.clear();
         }
@@ -103,7 +103,7 @@ impl Finished<'_> {
     }
 }
 
-/// A base's history, with a line for each layer even where the base says nothing of it.
+/// A base's history, with an entry for each layer even if the base has fewer.
 fn inherited(base: &ImageConfig) -> Vec<History> {
     let mut history = base.history.clone();
     let known = history.iter().filter(|line| !line.empty_layer).count();
@@ -115,9 +115,9 @@ fn inherited(base: &ImageConfig) -> Vec<History> {
     history
 }
 
-/// Lines without a time get that of the layer before, or of the first new one where nothing new is before
-/// (`normalizeLayersAndHistory` of BuildKit's image exporter). Times do not come from the clock, so that the same build
-/// out of the cache is the same image.
+/// Entries without a time get that of the entry before, or of the first new one if nothing new precedes them
+/// (`normalizeLayersAndHistory` in BuildKit's image exporter). Times never come from the clock, so that a
+/// rebuild from the cache gives the same image.
 fn fill_times(history: &mut [History]) {
     let mut time = None;
     let mut missing = false;
@@ -156,12 +156,12 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// Seconds since 1970 as RFC 3339.
+/// Seconds since the epoch as RFC 3339.
 pub(super) fn time(seconds: i64) -> String {
     jiff::Timestamp::from_second(seconds).map(|time| time.to_string()).unwrap_or_default()
 }
 
-/// The image that a stage would make before the program of `op` ran, for whoever looks into what that left.
+/// The configuration that a stage has just before the RUN `op`: for the image kept if it fails.
 pub(super) fn so_far(stage: &StagePlan, op: &RunOp, layers: &[Digest]) -> ImageConfig {
     let mut run = stage.config.run.clone();
     run.env.clone_from(&op.env);
@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn lines_without_a_time_have_that_of_a_layer_near() {
         let some = |text: &str| Some(text.to_owned());
-        // Of the first new layer, not of the base, for what comes before it.
+        // Entries before the first new layer take its time, not that of the base.
         assert_eq!(
             filled(&[Some("base"), None, Some("new"), None]),
             [some("base"), some("new"), some("new"), some("new")]

@@ -1,7 +1,18 @@
-//! Work of a build that takes time: a forked process that tells how it gets on, then what came out.
+//! A job: a forked process that does slow work for a step, reports progress, and finally sends its result.
 //!
-//! What it made is handed over safely: leases and locks that come with the result live in the job until the director,
-//! who has read the result and taken his own, lets it go.
+//! # Protocol
+//!
+//! One packet socket; the first byte of a message is its type:
+//!
+//! | byte | direction | payload |
+//! |---|---|---|
+//! | `L` | job → runner | stream (1 or 2), then output |
+//! | `S` | job → runner | JSON `(name, current, total, done)` |
+//! | `R` | job → runner | a chunk of the JSON result |
+//! | `E` | job → runner | end of the result |
+//!
+//! After `E` the job waits until the runner closes the socket. Until then it keeps its leases and locks, so that the
+//! runner can take its own first.
 
 use std::os::fd::BorrowedFd;
 
@@ -16,52 +27,52 @@ use crate::sys::process::{self, Child, Side};
 use crate::sys::signal;
 use crate::sys::socket::Socket;
 
-/// Bytes of output or of a result in one message, well below what a socket takes.
+/// Bytes of output or of a result per message, well below a socket's limit.
 const PORTION: usize = 16 << 10;
 
-/// Where a job works.
+/// The user namespace that a job runs in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// As the build was started.
+    /// The one the build was started in.
     Here,
-    /// In the account's user namespace as its root, where files of every owner can be made.
+    /// The account's, as its root: files of every owner can be created.
     Root,
 }
 
-/// What a job says.
+/// A message from a job.
 #[derive(Debug)]
 pub enum Said {
     /// Output: 1 for standard output, 2 for standard error.
     Log(u8, Vec<u8>),
-    /// How far a part is: name, bytes done, bytes in all, whether it is finished.
+    /// Progress of a part: name, bytes done, bytes in total, whether it is finished.
     Status(String, u64, u64, bool),
-    /// It has ended, with this result or a [`Failure`], as JSON.
+    /// The result or a [`Failure`], as JSON. The last message.
     Ended(Vec<u8>),
-    /// It said nothing that matters here.
+    /// A message that the runner does not act on.
     Nothing,
 }
 
-/// The job's side: what is said through it reaches the watcher.
+/// The job's end of the socket.
 #[derive(Debug)]
 pub struct Reporter {
     socket: Socket,
 }
 
 impl Reporter {
-    /// Passes output on: `stream` is 1 or 2.
+    /// Forwards output: `stream` is 1 or 2.
     pub fn log(&self, stream: u8, data: &[u8]) {
         for portion in data.chunks(PORTION) {
             self.send(b'L', &[&[stream][..], portion].concat());
         }
     }
 
-    /// Tells how far the part `name` is, in bytes; `total` is 0 where it is not known.
+    /// Reports progress of the part `name`, in bytes; `total` is 0 if unknown.
     pub fn status(&self, name: &str, current: u64, total: u64, done: bool) {
         self.send(b'S', &serde_json::to_vec(&(name, current, total, done)).unwrap_or_default());
     }
 
     fn send(&self, kind: u8, payload: &[u8]) {
-        // Without a director this process is about to be killed.
+        // If the runner is gone this process is about to be killed, so errors do not matter.
         let _ = self.socket.send(&[&[kind][..], payload].concat(), &[]);
     }
 
@@ -70,7 +81,7 @@ impl Reporter {
             self.send(b'R', portion);
         }
         self.send(b'E', &[]);
-        // The director closes the connection when it has taken over what the result is about.
+        // Returns when the runner has taken over the result and closes the socket.
         let _ = self.socket.receive();
     }
 }
@@ -95,7 +106,7 @@ impl Progress for Reporter {
     fn line(&self, _text: &str) {}
 }
 
-/// The director's side.
+/// The runner's end.
 #[derive(Debug)]
 pub struct Job {
     child: Child,
@@ -104,7 +115,7 @@ pub struct Job {
 }
 
 impl Job {
-    /// Starts `work` in a process of its own. This process must have one thread.
+    /// Forks and runs `work` in the child. The caller must have a single thread.
     pub fn start<T: Serialize, G>(
         place: Place,
         identity: &Identity,
@@ -114,6 +125,7 @@ impl Job {
         let director = rustix::process::getpid();
         match process::fork().context("starting a process")? {
             Side::Child => {
+                // Or the job would hold the runner's end open itself and never see it closed.
                 drop(ours);
                 let reporter = Reporter { socket: theirs };
                 let done = settle(place, identity, director).and_then(|()| work(&reporter));
@@ -122,6 +134,7 @@ impl Job {
                     Err(error) => (Err(Failure::of(&error)), None),
                 };
                 reporter.finish(&result);
+                // The leases in `held` are dropped only after the runner has closed the socket.
                 drop(held);
                 process::exit_now(i32::from(result.is_err()))
             }
@@ -129,12 +142,12 @@ impl Job {
         }
     }
 
-    /// Becomes readable when the job says something.
+    /// Readable when a message is waiting.
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
 
-    /// The next thing that it says.
+    /// The next message. A closed socket without a result is reported as an interruption.
     pub fn hear(&mut self) -> Result<Said> {
         let message = self.socket.receive()?.bytes;
         Ok(match message.split_first() {
@@ -150,25 +163,25 @@ impl Job {
             Some((b'E', _)) => Said::Ended(std::mem::take(&mut self.result)),
             Some(_) => Said::Nothing,
             None => {
+                // EOF without a result: the job was killed.
                 let failure = Failure::new(Kind::Interrupted, "a process of the build was killed");
                 Said::Ended(serde_json::to_vec(&Err::<(), _>(failure)).unwrap_or_default())
             }
         })
     }
 
-    /// Asks it to end, or makes it.
     pub fn stop(&self, signal: i32) {
-        // One that has ended needs no signal.
+        // A process that has already exited needs no signal.
         let _ = self.child.signal(signal);
     }
 
-    /// Lets it go, once what it made is the director's; the process is to be waited for.
+    /// Closes the socket, so that the job exits. The caller must reap the process.
     pub fn release(self) -> Child {
         self.child
     }
 }
 
-/// What the result of a job, which comes as JSON, says.
+/// Parses a job's JSON result.
 pub fn outcome<T: DeserializeOwned>(said: &[u8]) -> Result<T> {
     match serde_json::from_slice::<Result<T, Failure>>(said) {
         Ok(Ok(value)) => Ok(value),
@@ -180,20 +193,23 @@ pub fn outcome<T: DeserializeOwned>(said: &[u8]) -> Result<T> {
     }
 }
 
-/// Makes the new process one that ends with the director and that the terminal's keys do not reach.
+/// Prepares the child: own process group, own user namespace if requested, dies with the runner.
 fn settle(place: Place, identity: &Identity, director: rustix::process::Pid) -> Result<()> {
-    // Leading a group of its own it is spared the terminal's signals: the director decides who ends and how.
+    // In a process group of its own it does not receive Ctrl-C from the terminal: the runner decides what is
+    // stopped.
     let _ = rustix::process::setpgid(None, None);
+    // The runner's mask is inherited, but the job must react to SIGTERM.
     signal::set_mask(&signal::Set::of(&[]))?;
     if place == Place::Root {
         identity::enter(identity)?;
         if !rustix::process::geteuid().is_root() {
-            // What cannot be entered leaves what cannot be read, and reading says so.
+            // Without a mapping some files stay unreadable; the read then fails with its own error.
             let _ = identity::enter_alone();
         }
     }
-    // Entering another user namespace would have undone it.
+    // Entering a user namespace clears PR_SET_PDEATHSIG, so it is set afterwards.
     process::die_with_parent()?;
+    // The runner may have died before the death signal was set.
     let parent = rustix::process::getppid();
     if parent.is_some_and(|parent| parent != director) {
         return Err(Failure::new(Kind::Interrupted, "interrupted").into());

@@ -1,4 +1,4 @@
-//! Contexts and the Dockerfile: brought here, if they are not, and read.
+//! Loads contexts and the Dockerfile, fetching what is remote.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -17,44 +17,38 @@ use crate::error::{Failure, invalid, not_found};
 use crate::model::environment::Environment;
 use crate::store::{Store, TempDir};
 
-/// The longest Dockerfile, in bytes.
+/// The largest Dockerfile, in bytes.
 pub(super) const LIMIT: u64 = 16 << 20;
-/// The longest ignore file.
+/// The largest ignore file, in bytes.
 const IGNORE_LIMIT: u64 = 16 << 20;
 
-/// A context that is a directory of this host.
+/// A context that is a directory on this host.
 pub(super) struct HostContext {
-    /// Its directory.
     pub dir: PathBuf,
-    /// The same, to be read.
+    /// `dir`, opened, with the ignore file applied.
     pub source: Source,
-    /// What of it is left out.
     pub ignore: Ignore,
-    /// Whether it stays where it is, so that what is known of its files is worth being remembered.
+    /// Whether the directory outlives the build, so that its stat cache is worth saving.
     pub lasting: bool,
 }
 
-/// A Dockerfile.
+/// A Dockerfile; BuildKit's "build definition".
 pub(super) struct Definition {
-    /// What it is called.
+    /// As it is displayed, relative to the context.
     pub name: String,
-    /// What is in it.
     pub text: Vec<u8>,
 }
 
-/// What was brought for a build.
 pub(super) struct Loaded {
-    /// The Dockerfile.
     pub definition: Definition,
-    /// The contexts that are directories; the main one has the empty name.
+    /// The contexts that are directories. The main one has the empty name.
     pub contexts: BTreeMap<String, HostContext>,
-    /// Where those lie that were brought here.
+    /// Directories of fetched contexts, removed on drop.
     temps: Vec<TempDir>,
-    /// For the provenance: where the main context comes from, and its commit.
+    /// For the provenance: the URL of the main context, and its commit.
     pub origin: Option<(String, Option<String>)>,
 }
 
-/// Loads the main context and the Dockerfile.
 pub(super) fn load(
     director: &mut Director<'_>,
     store: &Store,
@@ -87,6 +81,7 @@ pub(super) fn load(
     let found = definition(director, store, request, &dir, &source, text, environment)?;
     let step = director.step("[internal] load .dockerignore", Vec::new());
     director.started(step);
+    // The Dockerfile's own ignore file replaces that of the context.
     let ignore = match &found.ignore_beside {
         Some((name, text)) => Ignore::parse(name, text).map_err(anyhow::Error::from),
         None => ignore_of(&source, None),
@@ -104,7 +99,7 @@ fn keeps_git_dir(request: &BuildRequest) -> bool {
 }
 
 impl Loaded {
-    /// Loads a named context that is a directory, or becomes one.
+    /// Loads a named context that is a directory, or is fetched into one.
     pub(super) fn add(
         &mut self,
         director: &mut Director<'_>,
@@ -133,7 +128,7 @@ impl Loaded {
     }
 }
 
-/// Whether an ignore file leaves a path out.
+/// Whether an ignore file excludes a path.
 pub(super) fn is_ignored(ignore: &Ignore, path: &str) -> bool {
     let path = path.trim_matches('/').as_bytes();
     let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
@@ -149,7 +144,7 @@ fn open(dir: &Path, what: &str) -> Result<Source> {
         .with_context(|| format!("cannot read the {what} `{}`", dir.display()))
 }
 
-/// A Dockerfile, and the ignore file that is its own.
+/// A Dockerfile, and the ignore file specific to it (`NAME.dockerignore`).
 struct Found {
     name: String,
     text: Vec<u8>,
@@ -210,7 +205,7 @@ fn no_dockerfile(name: &str) -> Failure {
     not_found(format!("failed to read dockerfile: open {name}: no such file or directory"))
 }
 
-/// The first of these files that the context has.
+/// Reads the first of these files that exists in the context.
 fn in_context(source: &Source, names: &[&str]) -> Result<Found> {
     for name in names {
         if let Some(text) = source.read(name, LIMIT)? {
@@ -223,7 +218,7 @@ fn in_context(source: &Source, names: &[&str]) -> Result<Found> {
     Err(no_dockerfile(first).into())
 }
 
-/// A file of the host, which may lie outside the context.
+/// Reads a Dockerfile by its host path, which may lie outside the context.
 fn beside(path: &Path, context: &Path) -> Result<Found> {
     let shown = path.strip_prefix(context).unwrap_or(path).to_string_lossy().into_owned();
     let read = |path: &Path| match std::fs::File::open(path) {
@@ -242,6 +237,7 @@ fn beside(path: &Path, context: &Path) -> Result<Found> {
 
 pub(super) fn read_all(file: std::fs::File) -> Result<Vec<u8>> {
     let mut text = Vec::new();
+    // One byte more than allowed shows that the file is too large.
     file.take(LIMIT + 1).read_to_end(&mut text)?;
     if text.len() as u64 > LIMIT {
         return Err(invalid(format!("the Dockerfile has more than {} MiB", LIMIT >> 20)).into());
@@ -250,7 +246,8 @@ pub(super) fn read_all(file: std::fs::File) -> Result<Vec<u8>> {
 }
 
 pub(super) fn stdin() -> Result<std::fs::File> {
-    // A terminal is read by its foreground group only, which jobs have left.
+    // Only the foreground process group may read a terminal, others get SIGTTIN. Jobs have a group of their
+    // own, so rejoin the runner's.
     if rustix::termios::isatty(rustix::stdio::stdin()) {
         let director = rustix::process::getppid();
         let _ =

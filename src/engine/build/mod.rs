@@ -1,7 +1,25 @@
-//! `build`: an image from a Dockerfile and its contexts.
+//! Builds images from a Dockerfile and its contexts.
 //!
-//! One process directs ([`director`]); what takes time is done by jobs ([`job`]). First the Dockerfile and its contexts
-//! are loaded and the base images found, then everything is planned ([`crate::build::plan`]), then done ([`solve`]).
+//! # Terms
+//!
+//! - A *step* is BuildKit's vertex: one `RUN`, `COPY`, `ADD` or `WORKDIR`, or an internal task such as loading the
+//!   context. Steps have a [`StepId`](crate::build::progress::StepId) and report progress.
+//! - An *op* ([`crate::build::plan::Op`]) is what a step does, with all variables expanded.
+//! - A *job* ([`job`]) is a forked process that does slow work for a step; the [`job_runner`] starts and polls jobs.
+//! - The *solver* ([`solve`]) schedules the steps of all stages and looks each one up in the cache first.
+//! - A *cache key* ([`crate::build::key`]) is a digest of everything that a step's result depends on, never of a time.
+//! - An *exporter* ([`export`]) turns the result into an image, an archive or a directory.
+//!
+//! # Phases
+//!
+//! [`load`] fetches the contexts and reads the Dockerfile. [`prepare`] resolves base images and makes one
+//! [`Plan`] per platform. [`solve`] runs the plans, importing remote caches first. [`export_job`] runs the
+//! exporters, then [`cache_transfer`] writes the remote caches.
+//!
+//! # Invariants
+//!
+//! The build process itself stays single-threaded and outside any user namespace, because it forks the jobs.
+//! Every layer that a result refers to is leased until the exporters are done.
 
 mod answer;
 pub mod ask;
@@ -49,8 +67,8 @@ use crate::model::environment::Environment;
 use crate::model::image::ImageConfig;
 use crate::store::Store;
 
-/// Builds what was asked for. This process must have one thread and be in no user namespace of its own making; signals
-/// that ask for an end are blocked until it is done.
+/// Runs a build. The caller must have a single thread and must not be in a user namespace that it created.
+/// SIGINT, SIGTERM and SIGHUP are blocked until the build ends.
 pub fn build(
     store: &Store,
     request: &BuildRequest,
@@ -71,18 +89,18 @@ pub fn build(
     };
     director.end()?;
     if built.is_err() && store.has_leftovers() {
-        // Whoever was stopped left something unfinished.
+        // An interrupted build leaves containers and drafts behind.
         sweep(store, environment);
     }
     built
 }
 
-/// Removes what was left unfinished, whoever owns it. What cannot be removed now is by the next command.
+/// Removes what earlier builds left behind, whoever owns it. Failures are ignored: the next command tries
+/// again.
 fn sweep(store: &Store, environment: &Environment) {
     let _ = namespace::in_root_child(&namespace::identity(environment), || store.sweep());
 }
 
-/// One build.
 struct Build<'a, 'd> {
     store: &'a Store,
     request: &'a BuildRequest,
@@ -152,7 +170,7 @@ impl<'a> Build<'a, '_> {
                 facts: facts::facts(self.request, loaded, plan, &prepared.bases, &started),
             });
         }
-        // They stay where they are until the images have them.
+        // Layers stay leased until the exporters have registered them in images.
         let result = elsewhere::entries(&solver, &prepared.plans, false);
         let all = elsewhere::entries(&solver, &prepared.plans, true);
         let leases = solver.into_leases();
@@ -165,13 +183,13 @@ impl<'a> Build<'a, '_> {
         Ok(built)
     }
 
-    /// The older way of asking for a cache in the image.
+    /// `BUILDKIT_INLINE_CACHE`, the older way to request an inline cache.
     fn is_inline(&self) -> bool {
         let given = self.request.args.get("BUILDKIT_INLINE_CACHE");
         given.is_some_and(|value| matches!(value.as_str(), "1" | "true"))
     }
 
-    /// The configuration of the image that a plan's result stands on.
+    /// The configuration of the base image of a plan's result.
     fn base_of<'p>(&self, index: usize, plan: &Plan, prepared: &'p Prepared) -> Option<&'p ImageConfig> {
         match finish::root_image(plan, plan.target)? {
             Tree::Image(image) => Some(&prepared.bases.get(plan.images.get(*image)?)?.config),
@@ -183,7 +201,8 @@ impl<'a> Build<'a, '_> {
         }
     }
 
-    /// The Dockerfile may ask for a program that reads it. BuildKit's own is what this one does; others are not run.
+    /// Reports that a `# syntax=` frontend is not run. BuildKit's own frontend is what dhow implements
+    /// itself.
     fn say_of_frontend(&mut self, dockerfile: &Dockerfile) {
         let given = self.request.args.get("BUILDKIT_SYNTAX").cloned();
         let written = dockerfile.directives.syntax.as_ref().map(|(name, _)| name.clone());

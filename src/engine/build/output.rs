@@ -1,4 +1,4 @@
-//! The end of a build: its outputs are filled, in this process where an image in the store is all, else by a job.
+//! Runs the exporters: in this process if an image in the store is the only output, else in a job.
 
 use anyhow::Result;
 
@@ -9,7 +9,6 @@ use super::request::Built;
 use crate::model::progress::Silent;
 use crate::store::Store;
 
-/// Fills the outputs.
 pub(super) fn export(
     director: &mut Director<'_>,
     store: &Store,

@@ -1,4 +1,5 @@
-//! From the Dockerfile to plans: the images that stages stand on are found, their triggers added, everything expanded.
+//! From the Dockerfile to one plan per platform: resolves base images, adds their ONBUILD triggers, expands
+//! variables.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,23 +20,21 @@ use crate::model::digest::Digest;
 use crate::model::image::ImageConfig;
 use crate::model::platform::Platform;
 
-/// What is built, and what it stands on.
 pub(super) struct Prepared {
-    /// A plan for each platform.
+    /// One for each platform.
     pub plans: Vec<Plan>,
-    /// The images.
     pub bases: Bases,
-    /// The layers of contexts that stand for images, by plan and name.
+    /// The layers of named contexts that are images, by plan and name.
     pub images: BTreeMap<(usize, String), Vec<Digest>>,
 }
 
 impl Build<'_, '_> {
-    /// Plans the build for every platform.
     pub(super) fn prepare(&mut self, loaded: &mut Loaded, dockerfile: &Dockerfile) -> Result<Prepared> {
         let mut prepared = Prepared { plans: Vec::new(), bases: Bases::default(), images: BTreeMap::new() };
         for (index, platform) in self.platforms().iter().enumerate() {
             let (graph, globals) = self.graph(dockerfile, platform, &mut prepared.bases)?;
             self.named_contexts(index, platform, &graph, loaded, &mut prepared)?;
+            // Once, not for each platform.
             if index == 0 {
                 let warnings = self.warnings(dockerfile, platform, loaded, Some(&prepared.bases), false)?;
                 let options = self.check_options(dockerfile)?;
@@ -53,7 +52,7 @@ impl Build<'_, '_> {
         Ok(prepared)
     }
 
-    /// What is built for, each once.
+    /// The target platforms without repetitions; the host's if none were requested.
     pub(super) fn platforms(&self) -> Vec<Platform> {
         let mut platforms: Vec<Platform> = Vec::new();
         for platform in &self.request.platforms {
@@ -81,7 +80,7 @@ impl Build<'_, '_> {
         }
     }
 
-    /// The stages, with the triggers of their bases, and the variables that `FROM` sees.
+    /// The graph of stages, with the ONBUILD triggers of their bases, and the variables that `FROM` sees.
     fn graph(
         &mut self,
         dockerfile: &Dockerfile,
@@ -97,6 +96,7 @@ impl Build<'_, '_> {
         let contexts: BTreeSet<String> = request.contexts.keys().cloned().collect();
         let around = Surroundings { globals: &globals, platform, contexts: &contexts, target };
         let mut graph = Graph::new(dockerfile, around)?;
+        // ONBUILD triggers may need further images, so repeat until none are added.
         loop {
             let needed = graph.needed_images();
             let images = graph.images.clone();
@@ -113,7 +113,7 @@ impl Build<'_, '_> {
         }
     }
 
-    /// Finds the contexts that are needed and not there yet.
+    /// Loads the named contexts that the graph needs, unless they are loaded already.
     fn named_contexts(
         &mut self,
         plan: usize,
@@ -139,7 +139,7 @@ impl Build<'_, '_> {
         Ok(())
     }
 
-    /// The image that a context stands for.
+    /// The image of a named context; `None` if it is not an image.
     pub(super) fn context_image(&self, name: &str, platform: &Platform) -> Option<ImageUse> {
         let image = match self.request.contexts.get(name)? {
             ContextSource::Image(image) => image.clone(),
@@ -182,7 +182,7 @@ impl Build<'_, '_> {
         Ok(Options::of(dockerfile, given)?)
     }
 
-    /// The rules of `--check` that the Dockerfile breaks.
+    /// The build rules that the Dockerfile breaks (`--check`).
     pub(super) fn warnings(
         &self,
         dockerfile: &Dockerfile,
@@ -200,7 +200,7 @@ impl Build<'_, '_> {
         };
         let ignore = loaded.contexts.get("").map(|context| &context.ignore);
         let ignored = |path: &str| ignore.is_some_and(|ignore| super::load::is_ignored(ignore, path));
-        // With exceptions a directory may be ignored of which something is copied all the same.
+        // With exceptions, a directory may be ignored although some file in it is copied.
         let is_plain = ignore.is_some_and(|ignore| !ignore.file().is_empty() && !ignore.has_exceptions());
         let around = check::Surroundings {
             target: self.request.target.as_deref(),

@@ -1,4 +1,4 @@
-//! What the build cache holds, and what of it may go: `builder prune`, `buildx prune`, `buildx du`.
+//! The contents of the build cache, and pruning it: `builder prune`, `buildx prune`, `buildx du`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,62 +11,57 @@ use crate::model::digest::Digest;
 use crate::model::filter::{Filter, any};
 use crate::store::Store;
 
-/// How many characters an entry's ID has, as BuildKit's.
+/// Characters of an entry's ID, as in BuildKit.
 const ID_LENGTH: usize = 25;
-/// The filters there are.
 const KNOWN: &str =
     "id, type, description, parent, until, unused-for, inuse, shared, private, mutable, immutable";
 
-/// Something that the cache holds.
+/// A record of the build cache: a step's result or a cache mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheEntry {
-    /// Its ID.
     pub id: String,
     /// `regular`, or `exec.cachemount`.
     pub kind: String,
-    /// The step, or the mount.
+    /// The step's title, or the cache mount's ID.
     pub description: String,
-    /// In bytes.
+    /// In bytes; 0 if another entry has the same layer.
     pub size: u64,
     /// RFC 3339.
     pub created: String,
     /// RFC 3339.
     pub last_used: Option<String>,
-    /// How often it was used again.
+    /// How often the result was reused.
     pub uses: u64,
-    /// A build uses it now.
+    /// A running build uses it.
     pub in_use: bool,
-    /// An image has it too.
+    /// An image contains its layer too.
     pub shared: bool,
-    /// Its content changes.
+    /// True for cache mounts.
     pub mutable: bool,
-    /// IDs of what it stands on.
+    /// IDs of the steps before it.
     pub parents: Vec<String>,
     what: What,
 }
 
-/// What stands behind an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum What {
     Step(Digest),
     Mount(String),
 }
 
-/// What is to go.
 #[derive(Clone, Debug, Default)]
 pub struct PruneRequest {
-    /// What images have too.
+    /// Also records whose layers images contain.
     pub all: bool,
-    /// What must hold.
     pub filters: Vec<Filter>,
-    /// The oldest go until no more bytes than this are left.
+    /// Prune the least recently used records until at most this many bytes are left.
     pub keep: Option<u64>,
-    /// Only say what would go.
+    /// Only report what would be removed.
     pub dry_run: bool,
 }
 
-/// All that the cache holds. Sizes of mounts are those of their files, so this is to be called where files of every
-/// owner can be read ([`crate::engine::namespace`]); elsewhere some may be left out.
+/// All records of the build cache. Cache mounts are measured by their files, so call this where files of
+/// every owner can be read ([`crate::engine::namespace`]); elsewhere sizes may be too small.
 pub fn list(store: &Store) -> Result<Vec<CacheEntry>> {
     let images: BTreeSet<Digest> =
         store.images()?.into_iter().flat_map(|image| image.config.rootfs.diff_ids).collect();
@@ -78,7 +73,7 @@ pub fn list(store: &Store) -> Result<Vec<CacheEntry>> {
             id: id(&key),
             kind: "regular".into(),
             description: record.description,
-            // Steps that made the same layer share it.
+            // Steps with the same layer share it; count it once.
             size: if layer.is_some_and(|layer| counted.insert(layer.clone())) { record.size } else { 0 },
             created: record.created,
             last_used: record.used,
@@ -113,7 +108,8 @@ pub fn list(store: &Store) -> Result<Vec<CacheEntry>> {
     Ok(entries)
 }
 
-/// Removes what the request lets go, and returns it. To be called where files of every owner can be removed.
+/// Removes the records that the request selects, and returns them. Call it where files of every owner can be
+/// removed.
 pub fn prune(store: &Store, request: &PruneRequest) -> Result<Vec<CacheEntry>> {
     let entries = list(store)?;
     let conditions = Conditions::read(&request.filters)?;
@@ -123,6 +119,7 @@ pub fn prune(store: &Store, request: &PruneRequest) -> Result<Vec<CacheEntry>> {
         .into_iter()
         .filter(|entry| !entry.in_use && (request.all || !entry.shared) && conditions.hold(entry))
         .collect();
+    // Least recently used first.
     candidates.sort_by(|a, b| last(a).cmp(last(b)));
     for entry in candidates {
         if request.keep.is_some_and(|keep| left <= keep) {
@@ -134,6 +131,7 @@ pub fn prune(store: &Store, request: &PruneRequest) -> Result<Vec<CacheEntry>> {
     if !request.dry_run {
         remove(store, &mut gone)?;
         if request.all && request.filters.is_empty() && request.keep.is_none() {
+            // The stat caches of contexts go too when everything is pruned.
             store.forget_contexts()?;
         }
     }
@@ -150,6 +148,7 @@ fn remove(store: &Store, gone: &mut Vec<CacheEntry>) -> Result<()> {
         .collect();
     store.prune_steps(&keys)?;
     let mut kept = BTreeMap::new();
+    // A mount that a build has taken meanwhile is kept, and not reported as removed.
     for entry in gone.iter() {
         if let What::Mount(name) = &entry.what
             && !store.remove_cache_mount(name)?
@@ -158,6 +157,7 @@ fn remove(store: &Store, gone: &mut Vec<CacheEntry>) -> Result<()> {
         }
     }
     gone.retain(|entry| !matches!(&entry.what, What::Mount(name) if kept.contains_key(name)));
+    // Frees the layers that no record and no image refers to any more.
     store.collect_layers()?;
     Ok(())
 }
@@ -170,10 +170,10 @@ fn id(key: &Digest) -> String {
     key.hex().chars().take(ID_LENGTH).collect()
 }
 
-/// Filters, read.
+/// The parsed filters.
 struct Conditions<'a> {
     filters: &'a [Filter],
-    /// Only what was last used before this.
+    /// Only records last used before this.
     until: Option<Timestamp>,
 }
 
@@ -206,7 +206,7 @@ impl<'a> Conditions<'a> {
                 filter.value.is_empty() && is || filter.boolean().is_ok_and(|wanted| wanted == is)
             })
         };
-        // As BuildKit has it `~=` looks for a part of the text.
+        // As in BuildKit, `~=` matches a substring.
         let text = |key: &str, value: &str| {
             any(self.filters, key, |filter| match filter.value.strip_prefix('~') {
                 Some(part) => value.contains(part.trim_start_matches('=')),

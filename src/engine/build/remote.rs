@@ -1,4 +1,4 @@
-//! Contexts and Dockerfiles that are elsewhere: standard input, git repositories, URLs.
+//! Fetches contexts and Dockerfiles that are not local: standard input, git repositories, URLs.
 
 use std::io::{BufReader, Read as _};
 use std::path::{Path, PathBuf};
@@ -15,28 +15,25 @@ use crate::error::{Failure, Kind, invalid};
 use crate::model::environment::Environment;
 use crate::store::Store;
 
-/// Where something that was fetched is.
 #[derive(Serialize, Deserialize)]
 pub(super) enum Brought {
-    /// In this directory, of this commit if it comes from git.
+    /// A directory, with the commit if it comes from git.
     Tree {
-        /// The directory.
         dir: PathBuf,
-        /// The commit.
         commit: Option<String>,
     },
-    /// It is no tree but a Dockerfile.
+    /// A Dockerfile instead of an archive.
     Dockerfile(Vec<u8>),
 }
 
-/// The text at an address. In a job.
+/// Downloads a text. Called in a job.
 pub(super) fn text_at(store: &Store, address: &str, environment: &Environment) -> Result<Vec<u8>> {
     let temp = store.temp_dir()?;
     let file = download(address, temp.path(), environment)?;
     read_all(std::fs::File::open(file)?)
 }
 
-/// In a job.
+/// Called in a job.
 fn download(address: &str, into: &Path, environment: &Environment) -> Result<PathBuf> {
     match url::Downloader::new(environment)?.fetch(address, None, None, into)? {
         url::Download::Fetched(known) => Ok(into.join(&known.name)),
@@ -46,7 +43,7 @@ fn download(address: &str, into: &Path, environment: &Environment) -> Result<Pat
     }
 }
 
-/// Brings a context here, into `into`.
+/// Fetches a context into the directory `into`, in a job.
 pub(super) fn bring(
     director: &mut Director<'_>,
     source: &ContextSource,
@@ -65,7 +62,7 @@ pub(super) fn bring(
     director.closing(step, brought)
 }
 
-/// In a job.
+/// Called in a job.
 fn fetch(
     source: &ContextSource,
     into: &Path,
@@ -101,6 +98,7 @@ fn unpack_or_read(file: std::fs::File, into: &Path) -> Result<Brought> {
         input.take(LIMIT).read_to_end(&mut text)?;
         return Ok(Brought::Dockerfile(text));
     }
+    // Exists for standard input; for a URL it lies next to the downloaded file.
     match rustix::fs::mkdir(into, rustix::fs::Mode::RWXU) {
         Ok(()) | Err(rustix::io::Errno::EXIST) => {}
         Err(error) => return Err(error.into()),

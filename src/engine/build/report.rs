@@ -1,16 +1,15 @@
-//! What is said of a build that failed.
+//! How a failed build is reported.
 
 use super::director::Director;
 use crate::build::dockerfile::excerpt::excerpt;
 use crate::build::progress::Event;
 use crate::error::{Failure, Kind, kind_of, lines_of};
 
-/// An error as one line.
 pub(super) fn one_line(error: &anyhow::Error) -> String {
     format!("{error:#}")
 }
 
-/// How to look at what a failed program left, and how to go on from there. `name` is that of the image it is kept as.
+/// The hint for a failed RUN step: how to inspect its files and resume. `name` is the image they are kept as.
 pub(super) fn how_to_go_on(name: &str) -> String {
     format!(
         "its files are kept: look into them with `dhow run --rm -it {name} sh`\n\
@@ -18,7 +17,7 @@ pub(super) fn how_to_go_on(name: &str) -> String {
     )
 }
 
-/// Shows the lines of the Dockerfile that an error is about, and returns it as BuildKit words it.
+/// Shows the Dockerfile lines that an error refers to, and words the error as BuildKit does.
 pub(super) fn failed(
     director: &mut Director<'_>,
     file: &str,

@@ -1,4 +1,4 @@
-//! What a build was asked for, by `build`, by a target of `bake`, or by a service of a compose file.
+//! A build request, as made by `build`, by a target of `bake`, or by a service of a compose file.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,27 +8,28 @@ use crate::model::digest::Digest;
 use crate::model::limits::LimitsSpec;
 use crate::model::platform::Platform;
 
-/// Where a context comes from.
+/// The source of a context.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ContextSource {
-    /// A directory of the host, absolute.
+    /// A host directory, absolute.
     Directory(PathBuf),
-    /// Standard input: an archive, or a Dockerfile where `BuildRequest::file` is not given and it is no archive.
+    /// Standard input: an archive, or a Dockerfile if it is not an archive and `BuildRequest::dockerfile` is
+    /// the default.
     #[default]
     Stdin,
     /// A git repository with `#ref:subdirectory`, as written.
     Git(String),
     /// A Dockerfile or an archive at this URL.
     Url(String),
-    /// `docker-image://NAME`, of named contexts.
+    /// `docker-image://NAME`, named contexts only.
     Image(String),
-    /// `oci-layout://PATH[:TAG|@DIGEST]`, of named contexts.
+    /// `oci-layout://PATH[:TAG|@DIGEST]`, named contexts only.
     OciLayout(String),
-    /// `target:NAME`: what another build of the same `bake` makes.
+    /// `target:NAME`: the result of another target of the same `bake`.
     Target(String),
 }
 
-/// Where the Dockerfile comes from.
+/// The source of the Dockerfile.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum DockerfileSource {
     /// `Dockerfile`, else `dockerfile`, in the context.
@@ -38,55 +39,50 @@ pub enum DockerfileSource {
     Path(PathBuf),
     /// Standard input (`-f -`).
     Stdin,
-    /// What this http URL names.
+    /// An http URL.
     Url(String),
     /// The text itself (`dockerfile-inline` of bake and compose).
     Inline(String),
 }
 
-/// A secret or a value that a RUN step may see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretSource {
-    /// Its `id`.
     pub id: String,
-    /// A file, absolute, or else a variable of the environment.
     pub from: SecretFrom,
 }
 
-/// Where a secret lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretFrom {
-    /// In this file, read when a step needs it.
+    /// A file, read when a step needs it.
     File(PathBuf),
-    /// In this variable's value.
+    /// The value of an environment variable.
     Value(Vec<u8>),
 }
 
 /// `--ssh ID[=socket|key…]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SshSource {
-    /// `default` by itself.
+    /// `default` if none is given.
     pub id: String,
-    /// The agent's socket (`SSH_AUTH_SOCK` where nothing was given), or key files.
+    /// The agent's socket (`SSH_AUTH_SOCK` if nothing was given), or key files.
     pub paths: Vec<PathBuf>,
 }
 
-/// One `--output`, `--cache-from`, `--cache-to` or `--attest`: a type and its attributes, checked by the command line for syntax alone.
+/// One `--output`, `--cache-from`, `--cache-to` or `--attest`: a type and its attributes. The command line
+/// checks only the syntax.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Typed {
     /// `image`, `local`, `tar`, `oci`, `docker`, `registry`, `inline`, `gha`, `s3`, `provenance`, `sbom`, `cacheonly`…
     pub kind: String,
-    /// The rest.
     pub attributes: BTreeMap<String, String>,
 }
 
-/// What to do instead of building.
+/// What to do with the Dockerfile (`--call`); buildx's `CallFunc`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Call {
-    /// Build.
     #[default]
     Build,
-    /// Report the rules that the Dockerfile breaks.
+    /// Check the Dockerfile against the build rules.
     Check,
     /// Describe the target's arguments, secrets and so on.
     Outline,
@@ -94,26 +90,24 @@ pub enum Call {
     Targets,
 }
 
-/// Everything that was asked for.
 #[derive(Clone, Debug, Default)]
 pub struct BuildRequest {
-    /// The main context.
     pub context: ContextSource,
     /// `--build-context NAME=…`, names in lower case.
     pub contexts: BTreeMap<String, ContextSource>,
-    /// The Dockerfile.
     pub dockerfile: DockerfileSource,
     /// `-t`, as written.
     pub tags: Vec<String>,
     /// `--target`.
     pub target: Option<String>,
-    /// `--build-arg`, those without a value already looked up in the environment (absent if unset there), proxies of the client's configuration included.
+    /// `--build-arg`. Arguments without a value are already looked up in the environment (and left out if
+    /// unset there); includes the proxies of the client's configuration.
     pub args: BTreeMap<String, String>,
     /// `--label`.
     pub labels: BTreeMap<String, String>,
     /// `--annotation`, as `[type:]key` to value.
     pub annotations: BTreeMap<String, String>,
-    /// `--platform`, each; none for the machine's own.
+    /// `--platform`; empty for the host's platform.
     pub platforms: Vec<Platform>,
     /// `--no-cache`.
     pub no_cache: bool,
@@ -121,7 +115,7 @@ pub struct BuildRequest {
     pub no_cache_filter: Vec<String>,
     /// `--pull`.
     pub pull: bool,
-    /// `--output`; none for an image in the store. `--push` and `--load` are turned into these.
+    /// `--output`; empty for an image in the store. `--push` and `--load` are turned into outputs.
     pub outputs: Vec<Typed>,
     /// `--cache-from`.
     pub cache_from: Vec<Typed>,
@@ -141,29 +135,27 @@ pub struct BuildRequest {
     pub shm_size: Option<u64>,
     /// `--ulimit`.
     pub ulimits: Vec<Ulimit>,
-    /// `--memory`, `--cpu-quota` and so on, for the processes of RUN.
+    /// `--memory`, `--cpu-quota` and so on, for the processes of RUN steps.
     pub limits: LimitsSpec,
-    /// `--cgroup-parent`, for the same; empty for none.
+    /// `--cgroup-parent` for RUN steps; empty for none.
     pub cgroup_parent: String,
     /// `--allow` (`network.host`, `security.insecure`, …).
     pub allow: Vec<String>,
     /// `--call`.
     pub call: Call,
-    /// `--resume`: go on from the file system that a failed RUN step of this Dockerfile left.
+    /// `--resume`: continue from the file system that a failed RUN step of this Dockerfile left.
     pub resume: bool,
     /// `SOURCE_DATE_EPOCH` from the environment or the build arguments, in seconds.
     pub epoch: Option<i64>,
 }
 
-/// What a build made.
 #[derive(Clone, Debug, Default)]
 pub struct Built {
-    /// The image's ID (digest of its configuration), where an image came out.
+    /// The image ID (digest of its configuration), if an image was exported.
     pub image: Option<Digest>,
-    /// The digest of its manifest or index.
     pub manifest: Option<Digest>,
-    /// What `--metadata-file` gets, as JSON.
+    /// For `--metadata-file`.
     pub metadata: serde_json::Map<String, serde_json::Value>,
-    /// What `--call` answers, as JSON and as text.
+    /// The output of `--call`, as JSON and as text.
     pub answer: Option<(serde_json::Value, String)>,
 }

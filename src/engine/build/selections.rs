@@ -1,5 +1,5 @@
-//! Which files of contexts the steps of a build take, and what is in them: looked at in one go for each context, as soon
-//! as the plan is known.
+//! Digests the context files that steps copy or mount: one job per context, started as soon as the plans are
+//! known.
 
 use std::collections::BTreeMap;
 
@@ -16,16 +16,15 @@ use crate::error::Failure;
 use crate::model::digest::Digest;
 use crate::store::Store;
 
-/// Files of a context.
+/// The files that a `CopySpec` selects.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Selected {
-    /// Of names, types, modes and contents.
+    /// Over names, types, modes and contents.
     pub digest: Digest,
-    /// Bytes in them.
     pub bytes: u64,
 }
 
-/// What was wanted of contexts, and what came of it.
+/// Requested scans and their results.
 #[derive(Default)]
 pub(super) struct Selections {
     wanted: BTreeMap<String, Vec<(String, CopySpec)>>,
@@ -34,7 +33,7 @@ pub(super) struct Selections {
 }
 
 impl Selections {
-    /// Asks for the files that `spec` selects of a context.
+    /// Requests the digest of the files that `spec` selects in a context.
     pub(super) fn want(&mut self, name: &str, spec: CopySpec) {
         let id = id(&spec);
         let wanted = self.wanted.entry(name.to_owned()).or_default();
@@ -43,12 +42,12 @@ impl Selections {
         }
     }
 
-    /// What was found, if it was looked for and that has ended.
+    /// `None` until the scan has finished.
     pub(super) fn get(&self, name: &str, spec: &CopySpec) -> Option<&Result<Selected, Failure>> {
         self.known.get(&(name.to_owned(), id(spec)))
     }
 
-    /// Begins to look.
+    /// Starts one job for each context.
     pub(super) fn start(
         &mut self,
         director: &mut Director<'_>,
@@ -79,6 +78,7 @@ impl Selections {
                         Err(error) => Err(Failure::of(&error)),
                     });
                 }
+                // Saved, so that the next build does not read unchanged files.
                 if context.lasting
                     && let Some(content) = cache.bytes()
                 {
@@ -92,7 +92,7 @@ impl Selections {
         Ok(())
     }
 
-    /// A job has ended that may be one of these.
+    /// Takes over the result of a job, if it was started here.
     pub(super) fn hear(&mut self, director: &mut Director<'_>, finished: Finished) -> Result<()> {
         let Some(name) = self.jobs.remove(&finished.token) else { return Ok(()) };
         let found: Result<Vec<Result<Selected, Failure>>> = finished.outcome();
@@ -111,7 +111,7 @@ fn id(spec: &CopySpec) -> String {
     serde_json::to_string(spec).unwrap_or_default()
 }
 
-/// What a copy does with the local files among its sources.
+/// The local sources of a copy.
 pub(super) fn spec(copy: &CopyOp) -> CopySpec {
     CopySpec {
         sources: copy.local().map(str::to_owned).collect(),
@@ -126,7 +126,7 @@ pub(super) fn spec(copy: &CopyOp) -> CopySpec {
     }
 }
 
-/// The same as far as it says which files are taken.
+/// The same, reduced to what decides which files are selected.
 fn selection(copy: &CopyOp) -> CopySpec {
     CopySpec { here_docs: Vec::new(), target: "/".into(), chown: None, chmod: None, ..spec(copy) }
 }
@@ -146,7 +146,7 @@ pub(super) fn below(path: &str) -> CopySpec {
     }
 }
 
-/// What a step reads, with the selection of files where it has one.
+/// The trees that a step reads, with the selected files if they can be selected.
 pub(super) fn trees(op: &Op) -> Vec<(&Tree, Option<CopySpec>)> {
     match op {
         Op::Workdir(_) => Vec::new(),
@@ -163,7 +163,6 @@ pub(super) fn trees(op: &Op) -> Vec<(&Tree, Option<CopySpec>)> {
     }
 }
 
-/// The selections of a step.
 pub(super) fn of(op: &Op) -> Vec<(&Tree, CopySpec)> {
     trees(op).into_iter().filter_map(|(tree, spec)| Some((tree, spec?))).collect()
 }

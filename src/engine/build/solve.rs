@@ -1,5 +1,28 @@
-//! Does what the plans say: stages side by side as far as they do not wait for each other, the steps of a stage in their
-//! order, each taken from the cache where it can be.
+//! The solver: runs the plans of all platforms and looks every step up in the cache before running it.
+//!
+//! # Scheduling
+//!
+//! Stages run concurrently unless one depends on another's result; the steps of a stage run in order. [`Solver::solve`]
+//! advances every stage as far as possible; when none can advance it waits for a job. At most `max_jobs` jobs run.
+//!
+//! # States of a stage
+//!
+//! ```text
+//! waiting ──(base available)──▶ begun ──┬─(step cached)────────────┐
+//!                                ▲      └─(job started)─▶ busy ────┤
+//!                                └──────────(result applied)───────┘──(no step left)──▶ done
+//! ```
+//!
+//! # A step
+//!
+//! 1. Its inputs must be available: files of contexts are digested ([`ContextScans`]), other stages must be done.
+//! 2. Its cache key is computed and looked up in the store, then in the remote caches.
+//! 3. Otherwise a job starts ([`super::step`]). The same step of another platform waits for it (`running_keys`).
+//! 4. An `ADD` with URLs goes round twice: the first job finds out what the URLs stand for, which completes the key.
+//!
+//! # Invariant
+//!
+//! Every layer named by a [`StepResult`] is leased in `leases` until the build ends.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,37 +48,34 @@ use crate::model::environment::Environment;
 use crate::model::layer;
 use crate::store::{LayerLease, Store, TempDir};
 
-/// A stage's place: the plan's, and its own in that.
+/// Index of the plan, and of the stage within it.
 pub(super) type Place = (usize, usize);
 
-/// What a step came to.
 #[derive(Clone, Debug)]
 pub(super) struct Done {
-    /// Its key in the cache.
     pub key: Digest,
-    /// The layer that it made.
+    /// `None` if the step changed no file.
     pub layer: Option<Digest>,
-    /// When that was made.
+    /// RFC 3339.
     pub created: String,
 }
 
-/// How far a stage is.
 #[derive(Default)]
 pub(super) struct Progress {
-    /// What it has made so far, or stood on before.
+    /// The layers so far, including those of the base.
     pub chain: Chain,
-    /// What its steps came to.
+    /// Results of the completed steps, in order.
     pub results: Vec<Done>,
     begun: bool,
     busy: bool,
     done: bool,
-    /// What the step that is next takes from elsewhere, once that is known.
+    /// What the next step's URLs stand for, once known.
     pub fetched: Option<Vec<Fetched>>,
-    /// Where that lies.
+    /// Where they are downloaded to.
     pub temp: Option<TempDir>,
 }
 
-/// What a build is about.
+/// Everything that the solver reads and never changes.
 #[derive(Clone, Copy)]
 pub(super) struct Matter<'a> {
     pub store: &'a Store,
@@ -64,39 +84,34 @@ pub(super) struct Matter<'a> {
     pub plans: &'a [Plan],
     pub bases: &'a Bases,
     pub contexts: &'a BTreeMap<String, HostContext>,
-    /// Contexts that stand for images: their names, and the images' layers.
+    /// Layers of named contexts that are images, by plan and name.
     pub images: &'a BTreeMap<(usize, String), Vec<Digest>>,
     pub epoch: Option<i64>,
-    /// Caches that are elsewhere.
     pub remote: &'a RemoteCache,
 }
 
-/// The scheduler.
 pub(super) struct Solver<'a, 'd, 'w> {
     pub director: &'d mut Director<'w>,
     pub matter: Matter<'a>,
     pub ownership: layer::Identity,
     stages: BTreeMap<Place, Progress>,
-    /// The vertices of steps, and of the images that stages stand on.
+    /// Steps of ops, and of the base images that stages start from.
     ids: BTreeMap<(usize, usize, usize), StepId>,
     froms: BTreeMap<Place, StepId>,
     pub selections: Selections,
     leases: BTreeMap<Digest, LayerLease>,
     jobs: BTreeMap<Token, Place>,
-    /// Steps that run, by their keys: the same step of another platform waits for its result.
+    /// Keys of running steps: the same step of another platform waits for the result.
     running: BTreeSet<Digest>,
-    /// Holds the network helper from the first step on that needs it.
+    /// Held from the first step that needs a network.
     pub keeper: Option<NetworkKeeper>,
     limit: usize,
 }
 
-/// What trying to go on came to.
 enum Advance {
-    /// It went on.
     Moved,
-    /// It waits for others.
+    /// It depends on something that is not available yet.
     Waits,
-    /// All its steps are done.
     Done,
 }
 
@@ -120,7 +135,7 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
         }
     }
 
-    /// Builds everything.
+    /// Runs all stages to their end.
     pub(super) fn solve(&mut self) -> Result<()> {
         self.announce();
         self.select()?;
@@ -142,6 +157,7 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
             if !open {
                 return Ok(());
             }
+            // Every open stage waits for a job.
             if !moved {
                 let finished = self.director.next()?;
                 self.hear(finished)?;
@@ -149,17 +165,15 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
         }
     }
 
-    /// How a stage came out.
     pub(super) fn progress(&self, place: Place) -> Option<&Progress> {
         self.stages.get(&place)
     }
 
-    /// The same, to be changed.
     pub(super) fn progress_mut(&mut self, place: Place) -> Option<&mut Progress> {
         self.stages.get_mut(&place)
     }
 
-    /// What every key begins with.
+    /// The part that all cache keys share.
     pub(super) fn common<'c>(&self, chain: &'c Chain) -> Common<'c> {
         Common { chain, epoch: self.matter.epoch, identity: self.ownership }
     }
@@ -168,7 +182,7 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
         self.matter.plans.get(plan)?.stages.get(stage)?.as_ref()
     }
 
-    /// Makes all steps known.
+    /// Announces all steps to the watcher.
     fn announce(&mut self) {
         for (plan_index, plan) in self.matter.plans.iter().enumerate() {
             for (stage_index, stage) in plan.needed() {
@@ -198,7 +212,7 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
         }
     }
 
-    /// Begins to look at the files of contexts that steps copy or mount.
+    /// Starts digesting the context files that steps copy or mount.
     fn select(&mut self) -> Result<()> {
         for plan in self.matter.plans {
             for (_, stage) in plan.needed() {
@@ -232,7 +246,7 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
         moved.map_err(|error| self.fail(place, index, error))
     }
 
-    /// Puts a stage on what it stands on, once that is there.
+    /// Sets a stage's base, once that is available.
     fn begin(&mut self, place: Place, stage: &StagePlan) -> Result<bool> {
         if self.stages.get(&place).is_some_and(|progress| progress.begun) {
             return Ok(true);
@@ -244,6 +258,7 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
             },
             other => Chain { layers: self.layers(place.0, other)?.unwrap_or_default(), silent: None },
         };
+        // The image was resolved before the solver started, so `FROM` is always reported as cached.
         if let Some(id) = self.froms.get(&place) {
             self.director.cached(*id);
         }
@@ -254,7 +269,7 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
         Ok(true)
     }
 
-    /// The layers of what a step copies from; `None` where a stage is not finished, or for a directory of the host.
+    /// The layers of a step's input; `None` if a stage is not done, or for a host directory.
     pub(super) fn layers(&self, plan: usize, tree: &Tree) -> Result<Option<Vec<Digest>>> {
         Ok(match tree {
             Tree::Scratch => Some(Vec::new()),
@@ -273,7 +288,7 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
         })
     }
 
-    /// Whether all that a step needs is there.
+    /// Whether all inputs of a step are available.
     fn is_ready(&self, plan: usize, step: &Step) -> Result<bool> {
         for (tree, spec) in super::selections::trees(&step.op) {
             let ready = match (tree, spec) {
@@ -289,7 +304,7 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
         Ok(true)
     }
 
-    /// What the content of a context's files is.
+    /// The digest of a context's files, as it goes into a key.
     pub(super) fn selected(&self, name: &str, spec: &CopySpec) -> Result<String> {
         match self.selections.get(name, spec) {
             Some(Ok(Selected { digest, .. })) => Ok(format!("content {digest}")),
@@ -307,11 +322,14 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
         let mut inputs = self.inputs(place.0, step)?;
         inputs.extend(progress.fetched.iter().flatten().map(|fetched| fetched.input.clone()));
         let elsewhere = matches!(&step.op, Op::Copy(copy) if copy.remote().next().is_some());
+        // Until its URLs are resolved the key of an `ADD` is incomplete and must not be looked up.
         let unknown = elsewhere && progress.fetched.is_none();
         let key = self.key(place, stage, step, &inputs);
+        // Another platform runs the same step; its result will be found in the cache.
         if self.running.contains(&key) {
             return Ok(Advance::Waits);
         }
+        // WORKDIR depends on its inputs alone, so `--no-cache` does not apply to it.
         let fresh = stage.no_cache && !matches!(step.op, Op::Workdir(_));
         let mut result = None;
         if !fresh && !unknown {
@@ -343,7 +361,7 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
         Ok(Advance::Moved)
     }
 
-    /// Says of each thing that a step reads which files it has.
+    /// Identifies each input's files, for the key.
     fn inputs(&self, plan: usize, step: &Step) -> Result<Vec<String>> {
         let mut inputs = Vec::new();
         for (tree, spec) in super::selections::trees(&step.op) {
@@ -381,9 +399,10 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
         }
     }
 
-    /// What the cache has under a key; its layer is held from now on.
+    /// Looks a key up in the store; its layer is leased from then on.
     pub(super) fn remembered(&mut self, key: &Digest) -> Result<Option<Done>> {
         let Some((key, record)) = self.matter.store.step(key)? else { return Ok(None) };
+        // The layer was pruned, or its owners are stored in the other mode: a cache miss.
         if let Some(layer) = &record.layer
             && !self.hold(layer)?
         {
@@ -394,7 +413,7 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
         Ok(Some(result))
     }
 
-    /// Keeps a layer from being removed until the build ends.
+    /// Leases a layer until the build ends. False if it is gone or its owners are stored differently.
     fn hold(&mut self, layer: &Digest) -> Result<bool> {
         if self.leases.contains_key(layer) {
             return Ok(true);
@@ -421,14 +440,16 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
         }
     }
 
-    /// A job has ended.
+    /// Applies the result of a finished job.
     fn hear(&mut self, finished: Finished) -> Result<()> {
         let Some(place) = self.jobs.remove(&finished.token) else {
+            // Not a step's job, so it is a context scan.
             return self.selections.hear(self.director, finished);
         };
         let index = self.stages.get(&place).map_or(0, |progress| progress.results.len());
         let outcome: Result<Outcome> = finished.outcome();
         let id = finished.step;
+        // Apply first, release afterwards: the job holds the leases on its layer.
         let taken = outcome.and_then(|outcome| self.take(place, index, id, outcome));
         self.director.release(finished);
         taken.map_err(|error| self.fail(place, index, error))
@@ -467,10 +488,11 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
         Ok(())
     }
 
-    /// Tells which step failed, and where it stands.
+    /// Reports a failed step, and adds its lines to the error.
     fn fail(&mut self, place: Place, index: usize, error: anyhow::Error) -> anyhow::Error {
         let step = self.stage(place).and_then(|stage| stage.steps.get(index));
         if let (Some(step), Some(&id)) = (step, self.ids.get(&(place.0, place.1, index))) {
+            // It may have failed before its job was started.
             self.director.started(id);
             self.director.failed(id, report::one_line(&error));
             return Failure::of(&error).at(step.lines.clone()).into();
@@ -478,7 +500,7 @@ impl<'a, 'd, 'w> Solver<'a, 'd, 'w> {
         error
     }
 
-    /// What a later step, or an export, may rely on: keeps all layers of the results until it is dropped.
+    /// The leases on all layers of the results, for the exporters.
     pub(super) fn into_leases(self) -> BTreeMap<Digest, LayerLease> {
         self.leases
     }

@@ -1,4 +1,4 @@
-//! One step as a job: what `COPY`, `ADD`, `WORKDIR` and `RUN` do, and how the cache gets to know of it.
+//! Runs one step in a job: `COPY`, `ADD`, `WORKDIR` and `RUN`, and records the result in the build cache.
 
 use std::path::{Path, PathBuf};
 
@@ -28,43 +28,40 @@ use crate::model::environment::Environment;
 use crate::model::layer::Identity;
 use crate::store::{LayerDraft, LayerLease, StepRecord, Store};
 
-/// What a step made.
+/// The result of a completed job.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Made {
-    /// The key that it was begun with.
+    /// The key that the solver started the step with.
     pub began: Digest,
-    /// The key that it is remembered under.
+    /// The key that the result is recorded under. It differs where the content is known only in the job.
     pub key: Digest,
-    /// The layer.
     pub layer: Option<Digest>,
-    /// When, RFC 3339.
+    /// RFC 3339.
     pub created: String,
-    /// It was not made but found.
+    /// Found in the cache by content, not made.
     pub cached: bool,
 }
 
-/// How a job of a step ends.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Outcome {
-    /// It made something.
     Made(Made),
-    /// It found out what lies elsewhere, or brought it: the cache is to be looked into again.
+    /// The URLs of an `ADD` are resolved or downloaded; the solver looks the step up again with the completed
+    /// key.
     Fetched {
-        /// The key that it was begun with.
         began: Digest,
-        /// What lies elsewhere.
         fetched: Vec<Fetched>,
     },
-    /// The program failed.
+    /// The command failed.
     Failed {
-        /// BuildKit's words.
+        /// Worded as BuildKit does.
         message: String,
-        /// How to look into it, and to go on.
+        /// How to inspect the files, and how to resume.
         hint: String,
     },
 }
 
-/// What the request says to all programs, for their keys.
+/// Options of the request that affect every RUN step, for their keys. Empty if all have their defaults, so
+/// that the key is that of a build without them.
 pub(super) fn surroundings(request: &BuildRequest) -> String {
     let network = match request.network.as_str() {
         "" | "default" => "",
@@ -79,19 +76,16 @@ pub(super) fn surroundings(request: &BuildRequest) -> String {
     format!("{network}|{}|{:?}|{}", request.add_hosts.join(","), request.shm_size, ulimits.join(","))
 }
 
-/// A step that begins.
 pub(super) struct Begun<'a> {
-    /// What is shown for it.
     pub id: StepId,
-    /// Its key.
     pub key: &'a Digest,
-    /// What it reads, as the key has it.
+    /// Its inputs, as they go into the key.
     pub inputs: Vec<String>,
-    /// It is done whatever the cache has.
+    /// Run it even if the cache has a result.
     pub fresh: bool,
 }
 
-/// What a job of a step needs of the build.
+/// A step's inputs, moved into its job.
 struct Work<'a> {
     store: &'a Store,
     environment: &'a Environment,
@@ -106,7 +100,7 @@ struct Work<'a> {
     fetched: Vec<Fetched>,
 }
 
-/// Starts a step.
+/// Starts a step's job.
 pub(super) fn start(
     solver: &mut Solver<'_, '_, '_>,
     place: Place,
@@ -134,10 +128,13 @@ pub(super) fn start(
     match &step.op {
         Op::Workdir(dir) => solver.director.start(id, Where::Root, |_| work.workdir(dir)),
         Op::Copy(op) if is_missing(op, fetched.as_deref()) => {
+            // The first round only resolves. The second follows a cache miss and downloads; `--no-cache` does
+            // so at once.
             let bring = begun.fresh || fetched.is_some();
             let temp = solver.matter.store.temp_dir()?;
             let into = temp.path().to_owned();
             if let Some(progress) = solver.progress_mut(place) {
+                // The solver keeps it until the step is done, since a later job copies from it.
                 progress.temp = Some(temp);
             }
             solver.director.start(id, Where::Here, |_| {
@@ -163,12 +160,12 @@ pub(super) fn start(
     }
 }
 
-/// Whether something that a copy takes from elsewhere has not been brought.
+/// Whether a remote source of a copy still has to be downloaded.
 fn is_missing(op: &CopyOp, fetched: Option<&[Fetched]>) -> bool {
     op.remote().next().is_some() && !fetched.is_some_and(|all| all.iter().all(|one| one.here))
 }
 
-/// The trees of layers, the uppermost first.
+/// The directories of layers, uppermost first.
 fn trees(store: &Store, layers: &[Digest]) -> Vec<PathBuf> {
     layers.iter().rev().map(|layer| store.layer_tree(layer)).collect()
 }
@@ -183,11 +180,13 @@ impl Work<'_> {
         let draft = self.store.begin_unknown_layer()?;
         let mut target = Target::open(&draft.tree(), &lowers, self.identity, self.epoch)?;
         let owner = match op.user.as_str() {
+            // Needs no lookup in the image's /etc/passwd.
             "" | "root" | "0" | "0:0" | "root:root" => (0, 0),
             user => target.owner(user)?,
         };
         let made = target.make_dirs(&op.path, owner)?;
         let owners = target.finish()?;
+        // An existing directory changes nothing, so there is no layer.
         let lease = if made { self.adopt(draft, &lowers, &owners)? } else { None };
         self.record(self.key.clone(), lease)
     }
@@ -205,7 +204,7 @@ impl Work<'_> {
         };
         let has_files = op.local().next().is_some();
         if host.is_none() && has_files {
-            // Other layers may have the same files: their content tells.
+            // The same files may come from other layers, so look the copy up again by content.
             let scanned = scan(source, &spec, &mut cache)?;
             let key = key::copy(self.common(), op, &format!("content {}", scanned.digest));
             if !self.fresh
@@ -214,6 +213,7 @@ impl Work<'_> {
                 return Ok(found);
             }
         }
+        // `COPY --link` is independent of the layers below, unless an owner's name must be looked up in them.
         let lowers =
             if op.link && !op.names_owner() { Vec::new() } else { trees(self.store, &self.chain.layers) };
         let draft = self.store.begin_unknown_layer()?;
@@ -232,7 +232,7 @@ impl Work<'_> {
         }
         if has_files {
             let copied = unpacking(&spec, |unpack| copy(source, &spec, &mut target, &mut cache, unpack))?;
-            // Somebody may have changed the context meanwhile: what was copied is what counts.
+            // Files may have changed since they were scanned: the key is that of what was copied.
             let mut inputs = self.inputs.clone();
             if let Some(first) = inputs.first_mut() {
                 *first = format!("content {}", copied.digest);
@@ -247,7 +247,7 @@ impl Work<'_> {
         self.record(key, lease)
     }
 
-    /// What the cache has by content, which the director could not know.
+    /// Looks the cache up by content, which only the job can compute.
     fn found(&self, key: &Digest) -> Result<Option<(Outcome, Option<LayerLease>)>> {
         let Some((key, record)) = self.store.step(key)? else { return Ok(None) };
         let lease = match &record.layer {
@@ -257,6 +257,7 @@ impl Work<'_> {
             },
             None => None,
         };
+        // So that next time the solver finds the result without reading any file.
         self.also(&key)?;
         let made = Made {
             began: self.key.clone(),
@@ -269,7 +270,7 @@ impl Work<'_> {
         Ok(Some((Outcome::Made(made), lease)))
     }
 
-    /// Lets the key that the step was begun with lead to `key`.
+    /// Records the initial key as an alias of `key`.
     fn also(&self, key: &Digest) -> Result<()> {
         if *key == self.key {
             return Ok(());
@@ -301,7 +302,7 @@ impl Work<'_> {
             ..StepRecord::new(layer.clone(), size, self.step.shown.clone())
         };
         self.store.put_step(&key, &record)?;
-        // A context that changed while it was copied: what the first key promised was not made.
+        // Not for contexts: if one changed during the copy, the initial key does not describe the result.
         if matches!(&self.step.op, Op::Copy(op) if !matches!(op.from, Tree::Context(_))) {
             self.also(&key)?;
         }
@@ -338,6 +339,7 @@ fn run(
     let step = RunStep {
         layers: work.chain.layers.clone(),
         platform: stage.platform.clone(),
+        // Proxies reach the command but are not part of the key.
         env: op.env.iter().chain(&op.hidden_env).cloned().collect(),
         workdir: op.workdir.clone(),
         user: op.user.clone(),
@@ -359,6 +361,7 @@ fn run(
     let (store, environment, request) =
         (solver.matter.store, solver.matter.environment, solver.matter.request);
     let context = || StepContext { store, identity: &identity, environment, request };
+    // Each step's supervisor would otherwise start, and stop, a network helper of its own.
     if solver.keeper.is_none() && step.needs_network(request) {
         solver.keeper = Some(NetworkKeeper::begin(&context())?);
     }
@@ -380,7 +383,7 @@ fn run(
     })
 }
 
-/// With what unpacks archives, if they are to be unpacked.
+/// Calls `copy` with an unpacker, if archives are to be unpacked.
 fn unpacking<T>(spec: &CopySpec, copy: impl FnOnce(&mut dyn Unpack) -> Result<T>) -> Result<T> {
     if spec.unpack { copy(&mut Unpacker) } else { copy(&mut NoUnpack) }
 }

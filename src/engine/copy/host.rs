@@ -1,4 +1,4 @@
-//! The host's end of a copy: where a path of the user's leads, and what goes there.
+//! The host's side of a copy: resolves the user's path, packs it or prepares the directory to extract into.
 
 use std::ffi::CString;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -13,26 +13,27 @@ use crate::error::{Failure, Kind, invalid, not_found};
 use crate::image::files::pack::Packer;
 use crate::model::copy::{PathArg, Placement, There, place};
 
-/// Symbolic links followed at the end of a target, one after the other.
+/// Limit on symbolic links at the end of a target; the kernel's is 40 too (path_resolution(7)).
 const MAX_LINKS: u32 = 40;
 
-/// What is to be copied into a container.
+/// A file or directory to be copied into a container.
 pub(super) struct Source {
-    /// What it is called in the archive, unless the target gives it another name.
+    /// Its name in the archive, unless the target renames it.
     pub(super) name: Vec<u8>,
     pub(super) is_dir: bool,
     place: Place,
 }
 
 enum Place {
-    /// A directory, open for reading.
+    /// Open for reading.
     Directory(OwnedFd),
-    /// Something else, by its directory and name.
+    /// Anything else, by its directory and name there.
     Other(OwnedFd, CString),
 }
 
 impl Source {
-    /// Opens it. A link in the end is copied as a link unless `follow`, or the path says that it is a directory.
+    /// Opens it. A symbolic link at the end is copied as a link unless `follow` is set or the path ends in a
+    /// slash.
     pub(super) fn find(arg: &PathArg, follow: bool) -> Result<Self> {
         let doing = || format!("cannot copy {}", arg.path.display());
         let meta = if follow || arg.is_directory {
@@ -53,12 +54,12 @@ impl Source {
             if follow { std::fs::canonicalize(&arg.path).with_context(doing)? } else { arg.path.clone() };
         let base =
             real.file_name().ok_or_else(|| invalid("the path has no last part")).with_context(doing)?;
+        // Held by its directory, since a link or device itself cannot be opened for reading.
         let base = CString::new(base.as_bytes())?;
         let parent = crate::sys::fs::open_dir(real.parent().unwrap_or(Path::new("/"))).with_context(doing)?;
         Ok(Self { name, is_dir: false, place: Place::Other(parent, base) })
     }
 
-    /// Packs it under the name `called`.
     pub(super) fn pack(self, packer: &mut Packer<'_>, called: &[u8]) -> Result<()> {
         match self.place {
             Place::Directory(dir) => packer.directory(dir, called),
@@ -70,7 +71,7 @@ impl Source {
     }
 }
 
-/// Where a copy of a container's files goes.
+/// Where files of a container are copied to.
 pub(super) struct Destination {
     path: PathBuf,
     is_directory: bool,
@@ -78,10 +79,11 @@ pub(super) struct Destination {
 }
 
 impl Destination {
-    /// Follows links to the end; the last part may be missing, its directory may not.
+    /// Follows links to the end. The last component may be missing, its directory may not.
     pub(super) fn find(arg: &PathArg) -> Result<Self> {
         let mut path = arg.path.clone();
         for _ in 0..MAX_LINKS {
+            // Step by step, because the last component may be missing behind a link too.
             let there = match std::fs::symlink_metadata(&path) {
                 Ok(meta) if meta.is_symlink() => {
                     let link = std::fs::read_link(&path)?;
@@ -115,7 +117,7 @@ impl Destination {
         Err(Failure::new(Kind::Invalid, message).into())
     }
 
-    /// The directory to unpack in, and what the source is to be called there.
+    /// The directory to extract into, and the name of the source there.
     pub(super) fn place(self, found: &Found) -> Result<(OwnedFd, Vec<u8>)> {
         let (dir, name) = match place(found.is_dir, self.there, self.is_directory)? {
             Placement::Within => (self.path.as_path(), found.name.clone()),

@@ -1,4 +1,4 @@
-//! The container's end of a copy: what the visitor does there.
+//! The container's side of a copy: what the helper process does there.
 
 use std::ffi::{CString, OsStr};
 use std::io::{BufRead as _, BufReader, BufWriter};
@@ -20,29 +20,29 @@ use crate::model::copy::{PathArg, Placement, There};
 use crate::sandbox::visit::Inside;
 use crate::sys;
 
-/// Symbolic links followed at the end of a path, one after the other.
+/// Limit on symbolic links at the end of a path.
 const MAX_LINKS: u32 = 40;
 
-/// What the visitor tells of a source. It hears what the source is to be called.
+/// What the helper reports about a source. It is told the name for the archive in return.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Found {
     pub(super) name: Vec<u8>,
     pub(super) is_dir: bool,
 }
 
-/// What the visitor tells of a target.
+/// What the helper reports about a target.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Target {
     pub(super) there: There,
-    /// The last part of its name, links followed.
+    /// Its last component, after links were followed.
     pub(super) name: Vec<u8>,
 }
 
-/// What the visitor hears then.
+/// What the helper is told then.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Take {
     pub(super) placement: Placement,
-    /// Keep the archive's owners.
+    /// Keep the owners of the archive.
     pub(super) owners: bool,
 }
 
@@ -69,11 +69,13 @@ pub(super) fn send(inside: Inside<'_>, arg: &PathArg, follow: bool, container: &
     packer.finish().map(drop)
 }
 
-/// What is mounted in a running container for the sake of its processes is not copied with what lies around it; who
-/// asks for a path in there gets it.
+/// /proc, /sys and /dev of a running container are not copied along with the directory that contains them. A
+/// path that leads into them is copied.
 fn close_system(root: BorrowedFd<'_>, packer: &mut Packer<'_>) -> Result<()> {
     let own = rustix::fs::fstat(root)?.st_dev;
     for name in ["proc", "sys", "dev"] {
+        // A different device number: something is mounted there. In a stopped container it is a plain
+        // directory.
         if let Ok(stat) = rustix::fs::statat(root, name, AtFlags::SYMLINK_NOFOLLOW)
             && stat.st_dev != own
         {
@@ -83,7 +85,7 @@ fn close_system(root: BorrowedFd<'_>, packer: &mut Packer<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Unpacks an archive at `arg`.
+/// Extracts an archive at `arg`.
 pub(super) fn receive(inside: Inside<'_>, arg: &PathArg, container: &str, read_only: bool) -> Result<()> {
     let located = locate(inside.root.as_fd(), arg, true, container)?;
     let there = match located.kind() {
@@ -118,7 +120,7 @@ fn unpack(mut data: BufReader<std::fs::File>, root: OwnedFd, side: Side) -> Resu
     }
 }
 
-/// docker's words for what cannot be written to.
+/// docker's wording for a read-only target.
 fn explain(error: anyhow::Error, read_only: bool) -> anyhow::Error {
     let refused = |cause: &(dyn std::error::Error + 'static)| {
         let errno = cause.downcast_ref::<Errno>().map(|errno| errno.raw_os_error());
@@ -135,11 +137,11 @@ fn explain(error: anyhow::Error, read_only: bool) -> anyhow::Error {
 
 /// A path in the container, as far as it exists.
 struct Located {
-    /// Its directory.
+    /// Its directory, opened without leaving the root.
     parent: OwnedFd,
-    /// Its name there; `.` for the root.
+    /// The name there; `.` for the root.
     base: CString,
-    /// Absolute, without links at the end where they were to be followed.
+    /// Absolute; links at the end are followed where the caller asked for it.
     path: PathBuf,
     stat: Option<Stat>,
 }
@@ -155,13 +157,13 @@ impl Located {
     }
 }
 
-/// Finds `arg` below `root`. Its last part may be missing, the directory that it lies in may not.
+/// Resolves `arg` below `root`. Its last component may be missing, its directory may not.
 fn locate(root: BorrowedFd<'_>, arg: &PathArg, follow: bool, container: &str) -> Result<Located> {
     let mut path = arg.path.clone();
     for _ in 0..MAX_LINKS {
         let (dir, base) = match path.file_name() {
             Some(base) => (path.parent().unwrap_or(Path::new("/")), base),
-            // The root, or a link that leads up: a directory in any case.
+            // The root, or a link that ends in `..`: a directory in any case.
             None => (path.as_path(), OsStr::new(".")),
         };
         let flags = OFlags::PATH | OFlags::DIRECTORY;
@@ -180,7 +182,7 @@ fn locate(root: BorrowedFd<'_>, arg: &PathArg, follow: bool, container: &str) ->
         if follow && is_link {
             match rustix::fs::readlinkat(&parent, &base, Vec::new()) {
                 Ok(link) => path = dir.join(OsStr::from_bytes(link.as_bytes())),
-                // Replaced meanwhile.
+                // Replaced meanwhile; look again.
                 Err(Errno::INVAL | Errno::NOENT) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -191,7 +193,7 @@ fn locate(root: BorrowedFd<'_>, arg: &PathArg, follow: bool, container: &str) ->
     Err(Failure::new(Kind::Invalid, format!("too many links at {}", arg.path.display())).into())
 }
 
-/// docker's words.
+/// docker's wording.
 fn missing(path: &Path, container: &str) -> Failure {
     not_found(format!("Could not find the file {} in container {container}", path.display()))
 }

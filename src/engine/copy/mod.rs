@@ -1,7 +1,17 @@
-//! `cp`: files into a container and out of one, running or not.
+//! `cp`: copies files into a container and out of one, running or not.
 //!
-//! Whatever is done in the container is done by a visitor in its namespaces ([`crate::sandbox::visit`]); between it and
-//! this process, which does what is done on the host, goes a tar stream that both sides take for hostile.
+//! Whatever happens in the container is done by a helper process in its namespaces; this process does what happens
+//! on the host. Between the two goes a tar stream, which each side treats as hostile: a container can race the
+//! helper, and an archive can be made to escape the target directory.
+//!
+//! # Protocol
+//!
+//! ```text
+//!  out of a container                          into a container
+//!  helper: CopySourceInfo  ──▶ host            helper: CopyTargetInfo     ──▶ host
+//!  host:   name in archive ──▶ helper          host:   ExtractInstructions ─▶ helper
+//!  helper: tar             ──▶ host            host:   tar                ──▶ helper
+//! ```
 
 mod host;
 mod inside;
@@ -24,26 +34,24 @@ use crate::sandbox::identity::Identity;
 use crate::sandbox::visit::{Flow, Visitor};
 use crate::store::Store;
 
-/// How to copy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CopyOptions {
-    /// Files in the container get the owners that those of the host have, not root.
+    /// `-a`: files in the container keep the owners they have on the host, instead of root.
     pub archive: bool,
-    /// A symbolic link at the source is followed.
+    /// `-L`: follow a symbolic link at the source.
     pub follow: bool,
 }
 
-/// What was copied.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Copied {
-    /// Bytes of the archive that went over.
+    /// Bytes of the archive that were transferred.
     pub bytes: u64,
-    /// Names of what could not be made: devices, on the host.
+    /// Names of what could not be created: device nodes, on the host.
     pub left_out: BTreeSet<Vec<u8>>,
 }
 
-/// Copies `source` of the container that `name` means to `target`; a stream goes to `out`. The process has one thread
-/// and has not entered a user namespace.
+/// Copies `source` of the container `name` to `target`; a stream goes to `out`. The process must be
+/// single-threaded and outside any user namespace.
 pub fn copy_from(
     store: &Store,
     identity: &Identity,
@@ -55,6 +63,7 @@ pub fn copy_from(
 ) -> Result<Copied> {
     let container = store.find_container(name)?;
     let event = Event::of_container(container.spec(), "archive-path");
+    // Refuse a bad target before a helper is started.
     let target = match target {
         Outside::Path(path) => Some(host::Destination::find(path)?),
         Outside::Stream => None,
@@ -76,7 +85,7 @@ pub fn copy_from(
             receive(input, dir)
         }
     };
-    // Of two failures the one inside is the cause of the other.
+    // If both sides failed, the failure inside caused the other.
     visitor.finish()?;
     store.record_event(event.with("path", source.path.to_string_lossy()));
     copied
@@ -88,8 +97,8 @@ fn receive(input: OwnedFd, dir: OwnedFd) -> Result<Copied> {
     Ok(Copied { bytes, left_out })
 }
 
-/// Copies `source` to `target` in the container that `name` means; a stream comes from `stdin`. The same conditions
-/// hold as for [`copy_from`].
+/// Copies `source` to `target` in the container `name`; a stream comes from `stdin`. The same conditions
+/// apply as for [`copy_from`].
 pub fn copy_into(
     store: &Store,
     identity: &Identity,
@@ -105,7 +114,7 @@ pub fn copy_into(
         Outside::Path(path) => Some(host::Source::find(path, options.follow)?),
         Outside::Stream => None,
     };
-    // What an archive says is meant; what the user's files say is meant with -a alone.
+    // The owners in an archive are meant as such; those of the user's files only with `-a`.
     let owners = options.archive || source.is_none();
     let read_only = container.spec().read_only;
     let view = View::for_writing(store, container, identity)?;
@@ -128,6 +137,7 @@ pub fn copy_into(
         }
         None => io::copy(stdin, &mut output).context("cannot pass the archive on"),
     };
+    // End of file for the helper.
     drop(output);
     let bytes = settle(visitor, sent)?;
     store.record_event(event.with("path", target.path.to_string_lossy()));
@@ -141,8 +151,8 @@ fn send(source: host::Source, called: &[u8], output: &mut std::fs::File) -> Resu
     packer.finish()
 }
 
-/// A reader that has failed breaks the writer's pipe, and then the reader's reason is the one to tell. A writer that
-/// has failed leaves an archive without its end behind, and then its own is.
+/// A reader that failed breaks the writer's pipe, so its reason is the one to report. A writer that failed
+/// leaves an archive without its end, which makes the reader fail too; then the writer's reason counts.
 fn settle(visitor: Visitor, sent: Result<u64>) -> Result<u64> {
     let broken = |error: &anyhow::Error| {
         let io = |cause: &(dyn std::error::Error + 'static)| {

@@ -1,4 +1,4 @@
-//! The file that gets a new container's ID.
+//! The file that receives a new container's ID (`--cidfile`).
 
 use std::path::Path;
 
@@ -6,14 +6,14 @@ use anyhow::{Context as _, Result};
 
 use crate::error::{Failure, Kind};
 
-/// The file for the container's ID: claimed before there is a container, removed again if none comes of it.
+/// Claimed before the container exists, and removed again unless the ID gets written.
 pub(super) struct CidFile {
     path: std::path::PathBuf,
     filled: bool,
 }
 
 impl CidFile {
-    /// Makes the file, which must not exist.
+    /// Creates the file, which must not exist.
     pub(super) fn reserve(path: &Path) -> Result<Self> {
         match rustix::fs::open(path, Self::flags(), rustix::fs::Mode::from_raw_mode(0o644)) {
             Ok(_) => Ok(Self { path: path.to_owned(), filled: false }),
@@ -32,10 +32,11 @@ impl CidFile {
 
     fn flags() -> rustix::fs::OFlags {
         use rustix::fs::OFlags;
+        // O_EXCL: of two commands with the same file one is refused.
         OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC
     }
 
-    /// Writes the ID; without this the file goes again.
+    /// Without this call the file is removed on drop.
     pub(super) fn fill(mut self, id: &str) -> Result<()> {
         let file = rustix::fs::open(
             &self.path,

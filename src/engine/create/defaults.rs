@@ -1,4 +1,4 @@
-//! Merges an image's defaults into what was asked, by docker's rules.
+//! Merges an image's defaults into the specification, by docker's rules.
 
 use anyhow::Result;
 
@@ -9,7 +9,6 @@ use crate::sys::fs::clean_absolute;
 
 const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Fills in what `spec` leaves to the image.
 pub(super) fn merge(spec: &mut ContainerSpec, image: &ImageConfig) -> Result<()> {
     if image.os != "linux" && !image.os.is_empty() {
         return Err(unsupported(format!(
@@ -41,7 +40,7 @@ pub(super) fn merge(spec: &mut ContainerSpec, image: &ImageConfig) -> Result<()>
     Ok(())
 }
 
-/// An entry point given on the command line takes the image's command out of play as well.
+/// An entrypoint on the command line also discards the image's command.
 fn command(spec: &mut ContainerSpec, defaults: &RunConfig) {
     let process = &mut spec.process;
     let given = process.command.as_ref().is_some_and(|command| !command.is_empty());
@@ -53,8 +52,8 @@ fn command(spec: &mut ContainerSpec, defaults: &RunConfig) {
     }
 }
 
-/// The image's variables, then those asked for; a later one of the same name takes the earlier one's place. A name
-/// without `=` (`-e NAME` of one that is not set outside) unsets.
+/// The image's variables, then the user's; a later one replaces an earlier one in place. A name without `=`
+/// (`-e NAME`, not set in the caller's environment) unsets the variable.
 fn environment(image: &[String], asked: &[String]) -> Vec<String> {
     let name = |entry: &str| entry.split('=').next().unwrap_or_default().to_owned();
     let mut merged: Vec<String> = vec![DEFAULT_PATH.into()];
@@ -68,14 +67,14 @@ fn environment(image: &[String], asked: &[String]) -> Vec<String> {
     merged
 }
 
-/// A check of an image that is not in docker's form checks nothing, as with docker.
+/// A health check that is not in docker's form is ignored, as docker does.
 fn health(spec: &mut ContainerSpec, defaults: &RunConfig) {
     let image = defaults.healthcheck.clone().and_then(|check| serde_json::from_value(check).ok());
     spec.health = std::mem::take(&mut spec.health).or(&image.unwrap_or_default());
     spec.shell.clone_from(&defaults.shell);
 }
 
-/// Each volume of the image that nothing was mounted at becomes an anonymous one.
+/// Each volume that the image declares becomes an anonymous one, unless something is mounted there.
 fn volumes(spec: &mut ContainerSpec, defaults: &RunConfig) {
     for path in defaults.volumes.keys() {
         let target = clean_absolute(path.as_ref());
@@ -97,7 +96,8 @@ fn volumes(spec: &mut ContainerSpec, defaults: &RunConfig) {
     }
 }
 
-/// What every container has whether its image says so or not: a host name, its variables, names for its volumes.
+/// What every container gets whether its image says so or not: a host name, `HOSTNAME` and `TERM`, names for
+/// its volumes.
 pub(super) fn surroundings(spec: &mut ContainerSpec) {
     let short = spec.id.get(..12).unwrap_or_default().to_owned();
     let hostname = match spec.namespaces.uts_host {
@@ -105,6 +105,7 @@ pub(super) fn surroundings(spec: &mut ContainerSpec) {
         false => spec.hostname.get_or_insert(short).clone(),
     };
     let process = &mut spec.process;
+    // A container from --rootfs has no image to bring a PATH.
     if process.env.is_empty() {
         process.env.push(DEFAULT_PATH.into());
     }
@@ -118,7 +119,7 @@ pub(super) fn surroundings(spec: &mut ContainerSpec) {
     name_volumes(spec);
 }
 
-/// Anonymous volumes get names that follow from the container's ID, so no second source of random names is needed.
+/// Names of anonymous volumes derive from the container's ID, so no second source of random names is needed.
 fn name_volumes(spec: &mut ContainerSpec) {
     for (index, mount) in (0_u32..).zip(&mut spec.mounts) {
         if let MountSource::Volume { name: name @ None, anonymous, .. } = &mut mount.source {

@@ -1,4 +1,4 @@
-//! Images of other architectures: whether the kernel knows how to run them (binfmt_misc).
+//! Images for other architectures: whether the kernel has an emulator for them (binfmt_misc).
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::model::platform::Platform;
 
 const REGISTERED: &str = "/proc/sys/fs/binfmt_misc";
 
-/// The platform an image is for; one that does not say counts as this machine's.
+/// The platform an image is for; fields it leaves empty default to this machine's.
 pub(crate) fn platform_of(config: &ImageConfig) -> Platform {
     let host = Platform::host();
     let or = |text: &str, default: String| if text.is_empty() { default } else { text.to_owned() };
@@ -21,12 +21,12 @@ pub(crate) fn platform_of(config: &ImageConfig) -> Platform {
     }
 }
 
-/// Fails where an image of this kind cannot run here, and says what would change that.
+/// Fails if an image for this platform cannot run here, with a hint on what would change that.
 pub(super) fn check(config: &ImageConfig) -> Result<()> {
     check_platform(&platform_of(config))
 }
 
-/// The same of a program for this platform.
+/// The same for a platform.
 pub(in crate::engine) fn check_platform(wanted: &Platform) -> Result<()> {
     let host = Platform::host();
     if wanted.architecture == host.architecture || is_native(&host.architecture, &wanted.architecture) {
@@ -41,7 +41,7 @@ pub(in crate::engine) fn check_platform(wanted: &Platform) -> Result<()> {
         .into())
 }
 
-/// 32-bit programs run on the 64-bit processors of the same family.
+/// 64-bit processors run 32-bit programs of the same family.
 fn is_native(host: &str, wanted: &str) -> bool {
     matches!((host, wanted), ("amd64", "386"))
 }
@@ -58,8 +58,10 @@ fn qemu_name(architecture: &str) -> &str {
 
 fn is_registered(directory: &Path, emulator: &str) -> bool {
     let enabled = |name: String| {
+        // Each registered handler is a file whose first line is `enabled` or `disabled`.
         std::fs::read_to_string(directory.join(name)).is_ok_and(|text| text.starts_with("enabled"))
     };
+    // The architecture is the image's text: it must not lead out of the directory.
     !emulator.contains('/')
         && (enabled(format!("qemu-{emulator}")) || enabled(format!("{emulator}-linux-user")))
 }

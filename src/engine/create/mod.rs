@@ -1,4 +1,10 @@
-//! `create`: a container from a request. `run` begins with it.
+//! `create`: makes a container from a request; `run` begins with it.
+//!
+//! # Order
+//!
+//! What the user asked for is completed from the networks, the image and other containers, then checked against
+//! this machine, and only then registered: nothing exists of a container that cannot be created. A name or address
+//! that is taken shows at the registration, which is atomic in the store.
 
 mod cidfile;
 mod defaults;
@@ -24,34 +30,34 @@ use crate::model::run::{PullPolicy, RunRequest};
 use crate::sandbox::identity::Identity;
 use crate::store::{Image, LockedContainer, Store};
 
-/// What making a container needs from the command line layer.
+/// What creating a container needs from the command line: it is the only caller that may talk to the user.
 pub trait Front {
-    /// The environment of the command.
     fn environment(&self) -> &Environment;
-    /// Warns of something, on standard error.
+    /// Warns on standard error.
     fn warn(&self, message: &str);
-    /// Says what goes on, on standard error.
+    /// Reports progress on standard error.
     fn note(&self, message: &str);
-    /// Gets the image into the store; runs in a child process that may start threads.
+    /// Pulls the image into the store. Called in a forked child, which may start threads.
     fn fetch(&self, store: &Store, image: &str, request: &RunRequest) -> Result<()>;
-    /// What must be found out before [`Front::fetch`] runs where the user is somebody else: credentials.
+    /// Collects what [`CreateCallbacks::pull_image`] needs as the calling user: credential helpers are the
+    /// user's programs.
     fn prepare_fetch(&mut self, image: &str) -> Result<()>;
 }
 
-/// A container that was made, and that this process holds.
+/// A container that was created and whose lock this process holds.
 pub(super) struct Created {
     pub(super) container: LockedContainer,
-    /// Those of its image, lowest first.
+    /// The layers of its image, lowest first.
     pub(super) layers: Vec<Digest>,
     pub(super) identity: Identity,
 }
 
-/// Makes a container and leaves it to be started. Returns its ID. The process must have one thread.
+/// Creates a container without starting it and returns its ID. The process must be single-threaded.
 pub fn create(store: &Store, mut request: RunRequest, front: &mut dyn Front) -> Result<String> {
     let made = make(store, &mut request, front)?;
     match super::plan::make(store, &made.container, &made.layers, &made.identity, None) {
         Ok(_) => {
-            // Says that it is to be started yet, even if it is to remove itself at its end.
+            // A state file marks it as "created" even with `--rm`; without one it would look abandoned.
             made.container.write_state(&ContainerState::default())?;
             Ok(request.spec.id)
         }
@@ -62,7 +68,7 @@ pub fn create(store: &Store, mut request: RunRequest, front: &mut dyn Front) -> 
     }
 }
 
-/// Makes a container. What is left open in `request` is filled in there too.
+/// Creates a container and fills in what `request` leaves open.
 pub(super) fn make(store: &Store, request: &mut RunRequest, front: &mut dyn Front) -> Result<Created> {
     let identity = namespace::identity(front.environment());
     networks::resolve(store, &mut request.spec, request.image.as_deref().is_some_and(demo::is_demo))?;
@@ -72,6 +78,7 @@ pub(super) fn make(store: &Store, request: &mut RunRequest, front: &mut dyn Fron
         emulator::check(&image.config)?;
         check_owners(image, &identity)?;
     }
+    // Before the defaults: an anonymous volume of the image must not hide an inherited mount.
     super::volumes_from::add(store, &mut request.spec)?;
     kin::resolve(store, &mut request.spec)?;
     let made_up = request.spec.name.is_empty();
@@ -79,6 +86,7 @@ pub(super) fn make(store: &Store, request: &mut RunRequest, front: &mut dyn Fron
     for warning in placement::check(&request.spec, placement::surroundings(front.environment()))? {
         front.warn(&warning);
     }
+    // Reserved before the container exists, so that nothing has to be undone if the file is there.
     let cidfile = request.cidfile.as_deref().map(CidFile::reserve).transpose()?;
     let container = register(store, &mut request.spec, made_up, &identity)?;
     store.reserve_addresses(&request.spec)?;
@@ -90,8 +98,8 @@ pub(super) fn make(store: &Store, request: &mut RunRequest, front: &mut dyn Fron
     Ok(Created { container, layers, identity })
 }
 
-/// Refuses an image whose files have their owners in a way that this account cannot see any more: it got or lost its
-/// subordinate ids since.
+/// Refuses an image whose file owners this account can no longer see: it gained or lost its subordinate ids
+/// since.
 pub(super) fn check_owners(image: &Image, identity: &Identity) -> Result<()> {
     let (then, now) = match (image.record.identity, identity.is_mapped()) {
         (Some(Ownership::Mapped), false) => ("had subordinate ids", "has none"),
@@ -109,7 +117,7 @@ pub(super) fn check_owners(image: &Image, identity: &Identity) -> Result<()> {
         .into())
 }
 
-/// Fills in what the user left open: identity, image defaults.
+/// Fills in what the user left open: ID, name, image defaults, environment.
 fn complete(request: &mut RunRequest, image: Option<&Image>) -> Result<()> {
     let spec = &mut request.spec;
     spec.id = crate::store::new_container_id()?;
@@ -148,10 +156,12 @@ fn image(
             .hint("--pull=never forbids to fetch it")
             .into());
     }
+    // Checked before the fork, as the user: pulling happens in a user namespace.
     front.prepare_fetch(name)?;
     if !request.quiet && request.pull == PullPolicy::Missing {
         front.note(&format!("Unable to find image '{}' locally", with_tag(name)));
     }
+    // In a child: this process must stay single-threaded and outside the user namespace.
     namespace::in_child(identity, || {
         store.sweep()?;
         front.fetch(store, name, request)
@@ -167,7 +177,7 @@ fn with_tag(name: &str) -> String {
         .map_or_else(|_| name.to_owned(), |reference| reference.or_latest().familiar())
 }
 
-/// The image if it is in the store and for the platform asked for.
+/// The image, if it is in the store and for the platform asked for.
 fn present(store: &Store, name: &str, request: &RunRequest) -> Result<Option<Image>> {
     let found = match &request.platform {
         Some(wanted) => store.find_image_for(name, wanted),
@@ -175,6 +185,7 @@ fn present(store: &Store, name: &str, request: &RunRequest) -> Result<Option<Ima
     };
     let image = match found {
         Ok(image) => image,
+        // Any other error is reported rather than hidden by a pull.
         Err(error) if kind_of(&error) == Kind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
@@ -185,7 +196,7 @@ fn present(store: &Store, name: &str, request: &RunRequest) -> Result<Option<Ima
     Ok(fits.then_some(image))
 }
 
-/// A name that follows from the container's ID; the first few for an ID are short, the rest nobody else has.
+/// A name derived from the container's ID; the first attempts are short, the last one is unique.
 fn made_up_name(id: &str, attempt: usize) -> String {
     let digits = |from: usize| id.get(from..from + 16).unwrap_or_default();
     let seed = |from| u64::from_str_radix(digits(from), 16).unwrap_or_default();
@@ -195,7 +206,7 @@ fn made_up_name(id: &str, attempt: usize) -> String {
     }
 }
 
-/// `made_up` tells that nobody asked for the name.
+/// Registers the container in the store. `made_up` says that the user did not ask for this name.
 fn register(
     store: &Store,
     spec: &mut ContainerSpec,
@@ -210,7 +221,8 @@ fn register(
                 attempt += 1;
                 spec.name = made_up_name(&spec.id, attempt);
             }
-            // Its holder may be a container that should have removed itself and was killed before it could.
+            // The name may belong to an `--rm` container whose supervisor was killed before it could remove
+            // it.
             Err(error) if name_taken(&error) && super::remove::reap(store, identity)? => {
                 return store.create_container(spec);
             }
@@ -219,7 +231,7 @@ fn register(
     }
 }
 
-/// So many made-up names are tried for a container.
+/// Generated names to try for one container.
 const MAX_NAMES: usize = 4;
 
 #[cfg(test)]

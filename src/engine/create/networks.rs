@@ -1,4 +1,4 @@
-//! The networks of a container that is to be made: names into IDs, and what only the networks themselves can tell.
+//! Completes a new container's networks: resolves names to IDs and checks what only the networks can tell.
 
 use anyhow::{Context as _, Result};
 
@@ -7,7 +7,7 @@ use crate::model::container::{ContainerSpec, NetworkMode};
 use crate::model::network::{self, Attachment, NetworkSpec};
 use crate::store::Store;
 
-/// Fills in the network where nothing was asked for: the default one, or none for what needs none.
+/// Without `--network` a container joins the default network, or none if its image needs none.
 pub(super) fn resolve(store: &Store, spec: &mut ContainerSpec, needs_none: bool) -> Result<()> {
     if spec.namespaces.network.is_none() {
         let mode = if needs_none { NetworkMode::None } else { NetworkMode::Networks };
@@ -31,7 +31,7 @@ pub(super) fn resolve(store: &Store, spec: &mut ContainerSpec, needs_none: bool)
     Ok(())
 }
 
-/// Fills in what is known of a place on `network`, and checks that it can be had there.
+/// Fills in what is known about an attachment to `network`, and checks that its addresses are possible there.
 pub(in crate::engine) fn complete(
     store: &Store,
     attachment: &mut Attachment,
@@ -40,7 +40,7 @@ pub(in crate::engine) fn complete(
     attachment.network.clone_from(&network.id);
     attachment.name.clone_from(&network.name);
     if network.is_default() {
-        // docker knows the other containers of the default network by what they were when this one was made.
+        // docker resolves links on the default network when the container is created, to IDs.
         for (container, _) in &mut attachment.links {
             let other = store.find_container(container);
             let other = other.with_context(|| format!("could not get container for {container}"))?;
@@ -61,6 +61,8 @@ fn check_fixed(attachment: &Attachment, network: &NetworkSpec) -> Result<()> {
     let fits_v4 = attachment.ip.is_none_or(|ip| network.v4.as_ref().is_some_and(|own| own.net.contains(&ip)));
     let fits_v6 =
         attachment.ip6.is_none_or(|ip| network.v6.as_ref().is_some_and(|own| own.net.contains(&ip)));
+    // A subnet that dhow chose by itself may change, so only one that the user configured can have static
+    // addresses.
     let chosen_v4 = attachment.ip.is_some() && !network.v4_asked;
     let chosen_v6 = attachment.ip6.is_some() && !network.v6_asked;
     if chosen_v4 || chosen_v6 {

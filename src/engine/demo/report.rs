@@ -1,4 +1,4 @@
-//! What a process can tell about its own isolation: the text that the demo prints.
+//! What a process can see of its own isolation: the text that the demo prints.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -7,16 +7,15 @@ use std::fs;
 use super::STARTED;
 use crate::model::environment::Environment;
 
-/// The demo's program: this executable under another name.
+/// The demo's program: dhow's executable under another name.
 pub const PROGRAM: &str = "dhow-demo";
 
-/// Nanoseconds of CLOCK_MONOTONIC, which is the same clock inside and outside.
+/// Nanoseconds of CLOCK_MONOTONIC, which is not namespaced here, so inside and outside agree.
 pub(super) fn monotonic_now() -> i128 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     i128::from(now.tv_sec) * 1_000_000_000 + i128::from(now.tv_nsec)
 }
 
-/// The report, lines ending in line feeds.
 pub fn report(environment: &Environment) -> String {
     let started = monotonic_now();
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -82,6 +81,8 @@ fn root() -> Vec<String> {
         let target = place.split(' ').nth(4).unwrap_or("?");
         let kind = source.split(' ').next().unwrap_or("?");
         if target == "/" {
+            // overlay shows one `lowerdir=a:b:c`, or one `lowerdir+=` for each layer, depending on how it was
+            // mounted.
             let layers = source.matches("lowerdir").count().max(usize::from(source.contains("lowerdir=")));
             let layers = if layers == 1 {
                 source

@@ -1,4 +1,4 @@
-//! A container as docker shows it, as far as it is known here.
+//! Inspects a container.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::engine::state::Health;
 use crate::model::container::{ContainerSpec, MountSource, MountSpec};
 use crate::store::Store;
 
-/// docker's fields of a container.
+/// docker's `container.InspectResponse`.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct ContainerInspect {
@@ -75,7 +75,7 @@ struct Mount {
     propagation: String,
 }
 
-/// The container that `text` names; with `size` what it wrote is counted.
+/// The container `text`; with `size` its written bytes are counted.
 pub(super) fn inspect(store: &Store, text: &str, size: bool) -> Result<Box<ContainerInspect>> {
     let listed = ps::look_at(store.find_container(text)?)?;
     let spec = listed.dir.spec();
@@ -125,7 +125,7 @@ fn state(listed: &Listed) -> State {
     }
 }
 
-/// Empty where there is none, or not in a file.
+/// Empty if there is no log, or it is not in a file.
 fn log_path(listed: &Listed) -> String {
     let path = listed.dir.log_path();
     if path.exists() { path.display().to_string() } else { String::new() }

@@ -1,4 +1,4 @@
-//! The part of a container that docker calls its host configuration.
+//! docker's `HostConfig` of a container: what was asked of the host.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,9 @@ use crate::model::container::{
     ContainerSpec, IpcMode, MountSource, MountSpec, Seccomp, SecuritySpec, Ulimit, UsernsMode,
 };
 
-/// docker's default, in bytes.
+/// docker's default size of /dev/shm, in bytes.
 const SHM_SIZE: u64 = 64 << 20;
 
-/// What was asked of the host.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct HostConfig {
@@ -79,7 +78,7 @@ struct Limit {
     soft: i64,
 }
 
-/// What `spec` asks of the host; `network` is the name of its network, `links` are those on the default one.
+/// `network` is the name of the container's network, `links` are its links on the default network.
 pub(super) fn host_config(spec: &ContainerSpec, network: String, links: Option<Vec<String>>) -> HostConfig {
     let namespaces = &spec.namespaces;
     let host = |shared: bool| if shared { "host" } else { "" };
@@ -131,7 +130,7 @@ pub(super) fn host_config(spec: &ContainerSpec, network: String, links: Option<V
     }
 }
 
-/// A list that docker shows as null where it is empty.
+/// Lists that docker shows as `null` when empty.
 fn unless_empty(list: Vec<String>) -> Option<Vec<String>> {
     Some(list).filter(|list| !list.is_empty())
 }

@@ -1,4 +1,4 @@
-//! An image as docker shows it.
+//! Inspects an image.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,10 @@ use crate::model::image::RunConfig;
 use crate::model::platform::Platform;
 use crate::store::{Image, NameRecord, Store};
 
-/// Go's way to say that there is no time.
+/// Go's zero time, which docker shows where there is none.
 pub(super) const NO_TIME: &str = "0001-01-01T00:00:00Z";
 
-/// docker's fields of an image.
+/// docker's `image.InspectResponse`.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct ImageInspect {
@@ -39,7 +39,7 @@ pub struct ImageInspect {
     metadata: Metadata,
 }
 
-/// Defaults for containers of an image, or what a container has of them.
+/// docker's `container.Config`: an image's defaults for containers, or a container's own values.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct ConfigInspect {
@@ -72,7 +72,7 @@ pub(super) struct ConfigInspect {
     pub(super) shell: Option<Vec<String>>,
 }
 
-/// Where the files lie.
+/// Where the files are.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct GraphDriver {
@@ -94,7 +94,6 @@ struct Metadata {
     last_tag_time: String,
 }
 
-/// The image that `text` names.
 pub(super) fn inspect(store: &Store, text: &str, platforms: &[Platform]) -> Result<Box<ImageInspect>> {
     let image = images::find(store, text, platforms)?;
     let names = store.names()?;
@@ -142,7 +141,7 @@ fn defaults(config: RunConfig) -> ConfigInspect {
     }
 }
 
-/// The uppermost layer and those below it, the upper ones first.
+/// docker's order: the uppermost layer, then the ones below from top to bottom.
 fn graph_driver(store: &Store, image: &Image) -> GraphDriver {
     let mut trees = layer_trees(store, &image.config.rootfs.diff_ids);
     let mut data = BTreeMap::new();
@@ -155,7 +154,7 @@ fn graph_driver(store: &Store, image: &Image) -> GraphDriver {
     GraphDriver { data, name: "overlay" }
 }
 
-/// The directories of `layers`, the uppermost first.
+/// The directories of `layers`, uppermost first.
 pub(super) fn layer_trees(store: &Store, layers: &[Digest]) -> Vec<String> {
     layers.iter().rev().map(|layer| store.layer_tree(layer).display().to_string()).collect()
 }

@@ -1,4 +1,7 @@
-//! `inspect`: everything that is known of an object, in docker's fields and their order.
+//! `inspect`: everything known about an object, in docker's fields and their order.
+//!
+//! Scripts parse this output, so the structs below are docker's API types field by field: fields that have no
+//! meaning here are present with the value that docker would show.
 
 mod container;
 mod host;
@@ -21,46 +24,36 @@ pub use image::ImageInspect;
 pub use network::NetworkInspect;
 pub use volume::VolumeInspect;
 
-/// What kind of object is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ObjectKind {
-    /// A container.
     Container,
-    /// An image.
     Image,
-    /// A network.
     Network,
-    /// A volume.
     Volume,
 }
 
-/// An object that was found.
 #[derive(Clone, Debug, Serialize)]
 #[serde(untagged)]
 pub enum Inspected {
-    /// A container.
     Container(Box<ContainerInspect>),
-    /// An image.
     Image(Box<ImageInspect>),
-    /// A network.
     Network(Box<NetworkInspect>),
-    /// A volume.
     Volume(VolumeInspect),
 }
 
-/// Which object to look for, and how closely to look.
+/// Which object to inspect, and how.
 #[derive(Clone, Debug, Default)]
 pub struct Question {
     /// Only an object of this kind.
     pub kind: Option<ObjectKind>,
-    /// Only an image for one of these platforms, if there are any.
+    /// Only an image for one of these platforms, if any are given.
     pub platforms: Vec<Platform>,
-    /// Count what a container wrote. The caller has moved to where files of every owner can be read.
+    /// Measure what a container wrote. The process must be able to read files of every owner.
     pub size: bool,
 }
 
-/// The object that a person means by `text`: where no kind is asked for, a container, else an image, else a
-/// network, else a volume.
+/// The object called `text`. If the kind is left open: a container, else an image, else a network, else a
+/// volume.
 pub fn inspect(store: &Store, text: &str, question: &Question) -> Result<Inspected> {
     let container = |store: &Store| container::inspect(store, text, question.size).map(Inspected::Container);
     let image = |store: &Store| image::inspect(store, text, &question.platforms).map(Inspected::Image);
@@ -75,7 +68,7 @@ pub fn inspect(store: &Store, text: &str, question: &Question) -> Result<Inspect
     }
     for look in [&container as &dyn Fn(&Store) -> Result<Inspected>, &image, &network, &volume] {
         match look(store) {
-            // What cannot be a name of this kind of object is not one.
+            // A text that is not a valid name for this kind of object cannot be one.
             Err(error) if matches!(kind_of(&error), Kind::NotFound | Kind::Invalid) => {}
             other => return other,
         }

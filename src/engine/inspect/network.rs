@@ -1,4 +1,4 @@
-//! A network as docker shows it.
+//! Inspects a network.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -16,7 +16,7 @@ use crate::model::network::{NetworkSpec, Subnet};
 use crate::model::new_network::{ICC, MTU};
 use crate::store::{Scanned, Store};
 
-/// docker's fields of a network.
+/// docker's `network.Inspect`.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 #[allow(clippy::struct_excessive_bools, reason = "docker's fields")]
@@ -69,7 +69,7 @@ struct ConfigFrom {
     network: &'static str,
 }
 
-/// A container on it.
+/// A container on the network.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Place {
@@ -83,7 +83,6 @@ struct Place {
     v6: String,
 }
 
-/// The network that `text` names.
 pub(super) fn inspect(store: &Store, text: &str) -> Result<Box<NetworkInspect>> {
     let network = networks::find(store, text)?;
     let spec = network.spec();
@@ -128,7 +127,7 @@ fn pools(spec: &NetworkSpec) -> Vec<Pool> {
     spec.v4.iter().map(pool).chain(spec.v6.iter().map(pool)).collect()
 }
 
-/// docker shows the default network's as if they had been given.
+/// docker shows explicit options on the default network.
 fn options(spec: &NetworkSpec) -> BTreeMap<String, String> {
     if !spec.is_default() {
         return spec.options.clone();
@@ -142,7 +141,7 @@ fn options(spec: &NetworkSpec) -> BTreeMap<String, String> {
     own.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-/// The containers on it that run.
+/// The running containers on the network.
 fn containers(store: &Store, network: &Known) -> Result<BTreeMap<String, Place>> {
     let mut places = BTreeMap::new();
     for one in store.scan_containers(false, ContainerState::may_run)? {
@@ -179,7 +178,7 @@ fn place(container: &Listed, network: &Known) -> Option<Place> {
     })
 }
 
-/// docker has an ID for each place on a network in each run; here it follows from what tells those apart.
+/// docker makes up an ID for each endpoint at each start; this one is derived from what identifies the start.
 pub(super) fn endpoint_id(container: &Listed, network: &str) -> String {
     let seed = format!("{}\n{network}\n{}", container.dir.spec().id, container.state.started);
     Digest::of(seed.as_bytes()).hex().to_owned()

@@ -1,4 +1,4 @@
-//! A container's places on networks and its ports, as docker shows them.
+//! docker's `NetworkSettings` of a container: its endpoints and ports.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,6 @@ use crate::model::digest::Digest;
 use crate::model::network::{Attachment, Endpoint, NetworkSpec, PortSpec};
 use crate::store::Store;
 
-/// docker's fields of a container's network.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct NetworkSettings {
@@ -48,7 +47,7 @@ pub(super) struct NetworkSettings {
     networks: BTreeMap<String, Place>,
 }
 
-/// A port of the host.
+/// A port on the host.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Binding {
@@ -95,7 +94,6 @@ struct Asked {
     link_local: Vec<String>,
 }
 
-/// What is known of the container's network.
 pub(super) fn settings(store: &Store, container: &Listed) -> Result<NetworkSettings> {
     let spec = container.dir.spec();
     let mut settings = NetworkSettings::default();
@@ -120,7 +118,8 @@ pub(super) fn settings(store: &Store, container: &Listed) -> Result<NetworkSetti
         settings.sandbox_key = format!("/proc/{}/ns/net", container.state.pid);
         settings.ports = ports(container);
     }
-    // docker repeats the place on the default network, the only one there once was.
+    // docker repeats the endpoint of the default network at the top level, from the time when it was the only
+    // one.
     if let Some(place) = settings.networks.get(crate::model::network::DEFAULT).cloned() {
         settings.endpoint = place.endpoint;
         settings.gateway = place.gateway;
@@ -184,7 +183,7 @@ fn asked(attachment: &Attachment) -> Option<Asked> {
     Some(asked).filter(|asked| !asked.v4.is_empty() || !asked.v6.is_empty() || !asked.link_local.is_empty())
 }
 
-/// The names that others on the network know it by, each once.
+/// The DNS names of the container on this network, without duplicates.
 fn names(spec: &ContainerSpec, attachment: &Attachment) -> Vec<String> {
     let short = spec.id.get(..12).unwrap_or(&spec.id).to_owned();
     let all = [spec.name.clone()].into_iter().chain(attachment.aliases.clone()).chain([short]);
@@ -197,7 +196,7 @@ fn names(spec: &ContainerSpec, attachment: &Attachment) -> Vec<String> {
     names
 }
 
-/// Those that are published, with where, and those that are only exposed.
+/// Published ports with their bindings, and ports that are only exposed.
 fn ports(container: &Listed) -> BTreeMap<String, Option<Vec<Binding>>> {
     let exposed = &container.dir.spec().exposed_ports;
     let mut ports: BTreeMap<String, Option<Vec<Binding>>> =
@@ -210,7 +209,7 @@ fn ports(container: &Listed) -> BTreeMap<String, Option<Vec<Binding>>> {
     ports
 }
 
-/// The ports that were asked to be published.
+/// The ports that were requested with `-p`.
 pub(super) fn bindings(ports: &[PortSpec]) -> BTreeMap<String, Vec<Binding>> {
     let mut bindings: BTreeMap<String, Vec<Binding>> = BTreeMap::new();
     for port in ports {
@@ -226,7 +225,7 @@ pub(super) fn bindings(ports: &[PortSpec]) -> BTreeMap<String, Vec<Binding>> {
     bindings
 }
 
-/// Links on the default network, `/db:/web/alias`, with the names that the others have now.
+/// Links on the default network, as `/db:/web/alias`, with the containers' current names.
 pub(super) fn links(store: &Store, spec: &ContainerSpec) -> Result<Option<Vec<String>>> {
     let mut links = Vec::new();
     let own = spec.networks.iter().filter(|one| one.name == crate::model::network::DEFAULT);

@@ -1,12 +1,11 @@
-//! Limits and devices of a container, as docker shows them.
+//! docker's `Resources` of a container: limits and devices.
 
 use serde::Serialize;
 
 use crate::model::container::{ContainerSpec, DeviceSpec};
 use crate::model::limits::{DeviceRate, DeviceWeight};
 
-/// docker's fields, those that control groups of version 2 do not have included: they have the values that docker
-/// shows there.
+/// Fields for features that cgroup v2 does not have hold docker's values for them.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Resources {

@@ -1,4 +1,4 @@
-//! A volume as docker shows it.
+//! Inspects a volume.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::error::not_found;
 use crate::store::Store;
 
-/// docker's fields of a volume.
+/// docker's `volume.Volume`.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct VolumeInspect {
@@ -21,7 +21,6 @@ pub struct VolumeInspect {
     scope: &'static str,
 }
 
-/// The volume called `name`.
 pub(super) fn inspect(store: &Store, name: &str) -> Result<VolumeInspect> {
     let record = store.volume(name)?.ok_or_else(|| not_found(format!("get {name}: no such volume")))?;
     let unless_empty = |map: BTreeMap<String, String>| Some(map).filter(|map| !map.is_empty());

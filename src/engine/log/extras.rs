@@ -1,4 +1,4 @@
-//! What goes along with each line of a log: labels, variables and a tag of the container's.
+//! Attributes that accompany each log line: labels, environment variables and the tag.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use crate::error::{Failure, unsupported};
 use crate::model::container::ContainerSpec;
 use crate::model::log::LogPlan;
 
-/// The labels and variables that the options name and the container has, and its tag.
+/// The labels and variables that the log options select, and the expanded tag.
 pub(super) fn of(spec: &ContainerSpec, plan: &LogPlan) -> Result<BTreeMap<String, String>, Failure> {
     let mut extras = BTreeMap::new();
     for name in &plan.labels {
@@ -15,6 +15,7 @@ pub(super) fn of(spec: &ContainerSpec, plan: &LogPlan) -> Result<BTreeMap<String
         }
     }
     for name in &plan.env {
+        // Later entries of the environment override earlier ones.
         let found = spec.process.env.iter().rev().filter_map(|entry| entry.split_once('='));
         if let Some((_, value)) = found.into_iter().find(|(known, _)| known == name) {
             extras.insert(name.clone(), value.to_owned());
@@ -26,13 +27,13 @@ pub(super) fn of(spec: &ContainerSpec, plan: &LogPlan) -> Result<BTreeMap<String
     Ok(extras)
 }
 
-/// The same as the value of `attrs` in a line of JSON; `None` where there is nothing.
+/// As the JSON value of `attrs` in a log line; `None` if there are no attributes.
 pub(super) fn json(spec: &ContainerSpec, plan: &LogPlan) -> Result<Option<String>, Failure> {
     let extras = of(spec, plan)?;
     Ok((!extras.is_empty()).then(|| serde_json::to_string(&extras).unwrap_or_default()))
 }
 
-/// docker's fields of log tags.
+/// Expands docker's placeholders in a log tag.
 fn fill(template: &str, spec: &ContainerSpec) -> Result<String, Failure> {
     let image = spec.image.as_ref();
     let image_id = image.map(|image| image.id.to_string()).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! A log in the journal of systemd, by its native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL).
+//! Writes a log to the systemd journal with its native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL).
 
 use std::os::unix::net::UnixDatagram;
 
@@ -11,7 +11,7 @@ use crate::model::log::{LogPlan, Stream};
 
 const SOCKET: &str = "/run/systemd/journal/socket";
 
-/// The journal, with the fields that every line of the container has.
+/// The journal's socket, and the fields that are the same for every line of the container.
 pub(super) struct Journal {
     socket: UnixDatagram,
     fields: Vec<u8>,
@@ -30,8 +30,9 @@ impl Journal {
         Ok(Self { socket, fields: fields(spec, plan)? })
     }
 
-    /// A line that the journal does not take is lost.
+    /// A line that the journal does not accept is lost.
     pub(super) fn write(&mut self, stream: Stream, lines: &[&[u8]]) {
+        // info and err of syslog(3), as docker's journald driver maps the two streams.
         let priority: &[u8] = if stream == Stream::Stdout { b"6" } else { b"3" };
         for line in lines {
             let mut message = self.fields.clone();
@@ -42,7 +43,7 @@ impl Journal {
     }
 }
 
-/// docker's fields.
+/// The fields of docker's journald driver.
 fn fields(spec: &ContainerSpec, plan: &LogPlan) -> Result<Vec<u8>, Failure> {
     let mut extras = extras::of(spec, plan)?;
     let short = spec.id.get(..12).unwrap_or(&spec.id).to_owned();
@@ -62,14 +63,14 @@ fn fields(spec: &ContainerSpec, plan: &LogPlan) -> Result<Vec<u8>, Failure> {
     Ok(fields)
 }
 
-/// Names of fields have capitals, digits and underscores, and begin with a letter.
+/// Journal fields consist of capitals, digits and underscores, and begin with a letter.
 fn field_name(name: &str) -> String {
     let keep = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
     let name: String = name.chars().map(keep).collect();
     name.trim_start_matches(|c: char| !c.is_ascii_alphabetic()).to_owned()
 }
 
-/// By length, so that a value may hold line ends.
+/// The binary form with an explicit length: a value may contain line feeds.
 fn field(message: &mut Vec<u8>, name: &str, value: &[u8]) {
     if name.is_empty() {
         return;

@@ -1,4 +1,7 @@
-//! A container's output on its way to the log: cut into lines, stamped, handed to the driver.
+//! Writes a container's output to its log.
+//!
+//! Output arrives in arbitrary pieces. It is split into lines of at most 16 KiB, as docker's log drivers do, stamped,
+//! and handed to the driver: a file (`json-file`, `local`), the systemd journal, or nothing.
 
 mod extras;
 mod journal;
@@ -8,20 +11,19 @@ use anyhow::Result;
 use crate::model::log::{Driver, Stream};
 use crate::store::{ContainerDir, LogWriter};
 
-/// Longer lines are cut; docker's limit.
+/// docker's limit; longer lines are split.
 const LONGEST_LINE: usize = 16 << 10;
 
-/// Where lines go.
 enum Sink {
     File(Box<LogWriter>),
     Journal(journal::Journal),
     Nothing,
 }
 
-/// The open log of a container that runs. What it cannot write is lost, and never keeps the container from going on.
+/// The open log of a running container. A failed write loses lines but never stops the container.
 pub(super) struct Log {
     sink: Sink,
-    /// The beginnings of lines that have not ended yet, by [`Stream::index`].
+    /// Incomplete last lines, by [`Stream::index`].
     begun: [Vec<u8>; 2],
 }
 
@@ -41,7 +43,7 @@ impl Log {
         Ok(Self { sink, begun: [Vec::new(), Vec::new()] })
     }
 
-    /// Takes what the container wrote to `stream`.
+    /// Logs what the container wrote to `stream`.
     pub(super) fn write(&mut self, stream: Stream, bytes: &[u8]) {
         if matches!(self.sink, Sink::Nothing) {
             return;
@@ -53,7 +55,7 @@ impl Log {
         *begun = rest;
     }
 
-    /// Writes what has no line end yet: nothing more comes.
+    /// Writes incomplete last lines. Call when no more output follows.
     pub(super) fn finish(&mut self) {
         for stream in [Stream::Stdout, Stream::Stderr] {
             let Some(begun) = self.begun.get_mut(stream.index()) else { continue };
@@ -75,7 +77,7 @@ impl Sink {
     }
 }
 
-/// Complete lines with their ends, pieces of lines that are too long, and what is left.
+/// Complete lines with their line feeds, pieces of overlong lines, and the rest.
 fn cut(bytes: &[u8]) -> (Vec<&[u8]>, Vec<u8>) {
     let mut lines = Vec::new();
     let mut rest = bytes;

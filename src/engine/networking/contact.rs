@@ -1,7 +1,12 @@
-//! Reaching the network helper: by its socket if it runs, else by starting it.
+//! Connects to the network helper through its socket, or starts it.
 //!
-//! There is a helper for each account, store and network namespace that containers are started from. A helper that ends
-//! by itself takes its socket away; one that was killed leaves it, and that nobody answers there tells so.
+//! There is one helper per account, store, and network namespace that containers are started from. A helper that
+//! exits by itself removes its socket. One that was killed leaves it behind, and connecting fails with ECONNREFUSED.
+//!
+//! # Races
+//!
+//! Starting takes a lock per socket name, and the socket is looked at again once the lock is held: two commands that
+//! find no helper start one.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
@@ -18,12 +23,11 @@ use crate::sys;
 use crate::sys::process::{self, Side, ns};
 use crate::sys::socket::{Listener, Socket};
 
-/// A connection to the helper.
 #[derive(Debug)]
 pub(super) struct Contact(Socket);
 
 impl Contact {
-    /// Asks for something and waits for it.
+    /// Sends a request and waits for the answer.
     pub(super) fn ask(&self, request: &Request, fds: &[BorrowedFd<'_>]) -> Result<(Reply, Vec<OwnedFd>)> {
         wire::send(&self.0, request, fds, false)?;
         let message = wire::receive(&self.0)?;
@@ -43,31 +47,31 @@ impl Contact {
     }
 }
 
-/// The failure of a helper that has ended before it answered.
+/// The failure of a request whose helper exits before it answers.
 fn gone() -> Failure {
     Failure::new(Kind::Interrupted, "the network helper has ended")
 }
 
-/// Who starts a helper.
+/// Everything needed to start a helper.
 pub(super) struct Starter<'a> {
     pub(super) store: &'a Store,
     pub(super) identity: &'a Identity,
-    /// How it is to work.
+    /// Options for the helper.
     pub(super) start: &'a Start,
-    /// The user namespace of containers that an earlier helper has left; a new one if there are none.
+    /// The user namespace that a killed helper left containers in; `None` if there are none, for a new one.
     pub(super) survivors: &'a dyn Fn() -> Result<Option<OwnedFd>>,
 }
 
-/// A helper that runs, or is being started: that takes a while, in which there is other work.
+/// A helper that runs, or is still starting, which leaves time for other work.
 #[derive(Debug)]
 pub(in crate::engine) struct Reached {
     contact: Contact,
-    /// Held by who starts it, until it can be found by others.
+    /// Held by the command that starts it, until others can connect.
     starting: Option<Lock>,
 }
 
 impl Reached {
-    /// Waits until it is there.
+    /// Waits until the helper is ready.
     pub(super) fn wait(self) -> Result<Contact> {
         if self.starting.is_some() {
             let message = self.contact.0.receive()?;
@@ -81,17 +85,19 @@ impl Reached {
     }
 }
 
-/// Reaches the helper. The process must have one thread.
+/// Connects to the helper or starts it. The process must be single-threaded.
 pub(super) fn reach(starter: &Starter<'_>) -> Result<Reached> {
     let name = place()?;
     let dir = starter.store.helper_dir();
     if let Found::Helper(contact) = find(&dir, &name)? {
         return Ok(Reached { contact, starting: None });
     }
+    // Somebody else may have started one while we waited for the lock.
     let starting = starter.store.lock_helper_start(&name)?;
     let survivors = match find(&dir, &name)? {
         Found::Helper(contact) => return Ok(Reached { contact, starting: None }),
         Found::Nobody => None,
+        // Only a killed helper leaves containers behind; one that exits by itself has none.
         Found::Dead => (starter.survivors)()?,
     };
     let dir = sys::fs::open_dir(&dir)?;
@@ -120,15 +126,16 @@ fn find(dir: &std::path::Path, name: &str) -> Result<Found> {
     }
 }
 
-/// What the helper of this machine and network namespace is called.
+/// Socket name of the helper for this host and network namespace.
 fn place() -> Result<String> {
     let namespace = rustix::fs::stat("/proc/self/ns/net").context("looking at the network namespace")?;
     let node = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let node: String = node.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(64).collect();
     Ok(format!("{node}.{}", namespace.st_ino))
+// The data root may be on a file system shared between hosts, where inode numbers say nothing.
 }
 
-/// Forks a helper that is nobody's child.
+/// Forks the helper as a daemon (double fork), so that it is nobody's child.
 fn start(
     starter: &Starter<'_>,
     name: &str,
@@ -139,6 +146,7 @@ fn start(
     match process::fork().context("starting the network helper")? {
         Side::Child => {
             drop(ours);
+            // A session of its own: signals of the command's terminal are not for the helper.
             let _ = rustix::process::setsid();
             match process::fork() {
                 Ok(Side::Child) => {}
@@ -155,13 +163,14 @@ fn start(
         }
         Side::Parent(child) => {
             drop(theirs);
+            // The intermediate process, which exits at once.
             child.wait()?;
             Ok(Contact(ours))
         }
     }
 }
 
-/// Leaves everything of the command behind and goes where the helper lives.
+/// Drops everything inherited from the command, and enters the user namespace that the helper lives in.
 fn settle_in(
     identity: &Identity,
     name: &str,
@@ -175,10 +184,11 @@ fn settle_in(
         process::place_fd(null.as_fd(), number)?;
     }
     drop(null);
+    // Containers may outlive the command; a pipe or terminal of its caller must not stay open with them.
     let mut keep = vec![dir, first.as_fd()];
     keep.extend(survivors.as_ref().map(OwnedFd::as_fd));
     process::close_others(3, &keep)?;
-    // A closed connection is an error to who writes to it, and nothing else.
+    // Writing to a closed connection must fail with EPIPE, not kill the helper.
     sys::signal::set_mask(&sys::signal::Set::of(&[libc::SIGPIPE]))?;
     rustix::process::chdir("/")?;
     match &survivors {
@@ -186,6 +196,7 @@ fn settle_in(
             .context("joining the user namespace of containers that run")?,
         None => identity::enter_new(identity)?,
     }
+    // Under the start lock: a socket that exists is left over from a killed helper.
     match unlinkat(dir, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => {}
         Err(error) => return Err(error.into()),

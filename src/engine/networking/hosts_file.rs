@@ -1,4 +1,5 @@
-//! Files of a container that runs, such as its /etc/hosts, changed in place: programs may have them open.
+//! Edits files of a running container, such as /etc/hosts, in place: programs may have them open, and they
+//! are bind mounts.
 
 use std::io::{Read as _, Seek as _, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
@@ -11,17 +12,18 @@ use crate::error::{Failure, Kind};
 use crate::sandbox::visit::{Flow, Inside, Place, visit};
 use crate::sys;
 
-/// The longest file that is read, in bytes.
+/// Limit on the file, in bytes.
 const LONGEST: u64 = 1 << 20;
 
-/// Replaces the text of the file `path`, which is below the root, by what `change` makes of it. `process` is a pidfd of
-/// the container's first process.
+/// Replaces the text of the file `path` (relative to the root) by what `change` makes of it. `process` is a
+/// pidfd of the container's first process.
 pub(in crate::engine) fn edit(
     process: BorrowedFd<'_>,
     path: &str,
     change: impl Fn(&str) -> String,
 ) -> Result<()> {
     let visitor = visit(Place::Running(process), Flow::Out, |inside: Inside<'_>| {
+        // O_NONBLOCK: the container may have put a FIFO there.
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let file = sys::fs::open_in_root(inside.root.as_fd(), Path::new(path), flags, Mode::empty())?;
         let mut file = std::fs::File::from(file);
@@ -33,6 +35,7 @@ pub(in crate::engine) fn edit(
         }
         let changed = change(&text);
         file.rewind()?;
+        // Not replaced by a new file: the bind mount would keep showing the old inode.
         file.set_len(0)?;
         file.write_all(changed.as_bytes())?;
         inside.tell(&())

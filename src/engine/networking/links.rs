@@ -1,4 +1,4 @@
-//! Links on the default network, where there are no names: what `--link` has in /etc/hosts.
+//! Legacy links (`--link`) on the default network, which has no DNS: lines for /etc/hosts.
 
 use std::net::IpAddr;
 
@@ -11,8 +11,8 @@ use crate::model::container::ContainerSpec;
 use crate::model::network::{Endpoint, NetworkSpec};
 use crate::store::{ContainerDir, Store};
 
-/// Each address of the containers that the one of `spec` has links to on the default network, with the names it is
-/// known by: the link's, its host name, and its own.
+/// The addresses of containers that `spec` links to on the default network, each with its names: the alias,
+/// the host name, and the container's name.
 pub(super) fn on_default(
     store: &Store,
     spec: &ContainerSpec,
@@ -37,7 +37,7 @@ fn names(alias: &str, other: &ContainerSpec) -> String {
     if alias == other.name { names } else { format!("{names} {}", other.name) }
 }
 
-/// The other's place on the default network. docker's wording.
+/// The linked container's endpoint on the default network. With docker's wording.
 fn place(other: &ContainerDir, network: &NetworkSpec, link: &str) -> Result<Endpoint> {
     let name = &other.spec().name;
     let state: Option<ContainerState> = other.read_state()?;

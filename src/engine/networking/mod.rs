@@ -1,5 +1,22 @@
-//! A container's part in networks, as its supervisor sees it: the lease at the network helper, and what to do when the
-//! helper is killed.
+//! A container's part in its networks: what it needs, and its lease at the network helper.
+//!
+//! # Roles
+//!
+//! The network helper is a process per account that runs the networks: bridges, datapath, DNS, published ports. A
+//! supervisor holds a connection to it, the lease; when it is closed the helper disconnects the container.
+//!
+//! # Order at a start
+//!
+//! 1. The command resolves the networks and allocates addresses ([`prepare_networks`] → [`NetworkPlan`]).
+//! 2. It connects to the helper or starts to fork it ([`reach_helper`] → [`PendingHelper`]), and goes on meanwhile.
+//! 3. The supervisor opens the lease, which reserves the published ports ([`HelperLease::acquire`]).
+//! 4. The sandbox calls back with the container's network namespace ([`HelperLease::connect`]).
+//!
+//! # When the helper is killed
+//!
+//! The namespaces of running containers survive. Each supervisor sees its connection close, and one of them starts a
+//! new helper in the user namespace of the old one, where the rest of the network namespaces belong
+//! ([`HelperLease::recover`]).
 
 mod contact;
 pub(super) mod hosts_file;
@@ -25,19 +42,19 @@ use crate::sandbox::identity::Identity;
 use crate::store::{ContainerDir, LockedContainer, Store, elect_route};
 use crate::sys;
 
-/// What a container needs of networks, found out before it starts.
+/// What a container needs of networks, resolved before it starts.
 #[derive(Clone, Debug)]
 pub(super) struct Wanted {
-    /// The networks, with its place on each.
+    /// The networks, with the container's endpoint on each.
     pub(super) places: Vec<(NetworkSpec, Endpoint)>,
-    /// Addresses of containers that it has links to on the default network, with their names.
+    /// Addresses of linked containers on the default network, with the names for each.
     pub(super) links: Vec<(IpAddr, String)>,
-    /// How the helper is to work, if this container starts it.
+    /// Options for the helper, in case this container is the one that starts it.
     pub(super) start: Start,
 }
 
 impl Wanted {
-    /// What `container` has, which runs; `None` for one without networks of its own.
+    /// From the state of a running container; `None` if it has no networks of its own.
     pub(super) fn of_running(store: &Store, container: &ContainerDir) -> Result<Option<Self>> {
         let state: Option<ContainerState> = container.read_state()?;
         let mut places = Vec::new();
@@ -46,17 +63,16 @@ impl Wanted {
                 places.push((network, endpoint));
             }
         }
-        // A link that led somewhere may lead nowhere by now.
+        // A link's target may have exited since.
         let links = links::on_default(store, container.spec(), &places).unwrap_or_default();
         Ok(Some(Self { places, links, start: Start::default() }).filter(|wanted| !wanted.places.is_empty()))
     }
 
-    /// Its places on them.
     pub(super) fn endpoints(&self) -> Vec<Endpoint> {
         self.places.iter().map(|(_, endpoint)| endpoint.clone()).collect()
     }
 
-    /// The addresses of their gateways, that of the default route's network first.
+    /// Addresses of the networks' gateways, those of the default route's network first.
     pub(super) fn gateways(&self) -> Vec<IpAddr> {
         let mut places: Vec<_> = self.places.iter().collect();
         places.sort_by_key(|(_, endpoint)| !endpoint.default_route);
@@ -65,7 +81,7 @@ impl Wanted {
         places.first().into_iter().flat_map(|(network, _)| [v4(network), v6(network)]).flatten().collect()
     }
 
-    /// Whether the default network is all there is.
+    /// Whether the container is on no network but the default one.
     pub(super) fn is_default_only(&self) -> bool {
         self.places.iter().all(|(network, _)| network.is_default())
     }
@@ -80,15 +96,15 @@ pub(super) struct Network {
     opening: Opening,
     log: Option<std::fs::File>,
     contact: Contact,
-    /// The helper's user namespace.
+    /// The helper's user namespace, the parent of the container's.
     outer: OwnedFd,
-    /// The container's network namespace, once there is one.
+    /// The container's network namespace, once it exists.
     namespace: Option<OwnedFd>,
     published: Vec<Published>,
 }
 
 impl Network {
-    /// Takes a lease for the container: ports that cannot be had are an error.
+    /// Opens the lease. Fails if a published port is taken.
     pub(super) fn open(
         store: &Store,
         identity: &Identity,
@@ -108,7 +124,7 @@ impl Network {
         Ok(Self { store, identity, start, places, opening, log, contact, outer, namespace: None, published })
     }
 
-    /// The user namespace below which the container is to be made.
+    /// The user namespace below which the container's is created.
     pub(super) fn outer(&self) -> Result<Outer> {
         Ok(Outer { namespace: self.outer.try_clone()?, ids: self.identity.map((0, 0)) })
     }
@@ -136,17 +152,15 @@ impl Network {
         }
     }
 
-    /// Its places on networks.
     pub(super) fn endpoints(&self) -> Vec<Endpoint> {
         self.places.iter().map(|(_, endpoint)| endpoint.clone()).collect()
     }
 
-    /// The networks that it is on, with its place on each.
+    /// The networks, with the container's endpoint on each.
     pub(super) fn places(&self) -> &[(NetworkSpec, Endpoint)] {
         &self.places
     }
 
-    /// Its published ports.
     pub(super) fn published(&self) -> &[Published] {
         &self.published
     }
@@ -156,7 +170,7 @@ impl Network {
         self.contact.as_fd()
     }
 
-    /// The helper is gone: reaches or starts another, and has everything connected again as it was.
+    /// After the helper is gone: connects to another or starts one, and restores everything as it was.
     pub(super) fn recover(&mut self) -> Result<()> {
         let mut tries = 0;
         loop {
@@ -168,6 +182,7 @@ impl Network {
     }
 
     fn wire_again(&mut self) -> Result<()> {
+        // Ports that were chosen at random must be the same ones again.
         let same: Vec<PortSpec> = self.published.iter().map(Published::as_spec).collect();
         let ports = if same.is_empty() { self.opening.ports.clone() } else { same };
         let opening = Opening { ports, ..self.opening.clone() };
@@ -184,7 +199,7 @@ impl Network {
         self.wire()
     }
 
-    /// Asks the helper for something, and if it is gone the next one.
+    /// Sends a request; if the helper is gone, to its successor.
     fn ask(&mut self, request: &Request) -> Result<Reply> {
         match self.contact.ask(request, &[]) {
             Err(error) if is_gone(&error) => {
@@ -195,7 +210,7 @@ impl Network {
         }
     }
 
-    /// Puts the container of `spec` on one more network.
+    /// Connects the container of `spec` to one more network.
     pub(super) fn join(
         &mut self,
         spec: &ContainerSpec,
@@ -210,7 +225,7 @@ impl Network {
         self.change_places(&request, places)
     }
 
-    /// Takes the container of `spec` off a network.
+    /// Disconnects the container of `spec` from a network.
     pub(super) fn leave(&mut self, spec: &ContainerSpec, network: &str) -> Result<()> {
         let mut places = self.places.clone();
         places.retain(|(other, _)| other.id != network);
@@ -228,12 +243,12 @@ impl Network {
         Ok(())
     }
 
-    /// The name that the container is known by.
+    /// The container's name as the helper's DNS knows it.
     pub(super) fn name(&self) -> &str {
         &self.opening.name
     }
 
-    /// The container has another name.
+    /// Tells the helper the container's new name.
     pub(super) fn rename(&mut self, name: &str) -> Result<()> {
         name.clone_into(&mut self.opening.name);
         self.ask(&Request::Rename(name.to_owned()))?;
@@ -241,7 +256,7 @@ impl Network {
     }
 }
 
-/// Reaches the helper and says who comes. A helper that ends just then is not the last word.
+/// Opens a lease at the helper, trying again with its successor if it exits just then.
 fn enter(
     starter: &Starter<'_>,
     mut reached: Option<Reached>,
@@ -270,11 +285,12 @@ fn enter(
     }
 }
 
-/// Who has a port: a container, or a process as far as it can be seen.
+/// What holds a port: a container, or a process as far as it can be seen.
 fn holder(store: &Store, port: &Unavailable) -> Option<String> {
     if !port.is_taken() {
         return None;
     }
+    // 0.0.0.0 and :: overlap with every address of their family.
     let overlaps = |held: &&Published| {
         let ip = port.at.ip();
         (held.protocol, held.host) == (port.protocol, port.at.port())
@@ -293,9 +309,10 @@ fn holder(store: &Store, port: &Unavailable) -> Option<String> {
     }
 }
 
-/// How often a helper may end while it is talked to.
+/// How often in a row a helper may exit while it is being talked to.
 const MAX_TRIES: u32 = 20;
 
+// EPIPE and ECONNRESET: it exited with our request unread. Interrupted: it closed the connection.
 fn is_gone(error: &anyhow::Error) -> bool {
     use rustix::io::Errno;
     let broken = |code: i32| [Errno::PIPE, Errno::CONNRESET].iter().any(|errno| errno.raw_os_error() == code);
@@ -318,19 +335,19 @@ fn opening(spec: &ContainerSpec, places: &[(NetworkSpec, Endpoint)]) -> Opening 
     }
 }
 
-/// The ID of the network that the default route goes through.
+/// ID of the network that the default route goes through.
 fn lead(places: &[(NetworkSpec, Endpoint)]) -> Option<String> {
     let (network, _) = places.iter().find(|(_, endpoint)| endpoint.default_route)?;
     Some(network.id.clone())
 }
 
-/// Opened by the user's own rights, before anything of the container is there.
+/// Opened before the fork with the user's rights, so that the container has no say in what is opened.
 fn open_log(path: &std::path::Path) -> Result<std::fs::File> {
     let file = std::fs::OpenOptions::new().append(true).create(true).open(path);
     file.with_context(|| format!("cannot open the egress log `{}`", path.display()))
 }
 
-/// The user namespace that containers live in which run, though their helper was killed.
+/// The user namespace that running containers live in, if their helper was killed.
 fn survivors(store: &Store) -> Result<Option<OwnedFd>> {
     for container in store.containers()? {
         if container.spec().namespaces.network != Some(NetworkMode::Networks) {
@@ -343,6 +360,7 @@ fn survivors(store: &Store) -> Result<Option<OwnedFd>> {
     Ok(None)
 }
 
+/// The user namespace of the helper that served `container`; `None` if that does not run any more.
 fn outer_of(container: &ContainerDir) -> Result<Option<OwnedFd>> {
     let Some(first) = super::first_process::find(container)? else { return Ok(None) };
     let namespace = match crate::sandbox::launch::namespace_of(first.pid(), "user") {
@@ -352,7 +370,7 @@ fn outer_of(container: &ContainerDir) -> Result<Option<OwnedFd>> {
     if first.has_ended()? {
         return Ok(None);
     }
-    // It may be deeper, below that of a container whose namespaces it shares.
+    // The container's may be nested deeper, below that of a donor. The helper's is the one whose parent is ours.
     let mut outermost = namespace;
     while let Some(above) = sys::namespace::parent(outermost.as_fd())? {
         if sys::namespace::parent(above.as_fd())?.is_none() {
@@ -363,8 +381,8 @@ fn outer_of(container: &ContainerDir) -> Result<Option<OwnedFd>> {
     Ok(None)
 }
 
-/// Reaches the helper, or begins to start it, if the container of `spec` will need it. What is returned goes to the
-/// container's supervisor. The process must have one thread.
+/// Connects to the helper, or starts to fork it, if the container of `spec` needs networks. The result is for
+/// the container's supervisor. The process must be single-threaded.
 pub(super) fn begin(
     store: &Store,
     identity: &Identity,
@@ -377,7 +395,7 @@ pub(super) fn begin(
     contact::reach(&starter).with_context(|| format!("cannot start container {}", spec.name)).map(Some)
 }
 
-/// Finds out what a container that this process holds needs of networks, and takes its addresses.
+/// Resolves the networks of a container whose lock this process holds, and allocates its addresses.
 pub(super) fn prepare(
     store: &Store,
     container: &LockedContainer,
@@ -394,7 +412,7 @@ pub(super) fn prepare(
         Ok(links) => links,
         Err(error) => {
             let endpoints: Vec<Endpoint> = places.into_iter().map(|(_, endpoint)| endpoint).collect();
-            // What stays is taken back by who needs it.
+            // Addresses that stay allocated are reclaimed by whoever needs them.
             let _ = store.leave_networks(container.spec(), &endpoints);
             return Err(error);
         }
@@ -402,10 +420,10 @@ pub(super) fn prepare(
     Ok(Some(Wanted { places, links, start: Start { rung } }))
 }
 
-/// A connection to the helper that does nothing but hold it.
+/// A connection that only keeps the helper alive.
 pub(super) struct Hold(#[expect(unused, reason = "what counts is that it is open")] Contact);
 
-/// Reaches the helper, or starts it, and holds it. The process must have one thread.
+/// Connects to the helper or starts it, and keeps it alive. The process must be single-threaded.
 pub(super) fn hold(store: &Store, identity: &Identity, environment: &Environment) -> Result<Hold> {
     let start = Start { rung: forced(environment)? };
     let survivors = || survivors(store);
@@ -413,13 +431,13 @@ pub(super) fn hold(store: &Store, identity: &Identity, environment: &Environment
     Ok(Hold(contact::reach(&starter)?.wait()?))
 }
 
-/// Takes the addresses of a step of a build, whose place the caller holds.
+/// Allocates the addresses of a build step, whose directory the caller holds.
 pub(super) fn prepare_step(store: &Store, spec: &ContainerSpec, environment: &Environment) -> Result<Wanted> {
     let start = Start { rung: forced(environment)? };
     Ok(Wanted { places: store.join_networks(spec, &[])?, links: Vec::new(), start })
 }
 
-/// The way to make networks that the environment asks for (`DHOW_NETWORK`).
+/// The network backend that the environment forces (`DHOW_NETWORK`).
 pub(super) fn forced(environment: &Environment) -> Result<Option<Rung>> {
     let name = environment.text("DHOW_NETWORK");
     name.map(str::parse).transpose().context("cannot use DHOW_NETWORK")

@@ -1,7 +1,7 @@
-//! `network connect` and `network disconnect`: a container's place on a network, whether it runs or not.
+//! `network connect` and `network disconnect`, for containers that run or not.
 //!
-//! What is asked of the container changes first, then a container that runs is told; if that fails everything is as it
-//! was.
+//! The specification on disk is changed first, then the supervisor is told. If that fails, the specification is
+//! restored.
 
 use anyhow::Result;
 
@@ -14,8 +14,7 @@ use crate::model::container::{ContainerSpec, NetworkMode};
 use crate::model::network::{Attachment, NetworkSpec};
 use crate::store::{ContainerDir, Store};
 
-/// Puts the container that a person means by `text` on one more network; `asked` names it and says what the container
-/// gets there.
+/// Connects the container `text` to a network; `asked` names it and says how.
 pub fn connect(store: &Store, text: &str, mut asked: Attachment) -> Result<()> {
     let container = store.find_container(text)?;
     let network = bridge(store, &asked.network)?;
@@ -34,9 +33,10 @@ pub fn connect(store: &Store, text: &str, mut asked: Attachment) -> Result<()> {
     let container = store.edit_container(&container, edit)?;
     match ask(&container, &Order::Connect(asked)) {
         Ok(Answer::Report(_)) => {}
-        // It gets its place when it starts.
+        // It is stopped: it gets its endpoint when it starts.
         Ok(Answer::Nobody(locked)) => store.reserve_addresses(locked.spec())?,
         Err(error) => {
+            // The container goes on without the network, so its specification must not have it.
             store.edit_container(&container, |spec| {
                 spec.networks.retain(|other| other.network != network.id);
                 Ok(())
@@ -48,7 +48,7 @@ pub fn connect(store: &Store, text: &str, mut asked: Attachment) -> Result<()> {
     Ok(())
 }
 
-/// Takes the container that a person means by `text` off a network; with `force` also where it does not answer.
+/// Disconnects the container `text` from a network; with `force` even if its supervisor fails to.
 pub fn disconnect(store: &Store, name: &str, text: &str, force: bool) -> Result<()> {
     let container = store.find_container(text)?;
     let network = match find(store, name)? {
@@ -67,9 +67,10 @@ pub fn disconnect(store: &Store, name: &str, text: &str, force: bool) -> Result<
     match ask(&edited, &Order::Disconnect { network: network.id.clone(), force }) {
         Ok(Answer::Report(_)) => {}
         Ok(Answer::Nobody(locked)) => give_back(store, &locked, &network, before.as_ref())?,
-        // It is restarting, say, and will come back without.
+        // It may be restarting, for example; the next start is without the network.
         Err(error) if force && kind_of(&error) != Kind::NotFound => {}
         Err(error) => {
+            // The container is still connected, so its specification must say so.
             store.edit_container(&edited, |spec| {
                 if let Some((index, attachment)) = before {
                     spec.networks.insert(index.min(spec.networks.len()), attachment);
@@ -83,7 +84,7 @@ pub fn disconnect(store: &Store, name: &str, text: &str, force: bool) -> Result<
     Ok(())
 }
 
-/// A container that does not run has nothing but the addresses that it asked for.
+/// A stopped container holds only the addresses it asked for explicitly.
 fn give_back(
     store: &Store,
     container: &ContainerDir,

@@ -1,4 +1,5 @@
-//! The networks there are: those that were made, and the two that are no more than names, `host` and `none`.
+//! The networks that exist: those that were created, and the predefined `host` and `none`, which are only
+//! names.
 
 use std::collections::BTreeMap;
 
@@ -10,16 +11,14 @@ use crate::model::digest::Digest;
 use crate::model::network::NetworkSpec;
 use crate::store::Store;
 
-/// A network as commands show it.
 #[derive(Clone, Debug)]
 pub enum Known {
-    /// A bridge of containers.
+    /// A bridge network: the default one, or created by the user.
     Made(Box<NetworkSpec>),
-    /// The host's own network, or none.
+    /// `host` or `none`.
     BuiltIn {
-        /// `host` or `none`.
         name: &'static str,
-        /// 64 hexadecimal digits, which stay the same.
+        /// 64 hexadecimal digits, derived from the data root and the name.
         id: String,
         /// docker's name of the driver.
         driver: &'static str,
@@ -27,7 +26,6 @@ pub enum Known {
 }
 
 impl Known {
-    /// The ID.
     pub fn id(&self) -> &str {
         match self {
             Self::Made(network) => &network.id,
@@ -35,7 +33,6 @@ impl Known {
         }
     }
 
-    /// The name.
     pub fn name(&self) -> &str {
         match self {
             Self::Made(network) => &network.name,
@@ -43,7 +40,6 @@ impl Known {
         }
     }
 
-    /// docker's name of the driver.
     pub fn driver(&self) -> &'static str {
         match self {
             Self::Made(_) => "bridge",
@@ -51,7 +47,6 @@ impl Known {
         }
     }
 
-    /// Its labels.
     pub fn labels(&self) -> &BTreeMap<String, String> {
         match self {
             Self::Made(network) => &network.labels,
@@ -59,7 +54,7 @@ impl Known {
         }
     }
 
-    /// The record, if it was made.
+    /// `None` for `host` and `none`, which have no record.
     pub fn spec(&self) -> Option<&NetworkSpec> {
         match self {
             Self::Made(network) => Some(network),
@@ -67,7 +62,7 @@ impl Known {
         }
     }
 
-    /// Whether it is there without having been made.
+    /// Whether it exists without having been created by the user; the default network counts too.
     pub fn is_built_in(&self) -> bool {
         self.spec().is_none_or(NetworkSpec::is_default)
     }
@@ -80,7 +75,7 @@ fn built_in(store: &Store) -> [Known; 2] {
     })
 }
 
-/// All networks, in order of their names; the default one is made for it.
+/// All networks, sorted by name. Creates the default network if it is missing.
 pub(super) fn all(store: &Store) -> Result<Vec<Known>> {
     store.default_network()?;
     let made = store.networks()?.into_iter().map(|network| Known::Made(Box::new(network)));
@@ -89,7 +84,7 @@ pub(super) fn all(store: &Store) -> Result<Vec<Known>> {
     Ok(networks)
 }
 
-/// By name, ID, or the beginning of an ID.
+/// By name, ID, or a prefix of the ID.
 pub(super) fn find(store: &Store, text: &str) -> Result<Known> {
     let built_in = built_in(store);
     if let Some(network) = built_in.iter().find(|network| network.name() == text || network.id() == text) {
@@ -107,7 +102,7 @@ pub(super) fn find(store: &Store, text: &str) -> Result<Known> {
     let mut found = made.into_iter().chain(by_prefix);
     let first = found.next().ok_or_else(|| no_such_network(text))?;
     match found.next() {
-        // A name is no prefix.
+        // An exact name wins over a prefix.
         Some(_) if first.name() != text => {
             Err(invalid(format!("network {text} is ambiguous (2 matches found on ID prefix)")).into())
         }

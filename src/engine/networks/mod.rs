@@ -1,4 +1,4 @@
-//! `network`: makes, lists, removes and looks up networks; puts containers on them and takes them off ([`connect`]).
+//! `network`: creates, lists, removes and looks up networks, and connects containers to them.
 
 pub mod connect;
 mod known;
@@ -17,7 +17,7 @@ use crate::store::Store;
 pub use known::Known;
 pub use prune::prune;
 
-/// Makes a network and returns its ID, with what has to be said about its options.
+/// Creates a network and returns its ID, and warnings about its options.
 pub fn create(store: &Store, driver: &str, new: &NewNetwork) -> Result<(String, Vec<String>)> {
     check_driver(driver)?;
     new.check()?;
@@ -28,7 +28,7 @@ pub fn create(store: &Store, driver: &str, new: &NewNetwork) -> Result<(String, 
     Ok((store.create_network(new)?.id, warnings))
 }
 
-/// The networks that all kinds of `filters` hold for, in order of their names.
+/// The networks that match all `filters`, sorted by name.
 pub fn list(store: &Store, filters: &[Filter]) -> Result<Vec<Known>> {
     let filters = Filters::new(store, filters)?;
     let mut networks = known::all(store)?;
@@ -36,12 +36,13 @@ pub fn list(store: &Store, filters: &[Filter]) -> Result<Vec<Known>> {
     Ok(networks)
 }
 
-/// The network that a person means by `text`, built in or made.
+/// The network `text`, predefined or created.
 pub fn find(store: &Store, text: &str) -> Result<Known> {
     known::find(store, text)
 }
 
-/// Removes a network that no running container is on. Returns whether there was one: with `force`, none is no error.
+/// Removes a network that no running container is on. Returns whether there was one; with `force` it need not
+/// exist.
 pub fn rm(store: &Store, text: &str, force: bool) -> Result<bool> {
     let network = match find(store, text) {
         Err(error) if force && kind_of(&error) == Kind::NotFound => return Ok(false),
@@ -61,7 +62,7 @@ const KEYS: &str = "dangling, driver, id, label, name, scope, type";
 
 struct Filters<'a> {
     filters: &'a [Filter],
-    /// IDs of networks that containers are on, where that is asked about.
+    /// IDs of networks with containers; only looked up for the `dangling` filter.
     used: Vec<String>,
 }
 
@@ -100,14 +101,14 @@ impl<'a> Filters<'a> {
     }
 }
 
-/// IDs of the networks that containers are on, whether they run or not, once for each of them.
+/// Network IDs of all containers' attachments, one for each.
 fn used(store: &Store) -> Result<Vec<String>> {
     let containers = store.containers()?;
     let networks = containers.iter().flat_map(|container| &container.spec().networks);
     Ok(networks.map(|attachment| attachment.network.clone()).collect())
 }
 
-/// docker's words for a network that does not exist.
+/// docker's wording.
 fn no_such_network(text: &str) -> anyhow::Error {
     not_found(format!("network {} not found", text.escape_debug())).into()
 }

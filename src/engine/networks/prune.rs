@@ -1,4 +1,4 @@
-//! `network prune`: removes networks that no container is on.
+//! `network prune`: removes networks without containers.
 
 use anyhow::Result;
 
@@ -9,8 +9,8 @@ use crate::error::{Kind, kind_of};
 use crate::model::event::EventKind;
 use crate::store::Store;
 
-/// Removes the networks that no container is on, running or not, and that the conditions hold for. Returns
-/// their names.
+/// Removes the networks that no container is on, running or not, and that match the conditions. Returns their
+/// names.
 pub fn prune(store: &Store, conditions: &Conditions) -> Result<Vec<String>> {
     let used = used(store)?;
     let mut pruned = Vec::new();
@@ -23,7 +23,7 @@ pub fn prune(store: &Store, conditions: &Conditions) -> Result<Vec<String>> {
         }
         match store.remove_network(&network) {
             Ok(()) => pruned.push(network.name),
-            // Somebody was quicker to use it, or to remove it.
+            // Another command used or removed it first.
             Err(error) if matches!(kind_of(&error), Kind::InUse | Kind::NotFound) => {}
             Err(error) => return Err(error),
         }

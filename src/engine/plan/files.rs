@@ -7,27 +7,25 @@ use crate::error::{Failure, Kind};
 use crate::model::container::{ContainerSpec, NetworkMode};
 use crate::model::network::Endpoint;
 
-/// Where the container is, for the texts; the default is on no network.
+/// What the texts depend on; the default is a container on no network.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::engine) struct Place<'a> {
-    /// Its places on networks.
     pub(in crate::engine) endpoints: &'a [Endpoint],
-    /// Whether all it is on is the default network, where there are no names.
+    /// Whether it is on no network but the default one, which has no DNS.
     pub(in crate::engine) default_network: bool,
-    /// Addresses of the networks' gateways.
     pub(in crate::engine) gateways: &'a [IpAddr],
-    /// Containers of the default network that it has links to: an address of each, and the names for it.
+    /// Linked containers on the default network: an address of each, and its names.
     pub(in crate::engine) links: &'a [(IpAddr, String)],
 }
 
 const LOOPBACK: &str = "127.0.0.1\tlocalhost\n";
 const LOOPBACK6: &str = "::1\tlocalhost ip6-localhost ip6-loopback\nfe00::\tip6-localnet\nff00::\tip6-mcastprefix\n\
                          ff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n";
-/// Settings that leave a container without IPv6.
+/// Sysctls that leave a container without IPv6.
 const NO_V6: [&str; 2] = ["net.ipv6.conf.all.disable_ipv6", "net.ipv6.conf.lo.disable_ipv6"];
 
-/// /etc/hosts: loopback, what was asked to be added, links, and the container's own addresses. On the host's network it
-/// is the host's, unless something is to be added.
+/// /etc/hosts: loopback, `--add-host`, links, and the container's own addresses. On the host's network it is
+/// the host's file, unless `--add-host` is used.
 pub(in crate::engine) fn hosts(spec: &ContainerSpec, place: &Place<'_>) -> Result<String, Failure> {
     let host_network = spec.namespaces.network == Some(NetworkMode::Host);
     if host_network && spec.extra_hosts.is_empty() {
@@ -57,7 +55,7 @@ fn host_gateways(spec: &ContainerSpec, name: &str, place: &Place<'_>) -> Result<
     if spec.namespaces.network == Some(NetworkMode::Host) {
         return Ok(vec![std::net::Ipv4Addr::LOCALHOST.into()]);
     }
-    // One that has left all its networks may come back.
+    // A container that has left all its networks may be connected again.
     if place.gateways.is_empty() && spec.namespaces.network != Some(NetworkMode::Networks) {
         let message = format!("--add-host {name}:host-gateway needs a network that reaches the host");
         return Err(
@@ -67,7 +65,7 @@ fn host_gateways(spec: &ContainerSpec, name: &str, place: &Place<'_>) -> Result<
     Ok(place.gateways.to_vec())
 }
 
-/// The text of a container that has come on a network.
+/// The text after the container was connected to a network.
 pub(in crate::engine) fn hosts_joined(text: &str, spec: &ContainerSpec, endpoint: &Endpoint) -> String {
     let mut text = text.to_owned();
     if !text.is_empty() && !text.ends_with('\n') {
@@ -76,13 +74,13 @@ pub(in crate::engine) fn hosts_joined(text: &str, spec: &ContainerSpec, endpoint
     text + &own_lines(spec, endpoint).concat()
 }
 
-/// The text of a container that has left a network.
+/// The text after the container was disconnected from a network.
 pub(in crate::engine) fn hosts_left(text: &str, spec: &ContainerSpec, endpoint: &Endpoint) -> String {
     let gone = own_lines(spec, endpoint);
     text.split_inclusive('\n').filter(|line| !gone.iter().any(|own| own == line)).collect()
 }
 
-/// The container's name on a network: with its domain, and then without.
+/// The container's name on a network: with its domain, then without.
 fn own_lines(spec: &ContainerSpec, endpoint: &Endpoint) -> Vec<String> {
     let mut names = host_name(spec);
     if let Some(domain) = spec.domainname.as_ref().filter(|domain| !domain.is_empty()) {
@@ -96,12 +94,12 @@ fn own_lines(spec: &ContainerSpec, endpoint: &Endpoint) -> Vec<String> {
     all.map(|address| line(spec, address, &names)).collect()
 }
 
-/// The host name of a container: its short ID where nothing was asked for.
+/// The container's host name: its short ID unless one was set.
 pub(in crate::engine) fn host_name(spec: &ContainerSpec) -> String {
     spec.hostname.clone().unwrap_or_else(|| spec.id.chars().take(12).collect())
 }
 
-/// Nothing for an address that cannot be reached.
+/// Empty for an IPv6 address in a container without IPv6.
 fn line(spec: &ContainerSpec, address: IpAddr, names: &str) -> String {
     if address.is_ipv4() || has_v6(spec) { format!("{address}\t{names}\n") } else { String::new() }
 }
@@ -110,7 +108,6 @@ fn has_v6(spec: &ContainerSpec) -> bool {
     !NO_V6.iter().any(|name| spec.sysctls.get(*name).is_some_and(|value| value.trim() == "1"))
 }
 
-/// /etc/hostname.
 pub(super) fn hostname(spec: &ContainerSpec) -> String {
     let name = match (&spec.hostname, spec.namespaces.uts_host) {
         (Some(name), false) => name.clone(),

@@ -1,4 +1,4 @@
-//! The files that are made for a container: who it is, and whom it can ask.
+//! The files that are generated for a container: its names and addresses, and its DNS configuration.
 
 use anyhow::Result;
 
@@ -11,16 +11,15 @@ use crate::store::Store;
 
 const HOSTS: &str = "/etc/hosts";
 const RESOLV_CONF: &str = "/etc/resolv.conf";
-/// How far containers that share the network of one that shares another's are followed.
+/// Limit on a chain of containers that share each other's network.
 const DEEPEST: usize = 16;
 
-/// The text of /etc/hosts and of /etc/resolv.conf.
+/// The texts of /etc/hosts and /etc/resolv.conf.
 pub(in crate::engine) struct Texts {
     hosts: String,
     pub(in crate::engine) resolv_conf: String,
 }
 
-/// Those of a container on these networks.
 pub(in crate::engine) fn texts(spec: &ContainerSpec, networks: Option<&Wanted>) -> Result<Texts> {
     let endpoints = networks.map(Wanted::endpoints).unwrap_or_default();
     let gateways = networks.map(Wanted::gateways).unwrap_or_default();
@@ -33,7 +32,7 @@ pub(in crate::engine) fn texts(spec: &ContainerSpec, networks: Option<&Wanted>) 
     Ok(Texts { hosts: files::hosts(spec, &place)?, resolv_conf: resolv_conf(spec, &place) })
 }
 
-/// The mounts of all of them.
+/// The mounts of all generated files.
 pub(super) fn mounts(store: &Store, spec: &ContainerSpec, networks: Option<&Wanted>) -> Result<Vec<Mount>> {
     let texts = match shared(store, spec)? {
         Some((owner, networks)) => texts(&owner, networks.as_ref())?,
@@ -49,7 +48,7 @@ pub(super) fn mounts(store: &Store, spec: &ContainerSpec, networks: Option<&Want
         },
     };
     Ok(vec![
-        // How programs find out that they run in a container of this kind.
+        // Programs detect docker containers by this file.
         Mount { target: "/.dockerenv".into(), kind: MountKind::Marker },
         Mount { target: "/etc/mtab".into(), kind: MountKind::Symlink("/proc/mounts".into()) },
         file(HOSTS, texts.hosts),
@@ -58,7 +57,7 @@ pub(super) fn mounts(store: &Store, spec: &ContainerSpec, networks: Option<&Want
     ])
 }
 
-/// The container whose network this one shares, and where that is: its files are true of both.
+/// The container whose network this one shares, and that one's networks: both containers have the same files.
 fn shared(store: &Store, spec: &ContainerSpec) -> Result<Option<(ContainerSpec, Option<Wanted>)>> {
     let mut mode = spec.namespaces.network.clone();
     let mut owner = None;
@@ -73,7 +72,7 @@ fn shared(store: &Store, spec: &ContainerSpec) -> Result<Option<(ContainerSpec, 
     Ok(Some((owner.spec().clone(), networks)))
 }
 
-/// Has the files of a plan say what is true by now, for the container's next start.
+/// Updates the files of a plan, for the container's next start.
 pub(in crate::engine) fn renew(plan: &mut Plan, texts: Texts) {
     for (target, text) in [(HOSTS, texts.hosts), (RESOLV_CONF, texts.resolv_conf)] {
         let mount = plan.mounts.iter_mut().find(|mount| mount.target == target);

@@ -1,4 +1,4 @@
-//! Turns a request for a further process of a running container into the sandbox's plan.
+//! Turns an exec request into the sandbox's plan for another process in a running container.
 
 use anyhow::Result;
 
@@ -11,7 +11,7 @@ use crate::sandbox::idmap::IdMap;
 use crate::sandbox::join::JoinPlan;
 use crate::sandbox::plan::{Confinement, Process, SeccompPlan};
 
-/// What `request` asks for in a container made after `spec`, whose user namespace has these `ids`.
+/// The plan for `request` in a container of `spec`, whose user namespace maps `ids`.
 pub(in crate::engine) fn joining(
     spec: &ContainerSpec,
     ids: IdMap,
@@ -21,6 +21,7 @@ pub(in crate::engine) fn joining(
     let variable_of_file = if ids.is_single() { single::variable(&env) } else { None };
     Ok(JoinPlan {
         name: spec.name.clone(),
+        // The caller fills it in: it depends on the running process, not on the specification.
         cgroup: None,
         unshare: apart(spec),
         process: Process {
@@ -34,7 +35,8 @@ pub(in crate::engine) fn joining(
             init: None,
             rlimits: spec.ulimits.iter().map(rlimit).collect(),
             oom_score_adj: spec.oom_score_adj,
-            // A terminal that is hung up ends its processes, and one that is left behind does not.
+            // With a terminal, hanging it up ends the process; a terminal that is detached from leaves it
+            // running.
             die_with_parent: !request.detach && !request.tty,
         },
         confinement: confined(spec, ids.is_single(), request.privileged)?,
@@ -43,7 +45,7 @@ pub(in crate::engine) fn joining(
     })
 }
 
-/// The container's variables, then those asked for, each in the place of an earlier one of its name.
+/// The container's variables, then the request's; a later one replaces an earlier one in place.
 fn environment(container: &[String], request: &ExecRequest) -> Vec<String> {
     let name = |entry: &str| entry.split('=').next().unwrap_or_default().to_owned();
     let mut merged = container.to_vec();

@@ -1,4 +1,16 @@
-//! Turns a container's specification into the sandbox's plan. Everything that can be refused is refused here.
+//! Turns a container's specification into the sandbox's plan.
+//!
+//! A specification says what the user asked for, in docker's terms; a plan says what the sandbox does, with paths,
+//! ids and mounts resolved, and leaves it nothing to decide. Whatever can be refused is refused here, before a
+//! process is started.
+//!
+//! # Files
+//!
+//! - `mounts`: all mounts in order; they come from `system_mounts` (/proc, /sys, /dev), `generated_files`
+//!   (/etc/hosts, /etc/resolv.conf, …) and `volume_mount`; what the user mounts replaces what the system has there.
+//! - `image_user`, `layer_files`, `single_id`: what must be known of the image before it is mounted.
+//! - `exec`: the plan of another process in a running container.
+//! - `rootfs_layout`: the file system of a container that does not run, for `cp`, `export` and the like.
 
 pub(super) mod files;
 pub(super) mod generated;
@@ -30,11 +42,11 @@ use crate::store::{ContainerDir, Store};
 
 use super::networking::Wanted;
 
-/// Where dhow's own init lies inside.
+/// Path of dhow's own init inside the container; docker's.
 pub(super) const INIT_PATH: &str = "/sbin/docker-init";
 
-/// Makes the plan of `container`, whose specification has its image's defaults merged in already. `layers` are those
-/// of the image, lowest first, `networks` what is known of its networks.
+/// The plan for `container`, whose specification has its image's defaults merged in. `layers` are the
+/// image's, lowest first; `networks` is what was resolved of its networks.
 pub(super) fn make(
     store: &Store,
     container: &ContainerDir,
@@ -66,7 +78,7 @@ pub(super) fn make(
     Ok(plan)
 }
 
-/// Which namespaces are not the host's.
+/// The namespaces that are not the host's.
 fn apart(spec: &ContainerSpec) -> Unshare {
     let namespaces = &spec.namespaces;
     Unshare {
@@ -78,7 +90,7 @@ fn apart(spec: &ContainerSpec) -> Unshare {
     }
 }
 
-/// Which are neither the host's nor another container's.
+/// The namespaces that are the container's own: neither the host's nor another container's.
 fn unshare(spec: &ContainerSpec) -> Unshare {
     let (apart, shared) = (apart(spec), shared(spec));
     Unshare {
@@ -89,7 +101,7 @@ fn unshare(spec: &ContainerSpec) -> Unshare {
     }
 }
 
-/// Which are those of another container.
+/// The namespaces of another container.
 pub(super) fn shared(spec: &ContainerSpec) -> Unshare {
     let namespaces = &spec.namespaces;
     Unshare {
@@ -101,7 +113,7 @@ pub(super) fn shared(spec: &ContainerSpec) -> Unshare {
     }
 }
 
-/// With one id only, that id is whoever the container's user is, so that `-u 1000` shows 1000 inside.
+/// A single id is mapped to the container's user, so that `-u 1000` shows 1000 inside.
 fn id_map(store: &Store, spec: &ContainerSpec, layers: &[Digest], identity: &Identity) -> Result<IdMap> {
     let (uid, gid) = identity.host_ids();
     Ok(match &spec.namespaces.userns {
@@ -128,6 +140,7 @@ fn id_map(store: &Store, spec: &ContainerSpec, layers: &[Digest], identity: &Ide
 fn root(store: &Store, container: &ContainerDir, layers: &[Digest]) -> Root {
     let spec = container.spec();
     let base = store.root().to_owned();
+    // Relative to the store, which the sandbox has open: overlayfs takes mount options of one page at most.
     let relative = |path: PathBuf| path.strip_prefix(&base).map(ToOwned::to_owned).unwrap_or(path);
     let source = match (&spec.rootfs, layers) {
         (Some(dir), _) => RootSource::Directory(dir.clone()),
@@ -136,6 +149,7 @@ fn root(store: &Store, container: &ContainerDir, layers: &[Digest]) -> Root {
             lower: layers.iter().rev().map(|layer| relative(store.layer_tree(layer))).collect(),
             upper: relative(container.upper()),
             work: relative(container.work()),
+            // overlayfs then skips all syncs; nothing of an --rm container has to survive a crash.
             volatile: spec.auto_remove,
             kept: false,
             base: base.clone(),
@@ -144,7 +158,7 @@ fn root(store: &Store, container: &ContainerDir, layers: &[Digest]) -> Root {
     Root { stage: container.path().to_owned(), shelf: base, source, read_only: spec.read_only, stubs: false }
 }
 
-/// docker's lists (`oci/defaults.go` of its engine): what tells about or reaches into the host's kernel.
+/// docker's lists (`oci/defaults.go` of its engine): paths that reveal the host or reach into its kernel.
 fn masked(spec: &ContainerSpec) -> Vec<String> {
     if unmasked(spec) {
         return Vec::new();
@@ -177,7 +191,7 @@ fn unmasked(spec: &ContainerSpec) -> bool {
     spec.security.privileged || spec.security.unmasked
 }
 
-/// Only settings that belong to a namespace of the container's own can be set.
+/// Only sysctls that are namespaced can be set, and only in a namespace of the container's own.
 fn sysctls(spec: &ContainerSpec, unshare: Unshare) -> Result<Vec<(String, String)>> {
     spec.sysctls.iter().map(|(name, value)| Ok((sysctl_path(name, unshare)?, value.clone()))).collect()
 }
@@ -209,7 +223,7 @@ fn sysctl_path(name: &str, unshare: Unshare) -> Result<String> {
     Err(invalid(format!("sysctl '{}' is not in a separate kernel namespace", name.escape_debug())).into())
 }
 
-/// Interface names may hold dots, so a name written with slashes keeps its dots.
+/// Names of network interfaces may contain dots, so a name written with slashes keeps its dots.
 fn net_path(name: &str) -> String {
     if name.contains('/') { name.to_owned() } else { name.replace('.', "/") }
 }
@@ -244,7 +258,7 @@ fn process(spec: &ContainerSpec) -> Result<Process> {
     })
 }
 
-/// With `keep-id` the user is themselves unless somebody else was asked for.
+/// With `keep-id` the user is the caller's own, unless another one was asked for.
 fn user(spec: &ContainerSpec) -> String {
     let asked = spec.process.user.clone().unwrap_or_default();
     match &spec.namespaces.userns {
@@ -267,7 +281,7 @@ fn confinement(spec: &ContainerSpec, emulate_root: bool) -> Result<Confinement> 
     refuse_labels(spec)?;
     let asked = caps::tweak(&security.cap_add, &security.cap_drop, security.privileged)?;
     let (capabilities, unknown) = caps::known_to_kernel(asked);
-    // `ALL` means all there are; a name means that one.
+    // `--cap-add ALL` means all that this kernel has; a name means exactly that one.
     let all = security.privileged || security.cap_add.iter().any(|name| name.eq_ignore_ascii_case("all"));
     if !all && !unknown.is_empty() {
         let names = security.cap_add.join(", ");
@@ -286,7 +300,7 @@ fn confinement(spec: &ContainerSpec, emulate_root: bool) -> Result<Confinement> 
     })
 }
 
-/// Security modules' profiles cannot be switched by an unprivileged user; asking for none is fine.
+/// An unprivileged process cannot switch profiles of security modules; asking for none is fine.
 fn refuse_labels(spec: &ContainerSpec) -> Result<()> {
     let refused = |what: String| {
         let failure =

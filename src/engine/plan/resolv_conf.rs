@@ -1,4 +1,4 @@
-//! The text of /etc/resolv.conf (resolv.conf(5)), as docker makes it of the host's.
+//! The text of /etc/resolv.conf (resolv.conf(5)), derived from the host's as docker does.
 
 use std::net::IpAddr;
 
@@ -6,18 +6,19 @@ use super::files::Place;
 use crate::model::container::{ContainerSpec, DnsSpec, NetworkMode};
 use crate::network::dns;
 
-/// A resolv.conf, taken apart.
+/// A parsed resolv.conf.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Conf {
     servers: Vec<String>,
     search: Vec<String>,
     options: Vec<String>,
-    /// Lines of other kinds.
+    /// Lines with other keywords, kept as they are.
     other: Vec<String>,
 }
 
-/// /etc/resolv.conf: the host's, with what was asked for in place of its lines of the same kind. On networks the name
-/// service of the network helper is asked, but for servers that were given on the default one.
+/// /etc/resolv.conf: the host's, with `--dns` and the like in place of its lines. On a network it names the
+/// network helper's DNS server, except that servers given with `--dns` are used directly on the default
+/// network.
 pub(in crate::engine) fn resolv_conf(spec: &ContainerSpec, place: &Place<'_>) -> String {
     of_host(&std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default(), spec, place)
 }
@@ -32,7 +33,7 @@ fn of_host(host: &str, spec: &ContainerSpec, place: &Place<'_>) -> String {
     let asked = !spec.dns.servers.is_empty();
     if place.endpoints.is_empty() {
         if !asked && !host_network {
-            // There is nothing of the host's on this loopback interface.
+            // The host's loopback servers cannot be reached from the container's loopback interface.
             conf.servers.retain(|server| !is_loopback(server));
         }
     } else if !place.default_network {
@@ -57,7 +58,7 @@ impl Conf {
                     conf.servers.push(server.clone())
                 }
                 ("nameserver", Some(_)) => {}
-                // The last one is in force.
+                // Of several such lines the last one counts.
                 ("domain" | "search", Some(_)) => conf.search = values,
                 ("options", Some(_)) => conf.options.extend(values),
                 _ => conf.other.push(line.to_owned()),
@@ -71,7 +72,7 @@ impl Conf {
             self.servers.clone_from(&asked.servers);
         }
         if !asked.search.is_empty() {
-            // A lone dot asks for no search at all.
+            // `--dns-search .` asks for no search domains.
             self.search = asked.search.iter().filter(|domain| *domain != ".").cloned().collect();
         }
         if !asked.options.is_empty() {
@@ -79,7 +80,8 @@ impl Conf {
         }
     }
 
-    /// Names of one label are names of containers first, unless something else is asked for.
+    /// Single-label names are containers' names first, so they must be asked for as they are; unless the user
+    /// set `ndots`.
     fn require_ndots(&mut self) {
         let valid = |option: &String| {
             option.strip_prefix("ndots").is_none_or(|rest| match rest.strip_prefix(':') {
@@ -103,7 +105,7 @@ impl Conf {
     }
 }
 
-/// With IPv6 an address may have an interface behind it.
+/// An IPv6 address may be followed by a zone.
 fn address(server: &str) -> Option<IpAddr> {
     server.split('%').next()?.parse().ok()
 }

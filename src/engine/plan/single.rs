@@ -1,16 +1,16 @@
-//! What a container with one id needs beyond the root emulation so that common programs work unmodified.
+//! Adaptations for a container with a single id, beyond the emulation of root, so that common programs work
+//! unmodified.
 
 use crate::engine::image_files;
 use crate::model::digest::Digest;
 use crate::sandbox::plan::{Mount, MountKind, Plan};
 use crate::store::Store;
 
-/// Where apt's setting lies inside.
+/// Path of apt's configuration inside the container.
 const APT_FILE: &str = "/dev/apt-one-user.conf";
-/// apt switches to a user of its own to download and checks that it worked, which it cannot with one id.
+/// apt switches to its own user for downloads and verifies that it did, which fails with a single id.
 const APT_SETTING: &[u8] = b"APT::Sandbox::User \"root\";\n";
 
-/// Changes `plan` accordingly.
 pub(super) fn ease(plan: &mut Plan, store: &Store, layers: &[Digest]) {
     let Some((_, variable)) = variable(&plan.process.env) else { return };
     if !image_files::has_directory(store, layers, "etc/apt") {
@@ -21,7 +21,8 @@ pub(super) fn ease(plan: &mut Plan, store: &Store, layers: &[Digest]) {
     plan.mounts.push(Mount { target: APT_FILE.into(), kind });
 }
 
-/// The variable that points apt to its setting, and the file, unless the environment has its own.
+/// The variable that points apt to its configuration, and the file's path; `None` if the environment sets its
+/// own.
 pub(super) fn variable(env: &[String]) -> Option<(&'static str, String)> {
     let configured = env.iter().any(|entry| entry.starts_with("APT_CONFIG="));
     (!configured).then(|| (APT_FILE, format!("APT_CONFIG={APT_FILE}")))

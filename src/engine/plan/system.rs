@@ -1,17 +1,17 @@
-//! The mounts that every container has: /proc, /sys, /dev and what lies in it, as docker makes them.
+//! The mounts that every container has: /proc, /sys, /dev and what lies in it, as docker has them.
 
 use crate::model::container::{ContainerSpec, IpcMode};
 use crate::sandbox::idmap::IdMap;
 use crate::sandbox::plan::{Bind, Flags, Kin, Mount, MountKind, Propagation, Unshare};
 
-/// docker's size of /dev/shm in bytes.
+/// docker's default size of /dev/shm, in bytes.
 const SHM_SIZE: u64 = 64 << 20;
-/// The group `tty` of nearly every distribution.
+/// Group id of `tty` in nearly every distribution.
 const TTY_GROUP: u32 = 5;
 
 const CLOSED: Flags = Flags { read_only: false, nosuid: true, nodev: true, noexec: true };
 
-/// In the order in which they must be made.
+/// In the order in which they are mounted.
 pub(super) fn mounts(spec: &ContainerSpec, map: &IdMap, unshare: Unshare) -> Vec<Mount> {
     let mut mounts = vec![proc(spec, unshare)];
     mounts.extend(dev(spec, map));
@@ -42,20 +42,22 @@ fn host_tree(path: &str) -> MountKind {
     })
 }
 
-/// A single node of the host; left out where the host does not have it.
+/// A device node of the host; skipped if the host does not have it.
 pub(super) fn node(path: &str, target: &str) -> Mount {
     let MountKind::Bind(bind) = host_tree(path) else { return mount(target, MountKind::Directory) };
     mount(target, MountKind::Bind(Bind { recursive: false, optional: true, ..bind }))
 }
 
-/// A process table of its own, that of another container, or the host's, which no new instance can show to a child
-/// user namespace.
+/// A procfs of the container's own PID namespace, the donor's, or the host's. The host's is bind-mounted: a
+/// new instance for the initial PID namespace cannot be mounted from a child user namespace.
 fn proc(spec: &ContainerSpec, unshare: Unshare) -> Mount {
     if spec.namespaces.pid_container.is_some() {
         return mount("/proc", MountKind::Kin(Kin::Processes));
     }
     let kind = match (unshare.pid, new("proc", &[], CLOSED)) {
         (true, MountKind::New { kind, params, flags, optional, .. }) => {
+            // Where parts of /proc are covered, as inside most containers, the kernel refuses a new instance
+            // (EPERM): it would reveal them.
             MountKind::New { kind, params, flags, optional, fallback: Some("/proc".into()) }
         }
         _ => host_tree("/proc"),
@@ -79,10 +81,12 @@ fn dev(spec: &ContainerSpec, map: &IdMap) -> Vec<Mount> {
     ];
     mounts.extend(links.map(|(name, text)| mount(&format!("/dev/{name}"), MountKind::Symlink(text.into()))));
     let mut params = vec![
+        // Ignored since Linux 4.7, where every mount of devpts is an instance of its own.
         ("newinstance".to_owned(), None),
         ("ptmxmode".to_owned(), Some("0666".to_owned())),
         ("mode".to_owned(), Some("0620".to_owned())),
     ];
+    // devpts refuses a gid that is not mapped (EINVAL).
     if map.has_gid(TTY_GROUP) {
         params.push(("gid".to_owned(), Some(TTY_GROUP.to_string())));
     }
@@ -97,7 +101,7 @@ fn dev(spec: &ContainerSpec, map: &IdMap) -> Vec<Mount> {
     mounts
 }
 
-/// Every device node of the host outside the directories that a container has its own of.
+/// Every device node of the host, except in directories of /dev that a container has its own of.
 fn all_devices() -> Vec<Mount> {
     let own = [
         "pts",
@@ -156,7 +160,7 @@ fn ipc(spec: &ContainerSpec) -> Vec<Mount> {
     }
 }
 
-/// Not every kernel has message queues.
+/// Optional: kernels can be built without POSIX message queues.
 fn queue() -> Mount {
     mount(
         "/dev/mqueue",
@@ -170,7 +174,8 @@ fn queue() -> Mount {
     )
 }
 
-/// A new sysfs shows the container's network devices; with the host's network only the host's can be shown.
+/// A new sysfs shows the network devices of the container's network namespace. With the host's network only
+/// the host's /sys can be mounted.
 fn sys(spec: &ContainerSpec, unshare: Unshare) -> Vec<Mount> {
     let flags = Flags { read_only: !spec.security.privileged, ..CLOSED };
     let writable = spec.security.privileged || spec.security.writable_cgroups;

@@ -1,4 +1,4 @@
-//! Who a container's user is, told from the image's layers before anything is mounted.
+//! The ids of a container's user, resolved in the image's layers before anything is mounted.
 
 use std::os::fd::AsFd as _;
 
@@ -11,7 +11,7 @@ use crate::sandbox::user::{Database, User};
 use crate::store::Store;
 use crate::sys;
 
-/// Resolves the specification's user in the image's, or the root directory's, own files.
+/// Resolves the specification's user in the user database of the image or of the `--rootfs` directory.
 pub(super) fn of(store: &Store, spec: &ContainerSpec, layers: &[Digest]) -> Result<User> {
     let asked = spec.process.user.as_deref().unwrap_or_default();
     let database = match &spec.rootfs {

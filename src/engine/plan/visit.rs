@@ -1,4 +1,4 @@
-//! The file system of a container that does not run, as a visit finds it.
+//! The file system of a container that does not run, for a helper process that works in it.
 
 use anyhow::Result;
 
@@ -9,18 +9,18 @@ use crate::sandbox::plan::{MountKind, Overlay, RootSource};
 use crate::sandbox::visit::Layout;
 use crate::store::{ContainerDir, Store};
 
-/// What a visit may do to it, and what it finds there.
+/// How much of the file system the helper sees, and whether it may write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::engine) enum Visit {
-    /// Its own files alone, which it leaves as they are.
+    /// Only the container's own files, read-only.
     Bare,
-    /// With its volumes and bind mounts, and without changing anything of its own.
+    /// With volumes and bind mounts; the container's own files stay unchanged.
     Read,
-    /// With its volumes and bind mounts, where it may be written to. The caller holds the container.
+    /// With volumes and bind mounts, writable. The caller holds the container's lock.
     Write,
 }
 
-/// The layout for a visit. `layers` are those of the image, lowest first.
+/// `layers` are the image's, lowest first.
 pub(in crate::engine) fn layout(
     store: &Store,
     container: &ContainerDir,
@@ -32,12 +32,15 @@ pub(in crate::engine) fn layout(
     let mut root = super::root(store, container, layers);
     let mut scratch = None;
     if let RootSource::Overlay(overlay) = &mut root.source {
+        // `volatile` would leave a mark in the work directory that makes the next mount fail (overlayfs,
+        // since 5.10).
         overlay.volatile = false;
     }
     if visit != Visit::Write
         && let RootSource::Overlay(overlay) = &mut root.source
     {
-        // Its writable layer lies below another one, in memory, and so stays as it is, whoever starts it.
+        // The container's writable layer becomes a read-only one below a scratch layer in memory: two mounts
+        // with the same upper directory are undefined, and the container may be started meanwhile.
         scratch = Some(container.work());
         *overlay = Overlay {
             lower: [vec![overlay.upper.clone()], overlay.lower.clone()].concat(),
@@ -51,11 +54,11 @@ pub(in crate::engine) fn layout(
     let mut mounts = if visit == Visit::Bare { Vec::new() } else { wanted::asked(store, container)? };
     mounts.retain_mut(|mount| match &mut mount.kind {
         MountKind::Bind(bind) => {
-            // What is gone from the host must not keep anybody from the rest.
+            // A source that is gone from the host must not keep the rest from being reached.
             bind.optional = true;
             true
         }
-        // What lay in memory is gone.
+        // The content of a tmpfs is gone.
         _ => false,
     });
     Ok(Layout { root, mounts, ids: super::id_map(store, spec, layers, identity)?, scratch })

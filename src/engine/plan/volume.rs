@@ -1,4 +1,4 @@
-//! A volume as a mount: a directory of the store or of the host, or memory.
+//! The mount of a volume: a directory of the store or of the host, or a tmpfs.
 
 use anyhow::Result;
 
@@ -10,7 +10,7 @@ use crate::model::volume::{Backing, BindBacking};
 use crate::sandbox::plan::{Bind, Flags, MountKind, Propagation};
 use crate::store::{ContainerDir, Store};
 
-/// A volume as a container wants it.
+/// A volume as a container asks for it.
 pub(super) struct Wish<'a> {
     pub(super) name: &'a str,
     pub(super) subpath: Option<&'a str>,
@@ -18,7 +18,7 @@ pub(super) struct Wish<'a> {
     pub(super) read_only: bool,
 }
 
-/// The mount of a volume, which exists since the container was made.
+/// The mount of a volume, which was created with the container at the latest.
 pub(super) fn mount(store: &Store, container: &ContainerDir, wish: &Wish<'_>) -> Result<MountKind> {
     let record =
         store.volume(wish.name)?.ok_or_else(|| not_found(format!("get {}: no such volume", wish.name)))?;
@@ -49,7 +49,7 @@ pub(super) fn mount(store: &Store, container: &ContainerDir, wish: &Wish<'_>) ->
     }))
 }
 
-/// docker copies when it makes a container; a volume that was emptied since stays empty.
+/// docker fills a new volume when it creates the container; a volume that was emptied since stays empty.
 fn is_first_start(container: &ContainerDir) -> Result<bool> {
     Ok(container.read_state::<ContainerState>()?.is_none_or(|state| state.started.is_empty()))
 }
@@ -63,7 +63,7 @@ fn check_there(name: &str, bind: &BindBacking) -> Result<()> {
     Err(invalid(message).into())
 }
 
-/// Each container has mounts of its own, which no other can reach into: one file system in memory cannot be in two.
+/// A tmpfs lives in one container's mount namespace, which no other can reach into, so it cannot be shared.
 fn memory(
     store: &Store,
     container: &ContainerDir,

@@ -1,4 +1,5 @@
-//! All mounts of a container: the system's, the generated files, and those that were asked for, which win.
+//! All mounts of a container: the system's, the generated files, and those that the user asked for, which
+//! win.
 
 use std::path::Path;
 
@@ -13,7 +14,7 @@ use crate::sandbox::plan::{Bind, Flags, Mount, MountKind, Propagation, Unshare};
 use crate::store::{ContainerDir, Store};
 use crate::sys::fs::clean_absolute;
 
-/// In the order in which they are made.
+/// In the order in which they are mounted.
 pub(super) fn mounts(
     store: &Store,
     container: &ContainerDir,
@@ -34,8 +35,8 @@ pub(super) fn mounts(
     Ok(mounts)
 }
 
-/// Whether a mount asked for at `asked` takes the place of the system's at `own`: at the same path, or above it in
-/// /dev and /sys. /proc stays the container's own.
+/// Whether a mount requested at `asked` replaces the system's at `own`: at the same path, or above it in /dev
+/// and /sys. /proc always stays the container's own.
 pub(in crate::engine) fn replaces(asked: &str, own: &str) -> bool {
     let below = own.strip_prefix(asked).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     below && own != "/proc"
@@ -49,7 +50,7 @@ fn devices(spec: &ContainerSpec) -> Result<Vec<Mount>> {
     Ok(mounts)
 }
 
-/// A node, or every node below a directory.
+/// A device node, or every node below a directory.
 fn device_mounts(device: &DeviceSpec) -> Result<Vec<Mount>> {
     use std::os::unix::fs::FileTypeExt as _;
     let gathering = |why: String| {
@@ -85,7 +86,8 @@ fn device_mounts(device: &DeviceSpec) -> Result<Vec<Mount>> {
     Ok(vec![system::node(&device.host.to_string_lossy(), &device.container)])
 }
 
-/// What `-v`, `--mount` and `--tmpfs` gave, parents before what lies below them, the last word at each target.
+/// `-v`, `--mount` and `--tmpfs`: parents before what lies below them, and only the last mount at each
+/// target.
 pub(super) fn asked(store: &Store, container: &ContainerDir) -> Result<Vec<Mount>> {
     let mut mounts: Vec<Mount> = Vec::new();
     for wish in &container.spec().mounts {
@@ -142,7 +144,7 @@ fn one(store: &Store, container: &ContainerDir, wish: &MountSpec) -> Result<Moun
     Ok(Mount { target, kind })
 }
 
-/// `-v` makes a missing source directory; `--mount` wants it there.
+/// `-v` creates a missing source directory; `--mount` requires it.
 fn bind(path: &Path, create: bool) -> Result<()> {
     match std::fs::symlink_metadata(path) {
         Ok(_) => Ok(()),
@@ -175,7 +177,7 @@ fn propagation_of(text: &str) -> Propagation {
     }
 }
 
-/// docker's defaults are `noexec,nosuid,nodev`; options undo them one by one.
+/// docker's defaults are `noexec,nosuid,nodev`; options undo them individually.
 pub(super) fn tmpfs(
     size: Option<u64>,
     mode: Option<u32>,
@@ -198,6 +200,7 @@ pub(super) fn tmpfs(
             ("nosuid", "") => flags.nosuid = true,
             ("dev", "") => flags.nodev = false,
             ("nodev", "") => flags.nodev = true,
+            // Accepted and ignored, as a tmpfs has no use for them.
             (
                 "noatime" | "relatime" | "strictatime" | "atime" | "diratime" | "nodiratime" | "async"
                 | "sync" | "defaults",
@@ -218,11 +221,12 @@ pub(super) fn tmpfs(
     if let Some(mode) = mode {
         set("mode", format!("{mode:o}"));
     }
+    // Without a mode docker keeps that of the directory below the mount.
     let keep_mode = !params.iter().any(|(name, _)| name == "mode");
     Ok(MountKind::Scratch { params, flags, keep_mode })
 }
 
-/// dhow itself, which is an init when it is called by that name.
+/// dhow's executable, which acts as an init when called by that name.
 fn init() -> Result<Mount> {
     let own = std::fs::read_link("/proc/self/exe")
         .map_err(|error| Failure::new(Kind::Unsupported, format!("--init needs /proc: {error}")))?;

@@ -1,4 +1,4 @@
-//! docker's filters of containers.
+//! docker's filters for containers.
 
 use anyhow::Result;
 use regex_lite::Regex;
@@ -11,20 +11,20 @@ use crate::model::filter::Filter;
 use crate::model::port;
 use crate::store::Store;
 
-/// Filters with what they refer to looked up.
+/// Parsed filters, with the objects they refer to looked up.
 pub(super) struct Filters {
     pairs: Vec<Filter>,
-    /// Time of creation of the containers that `before` and `since` name, in the order of these filters.
+    /// Creation times of the containers named by `before` (`false`) and `since` (`true`).
     times: Vec<(bool, String)>,
-    /// IDs of the images that `ancestor` names, and of those built upon them.
+    /// IDs of the images named by `ancestor`, and of images built on them.
     ancestors: Option<Vec<Digest>>,
-    /// The patterns of `id` and `name`.
+    /// For `id` and `name`.
     patterns: Vec<(&'static str, Pattern)>,
-    /// Ports of `expose`.
+    /// For `expose`.
     exposed: Vec<String>,
-    /// Ports of `publish`, as the host has them.
+    /// For `publish`, with the host's ports.
     published: Vec<String>,
-    /// The values of `is-task`.
+    /// For `is-task`.
     tasks: Vec<bool>,
 }
 
@@ -95,7 +95,7 @@ impl Filters {
         };
         let layers = image.config.rootfs.diff_ids;
         ancestors.push(image.id);
-        // Everything would be built upon an image without layers.
+        // Every image would be built on an image without layers.
         if !layers.is_empty() {
             let built_upon = store.images()?.into_iter().filter(|image| {
                 let its = &image.config.rootfs.diff_ids;
@@ -106,7 +106,7 @@ impl Filters {
         Ok(())
     }
 
-    /// Whether containers that do not run are asked for.
+    /// Whether a filter selects by state, which includes containers that do not run.
     pub(super) fn ask_for_state(&self) -> bool {
         self.pairs.iter().any(|filter| filter.key == "status" || filter.key == "exited")
     }
@@ -133,7 +133,7 @@ impl Filters {
         }
         let spec = container.spec();
         match key {
-            // Every label must be there, where values of other keys are alternatives.
+            // All labels must match; values of other keys are alternatives.
             "label" => values.all(|value| has_label(spec, value)),
             "id" => self.matches("id", &[&spec.id]),
             "name" => self.matches("name", &[&spec.name, &format!("/{}", spec.name)]),
@@ -143,7 +143,7 @@ impl Filters {
             "expose" => self.exposed.iter().any(|port| spec.exposed_ports.contains(port)),
             "network" => values.any(|value| is_on_network(spec, value)),
             "volume" => values.any(|value| uses_volume(spec, value)),
-            // Nothing is a task of a swarm.
+            // There are no Swarm tasks.
             "is-task" => self.tasks.contains(&false),
             "publish" => self.publishes(container),
             "isolation" => values.any(|value| value.is_empty() || value == "default"),
@@ -163,14 +163,14 @@ impl Filters {
     }
 }
 
-/// A text, or an expression that a part of it matches, as docker reads them.
+/// A pattern as docker reads it: a literal text or a regular expression that matches part of the text.
 pub(in crate::engine) struct Pattern {
     text: String,
     expression: Option<Regex>,
 }
 
 impl Pattern {
-    /// What is no expression matches only itself.
+    /// A text that is not a valid expression matches only itself.
     pub(in crate::engine) fn new(text: &str) -> Self {
         Self { text: text.to_owned(), expression: Regex::new(text).ok() }
     }
@@ -199,7 +199,7 @@ fn has_label(spec: &ContainerSpec, wanted: &str) -> bool {
     }
 }
 
-/// By the name or the ID of any network that it is on.
+/// By the name or ID of any of its networks.
 fn is_on_network(spec: &ContainerSpec, wanted: &str) -> bool {
     match &spec.namespaces.network {
         Some(NetworkMode::Networks) => {

@@ -1,4 +1,4 @@
-//! What a container's image is called in a listing.
+//! The image names shown in container listings.
 
 use std::collections::HashMap;
 
@@ -7,20 +7,19 @@ use crate::model::digest::Digest;
 use crate::model::reference::Reference;
 use crate::store::Store;
 
-/// Looks each name up once.
+/// Looks up each name once.
 pub struct ImageNames<'a> {
     store: &'a Store,
     known: HashMap<String, Option<Digest>>,
 }
 
 impl<'a> ImageNames<'a> {
-    /// Nothing is looked up yet.
     pub fn new(store: &'a Store) -> Self {
         Self { store, known: HashMap::new() }
     }
 
-    /// The image of a container as it was called when the container was made, or its ID if the name has gone to another
-    /// image since; shortened unless `whole`. Empty where there is no image.
+    /// The image's name when the container was created, or its ID if that name has moved to another image
+    /// since; shortened unless `whole`. Empty if there is no image.
     pub fn shown(&mut self, spec: &ContainerSpec, whole: bool) -> String {
         match &spec.image {
             Some(image) if self.still_means(image) => image.name.clone(),

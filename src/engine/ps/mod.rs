@@ -1,4 +1,4 @@
-//! `ps`: which containers there are, chosen by state, number and filters.
+//! `container ls`: lists containers by state, number and filters.
 
 mod filters;
 mod image_names;
@@ -21,73 +21,70 @@ use crate::model::port_list;
 use crate::sandbox::identity::Identity;
 use crate::store::{ContainerDir, Scanned, Store};
 
-/// What is to be listed.
 #[derive(Clone, Debug, Default)]
 pub struct Query {
-    /// Those that do not run too.
+    /// Also those that do not run.
     pub all: bool,
-    /// Only so many, the newest, whatever their state.
+    /// Only this many, the newest, in any state.
     pub last: Option<usize>,
-    /// Values of one key are alternatives, different keys must all hold.
+    /// Values of one key are alternatives; all keys must match.
     pub filters: Vec<Filter>,
 }
 
-/// A container as it is now.
+/// A container with its current state.
 #[derive(Clone, Debug)]
 pub struct Listed {
-    /// Its record.
     pub dir: ContainerDir,
-    /// What is remembered of its last start.
     pub state: ContainerState,
-    /// Whether it runs.
+    /// Whether its lock is held: it runs or is about to.
     pub running: bool,
 }
 
 impl Listed {
-    /// docker's word for its state. One whose supervisor was killed has ended without saying how.
+    /// docker's word for the state. A container whose supervisor was killed counts as exited.
     pub fn status(&self) -> &'static str {
         match self.running {
             true if self.state.paused => "paused",
             true if self.state.restarting => "restarting",
             true if self.state.pid != 0 => "running",
-            // One that failed to start has not been started.
+            // A first start that failed does not count as a start.
             _ if self.state.started.is_empty() => "created",
             _ => "exited",
         }
     }
 
-    /// Whether it runs, is held, or is about to be started again.
+    /// Whether it runs, is paused, or waits to be restarted.
     pub fn is_up(&self) -> bool {
         matches!(self.status(), "running" | "paused" | "restarting")
     }
 
-    /// What its health checks found, `none` where there are none.
+    /// The result of its health checks; `none` if it has no checks.
     pub fn health(&self) -> &str {
         self.state.health.as_ref().map_or("none", |health| &health.status)
     }
 
-    /// The exit code of the last run; 255 where nobody was left to note it.
+    /// Exit code of the last run; 255 if the supervisor was killed before it could record one.
     pub fn exit_code(&self) -> i32 {
         if self.state.pid != 0 { 255 } else { self.state.exit_code }
     }
 
-    /// When it ended, or, where nobody noted that, started.
+    /// When it exited, or, if nobody recorded that, when it started.
     pub fn finished(&self) -> &str {
         if self.state.pid != 0 { &self.state.started } else { &self.state.finished }
     }
 
-    /// Bytes that it wrote to its file system.
+    /// Bytes in its writable layer.
     pub fn written(&self) -> u64 {
         size_below(&self.dir.upper())
     }
 
-    /// Bytes of its image's layers, if it has one that is still there.
+    /// Bytes of its image's layers; `None` if it has no image or that is gone.
     pub fn image_size(&self, store: &Store) -> Option<u64> {
         let image = self.spec().image.as_ref()?;
         store.image(&image.id).ok().flatten().map(|image| image.record.size)
     }
 
-    /// Its ports, those that are published and those that are only exposed, on one line; none unless it runs.
+    /// Its published and exposed ports on one line; empty unless it runs.
     pub fn ports(&self) -> String {
         match self.is_up() {
             true => port_list::line(&self.state.published, &self.spec().exposed_ports),
@@ -100,17 +97,17 @@ impl Listed {
     }
 }
 
-/// The containers that `query` asks for, the newest first. Those that should have removed themselves, and whose
-/// supervisor was killed before it could, are removed now: for that it asks who this is, and the process must have one
-/// thread.
+/// The containers that `query` selects, newest first. Removes `--rm` containers whose supervisor was killed
+/// before it could; that needs `identity`, and the process must be single-threaded.
 pub fn list(store: &Store, query: &Query, identity: impl FnOnce() -> Identity) -> Result<Vec<Listed>> {
     let filters = Filters::new(store, &query.filters)?;
+    // These select by state themselves, so stopped containers are looked at too.
     let all = query.all || query.last.is_some() || filters.ask_for_state();
     let mut scanned = store.scan_containers(all, ContainerState::may_run)?;
     let before = scanned.len();
     scanned.retain(|one| one.locked || !is_abandoned(one.dir.spec(), one.state.as_ref()));
     if scanned.len() < before {
-        // One that cannot be removed is no reason not to list the others.
+        // A container that cannot be removed must not keep the others from being listed.
         let _ = reap(store, &identity());
     }
     let listed = |one: Scanned<ContainerState>| Listed {
@@ -125,13 +122,13 @@ pub fn list(store: &Store, query: &Query, identity: impl FnOnce() -> Identity) -
     Ok(found)
 }
 
-/// The container as it is now.
+/// The container with its current state.
 pub(super) fn look_at(dir: ContainerDir) -> Result<Listed> {
     let running = dir.is_locked()?;
     Ok(Listed { state: dir.read_state()?.unwrap_or_default(), running, dir })
 }
 
-/// The ports that the container which a person means by `text` publishes now, in order of the ports inside.
+/// The ports that the container `text` publishes now, sorted by container port.
 pub fn published(store: &Store, text: &str) -> Result<Vec<Published>> {
     let container = look_at(store.find_container(text)?)?;
     if !container.is_up() {
@@ -142,7 +139,7 @@ pub fn published(store: &Store, text: &str) -> Result<Vec<Published>> {
     Ok(published)
 }
 
-/// The network's name in listings.
+/// The name of the container's (first) network for listings.
 pub fn network_name(spec: &ContainerSpec) -> String {
     match &spec.namespaces.network {
         Some(NetworkMode::Networks) => {
@@ -154,7 +151,7 @@ pub fn network_name(spec: &ContainerSpec) -> String {
     }
 }
 
-/// The names of all networks that it is on.
+/// The names of all its networks.
 pub fn network_names(spec: &ContainerSpec) -> String {
     match &spec.namespaces.network {
         Some(NetworkMode::Networks) => {
@@ -165,7 +162,7 @@ pub fn network_names(spec: &ContainerSpec) -> String {
     }
 }
 
-/// A volume's name, a host path, or nothing for a tmpfs.
+/// A volume's name, a host path, or an empty string for a tmpfs.
 pub fn mount_name(source: &MountSource) -> String {
     match source {
         MountSource::Volume { name, .. } => name.clone().unwrap_or_default(),

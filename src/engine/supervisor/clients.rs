@@ -1,4 +1,4 @@
-//! The commands that are connected to a supervisor: what they are attached to and what they wait for.
+//! The commands connected to a supervisor: what they are attached to, and what they wait for.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
@@ -9,31 +9,30 @@ use crate::engine::attach::wire::{Report, Supervisor};
 use crate::model::log::Stream;
 use crate::sys::pty;
 
-/// More than a chunk and whatever the command has not read yet (a pipe holds 64 KiB): pipe(7), `F_SETPIPE_SZ`.
+/// Enough for a chunk and a full pipe (64 KiB) that the command has not read yet; set with `F_SETPIPE_SZ`
+/// (fcntl(2)).
 const ROOM_AT_THE_END: usize = 256 << 10;
 
-/// Tells connections apart.
 pub(super) type Id = u32;
 
-/// One connection.
 pub(super) struct Client {
     pub(super) id: Id,
     socket: Supervisor,
-    /// Where its input comes from, until that ends.
+    /// The command's input; `None` after its end.
     input: Option<OwnedFd>,
-    /// Where output goes to, by [`Stream::index`].
+    /// By [`Stream::index`].
     outputs: [Option<Output>; 2],
-    /// It is to be told of the end.
+    /// Gets a report when the container exits.
     pub(super) awaits_end: bool,
-    /// It is to be told of the next start.
+    /// Gets a report at the next start.
     pub(super) awaits_start: bool,
-    /// Set for the command that started the container and has not detached.
+    /// The command that started the container, unless it has detached.
     pub(super) owner: Option<Owner>,
 }
 
-/// What the command that started the container leaves if it dies.
+/// What must be cleaned up for the command that started the container, if it is killed.
 pub(super) struct Owner {
-    /// The user's terminal and its settings, put back if the command dies without doing so.
+    /// A duplicate of the user's terminal and its settings.
     pub(super) terminal: Option<(OwnedFd, pty::Saved)>,
 }
 
@@ -47,23 +46,23 @@ impl Client {
         &self.socket
     }
 
-    /// Attaches it to these ends of its pipes.
+    /// Attaches it with these ends of its pipes.
     pub(super) fn attach(&mut self, [input, output, error]: [Option<OwnedFd>; 3]) {
         self.input = input;
         let end = |fd: OwnedFd| {
-            // Without this a command that does not read could hold the supervisor; such a pipe is not used.
+            // A command that does not read must not block the supervisor. A pipe that cannot be made
+            // nonblocking is not used.
             rustix::fs::fcntl_setfl(&fd, OFlags::NONBLOCK).ok().map(|()| Output { fd, pending: Vec::new() })
         };
         self.outputs = [output.and_then(end), error.and_then(end)];
         self.awaits_end = true;
     }
 
-    /// Where input may come from.
     pub(super) fn input(&self) -> Option<BorrowedFd<'_>> {
         self.input.as_ref().map(OwnedFd::as_fd)
     }
 
-    /// Reads input; `None` at its end, after which none comes.
+    /// `None` at the end of input.
     pub(super) fn read_input(&mut self, buffer: &mut [u8]) -> Option<usize> {
         match rustix::io::read(self.input.as_ref()?, buffer) {
             Ok(length) if length > 0 => Some(length),
@@ -75,7 +74,7 @@ impl Client {
         }
     }
 
-    /// Where output is waiting to be taken.
+    /// Streams with output that the client has not taken yet.
     pub(super) fn waiting_outputs(&self) -> impl Iterator<Item = (Stream, BorrowedFd<'_>)> {
         [Stream::Stdout, Stream::Stderr].into_iter().filter_map(|stream| {
             let output = self.outputs.get(stream.index())?.as_ref()?;
@@ -83,7 +82,7 @@ impl Client {
         })
     }
 
-    /// Hands output over; what it does not take now is kept.
+    /// Writes output to the client; what does not fit is kept for later.
     pub(super) fn write(&mut self, stream: Stream, bytes: &[u8]) {
         let Some(slot) = self.outputs.get_mut(stream.index()) else { return };
         if let Some(output) = slot {
@@ -96,12 +95,13 @@ impl Client {
         }
     }
 
-    /// Gives it the rest of the output and takes it off.
+    /// Writes the rest of the output and closes the streams.
     fn finish(&mut self) {
         for stream in [Stream::Stdout, Stream::Stderr] {
             if let Some(Some(output)) = self.outputs.get(stream.index())
                 && !output.pending.is_empty()
             {
+                // Nobody will poll for this client any more: the pipe must take all the rest at once.
                 let _ = rustix::pipe::fcntl_setpipe_size(&output.fd, ROOM_AT_THE_END);
                 self.write(stream, &[]);
             }
@@ -111,7 +111,6 @@ impl Client {
     }
 }
 
-/// All connections.
 #[derive(Default)]
 pub(super) struct Clients {
     all: Vec<Client>,
@@ -119,8 +118,9 @@ pub(super) struct Clients {
 }
 
 impl Clients {
-    /// Adds a connection.
     pub(super) fn add(&mut self, socket: Supervisor) -> &mut Client {
+        // Not reused at once: an event in the current batch may still carry the number of a client that is
+        // gone.
         self.last = self.last.wrapping_add(1);
         let client = Client {
             id: self.last,
@@ -149,22 +149,22 @@ impl Clients {
         Some(self.all.remove(index))
     }
 
-    /// Copies output to whoever is attached.
+    /// Copies output to all attached clients.
     pub(super) fn write(&mut self, stream: Stream, bytes: &[u8]) {
         self.all.iter_mut().for_each(|client| client.write(stream, bytes));
     }
 
-    /// Whether somebody has output of `stream` to take first.
+    /// Whether a client has yet to take output of `stream`; until then the container's is not read.
     pub(super) fn hold_up(&self, stream: Stream) -> bool {
         self.all.iter().flat_map(Client::waiting_outputs).any(|(waiting, _)| waiting == stream)
     }
 
-    /// The container has ended: everybody attached gets the rest of its output.
+    /// After the exit: writes the rest of the output to all clients.
     pub(super) fn finish_output(&mut self) {
         self.all.iter_mut().for_each(Client::finish);
     }
 
-    /// Tells those who wait for the end, and lets them go.
+    /// Reports the exit to all who wait for it, and disconnects them.
     pub(super) fn tell_end(&mut self, report: &Report) {
         for client in self.all.iter().filter(|client| client.awaits_end) {
             client.socket.report(report);
@@ -172,7 +172,7 @@ impl Clients {
         self.all.retain(|client| !client.awaits_end);
     }
 
-    /// Tells those who wait for a start.
+    /// Reports a start to all who wait for it.
     pub(super) fn tell_start(&mut self, report: &Report) {
         for client in self.all.iter_mut().filter(|client| client.awaits_start) {
             client.awaits_start = false;

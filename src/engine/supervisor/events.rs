@@ -10,34 +10,29 @@ use rustix::io::Errno;
 use super::clients::Id;
 use crate::model::log::Stream;
 
-/// Something that happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Event {
-    /// The container's first process has ended.
+    /// The container's first process has exited.
     Ended,
     /// The network helper is gone.
     Network,
-    /// A signal came.
     Signal,
-    /// A command wants to connect.
+    /// A command connects to the control socket.
     Connection,
-    /// A command says something, or is gone.
+    /// A client sent a request, or is gone.
     Order(Id),
-    /// A command has input.
+    /// A client has input for the container.
     ClientInput(Id),
-    /// A command takes more output.
+    /// A client can take more output.
     ClientOutput(Id, Stream),
-    /// The container takes more input.
+    /// The container can take more input.
     Input,
-    /// The container has output.
     Output(Stream),
-    /// A health check has output.
     CheckOutput,
-    /// A health check has ended.
     CheckEnded,
 }
 
-/// A list of what to wait for.
+/// The descriptors to wait for, and what each of them means.
 #[derive(Default)]
 pub(super) struct Watch<'a> {
     events: Vec<Event>,
@@ -45,19 +40,19 @@ pub(super) struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    /// Waits for something to read, or the end of what there is.
+    /// Waits until `fd` is readable or at its end.
     pub(super) fn read(&mut self, event: Event, fd: BorrowedFd<'a>) {
         self.events.push(event);
         self.fds.push(PollFd::from_borrowed_fd(fd, PollFlags::IN));
     }
 
-    /// Waits for room to write.
+    /// Waits until `fd` is writable.
     pub(super) fn write(&mut self, event: Event, fd: BorrowedFd<'a>) {
         self.events.push(event);
         self.fds.push(PollFd::from_borrowed_fd(fd, PollFlags::OUT));
     }
 
-    /// Waits until something of the list happens or `deadline` comes; then says what.
+    /// Waits for events or `deadline`. Empty at the deadline, and when a signal interrupts the wait.
     pub(super) fn wait(mut self, deadline: Option<Instant>) -> Result<Vec<Event>> {
         let timeout = deadline.map(|deadline| timespec(deadline.saturating_duration_since(Instant::now())));
         match poll(&mut self.fds, timeout.as_ref()) {
@@ -65,13 +60,14 @@ impl<'a> Watch<'a> {
             Err(Errno::INTR) => return Ok(Vec::new()),
             Err(error) => return Err(error.into()),
         }
+        // POLLHUP and POLLERR count as well: the read that follows tells which it is.
         let happened = |fd: &PollFd<'_>| !fd.revents().is_empty();
         let both = self.events.into_iter().zip(&self.fds);
         Ok(both.filter(|(_, fd)| happened(fd)).map(|(event, _)| event).collect())
     }
 }
 
-/// Rounded up, so that a deadline is over when the wait is.
+/// Rounded up, so that the deadline has passed when poll(2) returns.
 fn timespec(span: Duration) -> Timespec {
     let span = span + Duration::from_millis(1);
     Timespec {
@@ -80,7 +76,7 @@ fn timespec(span: Duration) -> Timespec {
     }
 }
 
-/// The earlier of two moments, either of which may never come.
+/// `None` means never.
 pub(super) fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),

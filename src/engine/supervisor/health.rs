@@ -1,4 +1,4 @@
-//! Health checks of a container that runs: when they are due, how long they may take, and what follows from them.
+//! Runs a container's health checks: when they are due, how long they may take, and what the results mean.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::Instant;
@@ -22,22 +22,22 @@ use crate::sandbox::join::JoinPlan;
 use crate::sandbox::keeper;
 use crate::sys::process::Child;
 
-/// So many results are remembered, and so many bytes of the output of each.
+/// Number of results that are kept, and the bytes of output of each.
 const REMEMBERED: usize = 5;
 const MOST_OUTPUT: usize = 4096;
 
-/// The checks of one run.
+/// The health checks of one run.
 pub(super) struct Checks {
     spec: HealthSpec,
     plan: JoinPlan,
     began: Instant,
-    /// When the next one is due, while none is under way.
+    /// When the next probe is due; not used while one is running.
     next: Instant,
     under_way: Option<Check>,
     health: Health,
 }
 
-/// A check under way.
+/// A probe that is running.
 struct Check {
     process: Child,
     output: Option<OwnedFd>,
@@ -48,7 +48,7 @@ struct Check {
 }
 
 impl Checks {
-    /// Those that `spec` asks for, if any, in a container whose user namespace has these `ids`.
+    /// `None` if `spec` has no health check. `ids` is the id map of the container's user namespace.
     pub(super) fn new(spec: &ContainerSpec, ids: &IdMap) -> Result<Option<Self>> {
         let Some(args) = spec.health.command(spec.shell.as_deref()) else { return Ok(None) };
         let request = ExecRequest { args, ..ExecRequest::default() };
@@ -61,18 +61,17 @@ impl Checks {
         Ok(Some(checks))
     }
 
-    /// Has them made in the container's own cgroup.
+    /// Makes probes run in the container's cgroup.
     pub(super) fn enter(&mut self, cgroup: &Cgroup) {
-        // The supervisor is where it may move processes there without help.
+        // The supervisor is in a cgroup from which it may move processes there without the manager's help.
         self.plan.cgroup = Some(cgroup.membership(Surroundings::default()));
     }
 
-    /// What they found so far.
+    /// The results so far.
     pub(super) fn health(&self) -> &Health {
         &self.health
     }
 
-    /// What is watched for.
     pub(super) fn watch<'a>(&'a self, watch: &mut Watch<'a>) {
         let Some(check) = &self.under_way else { return };
         watch.read(Event::CheckEnded, check.process.pidfd());
@@ -81,7 +80,7 @@ impl Checks {
         }
     }
 
-    /// When [`Checks::act_on_time`] is to be called at the latest.
+    /// When [`HealthMonitor::on_timer`] must be called at the latest.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match &self.under_way {
             None => Some(self.next),
@@ -89,17 +88,19 @@ impl Checks {
         }
     }
 
-    /// Begins a check that is due in the container of the process that the pidfd `first` means, and ends one that takes
-    /// too long. Nothing begins while the container is `held`. Returns whether there is a result.
+    /// Starts a probe that is due in the container of the pidfd `first`, or stops one that takes too long.
+    /// Nothing is started while the container is paused (`held`). Returns whether there is a new result.
     pub(super) fn act_on_time(&mut self, first: BorrowedFd<'_>, held: bool) -> Result<bool> {
         let time = Instant::now();
         match &mut self.under_way {
             Some(check) if check.kill_at <= time && !check.took_too_long => {
                 check.took_too_long = true;
+                // The result is taken when the process has exited, with the exit code -1 of a timeout.
                 check.process.signal(libc::SIGTERM)?;
                 Ok(false)
             }
             None if self.next <= time && held => {
+                // Skipped: a probe could make no progress while the container is paused.
                 self.schedule();
                 Ok(false)
             }
@@ -108,7 +109,7 @@ impl Checks {
         }
     }
 
-    /// Returns whether it failed to begin, which is a result.
+    /// Returns whether it failed to start, which counts as a result.
     fn begin(&mut self, first: BorrowedFd<'_>) -> bool {
         let started = now();
         match spawn(&self.plan, first) {
@@ -127,13 +128,14 @@ impl Checks {
         }
     }
 
-    /// Takes what the check under way has written.
+    /// Reads output of the running probe.
     pub(super) fn read(&mut self) {
         let Some(check) = &mut self.under_way else { return };
         let Some(output) = &check.output else { return };
         let mut buffer = [0; MOST_OUTPUT];
         match rustix::io::read(output, &mut buffer) {
             Ok(length) if length > 0 => {
+                // Read beyond the limit too, or a full pipe would block the probe.
                 let room = MOST_OUTPUT - check.text.len();
                 check.text.extend(buffer.iter().take(length.min(room)));
             }
@@ -142,7 +144,7 @@ impl Checks {
         }
     }
 
-    /// The check under way has ended.
+    /// Records the result of a probe that has exited.
     pub(super) fn take_result(&mut self) -> Result<()> {
         self.read();
         let Some(check) = self.under_way.take() else { return Ok(()) };
@@ -172,7 +174,7 @@ impl Checks {
 }
 
 impl Drop for Checks {
-    /// The container has ended, and a check with it, unless that has the host's process table.
+    /// The container has exited. Its probe died with it, unless the probe is in the host's PID namespace.
     fn drop(&mut self) {
         if let Some(check) = &self.under_way {
             let _ = check.process.signal(libc::SIGTERM);
@@ -181,8 +183,8 @@ impl Drop for Checks {
     }
 }
 
-/// docker's rules: one success is health, so many failures in a row are none, and while it starts up failures do not
-/// count.
+/// docker's rules: one success means healthy, `retries` failures in a row mean unhealthy, and failures during
+/// the start period do not count.
 fn judge(health: &mut Health, result: Checked, starting_up: bool, retries: u32) {
     if result.exit_code == 0 {
         health.failing_streak = 0;
@@ -198,7 +200,7 @@ fn judge(health: &mut Health, result: Checked, starting_up: bool, retries: u32) 
     health.log.drain(..surplus);
 }
 
-/// Starts the command; what it writes comes out of the descriptor.
+/// Starts the command. Its output can be read from the descriptor.
 fn spawn(plan: &JoinPlan, first: BorrowedFd<'_>) -> Result<(Child, OwnedFd)> {
     let (read, write) = pipe()?;
     rustix::fs::fcntl_setfl(&read, OFlags::NONBLOCK)?;

@@ -1,4 +1,4 @@
-//! Holding a container's processes, letting them go on, and taking in a changed specification.
+//! Pausing and unpausing a container, and applying a changed specification.
 
 use anyhow::Result;
 
@@ -23,9 +23,10 @@ impl Supervision {
         self.set_paused(false)
     }
 
-    /// A command has changed the specification.
+    /// Applies the specification that a command has changed on disk.
     pub(super) fn reload(&mut self, run: &mut Run) -> Result<()> {
         self.container.reload()?;
+        // `rename` and `update` both end here; each part finds out whether it has something to do.
         self.rename_on_networks()?;
         run.limit(self.container.spec(), &self.surroundings)?;
         if self.state.cgroup != run.cgroup_path() {

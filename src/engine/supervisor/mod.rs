@@ -1,8 +1,36 @@
-//! The process that owns a running container: starts it, keeps its output, ends it, starts it again, cleans up.
+//! The process that owns a running container: starts it, logs its output, stops it, restarts it, cleans up.
 //!
-//! It is forked by the command, in a session of its own, and inherits the container's lock, which is what "running"
-//! means. It has one thread and one loop. It outlives the command unless the container is to be removed at its end and
-//! the command is attached: then an abandoned container is killed, so that no orphan stays behind a killed job.
+//! # Process
+//!
+//! The command forks it; it runs in its own session and inherits the container's lock, which is what "running" means
+//! to everybody else. It is single-threaded, around one poll(2). It outlives the command, with one exception: an
+//! attached `--rm` container is killed with its command, so that a killed job leaves no container behind.
+//!
+//! # States
+//!
+//! ```text
+//!             start_run fails
+//!  ┌──────────────────────────────▶ on_start_failure
+//!  │
+//!  start_run ──▶ event_loop ──▶ on_exit ──┬──▶ shut_down
+//!  ▲                                      │        ▲
+//!  └───────── wait_backoff ◀──────────────┘        │ stopped meanwhile
+//!                  └───────────────────────────────┘
+//! ```
+//!
+//! Requests are also served while it waits for the backoff; there is no run then.
+//!
+//! # Invariants
+//!
+//! - Only the holder of the lock writes the state, and it writes before it reports to a client.
+//! - Clients are told of an exit after the ports are free, and of the final exit after the lock is released (or the
+//!   container removed), so that whoever waited can use the name, the ports and the container at once.
+//! - Nothing a client does may block the supervisor: its pipes are nonblocking, its socket is never waited for.
+//!
+//! # Files
+//!
+//! `container_run` is one run of the container, `dispatch` reacts to events and requests, `clients` are the connected
+//! commands, `poll` is what is waited for, `health` runs health checks, `network` changes networks, `pause` freezes.
 
 mod clients;
 mod events;
@@ -47,30 +75,30 @@ pub(super) struct Post {
     pub(super) container: LockedContainer,
     pub(super) plan: Plan,
     pub(super) identity: Identity,
-    /// What a cgroup for the container depends on.
+    /// What creating a cgroup depends on.
     pub(super) surroundings: Surroundings,
-    /// The networks it is to be on.
+    /// The networks to join; `None` without networks of its own.
     pub(super) networks: Option<Wanted>,
-    /// The network helper, if it is.
+    /// The network helper, connected or starting.
     pub(super) helper: Option<Reached>,
-    /// How the command that starts the container is attached.
     pub(super) attached: Attached,
-    /// The user's terminal and its settings, put back if the command dies without doing so.
+    /// A duplicate of the user's terminal and its settings, restored if the command is killed.
     pub(super) terminal: Option<(OwnedFd, pty::Saved)>,
 }
 
 /// How the command that starts a container is attached to it.
 pub(super) enum Attached {
-    /// Its own streams are the container's; nothing passes through the supervisor and nothing is logged.
+    /// The container gets the command's own streams; nothing passes through the supervisor and nothing is
+    /// logged.
     Direct([OwnedFd; 3]),
-    /// By pipes, one for each stream that it wants.
+    /// Pipes, one for each stream that is wanted.
     Piped([Option<OwnedFd>; 3]),
-    /// Not at all.
     No,
 }
 
-/// Runs the container to its end. For the child of a fork: never returns.
+/// Runs the container to its end. Called in the forked child; never returns.
 pub(super) fn serve(post: Post, command: wire::Supervisor) -> ! {
+    // Signals of the command's terminal are for the command, which forwards them.
     let _ = rustix::process::setsid();
     sys::process::set_title(&format!("dhow: {}", post.plan.name));
     let code = match Supervision::new(post, command) {
@@ -80,7 +108,6 @@ pub(super) fn serve(post: Post, command: wire::Supervisor) -> ! {
     sys::process::exit_now(code)
 }
 
-/// The supervisor at work.
 struct Supervision {
     store: Store,
     container: LockedContainer,
@@ -88,32 +115,32 @@ struct Supervision {
     identity: Identity,
     surroundings: Surroundings,
     networks: Option<Wanted>,
-    /// The network helper, for the first run.
+    /// For the first run; a later one connects anew.
     helper: Option<Reached>,
     network: Option<Network>,
     state: ContainerState,
     clients: Clients,
     control: Option<Control>,
     signals: SignalFd,
-    /// The command's streams, for the first run.
+    /// For the first run only.
     direct: Option<[OwnedFd; 3]>,
     log: Option<Log>,
     intent: Intent,
     backoff: Backoff,
-    /// What is left of the last run.
+    /// Kept for its user namespace, in which the files are deleted.
     last_run: Option<Run>,
 }
 
-/// What was asked for beyond the present run.
+/// What was asked for beyond the current run.
 #[derive(Default)]
 struct Intent {
-    /// It was stopped by hand.
+    /// A user stopped it: its policy does not restart it.
     stop: bool,
-    /// It was asked to end, not only sent a signal: docker tells that as `stop`.
+    /// It was asked to stop rather than sent a signal: docker records a `stop` event then.
     end: bool,
-    /// It is not to be started again by its policy, though nobody stopped it: the machine is going down.
+    /// It is not restarted by its policy although nobody stopped it: the machine is shutting down.
     quit: bool,
-    /// It is to be started again at once.
+    /// It is to be restarted at once.
     again: bool,
 }
 
@@ -159,9 +186,9 @@ impl Supervision {
         })
     }
 
-    /// Returns the exit code.
+    /// Runs the container until it stays stopped, and returns its exit code.
     fn live(mut self) -> i32 {
-        // What an earlier life left behind is over.
+        // Counters and flags of an earlier supervisor do not apply any more.
         self.state.restarts = 0;
         self.state.stopped = false;
         loop {
@@ -169,11 +196,12 @@ impl Supervision {
                 Ok(run) => run,
                 Err(error) => return self.give_up(&error),
             };
+            // If the loop itself fails, the exit is recorded as a kill.
             let ended = self.attend(&mut run).unwrap_or(Ended::Signaled(libc::SIGKILL));
             match self.note_end(run, ended) {
                 Ok(Some(pause)) if self.rest(pause) => {
                     self.intent = Intent::default();
-                    // A command may have changed what is asked for.
+                    // The specification may have been changed while it waited.
                     if let Err(error) = self.container.reload() {
                         return self.give_up(&error);
                     }
@@ -219,6 +247,7 @@ impl Supervision {
             published,
             ..std::mem::take(&mut self.state)
         };
+        // Written before anybody is told, so that who hears of the start finds a PID.
         self.container.write_state(&self.state)?;
         leave_stdio()?;
         record::mounted(&self.store, self.container.spec());
@@ -228,20 +257,20 @@ impl Supervision {
             self.control = Some(Control::open(&self.container)?);
         }
         if self.log.is_some() {
-            // It may live long and mostly waits.
+            // The supervisor may live for months and mostly waits; give unused pages back.
             let _ = sys::memory::shrink();
         }
         Ok(run)
     }
 
-    /// Notes an event that others may watch for.
+    /// Records an event.
     fn tell(&self, action: &str, attributes: &[(&str, &str)]) {
         let event = Happening::of_container(self.container.spec(), action);
         let event = attributes.iter().fold(event, |event, (name, value)| event.with(name, *value));
         self.store.record_event(event);
     }
 
-    /// The container did not start: it stays to be looked at, unless it was to be removed at its end.
+    /// The container did not start. It stays to be inspected, unless it was to be removed.
     fn give_up(mut self, error: &anyhow::Error) -> i32 {
         self.leave_networks();
         let failure = Failure::of(error);
@@ -256,6 +285,7 @@ impl Supervision {
         };
         let _ = self.container.write_state(&self.state);
         let Self { store, container, identity, mut clients, control, .. } = self;
+        // Closed before the lock is released: a client that still connected would get no answer.
         drop(control);
         match container.spec().auto_remove {
             true => drop(remove::remove(&store, container, true, &identity)),
@@ -266,7 +296,7 @@ impl Supervision {
         exit_code
     }
 
-    /// Serves until the container's first process has ended.
+    /// Serves events until the container's first process has exited.
     fn attend(&mut self, run: &mut Run) -> Result<Ended> {
         loop {
             let mut watch = Watch::default();
@@ -284,7 +314,7 @@ impl Supervision {
         }
     }
 
-    /// What is watched for whether it runs or not.
+    /// What is polled for in either state, running or waiting.
     fn watch<'a>(&'a self, watch: &mut Watch<'a>) {
         watch.read(events::Event::Signal, self.signals.as_fd());
         if let Some(control) = &self.control {
@@ -298,9 +328,9 @@ impl Supervision {
         }
     }
 
-    /// Writes down how a run ended. Returns after which pause the next one begins, if there is to be one.
+    /// Records how a run ended. Returns the pause before the next run, or `None` if there is none.
     fn note_end(&mut self, mut run: Run, ended: Ended) -> Result<Option<Duration>> {
-        // The ports are free when anybody hears of the end.
+        // Drops the lease: the ports must be free before anybody hears of the exit.
         self.network = None;
         run.drain(|stream, bytes| self.take_output(stream, bytes));
         if let Some(log) = &mut self.log {
@@ -334,7 +364,7 @@ impl Supervision {
         if self.intent.end {
             self.tell("stop", &[]);
         }
-        // One that removes itself needs no record of how it ended.
+        // With `--rm` the record would be deleted in a moment anyway.
         if pause.is_some() || !self.container.spec().auto_remove {
             self.container.write_state(&self.state)?;
         }
@@ -357,7 +387,7 @@ impl Supervision {
         Some(self.backoff.next(lasted))
     }
 
-    /// Serves until the next start is due. Returns `false` where it is not to be any more.
+    /// Serves events until the next start is due. Returns `false` if there is to be none.
     fn rest(&mut self, pause: Duration) -> bool {
         let due = Instant::now() + pause;
         while Instant::now() < due && !self.intent.again {
@@ -379,11 +409,11 @@ impl Supervision {
         true
     }
 
-    /// The container has ended for good. Whoever is told of that finds it free.
+    /// The container has exited for good. Clients hear of it after its lock is released.
     fn conclude(self) -> i32 {
         let code = self.state.exit_code;
         let Self { store, container, mut clients, last_run, control, .. } = self;
-        // Whoever comes from now on is to find nobody and not wait for an answer.
+        // Clients that come from now on must find nobody, rather than wait for an answer.
         drop(control);
         if !container.spec().auto_remove {
             drop(container);
@@ -394,7 +424,8 @@ impl Supervision {
             Ok(leftovers) => {
                 clients.tell_end(&Report::Ended(code));
                 if let Some(run) = last_run {
-                    // Nobody is left to be told: what cannot be deleted stays in the trash for the next command.
+                    // Nobody is left to be told: what cannot be deleted stays in the trash for the next
+                    // command.
                     let _ = leftovers.delete(&store, Namespace::Open(run.user_namespace()));
                 }
             }
@@ -407,7 +438,7 @@ impl Supervision {
     }
 }
 
-/// The supervisor must not keep a pipe of its caller open.
+/// Replaces stdio by /dev/null: the supervisor must not keep a pipe of the command's caller open.
 fn leave_stdio() -> Result<()> {
     let null = super::attach::streams::null()?;
     for number in 0..3 {

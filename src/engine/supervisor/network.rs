@@ -1,4 +1,5 @@
-//! The networks of a container that runs, as far as its supervisor has to do with them.
+//! The supervisor's handling of networks: the lease, and connecting and disconnecting while the container
+//! runs.
 
 use anyhow::Result;
 
@@ -12,22 +13,22 @@ use crate::model::network::Attachment;
 use crate::store::{ContainerDir, elect_route};
 
 impl Supervision {
-    /// Takes a lease at the network helper, if the container is to be on networks.
+    /// Opens a lease at the network helper, if the container is to be on networks.
     pub(super) fn open_network(&mut self) -> Result<Option<Network>> {
         let Some(wanted) = self.networks.clone() else { return Ok(None) };
         let helper = self.helper.take();
         Network::open(&self.store, &self.identity, self.container.spec(), wanted, helper).map(Some)
     }
 
-    /// Gives its addresses back.
+    /// Releases the container's addresses.
     pub(super) fn leave_networks(&self) {
         if let Some(networks) = &self.networks {
-            // What stays is taken back by who needs it.
+            // What cannot be released now is reclaimed by whoever needs it.
             let _ = self.store.leave_networks(self.container.spec(), &networks.endpoints());
         }
     }
 
-    /// The container is between two runs: notes that it is to be on one more network in the next.
+    /// Connects to a network between two runs: takes effect at the next start.
     pub(super) fn join_network_later(&mut self, attachment: &Attachment) -> Result<()> {
         self.container.reload()?;
         let spec = self.container.spec();
@@ -37,7 +38,7 @@ impl Supervision {
         self.places_changed()
     }
 
-    /// The container is between two runs: notes that it is to be without this network in the next.
+    /// Disconnects from a network between two runs: takes effect at the next start.
     pub(super) fn leave_network_later(&mut self, network: &str) -> Result<()> {
         self.container.reload()?;
         let wanted = self.networks.as_mut().ok_or_else(|| without_networks(&self.container))?;
@@ -58,13 +59,14 @@ impl Supervision {
         self.container.write_state(&self.state)
     }
 
-    /// Puts the container on one more network.
+    /// Connects the running container to a network.
     pub(super) fn join_network(&mut self, attachment: &Attachment, run: &Run) -> Result<()> {
         self.container.reload()?;
         let own = self.container.spec();
         let network = self.network.as_mut().ok_or_else(|| without_networks(&self.container))?;
         let (spec, endpoint) = self.store.join_network(own, attachment, &network.endpoints(), None)?;
         if let Err(error) = network.join(own, spec, endpoint.clone()) {
+            // The address was allocated for nothing.
             self.store.leave_network(&own.id, &endpoint)?;
             return Err(error);
         }
@@ -72,7 +74,7 @@ impl Supervision {
         self.networks_changed(run, change)
     }
 
-    /// Takes the container off a network.
+    /// Disconnects the running container from a network.
     pub(super) fn leave_network(&mut self, network: &str, run: &Run) -> Result<()> {
         let networks = self.network.as_mut().ok_or_else(|| without_networks(&self.container))?;
         let Some(endpoint) = networks.endpoints().into_iter().find(|place| place.network == network) else {
@@ -85,9 +87,10 @@ impl Supervision {
         self.networks_changed(run, |text, spec| files::hosts_left(text, spec, &endpoint))
     }
 
-    /// Notes the container's places on networks, and has them in its hosts file.
+    /// Records the container's endpoints and updates its /etc/hosts and /etc/resolv.conf.
     fn networks_changed(&mut self, run: &Run, change: impl Fn(&str, &ContainerSpec) -> String) -> Result<()> {
         self.container.reload()?;
+        // Kept to see whether the container has edited the file since it was generated.
         let old = generated::texts(self.container.spec(), self.networks.as_ref())?;
         if let (Some(wanted), Some(network)) = (&mut self.networks, &self.network) {
             wanted.places = network.places().to_vec();
@@ -96,10 +99,11 @@ impl Supervision {
         }
         self.container.write_state(&self.state)?;
         let spec = self.container.spec();
-        // A container that has a file of its own there, or none, has what it wants.
+        // A container that replaced the file, or has none, manages it itself.
         let _ = hosts_file::edit(run.pidfd(), "etc/hosts", |text| change(text, spec));
         let new = generated::texts(spec, self.networks.as_ref())?;
         if new.resolv_conf != old.resolv_conf {
+            // A file that the container has edited is left alone.
             let or_own =
                 |text: &str| if text == old.resolv_conf { &new.resolv_conf } else { text }.to_owned();
             let _ = hosts_file::edit(run.pidfd(), "etc/resolv.conf", or_own);
@@ -108,7 +112,6 @@ impl Supervision {
         Ok(())
     }
 
-    /// The container may have another name.
     pub(super) fn rename_on_networks(&mut self) -> Result<()> {
         let name = &self.container.spec().name;
         match &mut self.network {
@@ -117,7 +120,8 @@ impl Supervision {
         }
     }
 
-    /// The helper was killed. A container whose ports somebody else took in that moment goes on without a network.
+    /// After the network helper was killed. If somebody took the container's ports meanwhile, it goes on
+    /// without a network.
     pub(super) fn recover_network(&mut self) -> Result<()> {
         let Some(network) = &mut self.network else { return Ok(()) };
         if let Err(error) = network.recover() {

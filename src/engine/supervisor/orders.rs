@@ -1,4 +1,4 @@
-//! What a supervisor does when something happens: output, input, signals, and the orders of commands.
+//! Reacts to events: output, input, signals, and requests of clients.
 
 use std::os::fd::OwnedFd;
 
@@ -16,7 +16,7 @@ use crate::error::{Failure, Kind};
 use crate::model::log::Stream;
 
 impl Supervision {
-    /// Serves one event; `run` is the present run, if there is one.
+    /// Handles one event. `run` is `None` between two runs.
     pub(super) fn serve_event(&mut self, event: Event, run: Option<&mut Run>) -> Result<()> {
         match (event, run) {
             (Event::Signal, run) => self.pass_signals(run)?,
@@ -47,7 +47,7 @@ impl Supervision {
         Ok(())
     }
 
-    /// Writes down what the health checks found.
+    /// Records what the health checks found.
     pub(super) fn note_health(&mut self, run: &Run) -> Result<()> {
         let health = run.checks.as_ref().map(|checks| checks.health().clone());
         let status = |health: &Option<Health>| health.as_ref().map(|health| health.status.clone());
@@ -58,7 +58,7 @@ impl Supervision {
         self.container.write_state(&self.state)
     }
 
-    /// Keeps output, and copies it to whoever is attached.
+    /// Logs output and copies it to attached clients.
     pub(super) fn take_output(&mut self, stream: Stream, bytes: &[u8]) {
         if let Some(log) = &mut self.log {
             log.write(stream, bytes);
@@ -88,13 +88,13 @@ impl Supervision {
         }
     }
 
-    /// Signals for the supervisor are meant for the container; the end of a child is not. Whoever asks the supervisor
-    /// to terminate does not want the container to come back.
+    /// Forwards signals to the container. SIGTERM also means that it is not to be restarted.
     fn pass_signals(&mut self, run: Option<&mut Run>) -> Result<()> {
         while let Some(signal) = self.signals.next()? {
             if signal == libc::SIGTERM {
                 self.intent.quit = true;
             }
+            // SIGCHLD is about the supervisor's own children, SIGPIPE about its own writes.
             if let (Some(run), false) = (&run, signal == libc::SIGCHLD || signal == libc::SIGPIPE) {
                 run.signal(signal)?;
             }
@@ -111,7 +111,7 @@ impl Supervision {
         }
     }
 
-    /// A command is gone.
+    /// A client is gone, possibly killed.
     fn lose(&mut self, id: Id, run: Option<&mut Run>) -> Result<()> {
         let Some(client) = self.clients.remove(id) else { return Ok(()) };
         let Some(run) = run else { return Ok(()) };
@@ -122,6 +122,8 @@ impl Supervision {
             if let Some((terminal, saved)) = &owner.terminal {
                 let _ = saved.restore(std::os::fd::AsFd::as_fd(terminal));
             }
+            // The command was killed while attached to an `--rm` container: nothing of the job may stay
+            // behind.
             if self.container.spec().auto_remove {
                 run.signal(libc::SIGKILL)?;
             }
@@ -131,9 +133,11 @@ impl Supervision {
 
     fn obey(&mut self, id: Id, order: Order, fds: Vec<OwnedFd>, run: Option<&mut Run>) -> Result<()> {
         match (order, run) {
+            // Forgotten, so that a later exit of the command does not look as if it had been killed.
             (Order::Detach, _) => drop(self.clients.remove(id)),
             (Order::Signal(signal), Some(run)) => run.signal(signal)?,
             (Order::Resize(rows, columns), Some(run)) => run.streams.resize(rows, columns),
+            // Too late, and nobody waits for an answer.
             (Order::Signal(_) | Order::Resize(..), None) => {}
             (Order::Wait, _) => self.await_end(id),
             (Order::Stop(ending), run) => {
@@ -170,7 +174,7 @@ impl Supervision {
         Ok(())
     }
 
-    /// Orders for a container that runs.
+    /// Handles requests that need a running container.
     fn carry_out(&mut self, id: Id, order: Order, fds: Vec<OwnedFd>, run: &mut Run) -> Result<Report> {
         match order {
             Order::Attach(wanted) => {
@@ -178,6 +182,8 @@ impl Supervision {
                 return Ok(Report::Started);
             }
             Order::Kill(signal) => {
+                // SIGKILL and the stop signal count as stopping by hand, as with docker: the policy must not
+                // restart it.
                 if signal == libc::SIGKILL || signal == stop_signal(self.container.spec()) {
                     self.intent.stop = true;
                 }
@@ -236,7 +242,7 @@ impl Supervision {
         Ok(())
     }
 
-    /// A container that is held could not end.
+    /// A paused container could not exit, so it is unpaused once the signal is pending.
     fn end(&mut self, run: &mut Run, ending: Ending) -> Result<()> {
         let signal = ending.signal.unwrap_or_else(|| stop_signal(self.container.spec()));
         self.intent.end = true;

@@ -1,4 +1,4 @@
-//! One run of a container, from the start of its first process to its end.
+//! One run of a container, from the start of its first process to its exit.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -27,29 +27,29 @@ use crate::sandbox::processes::Boundary;
 use crate::store::LockedContainer;
 use crate::sys::process::Ended;
 
-/// Seconds that a container may take to end when it is asked to; docker's.
+/// docker's default stop timeout, in seconds.
 const DEFAULT_TIMEOUT: i64 = 10;
 
-/// So much output is read at most once the container has ended: others may hold its pipes and go on writing.
+/// Upper bound on reads that drain output after the exit: other processes may hold the pipes and go on
+/// writing.
 const MAX_REST: usize = 1024;
 
-/// A run.
 pub(super) struct Run {
     running: Running,
-    /// Its own cgroup, if it has one.
+    /// `None` without a cgroup of its own.
     cgroup: Option<Cgroup>,
     pub(super) streams: Streams,
-    /// What tells its processes from others.
+    /// How to tell its processes from others.
     boundary: Boundary,
     began: Instant,
-    /// When it is killed, if it was asked to end.
+    /// When it gets SIGKILL, after it was asked to stop.
     kill_at: Option<Instant>,
     pub(super) checks: Option<Checks>,
 }
 
 impl Run {
-    /// Starts the container in `cgroup`, beside `kin` and on `network`. `direct` are streams to be passed on; without
-    /// them it writes to this process.
+    /// Starts the container in `cgroup`, sharing namespaces with `kin`, on `network`. `direct` are streams to
+    /// pass on; without them the container writes to the supervisor.
     pub(super) fn begin(
         plan: &Plan,
         identity: &Identity,
@@ -66,7 +66,7 @@ impl Run {
                 Ok(Self { running, cgroup, streams, boundary, began: Instant::now(), kill_at: None, checks })
             }
             Err(error) => {
-                // The failure is what counts; an empty directory may stay.
+                // The failure is what counts; an empty cgroup directory may stay.
                 let _ = cgroup.map(Cgroup::remove);
                 Err(error)
             }
@@ -96,6 +96,8 @@ impl Run {
             Some(network) => {
                 let outer = network.outer()?;
                 let place = Place { relation: kin, outer: Some(&outer), cgroup };
+                // The sandbox calls this between the creation of the network namespace and the start of the
+                // program.
                 let mut connect = |namespace: BorrowedFd<'_>| network.connect(namespace);
                 launch(plan, identity, ends, container.as_fd(), place, Some(&mut connect))?
             }
@@ -108,48 +110,47 @@ impl Run {
         Ok((running, streams, checks))
     }
 
-    /// The first process.
     pub(super) fn pid(&self) -> i32 {
         self.running.process.pid
     }
 
-    /// A pidfd of it.
     pub(super) fn pidfd(&self) -> BorrowedFd<'_> {
         self.running.process.pidfd()
     }
 
-    /// When that started, in clock ticks since boot.
+    /// In clock ticks since boot.
     pub(super) fn ticks(&self) -> u64 {
         crate::engine::first_process::ticks(self.pid()).unwrap_or_default()
     }
 
-    /// The user namespace, in which its files can be handled.
+    /// The container's user namespace, in which its files can be handled.
     pub(super) fn user_namespace(&self) -> BorrowedFd<'_> {
         self.running.user_namespace.as_fd()
     }
 
-    /// Reaps the first process, which has ended, and ends what it left behind: it takes all others along only where the
-    /// container has a process table of its own.
+    /// Reaps the first process, which has exited, and kills what it left behind. In a PID namespace of its
+    /// own the kernel has done that already.
     pub(super) fn wait(&self) -> std::io::Result<Ended> {
         if self.boundary == Boundary::User {
-            // What does not end even so is not the container's end to wait for.
+            // What cannot be killed must not delay the container's exit.
             let _ = pause::kill_others(self.pid(), self.boundary);
         }
         self.running.process.wait()
     }
 
-    /// How long it has run.
     pub(super) fn lasted(&self) -> Duration {
         self.began.elapsed()
     }
 
-    /// What is watched for while it runs.
+    /// What is polled for while it runs.
     pub(super) fn watch<'a>(&'a self, watch: &mut Watch<'a>, clients: &'a Clients) {
         watch.read(Event::Ended, self.running.process.pidfd());
         if let Some(checks) = &self.checks {
             checks.watch(watch);
         }
         for (stream, fd) in self.streams.outputs() {
+            // Backpressure: while a client has not taken the last chunk, the container's pipe fills up
+            // instead.
             if !clients.hold_up(stream) {
                 watch.read(Event::Output(stream), fd);
             }
@@ -167,15 +168,16 @@ impl Run {
         }
     }
 
-    /// When [`Run::act_on_time`] is to be called at the latest.
+    /// When [`ContainerRun::on_timer`] must be called at the latest.
     pub(super) fn deadline(&self) -> Option<Instant> {
         earlier(self.kill_at, self.checks.as_ref().and_then(Checks::deadline))
     }
 
-    /// Does what is due; nothing is begun while the container is `held`. Returns whether there is a new result of a
-    /// health check.
+    /// Does what is due. No probe is started while the container is `held`. Returns whether there is a new
+    /// result of a health check.
     pub(super) fn act_on_time(&mut self, held: bool) -> Result<bool> {
         if self.kill_at.is_some_and(|at| at <= Instant::now()) {
+            // SIGKILL once; an uninterruptible process does not exit any sooner with more.
             self.kill_at = None;
             self.signal(libc::SIGKILL)?;
         }
@@ -190,7 +192,8 @@ impl Run {
         Ok(self.running.process.signal(signal)?)
     }
 
-    /// Asks it to end, and sees to it that it does in time. Asked again the shorter time holds.
+    /// Sends the stop signal and arranges for SIGKILL after the timeout. If it is called again, the earlier
+    /// deadline holds.
     pub(super) fn end(&mut self, spec: &ContainerSpec, ending: Ending) -> Result<()> {
         let timeout = ending.timeout.or(spec.stop_timeout).unwrap_or(DEFAULT_TIMEOUT);
         if let Ok(seconds) = u64::try_from(timeout) {
@@ -200,7 +203,7 @@ impl Run {
         self.signal(ending.signal.unwrap_or_else(|| stop_signal(spec)))
     }
 
-    /// Holds all processes.
+    /// Freezes all processes: by the cgroup's freezer, or without a cgroup by SIGSTOP.
     pub(super) fn hold(&self) -> Result<()> {
         match &self.cgroup {
             Some(cgroup) => cgroup.freeze(true),
@@ -208,7 +211,7 @@ impl Run {
         }
     }
 
-    /// Lets them go on.
+    /// Thaws all processes.
     pub(super) fn let_go_on(&self) -> Result<()> {
         match &self.cgroup {
             Some(cgroup) => cgroup.freeze(false),
@@ -218,7 +221,7 @@ impl Run {
         }
     }
 
-    /// Sets the limits of `spec`. A container that runs without a cgroup, and needs one now, is moved into one.
+    /// Applies the limits of `spec`. A container that has no cgroup and needs one now is moved into one.
     pub(super) fn limit(&mut self, spec: &ContainerSpec, surroundings: &Surroundings) -> Result<()> {
         match &self.cgroup {
             Some(cgroup) => cgroup.apply(&spec.limits)?,
@@ -233,22 +236,22 @@ impl Run {
         Ok(())
     }
 
-    /// The directory of its cgroup.
     pub(super) fn cgroup_path(&self) -> Option<PathBuf> {
         self.cgroup.as_ref().map(|cgroup| cgroup.path().to_owned())
     }
 
-    /// Ends whatever is left in its cgroup and removes that. Returns whether one of its processes was killed for want of
-    /// memory.
+    /// Kills what is left in its cgroup and removes that. Returns whether the OOM killer killed one of its
+    /// processes.
     pub(super) fn leave_cgroup(&mut self) -> bool {
+        // Read before the cgroup and its counters are gone.
         let Some(cgroup) = self.cgroup.take() else { return false };
         let killed = cgroup.oom_kills() > 0;
-        // What cannot be ended stays for the next start or removal of the container.
+        // What cannot be killed stays for the next start or the removal of the container.
         let _ = cgroup.kill().and_then(|_| cgroup.remove());
         killed
     }
 
-    /// Reads what is left of its output.
+    /// Reads the rest of its output, after the exit.
     pub(super) fn drain(&mut self, mut take: impl FnMut(Stream, &[u8])) {
         let mut buffer = Buffer::new();
         for stream in [Stream::Stdout, Stream::Stderr] {
@@ -262,7 +265,7 @@ impl Run {
     }
 }
 
-/// The signal that asks the container to end.
+/// The signal that asks the container to stop; SIGTERM by default.
 pub(super) fn stop_signal(spec: &ContainerSpec) -> i32 {
     spec.stop_signal.as_ref().and_then(|name| signal::parse(name).ok()).unwrap_or(libc::SIGTERM)
 }

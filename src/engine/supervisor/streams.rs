@@ -1,4 +1,4 @@
-//! The supervisor's side of a container's standard streams: pipes, or the master side of its terminal.
+//! The supervisor's side of a container's stdio: pipes, or the master side of its terminal.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
@@ -10,37 +10,33 @@ use crate::engine::attach::streams::{null, pipe};
 use crate::model::log::Stream;
 use crate::sys;
 
-/// The most that is read at once: it fits into a pipe.
+/// Limit on one read; what fits into a pipe.
 const CHUNK: usize = 32 << 10;
 
-/// What the container gets.
+/// The container's stdin, stdout and stderr.
 pub(super) type Ends = [OwnedFd; 3];
 
-/// What the supervisor keeps.
+/// The supervisor's ends.
 #[derive(Default)]
 pub(super) struct Streams {
-    /// Where the container's input is written to, while it is open.
+    /// `None` once the input is closed.
     input: Option<OwnedFd>,
     /// Input that the container has not taken yet.
     pending: Vec<u8>,
-    /// Where its output comes from, until that ends.
+    /// Open sources of output.
     outputs: Vec<(Stream, OwnedFd)>,
-    /// Its terminal.
+    /// The master side.
     terminal: Option<OwnedFd>,
 }
 
-/// What a read brought.
 pub(super) enum Got<'a> {
-    /// Output.
     Bytes(&'a [u8]),
-    /// Nothing now.
     Nothing,
-    /// The end of the stream.
     End,
 }
 
 impl Streams {
-    /// Pipes for a container without a terminal; its input is empty unless it is kept open.
+    /// Pipes for a container without a terminal. Without `keep_input` (`-i`) its input is /dev/null.
     pub(super) fn pipes(keep_input: bool) -> Result<(Ends, Self)> {
         let (input, ours) = match keep_input {
             true => {
@@ -49,18 +45,19 @@ impl Streams {
             }
             false => (null()?, None),
         };
+        // Only our ends are nonblocking: programs do not expect EAGAIN on their stdio.
         let (out, their_out) = pipe()?;
         let (error, their_error) = pipe()?;
         let outputs = vec![(Stream::Stdout, nonblocking(out)?), (Stream::Stderr, nonblocking(error)?)];
         Ok(([input, their_out, their_error], Self { input: ours, outputs, ..Self::default() }))
     }
 
-    /// The same for a container that is to have a terminal: its streams are that, once it is there.
+    /// For a container with a terminal, which replaces these once it exists.
     pub(super) fn none() -> Result<Ends> {
         Ok([null()?, null()?, null()?])
     }
 
-    /// The master side of a terminal.
+    /// The master side of a terminal serves for input and output.
     pub(super) fn terminal(master: OwnedFd) -> Result<Self> {
         let master = nonblocking(master)?;
         Ok(Self {
@@ -71,12 +68,11 @@ impl Streams {
         })
     }
 
-    /// Sources of output that are open.
     pub(super) fn outputs(&self) -> impl Iterator<Item = (Stream, BorrowedFd<'_>)> {
         self.outputs.iter().map(|(stream, fd)| (*stream, fd.as_fd()))
     }
 
-    /// Reads what is there of `stream` into `buffer`.
+    /// Reads what is available of `stream` into `buffer`.
     pub(super) fn read<'a>(&mut self, stream: Stream, buffer: &'a mut Buffer) -> Got<'a> {
         let Some(index) = self.outputs.iter().position(|(known, _)| *known == stream) else {
             return Got::Nothing;
@@ -85,7 +81,7 @@ impl Streams {
         match rustix::io::read(fd, &mut buffer.0[..]) {
             Ok(length) if length > 0 => Got::Bytes(buffer.0.get(..length).unwrap_or_default()),
             Err(Errno::AGAIN | Errno::INTR) => Got::Nothing,
-            // The end; EIO is that of a terminal whose other side is closed.
+            // End of file; on a terminal whose other side is closed, read(2) fails with EIO.
             Ok(_) | Err(_) => {
                 self.outputs.remove(index);
                 Got::End
@@ -93,23 +89,23 @@ impl Streams {
         }
     }
 
-    /// Where input is waiting to be taken.
+    /// The descriptor to wait for while there is pending input.
     pub(super) fn waiting_input(&self) -> Option<BorrowedFd<'_>> {
         self.input.as_ref().filter(|_| !self.pending.is_empty()).map(OwnedFd::as_fd)
     }
 
-    /// Whether more input can be handed over.
+    /// Whether more input can be accepted.
     pub(super) fn takes_input(&self) -> bool {
         self.input.is_some() && self.pending.is_empty()
     }
 
-    /// Hands input over; what the container does not take now is kept.
+    /// Writes input; what the container does not take now is kept.
     pub(super) fn write_input(&mut self, bytes: &[u8]) {
         self.pending.extend_from_slice(bytes);
         self.flush_input();
     }
 
-    /// Goes on with input that is kept.
+    /// Continues writing pending input.
     pub(super) fn flush_input(&mut self) {
         let Some(input) = &self.input else { return self.pending.clear() };
         match rustix::io::write(input, &self.pending) {
@@ -122,23 +118,21 @@ impl Streams {
         }
     }
 
-    /// Ends the container's input. That of a terminal stays open.
+    /// Closes the container's input. A terminal stays open, since its output uses the same descriptor.
     pub(super) fn close_input(&mut self) {
         if self.terminal.is_none() {
             self.input = None;
         }
     }
 
-    /// Tells the terminal its size.
     pub(super) fn resize(&self, rows: u16, columns: u16) {
         if let Some(terminal) = &self.terminal {
-            // A terminal of a container that is about to end may refuse.
+            // The container may be exiting.
             let _ = sys::pty::set_rows_and_columns(terminal.as_fd(), rows, columns);
         }
     }
 }
 
-/// Room for one read.
 pub(super) struct Buffer([u8; CHUNK]);
 
 impl Buffer {

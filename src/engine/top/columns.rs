@@ -1,4 +1,4 @@
-//! The columns of ps(1) that are made here, and which of them its options ask for.
+//! The ps(1) columns that dhow can make itself, and how ps options select them.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -7,10 +7,10 @@ use super::Table;
 use super::process::Process;
 use crate::error::{Failure, unsupported};
 
-/// Clock ticks in a second, as /proc counts them: a constant of the kernel's interface (`USER_HZ`).
+/// Clock ticks per second in /proc: `USER_HZ`, a constant of the kernel's ABI.
 const TICKS: u64 = 100;
 
-/// A column: its names in ps(1), its title, and what it shows.
+/// A column: its names in ps(1), its title, and the function that formats a process.
 pub(super) struct Column {
     names: &'static [&'static str],
     title: &'static str,
@@ -43,13 +43,13 @@ const COLUMNS: &[Column] = &[
     Column { names: &["cmd"], title: "CMD", show: |p, _| p.command() },
 ];
 
-/// Those of `ps -ef`, whose first is called UID and shows names.
+/// The columns of `ps -ef`. The first is titled UID but shows names.
 pub(super) const FULL: [&str; 8] = ["user=UID", "pid", "ppid", "c", "stime", "tty", "time", "cmd"];
-/// Those of `ps aux`.
+/// The columns of `ps aux`.
 const AUX: [&str; 11] =
     ["user", "pid", "%cpu", "%mem", "vsz", "rss", "tty", "stat=STAT", "start", "time", "args"];
 
-/// The columns that `options` ask for.
+/// The columns that `options` select. Fails for options that need the real ps.
 pub(super) fn choose(options: &[String]) -> Result<Vec<&str>, Failure> {
     let mut chosen: Vec<&str> = Vec::new();
     let mut words = options.iter().flat_map(|option| option.split_ascii_whitespace());
@@ -83,14 +83,14 @@ fn without_ps(word: &str) -> Failure {
         .hint("dhow itself knows -ef, aux, and -o with the common columns (package procps has ps)")
 }
 
-/// The column called `name`, with the title that may follow an equals sign.
+/// The column called `name`, with its own title or the one after an equals sign.
 fn column(name: &str) -> Option<(&'static Column, String)> {
     let (name, title) = name.split_once('=').map_or((name, None), |(name, title)| (name, Some(title)));
     let found = COLUMNS.iter().find(|column| column.names.contains(&name))?;
     Some((found, title.map_or_else(|| found.title.to_owned(), str::to_owned)))
 }
 
-/// The processes `pids` in these columns. One that has ended meanwhile is left out.
+/// The table of processes `pids`. Those that have exited meanwhile are left out.
 pub(super) fn table(names: &[&str], pids: &[i32]) -> Table {
     let machine = Machine::read();
     let (columns, titles): (Vec<_>, Vec<_>) = names.iter().filter_map(|name| column(name)).unzip();
@@ -99,13 +99,13 @@ pub(super) fn table(names: &[&str], pids: &[i32]) -> Table {
     Table { titles, rows }
 }
 
-/// What the columns need beside the process.
+/// What the columns need besides the process.
 struct Machine {
     /// Seconds since boot.
     up: f64,
     now: Timestamp,
     zone: TimeZone,
-    /// KiB of memory.
+    /// In KiB.
     memory: u64,
     accounts: String,
 }
@@ -122,7 +122,7 @@ impl Machine {
         }
     }
 
-    /// The name of an account of the host, else its number.
+    /// The account's name on the host, else its uid.
     fn account(&self, uid: u32) -> String {
         let number = uid.to_string();
         let mut fields = self.accounts.lines().map(|line| line.split(':').collect::<Vec<_>>());
@@ -130,12 +130,12 @@ impl Machine {
         found.and_then(|fields| fields.first().map(|name| (*name).to_owned())).unwrap_or(number)
     }
 
-    /// Clock ticks since it was started.
+    /// Clock ticks since the process started.
     fn age(&self, process: &Process) -> u64 {
         ((self.up * TICKS as f64) as u64).saturating_sub(process.stat(22))
     }
 
-    /// Processor time by age, in tenths of a percent.
+    /// CPU time divided by age, in tenths of a percent.
     fn share(&self, process: &Process) -> u64 {
         process.used().saturating_mul(1000).checked_div(self.age(process)).unwrap_or(0)
     }
@@ -144,7 +144,7 @@ impl Machine {
         process.resident.saturating_mul(1000).checked_div(self.memory).unwrap_or(0)
     }
 
-    /// The time of day for today, the day for this year, else the year.
+    /// The time of day if it started today, the date if this year, else the year.
     fn started(&self, process: &Process) -> String {
         let ago = i64::try_from(self.age(process) / TICKS).unwrap_or(0);
         let at = Timestamp::from_second(self.now.as_second().saturating_sub(ago)).unwrap_or(self.now);
@@ -162,13 +162,13 @@ fn tenths(number: u64) -> String {
     format!("{}.{}", number / 10, number % 10)
 }
 
-/// `stat` shows a negative number as such, which is no unsigned one.
+/// The nice value; `stat` has the priority, which is 20 higher.
 fn nice(process: &Process) -> String {
-    // 20 less than the priority, for all but real-time processes (proc_pid_stat(5), `priority`).
+    // Except for real-time processes, whose priority is negative (proc_pid_stat(5), `priority`).
     i64::try_from(process.stat(18)).unwrap_or(20).saturating_sub(20).to_string()
 }
 
-/// The name of the terminal with this device number (`devices.txt` of the kernel's documentation).
+/// The name of a terminal by its device number (`devices.txt` in the kernel's documentation).
 fn terminal(number: u64) -> String {
     let (major, minor) = (number >> 8 & 0xfff, number & 0xff | number >> 12 & 0xf_ff00);
     match major {
@@ -179,7 +179,7 @@ fn terminal(number: u64) -> String {
     }
 }
 
-/// `[days-]hours:minutes:seconds`; the hours may be left out.
+/// `[days-]hours:minutes:seconds`; without `hours`, zero hours are left out.
 fn clock(seconds: u64, hours: bool) -> String {
     let (days, hour, minute, second) =
         (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);

@@ -1,4 +1,4 @@
-//! The host's `ps`: how it is asked, and which of its lines are kept.
+//! The host's `ps`: how it is run, and which of its lines are kept.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use super::Table;
 use crate::error::{Failure, Kind, invalid};
 
-/// Refuses options that would give the column with the process's number another title, by which it is found.
+/// Refuses options that retitle the PID column, by which rows are found.
 pub(super) fn check(options: &[String]) -> Result<()> {
     let renamed = |word: &str| {
         let lists = word.split(',').map(|item| item.strip_prefix("-o").unwrap_or(item));
@@ -22,14 +22,14 @@ pub(super) fn check(options: &[String]) -> Result<()> {
     }
 }
 
-/// Where `ps` is, if it is installed.
+/// The path of `ps`; `None` if it is not installed.
 pub(super) fn find(path: &str) -> Option<PathBuf> {
     let path = if path.is_empty() { "/usr/bin:/bin" } else { path };
     let dirs = path.split(':').filter(|dir| dir.starts_with('/'));
     dirs.map(|dir| Path::new(dir).join("ps")).find(|file| file.is_file())
 }
 
-/// Runs it with `options` and keeps the lines of `pids`.
+/// Runs `ps` with `options` and keeps the rows of `pids`.
 pub(super) fn ask(program: &Path, options: &[String], pids: &[i32]) -> Result<Table> {
     let list = pids.iter().map(i32::to_string).collect::<Vec<_>>().join(",");
     let run = |more: &[String]| {
@@ -39,7 +39,7 @@ pub(super) fn ask(program: &Path, options: &[String], pids: &[i32]) -> Result<Ta
             .output()
             .with_context(|| format!("running `{}`", program.display()))
     };
-    // Some options do not go together with a list of numbers; then all lines come, or those that the options choose.
+    // Some options conflict with `-q`; then ps prints all processes, or the ones that the options select.
     let mut output = run(&["-q".into(), list])?;
     if !output.status.success() {
         output = run(&[])?;
@@ -52,7 +52,7 @@ pub(super) fn ask(program: &Path, options: &[String], pids: &[i32]) -> Result<Ta
     keep(&String::from_utf8_lossy(&output.stdout), pids)
 }
 
-/// The rows of `pids`; the last column takes the rest of a line.
+/// The rows of `pids`. The last column takes the rest of its line.
 fn keep(text: &str, pids: &[i32]) -> Result<Table> {
     let mut lines = text.lines();
     let titles: Vec<String> =

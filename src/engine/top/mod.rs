@@ -1,7 +1,7 @@
 //! `top`: the processes of a container, as the host's `ps` shows them or as read from /proc.
 //!
-//! docker runs the host's `ps` and keeps the lines of the container's processes. Without options the columns of
-//! `ps -ef` are made here, which needs no `ps`; so are the common ones of others where there is none.
+//! docker runs the host's `ps` and keeps the lines of the container's processes. Without options dhow makes the
+//! columns of `ps -ef` itself; where `ps` is not installed, also the common other columns.
 
 mod columns;
 mod host;
@@ -14,17 +14,15 @@ use crate::error::{Failure, Kind};
 use crate::sandbox::processes::inside;
 use crate::store::{ContainerDir, Store};
 
-/// A table of processes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Table {
-    /// The columns' titles.
     pub titles: Vec<String>,
-    /// A row for each process, as long as the titles.
+    /// One per process, with a cell for each title.
     pub rows: Vec<Vec<String>>,
 }
 
-/// The processes of the container that a person means by `text`, in the columns that `options` ask of `ps`; `path` are
-/// the directories in which that is sought. Errors of kind conflict where the container does not run.
+/// The processes of the container `text`, in the columns that the ps(1) `options` ask for. `path` is a list
+/// of directories to find `ps` in. Errors of kind `Conflict` if the container does not run.
 pub fn top(store: &Store, text: &str, options: &[String], path: &str) -> Result<Table> {
     let container = store.find_container(text)?;
     let pids = processes(&container)?;
@@ -43,7 +41,7 @@ fn processes(container: &ContainerDir) -> Result<Vec<i32>> {
         || Failure::new(Kind::Conflict, format!("Container {} is not running", container.spec().id));
     let first = first_process::find(container)?.ok_or_else(not_running)?;
     let pids = inside(first.pid(), first_process::boundary(container.spec()))?;
-    // Had it ended meanwhile, another process might have got its number.
+    // If the container exited meanwhile, a PID may belong to another process by now.
     if first.has_ended()? {
         return Err(not_running().into());
     }

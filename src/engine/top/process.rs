@@ -1,26 +1,25 @@
-//! A process as /proc shows it: proc_pid_stat(5), proc_pid_status(5), proc_pid_cmdline(5).
+//! A process in /proc: proc_pid_stat(5), proc_pid_status(5), proc_pid_cmdline(5).
 
 use std::fs;
 
 use crate::sandbox::load::field;
 
-/// What is read of a process.
 pub(super) struct Process {
     pub(super) pid: i32,
-    /// Real and effective user, in the caller's numbers.
+    /// Real and effective uid, as the caller's user namespace maps them.
     pub(super) users: (u32, u32),
-    /// The short name.
+    /// `comm`.
     name: String,
-    /// The line of `stat`.
+    /// The line in `stat`.
     stat: String,
-    /// Program and arguments; empty for a zombie.
+    /// The command line; empty for zombies and kernel threads.
     line: Vec<u8>,
     /// Resident memory in KiB.
     pub(super) resident: u64,
 }
 
 impl Process {
-    /// Reads it; `None` where it is gone.
+    /// `None` if the process is gone.
     pub(super) fn read(pid: i32) -> Option<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
@@ -39,23 +38,23 @@ impl Process {
         })
     }
 
-    /// The short name.
     pub(super) fn name(&self) -> &str {
         &self.name
     }
 
-    /// A number of `stat`, by its position in the manual.
+    /// A field of `stat`, by its number in the man page.
     pub(super) fn stat(&self, number: usize) -> u64 {
         field(&self.stat, number)
     }
 
-    /// The letter of its state.
+    /// The state's letter.
     pub(super) fn state(&self) -> char {
+        // After the last `) `: the name in front of it may contain anything.
         let rest = self.stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
         rest.chars().next().unwrap_or('?')
     }
 
-    /// Program and arguments; the short name in brackets where there are none.
+    /// The command line, or the short name in brackets if there is none.
     pub(super) fn command(&self) -> String {
         let line = printable(&self.line);
         let line = line.trim_end();
@@ -66,7 +65,7 @@ impl Process {
         }
     }
 
-    /// Processor time used, in clock ticks.
+    /// CPU time in clock ticks.
     pub(super) fn used(&self) -> u64 {
         self.stat(14).saturating_add(self.stat(15))
     }
@@ -76,7 +75,8 @@ fn line_of<'a>(text: &'a str, key: &str) -> &'a str {
     text.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default()
 }
 
-/// A process chooses its name and arguments itself: what would move a cursor becomes `?`, what separates a blank.
+/// A process chooses its name and arguments: control characters could manipulate the terminal and become `?`;
+/// separators become blanks.
 fn printable(bytes: &[u8]) -> String {
     let shown = |c: char| match c {
         '\0' | '\n' | '\t' | '\r' => ' ',

@@ -1,4 +1,5 @@
-//! An OCI image layout that is a directory (OCI image specification, `image-layout.md`): one image of it is loaded.
+//! An OCI image layout in a directory (OCI image specification, `image-layout.md`), from which one image is
+//! loaded.
 
 use std::os::fd::AsFd as _;
 use std::path::Path;
@@ -13,7 +14,6 @@ use crate::error::{invalid, not_found};
 use crate::model::digest::Digest;
 use crate::sys;
 
-/// The members of the layout in `dir`.
 pub(super) fn members(dir: &Path) -> Result<Members> {
     let root = sys::fs::open_dir(dir).with_context(|| format!("cannot open `{}`", dir.display()))?;
     let mut found = Vec::new();
@@ -27,6 +27,7 @@ pub(super) fn members(dir: &Path) -> Result<Members> {
         };
         for entry in rustix::fs::Dir::read_from(&list)? {
             if let Ok(name) = entry?.file_name().to_str()
+                // Hidden files are no blobs.
                 && !name.starts_with('.')
             {
                 add(&root, &format!("{blobs}/{name}"), &mut found)?;
@@ -40,7 +41,7 @@ pub(super) fn members(dir: &Path) -> Result<Members> {
     Ok(members)
 }
 
-/// Notes a regular file and its size.
+/// Adds a regular file with its size; anything else is ignored.
 fn add(root: &std::os::fd::OwnedFd, name: &str, found: &mut Vec<(String, u64)>) -> Result<()> {
     match sys::fs::open_in_root(root.as_fd(), Path::new(name), OFlags::PATH, Mode::empty()) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
@@ -54,18 +55,16 @@ fn add(root: &std::os::fd::OwnedFd, name: &str, found: &mut Vec<(String, u64)>) 
     }
 }
 
-/// Which of a layout's images is meant.
+/// Selects an image of a layout.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Which {
-    /// The only one, or that with the tag `latest`.
+    /// The only one, or the one with the tag `latest`.
     Default,
-    /// That with this tag.
     Tag(String),
-    /// That with this digest.
     Digest(Digest),
 }
 
-/// The listing without all other images.
+/// The index reduced to the selected image.
 pub(super) fn chosen(listing: &[u8], which: &Which) -> Result<Vec<u8>> {
     let malformed = || invalid("the layout's index.json is malformed");
     let mut index: Value = serde_json::from_slice(listing).map_err(|_| malformed())?;
@@ -89,7 +88,7 @@ pub(super) fn chosen(listing: &[u8], which: &Which) -> Result<Vec<u8>> {
     Ok(serde_json::to_vec(&index)?)
 }
 
-/// Tags stand alone, or at the end of a whole name.
+/// The tag annotation is either a bare tag or a full name that ends in it.
 fn has_tag(entry: &Value, tag: &str) -> bool {
     let names =
         [oci::REF_NAME, oci::FULL_NAME].map(|key| entry["annotations"][key].as_str().unwrap_or_default());

@@ -1,4 +1,4 @@
-//! `manifest.json`, docker's own listing: images by configuration, names and layers (moby, `image/spec/v1.2.md`,
+//! `manifest.json`, docker's list of images by configuration, names and layers (moby, `image/spec/v1.2.md`,
 //! "Combined Image JSON + Filesystem Changeset Format").
 
 use anyhow::{Context as _, Result};
@@ -11,9 +11,7 @@ use crate::model::digest::Digest;
 use crate::model::platform::Platform;
 use crate::model::reference::Reference;
 
-/// The listing's name.
 pub(super) const LISTING: &str = "manifest.json";
-/// Most images of an archive.
 const IMAGES: usize = 10_000;
 
 #[derive(Deserialize)]
@@ -26,7 +24,7 @@ struct Entry {
     layers: Option<Vec<String>>,
 }
 
-/// The images that the listing `text` has.
+/// The images listed in `text`.
 pub(super) fn describe(
     members: &Members,
     text: &[u8],
@@ -50,6 +48,7 @@ pub(super) fn describe(
 
 impl Entry {
     fn describe(&self, members: &Members) -> Result<Described> {
+        // Only blobs below blobs/ promise a digest by their name; other archives may use any file name.
         let config =
             members.text(&self.config)?.ok_or_else(|| corrupt("the archive lacks its configuration"))?;
         if let Some(promised) = named_digest(self.config.as_bytes())

@@ -1,5 +1,5 @@
-//! An uncompressed archive in a regular file: an index of where everything is, so that nothing need be read twice or in
-//! order.
+//! An uncompressed archive in a regular file, indexed by offset, so that members can be read in any order and
+//! only once.
 
 use std::fs::File;
 use std::io::{self, BufRead, Read};
@@ -11,12 +11,13 @@ use super::members::{Item, Members, clean, target_of};
 use crate::error::{corrupt, unsupported};
 use crate::image::tar::{Kind, Member, TarReader};
 
-/// Enough for a header, its extensions and the header after a small member.
+/// Enough for a header, its extensions and the next header after a small member.
 const BUFFER: usize = 8 << 10;
 
-/// Reads the headers of the archive that begins at `start`, in bytes.
+/// Reads the headers of the archive that starts at offset `start`.
 pub(super) fn index(file: File, start: u64) -> Result<Members> {
     let length = file.metadata()?.len();
+    // pread(2) is used on both, so sharing the file offset does no harm.
     let mut members = Members::of_file(file.try_clone()?);
     let mut archive = TarReader::new(Headers { file, at: start, buffer: Vec::new(), used: 0 });
     while let Some(member) = archive.next_member()? {
@@ -27,7 +28,7 @@ pub(super) fn index(file: File, start: u64) -> Result<Members> {
         if let Some(item) = item(&member, offset) {
             members.add(clean(&member.path), item)?;
         }
-        // The input jumps over what it has not in its buffer.
+        // Moves the position; contents beyond the buffer are skipped without reading them.
         archive.consumed(usize::try_from(member.size)?);
     }
     Ok(members)
@@ -44,10 +45,10 @@ fn item(member: &Member, offset: u64) -> Option<Item> {
     }
 }
 
-/// Reads a file here and there: consuming more than there is in the buffer moves on without reading.
+/// Reads headers with pread(2): consuming more than the buffer holds moves on without reading.
 struct Headers {
     file: File,
-    /// Where the buffer's end is in the file.
+    /// File offset of the end of the buffer.
     at: u64,
     buffer: Vec<u8>,
     used: usize,

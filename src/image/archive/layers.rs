@@ -1,4 +1,4 @@
-//! The layers of an archive on their way into the store.
+//! Unpacks an archive's layers into the store.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -15,17 +15,17 @@ use crate::model::digest::Digest;
 use crate::model::progress::{LayerEvent, Progress};
 use crate::store::{LayerLease, LayerSlot, Store};
 
-/// Layers unpacked at a time, at most; each keeps more than one processor busy.
+/// Each unpack keeps more than one processor busy.
 const AT_ONCE: usize = 4;
 
-/// A layer that an image wants, and the member that should be it.
+/// A layer that an image requires, and the archive member that should contain it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Wanted {
     pub(super) diff_id: Digest,
     pub(super) member: Vec<u8>,
 }
 
-/// Layers in the store that cannot be removed meanwhile.
+/// Leases on the layers stored so far.
 pub(super) struct Layers<'a> {
     store: &'a Store,
     options: &'a Options,
@@ -38,7 +38,7 @@ impl<'a> Layers<'a> {
         Self { store, options, progress: Loading(progress), leases: BTreeMap::new() }
     }
 
-    /// Holds the layer if the store has it.
+    /// Leases the layer if the store has it.
     pub(super) fn take_present(&mut self, diff_id: &Digest) -> Result<bool> {
         if self.leases.contains_key(diff_id) {
             return Ok(true);
@@ -51,11 +51,12 @@ impl<'a> Layers<'a> {
                 self.leases.insert(diff_id.clone(), lease);
                 Ok(true)
             }
+            // Removed between the two calls.
             LayerSlot::Draft(_) => Ok(false),
         }
     }
 
-    /// Unpacks a layer of `size` bytes that nobody has asked for yet. Returns its digest.
+    /// Unpacks a layer of `size` bytes before knowing which image needs it. Returns its diff ID.
     pub(super) fn unpack_unknown(
         &mut self,
         source: impl Read + Send,
@@ -70,8 +71,8 @@ impl<'a> Layers<'a> {
         Ok(diff_id)
     }
 
-    /// Holds all of these layers, unpacking side by side those that the store lacks. After a failure no further one is
-    /// begun.
+    /// Leases all these layers, unpacking missing ones in parallel. After a failure no further one is
+    /// started.
     pub(super) fn get(&mut self, members: &Members, wanted: &BTreeSet<Wanted>) -> Result<()> {
         let missing = self.missing(wanted)?;
         let next = AtomicUsize::new(0);
@@ -84,6 +85,7 @@ impl<'a> Layers<'a> {
                     return;
                 }
                 let result = this.layer(members, wanted);
+                // Running unpacks finish; only the start of further ones is prevented.
                 stop.fetch_or(result.is_err(), Ordering::Relaxed);
                 done.lock().unwrap_or_else(PoisonError::into_inner).push(result);
             }
@@ -101,10 +103,11 @@ impl<'a> Layers<'a> {
         failure.map_or(Ok(()), Err)
     }
 
-    /// Those that the store lacks, each once, the largest first so that no thread has to end alone with it.
+    /// The layers that the store lacks, each once.
     fn missing<'w>(&mut self, wanted: &'w BTreeSet<Wanted>) -> Result<Vec<&'w Wanted>> {
         let mut missing: Vec<&Wanted> = Vec::new();
         for wanted in wanted {
+            // The set is ordered by diff ID, so duplicates under other member names are adjacent.
             let repeated = missing.last().is_some_and(|last| last.diff_id == wanted.diff_id);
             if !repeated && !self.take_present(&wanted.diff_id)? {
                 missing.push(wanted);
@@ -157,25 +160,26 @@ impl<'a> Layers<'a> {
         diff_ids.iter().map(lease).collect()
     }
 
-    /// Removes layers that no image came to have.
+    /// Releases the leases and removes layers that ended up in no image.
     pub(super) fn release(self, used: &BTreeSet<Digest>) -> Result<()> {
         let unused = self.leases.keys().any(|diff_id| !used.contains(diff_id));
         drop(self.leases);
         if unused {
+            // The leases are dropped already, so layers of this archive that no image uses can be removed.
             self.store.collect_layers()?;
         }
         Ok(())
     }
 }
 
-/// Twelve characters to show for a member that may be a layer.
+/// The first twelve characters of a member's name, as a label for progress.
 fn label(name: &[u8]) -> String {
     let name = name.strip_suffix(b"/layer.tar").unwrap_or(name);
     let base = name.rsplit(|b| *b == b'/').next().unwrap_or(name);
     String::from_utf8_lossy(base).chars().take(12).collect()
 }
 
-/// Says of layers that they are being loaded, where unpacking says that they are being extracted.
+/// Reports `Extracting` events as `Loading`.
 struct Loading<'a>(&'a dyn Progress);
 
 impl Progress for Loading<'_> {

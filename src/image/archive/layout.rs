@@ -1,4 +1,5 @@
-//! An OCI image layout in the making: blobs gather in a temporary directory, then all become an archive or a directory.
+//! Builds an OCI image layout: blobs are collected in a temporary directory, then written as an archive or a
+//! directory.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -24,24 +25,22 @@ use crate::model::progress::{LayerEvent, Progress};
 use crate::model::reference::Reference;
 use crate::store::{PackedBlob, Store, TempDir};
 
-/// A layout being filled.
 pub struct Layout<'a> {
     store: &'a Store,
     dir: TempDir,
     compression: Compression,
-    /// OCI's media types, else docker's.
+    /// Use OCI's media types rather than docker's.
     oci: bool,
     progress: &'a dyn Progress,
-    /// Members that are in memory, by name.
+    /// Small members, kept in memory, by name.
     small: BTreeMap<String, Vec<u8>>,
-    /// Members that are files in `dir`, with their sizes.
+    /// Members stored as files in `dir`, with their sizes.
     large: BTreeMap<String, (PathBuf, u64)>,
-    /// docker's listing of the images so far.
+    /// Entries of docker's `manifest.json` so far.
     listing: Vec<serde_json::Value>,
 }
 
 impl<'a> Layout<'a> {
-    /// An empty one.
     pub fn new(
         store: &'a Store,
         compression: Compression,
@@ -53,8 +52,8 @@ impl<'a> Layout<'a> {
         Ok(Self { store, dir, compression, oci, progress, small, large, listing })
     }
 
-    /// Lists `outermost` under `names`, with `annotations` of its entries. With `docker` docker's own listing is added,
-    /// so that every docker can load it.
+    /// Lists `outermost` in the index under `names`, with `annotations` on its entries. `docker` adds a
+    /// `manifest.json`, so that any docker can load it.
     pub fn finish(
         &mut self,
         outermost: &Ready,
@@ -71,6 +70,7 @@ impl<'a> Layout<'a> {
             }
             Descriptor { annotations, ..outermost.descriptor.clone() }
         };
+        // One entry per name, since an entry's annotation can hold only one.
         let entries: Vec<Descriptor> = if names.is_empty() {
             vec![entry(None)]
         } else {
@@ -90,13 +90,12 @@ impl<'a> Layout<'a> {
         Ok(())
     }
 
-    /// Lists `outermost` under a bare tag.
+    /// Lists `outermost` in the index under a bare tag.
     pub fn finish_tagged(&mut self, outermost: &Ready, tag: &str) -> Result<()> {
         let names = BTreeMap::from([(oci::REF_NAME.to_owned(), tag.to_owned())]);
         self.finish(outermost, &[], &names, false)
     }
 
-    /// Writes it as an archive.
     pub fn write(&self, out: &mut dyn Write) -> Result<()> {
         let mut writer = Writer::new(out);
         let names: std::collections::BTreeSet<&String> = self.small.keys().chain(self.large.keys()).collect();
@@ -110,7 +109,6 @@ impl<'a> Layout<'a> {
         writer.finish()
     }
 
-    /// Writes it as a directory.
     pub fn write_to_dir(&self, dir: &Path) -> Result<()> {
         let place = |name: &str| -> Result<PathBuf> {
             let path = dir.join(name);
@@ -132,6 +130,7 @@ impl<'a> Layout<'a> {
         let known = self.store.packed_blobs(diff_id)?;
         let wanted = self.compression.to_string();
         let media_type = self.compression.media_type(self.oci);
+        // Reuse a blob only if it is in this layout; the store remembers digests, not compressed bytes.
         if let Some(known) = known.iter().find(|packed| packed.compression == wanted)
             && self.large.contains_key(&blob_name(&known.digest))
         {
@@ -148,6 +147,7 @@ impl<'a> Layout<'a> {
         out.flush().context("cannot write a temporary file")?;
         let (digest, size) = (Digest::from_sha256(out.hash.finalize().as_slice()), out.size);
         let packed = PackedBlob { compression: wanted, digest: digest.clone(), size };
+        // Remember the digest, so that a later push knows the blob without compressing again.
         self.store.add_packed_blob(&record.diff_id, packed)?;
         self.large.insert(blob_name(&digest), (path, size));
         Ok(Descriptor::plain(media_type, digest, size))

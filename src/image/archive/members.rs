@@ -1,4 +1,4 @@
-//! The members of an archive by name, links among them resolved without ever leaving it.
+//! The members of an archive by name; links between them are resolved without ever leaving it.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -18,36 +18,35 @@ use crate::image::manifest::Descriptor;
 use crate::image::tar::{self, Member};
 use crate::model::digest::Digest;
 
-/// The largest listing, manifest or configuration, in bytes; other engines stop at 4 or 8 MiB.
+/// Maximum size of a listing, manifest or configuration in bytes; other engines allow 4 or 8 MiB.
 pub(super) const TEXT_LIMIT: u64 = 8 << 20;
-/// The most members; an image has a few for each of its layers.
+/// An image has a few members per layer.
 const MEMBERS: usize = 1 << 17;
-/// Links that lead to links.
+/// Maximum length of a chain of links.
 const LINKS: usize = 16;
 
-/// What is known of a member's content.
+/// Where a member's content is.
 pub(super) enum Item {
-    /// The content itself.
+    /// In memory.
     Text(Vec<u8>),
-    /// Where the content lies in the archive's file, in bytes.
+    /// In the archive file, in bytes.
     At { offset: u64, size: u64 },
-    /// A file of its own below [`Members::dir`], of this size in bytes.
+    /// A separate file below [`ArchiveMembers::dir`]; size in bytes.
     In { size: u64 },
-    /// A layer that is in the store, by the digest of its tar stream.
+    /// A layer already unpacked into the store; the diff ID.
     Layer(Digest),
-    /// Another name.
+    /// A link to another member.
     Link(Vec<u8>),
-    /// Why it cannot be used, should anything need it.
+    /// Why it cannot be used; reported only if an image needs it.
     Failed(Failure),
 }
 
-/// The members of an archive.
 #[derive(Default)]
 pub(super) struct Members {
     items: BTreeMap<Vec<u8>, Item>,
-    /// What [`Item::At`] refers to.
+    /// Backs [`MemberContent::InArchive`].
     file: Option<File>,
-    /// What [`Item::In`] refers to.
+    /// Backs [`MemberContent::InDir`].
     dir: Option<OwnedFd>,
 }
 
@@ -60,7 +59,7 @@ impl Members {
         Self { dir: Some(dir), ..Self::default() }
     }
 
-    /// Adds a member; of several with one name the last counts, as when unpacked.
+    /// Adds a member; as when unpacking, the last one with a given name wins.
     pub(super) fn add(&mut self, name: Vec<u8>, item: Item) -> Result<()> {
         self.items.insert(name, item);
         if self.items.len() > MEMBERS {
@@ -75,9 +74,10 @@ impl Members {
         self.items.is_empty()
     }
 
-    /// The member of this name, through links.
+    /// The member with this name, following links.
     pub(super) fn get(&self, name: &[u8]) -> Option<&Item> {
         let mut item = self.items.get(name)?;
+        // Bounded, because links may form a cycle.
         for _ in 0..LINKS {
             match item {
                 Item::Link(target) => item = self.items.get(target)?,
@@ -87,7 +87,7 @@ impl Members {
         None
     }
 
-    /// A listing, manifest or configuration; `None` where there is no such member.
+    /// The text of a listing, manifest or configuration; `None` if there is no such member.
     pub(super) fn text(&self, name: &str) -> Result<Option<Vec<u8>>> {
         let Some(item) = self.get(&clean(name.as_bytes())) else { return Ok(None) };
         let too_large = || corrupt(format!("`{}` is too large for what it is", name.escape_debug()));
@@ -96,6 +96,7 @@ impl Members {
             Item::At { size, .. } | Item::In { size } if *size > TEXT_LIMIT => Err(too_large().into()),
             Item::At { .. } | Item::In { .. } => {
                 let mut text = Vec::new();
+                // The size was checked above, but the file may grow while it is read.
                 let mut source = self.named_content(&clean(name.as_bytes()), item)?.take(TEXT_LIMIT);
                 source
                     .read_to_end(&mut text)
@@ -107,7 +108,7 @@ impl Members {
         }
     }
 
-    /// A blob of an OCI layout that is text, verified.
+    /// A JSON blob of an OCI layout, verified against its digest.
     pub(super) fn blob(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
         let digest = &descriptor.digest;
         let text = self
@@ -119,13 +120,14 @@ impl Members {
         Ok(text)
     }
 
-    /// The content of the item `name`, which may be a file of its own.
+    /// The content of member `name`, which may be a separate file.
     pub(super) fn named_content<'a>(
         &'a self,
         name: &[u8],
         item: &'a Item,
     ) -> Result<Box<dyn Read + Send + 'a>> {
         let (Item::In { .. }, Some(dir)) = (item, &self.dir) else { return self.content(item) };
+        // O_NONBLOCK: opening a FIFO must not hang.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
         let path = Path::new(OsStr::from_bytes(name));
         let file = File::from(crate::sys::fs::open_in_root(dir.as_fd(), path, flags, Mode::empty())?);
@@ -133,7 +135,7 @@ impl Members {
         Ok(Box::new(file))
     }
 
-    /// The content of an item that has any.
+    /// The content of a member that is in memory or in the archive file.
     pub(super) fn content<'a>(&'a self, item: &'a Item) -> Result<Box<dyn Read + Send + 'a>> {
         match (item, &self.file) {
             (Item::Text(text), _) => Ok(Box::new(&text[..])),
@@ -146,7 +148,7 @@ impl Members {
     }
 }
 
-/// A part of a file, read without moving the file's position.
+/// A range of a file, read without moving the file's offset.
 struct Part<'a> {
     file: &'a File,
     at: u64,
@@ -161,6 +163,7 @@ impl Read for Part<'_> {
             return Ok(0);
         }
         let amount = self.file.read_at(&mut buffer[..wanted], self.at)?;
+        // The file was truncated after the index was built.
         if amount == 0 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, corrupt("the archive is truncated")));
         }
@@ -169,24 +172,25 @@ impl Read for Part<'_> {
     }
 }
 
-/// The name of a blob in an OCI layout.
+/// The path of a blob in an OCI layout.
 pub(super) fn blob_name(digest: &Digest) -> String {
     format!("blobs/{}/{}", digest.algorithm(), digest.hex())
 }
 
-/// The digest that a member's name claims: `blobs/sha256/HEX`, `HEX.tar`, `HEX.json`.
+/// The digest claimed by a member's name: `blobs/sha256/HEX`, `HEX.tar`, `HEX.json`.
 pub(super) fn named_digest(name: &[u8]) -> Option<Digest> {
     let base = name.rsplit(|b| *b == b'/').next()?;
     let stem = base.split(|b| *b == b'.').next()?;
     format!("sha256:{}", std::str::from_utf8(stem).ok()?).parse().ok()
 }
 
-/// A name without `.`, `..` and needless slashes; what would lead out stays at the top.
+/// Normalises a path without `.`, `..` and redundant slashes; `..` at the top stays there.
 pub(super) fn clean(name: &[u8]) -> Vec<u8> {
     let mut parts: Vec<&[u8]> = Vec::new();
     for part in name.split(|b| *b == b'/') {
         match part {
             b"" | b"." => {}
+            // `..` at the top stays at the top, as in a chroot.
             b".." => drop(parts.pop()),
             part => parts.push(part),
         }
@@ -194,7 +198,7 @@ pub(super) fn clean(name: &[u8]) -> Vec<u8> {
     parts.join(&b'/')
 }
 
-/// What a link means, as another clean name.
+/// The target of a link as a normalised path.
 pub(super) fn target_of(member: &Member) -> Vec<u8> {
     if member.kind == tar::Kind::HardLink || member.link.starts_with(b"/") {
         return clean(&member.link);

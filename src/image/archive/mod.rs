@@ -1,8 +1,9 @@
-//! Images as archives: what docker, podman, skopeo and buildkit write, and what they read.
+//! Image archives, as written and read by docker, podman, skopeo and buildkit.
 //!
-//! Reading goes through [`members`], which is filled in one of two ways: from a regular file by an index of offsets
-//! ([`file`]), so that layers unpack side by side, or from a stream ([`stream`]), where layers unpack as they pass
-//! because what lists them mostly comes last. [`docker`] and [`oci`] understand the two kinds of listing.
+//! Readers work on [`members`], filled in one of two ways: from a regular file by an index of offsets
+//! ([`indexed`]), so that layers unpack in parallel, or from a stream ([`stream`]), where layers are unpacked
+//! as they pass because the listing usually comes last. [`docker`] and [`oci`] parse the two kinds of
+//! listing.
 
 pub mod directory;
 mod docker;

@@ -1,5 +1,5 @@
-//! `index.json`, the listing of an OCI image layout (OCI image specification, `image-layout.md`), with the names that
-//! containerd and skopeo put into its annotations.
+//! `index.json`, the index of an OCI image layout (OCI image specification, `image-layout.md`), with the
+//! names that containerd and skopeo store in annotations.
 
 use std::collections::BTreeSet;
 
@@ -12,17 +12,16 @@ use crate::image::manifest::{Descriptor, ImageManifest, Index, Manifest, OCI_IND
 use crate::model::platform::Platform;
 use crate::model::reference::Reference;
 
-/// The listing's name.
 pub(super) const LISTING: &str = "index.json";
-/// Full names, as containerd and docker write them.
+/// Full image names, as containerd and docker write them.
 pub(super) const FULL_NAME: &str = "io.containerd.image.name";
-/// Names or bare tags, as the specification has them.
+/// Full names or bare tags, as the specification defines it.
 pub(super) use oci_spec::image::ANNOTATION_REF_NAME as REF_NAME;
-/// Indexes within indexes.
+/// Maximum nesting of indexes.
 const DEPTH: usize = 3;
 
-/// The images that the listing `text` has: for `platform` where one is asked for, else the one of each name that suits
-/// this machine best, or the only one.
+/// The images listed in `text`: those for `platform` if given, else for each name the one that best matches
+/// this machine.
 pub(super) fn describe(
     members: &Members,
     text: &[u8],
@@ -45,7 +44,7 @@ pub(super) fn describe(
     Ok(images)
 }
 
-/// The entries to load: of those with one name but several platforms, one.
+/// The entries to load: one per name, where entries with the same name differ by platform.
 fn chosen<'a>(index: &'a Index, wanted: &Platform) -> Result<Vec<&'a Descriptor>> {
     let mut chosen = Vec::new();
     let mut seen = BTreeSet::new();
@@ -73,7 +72,7 @@ fn differ_by_platform(group: &[Descriptor]) -> bool {
     group.iter().any(|entry| entry.platform.is_some() && entry.platform != group[0].platform)
 }
 
-/// Attestations are listed beside images, for a platform that does not exist.
+/// Attestations are listed next to images, with the platform `unknown/unknown`.
 fn is_attestation(entry: &Descriptor) -> bool {
     entry.platform.as_ref().is_some_and(|platform| platform.os == "unknown")
 }
@@ -83,7 +82,7 @@ fn name_text(entry: &Descriptor) -> Option<&str> {
     name.map(String::as_str)
 }
 
-/// The name of an entry. A bare word is a tag without a repository, which names nothing here.
+/// The image name of an entry. A bare tag has no repository, so it names nothing.
 fn name(entry: &Descriptor) -> Result<Option<Reference>> {
     match name_text(entry) {
         Some(text) if text.contains(['/', ':']) => Ok(Some(text.parse::<Reference>()?.or_latest())),

@@ -1,4 +1,4 @@
-//! A file of the user's that appears under its name only when it is complete.
+//! An output file of the user that appears under its name only when it is complete.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::model::digest::hex;
 use crate::sys;
 
-/// A file being written beside its target, removed unless it gets its name.
+/// A file written next to its target and removed unless it is renamed.
 #[derive(Debug)]
 pub struct OutputFile {
     file: File,
@@ -17,7 +17,7 @@ pub struct OutputFile {
 }
 
 impl OutputFile {
-    /// A new file, mode 0600, under a hidden name in the directory of `target`.
+    /// Creates a file with mode 0600 under a hidden name in the directory of `target`.
     pub fn beside(target: &Path) -> io::Result<Self> {
         let name = target
             .file_name()
@@ -31,12 +31,11 @@ impl OutputFile {
         Ok(Self { file, path: Some(path) })
     }
 
-    /// Where to write.
     pub fn file(&self) -> &File {
         &self.file
     }
 
-    /// Gives the file its name; one that has it already is replaced.
+    /// Renames the file to `target`, replacing an existing file.
     pub fn rename(mut self, target: &Path) -> io::Result<()> {
         if let Some(path) = &self.path {
             std::fs::rename(path, target)?;
@@ -49,7 +48,7 @@ impl OutputFile {
 impl Drop for OutputFile {
     fn drop(&mut self) {
         if let Some(path) = &self.path {
-            // It is of no use to anybody; that it stays is the lesser problem.
+            // Best effort: a leftover temporary file does no harm.
             let _ = std::fs::remove_file(path);
         }
     }

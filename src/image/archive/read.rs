@@ -1,4 +1,4 @@
-//! Loads the images of an archive: whatever order its members come in, compressed or not, from a file or a pipe.
+//! Loads the images of an archive: members in any order, compressed or not, from a file or a pipe.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -22,37 +22,33 @@ use crate::model::progress::Progress;
 use crate::model::reference::Reference;
 use crate::store::{NewImage, Store};
 
-/// Read from a stream at a time, in bytes.
+/// Read buffer for streams, in bytes.
 const BUFFER: usize = 256 << 10;
-/// Most layers of an image, as in manifests.
+/// The same limit as for manifests.
 const LAYERS: usize = 1000;
 
-/// How to load.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How owners of files are kept.
     pub identity: Identity,
-    /// Only images for this platform.
+    /// Load only images for this platform.
     pub platform: Option<Platform>,
 }
 
-/// An image that was loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loaded {
-    /// Its ID.
     pub id: Digest,
-    /// The names that it has in the archive, with their tags.
+    /// Its names in the archive, with their tags.
     pub names: Vec<Reference>,
 }
 
-/// An image as an archive describes it.
+/// An image as described by the archive's listing.
 #[derive(Debug)]
 pub(super) struct Described {
     id: Digest,
     config: Vec<u8>,
     parsed: ImageConfig,
     manifest: Option<Vec<u8>>,
-    /// Names of members, lowest layer first.
+    /// Member names, lowest layer first.
     layers: Vec<Vec<u8>>,
     names: Vec<Reference>,
 }
@@ -93,22 +89,24 @@ impl Described {
     }
 }
 
-/// An archive about to be read.
+/// An opened archive.
 pub struct Archive(Input);
 
 enum Input {
-    /// A regular file, with the archive's first byte.
+    /// A regular file and the offset of the archive's first byte.
     Regular(File, u64),
     Stream(Box<dyn BufRead + Send>),
 }
 
 impl Archive {
-    /// Takes a file, pipe or socket that is at the start of an archive.
+    /// Opens a file, pipe or socket positioned at the start of an archive.
     pub fn open(mut input: File) -> Result<Self> {
         if input.metadata()?.is_file() {
+            // A redirected stdin may be positioned inside the file.
             let start = input.stream_position()?;
             let mut magic = [0; 8];
             let amount = input.read_at(&mut magic, start)?;
+            // Only an uncompressed file can be indexed; everything else is read as a stream.
             if Format::of(&magic[..amount]) == Format::Plain {
                 return Ok(Self(Input::Regular(input, start)));
             }
@@ -123,7 +121,8 @@ impl Archive {
     }
 }
 
-/// Loads all images, in the order in which the archive lists them. After an error nothing of the archive is left.
+/// Loads all images, in the order of the archive's listing. After an error nothing of the archive is left in
+/// the store.
 pub fn load(
     store: &Store,
     archive: Archive,
@@ -139,7 +138,7 @@ pub fn load(
     Ok(loaded)
 }
 
-/// Loads one image of the OCI image layout in the directory `dir`, without giving it a name. Returns its ID.
+/// Loads one image of the OCI image layout in `dir`, without a name. Returns its ID.
 pub fn load_layout(
     store: &Store,
     dir: &Path,
@@ -156,6 +155,7 @@ pub fn load_layout(
         .into_iter()
         .next()
         .ok_or_else(|| Failure::new(Kind::NotFound, "it has no image for this platform"))?;
+    // The caller names the image, whatever the layout says.
     image.names.clear();
     let mut layers = Layers::new(store, options, progress);
     let loaded = layers
@@ -193,7 +193,7 @@ fn describe(members: &Members, platform: Option<&Platform>) -> Result<Vec<Descri
     let index = members.text(oci::LISTING)?;
     let listing = members.text(docker::LISTING)?;
     let images = match (listing, index) {
-        // Where both are there, docker's has the images of one platform only.
+        // If both exist, docker's listing contains only one platform's images.
         (Some(listing), index) if platform.is_none() || index.is_none() => {
             docker::describe(members, &listing, platform)?
         }

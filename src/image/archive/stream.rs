@@ -1,5 +1,5 @@
-//! An archive that is read once, from its beginning to its end: layers are unpacked while they pass, before it is known
-//! whether an image wants them.
+//! An archive read in one pass: layers are unpacked as they pass, before it is known whether an image needs
+//! them.
 
 use std::io::{self, BufRead, Read};
 
@@ -11,14 +11,14 @@ use crate::error::{Failure, corrupt, unsupported};
 use crate::image::tar::{Kind, Member, TarReader};
 use crate::image::unpack::decode::Format;
 
-/// Members up to this size are kept, whatever they are, in bytes.
+/// Smaller members are kept in memory whatever they are; in bytes.
 const SMALL: u64 = 64 << 10;
-/// All that is kept, in bytes.
+/// Maximum total of members kept in memory, in bytes.
 const KEPT: u64 = 64 << 20;
-/// How much of a member tells what it is.
+/// Bytes read to detect a member's type: the length of a tar header.
 const PREFIX: usize = 512;
 
-/// Reads the archive; its layers go into the store and are held by `layers`.
+/// Reads the archive; its layers go into the store, leased by `layers`.
 pub(super) fn scan(input: impl BufRead + Send, layers: &mut Layers<'_>) -> Result<Members> {
     let mut scan = Scan { archive: TarReader::new(input), kept: 0, layers };
     let mut members = Members::default();
@@ -37,8 +37,8 @@ pub(super) fn scan(input: impl BufRead + Send, layers: &mut Layers<'_>) -> Resul
     Ok(members)
 }
 
-/// Reads what follows the archive, so that who writes to the pipe is not told that nobody listens, and damage at
-/// the end of a compressed stream is noticed.
+/// Reads to the end of the input, so that a writer on the pipe gets no EPIPE and damage at the end of a
+/// compressed stream is noticed.
 fn drain(mut input: impl BufRead) -> io::Result<()> {
     loop {
         let amount = input.fill_buf()?.len();
@@ -73,6 +73,7 @@ impl<R: BufRead + Send> Scan<'_, '_, R> {
         if !compressed && !is_tar(&prefix) {
             return Ok(Item::Failed(corrupt("it is neither text nor a layer")));
         }
+        // A compressed layer's name is the digest of the compressed bytes, not the diff ID.
         let claimed = named_digest(name).filter(|_| !compressed);
         if let Some(digest) = claimed
             && self.layers.take_present(&digest)?
@@ -82,13 +83,13 @@ impl<R: BufRead + Send> Scan<'_, '_, R> {
         let source = prefix.as_slice().chain(content);
         match self.layers.unpack_unknown(source, name, member.size) {
             Ok(digest) => Ok(Item::Layer(digest)),
-            // It may be that no image wants it.
+            // Not an error yet: no image may need it.
             Err(error) => Ok(Item::Failed(Failure::of(&error))),
         }
     }
 }
 
-/// The current member's content.
+/// Reads the current member's content.
 struct Content<'a, R>(&'a mut TarReader<R>);
 
 impl<R: BufRead> Read for Content<'_, R> {
@@ -105,7 +106,8 @@ fn is_json(start: &[u8]) -> bool {
     matches!(start.trim_ascii_start().first(), Some(b'{' | b'['))
 }
 
-/// Whether a tar archive begins so: by its magic, by a header of the format before there was one, or by its end.
+/// Whether a tar archive starts here: by the header's checksum, since old headers have no magic, or by an
+/// end-of-archive block.
 fn is_tar(start: &[u8]) -> bool {
     let sum: u32 = start
         .iter()

@@ -15,7 +15,7 @@ use crate::model::layer::Identity;
 use crate::model::progress::Silent;
 use crate::store::Store;
 
-/// Name, content; a content of `None` is a symbolic link to the second name.
+/// Name and content; `Err` is the target of a symbolic link.
 type Entry = (String, Result<Vec<u8>, String>);
 
 fn tar(entries: &[Entry]) -> Vec<u8> {
@@ -42,7 +42,7 @@ fn entry(name: impl Into<String>, content: impl Into<Vec<u8>>) -> Entry {
     (name.into(), Ok(content.into()))
 }
 
-/// A layer with one file; large enough not to be kept in memory if `large`.
+/// A layer with one file, too large to be kept in memory if `large`.
 fn layer(content: &str, large: bool) -> Vec<u8> {
     let mut entries = vec![entry("file", content)];
     if large {
@@ -131,7 +131,7 @@ impl Fixture {
     fn load_pipe(&self, bytes: &[u8]) -> anyhow::Result<Vec<Loaded>> {
         let (read, write) = rustix::pipe::pipe().unwrap();
         std::thread::scope(|scope| {
-            // A refused archive need not be read to its end.
+            // A refused archive need not be read to its end, so the write may fail.
             scope.spawn(move || drop(File::from(write).write_all(bytes)));
             load(&self.store, Archive::open(File::from(read))?, &Self::options(None), &Silent)
         })
@@ -310,7 +310,7 @@ fn refusals_name_the_reason_and_leave_nothing() {
             let fixture = Fixture::new();
             let result = if pipe { fixture.load_pipe(&archive) } else { fixture.load_file(&archive, None) };
             let text = format!("{:#}", result.unwrap_err());
-            // A layer that passed in a stream is known by its content, not by what it should have been.
+            // A layer in a stream is identified by its content, not by the digest it should have.
             let odd = pipe && text.contains("neither text nor a layer");
             assert!(text.contains(why) || odd, "{why}: {text}");
             assert!(fixture.is_clean(), "{why} left something");
@@ -382,7 +382,7 @@ proptest! {
         let saved = one.save(&["x:1"]);
         let loaded = if pipe { two.load_pipe(&saved) } else { two.load_file(&saved, None) }.unwrap();
         prop_assert_eq!(&loaded[0].id, &image.id());
-        // The OCI half of the archive says the same.
+        // The archive's OCI half describes the same images.
         let three = Fixture::new();
         let oci = three.load_file(&saved, Some("linux/amd64")).unwrap();
         prop_assert_eq!(&oci[0].id, &image.id());
@@ -397,7 +397,7 @@ proptest! {
         let fixture = Fixture::new();
         let result = if pipe { fixture.load_pipe(&archive) } else { fixture.load_file(&archive, None) };
         match result {
-            // Whatever has the image's ID has its layers.
+            // Any image with the right ID must have its layers.
             Ok(loaded) => for image in loaded {
                 let found = fixture.store.image(&image.id).unwrap().unwrap();
                 for diff_id in &found.config.rootfs.diff_ids {

@@ -1,5 +1,6 @@
-//! Writes images as one archive that is both docker's (`manifest.json`) and an OCI image layout, as docker does since
-//! version 25. Layers are uncompressed tar streams, written again from the store. The same images give the same bytes.
+//! Saves images as one archive that is both docker's (`manifest.json`) and an OCI image layout, as docker
+//! does since version 25. Layers are uncompressed tar streams, regenerated from the store. The same images
+//! give the same bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -21,35 +22,32 @@ use crate::model::layer::LayerRecord;
 use crate::model::reference::Reference;
 use crate::store::{Image, Store};
 
-/// Media type of a layer that is not compressed (`MediaType::ImageLayer`).
+/// Media type of an uncompressed layer (`MediaType::ImageLayer`).
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
-/// The only version of image layouts there is (OCI image specification, `image-layout.md`).
+/// The only version of image layouts (OCI image specification, `image-layout.md`).
 pub(super) const LAYOUT_VERSION: &str = "1.0.0";
 
-/// An image to write, with the tags that it has in the archive.
+/// An image to save, with its tags in the archive.
 #[derive(Clone, Debug)]
 pub struct Saved {
-    /// The image.
     pub image: Image,
-    /// Names with a tag.
     pub tags: Vec<Reference>,
 }
 
-/// A member's content.
 enum Content {
     Bytes(Vec<u8>),
     Layer(LayerRecord),
 }
 
-/// An archive that is known in full before the first byte is written.
+/// The complete contents of an archive, resolved before the first byte is written.
 pub struct Outline<'a> {
     store: &'a Store,
-    /// By name; directories are made of them.
+    /// By name; directory members are derived from them.
     members: BTreeMap<String, Content>,
 }
 
 impl<'a> Outline<'a> {
-    /// Looks up all that the archive of `images` needs.
+    /// Resolves everything that the archive of `images` needs.
     pub fn new(store: &'a Store, images: &[Saved]) -> Result<Self> {
         let mut outline = Self { store, members: BTreeMap::new() };
         let mut listing = Vec::new();
@@ -72,7 +70,7 @@ impl<'a> Outline<'a> {
         Ok(outline)
     }
 
-    /// Descriptors of the layers, which become members.
+    /// Adds the layers; returns their descriptors.
     fn layers(&mut self, image: &Image) -> Result<Vec<Descriptor>> {
         let mut layers = Vec::new();
         for diff_id in &image.config.rootfs.diff_ids {
@@ -81,12 +79,13 @@ impl<'a> Outline<'a> {
                     .hint("remove the image and pull or load it again")
             })?;
             layers.push(Descriptor::plain(LAYER, diff_id.clone(), record.tar_size));
+            // Uncompressed, so the blob's digest is the diff ID.
             self.members.insert(blob_name(diff_id), Content::Layer(record));
         }
         Ok(layers)
     }
 
-    /// Adds configuration and manifest; returns the entries of the index, one for each tag.
+    /// Adds configuration and manifest; returns the index entries, one per tag.
     fn image(&mut self, saved: &Saved, layers: &[Descriptor]) -> Result<Vec<Descriptor>> {
         let config = self.blob(OCI_CONFIG, saved.image.raw_config.clone());
         let manifest =
@@ -115,7 +114,6 @@ impl<'a> Outline<'a> {
         Ok(())
     }
 
-    /// Writes the archive.
     pub fn write(&self, out: &mut dyn Write) -> Result<()> {
         let mut writer = Writer::new(out);
         for (name, content) in &self.members {
@@ -131,6 +129,7 @@ impl<'a> Outline<'a> {
         writer.begin(name, record.tar_size)?;
         let mut counted = Counted { out: &mut *writer.out, written: 0 };
         pack(self.store, &record.diff_id, &mut counted)?;
+        // The header with the record's size is written already, so a mismatch makes the archive invalid.
         if counted.written != record.tar_size {
             return Err(corrupt(format!("the record of layer {} says another size", record.diff_id)).into());
         }
@@ -138,7 +137,7 @@ impl<'a> Outline<'a> {
     }
 }
 
-/// Writes members, and the directories that they are in before them.
+/// Writes members, preceded by the directories that contain them.
 pub(super) struct Writer<'a> {
     out: &'a mut dyn Write,
     dirs: BTreeSet<String>,
@@ -150,6 +149,7 @@ impl<'a> Writer<'a> {
     }
 
     fn begin(&mut self, name: &str, size: u64) -> Result<()> {
+        // Directories come before their contents, each once.
         for (end, _) in name.match_indices('/') {
             let dir = &name[..=end];
             if self.dirs.insert(dir.to_owned()) {
@@ -169,7 +169,7 @@ impl<'a> Writer<'a> {
         self.end(bytes.len() as u64)
     }
 
-    /// A member with the content of `file`, which has `size` bytes.
+    /// Adds a member with the content of `file`, which has `size` bytes.
     pub(super) fn file(&mut self, name: &str, file: File, size: u64) -> Result<()> {
         self.begin(name, size)?;
         let copied = io::copy(&mut file.take(size), &mut *self.out)?;
@@ -185,7 +185,7 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// An entry of docker's listing.
+/// An entry of docker's `manifest.json`.
 fn listed(saved: &Saved, layers: &[Descriptor]) -> Value {
     let sources: BTreeMap<&str, &Descriptor> =
         layers.iter().map(|layer| (layer.digest.as_str(), layer)).collect();
@@ -199,7 +199,8 @@ fn listed(saved: &Saved, layers: &[Descriptor]) -> Value {
     })
 }
 
-/// The listing of docker before 1.10, which newer ones write still: repository and tag to the topmost layer.
+/// The `repositories` file of docker before 1.10, still written by newer versions: repository and tag to
+/// topmost layer.
 fn repositories(images: &[Saved]) -> BTreeMap<String, BTreeMap<String, String>> {
     let mut repositories: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
     for saved in images {
@@ -216,6 +217,7 @@ fn header(name: &str, kind: tar::EntryType, size: u64) -> Result<[u8; BLOCK as u
     let mut header = tar::Header::new_ustar();
     header.set_path(name).with_context(|| format!("cannot write the header of {name}"))?;
     header.set_entry_type(kind);
+    // Fixed metadata: the same images must give the same bytes.
     header.set_mode(if kind.is_dir() { 0o755 } else { 0o644 });
     header.set_size(size);
     header.set_mtime(0);

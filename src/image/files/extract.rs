@@ -1,9 +1,9 @@
-//! Makes files from a tar stream that nobody vouches for: one that comes out of a container, or into one.
+//! Extracts an untrusted tar stream: one that comes out of a container, or goes into one.
 //!
-//! On the host (`Side::Outside`) every name is resolved below the directory given, through directories alone: links,
-//! whoever made them, are replaced and never followed, and another name is only given to what this archive made.
-//! In a container, links on the way are followed as its own processes would, within its root. Nothing that exists is
-//! opened for writing, except a file that is mounted there and so cannot be replaced.
+//! On the host ([`ExtractSide::Host`]) every name is resolved below the given directory, through directories
+//! only: symbolic links are replaced and never followed, and hard links may only point to files of this
+//! archive. In a container, links on the way are followed within its root, as its own processes would.
+//! Existing files are never opened for writing, except a mounted file, which cannot be replaced.
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs::File;
@@ -26,34 +26,32 @@ use crate::image::tar::name::Name;
 use crate::image::tar::write::{END, plain_length};
 use crate::image::tar::{Kind, Member, TarReader, Time};
 
-/// How often something that another process puts in the way is removed again.
+/// How often an entry that another process keeps creating is removed again.
 const PERSISTENCE: u32 = 100;
 
-/// Which side of the container's wall the files are made on.
+/// Where the files are created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// On the host: in the directory itself, as files of the user's.
+    /// On the host: in the directory itself, owned by the user.
     Outside,
-    /// In a container: in this directory of its root. With `owners` files get those that the archive says, else they
-    /// are root's.
+    /// In a container, below a directory of its root.
     Inside {
         /// Absolute path in the container.
         dir: PathBuf,
-        /// Keep the archive's owners, and give directories that exist what it says of them.
+        /// Keep the archive's owners and update existing directories; otherwise everything belongs to root.
         owners: bool,
     },
 }
 
-/// What was unpacked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Extracted {
-    /// Names of what could not be made here: devices, on the host.
+    /// Names of members that cannot be created here: devices on the host.
     pub left_out: BTreeSet<Vec<u8>>,
-    /// Bytes that an archive of it has, not counting what goes beyond a header for each.
+    /// Size of an archive of these members, counting one header block for each.
     pub bytes: u64,
 }
 
-/// Unpacks the archive in `input` below `root`.
+/// Extracts the archive in `input` below `root`.
 pub fn extract(input: impl BufRead, root: OwnedFd, side: Side) -> Result<Extracted> {
     let mut archive = TarReader::new(input);
     let mut extractor = Extractor {
@@ -72,7 +70,7 @@ pub fn extract(input: impl BufRead, root: OwnedFd, side: Side) -> Result<Extract
             .with_context(|| format!("cannot copy `{}`", shown(&member.path)))?;
     }
     extractor.finish()?;
-    // What a writer pads its archive with must be read, or it would be told of a broken pipe.
+    // Drain the padding at the end, or the writer would get EPIPE.
     std::io::copy(archive.input(), &mut std::io::sink())?;
     Ok(Extracted { left_out: extractor.left_out, bytes })
 }
@@ -81,9 +79,10 @@ struct Extractor {
     root: OwnedFd,
     side: Side,
     last: Option<(Vec<u8>, Rc<OwnedFd>)>,
-    /// Directories whose mode and time are set at the end: filling them changes the time, and may not be allowed.
+    /// Directories whose mode and time are set at the end: adding entries changes the time, and the mode may
+    /// forbid it.
     dirs: Vec<(Vec<u8>, Member)>,
-    /// Device and inode of what this archive made on the host.
+    /// Device and inode numbers of files that this archive created on the host.
     made: HashSet<(u64, u64)>,
     left_out: BTreeSet<Vec<u8>>,
 }
@@ -114,7 +113,7 @@ impl Extractor {
     fn place<R: BufRead>(&mut self, archive: &mut TarReader<R>, member: &Member) -> Result<()> {
         let name = Name::parse(&member.path)?;
         if name.base.is_empty() {
-            // The directory that is there already.
+            // The target directory itself, which exists already.
             return match member.kind {
                 Kind::Dir => Ok(()),
                 _ => Err(corrupt("it has no name").into()),
@@ -135,7 +134,7 @@ impl Extractor {
         }
     }
 
-    /// The directory of a name; what is missing of it is made where `make`.
+    /// Opens a name's parent directory; missing directories are created if `make`.
     fn parent(&mut self, dir: &[u8], make: bool) -> Result<Rc<OwnedFd>> {
         if let Some((path, parent)) = &self.last
             && path == dir
@@ -181,7 +180,7 @@ impl Extractor {
         loop {
             let resolve = resolve | ResolveFlags::NO_MAGICLINKS;
             match rustix::fs::openat2(&self.root, &path, flags, Mode::empty(), resolve) {
-                // Something was renamed meanwhile, somewhere.
+                // openat2(2) fails with EAGAIN if anything was renamed or mounted during the lookup.
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 other => return other,
             }
@@ -205,7 +204,7 @@ impl Extractor {
             match at.stat()?.map(|stat| FileType::from_raw_mode(stat.st_mode)) {
                 None => {}
                 Some(FileType::Directory) => {
-                    // One that exists stays as it is, unless the archive is to say how everything is.
+                    // An existing directory stays as it is, unless the archive's metadata was requested.
                     if self.keeps_owners() {
                         self.dirs.push((name.path(), member.clone()));
                     }
@@ -221,7 +220,7 @@ impl Extractor {
         Err(Errno::EXIST.into())
     }
 
-    /// Removes what is in the way of something that is no directory.
+    /// Removes an existing non-directory at the target.
     fn clear(&self, at: &At) -> Result<()> {
         match at.stat()?.map(|stat| FileType::from_raw_mode(stat.st_mode)) {
             None => Ok(()),
@@ -234,7 +233,7 @@ impl Extractor {
         }
     }
 
-    /// Does what makes a new name, again after clearing it if it is taken.
+    /// Runs `action`, which creates a name; on EEXIST, removes what is there and tries again.
     fn make<T>(&self, at: &At, mut action: impl FnMut() -> Result<T, Errno>) -> Result<T> {
         for _ in 0..PERSISTENCE {
             match action() {
@@ -250,6 +249,7 @@ impl Extractor {
         let mode = Mode::RUSR | Mode::WUSR;
         let open = |flags| rustix::fs::openat(&*at.parent, &at.base[..], flags, mode);
         match self.make(at, || open(flags | OFlags::CREATE | OFlags::EXCL)) {
+            // EBUSY on unlink: a file such as /etc/hosts is mounted there; overwrite its content.
             Err(error) if self.side != Side::Outside && is_mount_point(&error) => {
                 let file = File::from(open(flags)?);
                 anyhow::ensure!(file.metadata()?.is_file(), "something that is no file is mounted there");
@@ -267,13 +267,13 @@ impl Extractor {
         self.note(&file)
     }
 
-    /// Owner, attributes, mode and time of an open file or directory.
+    /// Sets owner, xattrs, mode and time of an open file or directory.
     fn finish_open(&self, object: impl AsFd, member: &Member) -> Result<()> {
         if let Side::Inside { owners, .. } = self.side {
             let (uid, gid) = if owners { (member.uid, member.gid) } else { (0, 0) };
             match rustix::fs::fchown(&object, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))) {
                 Ok(()) => {}
-                // No such owner exists here: it is remembered, as in a layer.
+                // The user namespace has no such owner: record it in an xattr, as in a layer.
                 Err(Errno::INVAL | Errno::PERM) if (uid, gid) != (0, 0) => {
                     set(&object, b"user.dhow.owner", format!("{uid}:{gid}").as_bytes());
                 }
@@ -282,17 +282,18 @@ impl Extractor {
             }
         }
         for (name, value) in &member.xattrs {
+            // On the host a container must not set `security.*` and the like, such as file capabilities.
             let wanted = self.side != Side::Outside || name.starts_with(b"user.");
             if wanted && !is_reserved(name) {
                 set(&object, name, value);
             }
         }
-        // After the owner: a change of owner takes the setuid bit away.
+        // After chown(2), which clears the setuid bit.
         rustix::fs::fchmod(&object, self.mode(member)).context("cannot set the mode")?;
         rustix::fs::futimens(&object, &times(member.mtime)).context("cannot set the time")
     }
 
-    /// What a container made runs with the user's rights outside only if the user says so: no setuid, no setgid.
+    /// Container content never becomes setuid or setgid on the host.
     fn mode(&self, member: &Member) -> Mode {
         let strange = self.side == Side::Outside && member.kind != Kind::Dir;
         Mode::from_raw_mode(if strange { member.mode & 0o1777 } else { member.mode })
@@ -327,7 +328,7 @@ impl Extractor {
         self.finish_unopened(at, member)
     }
 
-    /// Owner and time of what cannot be opened; a link stays a link.
+    /// Sets owner and time of an object that cannot be opened, without following links.
     fn finish_unopened(&mut self, at: &At, member: &Member) -> Result<()> {
         if let Side::Inside { owners, .. } = self.side {
             let (uid, gid) = if owners { (member.uid, member.gid) } else { (0, 0) };
@@ -345,7 +346,7 @@ impl Extractor {
         }
     }
 
-    /// Nobody but root makes devices. In a container an empty file stands for one, as in a layer.
+    /// Creating devices needs real root. In a container an empty file stands for one, as in a layer.
     fn device(&mut self, at: &At, member: &Member) -> Result<()> {
         if self.side == Side::Outside {
             self.left_out.insert(member.path.clone());
@@ -367,6 +368,7 @@ impl Extractor {
         let source = At { parent: self.parent(&target.dir, false).with_context(doing)?, base: target.base };
         let stat = source.stat()?.ok_or(Errno::NOENT).with_context(doing)?;
         if self.side == Side::Outside && !self.made.contains(&(stat.st_dev, stat.st_ino)) {
+            // Otherwise an archive could give a second name to any file of the user below the directory.
             return Err(corrupt("it is not a file of this archive")).with_context(doing);
         }
         if at.stat()?.is_some_and(|old| (old.st_dev, old.st_ino) == (stat.st_dev, stat.st_ino)) {
@@ -377,13 +379,13 @@ impl Extractor {
             .with_context(doing)
     }
 
-    /// Gives the directories what the archive says of them, the deepest first: a mode may forbid to enter.
+    /// Sets the metadata of directories, deepest first: a mode may forbid entering it.
     fn finish(&mut self) -> Result<()> {
         while let Some((path, member)) = self.dirs.pop() {
             let doing = || format!("cannot finish the directory `{}`", shown(&path));
             let name = Name::parse(&path)?;
             let parent = match self.open(&name.dir, OFlags::PATH) {
-                // A process of the container, or a later entry, put something else in its place.
+                // A process of the container, or a later member, replaced the directory.
                 Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => continue,
                 other => other.with_context(doing)?,
             };
@@ -397,12 +399,12 @@ impl Extractor {
     }
 }
 
-/// Whether something could not be removed because it is mounted.
+// An unlink of a mount point fails with EBUSY.
 fn is_mount_point(error: &anyhow::Error) -> bool {
     error.downcast_ref::<Errno>() == Some(&Errno::BUSY)
 }
 
-/// Sets an attribute where the file system takes it.
+/// Sets an xattr; failures are ignored, since the file system may not support it.
 fn set(object: impl AsFd, name: &[u8], value: &[u8]) {
     let _ = rustix::fs::fsetxattr(&object, name, value, XattrFlags::empty());
 }

@@ -1,4 +1,4 @@
-//! Hostile and honest archives on the host's side.
+//! Hostile and well-formed archives extracted on the host.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -26,7 +26,7 @@ fn link(kind: Kind, path: &str, to: &str) -> Member {
     Member { link: to.into(), ..member(kind, path) }
 }
 
-/// An archive of these members; the content of a file is its name.
+/// An archive of these members; a file's content is its name.
 fn archive(members: &[Member]) -> Vec<u8> {
     let mut out = Vec::new();
     for member in members {
@@ -46,7 +46,7 @@ fn unpack(dir: &Path, members: &[Member]) -> Result<BTreeSet<Vec<u8>>> {
     extract(&archive(members)[..], root, Side::Outside).map(|extracted| extracted.left_out)
 }
 
-/// A directory to unpack in, beside files that must stay as they are.
+/// A directory to extract to, next to files that must stay unchanged.
 fn place() -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let inner = dir.path().join("in");
@@ -94,7 +94,7 @@ fn absolute_names_and_links_stay_inside() {
     let (dir, inner) = place();
     let secret = dir.path().join("secret");
     let secret = secret.to_str().unwrap();
-    // A link is made as it is, and a file takes its place; what it led to is not touched.
+    // A link is created as it is, and a file replaces it; its target is not touched.
     let members = [
         member(Kind::File, secret),
         link(Kind::Symlink, "l", secret),
@@ -138,7 +138,7 @@ fn honest_archives_arrive() {
     let meta = |name: &str| fs::metadata(inner.join(name)).unwrap();
     assert_eq!(meta("d").mode() & 0o7777, 0o555);
     assert_eq!(meta("d").mtime(), 1_600_000_000);
-    // Nobody else's program becomes the user's.
+    // No setuid program of another user becomes the user's.
     assert_eq!(meta("d/f").mode() & 0o7777, 0o755);
     assert_eq!(meta("d/f").ino(), meta("d/again").ino());
     assert_eq!(fs::read(inner.join("own/mine")).unwrap(), b"own/mine");
@@ -171,7 +171,7 @@ fn no_damage_leads_out() {
     for at in 0..whole.len() {
         let mut damaged = whole.clone();
         damaged[at] ^= 0x11;
-        // Seals the header again, so that the damage is read.
+        // Recomputes the checksum, so that the damaged header is parsed.
         let block = at / 512 * 512;
         let header = &mut damaged[block..block + 512];
         header[148..156].fill(b' ');

@@ -1,8 +1,9 @@
-//! A file on disk described as a member of an archive.
+//! Inspects a file on disk and describes it as a member of an archive.
 //!
-//! In a layer, and in a container's file system, attributes of dhow's own tell what the disk could not hold
-//! (`user.dhow.owner`, `user.dhow.device`, `user.dhow.xattr.NAME`; see [`crate::image::unpack`]). A remembered owner
-//! counts as long as the file belongs to the account's own id: what was given to somebody for real is theirs.
+//! In a layer and in a container's file system, dhow's own xattrs hold what the disk cannot store
+//! (`user.dhow.owner`, `user.dhow.device`, `user.dhow.xattr.NAME`; see [`crate::image::unpack`]). A recorded
+//! owner counts only while the file belongs to the account's own id; a file that was really chowned belongs
+//! to its new owner.
 
 use std::ffi::CStr;
 use std::fs::File;
@@ -17,43 +18,45 @@ use super::is_reserved;
 use crate::image::tar::sparse::Segment;
 use crate::image::tar::{Kind, Member, Time};
 
-/// Holes that are worth a map, in bytes.
+/// Minimum size of holes, in bytes, for a file to be stored as sparse.
 const HOLES: u64 = 64 << 10;
-/// The most segments that readers take; a file of more is written in full.
+/// Readers accept no more segments; a file with more is stored in full.
 const MAX_SEGMENTS: usize = 1 << 18;
-/// The longest list of names, and the longest value, that the kernel allows an attribute.
+/// The kernel's limit on the size of an xattr list and of a value (`XATTR_LIST_MAX`, `XATTR_SIZE_MAX`).
 const MAX_XATTR: usize = 64 << 10;
 const BUFFER: usize = 256 << 10;
 
-/// Whether dhow's own attributes mean something.
+/// How to treat dhow's own xattrs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meaning {
-    /// Files of the user's: they are what the file system says.
+    /// Files of the user: only the file system's metadata counts.
     Plain,
-    /// Files of a layer or a container.
+    /// Files of a layer or a container: apply the recorded metadata.
     Kept,
 }
 
-/// A file, described.
+/// A file's metadata and open descriptors.
 pub struct Found {
-    /// What it is, without a path.
+    /// Its description; `path` is left empty.
     pub member: Member,
-    /// A regular file's content.
+    /// For a regular file.
     pub content: Option<File>,
-    /// Device and inode where it may have other names.
+    /// Device and inode number, if there may be several hard links.
     pub linked: Option<(u64, u64)>,
-    /// A directory, open for reading.
+    /// For a directory, opened for reading.
     pub dir: Option<OwnedFd>,
 }
 
-/// Describes `name` in `dir`, without following it. `None` for what is gone and for a socket, which no archive holds.
+/// Inspects `name` in `dir` without following links. `None` if it is gone, or a socket, which archives cannot
+/// hold.
 pub fn look(dir: BorrowedFd<'_>, name: &CStr, meaning: Meaning) -> Result<Option<Found>> {
-    // Somebody may put another thing under the name between two looks; then look again.
+    // Another process may replace the file between stat and open; then start over.
     for _ in 0..100 {
         let stat = match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT) => return Ok(None),
             other => other?,
         };
+        // O_NONBLOCK and O_NOCTTY: the name may have become a FIFO or a terminal since the stat.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         let opened = match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => rustix::fs::openat(dir, name, flags | OFlags::DIRECTORY, Mode::empty()),
@@ -81,7 +84,7 @@ pub fn look(dir: BorrowedFd<'_>, name: &CStr, meaning: Meaning) -> Result<Option
     anyhow::bail!("it changes all the time")
 }
 
-/// Describes an open directory.
+/// Inspects an open directory.
 pub fn directory(dir: OwnedFd, meaning: Meaning) -> Result<Found> {
     let mut member = describe(&rustix::fs::fstat(&dir)?, Kind::Dir);
     attributes(dir.as_fd(), &mut member, meaning);
@@ -140,11 +143,12 @@ fn describe(stat: &Stat, kind: Kind) -> Member {
     }
 }
 
-/// Reads the attributes into `member`; returns the device that an empty file stands for.
+/// Reads the xattrs into `member`. Returns the device that an empty file stands for.
 fn attributes(fd: BorrowedFd<'_>, member: &mut Member, meaning: Meaning) -> Option<(Kind, (u32, u32))> {
     let mut device = None;
     for name in xattr_names(fd) {
         let kept = name.strip_prefix(b"user.dhow.").filter(|_| meaning == Meaning::Kept);
+        // A value that was set for real takes precedence over the recorded one.
         let Some(value) = (kept.is_some() || !is_reserved(&name)).then(|| xattr(fd, &name)).flatten() else {
             continue;
         };
@@ -170,19 +174,19 @@ fn attributes(fd: BorrowedFd<'_>, member: &mut Member, meaning: Meaning) -> Opti
     device
 }
 
-/// Whether the file belongs to the id that stands for everybody who has none of their own.
+/// Whether the file belongs to our own id, which in single-id mode stands for every other owner.
 fn is_own(member: &Member) -> bool {
     let own = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     (member.uid, member.gid) == own
 }
 
-/// `1000:50`
+/// Parses `1000:50`.
 fn pair(value: &[u8]) -> Option<(u32, u32)> {
     let (first, second) = std::str::from_utf8(value).ok()?.split_once(':')?;
     Some((first.parse().ok()?, second.parse().ok()?))
 }
 
-/// `c 1:3`
+/// Parses `c 1:3`.
 fn device_of(value: &[u8]) -> Option<(Kind, (u32, u32))> {
     let kind = match value.first()? {
         b'c' => Kind::Char,
@@ -192,7 +196,7 @@ fn device_of(value: &[u8]) -> Option<(Kind, (u32, u32))> {
     Some((kind, pair(value.strip_prefix(b"c ").or_else(|| value.strip_prefix(b"b "))?)?))
 }
 
-/// The names of all attributes; a file system without attributes has none.
+/// The names of all xattrs; empty if the file system does not support them.
 pub(crate) fn xattr_names(fd: BorrowedFd<'_>) -> Vec<Vec<u8>> {
     let mut small = [0_u8; 1024];
     let list = match rustix::fs::flistxattr(fd, &mut small[..]) {
@@ -207,7 +211,7 @@ pub(crate) fn xattr_names(fd: BorrowedFd<'_>) -> Vec<Vec<u8>> {
     list.split(|byte| *byte == 0).filter(|name| !name.is_empty()).map(<[u8]>::to_vec).collect()
 }
 
-/// The value of an attribute, where there is one that may be read.
+/// The value of an xattr; `None` if it does not exist or cannot be read.
 pub(crate) fn xattr(fd: BorrowedFd<'_>, name: &[u8]) -> Option<Vec<u8>> {
     let mut small = [0_u8; 256];
     match rustix::fs::fgetxattr(fd, name, &mut small[..]) {
@@ -222,13 +226,14 @@ pub(crate) fn xattr(fd: BorrowedFd<'_>, name: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// Where a file has data; `None` where that is everywhere, or cannot be told in a map.
+/// The data segments of a file; `None` if it has no holes or they cannot be mapped.
 fn segments(fd: BorrowedFd<'_>, size: u64) -> Option<Vec<Segment>> {
     let mut segments = Vec::new();
     let mut at = 0;
     while at < size {
         let start = match rustix::fs::seek(fd, SeekFrom::Data(at)) {
             Ok(start) if start < size => start,
+            // ENXIO: no data after this offset.
             Ok(_) | Err(Errno::NXIO) => break,
             Err(_) => return None,
         };
@@ -243,15 +248,15 @@ fn segments(fd: BorrowedFd<'_>, size: u64) -> Option<Vec<Segment>> {
     if segments.iter().map(|segment| segment.length).sum::<u64>() == size {
         return None;
     }
-    // By custom an empty one at the end tells the size.
+    // By convention a final empty segment marks the size.
     if at < size || segments.is_empty() {
         segments.push(Segment { offset: size, length: 0 });
     }
     Some(segments)
 }
 
-/// Hands the content of a regular file to `each`, part by part, exactly as long as `member` says: what a file lost
-/// since it was described is zeros, and what it gained is left out.
+/// Passes the content of a regular file to `each` in pieces, exactly as long as `member` says: if the file
+/// has shrunk since it was inspected, zeros are added; growth is ignored.
 pub fn read_content(
     file: &File,
     member: &Member,

@@ -1,14 +1,14 @@
-//! Trees of files to and from tar streams where there is no recipe: what `export`, `commit` and `cp` share.
+//! File trees to and from tar streams without tar-split data, for `export`, `commit` and `cp`.
 //!
-//! [`look`] describes a file as a member of an archive, [`pack`] writes a tree of them, [`extract`] makes one from a
-//! stream that nobody vouches for.
+//! [`inspect`] describes a file as a member of an archive, [`pack_tree`] writes a tree, [`extract`] creates
+//! one from an untrusted stream.
 
 pub mod extract;
 pub mod look;
 pub mod pack;
 
-/// Attributes that mean something to overlayfs, to dhow or to the kernel's integrity checks: no archive sets them, and
-/// none is told of them.
+/// Xattrs with a meaning for overlayfs, dhow or the kernel's integrity checks: archives neither set nor
+/// contain them.
 pub(crate) fn is_reserved(name: &[u8]) -> bool {
     let starts = |prefix: &[u8]| name.starts_with(prefix);
     name.is_empty()

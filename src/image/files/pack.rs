@@ -1,4 +1,4 @@
-//! A tree of files as a tar stream, in the order of the names.
+//! Packs a file tree as a tar stream, ordered by name.
 
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
@@ -12,49 +12,48 @@ use super::look::{Found, Meaning, directory, look, read_content};
 use crate::image::tar::write::{END, header, padding, plain_length};
 use crate::image::tar::{Kind, Member};
 
-/// Directories nested deeper than this are refused: each level holds a descriptor.
+/// Each level holds a descriptor.
 const MAX_DEPTH: usize = 400;
 
-/// Writes members to a stream.
 pub struct Packer<'a> {
     out: &'a mut dyn Write,
     meaning: Meaning,
-    /// The first name of what has several, by device and inode.
+    /// The first name of a file with several hard links, by device and inode number.
     links: HashMap<(u64, u64), Vec<u8>>,
-    /// Directories, by device and inode, that are packed without what is in them, unless they are asked for.
+    /// Directories, by device and inode number, packed without their contents unless requested themselves.
     closed: Vec<(u64, u64)>,
     bytes: u64,
 }
 
 impl<'a> Packer<'a> {
-    /// A stream of members to `out`.
     pub fn new(out: &'a mut dyn Write, meaning: Meaning) -> Self {
         Self { out, meaning, links: HashMap::new(), closed: Vec::new(), bytes: 0 }
     }
 
-    /// Packs the directory with this device and inode without what is in it, unless it is what is asked for.
+    /// Excludes the contents of the directory with this device and inode number, unless it is the requested
+    /// root.
     pub fn close(&mut self, device: u64, inode: u64) {
         self.closed.push((device, inode));
     }
 
-    /// Writes `name` in `dir`, with all below it if it is a directory, under the name `path`. `false` where it is
-    /// gone, or a socket.
+    /// Packs `name` in `dir`, recursively if it is a directory, as `path`. Returns `false` if it is gone, or
+    /// a socket.
     pub fn entry(&mut self, dir: BorrowedFd<'_>, name: &CStr, path: &[u8]) -> Result<bool> {
         self.entry_at(dir, name, path, 0)
     }
 
-    /// Writes the open directory `dir`, with all below it, under the name `path`.
+    /// Packs the open directory `dir` recursively as `path`.
     pub fn directory(&mut self, dir: OwnedFd, path: &[u8]) -> Result<()> {
         let found = directory(dir, self.meaning)?;
         self.found(found, path, 0)
     }
 
-    /// Writes all below the open directory `dir`, but not itself, under names without a prefix.
+    /// Packs the contents of the open directory `dir`, without the directory itself.
     pub fn below(&mut self, dir: &OwnedFd) -> Result<()> {
         self.content_of(dir, b"", 0)
     }
 
-    /// Writes the end of the archive. Returns how many bytes it has, not counting what goes beyond a header for each.
+    /// Writes the end of the archive. Returns its size, counting one header block for each member.
     pub fn finish(self) -> Result<u64> {
         self.out.write_all(&END)?;
         self.out.flush()?;
@@ -85,6 +84,7 @@ impl<'a> Packer<'a> {
                 false => self.content_of(dir, path, depth),
             };
         }
+        // A later name of a file is a hard link member without content.
         if let Some(first) = found.linked.and_then(|linked| self.links.get(&linked)) {
             member = Member {
                 kind: Kind::HardLink,
@@ -127,7 +127,7 @@ impl<'a> Packer<'a> {
     }
 }
 
-/// The names in a directory, in order.
+/// The names in a directory, sorted.
 fn names(dir: &OwnedFd) -> Result<Vec<CString>> {
     let mut names = Vec::new();
     for entry in Dir::read_from(dir)? {
@@ -179,7 +179,7 @@ mod tests {
         assert_eq!(fs::read(other.path().join("zz")).unwrap(), b"abc");
         assert_eq!(fs::read_link(other.path().join("link")).unwrap(), Path::new("nowhere"));
         assert_eq!(fs::metadata(other.path().join("sparse")).unwrap().len(), 10 << 20);
-        // The times of the two directories differ, so their names and contents are compared.
+        // The times of the two directories differ, so compare names and contents.
         let names = |dir: &Path| {
             let bytes = packed(dir);
             let mut archive = ::tar::Archive::new(&bytes[..]);

@@ -1,4 +1,4 @@
-//! From images to what a name stands for: one manifest, or an index of several with what is attested about them.
+//! Assembles what a tag points to: a manifest, or an index of several with their attestations.
 
 use std::collections::BTreeMap;
 
@@ -11,18 +11,18 @@ use crate::image::registry::repository::Which;
 use crate::model::digest::Digest;
 use crate::model::platform::Platform;
 
-/// The kind of an in-toto statement.
+/// Media type of an in-toto statement.
 const STATEMENT: &str = "application/vnd.in-toto+json";
 
-/// Where manifests and what they name go.
+/// The destination of manifests and blobs: a registry or an OCI layout.
 pub trait Sink {
-    /// Brings what an image's manifest names there.
+    /// Stores everything that an image's manifest refers to.
     fn image(&mut self, cargo: &Cargo<'_>) -> Result<Ready>;
-    /// Brings layers there, each once, in OCI's form.
+    /// Stores layers (no duplicates) with OCI media types.
     fn layers(&mut self, diff_ids: &[Digest]) -> Result<Vec<Descriptor>>;
-    /// Brings a blob there that is in memory.
+    /// Stores a blob from memory.
     fn bytes(&mut self, digest: &Digest, content: &[u8]) -> Result<()>;
-    /// Brings a manifest there under its digest.
+    /// Stores a manifest under its digest.
     fn manifest(&mut self, ready: &Ready) -> Result<()>;
 }
 
@@ -44,23 +44,21 @@ impl Sink for Pusher<'_> {
     }
 }
 
-/// Makes the type of a predicate and an in-toto statement with it about the image whose manifest has this digest.
+/// Creates the predicate type and the in-toto statement about the image with this manifest digest.
 pub type Attest<'a> = &'a dyn Fn(&Digest) -> (String, Value);
 
 /// An image of an index.
 pub struct Member<'a> {
-    /// What it runs on.
     pub platform: Platform,
-    /// What it is made of.
     pub cargo: Cargo<'a>,
-    /// Annotations of its entry in the index.
+    /// Annotations of its index entry.
     pub entry: BTreeMap<String, String>,
-    /// What is attested about it.
+    /// Creates its attestation.
     pub statement: Option<Attest<'a>>,
 }
 
-/// Brings everything to `sink` but the outermost manifest, which it returns: an image's where there is one without
-/// statements and no annotations of an index, else an index.
+/// Stores everything in `sink` except the outermost manifest, which is returned: a single image's manifest if
+/// there are no statements and no index annotations, else an index.
 pub fn assemble(
     sink: &mut dyn Sink,
     members: &[Member<'_>],
@@ -91,7 +89,7 @@ pub fn assemble(
     index(&entries, annotations)
 }
 
-/// An index of `entries`: docker's list where all of them are docker's, and nothing in it needs OCI's.
+/// Builds an index of `entries`: docker's manifest list if all entries are docker's and nothing requires OCI.
 pub fn index(entries: &[Descriptor], annotations: &BTreeMap<String, String>) -> Result<Ready> {
     let plain = |entry: &Descriptor| !entry.media_type.contains(".oci.") && entry.annotations.is_empty();
     let docker = annotations.is_empty() && !entries.is_empty() && entries.iter().all(plain);
@@ -103,9 +101,8 @@ pub fn index(entries: &[Descriptor], annotations: &BTreeMap<String, String>) -> 
     Ready::new(media_type, &index, Vec::new())
 }
 
-/// The platform as an index says it.
 pub fn described(platform: &Platform) -> DescribedPlatform {
-    // containerd's normal form has no variant that is the only one in use.
+    // containerd normalises arm64/v8, the only arm64 variant in use, to plain arm64.
     let usual = platform.architecture == "arm64" && platform.variant == "v8";
     DescribedPlatform {
         architecture: platform.architecture.clone(),
@@ -115,7 +112,7 @@ pub fn described(platform: &Platform) -> DescribedPlatform {
     }
 }
 
-/// A manifest that carries a statement about the image manifest `subject`, as BuildKit attaches it.
+/// Stores an attestation manifest with a statement about the image manifest `subject`, in BuildKit's format.
 fn attestation(sink: &mut dyn Sink, subject: &Digest, statement: Attest<'_>) -> Result<Descriptor> {
     let (predicate, statement) = statement(subject);
     let statement = serde_json::to_vec(&statement)?;

@@ -1,4 +1,4 @@
-//! Manifests with all they name from one repository to another, within a registry or between two.
+//! Copies manifests and everything they refer to between repositories of one or two registries.
 
 use std::io::Read as _;
 use std::sync::Arc;
@@ -10,31 +10,29 @@ use crate::image::manifest::{Descriptor, ImageManifest, Index, Manifest};
 use crate::image::registry::repository::{RawManifest, Repository, Which};
 use crate::image::registry::upload::{Mounted, Sent};
 
-/// Indexes within indexes.
+/// Maximum nesting of indexes.
 const DEPTH: usize = 3;
-/// Bytes that are sent at a time.
+/// Upload chunk size in bytes.
 const PIECE: usize = 8 << 20;
-/// How often a blob is begun.
+/// How often an upload is restarted.
 const ROUNDS: u32 = 3;
 
-/// A way from a repository to another one.
 pub struct Route<'a> {
-    /// From here.
     pub from: &'a Repository,
-    /// To there.
     pub to: &'a Repository,
-    /// Both are on one registry, so that blobs can be taken over.
+    /// Both repositories are on one registry, so blobs can be mounted instead of copied.
     pub same_registry: bool,
 }
 
 impl Route<'_> {
-    /// Copies all that `raw` names, and the manifest itself under its digest.
+    /// Copies everything that `raw` refers to, then the manifest itself under its digest.
     pub fn manifest(&self, raw: &RawManifest) -> Result<()> {
         self.below(raw, DEPTH)
     }
 
     fn below(&self, raw: &RawManifest, depth: usize) -> Result<()> {
         let same = self.from.endpoint() == self.to.endpoint();
+        // A manifest that exists is taken to be complete: registries check its blobs when it is pushed.
         if same || self.to.has_manifest(&raw.digest)? {
             return Ok(());
         }
@@ -42,7 +40,7 @@ impl Route<'_> {
             Ok(Manifest::Index(index)) if depth > 0 => self.entries(&index, depth)?,
             Ok(Manifest::Index(_)) => return Err(invalid("indexes lie in indexes too deeply").into()),
             Ok(Manifest::Image(image)) => self.blobs(&image)?,
-            // An attestation is no image that could run, and has the same parts.
+            // An attestation fails the checks for runnable images, but has the same structure.
             Err(error) => match serde_json::from_slice::<ImageManifest>(&raw.text) {
                 Ok(image) => self.blobs(&image)?,
                 Err(_) => return Err(error),
@@ -94,6 +92,7 @@ impl Route<'_> {
                 upload.cancel();
                 return Err(reader.take_failure().unwrap_or_else(|| error.into()));
             }
+            // A short read means the end of the blob; the last chunk goes with the final PUT.
             let last = piece.len() < PIECE;
             let piece = Arc::new(piece);
             if last {
@@ -106,7 +105,7 @@ impl Route<'_> {
     }
 }
 
-/// What an index says about `raw`.
+/// A descriptor of `raw`, for an index.
 pub fn entry_of(raw: &RawManifest) -> Descriptor {
     Descriptor::plain(&raw.media_type, raw.digest.clone(), raw.text.len() as u64)
 }

@@ -1,9 +1,9 @@
-//! An image from the store to a registry: the layers that are missing there side by side, the configuration, and what
-//! the manifest says.
+//! Pushes an image: missing layers in parallel, the configuration, and the manifest.
 //!
-//! Nothing compressed lies in the store, so a layer is compressed while it is sent. Where the registry has a blob of it
-//! already, in this repository or in another that the store remembers, nothing is sent at all. An image that was pulled
-//! keeps its manifest, if every layer is there or can be had with the very bytes that the manifest names.
+//! The store has no compressed layers, so a layer is compressed while it is uploaded. If the registry already
+//! has a blob of it, in this repository or in another one that the store has recorded, nothing is uploaded. A
+//! pulled image keeps its manifest if each layer can be provided with exactly the bytes that the manifest
+//! names.
 
 pub mod assemble;
 pub mod copy;
@@ -29,48 +29,46 @@ use crate::model::layer::{LayerRecord, LayerSource};
 use crate::model::progress::{LayerEvent, Progress};
 use crate::store::{PackedBlob, Store};
 
-/// Layers sent at a time.
 const AT_ONCE: usize = 4;
-/// Blobs of one layer that are asked for, of those that lie on other registries.
+/// Maximum number of existing blobs per layer to look for on the registry.
 const CANDIDATES: usize = 6;
 
-/// Which form an image gets on a registry.
+/// How images are stored on a registry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Form {
-    /// How layers are compressed that have no blob yet.
+    /// For layers that have no blob yet.
     pub compression: Compression,
-    /// Compress all layers so, whatever blobs there are.
+    /// Recompress all layers, ignoring existing blobs.
     pub force: bool,
-    /// OCI's media types, or docker's; `None` for what suits the image.
+    /// Use OCI media types rather than docker's; `None` keeps those of the image.
     pub oci: Option<bool>,
 }
 
-/// An image to be sent.
+/// The parts of an image to be stored in a registry or layout.
 #[derive(Clone, Copy, Debug)]
 pub struct Cargo<'a> {
     /// Exact bytes of the configuration.
     pub config: &'a [u8],
-    /// The layers' diff IDs, lowest first.
+    /// Diff IDs, lowest first.
     pub layers: &'a [Digest],
-    /// The manifest that it was pulled by.
+    /// Exact bytes of the manifest it was pulled by.
     pub manifest: Option<&'a [u8]>,
     /// Annotations of the manifest.
     pub annotations: &'a BTreeMap<String, String>,
 }
 
-/// A manifest whose parts are all there.
+/// A manifest whose blobs are all stored.
 #[derive(Clone, Debug)]
 pub struct Ready {
-    /// Its exact bytes.
+    /// Exact bytes.
     pub text: Vec<u8>,
-    /// What an index says about it, without the platform.
+    /// Its descriptor, without a platform.
     pub descriptor: Descriptor,
-    /// What it lists.
     pub layers: Vec<Descriptor>,
 }
 
 impl Ready {
-    /// A manifest that says what `value` does.
+    /// Serialises `value` as a manifest.
     pub fn new(media_type: &str, value: &serde_json::Value, layers: Vec<Descriptor>) -> Result<Self> {
         Ok(Self::of_text(media_type, serde_json::to_vec(value).context("writing a manifest")?, layers))
     }
@@ -81,38 +79,34 @@ impl Ready {
     }
 }
 
-/// Where images go.
 pub struct Pusher<'a> {
-    /// The store.
     pub store: &'a Store,
-    /// The repository to push to.
     pub repository: &'a Repository,
-    /// The registry by the name the user knows it.
+    /// The registry by the name the user knows.
     pub registry: &'a str,
-    /// Which form they get.
     pub form: Form,
-    /// Who is told.
     pub progress: &'a dyn Progress,
 }
 
-/// A layer with what is known of it.
+/// A layer with what the store knows about it.
 struct Layer<'a> {
     diff_id: &'a Digest,
     record: LayerRecord,
     packed: Vec<PackedBlob>,
 }
 
-/// How the original blob of a layer can be had.
+/// How to provide the original blob of a layer.
 enum Original {
-    /// The registry has it.
+    /// The repository has it.
     There,
-    /// By compressing the layer so.
+    /// Compressing the layer with these settings gives the same bytes.
     Again(Descriptor, Compression),
+    /// Cannot be reproduced.
     Lost(Descriptor),
 }
 
 impl Pusher<'_> {
-    /// Sends what is missing there of an image. The manifest itself is the caller's to send.
+    /// Uploads the missing parts of an image. The caller pushes the returned manifest.
     pub fn image(&self, cargo: &Cargo<'_>) -> Result<Ready> {
         let layers = self.known(cargo.layers)?;
         for layer in layers.iter().rev() {
@@ -138,13 +132,13 @@ impl Pusher<'_> {
         manifest_of(cargo.config, &listed, cargo.annotations, oci)
     }
 
-    /// Sends layers that are no image's, in OCI's form; `diff_ids` has each once.
+    /// Uploads layers with OCI media types; `diff_ids` has no duplicates.
     pub fn layers(&self, diff_ids: &[Digest]) -> Result<Vec<Descriptor>> {
         let layers = self.known(diff_ids)?;
         self.side_by_side(&layers, |layer| self.layer(layer, true))
     }
 
-    /// The layers, each once, with what the store knows of them.
+    /// The layers, each once, with what the store knows about them.
     fn known<'l>(&self, diff_ids: &'l [Digest]) -> Result<Vec<Layer<'l>>> {
         let mut layers: Vec<Layer<'l>> = Vec::new();
         for diff_id in diff_ids {
@@ -160,7 +154,7 @@ impl Pusher<'_> {
         Ok(layers)
     }
 
-    /// The manifest that the image has already, if it is of the form that is wanted.
+    /// The image's existing manifest, if it fits the requested format.
     fn original(&self, cargo: &Cargo<'_>) -> Result<Option<(ImageManifest, String)>> {
         let Some(text) = cargo.manifest else { return Ok(None) };
         let Manifest::Image(manifest) = Manifest::parse(text, "")? else { return Ok(None) };
@@ -171,7 +165,7 @@ impl Pusher<'_> {
             media_type: String,
         }
         let said = serde_json::from_slice::<Said>(text).map(|said| said.media_type).unwrap_or_default();
-        // OCI's need not name themselves.
+        // `mediaType` is optional in OCI manifests.
         let media_type = if said.is_empty() { OCI_MANIFEST.to_owned() } else { said };
         let fits = manifest.config.digest == Digest::of(cargo.config)
             && manifest.layers.len() == cargo.layers.len()
@@ -181,7 +175,7 @@ impl Pusher<'_> {
         Ok(fits.then_some((manifest, media_type)))
     }
 
-    /// Whether the media types are OCI's; `original` is the type of the manifest that the image had.
+    /// Whether to use OCI media types; `original` is the media type of the image's existing manifest.
     fn oci(&self, original: Option<&str>) -> Result<bool> {
         let zstd = matches!(self.form.compression, Compression::Zstd(_));
         if zstd && self.form.oci == Some(false) {
@@ -192,7 +186,8 @@ impl Pusher<'_> {
         Ok(self.form.oci.unwrap_or(zstd || original == Some(OCI_MANIFEST)))
     }
 
-    /// Sees to it that the registry has every blob that `manifest` names, if that can be; else says why not.
+    /// Makes the registry have every blob that `manifest` names. Returns `false`, with a message, if that is
+    /// impossible.
     fn as_it_was(&self, manifest: &ImageManifest, layers: &[Layer<'_>], cargo: &Cargo<'_>) -> Result<bool> {
         let wanted = |layer: &Layer<'_>| {
             let at = cargo.layers.iter().position(|diff_id| diff_id == layer.diff_id)?;
@@ -222,7 +217,7 @@ impl Pusher<'_> {
         Ok(same.into_iter().all(|same| same))
     }
 
-    /// How the blob that a manifest names can be had.
+    /// Determines how to provide the blob that a manifest names.
     fn had(&self, layer: &Layer<'_>, blob: Descriptor) -> Result<Original> {
         if self.take_over(layer, &blob)? {
             return Ok(Original::There);
@@ -238,7 +233,8 @@ impl Pusher<'_> {
         })
     }
 
-    /// Whether the repository has the blob, or gets it from another one of the registry.
+    /// Whether the repository has the blob already, or could mount it from another repository of the
+    /// registry.
     fn take_over(&self, layer: &Layer<'_>, blob: &Descriptor) -> Result<bool> {
         let label = layer.diff_id.short();
         if self.repository.blob_size(&blob.digest)?.is_some() {
@@ -259,7 +255,7 @@ impl Pusher<'_> {
                     return Ok(true);
                 }
                 Ok(Mounted::No(upload)) => upload.cancel(),
-                // Who may push here need not be allowed to read there; whether he may push shows later.
+                // The user may not read that repository; whether they may push shows later.
                 Err(error) if crate::error::kind_of(&error) == Kind::Denied => {}
                 Err(error) => return Err(error),
             }
@@ -267,7 +263,7 @@ impl Pusher<'_> {
         Ok(false)
     }
 
-    /// A blob of the layer that is there, or one that is sent.
+    /// An existing blob of the layer, else a newly uploaded one.
     fn layer(&self, layer: &Layer<'_>, oci: bool) -> Result<Descriptor> {
         for blob in self.candidates(layer, oci) {
             if self.take_over(layer, &blob)? {
@@ -278,7 +274,7 @@ impl Pusher<'_> {
         self.send(layer, self.form.compression, media_type)
     }
 
-    /// Blobs that would do, the oldest known first, so that the choice is the same next time.
+    /// Blobs that may exist on the registry, oldest first, so that the choice is stable.
     fn candidates(&self, layer: &Layer<'_>, oci: bool) -> Vec<Descriptor> {
         let mut blobs: Vec<Descriptor> = Vec::new();
         let mut add = |digest: &Digest, size: u64, media_type: String| {
@@ -291,12 +287,13 @@ impl Pusher<'_> {
                 add(&source.digest, source.size, converted(&source.media_type, oci));
             }
         }
+        // A blob recorded without its location may still be on the registry, from an earlier push.
         let compression = self.form.compression;
         let wanted = compression.to_string();
         for packed in layer.packed.iter().filter(|packed| packed.compression == wanted) {
             add(&packed.digest, packed.size, compression.media_type(oci).to_owned());
         }
-        // The newest is the one most likely to be there, should there be many.
+        // If there are many, the newest are the most likely to exist.
         let surplus = blobs.len().saturating_sub(CANDIDATES);
         blobs.drain(..surplus);
         blobs
@@ -335,7 +332,7 @@ impl Pusher<'_> {
         self.store.add_layer_source(layer.diff_id, source)
     }
 
-    /// Sends a blob that is in memory, unless it is there.
+    /// Uploads a blob from memory unless it exists.
     pub fn bytes(&self, digest: &Digest, content: &[u8]) -> Result<()> {
         const ROUNDS: u32 = 3;
         let content = Arc::new(content.to_vec());
@@ -351,12 +348,13 @@ impl Pusher<'_> {
         Err(Failure::new(Kind::Network, format!("{} does not take {digest}", self.repository)).into())
     }
 
-    /// Stores a manifest under `which`.
+    /// Pushes a manifest under `which`.
     pub fn manifest(&self, which: &Which<'_>, ready: &Ready) -> Result<()> {
         self.repository.put_manifest(which, &ready.descriptor.media_type, &ready.text)
     }
 
-    /// Does `work` for each item, some at a time; the results in their order. After a failure the others are given up.
+    /// Runs `work` for all items, several at a time; results in item order. The first failure cancels the
+    /// others.
     fn side_by_side<T: Sync, R: Send>(
         &self,
         items: &[T],
@@ -368,7 +366,7 @@ impl Pusher<'_> {
         std::thread::scope(|scope| {
             for _ in 0..AT_ONCE.min(items.len()) {
                 scope.spawn(|| {
-                    // The uppermost first, as docker does.
+                    // Topmost layer first, as docker does.
                     while let Some(at) = items.len().checked_sub(1 + next.fetch_add(1, Ordering::Relaxed)) {
                         let Some(item) = items.get(at) else { return };
                         match work(item) {
@@ -376,7 +374,8 @@ impl Pusher<'_> {
                                 done.lock().unwrap_or_else(PoisonError::into_inner).push((at, result));
                             }
                             Err(error) => {
-                                // First the reason, then the end of the others, whose errors are no reasons.
+                                // Record the error before cancelling: the other transfers then fail only
+                                // because of that.
                                 failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
                                 self.repository.give_up();
                                 return;
@@ -395,7 +394,7 @@ impl Pusher<'_> {
     }
 }
 
-/// The manifest of an image with these blobs.
+/// Builds the manifest of an image with these blobs.
 pub fn manifest_of(
     config: &[u8],
     layers: &[Descriptor],
@@ -407,7 +406,7 @@ pub fn manifest_of(
     let config = Descriptor::plain(config_type, Digest::of(config), config.len() as u64);
     let mut manifest =
         json!({"schemaVersion": 2, "mediaType": manifest_type, "config": config, "layers": layers});
-    // docker's manifests have no annotations.
+    // Docker manifests have no annotations.
     if oci && !annotations.is_empty() {
         manifest["annotations"] = json!(annotations);
     }

@@ -1,4 +1,4 @@
-//! A layer on its way to a registry: written again from its tree, compressed by one thread while another sends.
+//! Uploads a layer: regenerated from its tree and compressed by one thread while another uploads.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -16,21 +16,21 @@ use crate::model::digest::Digest;
 use crate::model::progress::LayerEvent;
 use crate::store::Store;
 
-/// Bytes of a piece: what is kept in memory until the registry has it. A blob of at most one goes in one request.
+/// Chunk size in bytes; chunks stay in memory until the registry has accepted them. A blob of at most one
+/// takes a single request.
 const PIECE: usize = 8 << 20;
-/// How often a blob is sent from its beginning.
+/// How often an upload is restarted.
 const ROUNDS: u32 = 4;
-/// Bytes between two reports of how far it is.
+/// Bytes between progress reports.
 const REPORT: u64 = 512 << 10;
 
-/// A blob that the registry has now.
+/// A blob that is on the registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Landed {
-    /// Its digest.
     pub(super) digest: Digest,
-    /// Its bytes.
+    /// In bytes.
     pub(super) size: u64,
-    /// It was there before, as became clear once its digest was known.
+    /// The registry had it already, which shows only once its digest is known.
     pub(super) before: bool,
 }
 
@@ -39,19 +39,18 @@ enum Message {
     End { digest: Digest, size: u64, rest: Arc<Vec<u8>> },
 }
 
-/// A layer to be sent.
 pub(super) struct Parcel<'a> {
     pub(super) store: &'a Store,
     pub(super) repository: &'a Repository,
     pub(super) diff_id: &'a Digest,
-    /// Length of the tar stream, in bytes.
+    /// In bytes.
     pub(super) tar_size: u64,
     pub(super) compression: Compression,
     pub(super) notice: Notice<'a>,
 }
 
 impl Parcel<'_> {
-    /// Sends it, again from the beginning where the registry has lost what it had.
+    /// Uploads the layer, restarting if the registry loses the upload.
     pub(super) fn send(&self) -> Result<Landed> {
         for _ in 0..ROUNDS {
             if let Some(landed) = self.round()? {
@@ -62,7 +61,7 @@ impl Parcel<'_> {
         Err(Failure::new(Kind::Network, message).into())
     }
 
-    /// `None` where the registry has lost it.
+    /// One attempt; `None` if the registry has lost the upload.
     fn round(&self) -> Result<Option<Landed>> {
         std::thread::scope(|scope| {
             let (sender, receiver) = sync_channel(1);
@@ -70,8 +69,9 @@ impl Parcel<'_> {
             let sent = self.consume(receiver);
             let produced = producer.join().unwrap_or_else(|_| Err(anyhow!("compressing broke off")));
             match (sent, produced) {
-                // What the other side made of a layer that cannot be read is no reason.
+                // If the layer cannot be read, the upload fails only as a consequence.
                 (Ok(None), Err(error)) if !is_unread(&error) => Err(error),
+                // Otherwise the upload's result counts: a broken pipe in the producer is its consequence.
                 (sent, _) => sent.map(|outcome| outcome.flatten()),
             }
         })
@@ -85,7 +85,7 @@ impl Parcel<'_> {
         Ok(counted.out.finish().context("cannot compress")?.end()?)
     }
 
-    /// `Ok(None)` where the pieces ended too early, `Ok(Some(None))` where the registry has lost them.
+    /// `Ok(None)` if compression ended early, `Ok(Some(None))` if the registry has lost the upload.
     fn consume(&self, receiver: Receiver<Message>) -> Result<Option<Option<Landed>>> {
         let Ok(first) = receiver.recv() else { return Ok(None) };
         if let Message::End { digest, size, rest } = first {
@@ -102,6 +102,7 @@ impl Parcel<'_> {
                 Ok(lost.map(|_| None))
             }
             Err(error) => {
+                // After a network error the cancel request would fail or time out too.
                 if kind_of(&error) != Kind::Network {
                     upload.cancel();
                 }
@@ -110,7 +111,8 @@ impl Parcel<'_> {
         }
     }
 
-    /// What fits into one request, whose digest is known before it is sent.
+    /// Uploads a blob that fits into one request; its digest is known in advance, so its existence is checked
+    /// first.
     fn whole(&self, digest: Digest, size: u64, content: &Arc<Vec<u8>>) -> Result<Option<Landed>> {
         if self.repository.blob_size(&digest)?.is_some() {
             return Ok(Some(Landed { digest, size, before: true }));
@@ -119,7 +121,7 @@ impl Parcel<'_> {
         Ok((sent == Sent::Taken).then_some(Landed { digest, size, before: false }))
     }
 
-    /// Sends all pieces but the rest. The results are as those of [`Parcel::consume`].
+    /// Uploads all chunks but the last. Results as in [`LayerUpload::consume`].
     #[expect(clippy::type_complexity, reason = "two ways to have nothing, and a blob's end")]
     fn pieces(
         &self,
@@ -132,7 +134,7 @@ impl Parcel<'_> {
         loop {
             match message {
                 Ok(Message::Piece(piece)) => {
-                    // Some registries want larger pieces.
+                    // Some registries require a larger minimum chunk size.
                     let whole = if gathered.is_empty() && piece.len() as u64 >= upload.minimum {
                         piece
                     } else {
@@ -163,14 +165,14 @@ impl Parcel<'_> {
     }
 }
 
-/// Whether compressing ended because nobody takes the pieces any more.
+/// Whether compression ended because the uploading side has stopped.
 fn is_unread(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
     })
 }
 
-/// Counts what goes into the compressor.
+/// Counts the uncompressed bytes and reports progress.
 struct Counted<'a, 'p, W> {
     parcel: &'a Parcel<'p>,
     out: W,
@@ -195,7 +197,7 @@ impl<W: Write> Write for Counted<'_, '_, W> {
     }
 }
 
-/// Cuts the compressed stream.
+/// Hashes the compressed stream and splits it into chunks.
 struct Pieces {
     sender: SyncSender<Message>,
     buffer: Vec<u8>,
@@ -218,6 +220,7 @@ impl Pieces {
 
 impl Write for Pieces {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Sent only when more data follows, so that the last chunk is never empty.
         if self.buffer.len() >= PIECE {
             let piece = Arc::new(std::mem::take(&mut self.buffer));
             self.pass(Message::Piece(piece))?;

@@ -1,7 +1,7 @@
-//! Proving who asks: basic authentication and bearer tokens from a token server.
+//! Registry authentication: basic, and bearer tokens from a token server.
 //!
-//! See the distribution project's token specification. A credential goes only to the registry it is for and to the
-//! token server that this registry names, and only encrypted, or to this machine, or where the user configured the
+//! See the distribution project's token specification. A credential is sent only to its registry and to the
+//! token server named by that registry, and only over TLS, to loopback, or if the user configured the
 //! registry as insecure.
 
 use std::collections::HashMap;
@@ -21,24 +21,20 @@ use super::refusal::complaint;
 use super::text::{encode, host_and_port, is_loopback, printable};
 use crate::error::{Failure, Kind};
 
-/// What proves the user's identity to a registry.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Credential {
-    /// A name and a password.
     Password {
-        /// The account.
         username: String,
-        /// Its password or access token.
+        /// A password or personal access token.
         password: String,
     },
-    /// A token that the token server exchanges for access tokens (`identitytoken`).
+    /// A refresh token that the token server exchanges for access tokens (`identitytoken`).
     Identity(String),
-    /// An access token that is sent as it is (`registrytoken`).
+    /// An access token that is sent unchanged (`registrytoken`).
     Access(String),
 }
 
 impl Credential {
-    /// The account's name, where there is one.
     pub fn username(&self) -> Option<&str> {
         match self {
             Self::Password { username, .. } => Some(username),
@@ -47,7 +43,7 @@ impl Credential {
     }
 }
 
-/// Shows no secret.
+/// Hides secrets.
 impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -58,7 +54,7 @@ impl fmt::Debug for Credential {
     }
 }
 
-/// Authentication at one registry.
+/// Authentication state for one registry.
 #[derive(Debug)]
 pub struct Authority {
     credential: Option<Credential>,
@@ -70,7 +66,7 @@ pub struct Authority {
 struct State {
     challenges: Vec<Challenge>,
     tokens: HashMap<String, Token>,
-    /// Set by [`Authority::login`]: the identity token that the token server gave.
+    /// The identity token received at login.
     identity: Option<String>,
 }
 
@@ -85,7 +81,7 @@ impl fmt::Debug for Token {
     }
 }
 
-/// A token server's answer.
+/// A token server's response.
 #[derive(Deserialize)]
 #[serde(default)]
 #[derive(Default)]
@@ -97,17 +93,16 @@ struct Answer {
 }
 
 impl Authority {
-    /// For a registry with this credential; `insecure` if the user allowed unencrypted connections to it.
+    /// `insecure` if the user allowed unencrypted connections to the registry.
     pub fn new(credential: Option<Credential>, insecure: bool) -> Self {
         Self { credential, insecure, state: Mutex::default() }
     }
 
-    /// Whether there is something to log in with.
     pub fn has_credential(&self) -> bool {
         self.credential.is_some()
     }
 
-    /// Takes note of the challenges in a response with status 401, and forgets the token that was refused.
+    /// Records the challenges of a 401 response and drops the rejected token.
     pub fn challenged(&self, response: &Response<Body>, scope: &str) {
         let challenges: Vec<Challenge> = response
             .headers()
@@ -120,13 +115,14 @@ impl Authority {
         state.tokens.remove(scope);
     }
 
-    /// The `Authorization` header for a request to `uri` within `scope`, as far as the registry is known to want one.
-    /// Gets a token if there is none that is still valid; concurrent callers wait for the first.
+    /// The `Authorization` header for a request to `uri` within `scope`; `None` as long as the registry has
+    /// not asked for one. Fetches a token if none is valid; concurrent callers wait for the first.
     pub fn authorization(&self, http: &Http, uri: &Uri, scope: &str) -> Result<Option<String>, Problem> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(token) = state.tokens.get(scope).filter(|token| token.expires > Instant::now()) {
             return Ok(Some(format!("Bearer {}", token.value)));
         }
+        // The first request goes out without credentials; the 401 response tells how to authenticate.
         if state.challenges.is_empty() {
             return Ok(None);
         }
@@ -151,7 +147,7 @@ impl Authority {
         }
     }
 
-    /// The identity token that a token server handed out in exchange for the password, if it did.
+    /// The identity token that the token server returned in exchange for the password, if any.
     pub fn identity(&self) -> Option<String> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).identity.clone()
     }
@@ -179,6 +175,7 @@ impl Authority {
                 )
             })?;
         let request = self.token_request(registry, &uri, bearer.parameter("service"), scope)?;
+        // Certificate checks may be off only for the registry's own host.
         let verify = !(self.insecure && host_and_port(&uri).0 == host_and_port(registry).0);
         let mut response = http.send(&request, verify)?;
         self.check_status(&mut response, registry, &uri)?;
@@ -211,6 +208,7 @@ impl Authority {
         let mut authorization = None;
         if let Some(Credential::Password { username, password }) = &self.credential {
             query += &format!("&account={}", encode(username));
+            // An empty scope means login; docker asks for a refresh token there.
             if scope.is_empty() {
                 query += "&offline_token=true&client_id=dhow";
             }
@@ -251,7 +249,7 @@ impl Authority {
         Err(Problem { failure: Failure::new(Kind::Network, message), retry })
     }
 
-    /// Refuses to send a credential where others could read it.
+    /// Refuses to send a credential where it could be intercepted.
     fn check_secrecy(&self, registry: &Uri, to: &Uri) -> Result<(), Problem> {
         let host = to.host().unwrap_or_default();
         let allowed_here = self.insecure && host.eq_ignore_ascii_case(registry.host().unwrap_or_default());
@@ -285,7 +283,7 @@ fn read_answer(response: &mut Response<Body>, uri: &Uri) -> Result<(Token, Optio
     let answer: Answer = serde_json::from_slice(&text).map_err(|_| malformed())?;
     let value =
         answer.token.filter(|token| !token.is_empty()).or(answer.access_token).ok_or_else(malformed)?;
-    // A minute is the specification's default; some slack keeps a token from expiring on its way.
+    // The specification's default is 60 s. Some slack keeps a token from expiring in transit.
     let seconds =
         answer.expires_in.filter(|seconds| seconds.is_finite()).unwrap_or(60.0).clamp(60.0, 86_400.0);
     let expires = Instant::now() + Duration::from_secs_f64(seconds - 10.0);

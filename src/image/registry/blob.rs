@@ -1,4 +1,4 @@
-//! A blob as a stream: verified while it is read, and continued where it was cut.
+//! Blob downloads as a stream, verified while read and resumed after an interruption.
 
 use std::io::{self, Read};
 
@@ -14,10 +14,10 @@ use crate::image::hash::Hasher;
 use crate::image::manifest::Descriptor;
 use crate::model::progress::LayerEvent;
 
-/// Progress that counts as such: fewer bytes do not earn another round of tries.
+/// Bytes of progress after which the retry count starts again.
 const PROGRESS: u64 = 256 * 1024;
 
-/// Reads a blob. The end of the stream is reached only if size and digest were right.
+/// Reads a blob. The stream ends without an error only if size and digest are correct.
 pub struct BlobReader<'a> {
     repository: &'a Repository,
     descriptor: &'a Descriptor,
@@ -26,7 +26,7 @@ pub struct BlobReader<'a> {
     hasher: Option<Hasher>,
     position: u64,
     backoff: Backoff,
-    /// Where the last round of tries began.
+    /// The position at which the retry count last started again.
     round: u64,
     failure: Option<anyhow::Error>,
 }
@@ -46,7 +46,7 @@ impl<'a> BlobReader<'a> {
         }
     }
 
-    /// Reads what the consumer left, so that size and digest are known to be right.
+    /// Reads to the end, so that size and digest are verified.
     pub fn finish(&mut self) -> Result<()> {
         let end = io::copy(self, &mut io::sink());
         match self.take_failure() {
@@ -55,7 +55,7 @@ impl<'a> BlobReader<'a> {
         }
     }
 
-    /// Why reading failed. The error that `read` returns carries only its text.
+    /// Why reading failed. The error returned by `read` contains only its text.
     pub fn take_failure(&mut self) -> Option<anyhow::Error> {
         self.failure.take()
     }
@@ -69,6 +69,7 @@ impl<'a> BlobReader<'a> {
             };
             match body.read(buffer) {
                 Ok(0) if self.position == self.descriptor.size => return self.verify(),
+                // Without Content-Length an interrupted connection looks like a normal end.
                 Ok(0) => self.cut("the connection ended early")?,
                 Ok(count) => return self.accept(buffer, count),
                 Err(error) => self.cut(&printable(&error.to_string()))?,
@@ -79,6 +80,7 @@ impl<'a> BlobReader<'a> {
     fn accept(&mut self, buffer: &[u8], count: usize) -> Result<usize> {
         let content = buffer.get(..count).unwrap_or_default();
         self.position = self.position.saturating_add(content.len() as u64);
+        // Stop at once, so that a server cannot send an endless stream.
         if self.position > self.descriptor.size {
             return Err(self.wrong_size("more").into());
         }
@@ -125,6 +127,7 @@ impl<'a> BlobReader<'a> {
 
     fn connect(&mut self) -> Result<()> {
         let response = self.repository.blob_response(&self.descriptor.digest, self.position, self.notice)?;
+        // The server ignored the range: skip what was read already.
         let skip = if response.status().as_u16() == 206 {
             self.check_range(&response)?;
             0
@@ -144,7 +147,7 @@ impl<'a> BlobReader<'a> {
         }
     }
 
-    /// A part must begin where the last one ended.
+    /// A 206 response must start at the current position.
     fn check_range(&self, response: &Response<Body>) -> Result<()> {
         let range = response.headers().get("content-range").and_then(|value| value.to_str().ok());
         let start = range
@@ -182,14 +185,14 @@ impl Read for BlobReader<'_> {
         }
         self.advance(buffer).map_err(|error| {
             let text = format!("{error:#}");
-            // A later read must not pass for the end.
+            // Keep the failure, so that a later read does not look like the end of the stream.
             self.failure.get_or_insert(error);
             io::Error::other(text)
         })
     }
 }
 
-/// Reads a blob, whose size must have been checked, into memory.
+/// Reads a blob into memory; the caller has checked its size.
 pub(super) fn read_all(mut blob: BlobReader<'_>) -> Result<Vec<u8>> {
     let mut content = Vec::new();
     match blob.read_to_end(&mut content) {

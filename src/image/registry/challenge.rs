@@ -1,24 +1,24 @@
-//! Challenges of the `WWW-Authenticate` header (RFC 9110, section 11): what a registry wants to see.
+//! Parses the `WWW-Authenticate` header (RFC 9110, section 11).
 
 use std::collections::BTreeMap;
 
-/// One authentication scheme that a server offers.
+/// One authentication scheme offered by a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Challenge {
-    /// The scheme in lower case: `bearer`, `basic`, …
+    /// In lower case: `bearer`, `basic`, …
     pub scheme: String,
-    /// Its parameters; names in lower case.
+    /// Names in lower case.
     pub parameters: BTreeMap<String, String>,
 }
 
 impl Challenge {
-    /// The value of a parameter, empty if it is missing.
+    /// The value of a parameter; empty if it is missing.
     pub fn parameter(&self, name: &str) -> &str {
         self.parameters.get(name).map_or("", String::as_str)
     }
 }
 
-/// Reads one header value, which may hold several challenges. What cannot be understood is left out.
+/// Parses one header value, which may contain several challenges. Malformed parts are skipped.
 pub fn parse(header: &str) -> Vec<Challenge> {
     let mut scanner = Scanner { rest: header };
     let mut challenges: Vec<Challenge> = Vec::new();
@@ -42,7 +42,7 @@ struct Scanner<'a> {
 }
 
 impl<'a> Scanner<'a> {
-    /// The next token, after any separators and characters that belong to none.
+    /// The next token, skipping separators and invalid characters.
     fn word(&mut self) -> Option<&'a str> {
         let start = self.rest.find(is_token)?;
         self.rest = self.rest.get(start..)?;
@@ -56,7 +56,7 @@ impl<'a> Scanner<'a> {
         token
     }
 
-    /// The value, if an equals sign follows; empty for the padding of a bare base64 text.
+    /// The value after an equals sign, if there is one; empty for the padding of bare base64 text.
     fn value(&mut self) -> Option<String> {
         let after = self.rest.trim_start().strip_prefix('=')?;
         self.rest = after.trim_start();
@@ -69,7 +69,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// The rest of a quoted string, whose end may be missing.
+    /// The rest of a quoted string; the closing quote may be missing.
     fn quoted(&mut self) -> String {
         let mut text = String::new();
         let mut characters = self.rest.chars();
@@ -85,7 +85,7 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// Token characters of RFC 9110, and those that unquoted URLs and base64 texts add.
+/// Token characters of RFC 9110, plus those of unquoted URLs and base64 text.
 fn is_token(c: char) -> bool {
     c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~/:".contains(c)
 }

@@ -1,6 +1,6 @@
-//! Which servers hold a repository: `registries.conf` (version 2), docker's `daemon.json`, and the defaults.
+//! Which servers hold a repository: `registries.conf` (version 2), docker's `daemon.json`, and defaults.
 //!
-//! See containers-registries.conf(5). Files of a drop-in directory replace entries of the same prefix; the user's own
+//! See containers-registries.conf(5). Drop-in files replace entries with the same prefix; the user's
 //! `registries.conf` replaces the system's.
 
 use std::net::IpAddr;
@@ -16,20 +16,20 @@ use crate::error::{Failure, Kind, invalid};
 use crate::model::environment::Environment;
 use crate::model::reference::{DEFAULT_REGISTRY, Reference};
 
-/// The host that serves the API of docker.io.
+/// The host that serves docker.io's API.
 const DOCKER_HUB: &str = "registry-1.docker.io";
 
-/// How to talk to a server.
+/// How to connect to a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
-    /// HTTPS with a certificate that is checked.
+    /// HTTPS with a verified certificate.
     Verified,
-    /// Plain HTTP where the server speaks it, else HTTPS with a certificate that is checked: what registries on this
-    /// machine get.
+    /// Plain HTTP if the server supports it, else HTTPS with a verified certificate; used for registries on
+    /// loopback.
     Local,
     /// HTTPS with any certificate, else plain HTTP.
     Insecure,
-    /// Plain HTTP, as the URL of a mirror can say.
+    /// Plain HTTP, from a mirror's URL.
     Plain,
 }
 
@@ -38,15 +38,13 @@ pub enum Transport {
 pub struct Endpoint {
     /// Host with optional port.
     pub host: String,
-    /// The repository's path there.
+    /// The repository's path on this server.
     pub repository: String,
-    /// How to talk to it.
     pub transport: Transport,
-    /// Whether it stands in for the registry that was named; failing, the next one is tried.
+    /// If a mirror fails, the next endpoint is tried.
     pub mirror: bool,
 }
 
-/// The configuration of all registries.
 #[derive(Debug, Default)]
 pub struct Registries {
     entries: Vec<Entry>,
@@ -87,8 +85,8 @@ struct DaemonFile {
 }
 
 impl Registries {
-    /// Reads the files that apply to the user of `environment`. A file that is missing is no error; one that is
-    /// malformed is, by name.
+    /// Reads the configuration files of the user of `environment`. Missing files are skipped; a malformed
+    /// file is an error that names it.
     pub fn load(environment: &Environment) -> Result<Self> {
         let mut registries = Self::default();
         for file in registries_files(environment)? {
@@ -122,6 +120,7 @@ impl Registries {
                 return Err(invalid("a [[registry]] has neither `prefix` nor `location`").into());
             }
             entry.prefix = entry.prefix.trim_end_matches('/').to_owned();
+            // Later files (drop-ins) replace entries with the same prefix.
             self.entries.retain(|old| old.prefix != entry.prefix);
             self.entries.push(entry);
         }
@@ -135,10 +134,12 @@ impl Registries {
         Ok(())
     }
 
-    /// The servers to ask for `reference`, in order; the last one is the registry itself. Fails if it is blocked.
+    /// The servers to try for `reference`, in order; the registry itself comes last. An error of kind denied
+    /// if it is blocked.
     pub fn endpoints(&self, reference: &Reference) -> Result<Vec<Endpoint>> {
         let name = format!("{}/{}", reference.registry(), reference.repository());
         let Some(entry) = self.entry(reference) else {
+            // docker's mirrors apply only if registries.conf does not configure the registry.
             let mut endpoints = self.docker_mirrors(reference);
             endpoints.push(self.endpoint(&name, false, false)?);
             return Ok(endpoints);
@@ -158,13 +159,13 @@ impl Registries {
         Ok(endpoints)
     }
 
-    /// How to talk to the registry `host[:port]` itself, as login does.
+    /// The transport for the registry `host[:port]` itself, for login.
     pub fn transport(&self, registry: &str) -> Transport {
         let configured = self.entries.iter().any(|entry| entry.insecure && entry.prefix == registry);
         self.transport_of(registry, configured)
     }
 
-    /// The entry with the longest prefix that fits.
+    /// The matching entry with the longest prefix.
     fn entry(&self, reference: &Reference) -> Option<&Entry> {
         let whole = reference.to_string();
         self.entries
@@ -174,7 +175,7 @@ impl Registries {
     }
 
     fn endpoint(&self, location: &str, insecure: bool, mirror: bool) -> Result<Endpoint> {
-        // Parsing it as a reference checks the host's and the path's characters.
+        // Parsing it as a reference validates the characters of host and path.
         let parsed: Reference = location
             .parse()
             .with_context(|| format!("the location `{}` of registries.conf", location.escape_debug()))?;
@@ -208,7 +209,7 @@ impl Registries {
     }
 }
 
-/// The host that serves `registry`'s API.
+/// The host that serves the registry's API.
 pub fn server(registry: &str) -> &str {
     if registry == DEFAULT_REGISTRY { DOCKER_HUB } else { registry }
 }
@@ -230,11 +231,11 @@ impl Entry {
         let Some(rest) = whole.strip_prefix(self.prefix.as_str()) else { return false };
         rest.is_empty()
             || rest.starts_with(['/', ':', '@'])
-            // `host` as a prefix means its standard port only.
+            // A bare host as a prefix matches only the default port.
             && !(self.prefix == split_port(registry).0 && registry != self.prefix)
     }
 
-    /// `name` (registry and repository) with the prefix replaced by `location`.
+    /// Replaces the prefix of `name` (registry and repository) by `location`.
     fn rewrite(&self, name: &str, location: &str) -> String {
         let location = location.trim_end_matches('/');
         if location.is_empty() || self.prefix.starts_with("*.") && location == self.prefix {
@@ -288,6 +289,7 @@ fn drop_ins(directory: &Path) -> Result<Vec<PathBuf>> {
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.extension().is_some_and(|extension| extension == "conf"))
         .collect();
+    // Drop-ins apply in lexical order.
     files.sort();
     Ok(files)
 }

@@ -1,7 +1,7 @@
-//! One HTTP exchange: connections by host, redirects followed by hand, and failures sorted by whether to try again.
+//! HTTP exchanges: connections per host, redirects, and classification of failures for retries.
 //!
-//! Redirects are ours because storage back ends live on other hosts: those get their own TLS settings, and never the
-//! credentials meant for the registry.
+//! Redirects are followed here rather than by the library, because storage back ends are on other hosts:
+//! those get their own TLS settings, and never the registry's credentials.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,16 +20,16 @@ use crate::model::environment::Environment;
 
 const REDIRECTS: usize = 8;
 
-/// How patient a client is.
+/// Retry counts and timeouts.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
-    /// Tries of one request, and of one blob without progress between them.
+    /// Attempts per request, and per blob without progress in between.
     pub tries: u32,
-    /// The first delay between tries; each further one is twice as long.
+    /// The delay before the first retry; it doubles each time.
     pub delay: Duration,
-    /// How long a connection may be made.
+    /// Timeout for establishing a connection.
     pub connect: Duration,
-    /// How long a connection may be silent.
+    /// Timeout for an idle connection.
     pub idle: Duration,
 }
 
@@ -44,34 +44,30 @@ impl Default for Patience {
     }
 }
 
-/// A request without what the connection adds.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// GET, HEAD, POST, PATCH, PUT or DELETE.
     pub method: Method,
-    /// The absolute URL.
+    /// Absolute URL.
     pub uri: Uri,
-    /// Headers other than `Authorization`.
+    /// Without `Authorization`.
     pub headers: Vec<(&'static str, String)>,
-    /// The value of `Authorization`; goes to the host of `uri` only.
+    /// The value of `Authorization`; dropped by redirects to other hosts.
     pub authorization: Option<String>,
-    /// A form to post.
+    /// A URL-encoded form to post.
     pub form: Option<String>,
-    /// Content to send.
     pub content: Option<Content>,
 }
 
-/// The bytes of a request's body, shared by all tries to send them.
+/// A request body, shared by all attempts.
 #[derive(Clone, Debug)]
 pub struct Content {
-    /// All bytes.
     pub bytes: Arc<Vec<u8>>,
-    /// Where the body begins in them.
+    /// Offset of the first byte to send.
     pub from: usize,
 }
 
 impl Content {
-    /// A body without bytes, which methods that ask for a body must have.
+    /// An empty body, for methods that require one.
     pub fn none() -> Self {
         Self { bytes: Arc::default(), from: 0 }
     }
@@ -82,7 +78,6 @@ impl Content {
 }
 
 impl Request {
-    /// A GET without headers.
     pub fn get(uri: Uri) -> Self {
         Self { method: Method::GET, uri, headers: Vec::new(), authorization: None, form: None, content: None }
     }
@@ -91,24 +86,22 @@ impl Request {
 /// Why there is no response.
 #[derive(Debug)]
 pub struct Problem {
-    /// What to tell.
     pub failure: Failure,
-    /// Whether another try can help.
     pub retry: Retry,
 }
 
-/// Whether another try can help.
+/// Whether to retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
-    /// The connection broke or was too slow.
+    /// The connection broke or timed out.
     Later,
-    /// Nobody listens there; it may be a restart if somebody did before.
+    /// Connection refused or unreachable: retry if the server was reached before, since it may be restarting.
     IfItWorkedBefore,
-    /// It will fail again.
+    /// Retrying cannot help.
     Never,
 }
 
-/// Connections to all hosts that a client talks to.
+/// An HTTP client with connections to several hosts.
 #[derive(Debug)]
 pub struct Http {
     trust: Trust,
@@ -127,7 +120,7 @@ struct Peer {
 }
 
 impl Http {
-    /// A client with the proxies and certificates that `environment` leads to.
+    /// A client with the proxies and certificates configured in `environment`.
     pub fn new(environment: &Environment, patience: Patience) -> Result<Self> {
         Ok(Self {
             trust: Trust::new(environment),
@@ -138,26 +131,27 @@ impl Http {
         })
     }
 
-    /// How patient it is.
     pub fn patience(&self) -> Patience {
         self.patience
     }
 
-    /// Whether the user named certificate authorities for `registry`.
+    /// Whether the user configured certificate authorities for `registry`.
     pub fn has_own_authorities(&self, registry: &str) -> Result<bool> {
         Ok(self.trust.own(registry)?.has_authorities())
     }
 
-    /// Sends `request`, following redirects. `verify` off accepts any certificate, and plain HTTP, of the request's own
-    /// host. The response may have any status that is not a redirect.
+    /// Sends `request`, following redirects. Without `verify`, any certificate and plain HTTP are accepted
+    /// from the request's own host. The response may have any status except a redirect.
     pub fn send(&self, request: &Request, verify: bool) -> Result<Response<Body>, Problem> {
         let mut request = request.clone();
         let origin = host_and_port(&request.uri);
         for _ in 0..REDIRECTS {
+            // `insecure` covers the configured host only, not hosts it redirects to.
             let verify = verify || host_and_port(&request.uri) != origin;
             let response = self.exchange(&request, verify)?;
             let Some(target) = redirect(&request, &response)? else { return Ok(response) };
             check_redirect(&request.uri, &target)?;
+            // A redirect must not carry the credentials to another origin.
             if host_and_port(&target) != host_and_port(&request.uri)
                 || target.scheme() != request.uri.scheme()
             {
@@ -171,7 +165,7 @@ impl Http {
         )))
     }
 
-    /// Sends `request` once. The response may have any status.
+    /// Sends `request` once, without following redirects.
     pub fn exchange(&self, request: &Request, verify: bool) -> Result<Response<Body>, Problem> {
         let agent = self
             .agent(&request.uri, verify)
@@ -184,6 +178,7 @@ impl Http {
         if let Some(authorization) = &request.authorization {
             builder = builder.header("authorization", authorization);
         }
+        // The builder fails only on header values with control characters, which come from credentials.
         let malformed = |_| never(invalid("the credentials cannot be sent: they hold a control character"));
         let result = match (&request.form, &request.content) {
             (None, None) => agent.run(builder.body(()).map_err(malformed)?),
@@ -217,6 +212,7 @@ impl Http {
             .max_redirects(0)
             .max_redirects_will_error(false)
             .user_agent(concat!("dhow/", env!("CARGO_PKG_VERSION")))
+            // Digests cover the stored bytes, so the transport must not compress.
             .accept_encoding("identity")
             .input_buffer_size(BUFFER)
             .max_idle_connections_per_host(8)
@@ -226,7 +222,7 @@ impl Http {
             .timeout_per_read(Some(self.patience.idle))
             .timeout_per_write(Some(self.patience.idle))
             .proxy(proxy.cloned());
-        // The proxy itself may be reached by TLS.
+        // The connection to the proxy itself may use TLS.
         if !plain || proxy.is_some() {
             let own = self.trust.own(uri.authority().map_or("", |authority| authority.as_str()))?;
             config = config.tls_config(self.trust.config(&own, verify));
@@ -241,7 +237,7 @@ fn never(failure: Failure) -> Problem {
 }
 
 fn redirect(request: &Request, response: &Response<Body>) -> Result<Option<Uri>, Problem> {
-    // What was sent is sent elsewhere only where the server says that it wants it there.
+    // A request with a body is repeated only where the status (307, 308) says that it is to be sent again.
     let follows = match response.status().as_u16() {
         307 | 308 => request.form.is_none(),
         301..=303 => request.form.is_none() && request.content.is_none(),
@@ -258,7 +254,7 @@ fn redirect(request: &Request, response: &Response<Body>) -> Result<Option<Uri>,
     })
 }
 
-/// A redirect must not take away the protection that TLS gave.
+/// A redirect must not downgrade from TLS.
 fn check_redirect(from: &Uri, to: &Uri) -> Result<(), Problem> {
     let downgrade = from.scheme_str() == Some("https") && to.scheme_str() == Some("http");
     if downgrade && !is_loopback(to.host().unwrap_or_default()) {
@@ -270,7 +266,7 @@ fn check_redirect(from: &Uri, to: &Uri) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Host and port as written, without any user information.
+/// Host and port as written, without user information; printable.
 pub fn authority(uri: &Uri) -> String {
     let port = uri.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
     printable(&format!("{}{port}", uri.host().unwrap_or_default()))

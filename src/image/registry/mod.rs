@@ -1,10 +1,9 @@
-//! Registries: the client side of the distribution protocol.
+//! Registries: a client for the OCI distribution protocol.
 //!
-//! [`config::Registries`] says which servers hold a repository, [`repository::Repository`] talks to one of them, and
-//! [`blob::BlobReader`] is the stream of a layer
-//! that comes, [`upload`] has what goes there. Below them: [`auth`] for credentials and tokens, [`http`] for one
-//! exchange, [`tls`], [`proxy`] and [`resolve`] for how to get there. Everything blocks; layers are downloaded in parallel
-//! by threads of the caller.
+//! [`config::RegistriesConfig`] determines which servers hold a repository, [`repository::Repository`] talks
+//! to one of them, [`blob::BlobReader`] streams downloads, and [`upload`] handles uploads. Below them:
+//! [`auth`] for credentials and tokens, [`http`] for single exchanges, [`tls`], [`proxy`] and [`resolve`] for
+//! connections. All calls block; callers run transfers in parallel threads.
 
 pub mod auth;
 pub mod blob;

@@ -1,6 +1,6 @@
-//! Proxies as the environment names them: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and the exceptions of `NO_PROXY`.
+//! Proxies from the environment: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`.
 //!
-//! The lower-case spelling wins, as with curl. This machine itself is never reached through a proxy.
+//! Lower-case variables take precedence, as in curl. Loopback is never accessed through a proxy.
 
 use std::net::IpAddr;
 
@@ -12,7 +12,6 @@ use super::text::{host_and_port, is_loopback, split_port};
 use crate::error::invalid;
 use crate::model::environment::Environment;
 
-/// The proxies for each scheme.
 #[derive(Debug, Default)]
 pub struct Proxies {
     http: Option<Proxy>,
@@ -21,8 +20,8 @@ pub struct Proxies {
 }
 
 impl Proxies {
-    /// Reads the variables. Fails on a proxy whose URL is malformed, naming the variable but not the value, which may
-    /// hold a password.
+    /// Reads the variables. The error for a malformed URL names the variable but not the value, which may
+    /// contain a password.
     pub fn from_environment(environment: &Environment) -> Result<Self> {
         let all = read(environment, "all_proxy")?;
         Ok(Self {
@@ -32,7 +31,7 @@ impl Proxies {
         })
     }
 
-    /// The proxy through which `uri` is to be reached.
+    /// The proxy for `uri`, if any.
     pub fn choose(&self, uri: &Uri) -> Option<&Proxy> {
         let (host, port) = host_and_port(uri);
         let host = host.trim_matches(['[', ']']);
@@ -67,9 +66,9 @@ struct Exception {
 #[derive(Debug, PartialEq, Eq)]
 enum Hosts {
     Every,
-    /// This address, or all that agree with it in the first bits.
+    /// An address with a prefix length.
     Network(IpAddr, u8),
-    /// The domain's subdomains, and itself unless it was written with a leading dot.
+    /// The domain's subdomains, and the domain itself unless it was written with a leading dot.
     Domain {
         name: String,
         itself: bool,
@@ -89,6 +88,7 @@ fn exception(item: &str) -> Exception {
     }
     let (host, port) = split_port(item);
     if let Ok(address) = host.parse::<IpAddr>() {
+        // in_network clamps the bits to 32 for IPv4.
         return Exception { hosts: Hosts::Network(address, 128), port };
     }
     let name = host.trim_start_matches('*');
@@ -116,7 +116,7 @@ impl Exception {
     }
 }
 
-/// Reads `address/bits`.
+/// Parses `address/bits`.
 pub fn parse_network(text: &str) -> Option<(IpAddr, u8)> {
     let (address, bits) = text.split_once('/')?;
     let address: IpAddr = address.parse().ok()?;
@@ -124,7 +124,7 @@ pub fn parse_network(text: &str) -> Option<(IpAddr, u8)> {
     (bits <= if address.is_ipv4() { 32 } else { 128 }).then_some((address, bits))
 }
 
-/// Whether `address` is of the same family as `network` and agrees with it in the first `bits` bits.
+/// Whether `address` is in the network `network/bits`.
 pub fn in_network(address: IpAddr, network: IpAddr, bits: u8) -> bool {
     let differing = match (address, network) {
         (IpAddr::V4(a), IpAddr::V4(b)) => u128::from(a.to_bits() ^ b.to_bits()) << 96,

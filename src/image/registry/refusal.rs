@@ -1,4 +1,4 @@
-//! What a registry's error responses mean, in docker's words where docker has words for it.
+//! Interprets registries' error responses, using docker's messages where they exist.
 
 use serde::Deserialize;
 use ureq::Body;
@@ -7,24 +7,24 @@ use ureq::http::Response;
 use super::text::printable;
 use crate::error::{Failure, Kind};
 
-/// Longest error body worth reading.
+/// Maximum size of an error body, in bytes.
 const LIMIT: u64 = 64 * 1024;
 
-/// What was asked for when the registry refused.
+/// What the failed request was for.
 #[derive(Clone, Copy, Debug)]
 pub enum Asked<'a> {
-    /// A manifest, by its reference as a person writes it, and the repository likewise.
+    /// A manifest: the reference and the repository as shown to the user.
     Manifest {
-        /// `debian:12`
+        /// For example `debian:12`.
         reference: &'a str,
-        /// `debian`
+        /// For example `debian`.
         name: &'a str,
     },
-    /// The list of tags of this repository.
+    /// The tag list of this repository.
     Tags(&'a str),
     /// A blob of this repository.
     Blob(&'a str),
-    /// To take something into this repository.
+    /// A push to this repository.
     Push(&'a str),
 }
 
@@ -36,12 +36,12 @@ impl Asked<'_> {
     }
 }
 
-/// A registry's own account of what is wrong.
+/// The error reported by a registry.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Complaint {
-    /// `MANIFEST_UNKNOWN` and the like; empty where the body has no such code.
+    /// For example `MANIFEST_UNKNOWN`; empty if the body has no code.
     pub code: String,
-    /// A short text, safe to print; may be empty.
+    /// Printable; may be empty.
     pub message: String,
 }
 
@@ -63,7 +63,7 @@ struct Item {
     message: String,
 }
 
-/// Reads the body of an error response.
+/// Parses the body of an error response.
 pub fn complaint(response: &mut Response<Body>) -> Complaint {
     let text = response.body_mut().with_config().limit(LIMIT).lossy_utf8(true).read_to_string();
     read(&text.unwrap_or_default())
@@ -72,13 +72,14 @@ pub fn complaint(response: &mut Response<Body>) -> Complaint {
 fn read(text: &str) -> Complaint {
     let Ok(body) = serde_json::from_str::<Body2>(text) else { return Complaint::default() };
     let Some(first) = body.errors.first() else {
+        // Not the distribution format: token servers use `details`, or OAuth 2's `error_description`.
         let message = if body.details.is_empty() { body.error_description } else { body.details };
         return Complaint { code: String::new(), message: printable(&message) };
     };
     Complaint { code: printable(&first.code), message: printable(&first.message) }
 }
 
-/// Turns a response with an error status into a failure.
+/// Converts an error response to a failure.
 pub fn refusal(response: &mut Response<Body>, asked: Asked<'_>) -> Failure {
     let status = response.status().as_u16();
     explain(status, &complaint(response), asked)
@@ -87,6 +88,7 @@ pub fn refusal(response: &mut Response<Body>, asked: Asked<'_>) -> Failure {
 fn explain(status: u16, complaint: &Complaint, asked: Asked<'_>) -> Failure {
     match (status, complaint.code.as_str(), asked) {
         (_, _, Asked::Push(name)) if status != 429 => push_refused(status, name, complaint),
+        // Registries do not tell private repositories from missing ones, so docker reports both as denied.
         (404, "NAME_UNKNOWN", Asked::Manifest { .. }) | (401 | 403, ..) => denied(asked.name(), complaint),
         (404, _, Asked::Manifest { reference, .. }) => {
             Failure::new(Kind::NotFound, format!("manifest for {reference} not found: manifest unknown"))
@@ -119,7 +121,7 @@ fn denied(name: &str, complaint: &Complaint) -> Failure {
     )
 }
 
-/// docker's words for a push, which are the registry's codes in small letters and what it says about them.
+/// docker's messages for a push: the registry's code in lower case and its message.
 fn push_refused(status: u16, name: &str, complaint: &Complaint) -> Failure {
     match (status, complaint.code.as_str()) {
         (_, "DENIED") | (403, _) => {

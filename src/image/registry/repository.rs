@@ -22,19 +22,17 @@ use crate::image::manifest::{DOCKER_LIST, DOCKER_MANIFEST, Descriptor, OCI_INDEX
 use crate::model::digest::Digest;
 use crate::model::progress::LayerEvent;
 
-/// The largest manifest, as registries themselves limit it.
+/// In bytes; the limit of registries themselves.
 const MANIFEST_LIMIT: u64 = 4 << 20;
 
-/// A server with what proves the user's identity to it.
+/// A repository's server with the credential for it.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// The server and the repository there.
     pub endpoint: Endpoint,
-    /// The credential for it.
     pub credential: Option<Credential>,
 }
 
-/// A repository on a server that has answered.
+/// A client for one repository.
 #[derive(Debug)]
 pub struct Repository {
     http: Arc<Http>,
@@ -42,35 +40,34 @@ pub struct Repository {
     endpoint: Endpoint,
     base: String,
     verify: bool,
-    /// How a person calls the repository.
+    /// The name shown to the user.
     name: String,
-    /// What is done there, as scopes of tokens say it: `pull`, or `pull,push`.
+    /// The actions in token scopes: `pull`, or `pull,push`.
     actions: &'static str,
     answered: AtomicBool,
     given_up: AtomicBool,
 }
 
-/// A manifest as it came.
+/// A manifest as received.
 #[derive(Clone, Debug)]
 pub struct RawManifest {
-    /// The exact bytes.
+    /// Exact bytes.
     pub text: Vec<u8>,
-    /// Their digest.
     pub digest: Digest,
-    /// The `Content-Type` of the response.
+    /// The `Content-Type` of the response, without parameters.
     pub media_type: String,
 }
 
-/// Receives the delays between tries.
+/// Receives progress and retry events of a transfer.
 pub type Notice<'a> = &'a (dyn Fn(LayerEvent) + Sync);
 
 impl Repository {
-    /// Finds out how to talk to the server of `source`. `name` is how a person calls the repository.
+    /// Determines how to connect to the server of `source`. `name` is shown to the user.
     pub fn open(http: Arc<Http>, source: Source, name: &str) -> Result<Self> {
         Self::open_to(http, source, name, "pull")
     }
 
-    /// As [`Repository::open`], to push there too.
+    /// Like [`Repository::open`], with access for pushing.
     pub fn open_to_push(http: Arc<Http>, source: Source, name: &str) -> Result<Self> {
         Self::open_to(http, source, name, "pull,push")
     }
@@ -92,7 +89,7 @@ impl Repository {
         match repository.endpoint.transport {
             Transport::Verified => {}
             Transport::Plain => repository.base = format!("http://{}", repository.endpoint.host),
-            // Who installs an authority for a registry expects TLS.
+            // A user who configured a CA for the registry expects TLS.
             Transport::Local if repository.http.has_own_authorities(&repository.endpoint.host)? => {}
             Transport::Local => repository.find_local_scheme()?,
             Transport::Insecure => {
@@ -106,22 +103,21 @@ impl Repository {
         Ok(repository)
     }
 
-    /// The server and the path on it.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
-    /// How a person calls it.
+    /// The name shown to the user.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Ends all transfers soon, with errors: one of them has failed.
+    /// Cancels all transfers: they fail soon, since one of them has failed.
     pub fn give_up(&self) {
         self.given_up.store(true, Ordering::Relaxed);
     }
 
-    /// Fails after [`Repository::give_up`].
+    /// Fails after [`Repository::cancel_transfers`].
     pub(super) fn check_given_up(&self) -> Result<(), Failure> {
         match self.given_up.load(Ordering::Relaxed) {
             true => Err(Failure::new(Kind::Interrupted, "given up because another layer failed")),
@@ -129,11 +125,12 @@ impl Repository {
         }
     }
 
-    /// Waits before another try, and says so.
+    /// Waits before a retry and reports the delay.
     pub(super) fn pause(&self, delay: Duration, notice: Notice<'_>) -> Result<(), Failure> {
         const STEP: Duration = Duration::from_millis(100);
         notice(LayerEvent::Retrying { seconds: delay.as_secs_f64().ceil() as u64 });
         let mut left = delay;
+        // Sleep in short steps, so that a cancellation is noticed.
         while !left.is_zero() {
             self.check_given_up()?;
             std::thread::sleep(left.min(STEP));
@@ -142,11 +139,11 @@ impl Repository {
         self.check_given_up()
     }
 
-    /// Tries plain HTTP, then HTTPS. On loopback there is nobody to hide from, servers that expect TLS refuse plain
-    /// HTTP at once, and those that do not may wait for the end of a handshake for ever.
+    /// Tries plain HTTP, then HTTPS. Loopback traffic cannot be intercepted; and servers that expect TLS
+    /// reject plain HTTP at once, while plain servers may wait forever for the end of a TLS handshake.
     fn find_local_scheme(&mut self) -> Result<()> {
         let encrypted = std::mem::replace(&mut self.base, format!("http://{}", self.endpoint.host));
-        // TLS servers answer with 400; a redirection leads to TLS, too.
+        // TLS servers answer plain HTTP with 400 or redirect to HTTPS.
         let plain = self.ping().is_ok_and(|status| !matches!(status, 300..=400));
         if !plain {
             self.base = encrypted;
@@ -161,13 +158,13 @@ impl Repository {
         self.base = format!("http://{}", self.endpoint.host);
         match self.ping() {
             Ok(_) => Ok(()),
-            // Without TLS it is not there either: what TLS said may be the more telling.
+            // If the server is unreachable without TLS too, the first error is more informative.
             Err(plain) if plain.retry == Retry::IfItWorkedBefore => Err(encrypted.failure.into()),
             Err(plain) => Err(plain.failure.into()),
         }
     }
 
-    /// The status with which the server answers to the API's root.
+    /// The status of the API's root.
     fn ping(&self) -> Result<u16, Problem> {
         let uri = self
             .uri("")
@@ -185,12 +182,12 @@ impl Repository {
         text.parse().with_context(|| format!("`{}` is not a URL", printable(&text)))
     }
 
-    /// What a token must allow.
+    /// The scope to request in a token.
     pub(super) fn scope(&self) -> String {
         format!("repository:{}:{}", self.endpoint.repository, self.actions)
     }
 
-    /// The manifest of a tag or digest. `shown` is how a person calls it.
+    /// The manifest of a tag or digest. `shown` is the reference shown to the user.
     pub fn manifest(&self, which: &Which<'_>, shown: &str) -> Result<RawManifest> {
         let uri = self.uri(&format!("{}/manifests/{which}", self.endpoint.repository))?;
         let accept = [DOCKER_MANIFEST, DOCKER_LIST, OCI_MANIFEST, OCI_INDEX].join(", ");
@@ -223,6 +220,7 @@ impl Repository {
             let next = next_page(&uri, &header(&response, "link"));
             tags.extend(self.read_tags(&mut response)?);
             match next {
+                // A `next` link must not lead to another host, which would get the credentials.
                 Some(next) if host_and_port(&next) == host_and_port(&uri) && next != uri => uri = next,
                 _ => return Ok(tags),
             }
@@ -243,12 +241,12 @@ impl Repository {
         Ok(page.tags.unwrap_or_default())
     }
 
-    /// A stream of a blob's content, which ends with an error unless size and digest are right.
+    /// A stream of a blob's content; it ends with an error unless size and digest are correct.
     pub fn blob<'a>(&'a self, descriptor: &'a Descriptor, notice: Notice<'a>) -> BlobReader<'a> {
         BlobReader::new(self, descriptor, notice)
     }
 
-    /// A blob that has to fit into memory: at most `limit` bytes.
+    /// A blob of at most `limit` bytes, read into memory.
     pub fn small_blob(&self, descriptor: &Descriptor, limit: u64) -> Result<Vec<u8>> {
         if descriptor.size > limit {
             return Err(invalid(format!(
@@ -260,7 +258,7 @@ impl Repository {
         read_all(self.blob(descriptor, &|_| {}))
     }
 
-    /// A response for a blob from `offset` on: 200, or 206 if the server has understood the range.
+    /// The response for a blob from `offset` on: 206, or 200 if the server ignored the range.
     pub(super) fn blob_response(
         &self,
         digest: &Digest,
@@ -290,8 +288,7 @@ impl Repository {
         self.request(&request, &self.scope(), notice)
     }
 
-    /// Sends what can be repeated: authenticates where it must and tries again where that can help. The response has
-    /// any status.
+    /// Sends an idempotent request with authentication and retries. The response may have any status.
     pub(super) fn request(
         &self,
         request: &Request,
@@ -316,7 +313,7 @@ impl Repository {
         }
     }
 
-    /// Sends `request` once, and again with what proves the user's identity if the server asks for that.
+    /// Sends `request` once, and a second time with credentials if the server answers 401.
     pub(super) fn exchange(&self, request: &Request, scope: &str) -> Result<Response<Body>, Problem> {
         let response = self.attempt(request, scope)?;
         if response.status().as_u16() != 401 {
@@ -327,7 +324,7 @@ impl Repository {
     }
 
     fn attempt(&self, request: &Request, scope: &str) -> Result<Response<Body>, Problem> {
-        // Storage elsewhere, to which an upload may have been sent, gets no credentials.
+        // Uploads may be redirected to storage on another host, which must not get the credentials.
         let home =
             self.base.parse::<Uri>().is_ok_and(|base| host_and_port(&base) == host_and_port(&request.uri));
         let authorization =
@@ -338,7 +335,7 @@ impl Repository {
         Ok(response)
     }
 
-    /// Whether another try can help.
+    /// Whether a retry can help.
     pub(super) fn may_retry(&self, problem: &Problem) -> bool {
         match problem.retry {
             Retry::Later => true,
@@ -347,9 +344,10 @@ impl Repository {
         }
     }
 
-    /// Proves the credential to the server, as `login` does. Returns the identity token if the server gave one.
+    /// Logs in with the credential. Returns the identity token if the server issued one.
     pub fn login(&self) -> Result<Option<String>> {
         let uri = self.uri("")?;
+        // Only one round: a second 401 means that the credential was rejected.
         let mut challenged = false;
         loop {
             let header =
@@ -373,12 +371,10 @@ impl Repository {
     }
 }
 
-/// What names a manifest within its repository.
+/// Identifies a manifest within its repository.
 #[derive(Clone, Copy, Debug)]
 pub enum Which<'a> {
-    /// A tag.
     Tag(&'a str),
-    /// A digest.
     Digest(&'a Digest),
 }
 
@@ -391,12 +387,12 @@ impl std::fmt::Display for Which<'_> {
     }
 }
 
-/// Whether the server asks to come again later.
+/// Whether the status asks for a later retry.
 pub(super) fn is_busy(response: &Response<Body>) -> bool {
     matches!(response.status().as_u16(), 408 | 429 | 500 | 502 | 503 | 504)
 }
 
-/// A header's text, empty if it is missing.
+/// A header's text; empty if it is missing.
 pub(super) fn header(response: &Response<Body>, name: &str) -> String {
     response
         .headers()
@@ -432,7 +428,7 @@ fn next_page(base: &Uri, link: &str) -> Option<Uri> {
     if next { join(base, target) } else { None }
 }
 
-/// Where a server is, for messages.
+/// The repository's URL without scheme, for messages.
 impl std::fmt::Display for Repository {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.base.parse::<Uri>() {

@@ -1,7 +1,7 @@
-//! Host names to addresses without the C library: `localhost` by definition, then `/etc/hosts`, then DNS.
+//! Host name resolution without the C library: `localhost`, then `/etc/hosts`, then DNS.
 //!
-//! A static executable cannot use the C library's name services. The asynchronous resolver gets a small runtime on the
-//! calling thread, which exists only while a name is being asked for over the network.
+//! A static executable cannot use glibc's name services (NSS). The asynchronous DNS resolver runs on the
+//! calling thread in a small runtime, which exists only during the lookup.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -19,7 +19,7 @@ use ureq::unversioned::transport::{NextTimeout, time};
 use super::text::{host_and_port, is_loopback, printable};
 use crate::error::{Failure, Kind};
 
-/// Resolves names for all connections of a client, and remembers the answers.
+/// Resolves host names for all connections of a client, with a cache.
 #[derive(Debug)]
 pub struct Names {
     hosts: PathBuf,
@@ -33,7 +33,7 @@ impl Default for Names {
 }
 
 impl Names {
-    /// The addresses of `host`, at least one.
+    /// The addresses of `host`; at least one.
     pub fn addresses(&self, host: &str, timeout: Duration) -> Result<Vec<IpAddr>, Failure> {
         let host = host.trim_matches(['[', ']']);
         if let Ok(address) = host.parse() {
@@ -54,7 +54,7 @@ impl Names {
     }
 }
 
-/// An unreadable file counts as empty, as it does for the C library.
+/// An unreadable file counts as empty, as in the C library.
 fn from_hosts_file(path: &Path, host: &str) -> Vec<IpAddr> {
     let text = std::fs::read(path).unwrap_or_default();
     in_hosts(&String::from_utf8_lossy(&text), host)
@@ -82,6 +82,7 @@ fn from_dns(host: &str, timeout: Duration) -> Result<Vec<IpAddr>, Failure> {
     let lookup = async {
         let mut builder =
             TokioResolver::builder_tokio().map_err(|error| format!("/etc/resolv.conf: {error}"))?;
+        // /etc/hosts was searched already.
         builder.options_mut().use_hosts_file = ResolveHosts::Never;
         builder.options_mut().ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
         let resolver = builder.build().map_err(|error| error.to_string())?;
@@ -91,7 +92,7 @@ fn from_dns(host: &str, timeout: Duration) -> Result<Vec<IpAddr>, Failure> {
             Ok(answer) => answer.map_err(|error| printable(&error.to_string()))?,
         };
         let mut addresses: Vec<IpAddr> = answer.iter().collect();
-        // A machine without IPv6 is commoner than one without IPv4.
+        // IPv4 first: machines without IPv6 are more common than machines without IPv4.
         addresses.sort_by_key(IpAddr::is_ipv6);
         Ok(addresses)
     };
@@ -99,7 +100,7 @@ fn from_dns(host: &str, timeout: Duration) -> Result<Vec<IpAddr>, Failure> {
     if addresses.is_empty() { Err(failed("it has no address".into())) } else { Ok(addresses) }
 }
 
-/// What a connection pool keeps of the shared [`Names`].
+/// Adapts the shared [`HostResolver`] to the HTTP library.
 #[derive(Debug)]
 pub struct SharedNames(pub std::sync::Arc<Names>);
 
@@ -110,7 +111,7 @@ impl Resolver for SharedNames {
         _: &Config,
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        /// What the list of addresses can hold.
+        /// The capacity of `ResolvedSocketAddrs`.
         const MOST: usize = 16;
         const LONGEST: Duration = Duration::from_secs(30);
         let timeout = match timeout.after {
@@ -128,7 +129,7 @@ impl Resolver for SharedNames {
     }
 }
 
-/// Proxies have schemes, and thus default ports, of their own.
+/// A proxy's scheme has its own default port.
 fn proxy_or_host(uri: &Uri) -> (String, u16) {
     let (host, port) = host_and_port(uri);
     let socks = uri.scheme_str().is_some_and(|scheme| scheme.starts_with("socks"));

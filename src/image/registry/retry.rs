@@ -1,4 +1,4 @@
-//! How long to wait before another try: twice as long each time, with jitter, or as long as the server asks for.
+//! Delays between retries: exponential with jitter, or as requested by the server.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use ureq::http::Response;
 
 use crate::sys;
 
-/// Longest delay that dhow chooses, and longest that it lets a server choose.
+/// Maximum delay, chosen here or requested by a server.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// Counts tries.
+/// Counts attempts.
 #[derive(Debug)]
 pub struct Backoff {
     first: Duration,
@@ -20,13 +20,13 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Allows `tries` in all, with at least about `first` between them.
+    /// Allows `tries` attempts in total; the first delay is about `first`.
     pub fn new(tries: u32, first: Duration) -> Self {
         Self { first, tries, left: tries.saturating_sub(1) }
     }
 
-    /// The delay before the next try, or `None` if that was the last. `asked` is what the server wants; if it is longer
-    /// than a minute, waiting for it makes no sense.
+    /// The delay before the next attempt; `None` if there is none left, or if the server's requested delay
+    /// `asked` is longer than a minute.
     pub fn next(&mut self, asked: Option<Duration>) -> Option<Duration> {
         self.left = self.left.checked_sub(1)?;
         if let Some(asked) = asked {
@@ -37,18 +37,18 @@ impl Backoff {
         Some(delay.mul_f64(0.75 + 0.5 * random_fraction()))
     }
 
-    /// Starts counting anew, after progress.
+    /// Starts again after progress.
     pub fn reset(&mut self) {
         self.left = self.tries.saturating_sub(1);
     }
 }
 
-/// Spreads clients that failed together. Any number will do where randomness is not to be had.
+/// Jitter, to spread clients that failed at the same time. Any value will do if randomness is unavailable.
 fn random_fraction() -> f64 {
     f64::from(sys::random::bytes().map_or(0, u32::from_ne_bytes)) / f64::from(u32::MAX)
 }
 
-/// The delay that a response asks for (`Retry-After`, in seconds or as a date).
+/// The delay requested by a response (`Retry-After`, in seconds or as a date).
 pub fn asked(response: &Response<Body>) -> Option<Duration> {
     let text = response.headers().get("retry-after")?.to_str().ok()?;
     parse_retry_after(text.trim(), Timestamp::now())

@@ -1,8 +1,8 @@
-//! Text to and from the other side: URLs to be joined or encoded, and messages made safe to print.
+//! URL helpers, and text from servers made safe to print.
 
 use ureq::http::Uri;
 
-/// Makes a text from outside printable: control characters are escaped, and it is cut at 300 characters.
+/// Makes untrusted text printable: control characters are escaped, and it is cut at 300 characters.
 pub fn printable(text: &str) -> String {
     const LIMIT: usize = 300;
     let mut out = String::new();
@@ -11,7 +11,7 @@ pub fn printable(text: &str) -> String {
             out.push('…');
             break;
         }
-        // Direction marks and the like can make a line read as something else.
+        // Bidirectional and zero-width characters can make a line read as something else.
         if character.is_control()
             || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
         {
@@ -23,7 +23,7 @@ pub fn printable(text: &str) -> String {
     out
 }
 
-/// Percent-encodes `text` for use as a query parameter's value.
+/// Percent-encodes the value of a query parameter.
 pub fn encode(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -36,7 +36,7 @@ pub fn encode(text: &str) -> String {
     out
 }
 
-/// What `location`, found in a response for `base`, points to: an absolute http or https URL.
+/// Resolves `location`, from a response for `base`, to an absolute http or https URL.
 pub fn join(base: &Uri, location: &str) -> Option<Uri> {
     let location = location.split('#').next().unwrap_or_default().trim();
     let scheme = base.scheme_str()?;
@@ -58,13 +58,13 @@ pub fn join(base: &Uri, location: &str) -> Option<Uri> {
     (known && uri.host().is_some_and(|host| !host.is_empty())).then_some(uri)
 }
 
-/// Host in lower case and port of a URL, the scheme's own where none is written.
+/// The lower-case host and the port of a URL, by default the scheme's.
 pub fn host_and_port(uri: &Uri) -> (String, u16) {
     let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("http") { 80 } else { 443 });
     (uri.host().unwrap_or_default().to_ascii_lowercase(), port)
 }
 
-/// Splits `host[:port]`, where the host may be an IPv6 address in brackets, which are taken off.
+/// Splits `host[:port]`; brackets around an IPv6 address are removed.
 pub fn split_port(text: &str) -> (&str, Option<u16>) {
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') && (host.ends_with(']') || !host.contains(':')) => {
@@ -75,7 +75,7 @@ pub fn split_port(text: &str) -> (&str, Option<u16>) {
     (host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host), port)
 }
 
-/// Whether `host` (without a port) means this machine: `localhost`, names below it, and loopback addresses.
+/// Whether `host` (without a port) is local: `localhost`, its subdomains, and loopback addresses.
 pub fn is_loopback(host: &str) -> bool {
     let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
     if let Ok(address) = bare.parse::<std::net::IpAddr>() {

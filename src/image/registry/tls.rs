@@ -1,7 +1,7 @@
-//! What a TLS connection needs: the system's roots, and per registry own authorities and client certificates.
+//! TLS configuration: the system's root certificates, and per registry CAs and client certificates.
 //!
-//! The latter come from directories named after the registry, `HOST[:PORT]`, holding `*.crt` (authorities), and pairs of
-//! `NAME.cert` and `NAME.key` (this client), as docker and podman have them.
+//! The latter are in directories named after the registry, `HOST[:PORT]`, containing `*.crt` (CAs) and pairs
+//! of `NAME.cert` and `NAME.key` (client certificate), as in docker and podman.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ pub struct Trust {
     provider: Arc<CryptoProvider>,
 }
 
-/// What the directories hold for one registry.
+/// The certificates configured for one registry.
 #[derive(Debug, Default)]
 pub struct Own {
     authorities: Vec<Certificate<'static>>,
@@ -31,14 +31,14 @@ pub struct Own {
 }
 
 impl Own {
-    /// Whether the user named authorities for this registry, and so expects them to be checked.
+    /// Whether the user configured CAs for this registry and so expects them to be checked.
     pub fn has_authorities(&self) -> bool {
         !self.authorities.is_empty()
     }
 }
 
 impl Trust {
-    /// The directories that docker and podman use, the user's after the system's.
+    /// The directories of docker and podman; the user's take precedence over the system's.
     pub fn new(environment: &Environment) -> Self {
         let mut directories = vec![PathBuf::from("/etc/docker/certs.d"), "/etc/containers/certs.d".into()];
         directories.extend(environment.config_home().map(|dir| dir.join("containers/certs.d")));
@@ -50,7 +50,7 @@ impl Trust {
         }
     }
 
-    /// Reads what is there for `registry` (`host[:port]`). Fails on a file that is malformed.
+    /// Reads the certificates for `registry` (`host[:port]`). Malformed files are an error.
     pub fn own(&self, registry: &str) -> Result<Own> {
         let mut own = Own::default();
         for directory in &self.directories {
@@ -64,10 +64,11 @@ impl Trust {
         Ok(own)
     }
 
-    /// The settings for connections to a registry that has `own`; `verify` off accepts any certificate.
+    /// The TLS settings for a registry; without `verify` any certificate is accepted.
     pub fn config(&self, own: &Own, verify: bool) -> TlsConfig {
         let mut roots = own.authorities.clone();
         if verify {
+            // The system's bundle is read once, on the first verified connection.
             roots.extend_from_slice(self.system.get_or_init(system_roots));
         }
         TlsConfig::builder()
@@ -78,7 +79,7 @@ impl Trust {
             .build()
     }
 
-    /// A key that does not belong to its certificate would abort the connection in the library.
+    /// Checks that key and certificate match; the TLS library would abort the connection.
     fn check_client(&self, client: &ClientCert, registry: &str) -> Result<()> {
         let mismatch = |why: String| {
             invalid(format!("the client certificate for {registry} cannot be used: {why}"))
@@ -96,8 +97,8 @@ impl Trust {
     }
 }
 
-/// A certificate that cannot be read is left out, as every TLS client does with a bundle; a bundle that is missing
-/// altogether shows as an unknown issuer.
+/// Unreadable certificates are skipped, as TLS clients do with a bundle; a missing bundle shows up as an
+/// unknown issuer.
 fn system_roots() -> Vec<Certificate<'static>> {
     rustls_native_certs::load_native_certs()
         .certs
@@ -106,7 +107,7 @@ fn system_roots() -> Vec<Certificate<'static>> {
         .collect()
 }
 
-/// Port 443 may be written or left out.
+/// A default port 443 may be given or omitted.
 fn directory_names(registry: &str) -> Vec<String> {
     let mut names = vec![registry.to_owned()];
     match split_port(registry) {
@@ -124,6 +125,7 @@ fn read_directory(directory: &Path, own: &mut Own) -> Result<()> {
         Err(error) => return Err(error).with_context(|| format!("cannot read `{}`", directory.display())),
     };
     let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    // A fixed order, since the last client certificate read wins.
     paths.sort();
     for path in &paths {
         match path.extension().and_then(|extension| extension.to_str()) {
@@ -135,7 +137,7 @@ fn read_directory(directory: &Path, own: &mut Own) -> Result<()> {
     Ok(())
 }
 
-/// A directory that is not there, or not for this user, holds nothing for them.
+/// A directory that is missing, or not accessible to this user, counts as empty.
 fn unusable(error: &std::io::Error) -> bool {
     use std::io::ErrorKind as E;
     matches!(error.kind(), E::NotFound | E::NotADirectory | E::PermissionDenied)

@@ -1,7 +1,7 @@
-//! What goes to a registry: blobs in one piece or in several, continued where a connection was cut, and manifests.
+//! Uploads: blobs in one or several chunks, resumed after an interruption, and manifests.
 //!
-//! See the OCI distribution specification, "Push". A blob is begun with POST; a small one follows whole in the PUT that
-//! ends it, a larger one in PATCHes before that.
+//! See the OCI distribution specification, "Push". POST starts an upload; a small blob is sent whole with the
+//! final PUT, a larger one in PATCH requests before it.
 
 use std::sync::Arc;
 
@@ -17,52 +17,49 @@ use super::text::{encode, host_and_port, join, printable};
 use crate::error::{Failure, Kind};
 use crate::model::digest::Digest;
 
-/// The sort of a blob's bytes, which mean nothing to who stores them.
 const BYTES: &str = "application/octet-stream";
 
-/// A blob on its way.
+/// A blob upload in progress.
 #[derive(Debug)]
 pub struct Upload<'a> {
     repository: &'a Repository,
     location: Uri,
     /// Bytes that the registry has.
     offset: u64,
-    /// Bytes that each piece but the last must have at least.
+    /// Minimum size of all chunks but the last, in bytes (`OCI-Chunk-Min-Length`).
     pub minimum: u64,
 }
 
-/// What became of a piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
-    /// The registry has it.
     Taken,
-    /// The registry knows the upload no more, or not up to where it was: begin again.
+    /// The registry no longer knows the upload, or not all of it: start again.
     Lost,
 }
 
-/// What a registry does when told that it has a blob elsewhere.
+/// The result of a cross-repository mount.
 #[derive(Debug)]
 pub enum Mounted<'a> {
-    /// The repository has it now.
+    /// The repository has the blob now.
     Yes,
-    /// It does not; here is an upload instead.
+    /// The registry started a normal upload instead.
     No(Upload<'a>),
 }
 
 impl Repository {
-    /// The size of a blob that the repository has.
+    /// The size of a blob; `None` if the repository does not have it.
     pub fn blob_size(&self, digest: &Digest) -> Result<Option<u64>> {
         let uri = self.uri(&format!("{}/blobs/{digest}", self.endpoint().repository))?;
         let request = Request { method: Method::HEAD, ..Request::get(uri) };
         let mut response = self.request(&request, &self.scope(), &|_| {})?;
         match response.status().as_u16() {
+            // The size is informative only; existence is what matters.
             200 => Ok(Some(header(&response, "content-length").parse().unwrap_or(0))),
             404 => Ok(None),
             _ => Err(refusal(&mut response, Asked::Push(self.name())).into()),
         }
     }
 
-    /// Begins a blob.
     pub fn begin_upload(&self, notice: Notice<'_>) -> Result<Upload<'_>> {
         let mut response = self.post("", &self.scope(), notice)?;
         match response.status().as_u16() {
@@ -71,9 +68,10 @@ impl Repository {
         }
     }
 
-    /// Takes a blob over from the repository `from` of the same registry, or begins an upload of it.
+    /// Mounts a blob from the repository `from` of the same registry, or starts an upload of it.
     pub fn mount(&self, digest: &Digest, from: &str, notice: Notice<'_>) -> Result<Mounted<'_>> {
         let query = format!("?mount={}&from={}", encode(digest.as_str()), encode(from));
+        // Mounting needs pull access to the source repository as well.
         let scope = format!("{} repository:{from}:pull", self.scope());
         let mut response = self.post(&query, &scope, notice)?;
         match response.status().as_u16() {
@@ -113,7 +111,6 @@ impl Repository {
         }
     }
 
-    /// Whether the repository has this manifest.
     pub fn has_manifest(&self, digest: &Digest) -> Result<bool> {
         let uri = self.uri(&format!("{}/manifests/{digest}", self.endpoint().repository))?;
         let request = Request {
@@ -127,7 +124,7 @@ impl Repository {
 }
 
 impl Upload<'_> {
-    /// Sends the next piece.
+    /// Sends the next chunk, resuming where the registry's offset is.
     pub fn piece(&mut self, bytes: &Arc<Vec<u8>>, notice: Notice<'_>) -> Result<Sent> {
         let start = self.offset;
         let end = start.saturating_add(bytes.len() as u64);
@@ -140,8 +137,10 @@ impl Upload<'_> {
             let known = match outcome {
                 Ok(response) if matches!(response.status().as_u16(), 200..300) => {
                     self.follow(&response);
+                    // Without a Range header the whole chunk counts as accepted.
                     Some(received(&response).unwrap_or(end))
                 }
+                // The chunk does not start at the registry's offset: ask where it is.
                 Ok(response) if response.status().as_u16() == 416 => {
                     self.asked_again(None, &mut backoff, notice)?
                 }
@@ -154,6 +153,7 @@ impl Upload<'_> {
                 }
             };
             match known {
+                // Only chunk data is still in memory; an offset outside the chunk cannot be continued.
                 Some(offset) if (start..=end).contains(&offset) => {
                     if offset > self.offset {
                         backoff.reset();
@@ -166,7 +166,7 @@ impl Upload<'_> {
         Ok(Sent::Taken)
     }
 
-    /// Ends the blob, whose last bytes are `rest`, the only ones where there were none before.
+    /// Completes the upload with the last bytes, `rest`, which are the whole blob if none were sent before.
     pub fn finish(mut self, digest: &Digest, rest: &Arc<Vec<u8>>, notice: Notice<'_>) -> Result<Sent> {
         let mut from = 0;
         let start = self.offset;
@@ -178,7 +178,7 @@ impl Upload<'_> {
                 Ok(response) if matches!(response.status().as_u16(), 200..300) => return Ok(Sent::Taken),
                 other => self.worth_waiting(other)?,
             };
-            // The answer may have been lost, and not what it answered.
+            // The request may have succeeded and only its response been lost.
             let waited = if wait == Wait::No { None } else { backoff.next(wait.seconds()) };
             if let Some(delay) = waited {
                 self.repository.pause(delay, notice)?;
@@ -197,7 +197,7 @@ impl Upload<'_> {
         }
     }
 
-    /// Tells the registry to forget it; if that fails the registry forgets by itself one day.
+    /// Cancels the upload; if that fails, the registry drops it eventually.
     pub fn cancel(self) {
         let request = Request { method: Method::DELETE, ..Request::get(self.location.clone()) };
         let _ = self.repository.exchange(&request, &self.repository.scope());
@@ -222,7 +222,7 @@ impl Upload<'_> {
         Ok(Request { method: Method::PUT, headers, content: Some(content), ..Request::get(uri) })
     }
 
-    /// Whether an outcome that was no success may be another one later; an error where it may not.
+    /// How long to wait before a retry after a failed request; an error if it is permanent.
     fn worth_waiting(&self, outcome: Result<Response<Body>, Problem>) -> Result<Wait> {
         match outcome {
             Ok(response) if is_busy(&response) => Ok(Wait::Asked(asked(&response))),
@@ -233,7 +233,7 @@ impl Upload<'_> {
         }
     }
 
-    /// Waits, then asks how much the registry has.
+    /// Waits, then queries how much the registry has.
     fn asked_again(
         &mut self,
         wanted: Option<std::time::Duration>,
@@ -248,7 +248,7 @@ impl Upload<'_> {
         self.status(notice)
     }
 
-    /// How many bytes the registry has of it.
+    /// Queries how many bytes the registry has; `None` if it no longer knows the upload.
     fn status(&mut self, notice: Notice<'_>) -> Result<Option<u64>> {
         let request = Request::get(self.location.clone());
         let response = self.repository.request(&request, &self.repository.scope(), notice)?;
@@ -270,7 +270,7 @@ impl Upload<'_> {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wait {
-    /// As long as the server asks for, or as is usual.
+    /// The delay requested by the server, else the default backoff.
     Asked(Option<std::time::Duration>),
     No,
 }
@@ -284,7 +284,8 @@ impl Wait {
     }
 }
 
-/// Where to go on, kept on the encrypted side where a proxy in between hid from the registry that there is one.
+/// The upload's next URL. If a TLS-terminating proxy makes the registry answer with an http URL, https is
+/// kept.
 fn location(base: &Uri, response: &Response<Body>) -> Option<Uri> {
     let said = Some(header(response, "location")).filter(|said| !said.is_empty())?;
     let target = join(base, &said)?;
@@ -297,7 +298,7 @@ fn location(base: &Uri, response: &Response<Body>) -> Option<Uri> {
     if same_host { join(base, path) } else { None }
 }
 
-/// What a `Range` header (`0-N`, N included) says has arrived. `0-0` means nothing: no blob is sent byte by byte.
+/// Parses a `Range` header (`0-N`, inclusive). `0-0` means nothing: no blob is sent byte by byte.
 fn received(response: &Response<Body>) -> Option<u64> {
     let range = header(response, "range");
     let range = range.strip_prefix("bytes=").unwrap_or(&range);

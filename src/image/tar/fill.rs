@@ -1,4 +1,4 @@
-//! The content of a member into the file that it becomes.
+//! Writes a member's content to its file.
 
 use std::fs::File;
 use std::io::{BufRead, Write as _};
@@ -10,7 +10,7 @@ use super::sparse::Segment;
 use super::{Member, TarReader};
 use crate::error::corrupt;
 
-/// Writes the content of `member`, which was read last, into `file`, which is new: holes stay holes.
+/// Writes the content of `member`, the one read last, to the new file `file`; holes are preserved.
 pub fn fill<R: BufRead>(archive: &mut TarReader<R>, member: &Member, file: &mut File) -> Result<()> {
     match &member.sparse {
         Some((size, segments)) => fill_sparse(archive, file, *size, segments),

@@ -1,8 +1,9 @@
-//! Reads tar streams: members with all that PAX and GNU extension headers say about them, from untrusted input.
+//! Reads tar streams from untrusted input: members with everything that PAX and GNU extension headers
+//! contain.
 //!
-//! The fields of a header block are decoded by the `tar` crate; its iterator is not used, because it cannot read
-//! attribute values with a newline in them, and because a recipe needs to see every byte that is not content. Where
-//! archives are ambiguous the reading is that of Go's `archive/tar`, which the other engines use.
+//! Header blocks are decoded by the `tar` crate. Its iterator is not used, because it cannot read xattr
+//! values that contain a newline, and because tar-split needs every byte that is not content. Ambiguous
+//! archives are read like Go's `archive/tar`, which the other engines use.
 
 pub mod fill;
 pub mod name;
@@ -18,94 +19,80 @@ use crate::error::{Failure, corrupt};
 use pax::Pax;
 use sparse::Segment;
 
-/// Size of a block.
+/// In bytes.
 pub const BLOCK: u64 = 512;
-/// Largest extension header, as Go's reader has it.
+/// In bytes; the same limit as in Go's reader.
 const MAX_EXTENSION: u64 = 1 << 20;
 
-/// What a member is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A regular file.
     File,
-    /// A directory.
     Dir,
-    /// A symbolic link.
     Symlink,
-    /// Another name of an earlier member.
+    /// A hard link to an earlier member.
     HardLink,
-    /// A character device.
     Char,
-    /// A block device.
     Block,
-    /// A named pipe.
     Fifo,
-    /// Something else, with its type byte.
+    /// Any other type, with its type byte.
     Other(u8),
 }
 
-/// A moment as an archive states it: seconds since 1970, which may be negative, and nanoseconds.
+/// A timestamp: seconds since 1970, possibly negative, and nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Time {
-    /// Whole seconds.
     pub seconds: i64,
     /// 0 to 999,999,999.
     pub nanos: u32,
 }
 
-/// One member. Names are bytes as the archive has them.
+/// One member of an archive. Names are uninterpreted bytes.
 #[derive(Clone, Debug)]
 pub struct Member {
-    /// What it is.
     pub kind: Kind,
-    /// Its name.
     pub path: Vec<u8>,
-    /// Target of a link.
+    /// Target of a symbolic or hard link.
     pub link: Vec<u8>,
     /// Permission bits, including setuid, setgid and sticky.
     pub mode: u32,
-    /// Owner.
     pub uid: u32,
-    /// Group.
     pub gid: u32,
-    /// Time of modification.
     pub mtime: Time,
-    /// Device numbers.
+    /// Major and minor number.
     pub device: (u32, u32),
-    /// Extended attributes.
+    /// Names and values.
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
-    /// Bytes that follow in the stream.
+    /// Bytes of content in the stream.
     pub size: u64,
-    /// For a sparse file: its real size, and where the bytes that follow belong.
+    /// For a sparse file: its real size, and where the stored bytes belong.
     pub sparse: Option<(u64, Vec<Segment>)>,
 }
 
-/// Reads members one after the other. Content that the caller does not consume is skipped by the next call.
+/// Reads members one by one. Content that the caller does not consume is skipped by the next call.
 pub struct TarReader<R> {
     input: R,
-    /// Content of the current member that is still to come.
+    /// Remaining content of the current member.
     content: u64,
-    /// Zeros that fill its last block.
+    /// Zeros after the content, up to the next block.
     padding: u64,
 }
 
 impl<R: BufRead> TarReader<R> {
-    /// A reader of `input`, which is at the start of an archive.
+    /// A reader of `input`, positioned at the start of an archive.
     pub fn new(input: R) -> Self {
         Self { input, content: 0, padding: 0 }
     }
 
-    /// The underlying stream.
     pub fn input(&mut self) -> &mut R {
         &mut self.input
     }
 
-    /// The underlying stream, with what follows the archive once its end was reached.
+    /// The underlying stream; after the end was reached, positioned at what follows the archive.
     pub fn into_input(self) -> R {
         self.input
     }
 
-    /// The next part of the current member's content, empty at its end.
+    /// The next part of the current member's content; empty at its end.
     pub fn content(&mut self) -> io::Result<&[u8]> {
         if self.content == 0 {
             return Ok(&[]);
@@ -118,23 +105,24 @@ impl<R: BufRead> TarReader<R> {
         Ok(&available[..available.len().min(limit)])
     }
 
-    /// Says that `amount` bytes of what [`TarReader::content`] returned are done with.
+    /// Consumes `amount` bytes of what [`TarReader::content`] returned.
     pub fn consumed(&mut self, amount: usize) {
         self.input.consume(amount);
         self.content = self.content.saturating_sub(amount as u64);
     }
 
-    /// The next member, or `None` at the end of the archive: two blocks of zeros, or the end of the stream.
+    /// The next member; `None` at the end of the archive: two zero blocks, or the end of the stream.
     pub fn next_member(&mut self) -> anyhow::Result<Option<Member>> {
         let mut extensions = Extensions::default();
         loop {
+            // Skips content that the caller left unread, and padding.
             self.skip_rest()?;
             let Some(header) = self.read_header()? else {
                 return if extensions.is_empty() { Ok(None) } else { Err(truncated().into()) };
             };
             match header.entry_type() {
                 EntryType::XHeader => extensions.pax = Pax::parse(&self.read_extension(&header)?)?,
-                // Global headers describe the archive (git writes one); the other engines pass over them.
+                // Global headers describe the whole archive (git writes one); other engines ignore them.
                 EntryType::XGlobalHeader => drop(self.read_extension(&header)?),
                 EntryType::GNULongName => extensions.name = Some(c_string(self.read_extension(&header)?)),
                 EntryType::GNULongLink => extensions.link = Some(c_string(self.read_extension(&header)?)),
@@ -155,6 +143,7 @@ impl<R: BufRead> TarReader<R> {
                 read += BLOCK;
                 self.read_content_block()
             })?;
+            // In format 1.0 the map is stored at the start of the content.
             member.size = member.size.saturating_sub(read);
         }
         if let Some((_, segments)) = &member.sparse {
@@ -168,7 +157,7 @@ impl<R: BufRead> TarReader<R> {
         self.padding = size.wrapping_neg() % BLOCK;
     }
 
-    /// A block of a header. `None` at the end of the archive.
+    /// The next header block; `None` at the end of the archive.
     fn read_header(&mut self) -> anyhow::Result<Option<Header>> {
         let mut block = [0; BLOCK as usize];
         if !self.read_block_or_end(&mut block)? {
@@ -218,6 +207,7 @@ impl<R: BufRead> TarReader<R> {
         let mut data = vec![0; size as usize];
         self.input.read_exact(&mut data).map_err(name_truncation)?;
         self.expect(size);
+        // The content has been read above; only its padding is left to skip.
         self.content = 0;
         Ok(data)
     }
@@ -233,7 +223,7 @@ impl<R: BufRead> TarReader<R> {
     }
 }
 
-/// What the extension headers before a member said.
+/// The extension headers before a member.
 #[derive(Default)]
 struct Extensions {
     pax: Pax,
@@ -246,8 +236,8 @@ impl Extensions {
         self.name.is_none() && self.link.is_none() && self.pax.is_empty()
     }
 
-    /// GNU's names win over PAX's, and those over the header's. A member of the old format is a directory where its
-    /// name ends in a slash.
+    /// GNU names take precedence over PAX names, and those over the header's. In the pre-POSIX format a
+    /// trailing slash marks a directory.
     fn apply(&self, member: &mut Member) {
         self.pax.apply(member);
         if let Some(name) = &self.name {
@@ -274,6 +264,7 @@ fn describe(header: &Header, size: Option<u64>) -> anyhow::Result<Member> {
         b'6' => Kind::Fifo,
         other => Kind::Other(other),
     };
+    // Links and directories have no content whatever their size field says, as in Go's reader.
     let has_content = matches!(kind, Kind::File | Kind::Other(_));
     let size = if has_content { size.map_or_else(|| size_of(header), Ok)? } else { 0 };
     let device = |number: io::Result<Option<u32>>| number.ok().flatten().unwrap_or(0);
@@ -296,13 +287,13 @@ fn size_of(header: &Header) -> Result<u64, Failure> {
     u64::try_from(number(&header.as_old().size)?).map_err(|_| corrupt("a member's size is negative"))
 }
 
-/// A numeric field: octal digits, none meaning zero, or (first bit set) a two's complement number, as GNU writes
-/// what octal cannot say.
+/// Parses a numeric field: octal digits (none means zero) or, if the top bit is set, a two's complement
+/// number, GNU's extension for larger values.
 fn number(field: &[u8]) -> Result<i64, Failure> {
     let malformed = || corrupt("a number in a header is malformed");
     let first = field.first().copied().unwrap_or(0);
     if first & 0x80 != 0 {
-        // The first bit is the mark; the second is the sign.
+        // The top bit is the marker; the next one is the sign.
         let start = if first & 0x40 != 0 { i128::from(first) - 0x100 } else { i128::from(first & 0x7f) };
         let value = field[1..].iter().fold(start, |value, byte| value << 8 | i128::from(*byte));
         return i64::try_from(value).map_err(|_| malformed());
@@ -313,12 +304,13 @@ fn number(field: &[u8]) -> Result<i64, Failure> {
     if text.is_empty() { Ok(0) } else { i64::from_str_radix(text, 8).map_err(|_| malformed()) }
 }
 
-/// An owner that no system can have becomes the one that means nobody.
+/// An id that no system supports becomes nobody (65534).
 fn id(number: u64) -> u32 {
     u32::try_from(number).ok().filter(|id| *id != u32::MAX).unwrap_or(65534)
 }
 
-/// The sum of all bytes with the checksum field as spaces; some old writers summed signed bytes.
+/// Verifies the checksum: the sum of all bytes, with spaces in its own field. Some old writers summed signed
+/// bytes.
 fn check_sum(header: &Header) -> anyhow::Result<()> {
     let stated = number(&header.as_old().cksum).ok();
     let bytes = header.as_bytes();
@@ -406,7 +398,7 @@ mod tests {
         for at in 0..archive.len() {
             let mut flipped = archive.clone();
             flipped[at] ^= 0x41;
-            // Whatever it says, it must end without a panic.
+            // Whatever the result, parsing must not panic.
             let _ = all(&flipped);
         }
     }

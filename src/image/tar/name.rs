@@ -1,18 +1,16 @@
-//! The name of a member, read so that it stays inside the directory it is unpacked in.
+//! Member names, normalised so that they stay inside the target directory.
 
 use crate::error::{Failure, corrupt};
 
-/// A directory and a name in it, both relative; both empty for the root.
+/// A relative directory and a name in it; both empty for the root.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Name {
-    /// The directory.
     pub dir: Vec<u8>,
-    /// The name in it.
     pub base: Vec<u8>,
 }
 
 impl Name {
-    /// Reads a name lexically: absolute ones are relative to the tree, `..` goes up, but not out.
+    /// Parses a name lexically: leading slashes are ignored, and `..` may not lead out of the root.
     pub fn parse(path: &[u8]) -> Result<Name, Failure> {
         if path.contains(&0) {
             return Err(corrupt("the name contains a zero byte"));
@@ -31,7 +29,6 @@ impl Name {
         Ok(Name { dir: parts.join(&b'/'), base })
     }
 
-    /// Both together.
     pub fn path(&self) -> Vec<u8> {
         if self.dir.is_empty() {
             return self.base.clone();

@@ -1,20 +1,21 @@
-//! PAX extended headers: `LENGTH KEY=VALUE\n` records, values being any bytes (POSIX pax(1), "pax Header Block").
+//! PAX extended headers: `LENGTH KEY=VALUE\n` records with arbitrary bytes as values (POSIX pax(1), "pax
+//! Header Block").
 
 use super::sparse::{self, Segment};
 use super::{BLOCK, Member, Time, id};
 use crate::error::{Failure, corrupt};
 
 const XATTR: &[u8] = b"SCHILY.xattr.";
-/// The attribute's name is percent-encoded and its value in base64; libarchive writes this form beside the other.
+/// Percent-encoded name and base64 value; libarchive writes this form in addition to the other.
 const LIBARCHIVE_XATTR: &[u8] = b"LIBARCHIVE.xattr.";
 
-/// What one extended header says.
+/// The records of one extended header.
 #[derive(Clone, Debug, Default)]
 pub struct Pax {
     any: bool,
     path: Option<Vec<u8>>,
     link: Option<Vec<u8>>,
-    /// Size of the content, which overrides the header's.
+    /// Size of the content; overrides the header's.
     pub(super) size: Option<u64>,
     uid: Option<u64>,
     gid: Option<u64>,
@@ -33,10 +34,10 @@ struct SparseKeys {
 }
 
 impl Pax {
-    /// Reads the records of a header's content.
+    /// Parses the content of an extended header.
     pub fn parse(mut data: &[u8]) -> Result<Pax, Failure> {
         let mut pax = Pax { any: true, ..Pax::default() };
-        // Some writers fill up with zeros.
+        // Some writers pad with zeros.
         while data.first().is_some_and(|b| *b != 0) {
             let (key, value, rest) = record(data).ok_or_else(malformed)?;
             pax.set(key, value)?;
@@ -54,6 +55,7 @@ impl Pax {
             self.xattrs.push((name.to_vec(), value.to_vec()));
             return Ok(());
         }
+        // libarchive writes each xattr in both forms; SCHILY's is enough.
         if key.starts_with(LIBARCHIVE_XATTR) {
             return Ok(());
         }
@@ -79,6 +81,7 @@ impl Pax {
             b"GNU.sparse.map" => {
                 keys.map = Some(value.split(|b| *b == b',').map(number).collect::<Result<_, _>>()?);
             }
+            // Format 0.0 repeats these two keys for every segment, so their order matters.
             b"GNU.sparse.offset" | b"GNU.sparse.numbytes" => {
                 keys.map.get_or_insert_default().push(number(value)?);
             }
@@ -121,7 +124,7 @@ impl Pax {
     }
 }
 
-/// One record, its key and value, and what follows.
+/// Splits off one record: key, value, and the remaining data.
 fn record(data: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let space = data.iter().take(20).position(|b| *b == b' ')?;
     let length: usize = std::str::from_utf8(&data[..space]).ok()?.parse().ok()?;
@@ -130,7 +133,7 @@ fn record(data: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     Some((&body[..equals], &body[equals + 1..], &data[length..]))
 }
 
-/// An empty value takes the header's back.
+/// Parses a name. An empty value reverts to the header's.
 fn name(value: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
     if value.contains(&0) {
         return Err(corrupt("a name in an extended header contains a zero byte"));
@@ -142,7 +145,7 @@ fn number(value: &[u8]) -> Result<u64, Failure> {
     std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()).ok_or_else(malformed)
 }
 
-/// `[-]seconds[.fraction]`; digits beyond nanoseconds are cut off.
+/// Parses `[-]seconds[.fraction]`; digits beyond nanoseconds are dropped.
 fn time(value: &[u8]) -> Option<Time> {
     let text = std::str::from_utf8(value).ok()?;
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
@@ -153,6 +156,7 @@ fn time(value: &[u8]) -> Option<Time> {
     }
     let digits: String = fraction.chars().chain("000000000".chars()).take(9).collect();
     let nanos: u32 = digits.parse().ok()?;
+    // -1.25 s is two seconds before the epoch plus 0.75 s.
     Some(if negative && nanos > 0 {
         Time { seconds: seconds.checked_sub(1)?, nanos: 1_000_000_000 - nanos }
     } else {

@@ -1,23 +1,24 @@
-//! Sparse files: where the stored bytes of a member belong in the file (GNU tar manual, "Storing Sparse Files").
+//! Sparse files: where a member's stored bytes belong in the file (GNU tar manual, "Storing Sparse Files").
 
 use ::tar::{GnuExtSparseHeader, GnuSparseHeader, Header};
 
 use super::BLOCK;
 use crate::error::{Failure, corrupt};
 
-/// The most segments a file may have; each costs at least two bytes of the archive.
+/// Each segment costs at least two bytes of the archive.
 const MAX_SEGMENTS: usize = 1 << 18;
 
-/// Stored bytes and where they belong.
+/// A range of stored bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
-    /// From the start of the file.
+    /// From the start of the file, in bytes.
     pub offset: u64,
-    /// How many.
+    /// In bytes.
     pub length: u64,
 }
 
-/// The map in a header of GNU's old format and in the blocks after it. Returns the file's size too.
+/// Parses the map in a header of GNU's old format and in the blocks after it. Returns the real size and the
+/// segments.
 pub(super) fn old_gnu(
     header: &Header,
     mut read_block: impl FnMut() -> anyhow::Result<[u8; BLOCK as usize]>,
@@ -48,7 +49,7 @@ fn push_all(entries: &[GnuSparseHeader], pairs: &mut Vec<u64>) -> Result<(), Fai
     Ok(())
 }
 
-/// Reads the map of format 1.0: decimal numbers, one a line, the first being the number of segments.
+/// Parses the map of format 1.0: decimal numbers, one per line, starting with the number of segments.
 pub(super) fn read_map(
     mut read_block: impl FnMut() -> anyhow::Result<[u8; BLOCK as usize]>,
 ) -> anyhow::Result<Vec<u64>> {
@@ -81,7 +82,7 @@ fn segments(number: u64) -> Result<usize, Failure> {
     usize::try_from(number).ok().filter(|number| *number <= MAX_SEGMENTS).ok_or_else(malformed)
 }
 
-/// Offsets and lengths in turn; they must be in order and inside the file.
+/// Converts alternating offsets and lengths, which must be ascending and inside the file.
 pub(super) fn from_pairs(pairs: &[u64], real_size: u64) -> Result<Vec<Segment>, Failure> {
     let mut segments = Vec::new();
     let mut end = 0;
@@ -97,7 +98,7 @@ pub(super) fn from_pairs(pairs: &[u64], real_size: u64) -> Result<Vec<Segment>, 
     Ok(segments)
 }
 
-/// The segments must be all that is stored.
+/// Checks that the segments add up to the stored size.
 pub(super) fn check_total(segments: &[Segment], stored: u64) -> Result<(), Failure> {
     let total = segments.iter().try_fold(0u64, |sum, segment| sum.checked_add(segment.length));
     if total == Some(stored) { Ok(()) } else { Err(malformed()) }

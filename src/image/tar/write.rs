@@ -1,25 +1,25 @@
-//! Writes the headers of a tar stream: ustar where that can say it, with a PAX extended header before it where not.
+//! Writes headers of a tar stream: ustar, preceded by a PAX extended header for what ustar cannot represent.
 //!
-//! Sparse files go out in GNU's format 1.0, which every reader of PAX headers knows. The same members give the same
-//! bytes everywhere: nothing of the writer's machine or time goes in.
+//! Sparse files use GNU's format 1.0, which every reader of PAX headers supports. The same members give the
+//! same bytes everywhere: nothing depends on the machine or the time.
 
 use super::{BLOCK, Kind, Member};
 
-/// What follows the last member.
+/// Two zero blocks.
 pub const END: [u8; 2 * BLOCK as usize] = [0; 2 * BLOCK as usize];
 
-/// The zeros that fill the last block of `size` bytes of content.
+/// The zeros that fill up the last block of `size` bytes of content.
 pub fn padding(size: u64) -> &'static [u8] {
     &END[..(size.wrapping_neg() % BLOCK) as usize]
 }
 
-/// Bytes that `member` takes with a header of one block.
+/// The size of `member` in bytes with a single header block.
 pub fn plain_length(member: &Member) -> u64 {
     member.size.div_ceil(BLOCK).saturating_add(1).saturating_mul(BLOCK)
 }
 
-/// All that comes before the content of `member`: extended headers, header, and the map of a sparse file.
-/// `member.size` bytes of content and their [`padding`] are to follow.
+/// Everything before the content of `member`: extended header, header, and the map of a sparse file. The
+/// caller writes `member.size` bytes of content and their [`padding`] next.
 pub fn header(member: &Member) -> Vec<u8> {
     let map = member.sparse.as_ref().map(|(_, segments)| {
         let numbers = segments.iter().flat_map(|segment| [segment.offset, segment.length]);
@@ -49,7 +49,7 @@ pub fn header(member: &Member) -> Vec<u8> {
 
 fn xattrs(member: &Member, records: &mut Vec<u8>) {
     for (name, value) in &member.xattrs {
-        // A key ends at the first equals sign, so such a name cannot be said.
+        // A PAX key ends at the first equals sign, so such a name cannot be represented.
         if !name.contains(&b'=') {
             record(records, &[b"SCHILY.xattr.", &name[..]].concat(), value);
         }
@@ -88,7 +88,7 @@ impl Block {
         self.number(337, 8, 0);
     }
 
-    /// Fills in the rest and returns the records of what does not fit.
+    /// Fills in the remaining fields and returns PAX records for values that do not fit.
     fn records(&mut self, member: &Member, stored: u64) -> Vec<u8> {
         let mut records = Vec::new();
         match &member.sparse {
@@ -97,7 +97,7 @@ impl Block {
                 record(&mut records, b"GNU.sparse.minor", b"0");
                 record(&mut records, b"GNU.sparse.name", &member.path);
                 record(&mut records, b"GNU.sparse.realsize", real_size.to_string().as_bytes());
-                // Who does not know the format must not take this for the file.
+                // Readers that do not know the format must not extract this as the file itself.
                 self.text(0, 100, b"GNUSparseFile.0/member");
             }
             None if !self.name(&member.path) => record(&mut records, b"path", &member.path),
@@ -128,7 +128,7 @@ impl Block {
         if self.number(136, 12, seconds) && time.seconds >= 0 && time.nanos == 0 {
             return;
         }
-        // Before 1970 the fraction counts the other way: -0.25 is a quarter of a second before.
+        // Before 1970 the decimal fraction counts backwards: -0.25 is a quarter of a second before the epoch.
         let (sign, whole, nanos) = match (time.seconds < 0, time.nanos) {
             (true, nanos @ 1..) => ("-", (time.seconds + 1).unsigned_abs(), 1_000_000_000 - nanos),
             (negative, nanos) => (if negative { "-" } else { "" }, time.seconds.unsigned_abs(), nanos),
@@ -137,7 +137,7 @@ impl Block {
         record(records, b"mtime", text.trim_end_matches('0').trim_end_matches('.').as_bytes());
     }
 
-    /// The name, divided where it is long; `false` where that cannot be done.
+    /// Stores the name, split into prefix and name if it is long; `false` if it does not fit.
     fn name(&mut self, path: &[u8]) -> bool {
         if !path.is_ascii() || path.len() > 255 {
             return false;
@@ -153,7 +153,7 @@ impl Block {
         true
     }
 
-    /// As much of `text` as there is room for; whether that was all.
+    /// Stores as much of `text` as fits; `true` if that was all.
     fn text(&mut self, at: usize, length: usize, text: &[u8]) -> bool {
         let taken = text.len().min(length);
         self.0[at..at + length].fill(0);
@@ -161,7 +161,7 @@ impl Block {
         taken == text.len()
     }
 
-    /// Octal digits and a zero byte; zero, and `false`, where there are too many.
+    /// Stores octal digits and a NUL; zero, and `false`, if there are too many digits.
     fn number(&mut self, at: usize, length: usize, value: u64) -> bool {
         let fits = fits(length, value);
         let value = if fits { value } else { 0 };
@@ -176,12 +176,12 @@ impl Block {
     }
 }
 
-/// Whether `value` has at most as many octal digits as a field of `length` bytes holds.
+/// Whether `value` fits a field of `length` bytes in octal.
 fn fits(length: usize, value: u64) -> bool {
     value >> (3 * (length - 1)) == 0
 }
 
-/// Adds a record, whose length counts itself.
+/// Appends a PAX record; its length includes the length field itself.
 fn record(out: &mut Vec<u8>, key: &[u8], value: &[u8]) {
     let rest = key.len() + value.len() + 3;
     let mut length = rest;

@@ -1,11 +1,10 @@
-//! Compression formats of layers and archives, told by their first bytes as every engine does, not by a name.
+//! Compression formats of layers and archives, detected by magic number as in every engine, never by name.
 
 use std::io::{self, BufRead, Read};
 
-/// Memory that an xz decoder may take, in bytes: enough for the strongest preset.
+/// Memory limit of the xz decoder in bytes; enough for the strongest preset.
 const XZ_MEMORY: u64 = 256 << 20;
 
-/// A compression format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
     Plain,
@@ -16,7 +15,7 @@ pub(crate) enum Format {
 }
 
 impl Format {
-    /// The format of a stream that starts with `start`; what is none of the compressed ones is plain.
+    /// Detects the format of a stream that starts with `start`; unknown data counts as plain.
     pub(crate) fn of(start: &[u8]) -> Self {
         const MAGIC: &[(&[u8], Format)] = &[
             (&[0x1f, 0x8b], Format::Gzip),
@@ -28,7 +27,7 @@ impl Format {
     }
 }
 
-/// A reader of the uncompressed stream. Concatenated members and frames are read as one.
+/// A reader of the decompressed stream. Concatenated members and frames are read as one.
 pub(crate) fn decoder<'a>(
     format: Format,
     source: impl BufRead + Send + 'a,

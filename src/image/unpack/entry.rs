@@ -1,7 +1,8 @@
-//! What one member of a layer does to the tree: a file, directory, link or device is made, or something below hidden.
+//! Applies one member of a layer to the tree: creates a file, directory, link or device, or a whiteout.
 //!
-//! Deletions follow the OCI image specification ("Whiteouts"): `.wh.NAME` hides NAME of the layers below, never
-//! a NAME of this layer, wherever in the archive either stands; `.wh..wh..opq` hides all of the directory below.
+//! Deletions follow the OCI image specification ("Whiteouts"): `.wh.NAME` hides NAME of the lower layers but
+//! never a NAME of this layer, wherever in the archive either occurs; `.wh..wh..opq` hides all of the
+//! directory's lower entries.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -17,7 +18,7 @@ use crate::image::tar::sparse::Segment;
 use crate::image::tar::{Kind, Member, TarReader};
 
 const WHITEOUT: &[u8] = b".wh.";
-/// Names that AUFS kept for itself; they mean nothing in a layer.
+/// Prefix of AUFS's internal files, which mean nothing in a layer.
 const AUFS: &[u8] = b".wh..wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
 
@@ -27,7 +28,7 @@ fn is_aufs(name: &Name) -> bool {
         || name.dir.split(|b| *b == b'/').any(|part| part.starts_with(AUFS))
 }
 
-/// Does what `member` says; its content is read from `archive`.
+/// Applies `member`; its content is read from `archive`.
 pub(super) fn place(
     tree: &mut Tree,
     archive: &mut TarReader<Recorder>,
@@ -40,6 +41,7 @@ pub(super) fn place(
     if name.base.is_empty() {
         return root(tree, member);
     }
+    // The parent is created even for whiteouts: hiding a name needs its directory in this layer.
     let at = tree.at(&name.dir, &name.base)?;
     if name.base == OPAQUE {
         return at.parent.make_opaque();
@@ -100,8 +102,10 @@ fn file(
     } else if member.size > 0 {
         let number = archive.input().begin_content(&name.path(), member.size)?;
         let filled = fill(archive, &mut file);
+        // The padding and later headers are recorded again.
         archive.input().end_content();
         filled?;
+        // If the file is replaced later in the archive, its content must survive for the tar-split data.
         tree.remember_content(at, &file, number)?;
     }
     tree.finish_file(&file, member)
@@ -119,8 +123,8 @@ fn fill(archive: &mut TarReader<Recorder>, file: &mut File) -> anyhow::Result<()
     }
 }
 
-/// Writes the stored parts where they belong. The recipe keeps them as they are, since the tree alone does not tell
-/// how the archive divided the file.
+/// Writes the stored segments to their places. They go into the tar-split data as raw bytes, since the tree
+/// does not record how the archive divided the file.
 fn fill_sparse(
     archive: &mut TarReader<Recorder>,
     file: &File,

@@ -1,7 +1,21 @@
-//! Unpacks a layer: a possibly compressed tar stream into a verified tree in overlayfs's format, with its recipe.
+//! Unpacks a layer: a possibly compressed tar stream becomes a verified tree in overlayfs's format, with
+//! tar-split data.
 //!
-//! Decompression, hashing and file creation overlap ([`pipeline`]); what an entry does to the tree is in [`entry`],
-//! how names are kept inside it in [`tree`].
+//! # Structure
+//!
+//! [`pipeline`] overlaps reading, decompression and hashing with file creation; [`entry`] applies a member to
+//! the tree; [`tree`] keeps every name inside it.
+//!
+//! # What the disk cannot hold
+//!
+//! Owners that the user namespace lacks, devices and non-`user.*` xattrs are recorded in dhow's own xattrs
+//! (`user.dhow.owner`, `user.dhow.device`, `user.dhow.xattr.NAME`). The exact tar headers are kept in the
+//! tar-split data in any case, so that [`super::pack`] can regenerate the stream byte for byte.
+//!
+//! # Trust
+//!
+//! Archives are untrusted: names are resolved by the kernel within the tree, sizes and counts are limited
+//! ([`UnpackLimits`]), and the digest is verified before the draft may be committed.
 
 pub(crate) mod decode;
 mod entry;
@@ -24,41 +38,39 @@ use crate::model::layer::{Identity, LayerRecord};
 use crate::model::progress::{LayerEvent, Progress};
 use crate::store::LayerDraft;
 
-/// How to unpack.
 #[derive(Clone, Debug)]
 pub struct UnpackOptions {
-    /// How owners are kept.
+    /// How owners are stored.
     pub identity: Identity,
-    /// When to stop.
     pub limits: Limits,
-    /// The short ID that progress is reported under.
+    /// The short ID under which progress is reported.
     pub label: String,
-    /// Length of the source in bytes for progress, 0 where unknown.
+    /// Compressed size in bytes, for progress; 0 if unknown.
     pub source_size: u64,
 }
 
-/// Against archives made to fill a disk or the memory.
+/// Limits against archives made to fill the disk or memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Bytes of the uncompressed stream.
+    /// Of the uncompressed stream.
     pub bytes: u64,
     /// Members of the archive.
     pub entries: u64,
 }
 
 impl Default for Limits {
-    /// A tebibyte in four million files.
+    /// 1 TiB and about four million members.
     fn default() -> Self {
         Self { bytes: 1 << 40, entries: 4 << 20 }
     }
 }
 
-/// Reads one compressed (gzip, zstd, bzip2, xz or not at all; told by the first bytes) layer from `source`, creates
-/// its tree in `draft`, verifies the digest if the draft knows it, and writes the recipe. Returns the record to commit
-/// the draft with. An error of `source` is passed on as the cause.
+/// Reads one layer from `source`, compressed (gzip, zstd, bzip2, xz) or not, creates its tree in `draft`,
+/// verifies the digest if the draft has one, and writes the tar-split data. Returns the record to commit the
+/// draft with. An error of `source` is returned as the cause.
 ///
-/// The caller must be able to give files the owners wanted (inside the user namespace) for [`Identity::Mapped`].
-/// Threads are started, so it must not fork afterwards.
+/// For [`Identity::Mapped`] the caller must be able to set the owners (inside the user namespace). Threads
+/// are started, so the process must not fork afterwards.
 pub fn unpack(
     source: impl Read + Send,
     draft: &LayerDraft,
@@ -69,7 +81,7 @@ pub fn unpack(
     let report = Report { taken: &taken, options, progress };
     let (digest, totals) = std::thread::scope(|scope| {
         let running = pipeline::start(scope, source, &taken).context("cannot start threads")?;
-        // The input goes into the call and is dropped there, so the threads end in any case.
+        // The call consumes the input, so it is dropped and the threads end even on errors.
         let totals = read_archive(running.input, draft, &report);
         let digest = running.hash.join();
         let digest = digest.map_err(|_| Failure::new(Kind::Other, "the hashing thread failed"))?;
@@ -116,6 +128,7 @@ fn read_archive(input: pipeline::Input, draft: &LayerDraft, report: &Report<'_>)
         if entries > limits.entries {
             return Err(too_large(format!("has more than {} entries", limits.entries)).into());
         }
+        // File contents as stored in the archive, not disk usage.
         size = size.saturating_add(member.size);
         entry::place(&mut tree, &mut archive, &member).with_context(|| {
             format!("cannot place `{}`", String::from_utf8_lossy(&member.path).escape_debug())
@@ -129,7 +142,7 @@ fn read_archive(input: pipeline::Input, draft: &LayerDraft, report: &Report<'_>)
     recorder.finish().map(|tar_size| Totals { size, tar_size })
 }
 
-/// Reads what follows the archive: it counts for the digest.
+/// Reads what follows the archive: it is part of the digest.
 fn drain(input: &mut Recorder) -> io::Result<()> {
     loop {
         let amount = input.fill_buf()?.len();
@@ -147,19 +160,19 @@ fn too_large(what: String) -> Failure {
     )
 }
 
-/// Copies all that passes into the recipe, except what is paused for.
+/// Copies everything that passes into the tar-split data, except file contents.
 struct Recorder {
     input: pipeline::Input,
     recipe: RecipeWriter,
     paused: bool,
     read: u64,
     limits: Limits,
-    /// An error of the recipe, for the next read: consuming cannot fail.
+    /// An error while writing, returned by the next read, since `consume` cannot fail.
     failed: Option<io::Error>,
 }
 
 impl Recorder {
-    /// From here on the bytes are `length` bytes of content, which the tree keeps at `path`. Returns their number.
+    /// The next `length` bytes are content that the tree stores at `path`. Returns the number of the record.
     fn begin_content(&mut self, path: &[u8], length: u64) -> io::Result<u32> {
         self.paused = true;
         self.recipe.file(path, length)
@@ -183,6 +196,7 @@ impl BufRead for Recorder {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
+        // Checked on the uncompressed stream: this is what a decompression bomb inflates.
         if self.read > self.limits.bytes {
             let what = format!("is larger than {} bytes", self.limits.bytes);
             return Err(io::Error::other(too_large(what)));
@@ -192,7 +206,7 @@ impl BufRead for Recorder {
 
     fn consume(&mut self, amount: usize) {
         if !self.paused {
-            // The buffer is there already, so this reads nothing.
+            // The buffer is filled already, so this does not read.
             let recorded = self
                 .input
                 .fill_buf()
@@ -210,7 +224,7 @@ impl Read for Recorder {
     }
 }
 
-/// Tells how far the source has been read.
+/// Reports how much of the source has been read.
 struct Report<'a> {
     taken: &'a AtomicU64,
     options: &'a UnpackOptions,

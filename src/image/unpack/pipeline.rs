@@ -1,12 +1,14 @@
-//! Threads that hand on big reused buffers: read, decompress, hash; the caller takes the tar stream at the end.
+//! A pipeline of threads passing large reused buffers: read, decompress, hash; the caller reads the tar
+//! stream at the end.
 //!
 //! ```text
 //! source ─► reader thread ─► decoder thread ─┬─► hash thread
 //!                                            └─► caller (BufRead)
 //! ```
 //!
-//! A buffer is written once and read by whoever needs it through an [`Arc`]; when the last reader lets go it returns
-//! to the pool of the thread that fills it, so memory is bounded and a slow end slows the whole chain.
+//! A buffer is filled once and shared with its readers through an [`Arc`]. When the last reader drops it, it
+//! returns to the pool of the thread that fills it, so memory is bounded and a slow stage slows down the
+//! whole pipeline.
 
 use std::io::{self, BufRead, Read};
 use std::sync::Arc;
@@ -19,14 +21,14 @@ use sha2::Digest as _;
 use super::decode;
 use crate::model::digest::Digest;
 
-/// Size of a buffer: large enough to make hand-overs rare, small enough that a second reader finds it in the cache.
+/// Buffer size in bytes: large enough for few hand-overs, small enough that the second reader finds it in the
+/// CPU cache.
 const CHUNK: usize = 256 << 10;
-/// Buffers in one pool.
+/// Buffers per pool.
 const POOL: usize = 8;
 
 type Item = io::Result<Arc<Chunk>>;
 
-/// A filled buffer.
 struct Chunk {
     buffer: Vec<u8>,
     filled: usize,
@@ -35,7 +37,7 @@ struct Chunk {
 
 impl Drop for Chunk {
     fn drop(&mut self) {
-        // The filling thread may have ended; then the buffer is simply freed.
+        // The filling thread may have exited; then the buffer is simply freed.
         let _ = self.pool.send(std::mem::take(&mut self.buffer));
     }
 }
@@ -61,7 +63,7 @@ impl Pool {
             self.made += 1;
             return vec![0; CHUNK];
         }
-        // The pool holds a sender itself, so this cannot fail.
+        // Cannot fail: the pool holds a sender itself.
         self.free.recv().unwrap_or_default()
     }
 
@@ -91,7 +93,7 @@ fn read_full(source: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
-/// The receiving end of a thread's buffers.
+/// Reads the buffers sent by a thread.
 pub(super) struct Input {
     items: Receiver<Item>,
     chunk: Option<Arc<Chunk>>,
@@ -125,7 +127,7 @@ impl Input {
 impl BufRead for Input {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.chunk.as_ref().is_none_or(|chunk| self.at >= chunk.filled) {
-            // Let go of the old one first: the filling thread may be waiting for it.
+            // Release the old buffer first: the filling thread may be waiting for it.
             self.chunk = None;
             self.at = 0;
             self.chunk = self.next_chunk()?;
@@ -144,11 +146,10 @@ impl Read for Input {
     }
 }
 
-/// What a started pipeline offers.
+/// A running pipeline.
 pub(super) struct Running<'scope> {
-    /// The uncompressed stream.
     pub(super) input: Input,
-    /// The SHA-256 of all that passed, once the stream has been read to its end (or dropped).
+    /// The SHA-256 of the whole stream, once it has been read to the end (or dropped).
     pub(super) hash: ScopedJoinHandle<'scope, Digest>,
 }
 
@@ -188,7 +189,7 @@ fn read(mut source: impl Read, taken: &AtomicU64, out: &SyncSender<Item>) {
     }
 }
 
-/// Passes the stream on, decompressed. Ends early when the caller has stopped listening.
+/// Decompresses the stream and passes it on. Ends early if the caller has dropped the receiver.
 fn decode(mut input: Input, caller: &SyncSender<Item>, hash: &SyncSender<Arc<Chunk>>) {
     let send = |item: Item| {
         if let Ok(chunk) = &item
@@ -207,7 +208,7 @@ fn decode(mut input: Input, caller: &SyncSender<Item>, hash: &SyncSender<Arc<Chu
         }
     };
     if format == decode::Format::Plain {
-        // The buffers of the reader are good enough; nothing is copied.
+        // Uncompressed: the reader's buffers are passed on without copying.
         while let Some(item) = next_plain(&mut input).transpose() {
             if !send(item) {
                 return;

@@ -53,11 +53,11 @@ impl Fixture {
         Ok(self.store.layer_tree(&diff_id))
     }
 
-    /// Whether packing gives the archive again.
+    /// Whether packing reproduces the archive.
     fn packs_again(&self, tar: &[u8]) -> bool {
         let mut out = Vec::new();
         if !rustix::process::geteuid().is_root() {
-            // The engine packs inside a user namespace, where modes keep nobody out.
+            // The engine packs inside a user namespace, where modes do not restrict access.
             let tree = self.store.layer_tree(&Digest::of(tar));
             std::process::Command::new("chmod").args(["-R", "u+rwX"]).arg(tree).output().unwrap();
         }
@@ -249,7 +249,7 @@ fn a_changed_layer_is_not_written_as_the_old_one() {
     assert_eq!(crate::error::kind_of(&repack().unwrap_err()), Kind::Corrupt);
 }
 
-/// Members whose names collide often, in an order that makes no sense.
+/// Members with frequently colliding names, in random order.
 fn any_member() -> impl Strategy<Value = Vec<u8>> {
     let part =
         prop::sample::select(vec!["a", "b", "c", ".", "..", ".wh.a", ".wh.b", ".wh..wh..opq", "\u{e4}"]);
@@ -274,7 +274,7 @@ proptest! {
     fn what_unpacks_packs_to_the_same_bytes(members in prop::collection::vec(any_member(), 0..12)) {
         let fixture = Fixture::new();
         let mut tar: Vec<u8> = Vec::new();
-        // Members that this layer cannot have are left out one by one, so that long archives get through.
+        // Members that the layer cannot have are left out one by one, so that long archives remain.
         for member in members {
             let longer = [&tar[..], &member].concat();
             if fixture.unpack(&longer).is_ok() {
@@ -298,7 +298,7 @@ proptest! {
         damaged[at] ^= xor;
         prop_assert!(fixture.unpack_as(&damaged, &Digest::of(&tar), &options()).is_err());
         prop_assert!(fixture.is_clean());
-        // Taken as a layer of its own it must be refused or packed again as it is.
+        // As a layer of its own it must be either refused or reproduced exactly.
         if fixture.unpack(&damaged).is_ok() {
             prop_assert!(fixture.packs_again(&damaged));
         }

@@ -1,9 +1,10 @@
-//! The tree of a layer while it is made: every name is resolved inside it by the kernel, and nothing is followed that
-//! could lead out.
+//! The tree of a layer under construction: every name is resolved inside it by the kernel (openat2(2) with
+//! `RESOLVE_IN_ROOT`), and no link can lead out.
 //!
-//! Directories get their final mode and time at the end, because making something in them would change the time and
-//! their mode might forbid it. What the identity mode cannot do is remembered in attributes (`user.dhow.owner`,
-//! `user.dhow.device`, `user.dhow.xattr.NAME`) where the object can have them; the recipe knows it in any case.
+//! Directories get their final mode and time at the end, because adding entries changes the time and the mode
+//! may forbid it. What the identity mode cannot set is recorded in xattrs (`user.dhow.owner`,
+//! `user.dhow.device`, `user.dhow.xattr.NAME`) if the object supports them; the tar-split data has it in any
+//! case.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -28,15 +29,15 @@ use crate::image::tar::{Kind, Member, Time};
 use crate::model::layer::Identity;
 use crate::store::LayerDraft;
 
-/// A directory of the tree that something is placed in.
+/// An open directory of the tree.
 pub(super) struct Parent {
     fd: OwnedFd,
-    /// Whether a symbolic link was followed on the way, so that the path may lead elsewhere later.
+    /// A symbolic link was followed on the way, so that the path may lead elsewhere later.
     through_link: bool,
 }
 
 impl Parent {
-    /// Hides everything of the layers below in this directory.
+    /// Hides the lower layers' entries of this directory.
     pub(super) fn make_opaque(&self) -> anyhow::Result<()> {
         let dir = open_dir(&self.fd, b".").context("cannot open the directory to make opaque")?;
         set_opaque(&dir)
@@ -60,15 +61,15 @@ pub(super) struct Tree {
     identity: Identity,
     extra: PathBuf,
     scratch: PathBuf,
-    /// The directory of the last name, since neighbours follow one another.
+    /// The directory of the last name, since siblings usually follow one another.
     last: Option<(Vec<u8>, Rc<Parent>)>,
     dirs: Vec<DirEnd>,
-    /// Which content of the recipe a file (by inode) holds.
+    /// File contents by inode number: the record in the tar-split data that refers to them.
     contents: HashMap<u64, u32>,
     replaced: u64,
 }
 
-/// What a directory gets at the end.
+/// Metadata applied to a directory at the end.
 struct DirEnd {
     path: Vec<u8>,
     mode: u32,
@@ -92,13 +93,14 @@ impl Tree {
         })
     }
 
-    /// The place for a new name; directories that are missing on the way are made, as docker does, 0755 and root's.
+    /// Locates a new name; missing parent directories are created with mode 0755, owned by root, as in
+    /// docker.
     pub(super) fn at(&mut self, dir: &[u8], base: &[u8]) -> anyhow::Result<At> {
         let parent = self.parent(dir, true)?;
         Ok(At { parent, base: base.to_vec() })
     }
 
-    /// The place of a name that must exist.
+    /// Locates a name that must exist.
     pub(super) fn existing(&mut self, dir: &[u8], base: &[u8]) -> anyhow::Result<At> {
         let parent = self.parent(dir, false)?;
         Ok(At { parent, base: base.to_vec() })
@@ -119,7 +121,7 @@ impl Tree {
         Ok(parent)
     }
 
-    /// Opens a directory of the tree by its path; links on the way are taken as if the tree were the whole world.
+    /// Opens a directory of the tree by its path; symbolic links are resolved as if the tree were the root.
     fn resolve(&self, dir: &[u8]) -> Result<Parent, Errno> {
         let path = if dir.is_empty() { b"." } else { dir };
         let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
@@ -128,6 +130,7 @@ impl Tree {
             retry(|| rustix::fs::openat2(&self.root, path, flags, Mode::empty(), resolve))
         };
         match open(inside | ResolveFlags::NO_SYMLINKS) {
+            // ELOOP: there is a link on the way; resolve again, following it.
             Err(Errno::LOOP) => Ok(Parent { fd: open(inside)?, through_link: true }),
             other => Ok(Parent { fd: other?, through_link: false }),
         }
@@ -155,7 +158,7 @@ impl Tree {
 
     fn make_parent(&mut self, at: &At, path: &[u8]) -> anyhow::Result<()> {
         match rustix::fs::mkdirat(&at.parent.fd, &at.base[..], Mode::RWXU) {
-            // A name that was hidden before something below it came: the directory is new in this layer.
+            // A whiteout came first, then a member below it: the directory is new in this layer.
             Err(Errno::EXIST) if is_whiteout(&at.stat()?) => self.replace_by_dir(at)?,
             other => other?,
         }
@@ -163,7 +166,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Removes what has the name, keeping contents that the recipe needs. The name must exist.
+    /// Removes what has the name, keeping contents that the tar-split data refers to. The name must exist.
     fn clear(&mut self, at: &At) -> anyhow::Result<()> {
         let stat = at.stat()?;
         match FileType::from_raw_mode(stat.st_mode) {
@@ -179,7 +182,7 @@ impl Tree {
                 rustix::fs::renameat(&at.parent.fd, &at.base[..], CWD, &kept)?;
             }
             _ => {
-                // It may be a link that led to the directory remembered.
+                // It may be a link that led to the cached directory.
                 self.last = None;
                 rustix::fs::unlinkat(&at.parent.fd, &at.base[..], AtFlags::empty())?;
             }
@@ -195,7 +198,7 @@ impl Tree {
         Ok(self.scratch.join(self.replaced.to_string()))
     }
 
-    /// Moves contents that the recipe needs out of a directory that is no longer part of the tree.
+    /// Moves contents that the tar-split data refers to out of a directory removed from the tree.
     fn salvage(&mut self, dir: &Path) -> anyhow::Result<()> {
         for entry in std::fs::read_dir(dir)?.collect::<Result<Vec<_>, _>>()? {
             let metadata = entry.metadata()?;
@@ -215,7 +218,7 @@ impl Tree {
         }
     }
 
-    /// Does what makes a new name, after clearing the name if it is taken.
+    /// Runs `action`, which creates a name; on EEXIST, removes what is there and tries again.
     fn make<T>(&mut self, at: &At, mut action: impl FnMut() -> Result<T, Errno>) -> anyhow::Result<T> {
         match action() {
             Err(Errno::EXIST) => {
@@ -232,8 +235,9 @@ impl Tree {
         self.make(at, || rustix::fs::openat(&at.parent.fd, &at.base[..], flags, mode)).map(File::from)
     }
 
-    /// Notes which content of the recipe a new file holds.
+    /// Remembers which tar-split record refers to the content of a new file.
     pub(super) fn remember_content(&mut self, at: &At, file: &File, number: u32) -> anyhow::Result<()> {
+        // Its path in the stream may resolve differently later, so keep the content under `extra/`.
         if at.parent.through_link {
             let kept = self.extra_path(number)?;
             rustix::fs::linkat(&at.parent.fd, &at.base[..], CWD, &kept, AtFlags::empty())?;
@@ -246,7 +250,7 @@ impl Tree {
     pub(super) fn finish_file(&self, file: &File, member: &Member) -> anyhow::Result<()> {
         self.set_owner(file, member)?;
         self.set_xattrs(file, member);
-        // After the owner: a change of owner takes the setuid bit away.
+        // After chown(2), which clears the setuid bit.
         rustix::fs::fchmod(file, Mode::from_raw_mode(member.mode)).context("cannot set the mode")?;
         rustix::fs::futimens(file, &times(member.mtime)).context("cannot set the time")
     }
@@ -276,7 +280,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Puts a directory in the place of something else. In the place of a whiteout it must go on hiding.
+    /// Replaces another entry by a directory. In place of a whiteout it must keep hiding the lower layers.
     fn replace_by_dir(&mut self, at: &At) -> anyhow::Result<()> {
         let hides = is_whiteout(&at.stat()?);
         self.clear(at)?;
@@ -295,19 +299,20 @@ impl Tree {
     pub(super) fn make_fifo(&mut self, at: &At, member: &Member) -> anyhow::Result<()> {
         let mode = Mode::RUSR | Mode::WUSR;
         self.make(at, || rustix::fs::mknodat(&at.parent.fd, &at.base[..], FileType::Fifo, mode, 0))?;
-        // Nothing else writes to the tree, so the name is still the pipe just made and no link.
+        // Nothing else writes to the tree, so the name is still the FIFO just created and no link.
         let mode = Mode::from_raw_mode(member.mode);
         rustix::fs::chmodat(&at.parent.fd, &at.base[..], mode, AtFlags::empty())?;
         self.finish_unopened(at, member)
     }
 
-    /// Owner and time of what cannot be opened.
+    /// Sets owner and time of an object that cannot be opened.
     fn finish_unopened(&self, at: &At, member: &Member) -> anyhow::Result<()> {
         if self.identity == Identity::Mapped {
             let (uid, gid) = owner(member);
             let flags = AtFlags::SYMLINK_NOFOLLOW;
             match rustix::fs::chownat(&at.parent.fd, &at.base[..], Some(uid), Some(gid), flags) {
-                // The namespace has no such owner, and attributes cannot be had here; the recipe knows it.
+                // The user namespace has no such owner, and these objects cannot have `user.*` xattrs; the
+                // tar-split data has it.
                 Err(Errno::INVAL | Errno::PERM) => {}
                 other => other.context("cannot set the owner")?,
             }
@@ -317,8 +322,8 @@ impl Tree {
             .context("cannot set the time")
     }
 
-    /// Devices cannot be made in a user namespace: an empty file stands for one. That is true of 0:0 too, which must
-    /// not become a whiteout by being an ordinary member.
+    /// Devices cannot be created in a user namespace, so an empty file stands for one. This includes 0:0,
+    /// which must not become a whiteout by being an ordinary member.
     pub(super) fn make_device(&mut self, at: &At, member: &Member) -> anyhow::Result<()> {
         let file = self.create_file(at)?;
         let kind = if member.kind == Kind::Block { 'b' } else { 'c' };
@@ -330,6 +335,7 @@ impl Tree {
     pub(super) fn make_hard_link(&mut self, source: &At, at: &At) -> anyhow::Result<()> {
         let stat = source.stat()?;
         if is_whiteout(&stat) {
+            // A whiteout is an entry of the disk format, not a file of the layer.
             return Err(Errno::NOENT.into());
         }
         if at.stat().is_ok_and(|old| (old.st_dev, old.st_ino) == (stat.st_dev, stat.st_ino)) {
@@ -339,8 +345,8 @@ impl Tree {
         self.make(at, || rustix::fs::linkat(from, &source.base[..], to, &at.base[..], AtFlags::empty()))
     }
 
-    /// Hides a name of the layers below. What this layer itself has under the name stays; a directory then hides what
-    /// would be merged into it.
+    /// Hides a name of the lower layers. If this layer has the name too, that entry stays; a directory is
+    /// made opaque, so that nothing is merged into it.
     pub(super) fn make_whiteout(&mut self, at: &At) -> anyhow::Result<()> {
         let (parent, base) = (&at.parent.fd, &at.base[..]);
         match rustix::fs::mknodat(parent, base, FileType::CharacterDevice, Mode::empty(), 0) {
@@ -362,6 +368,7 @@ impl Tree {
         if self.identity == Identity::Mapped {
             let (uid, gid) = owner(member);
             match rustix::fs::fchown(&object, Some(uid), Some(gid)) {
+                // The user namespace has no such owner: record it below.
                 Err(Errno::INVAL | Errno::PERM) => {}
                 other => return other.context("cannot set the owner"),
             }
@@ -377,19 +384,20 @@ impl Tree {
             if is_reserved(name) {
                 continue;
             }
+            // With one id only `user.*` xattrs can be set without privileges.
             let given = self.identity == Identity::Mapped || name.starts_with(b"user.");
             let set = |name: &[u8]| rustix::fs::fsetxattr(&object, name, value, XattrFlags::empty());
             if !given || set(name).is_err() {
-                // What cannot even be remembered is in the recipe still.
+                // Best effort: the tar-split data has it in any case.
                 let _ = set(&[b"user.dhow.xattr.", &name[..]].concat());
             }
         }
     }
 
-    /// Gives the directories their modes and times, the deepest first: a mode may forbid to enter.
+    /// Sets modes and times of the directories, deepest first: a mode may forbid entering it.
     pub(super) fn finish(mut self) -> anyhow::Result<()> {
         let depth = |path: &[u8]| path.iter().filter(|b| **b == b'/').count() + usize::from(!path.is_empty());
-        // Stable, so of several entries for one directory the last stays last, and it decides.
+        // The sort is stable: of several members for one directory the last one applies.
         self.dirs.sort_by(|a, b| (Reverse(depth(&a.path)), &a.path).cmp(&(Reverse(depth(&b.path)), &b.path)));
         for (index, dir) in self.dirs.iter().enumerate() {
             if self.dirs.get(index + 1).is_none_or(|next| next.path != dir.path) {
@@ -405,7 +413,7 @@ impl Tree {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         let dir = match retry(|| rustix::fs::openat2(&self.root, path, flags, Mode::empty(), resolve)) {
-            // A later entry put something else in its place.
+            // A later member replaced the directory.
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ACCESS) => return Ok(()),
             other => other?,
         };
@@ -414,7 +422,7 @@ impl Tree {
     }
 }
 
-/// Sets an attribute of dhow's own. File systems without attributes lose it, which costs no more than what it says.
+/// Sets one of dhow's own xattrs. On file systems without xattrs only this information is lost.
 fn remember(object: impl AsFd, name: &str, value: &[u8]) {
     let _ = rustix::fs::fsetxattr(object, name, value, XattrFlags::empty());
 }
@@ -431,7 +439,8 @@ fn open_dir(parent: &OwnedFd, base: &[u8]) -> Result<OwnedFd, Errno> {
     rustix::fs::openat(parent, base, flags, Mode::empty())
 }
 
-/// `openat2` with `RESOLVE_IN_ROOT` fails with EAGAIN when anything on the machine was renamed meanwhile.
+/// Retries openat2(2): with `RESOLVE_IN_ROOT` it fails with EAGAIN if anything on the machine was renamed
+/// meanwhile.
 fn retry<T>(mut action: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
     loop {
         match action() {

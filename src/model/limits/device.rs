@@ -1,4 +1,5 @@
-//! Limits of single devices: `--blkio-weight-device`, `--device-read-bps` and its like, `--device-cgroup-rule`.
+//! Limits for single devices: `--blkio-weight-device`, `--device-read-bps` and the like,
+//! `--device-cgroup-rule`.
 
 use std::str::FromStr;
 
@@ -7,21 +8,21 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Failure, invalid};
 use crate::model::bytes;
 
-/// A disk and its weight against others.
+/// The I/O weight of a disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceWeight {
-    /// Its node below /dev.
+    /// Below /dev.
     pub path: String,
-    /// 10 to 1000, or 0 for none.
+    /// 10 to 1000; 0 resets it.
     pub weight: u16,
 }
 
-/// A disk and how much of something is allowed each second.
+/// A maximum rate for a disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceRate {
-    /// Its node below /dev.
+    /// Below /dev.
     pub path: String,
-    /// Bytes or accesses.
+    /// Bytes or operations per second.
     pub rate: u64,
 }
 
@@ -41,7 +42,7 @@ impl FromStr for DeviceWeight {
 impl FromStr for DeviceRate {
     type Err = Failure;
 
-    /// A rate in bytes, with a unit or without.
+    /// A rate in bytes, with an optional unit.
     fn from_str(text: &str) -> Result<Self, Failure> {
         let (path, value) = split(text)?;
         let rate = bytes::parse(value).map_err(|_| {
@@ -55,7 +56,7 @@ impl FromStr for DeviceRate {
     }
 }
 
-/// Reads a rate in accesses.
+/// Parses a rate in operations.
 pub fn parse_iops(text: &str) -> Result<DeviceRate, Failure> {
     let (path, value) = split(text)?;
     let rate = value.parse().map_err(|_| {
@@ -79,7 +80,7 @@ fn split(text: &str) -> Result<(&str, &str), Failure> {
     Ok((path, value))
 }
 
-/// Checks a rule of `--device-cgroup-rule`: `c 1:3 rw`, `b *:* m`, `a 7:1 r`.
+/// Validates `--device-cgroup-rule`: `c 1:3 rw`, `b *:* m`, `a 7:1 r`.
 pub fn check_device_rule(text: &str) -> Result<String, Failure> {
     let parts: Vec<&str> = text.split(' ').collect();
     let number = |text: &str| text == "*" || (!text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()));

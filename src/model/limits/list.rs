@@ -1,11 +1,11 @@
-//! Lists of processors and memory nodes: `0-2,4`.
+//! Lists of CPUs and memory nodes: `0-2,4`.
 
 use crate::error::{Failure, invalid};
 
-/// Numbers above this are a mistake; the kernel knows fewer processors.
+/// Guards against huge ranges; the kernel's NR_CPUS is at most 8192.
 const HIGHEST: u32 = 8191;
 
-/// The numbers of a list, in order, each once. Blanks around are ignored, an empty list has none.
+/// The numbers of a list, sorted, without duplicates. An empty list has none.
 pub fn parse_list(text: &str) -> Result<Vec<u32>, Failure> {
     let malformed = || invalid(format!("invalid format: {}", text.escape_debug()));
     let number = |text: &str| match text.parse::<u32>() {

@@ -1,4 +1,4 @@
-//! What a container may take of the machine's memory, processors, processes and disks: docker's rules for it.
+//! Resource limits of a container, with docker's rules for them.
 
 mod device;
 mod list;
@@ -10,57 +10,53 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Failure, invalid};
 
-/// The least memory that docker lets a container have: 6 MiB.
+/// docker's minimum memory limit, 6 MiB.
 const LEAST_MEMORY: u64 = 6 << 20;
-/// Length of a period of the processor scheduler where only the share of it was asked for, in microseconds.
+/// The CFS period for `--cpus`, in microseconds; docker's and the kernel's default.
 const PERIOD: u64 = 100_000;
 
-/// Limits as asked. Zero, an empty text or list, and `None` mean that nothing was.
+/// Requested limits. Zero, an empty string or list, and `None` mean unlimited.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LimitsSpec {
-    /// Bytes of memory.
+    /// In bytes.
     pub memory: u64,
-    /// Bytes of memory and swap space together; -1 for as much swap as there is.
+    /// Memory and swap together, in bytes; -1 for unlimited swap.
     pub memory_swap: i64,
-    /// Bytes of memory that are left to the container when memory gets scarce.
+    /// In bytes; reclaimed only when no unprotected memory is left.
     pub memory_reservation: u64,
-    /// Billionths of a processor.
+    /// Billionths of a CPU.
     pub nano_cpus: u64,
-    /// Microseconds of a period of the processor scheduler.
+    /// CFS period in microseconds.
     pub cpu_period: u64,
-    /// Microseconds of processor time in each period; negative for no limit.
+    /// CPU time per period in microseconds; negative for unlimited.
     pub cpu_quota: i64,
-    /// Weight against others, 1024 being the usual one.
+    /// Relative weight; 1024 is the default.
     pub cpu_shares: u64,
-    /// Processors that may be used: `0-2,4`.
+    /// `0-2,4`.
     pub cpuset_cpus: String,
-    /// Memory nodes that may be used: `0,1`.
+    /// `0,1`.
     pub cpuset_mems: String,
-    /// Number of processes and threads; zero and less for no limit.
+    /// Processes and threads; zero or less for unlimited.
     pub pids: Option<i64>,
-    /// Weight of disk access against others, 10 to 1000.
+    /// Relative I/O weight, 10 to 1000.
     pub blkio_weight: u16,
-    /// The same for single disks.
     pub blkio_weight_device: Vec<DeviceWeight>,
-    /// Bytes read each second.
     pub read_bps: Vec<DeviceRate>,
-    /// Bytes written each second.
     pub write_bps: Vec<DeviceRate>,
-    /// Reads each second.
     pub read_iops: Vec<DeviceRate>,
-    /// Writes each second.
     pub write_iops: Vec<DeviceRate>,
 }
 
 impl LimitsSpec {
-    /// Whether nothing was asked, so that no cgroup is needed.
+    /// Whether nothing is limited, so that no cgroup is needed.
     pub fn is_empty(&self) -> bool {
+        // docker's `--pids-limit 0` and `-1` both mean unlimited.
         let unlimited = Self { pids: self.pids.filter(|limit| *limit > 0), ..self.clone() };
         unlimited == Self::default()
     }
 
-    /// Checks what can be checked without the machine, as docker does when it makes a container.
+    /// Validates what does not depend on the machine, as docker does on creation.
     pub fn check(&self) -> Result<(), Failure> {
         self.check_change()?;
         if self.memory == 0 && self.memory_swap > 0 {
@@ -71,7 +67,7 @@ impl LimitsSpec {
         Ok(())
     }
 
-    /// Checks limits that are to be laid over those of a container.
+    /// Validates a change of limits (`update`).
     pub fn check_change(&self) -> Result<(), Failure> {
         self.check_memory()?;
         self.check_cpu()?;
@@ -121,18 +117,19 @@ impl LimitsSpec {
         Ok(())
     }
 
-    /// Fills in what docker adds: swap space as large as the memory.
+    /// Fills in docker's defaults: as much swap as memory.
     pub fn complete(&mut self) {
         if self.memory > 0 && self.memory_swap == 0 {
             self.memory_swap = i64::try_from(self.memory.saturating_mul(2)).unwrap_or(-1);
         }
     }
 
-    /// These limits with those of `change` that were asked for laid over them, by the rules of docker's `update`.
+    /// These limits with `change` applied, by the rules of docker's `update`.
     pub fn updated(&self, change: &Self) -> Result<Self, Failure> {
         self.refuse_mixture(change)?;
         let mut new = self.clone();
         if change.memory != 0 {
+            // Setting memory above an existing memory+swap limit would make the latter invalid.
             let enough = u64::try_from(self.memory_swap).is_ok_and(|both| 0 < both && both < change.memory);
             if enough && change.memory_swap == 0 {
                 return Err(invalid(
@@ -156,7 +153,7 @@ impl LimitsSpec {
         Ok(new)
     }
 
-    /// A share of processors is a period and a quota in other words, so only one of the two can be changed.
+    /// `--cpus` is another way to set quota and period, so the two cannot be mixed.
     fn refuse_mixture(&self, change: &Self) -> Result<(), Failure> {
         let conflict = |change: &str, present: &str| {
             Err(invalid(format!(
@@ -172,7 +169,8 @@ impl LimitsSpec {
         }
     }
 
-    /// Processor time as quota and period in microseconds; no quota means no limit. `None` where nothing was asked.
+    /// CPU quota and period in microseconds; a quota of `None` is unlimited. `None` if CPU time is not
+    /// limited at all.
     pub fn bandwidth(&self) -> Option<(Option<u64>, u64)> {
         if self.nano_cpus > 0 {
             let quota = u128::from(self.nano_cpus) * u128::from(PERIOD) / 1_000_000_000;
@@ -196,7 +194,7 @@ fn bad_list(text: &str, what: &str) -> Failure {
     invalid(format!("Invalid value {} for cpuset {what}", text.escape_debug()))
 }
 
-/// Reads `--cpus`: a number of processors with at most nine decimals, in billionths.
+/// Parses `--cpus`: a decimal number with at most nine digits after the point, in billionths.
 pub fn parse_cpus(text: &str) -> Result<u64, Failure> {
     let malformed = || invalid(format!("failed to parse {} as a rational number", text.escape_debug()));
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
@@ -212,7 +210,7 @@ pub fn parse_cpus(text: &str) -> Result<u64, Failure> {
     padded.parse().map_err(|_| malformed())
 }
 
-/// Reads `--memory-swap`: a size, or -1.
+/// Parses `--memory-swap`: a size, or -1.
 pub fn parse_swap(text: &str) -> Result<i64, Failure> {
     if text == "-1" {
         return Ok(-1);

@@ -1,4 +1,4 @@
-//! Our own answers as messages.
+//! Encodes our own answers.
 
 use std::net::IpAddr;
 
@@ -7,17 +7,17 @@ use hickory_proto::rr::{Name, RData, Record, rdata};
 
 use super::names::Found;
 
-/// How long an answer may be kept in seconds, as docker's.
+/// TTL of our answers in seconds, as docker's.
 const TTL: u32 = 600;
-/// What a query without EDNS can take over UDP in bytes (RFC 1035, section 4.2.1).
+/// Maximum UDP payload of a query without EDNS, in bytes (RFC 1035, section 4.2.1).
 const PLAIN: u16 = 512;
-/// What we send over UDP at most.
+/// The most that we send over UDP, in bytes.
 const LARGEST: u16 = 4096;
-/// What fits into a message over TCP for sure.
+/// Number of addresses that fit into a TCP message with certainty.
 const MOST: usize = 2000;
 
-/// The answer to `query`; over UDP it is cut to what the asker can take, and says so. `None` where the query cannot be
-/// read.
+/// Encodes the answer to `query`. Over UDP it is truncated (TC) to what the client accepts. `None` if the
+/// query is malformed.
 pub fn answer(query: &[u8], found: &Found, udp: bool) -> Option<Vec<u8>> {
     let query = Message::from_vec(query).ok()?;
     let mut reply = Message::response(query.metadata.id, query.metadata.op_code);
@@ -49,7 +49,7 @@ pub fn answer(query: &[u8], found: &Found, udp: bool) -> Option<Vec<u8>> {
     let mut bytes = reply.to_vec().ok()?;
     while udp && bytes.len() > limit && !reply.answers.is_empty() {
         reply.metadata.truncation = true;
-        // Twice at most: the records are of one length.
+        // Runs at most twice: all records have the same length.
         let fitting = reply.answers.len() * limit / bytes.len();
         reply.answers.truncate(fitting.min(reply.answers.len() - 1));
         bytes = reply.to_vec().ok()?;

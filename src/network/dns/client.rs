@@ -1,4 +1,4 @@
-//! Questions over TCP (RFC 7766): each with its length before it, several on one connection.
+//! Queries over TCP (RFC 7766): each prefixed with its length, several per connection.
 
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -10,36 +10,35 @@ use rustix::net::{SendFlags, SocketFlags};
 use super::message::{self, Fault, code};
 use super::server::{LONGEST, Origin, Server, Slot};
 
-/// Connections of one container.
+/// Connections per container.
 const CONNECTIONS: usize = 64;
-/// Questions of one connection that wait for their answers.
+/// Unanswered queries per connection.
 const PENDING: usize = 64;
-/// Answers in bytes that a connection may leave unread.
+/// Answers that a connection may leave unread, in bytes.
 const UNREAD: usize = 256 << 10;
-/// How long a connection may do nothing.
+/// Idle time-out of a connection.
 const IDLE: Duration = Duration::from_secs(30);
-/// What is read at once, in bytes.
+/// Bytes per read(2).
 const CHUNK: usize = 16 << 10;
 
-/// A connection of a container.
+/// A container's connection.
 #[derive(Debug)]
 pub(super) struct Connection {
     socket: OwnedFd,
-    /// The container.
     key: u64,
     input: Vec<u8>,
     output: Vec<u8>,
-    /// Questions that are not answered yet.
+    /// Queries that are not answered yet.
     pending: usize,
-    /// Nothing more will be asked.
+    /// The client has closed its end.
     ended: bool,
     interest: EventFlags,
-    /// When it is closed if nothing happens.
+    /// When to close it unless something happens.
     due: Instant,
 }
 
 impl Server {
-    /// Takes new connections of the container of `key`.
+    /// Accepts pending connections of the container `key`.
     pub(super) fn accept(&mut self, key: u64) {
         loop {
             let Some(listener) = self.listener(key) else { return };
@@ -47,7 +46,8 @@ impl Server {
                 Ok(socket) => self.connected(key, socket),
                 Err(Errno::CONNABORTED | Errno::INTR) => {}
                 Err(Errno::MFILE | Errno::NFILE) => {
-                    // Not taken, it would be announced for ever: it is taken in place of the spare one, and closed.
+                    // Left pending, it would be reported forever. Free the reserved descriptor to accept and
+                    // close it.
                     self.spare = None;
                     let taken =
                         self.listener(key).map(|from| rustix::net::accept_with(from, SocketFlags::CLOEXEC));
@@ -96,7 +96,7 @@ impl Server {
         }
     }
 
-    /// Something happened on a connection.
+    /// Handles an epoll event of a connection.
     pub(super) fn connection(&mut self, token: u64, flags: EventFlags) {
         if flags.intersects(EventFlags::ERR | EventFlags::HUP) {
             return self.close(token);
@@ -107,7 +107,7 @@ impl Server {
         self.flush(token);
     }
 
-    /// `false` where the connection is of no use any more.
+    /// Returns `false` if the connection is to be closed.
     fn read_questions(&mut self, token: u64) -> bool {
         let mut chunk = [0; CHUNK];
         let Some(connection) = self.at(token) else { return true };
@@ -121,12 +121,12 @@ impl Server {
         while let Some(connection) = self.at(token) {
             let Some(message) = frame(&connection.input) else { break };
             connection.input.drain(..message.len() + 2);
-            // Before anything else that may answer it.
+            // Counted before anything can answer it.
             connection.pending += 1;
             let many = connection.pending > PENDING;
             match message::query(&message) {
                 Ok(question) if many => self.say(key, Origin::Tcp(token), &message, &question, code::REFUSED),
-                // What is no question at all would not be answered.
+                // A message that is not a query gets no answer, so the client would wait forever.
                 Err(Fault::Ignore) => return false,
                 _ => self.asked(key, Origin::Tcp(token), message),
             }
@@ -134,7 +134,7 @@ impl Server {
         true
     }
 
-    /// Queues an answer on a connection, if it is still there.
+    /// Queues an answer on a connection, if it still exists.
     pub(super) fn reply_over(&mut self, token: u64, bytes: &[u8]) {
         let Some(connection) = self.at(token) else { return };
         let Ok(length) = u16::try_from(bytes.len()) else { return self.close(token) };
@@ -147,7 +147,7 @@ impl Server {
         self.flush(token);
     }
 
-    /// Sends what waits, and closes a connection that is done.
+    /// Sends queued answers, and closes a connection that is done.
     fn flush(&mut self, token: u64) {
         let Some(connection) = self.at(token) else { return };
         while !connection.output.is_empty() {
@@ -161,7 +161,7 @@ impl Server {
         if connection.ended && connection.pending == 0 && connection.output.is_empty() {
             return self.close(token);
         }
-        // The end of the questions would be announced for ever.
+        // After the client's FIN, EPOLLIN would be reported forever.
         let mut interest = EventFlags::empty();
         interest.set(EventFlags::IN, !connection.ended);
         interest.set(EventFlags::OUT, !connection.output.is_empty());
@@ -179,7 +179,7 @@ impl Server {
         }
     }
 
-    /// The time of a connection has come.
+    /// The idle time-out of a connection may have passed.
     pub(super) fn idle(&mut self, token: u64, now: Instant) {
         if self.at(token).is_some_and(|connection| connection.due <= now) {
             self.close(token);
@@ -198,7 +198,7 @@ impl Server {
     }
 }
 
-/// The first message of a stream, once it is complete.
+/// The first message of a stream, if it is complete.
 pub(super) fn frame(stream: &[u8]) -> Option<Vec<u8>> {
     let [high, low, rest @ ..] = stream else { return None };
     let length = usize::from(u16::from_be_bytes([*high, *low]));

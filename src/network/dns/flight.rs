@@ -1,9 +1,9 @@
-//! Questions on their way to the resolvers.
+//! Queries that are forwarded to the resolvers.
 //!
-//! A server that does not answer within [`STEP`] is not given up: the next one is asked too, and the first answer wins.
-//! From then on, until it says something or for [`GRUDGE`], it has less time before the next one is asked.
-//! One that refuses, or says that it failed, is followed by the next at once. What all say, or SERVFAIL where none says
-//! anything, is what the container is told.
+//! A server that does not answer within [`ATTEMPT_TIMEOUT`] is not given up: the next one is asked as well, and the first
+//! answer wins. The silent server has a shorter time-out until it answers again, or for [`SILENT_MEMORY`]. A server that
+//! refuses, or reports a failure, is followed by the next one at once. If none has an answer, the container gets what the
+//! last of them said, or SERVFAIL if all were silent.
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -21,44 +21,45 @@ use super::server::{Origin, Server, Slot};
 use super::{Asker, socket};
 use crate::sys;
 
-/// Questions of one container.
+/// Forwarded queries per container.
 const EACH: usize = 256;
-/// Questions of all.
+/// Forwarded queries in total.
 const ALL: usize = 1024;
-/// How long one server has before the next is asked as well: less than the shortest patience that resolv.conf(5) can ask
-/// for, `timeout:1`.
+/// How long a server has before the next one is asked as well: less than the shortest time-out that
+/// resolv.conf(5) allows, `timeout:1`.
 const STEP: Duration = Duration::from_millis(700);
-/// How long one has that was silent lately: enough for one nearby, which may know names that others do not.
+/// The same for a server that was silent lately: enough for a nearby one, which may know names that others do
+/// not.
 const SHORT_STEP: Duration = Duration::from_millis(150);
 /// How long a server counts as silent.
 const GRUDGE: Duration = Duration::from_secs(30);
-/// How long a question is kept. C libraries ask again after five seconds with the same number.
+/// How long a query is kept. C libraries retransmit after five seconds, with the same ID.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Servers that are known to be silent.
+/// Number of silent servers to remember.
 const MOST_SILENT: usize = 64;
-/// Times that each server is asked.
+/// How often each server is asked.
 const ROUNDS: usize = 2;
 
-/// A question that was sent on.
+/// A query that was forwarded.
 #[derive(Debug)]
 pub(super) struct Flight {
     key: u64,
     origin: Origin,
-    /// The number that the container gave it.
+    /// The container's query ID.
     id: u16,
     query: Vec<u8>,
     question: Question,
     tries: Vec<Try>,
-    /// How many servers were asked.
+    /// Number of attempts so far; selects the next server.
     turn: usize,
-    /// What a server said that failed or refused.
+    /// The last answer that was a failure or a refusal.
     excuse: Option<Vec<u8>>,
     begun: Instant,
-    /// When it is looked at again.
+    /// When it is looked at next.
     due: Instant,
 }
 
-/// One server that was asked.
+/// A query sent to one server.
 #[derive(Debug)]
 struct Try {
     token: u64,
@@ -67,7 +68,7 @@ struct Try {
     begun: Instant,
     socket: OwnedFd,
     id: u16,
-    /// Not for UDP.
+    /// For TCP only.
     stream: Option<Stream>,
 }
 
@@ -77,24 +78,24 @@ struct Stream {
     input: Vec<u8>,
 }
 
-/// What came of looking at a server's socket.
+/// What a server's socket had to say.
 enum Heard {
     Nothing,
-    /// It will not answer.
+    /// The server will not answer.
     Dead,
-    /// This with this code, under the number of the container.
+    /// An answer with its response code, under the container's query ID.
     Reply(Vec<u8>, u8),
 }
 
-/// Whom to ask for a container, and from where.
+/// The servers to ask for a container, and from where.
 struct Servers {
     list: Vec<SocketAddr>,
-    /// The container whose own servers they are, to be asked from its namespace.
+    /// The container whose `--dns` servers they are; they are asked from its namespace.
     inside: Option<Arc<Asker>>,
 }
 
 impl Server {
-    /// Sends a question on.
+    /// Forwards a query.
     pub(super) fn forward(&mut self, key: u64, origin: Origin, query: Vec<u8>, question: Question) {
         let Some(member) = self.members.get(&key) else { return };
         if member.flights.len() >= EACH || self.flights.len() >= ALL {
@@ -112,12 +113,11 @@ impl Server {
         self.ask(flight);
     }
 
-    /// Asks the next server, or one after it that can be asked; where none is left and none may still answer, the
-    /// container is told.
+    /// Asks the next server that can be asked. If none is left and no answer is outstanding, fails the query.
     fn ask(&mut self, key: u64) {
         loop {
             let Some(flight) = self.flights.get(&key) else { return };
-            // Asked each time anew: the host may have other resolvers by now.
+            // Looked up each time: the host's resolv.conf may have changed.
             let servers = self.servers(flight.key);
             let Some(flight) = self.flights.get(&key) else { return };
             let server = servers.list.get(flight.turn % servers.list.len().max(1)).copied();
@@ -160,7 +160,7 @@ impl Server {
         }
     }
 
-    /// Whom the container of `key` has asked for it.
+    /// The servers for the container `key`.
     fn servers(&mut self, key: u64) -> Servers {
         let asker = self.names.get(key).map(Arc::clone);
         let own = asker.as_ref().and_then(|asker| asker.upstream.as_ref()).map(|own| {
@@ -168,7 +168,7 @@ impl Server {
         });
         match own {
             Some(list) if asker.as_deref().is_some_and(restricted) => {
-                // From the host's namespace its loopback would be another than the one that was meant.
+                // Asked from the host's namespace, a loopback address would mean the host's loopback.
                 let list = list.into_iter().filter(|server| outside(server.ip())).collect();
                 Servers { list, inside: None }
             }
@@ -185,7 +185,7 @@ impl Server {
         }
     }
 
-    /// The time of a flight has come.
+    /// The time of a query has come: ask another server, or give up.
     pub(super) fn overdue(&mut self, key: u64, now: Instant) {
         let Some(flight) = self.flights.get(&key) else { return };
         if self.silent.len() > MOST_SILENT {
@@ -199,7 +199,7 @@ impl Server {
         }
     }
 
-    /// A server said something, or cannot be reached.
+    /// A server's socket is readable, or failed.
     pub(super) fn heard(&mut self, key: u64, token: u64) {
         let Some(flight) = self.flights.get_mut(&key) else { return };
         let Some(at) = flight.tries.iter().position(|one| one.token == token) else { return };
@@ -211,7 +211,7 @@ impl Server {
         let heard = match heard {
             Heard::Reply(mut bytes, _) => {
                 match message::reply_code(&bytes, one.id, &flight.query, &flight.question) {
-                    // Somebody guesses; over TCP it is the server itself.
+                    // Over UDP anybody may have sent it; over TCP it is the server itself.
                     None if one.stream.is_none() => Heard::Nothing,
                     None => Heard::Dead,
                     Some(code) => {
@@ -236,7 +236,7 @@ impl Server {
         self.slots.remove(&token);
         let servers = self.resolvers_of(key);
         match self.flights.get(&key) {
-            // All have had their turn, and this one has said that it does not know.
+            // Every server was asked, and the last outstanding one has failed.
             Some(flight) if flight.tries.is_empty() && flight.excuse.is_some() && flight.turn >= servers => {
                 self.give_up(key);
             }
@@ -256,7 +256,7 @@ impl Server {
         self.land(key, bytes);
     }
 
-    /// Brings an answer to the container. The policies of its networks learn of it before.
+    /// Delivers an answer to the container. The egress policies of its networks learn it first.
     fn land(&mut self, key: u64, bytes: Vec<u8>) {
         let Some(flight) = self.drop_flight(key) else { return };
         if let Some(asker) = self.names.get(flight.key).map(Arc::clone) {
@@ -274,7 +274,7 @@ impl Server {
         self.reply(flight.key, flight.origin, bytes);
     }
 
-    /// Forgets a flight with all its sockets.
+    /// Drops a query with all its sockets.
     pub(super) fn drop_flight(&mut self, key: u64) -> Option<Flight> {
         let mut flight = self.flights.remove(&key)?;
         self.timers.remove(&(flight.due, key));
@@ -288,7 +288,7 @@ impl Server {
     }
 }
 
-/// Whether answers to this container may allow connections.
+/// Whether answers to this container may open its egress rules.
 fn restricted(asker: &Asker) -> bool {
     asker.memberships.iter().any(|on| on.egress.as_ref().is_some_and(|egress| egress.restricts()))
 }
@@ -298,7 +298,7 @@ fn outside(address: IpAddr) -> bool {
     !address.is_loopback() && !address.is_unspecified()
 }
 
-/// A socket that is connected, or about to be, to a server.
+/// A socket that is connected, or connecting, to a server.
 fn open(servers: &Servers, server: SocketAddr, tcp: bool) -> std::io::Result<OwnedFd> {
     let family = if server.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let kind = if tcp { SocketType::STREAM } else { SocketType::DGRAM };
@@ -338,7 +338,7 @@ fn hear_stream(epoll: &OwnedFd, socket: &OwnedFd, token: u64, stream: &mut Strea
     match rustix::io::read(socket, &mut chunk) {
         Ok(0) => Heard::Dead,
         Ok(length) => {
-            // One message of at most 64 KiB: what follows it is not read.
+            // One message of at most 64 KiB; whatever follows is not read.
             stream.input.extend(chunk.iter().take(length));
             frame(&stream.input).map_or(Heard::Nothing, |bytes| Heard::Reply(bytes, 0))
         }

@@ -1,20 +1,19 @@
-//! The host's name servers: `nameserver` lines of its resolv.conf(5), read again as soon as the file is another.
+//! The host's name servers: the `nameserver` lines of resolv.conf(5), read again whenever the file changes.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Servers that are used, as the C library does (MAXNS in resolv.conf(5)).
+/// Number of servers used, as in the C library (MAXNS in resolv.conf(5)).
 pub const SERVERS: usize = 3;
-/// More of a file is not read, in bytes.
+/// Bytes of the file that are read.
 const LONGEST: u64 = 64 << 10;
 
-/// How a file is told from another, or from itself before it was written to: device, inode, size, and time of change
-/// in seconds and nanoseconds.
+/// Detects that a file was replaced or written to: device, inode, size, and ctime in seconds and nanoseconds.
 type Mark = (u64, u64, u64, i64, i64);
 
-/// The servers of a file.
+/// The name servers of a resolv.conf file.
 #[derive(Debug)]
 pub struct Resolvers {
     path: PathBuf,
@@ -24,13 +23,13 @@ pub struct Resolvers {
 }
 
 impl Resolvers {
-    /// What `path` says, which is looked at whenever it is asked; the servers are at `port`.
+    /// Reads `path` on every call of [`Self::servers`]; the servers listen on `port`.
     pub fn new(path: PathBuf, port: u16) -> Self {
         Self { path, port, mark: None, servers: Arc::default() }
     }
 
-    /// The servers that the file names now. A look at the file costs a stat(2), which sees through symbolic links, so a
-    /// change takes effect with the next query, however it was made.
+    /// The current servers. Costs a stat(2), which follows symbolic links, so any change takes effect with
+    /// the next query.
     pub fn servers(&mut self) -> Arc<[SocketAddr]> {
         let mark = std::fs::metadata(&self.path)
             .ok()
@@ -45,13 +44,13 @@ impl Resolvers {
     fn text(&self) -> String {
         use std::io::Read as _;
         let mut bytes = Vec::new();
-        // A file that is not there or cannot be read means the same as an empty one.
+        // A missing or unreadable file counts as empty.
         let _ = std::fs::File::open(&self.path).and_then(|file| file.take(LONGEST).read_to_end(&mut bytes));
         String::from_utf8_lossy(&bytes).into_owned()
     }
 }
 
-/// The first servers that `text` names; the host itself where it names none, as resolv.conf(5) says.
+/// The first servers in `text`, or the host itself if there are none (resolv.conf(5)).
 pub fn parse(text: &str, port: u16) -> Vec<SocketAddr> {
     let named = text.lines().filter_map(|line| {
         let mut words = line.split_whitespace();
@@ -64,7 +63,7 @@ pub fn parse(text: &str, port: u16) -> Vec<SocketAddr> {
     if servers.is_empty() { vec![(Ipv4Addr::LOCALHOST, port).into()] } else { servers }
 }
 
-/// An address, which with IPv6 may have an interface: `fe80::1%eth0`.
+/// Parses an address; an IPv6 one may have an interface: `fe80::1%eth0`.
 fn server(text: &str, port: u16) -> Option<SocketAddr> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Some((address, port).into());

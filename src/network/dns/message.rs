@@ -1,61 +1,60 @@
-//! DNS messages as far as a forwarder must understand them (RFC 1035, section 4.1): header, question, addresses.
+//! DNS messages, as far as a forwarder must understand them (RFC 1035, section 4.1): header, question,
+//! addresses.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The length of a header in bytes.
+/// Length of a header in bytes.
 pub const HEADER: usize = 12;
-/// The longest name in bytes as it stands in a message (RFC 1035, section 2.3.4).
+/// Maximum encoded length of a name in bytes (RFC 1035, section 2.3.4).
 const NAME: usize = 255;
-/// The longest question that is taken, in bytes: each that is under way is kept, and what clients ask with all their
-/// options is far shorter.
+/// Maximum length of a query in bytes. Pending queries are kept in memory, and real ones are far shorter,
+/// even with all options.
 const LONGEST_QUERY: usize = 4096;
-/// Addresses that are taken from one reply.
+/// Addresses taken from one reply.
 const ADDRESSES: usize = 256;
 
 /// Response codes (RFC 1035, section 4.1.1).
 pub mod code {
-    /// The question is malformed.
+    /// FORMERR: the query is malformed.
     pub const FORMAT: u8 = 1;
-    /// The server cannot answer now.
+    /// SERVFAIL: the server cannot answer now.
     pub const FAILURE: u8 = 2;
-    /// A kind of question that is not known.
+    /// NOTIMP: an unknown kind of query.
     pub const NOT_IMPLEMENTED: u8 = 4;
-    /// The server does not want to answer.
+    /// REFUSED: the server does not want to answer.
     pub const REFUSED: u8 = 5;
 }
 
-/// Types of records.
+/// Record types.
 pub mod kind {
-    /// An IPv4 address.
     pub const A: u16 = 1;
-    /// A name for an address.
     pub const PTR: u16 = 12;
-    /// An IPv6 address (RFC 3596).
+    /// RFC 3596.
     pub const AAAA: u16 = 28;
 }
 
-/// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
-    /// In lower case, without the last dot; bytes that are no letters, digits, `-` or `_` as `\DDD`.
+    /// In lower case, without the trailing dot. Bytes other than letters, digits, `-` and `_` appear as
+    /// `\DDD`.
     pub name: String,
-    /// The type of the records.
+    /// The record type.
     pub kind: u16,
-    /// Where it ends in the message.
+    /// Offset of its end in the message.
     pub end: usize,
 }
 
-/// What to do with a message that is not a question.
+/// How to handle a message that is no valid query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing: an answer to it might be answered in turn.
+    /// Drop it: a reply to a reply could start a loop.
     Ignore,
-    /// Say this [`code`].
+    /// Reply with this [`code`].
     Say(u8),
 }
 
-/// The question of a query.
+/// Parses a query.
 pub fn query(message: &[u8]) -> Result<Question, Fault> {
     let [_, _, flags, ..] = message else { return Err(Fault::Ignore) };
     if message.len() < HEADER || flags & 0x80 != 0 {
@@ -70,7 +69,7 @@ pub fn query(message: &[u8]) -> Result<Question, Fault> {
     question(message).ok_or(Fault::Say(code::FORMAT))
 }
 
-/// The question of a query or a reply that has exactly one.
+/// Parses the question of a message that has exactly one.
 fn question(message: &[u8]) -> Option<Question> {
     if word(message, 4)? != 1 {
         return None;
@@ -83,7 +82,7 @@ fn question(message: &[u8]) -> Option<Question> {
         if length == 0 {
             break;
         }
-        // The first name of a message has nothing before it to point to.
+        // Longer labels, and compression pointers: the first name of a message has nothing to point to.
         if length > 63 || at + length - HEADER >= NAME {
             return None;
         }
@@ -103,8 +102,8 @@ fn question(message: &[u8]) -> Option<Question> {
     Some(Question { name, kind, end: at + 4 })
 }
 
-/// Whether `reply` answers `query`, whose number was `id`, and with which [`code`]. A server that failed may leave the
-/// question out.
+/// Checks that `reply` answers `query`, which was sent with the ID `id`, and returns its [`code`]. A failing
+/// server may omit the question.
 pub fn reply_code(reply: &[u8], id: u16, query: &[u8], asked: &Question) -> Option<u8> {
     let (flags, code) = (*reply.get(2)?, *reply.get(3)? & 0x0f);
     if reply.len() < HEADER || word(reply, 0)? != id || flags & 0xf8 != 0x80 {
@@ -117,8 +116,7 @@ pub fn reply_code(reply: &[u8], id: u16, query: &[u8], asked: &Question) -> Opti
     (same && word(reply, 4)? == 1).then_some(code)
 }
 
-/// The addresses in the answer section of a reply to a question that ends at `end`, each with the seconds that it may
-/// be kept.
+/// The addresses in the answer section, each with its TTL in seconds; the question ends at `end`.
 pub fn addresses(reply: &[u8], end: usize) -> Vec<(IpAddr, u32)> {
     let mut found = Vec::new();
     let mut at = end;
@@ -133,14 +131,14 @@ pub fn addresses(reply: &[u8], end: usize) -> Vec<(IpAddr, u32)> {
     found
 }
 
-/// Where the record at `at` ends, and its address if it has one.
+/// The end of the record at `at`, and its address if it has one.
 fn record(message: &[u8], mut at: usize) -> Option<(usize, Option<(IpAddr, u32)>)> {
     loop {
         let length = *message.get(at)?;
         at += 1;
         match length {
             0 => break,
-            // A pointer, which ends the name.
+            // A compression pointer ends the name.
             0xc0.. => {
                 at += 1;
                 break;
@@ -162,14 +160,14 @@ fn record(message: &[u8], mut at: usize) -> Option<(usize, Option<(IpAddr, u32)>
     Some((at + 10 + length, address.map(|address| (address, seconds))))
 }
 
-/// A reply to `query` that says only `code`, with the question where it was understood.
+/// A reply to `query` with nothing but `code`, and the question if it was understood.
 pub fn reply_with(query: &[u8], question: Option<&Question>, code: u8) -> Vec<u8> {
     let mut reply = vec![0; HEADER];
     for (to, from) in reply.iter_mut().zip(query.iter().take(3)) {
         *to = *from;
     }
     if let [_, _, flags, second, _, questions, ..] = reply.as_mut_slice() {
-        // A response with the opcode and "recursion desired" of the query; "recursion available".
+        // QR, with the query's opcode and RD; then RA.
         *flags = *flags & 0x79 | 0x80;
         *second = 0x80 | code & 0x0f;
         *questions = u8::from(question.is_some());
@@ -178,24 +176,22 @@ pub fn reply_with(query: &[u8], question: Option<&Question>, code: u8) -> Vec<u8
     reply
 }
 
-/// The number of a message.
 pub fn id(message: &[u8]) -> u16 {
     word(message, 0).unwrap_or(0)
 }
 
-/// Gives a message another number.
 pub fn set_id(message: &mut [u8], id: u16) {
     for (to, from) in message.iter_mut().zip(id.to_be_bytes()) {
         *to = from;
     }
 }
 
-/// What people call a type.
+/// The name of a record type, such as `AAAA`.
 pub fn kind_name(kind: u16) -> String {
     hickory_proto::rr::RecordType::from(kind).to_string()
 }
 
-/// The address that a name below `in-addr.arpa` or `ip6.arpa` stands for (RFC 1035, section 3.5; RFC 3596, section
+/// Parses the address in a name below `in-addr.arpa` or `ip6.arpa` (RFC 1035, section 3.5; RFC 3596, section
 /// 2.5).
 pub fn reversed(name: &str) -> Option<IpAddr> {
     if let Some(labels) = name.strip_suffix(".in-addr.arpa") {
@@ -215,7 +211,7 @@ pub fn reversed(name: &str) -> Option<IpAddr> {
     labels.next().is_none().then(|| Ipv6Addr::from(address).into())
 }
 
-/// The unsigned number in two bytes at `at`.
+/// Reads a big-endian 16-bit number at offset `at`.
 fn word(message: &[u8], at: usize) -> Option<u16> {
     match message.get(at..at + 2)? {
         [high, low] => Some(u16::from_be_bytes([*high, *low])),
@@ -244,7 +240,7 @@ mod tests {
         assert_eq!((question.name.as_str(), question.kind), ("web.example.org", kind::AAAA));
         assert_eq!(question.end, message.len());
         assert_eq!(query(&asked(".", RecordType::NS)).unwrap().name, "");
-        // A dot within a label is no border between labels.
+        // A dot within a label does not separate labels.
         let mut odd = asked("a-b.org.", RecordType::A);
         odd[14] = b'.';
         assert_eq!(query(&odd).unwrap().name, "a\\046b.org");

@@ -1,17 +1,21 @@
-//! The name service of containers: they ask 127.0.0.11, and are answered from here.
+//! The containers' name service at 127.0.0.11.
 //!
-//! For each container on a network there are sockets that were made in its own network namespace, so the asker is known
-//! by the socket that its question came to. One thread in the host's namespace serves them all ([`server`]):
+//! Each container on a network has sockets that were created in its own network namespace, so the socket on which a query
+//! arrives identifies the client. One thread in the host's namespace serves all of them ([`server`]).
 //!
-//! - names of containers on networks that the asker is on too are answered at once ([`names`], [`answer`]);
-//! - everything else goes, byte for byte but for its number, to the host's resolvers ([`host`], [`flight`]) from the
-//!   host's namespace, so that one on the host's loopback works; or, with `--dns`, to those servers from the container's
-//!   namespace, unless a network of its restricts where it may go, when it is asked from the host's: an answer that
-//!   allows a connection must not be one that the container can forge;
-//! - a container that has only internal networks is told SERVFAIL, as by docker: its questions would be a way out.
+//! # Who answers
 //!
-//! Each question that is forwarded has a socket, thus a port, and a number of its own, both random, until it is
-//! answered. What one container may have under way is capped, as is the sum.
+//! - Names of containers on networks that the client is on, too, are answered at once ([`names`], [`answer`]).
+//! - Everything else is forwarded unchanged, except for its ID, to the host's resolvers ([`resolv_conf`], [`forward`]).
+//!   They are asked from the host's namespace, so a resolver on the host's loopback works.
+//! - With `--dns`, those servers are asked from the container's namespace. If one of its networks has egress rules, they
+//!   are asked from the host's instead: an answer that allows a connection must not be one that the container can forge.
+//! - A container with only internal networks gets SERVFAIL, as with docker: queries would be a way out.
+//!
+//! # Invariants
+//!
+//! Each forwarded query has a socket (hence a port) and an ID of its own until it is answered, both random, against
+//! forged answers. The number of pending queries is capped per container and in total.
 
 pub mod answer;
 mod client;
@@ -42,25 +46,25 @@ use super::egress::Egress;
 use super::egress::log::Log;
 use crate::model::network::{Endpoint, NetworkSpec};
 
-/// Where containers find their name server, as docker's do.
+/// The name server's address for containers, as with docker.
 pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
-/// The port of name servers.
+/// The DNS port.
 pub const PORT: u16 = 53;
-/// The thread's stack in bytes.
+/// Stack size of the thread, in bytes.
 const STACK: usize = 256 << 10;
-/// Connections that may wait to be accepted.
+/// Accept backlog.
 const BACKLOG: i32 = 64;
 
-/// The server's settings.
+/// The settings of the name service.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Names the host's resolvers: `/etc/resolv.conf`.
+    /// The file that lists the host's resolvers: `/etc/resolv.conf`.
     pub resolv_conf: PathBuf,
-    /// Their port: [`PORT`].
+    /// The port of all resolvers: [`PORT`].
     pub port: u16,
 }
 
-/// The server. Dropping it ends its thread.
+/// The name service. Dropping it ends its thread.
 #[derive(Debug)]
 pub struct Dns {
     orders: Orders,
@@ -68,54 +72,53 @@ pub struct Dns {
     thread: Option<JoinHandle<()>>,
 }
 
-/// How the server's thread is told.
+/// Sends commands to the server's thread.
 #[derive(Clone, Debug)]
 struct Orders {
     queue: Sender<Order>,
     wake: Arc<OwnedFd>,
 }
 
-/// A container that may ask.
+/// A container that may send queries.
 #[derive(Clone, Debug, Default)]
 pub struct Asker {
     /// 64 hexadecimal digits.
     pub id: String,
-    /// Its name.
     pub name: String,
-    /// Its host name, if one was asked for.
+    /// Its host name, if one was requested.
     pub hostname: Option<String>,
-    /// The networks that it is on, in the order in which names are looked up.
+    /// Its networks, in look-up order.
     pub memberships: Vec<Membership>,
-    /// Servers of its own (`--dns`); the host's where `None`.
+    /// Its `--dns` servers; the host's resolvers if `None`.
     pub upstream: Option<Upstream>,
-    /// Whether it has `--dns-opt ndots:N` with N above 0: a name of one label is then meant to be tried with the search
-    /// list first, and is not forwarded, as by docker.
+    /// Whether `--dns-opt ndots:N` with N > 0 is set. Its resolver then tries a single label with the search
+    /// list first, so it is not forwarded, as with docker.
     pub ndots_set: bool,
-    /// Where to write what it asks for.
+    /// Its egress log, if it has one.
     pub log: Option<Arc<Log>>,
 }
 
-/// A container's place on one network.
+/// A container's membership in one network.
 #[derive(Clone, Debug)]
 pub struct Membership {
     /// Its addresses and names there.
     pub endpoint: Endpoint,
-    /// The network.
     pub network: Arc<NetworkSpec>,
-    /// What is to be told which addresses its containers were given for which name.
+    /// Learns the addresses that were answered for a name.
     pub egress: Option<Arc<Egress>>,
 }
 
-/// Servers that a container asked for.
+/// The `--dns` servers of a container.
 #[derive(Clone)]
 pub struct Upstream {
-    /// Their addresses, in order.
+    /// In the order of use.
     pub servers: Vec<IpAddr>,
-    /// Makes sockets in the container's network namespace. It is called on the server's thread and must not wait for long.
+    /// Creates sockets in the container's network namespace. Called on the server's thread, so it must be
+    /// quick.
     pub sockets: MakeSocket,
 }
 
-/// Makes a socket that does not block and that exec closes.
+/// Creates a non-blocking, close-on-exec socket.
 pub type MakeSocket = Arc<dyn Fn(AddressFamily, SocketType) -> io::Result<OwnedFd> + Send + Sync>;
 
 impl fmt::Debug for Upstream {
@@ -124,29 +127,27 @@ impl fmt::Debug for Upstream {
     }
 }
 
-/// Where a container's questions arrive.
+/// The sockets on which a container's queries arrive.
 #[derive(Debug)]
 pub struct Sockets {
-    /// Takes datagrams.
     pub udp: OwnedFd,
-    /// Takes connections.
     pub tcp: OwnedFd,
 }
 
-/// A socket for [`MakeSocket`], in the network namespace of the calling thread.
+/// A socket for a [`SocketFactory`], in the network namespace of the calling thread.
 pub fn socket(family: AddressFamily, kind: SocketType) -> io::Result<OwnedFd> {
     Ok(rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?)
 }
 
 impl Sockets {
-    /// Sockets at [`ADDRESS`] in the network namespace of the calling thread, whether or not its loopback interface is
-    /// up; on `port`, or with 0 on one that is free with both protocols.
+    /// Sockets at [`ADDRESS`] in the network namespace of the calling thread, even if its loopback interface
+    /// is down (IP_FREEBIND). With `port` 0, on a port that is free for both protocols.
     pub fn here(port: u16) -> io::Result<Self> {
         Self::at((ADDRESS, port).into())
     }
 
     fn at(address: SocketAddr) -> io::Result<Self> {
-        // A port that is free with one protocol may be taken with the other.
+        // A port that is free for TCP may be taken for UDP.
         let mut attempts = if address.port() == 0 { 16 } else { 1 };
         loop {
             attempts -= 1;
@@ -170,7 +171,7 @@ impl Sockets {
         Ok(Self { udp, tcp })
     }
 
-    /// The port of both.
+    /// The common port.
     pub fn port(&self) -> io::Result<u16> {
         Ok(local(&self.udp)?.port())
     }
@@ -181,7 +182,7 @@ fn local(socket: &OwnedFd) -> io::Result<SocketAddr> {
 }
 
 impl Dns {
-    /// Starts the server in the calling thread's network namespace, the host's.
+    /// Starts the server in the calling thread's network namespace, which must be the host's.
     pub fn start(config: Config) -> io::Result<Self> {
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let (queue, orders) = channel();
@@ -215,16 +216,16 @@ impl Drop for Dns {
 }
 
 impl Orders {
-    /// An order is carried out before any question that comes after it. `None` where the thread is gone.
+    /// The command takes effect before any query that is sent later. `None` if the thread is gone.
     fn send(&self, order: Order) -> Option<()> {
         self.queue.send(order).ok()?;
-        // It fails only where the counter is full, and then the thread will wake.
+        // Fails only if the counter is at its maximum, and then the thread is awake.
         let _ = rustix::io::write(self.wake.as_fd(), &1_u64.to_ne_bytes());
         Some(())
     }
 }
 
-/// A container that is served. Dropping it closes its sockets, and its names are gone.
+/// A container that is served. Dropping this closes its sockets and removes its names.
 #[derive(Debug)]
 pub struct Handle {
     key: u64,
@@ -232,7 +233,7 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Another name, other networks: in force with the next question.
+    /// Changes its name or networks, from the next query on.
     pub fn update(&self, asker: Asker) {
         let _ = self.orders.send(Order::Update(self.key, Arc::new(asker)));
     }

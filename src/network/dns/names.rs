@@ -1,10 +1,10 @@
-//! Which names and addresses the containers of a network have, as one that asks sees them. docker's rules:
+//! The table of container names, as each client sees it. The rules are docker's:
 //!
-//! - Names are those of containers on networks that the asker is on too, the first network that knows the name wins;
-//!   the default network has none.
-//! - A container is known by its name, its host name, its short ID and its aliases on that network, and to those who
-//!   have a link to it by the link's alias; each of them also with `.NETWORK` behind.
-//! - Case does not matter. Several containers may share a name.
+//! - A client resolves containers on its own networks; the first network that knows a name wins. The default network has
+//!   no names.
+//! - A container is known by its name, its host name, its short ID and its aliases on that network, and to clients with a
+//!   link to it by the link's alias. Each of them also works with `.NETWORK` appended.
+//! - Names are case-insensitive. Several containers may share one.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -13,30 +13,29 @@ use std::sync::Arc;
 use super::message::{kind, reversed};
 use super::{Asker, Membership};
 
-/// The digits of a short ID.
+/// Digits of a short ID.
 const SHORT: usize = 12;
 
-/// What a name stands for.
+/// What a name resolves to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// These addresses.
     Addresses(Vec<IpAddr>),
-    /// This name, of the container that has the address asked for.
+    /// The name of the container with the queried address.
     Name(String),
-    /// Something, but it has no records of this type.
+    /// The name exists, but has no records of this type.
     Nothing,
 }
 
-/// The containers of all networks.
+/// The names on all networks.
 #[derive(Debug, Default)]
 pub struct Names {
     askers: HashMap<u64, Arc<Asker>>,
     networks: HashMap<String, Network>,
-    /// Counts answers, so that they begin with another address each time.
+    /// Counts answers, to rotate the addresses.
     turn: usize,
 }
 
-/// Names and addresses of one network, for the keys of containers.
+/// The names and addresses of one network, with the keys of their containers.
 #[derive(Debug, Default)]
 struct Network {
     names: HashMap<String, Vec<u64>>,
@@ -45,7 +44,7 @@ struct Network {
 }
 
 impl Network {
-    /// The containers that someone means by an ID or a name.
+    /// The containers with this ID or name.
     fn called(&self, text: &str) -> Vec<u64> {
         let named = || self.names.get(&text.to_ascii_lowercase()).cloned().unwrap_or_default();
         self.ids.get(text).map_or_else(named, |key| vec![*key])
@@ -53,12 +52,11 @@ impl Network {
 }
 
 impl Names {
-    /// The container that is kept under `key`.
     pub fn get(&self, key: u64) -> Option<&Arc<Asker>> {
         self.askers.get(&key)
     }
 
-    /// Puts a container, in place of what was kept under `key`.
+    /// Adds a container, replacing what was stored under `key`.
     pub fn put(&mut self, key: u64, asker: Arc<Asker>) {
         self.remove(key);
         for membership in named(&asker) {
@@ -72,7 +70,6 @@ impl Names {
         self.askers.insert(key, asker);
     }
 
-    /// Takes a container away.
     pub fn remove(&mut self, key: u64) {
         let Some(asker) = self.askers.remove(&key) else { return };
         for membership in named(&asker) {
@@ -85,7 +82,7 @@ impl Names {
                     }
                 }
             }
-            // What belongs to another by now stays.
+            // Another container may have taken the ID or address over; its entry stays.
             network.ids.retain(|_, other| *other != key);
             network.addresses.retain(|_, other| *other != key);
             if network.ids.is_empty() {
@@ -94,7 +91,7 @@ impl Names {
         }
     }
 
-    /// What `name`, in lower case, stands for to the container of `key`; `None` where it is not a name of these networks.
+    /// Resolves `name`, in lower case, for the client `key`; `None` if it is no name of its networks.
     pub fn find(&mut self, key: u64, name: &str, kind: u16) -> Option<Found> {
         let asker = Arc::clone(self.askers.get(&key)?);
         if kind == kind::PTR
@@ -123,7 +120,7 @@ impl Names {
         Some(Found::Addresses(addresses))
     }
 
-    /// Who has `name` on the network of `on`, for the container that is on it there.
+    /// The containers called `name` on the network of `on`, as the client that is on it sees it.
     fn holders(&self, on: &Membership, name: &str) -> Option<Vec<u64>> {
         let network = self.networks.get(&on.network.id)?;
         let linked = on.endpoint.links.iter().filter(|(alias, _)| alias.eq_ignore_ascii_case(name));
@@ -131,7 +128,7 @@ impl Names {
         if linked.is_empty() { network.names.get(name).cloned() } else { Some(linked) }
     }
 
-    /// The address of a container on the network of `on`, of the family that is asked for.
+    /// A container's address on the network of `on`, of the queried type.
     fn address(&self, key: u64, on: &Membership, kind: u16) -> Option<IpAddr> {
         let asker = self.askers.get(&key)?;
         let there = asker.memberships.iter().find(|there| there.network.id == on.network.id)?;
@@ -150,12 +147,12 @@ impl Names {
     }
 }
 
-/// The networks of a container on which there are names.
+/// The networks of a container that have names.
 fn named(asker: &Asker) -> impl Iterator<Item = &Membership> {
     asker.memberships.iter().filter(|on| !on.network.is_default())
 }
 
-/// The names of a container on one network, in lower case and each once.
+/// A container's names on one network, in lower case and without duplicates.
 fn names_of(asker: &Asker, on: &Membership) -> Vec<String> {
     let own = [Some(asker.name.as_str()), asker.hostname.as_deref(), asker.id.get(..SHORT)];
     let aliases = on.endpoint.aliases.iter().map(String::as_str);

@@ -1,4 +1,4 @@
-//! The thread that serves all containers: one epoll(7), and nothing in it waits for anything else.
+//! The name service's thread: one epoll loop for all containers, in which nothing blocks.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
@@ -22,16 +22,15 @@ use super::names::Names;
 use super::{Asker, Sockets};
 use crate::network::egress::log::{Line, Log};
 
-/// The longest message in bytes.
+/// Maximum length of a message in bytes.
 pub(super) const LONGEST: usize = 65535;
-/// Datagrams that are taken from one container before the next has its turn.
+/// Datagrams read from one container before the next one gets its turn.
 const TURN: usize = 32;
-/// Events that are taken at once.
+/// Events per epoll_wait(2).
 const EVENTS: usize = 64;
-/// The token of the eventfd that announces orders.
+/// Token of the eventfd that announces commands.
 const WAKE: u64 = 0;
 
-/// What the owner of the server has it do.
 #[derive(Debug)]
 pub(super) enum Order {
     Add(u64, Arc<Asker>, Sockets),
@@ -40,16 +39,16 @@ pub(super) enum Order {
     End,
 }
 
-/// What a token of epoll stands for.
+/// What an epoll token stands for.
 #[derive(Debug)]
 pub(super) enum Slot {
-    /// The datagrams of a container.
+    /// A container's UDP socket.
     Udp(u64),
-    /// New connections of a container.
+    /// A container's TCP listener.
     Tcp(u64),
-    /// A connection of a container.
+    /// A container's TCP connection.
     Connection(Box<Connection>),
-    /// A question on its way to a server: the key of the flight.
+    /// An attempt at an upstream server: the key of the forwarded query.
     Try(u64),
 }
 
@@ -60,40 +59,40 @@ pub(super) struct Member {
     tokens: [u64; 2],
     /// Tokens of its connections.
     pub(super) connections: HashSet<u64>,
-    /// Keys of its questions under way.
+    /// Keys of its forwarded queries.
     pub(super) flights: HashSet<u64>,
 }
 
-/// Where a question came from, and the answer goes.
+/// Where a query came from and the answer goes to.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Origin {
     Udp(SocketAddr),
-    /// A connection's token.
+    /// The token of a connection.
     Tcp(u64),
 }
 
-/// All that the thread knows.
+/// The state of the thread.
 #[derive(Debug)]
 pub(super) struct Server {
     pub(super) epoll: OwnedFd,
     wake: Arc<OwnedFd>,
     orders: Receiver<Order>,
     ended: bool,
-    /// Tokens and keys of flights are never used twice, so a late event cannot mean another.
+    /// Tokens and keys are never reused, so a late event cannot hit another object.
     next: u64,
     pub(super) slots: HashMap<u64, Slot>,
     pub(super) members: HashMap<u64, Member>,
     pub(super) names: Names,
     pub(super) flights: HashMap<u64, Flight>,
-    /// When connections and flights must be looked at again, by token and key.
+    /// When connections and forwarded queries are due, by token or key.
     pub(super) timers: BTreeSet<(Instant, u64)>,
     pub(super) resolvers: Resolvers,
-    /// Servers of the host's that have said nothing lately, and until when that is remembered.
+    /// The host's servers that were silent lately, and until when that counts.
     pub(super) silent: HashMap<SocketAddr, Instant>,
-    /// The port of servers of containers.
+    /// The port of `--dns` servers.
     pub(super) port: u16,
     pub(super) buffer: Vec<u8>,
-    /// Closed to make room for a connection that is closed at once, where descriptors are short.
+    /// Reserved, to be closed when accept(2) fails with EMFILE.
     pub(super) spare: Option<OwnedFd>,
 }
 
@@ -133,10 +132,11 @@ impl Server {
                 match epoll::wait(&self.epoll, &mut space, self.patience().as_ref()) {
                     Ok((ready, _)) => ready.iter().map(|event| (event.data.u64(), event.flags)).collect(),
                     Err(Errno::INTR) => continue,
-                    // The epoll itself is broken, which cannot be.
+                    // The epoll instance itself is broken.
                     Err(_) => return,
                 };
             let _ = rustix::io::read(&*self.wake, &mut [0; 8]);
+            // Commands come first: they are in force for queries that were sent after them.
             self.obey();
             if self.ended {
                 return;
@@ -152,11 +152,11 @@ impl Server {
     fn patience(&self) -> Option<Timespec> {
         let (due, _) = self.timers.first()?;
         let wait = due.saturating_duration_since(Instant::now());
-        // A millisecond more, so that the time has come afterwards.
+        // epoll_wait(2) may wake up early; a millisecond more makes sure that the time has come.
         Timespec::try_from(wait + std::time::Duration::from_millis(1)).ok()
     }
 
-    /// Carries out all orders.
+    /// Runs all queued commands.
     fn obey(&mut self) {
         loop {
             match self.orders.try_recv() {
@@ -178,7 +178,7 @@ impl Server {
     fn add(&mut self, key: u64, asker: Arc<Asker>, sockets: Sockets) {
         let (udp, tcp) = (self.token(), self.token());
         for (fd, token, slot) in [(&sockets.udp, udp, Slot::Udp(key)), (&sockets.tcp, tcp, Slot::Tcp(key))] {
-            // It fails only where memory is short; that container's questions then stay unanswered.
+            // Fails only without memory; the container's queries then stay unanswered.
             if epoll::add(&self.epoll, fd, epoll::EventData::new_u64(token), epoll::EventFlags::IN).is_ok() {
                 self.slots.insert(token, slot);
             }
@@ -239,16 +239,16 @@ impl Server {
                     let message = self.buffer.get(..length).unwrap_or_default().to_vec();
                     self.asked(key, Origin::Udp(from), message);
                 }
-                // An error of an earlier reply, to a port that was closed meanwhile: the next may be a question.
+                // The error belongs to an earlier reply whose port was closed meanwhile; queries may follow.
                 Err(Errno::CONNREFUSED | Errno::HOSTUNREACH | Errno::NETUNREACH) => {}
                 _ => return,
             }
         }
     }
 
-    /// Answers a question or sends it on.
+    /// Answers a query, or forwards it.
     pub(super) fn asked(&mut self, key: u64, origin: Origin, message: Vec<u8>) {
-        // Whatever was ordered before the question was sent, perhaps a moment ago, holds for it.
+        // Commands that were sent before the query, even if only just, must be in force.
         self.obey();
         let question = match message::query(&message) {
             Ok(question) => question,
@@ -282,7 +282,7 @@ impl Server {
         }
     }
 
-    /// Replies with nothing but a code.
+    /// Replies with nothing but a response code.
     pub(super) fn say(&mut self, key: u64, origin: Origin, query: &[u8], question: &Question, code: u8) {
         let bytes = message::reply_with(query, Some(question), code);
         if let Some(asker) = self.names.get(key).map(Arc::clone) {
@@ -291,14 +291,14 @@ impl Server {
         self.reply(key, origin, bytes);
     }
 
-    /// Writes down what a container is told.
+    /// Logs what a container is told.
     pub(super) fn answered(&self, asker: &Asker, question: &Question, reply: &[u8]) {
         if let Some(log) = &asker.log {
             write(log, asker, question, reply);
         }
     }
 
-    /// Sends a reply. What the container does not take in is lost, as on any network.
+    /// Sends a reply. Like any network, it may be lost.
     pub(super) fn reply(&mut self, key: u64, origin: Origin, bytes: Vec<u8>) {
         match origin {
             Origin::Udp(to) => {
@@ -310,7 +310,6 @@ impl Server {
         }
     }
 
-    /// The listening socket of a container.
     pub(super) fn listener(&self, key: u64) -> Option<std::os::fd::BorrowedFd<'_>> {
         Some(self.members.get(&key)?.sockets.tcp.as_fd())
     }

@@ -1,4 +1,4 @@
-//! The server beside resolvers that the tests make on the loopback interface.
+//! The name service with resolvers that the tests run on the loopback interface.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
@@ -13,14 +13,14 @@ use super::*;
 use crate::network::egress::Member;
 use crate::network::policy::{Flow, Kind, Policy as _, Verdict};
 
-/// A container of that name on `memberships`; its ID begins with the bytes of the name.
+/// A container called `name` on `memberships`; its ID starts with the bytes of the name.
 pub(super) fn asker(name: &str, memberships: Vec<Membership>) -> Asker {
     let mut id: String = name.bytes().map(|byte| format!("{byte:02x}")).collect();
     id.extend(std::iter::repeat_n('0', 64 - id.len()));
     Asker { id, name: name.into(), memberships, ..Asker::default() }
 }
 
-/// A place on the network called `network`, with addresses in CIDR form.
+/// A membership in the network `network`, with addresses in CIDR form.
 pub(super) fn member(network: &str, v4: &str, v6: Option<&str>) -> Membership {
     let endpoint = Endpoint {
         network: network.into(),
@@ -37,10 +37,10 @@ pub(super) fn member(network: &str, v4: &str, v6: Option<&str>) -> Membership {
     Membership { endpoint, network: Arc::new(network), egress: None }
 }
 
-/// How long an answer is waited for.
+/// Time limit for an answer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A server with a resolv.conf of its own.
+/// A name service with a resolv.conf of its own.
 struct World {
     dns: Dns,
     dir: tempfile::TempDir,
@@ -48,7 +48,7 @@ struct World {
 }
 
 impl World {
-    /// The resolvers are those at `servers`, on the port of `port`.
+    /// The resolvers are `servers`, at `port`.
     fn new(servers: &[&str], port: u16) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let resolv_conf = dir.path().join("resolv.conf");
@@ -94,7 +94,7 @@ impl Client {
         Message::from_vec(&buffer[..length]).unwrap()
     }
 
-    /// The answer to a question in short.
+    /// The answer to a query, in short.
     fn ask(&self, name: &str, kind: RecordType) -> String {
         self.send(7, name, kind);
         let reply = self.receive();
@@ -135,7 +135,7 @@ fn read_frame(stream: &mut TcpStream) -> Message {
     Message::from_vec(&bytes).unwrap()
 }
 
-/// The reply with one address to a query.
+/// The reply to a query, with one address.
 fn address(bytes: &[u8], address: [u8; 4]) -> Vec<u8> {
     let query = Message::from_vec(bytes).unwrap();
     let name = query.queries[0].name().clone();
@@ -144,7 +144,8 @@ fn address(bytes: &[u8], address: [u8; 4]) -> Vec<u8> {
     reply.to_vec().unwrap()
 }
 
-/// A resolver at `ip` that sends what `answer` makes of each query; over TCP likewise. It ends with the tests.
+/// A resolver at `ip` that replies with what `answer` makes of each query, over UDP and TCP. It runs until
+/// the tests end.
 fn resolver(
     ip: &str,
     port: u16,
@@ -178,7 +179,7 @@ fn resolver(
     port
 }
 
-/// A resolver that knows one address, and the world that uses it.
+/// A resolver that knows one address, and a name service that uses it.
 fn simple() -> World {
     let port = resolver("127.0.0.1", 0, |query, _| vec![address(query, [192, 0, 2, 80])]);
     World::new(&["127.0.0.1"], port)
@@ -220,7 +221,7 @@ fn a_resolver_that_refuses_fails_or_is_silent_is_followed_by_the_next() {
             _ => vec![message::reply_with(query, Some(&question), code::REFUSED)],
         }
     });
-    // At the first address nobody listens.
+    // Nobody listens at the first address.
     let world = World::new(&["127.0.0.4", "127.0.0.2", "127.0.0.3"], port);
     let (_web, client) = world.add(plain("web"));
     for name in ["refused.example.", "failed.example.", "silent.example."] {
@@ -243,7 +244,7 @@ fn questions_and_answers_pass_unchanged_but_for_their_number() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let note = Arc::clone(&seen);
     let rest = |query: &[u8]| {
-        // A record of a type that nobody knows, and the options of EDNS.
+        // A record of an unknown type, and EDNS options.
         let record = [&[0xc0, 12, 0xff, 0x10, 0, 1, 0, 0, 0, 9, 0, 3][..], b"abc"].concat();
         let mut reply = message::reply_with(query, Some(&message::query(query).unwrap()), 0);
         (reply[7], reply[11]) = (1, 1);
@@ -257,7 +258,7 @@ fn questions_and_answers_pass_unchanged_but_for_their_number() {
     });
     let world = World::new(&["127.0.0.1"], port);
     let (_web, client) = world.add(plain("web"));
-    // Upper case as clients mix it in against forgers, two flags, and a cookie.
+    // Mixed case as clients use it against forgery, two flags, and a cookie.
     let mut asked = query(0x1234, "_SIP._tcp.eXample.org.", RecordType::SRV);
     (asked[3], asked[11]) = (0x30, 1);
     asked.extend([0, 0, 41, 4, 0xd0, 0, 0, 0x80, 0, 0, 12, 0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8]);
@@ -311,7 +312,7 @@ fn a_truncated_answer_is_passed_on_and_the_whole_comes_over_tcp() {
     let world = World::new(&["127.0.0.1"], port);
     let (_web, client) = world.add(plain("web"));
     assert_eq!(client.ask("example.org.", RecordType::TXT), "0 192.0.2.1 truncated");
-    // Several questions on one connection, which is then closed on one side.
+    // Several queries on one connection, which is then half closed.
     let mut stream = client.connect();
     for id in 0..10 {
         let name = if id % 2 == 0 { "example.org." } else { "web." };
@@ -339,7 +340,7 @@ fn what_one_container_has_under_way_is_capped_and_others_are_served() {
     let world = World::new(&["127.0.0.1"], port);
     let (greedy, client) = world.add(plain("greedy"));
     let (_other, neighbour) = world.add(asker("other", vec![member("net", "198.51.100.3/24", None)]));
-    // In small portions, so that no socket's buffer overflows.
+    // In small portions, so that no socket buffer overflows.
     for id in 0..256 {
         client.send(id, "silent.example.", RecordType::A);
         if id % 16 == 0 {
@@ -459,7 +460,7 @@ fn nonsense_and_slow_readers_harm_nobody() {
         let _ = stream.read_to_end(&mut rest);
         assert!(rest.is_empty());
     }
-    // One that asks and never reads is cut off.
+    // A client that asks and never reads is cut off.
     let mut slow = client.connect();
     slow.set_nonblocking(true).unwrap();
     let begun = Instant::now();
@@ -471,7 +472,7 @@ fn nonsense_and_slow_readers_harm_nobody() {
             _ => assert_eq!(client.ask("web.", RecordType::A), "0 198.51.100.2"),
         }
     }
-    // More connections than a container may have: the last are closed.
+    // More connections than a container may have: the last ones are closed.
     let mut streams: Vec<TcpStream> = (0..80).map(|_| client.connect()).collect();
     let closed = streams
         .iter_mut()

@@ -1,22 +1,22 @@
-//! Addresses that stand for allowed names, because the network's own DNS said so.
+//! Addresses that stand for allowed names, learned from the answers of the network's own DNS.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// Addresses that one network remembers.
+/// Addresses remembered per network.
 const MOST: usize = 8192;
-/// How long an address is remembered beyond its time to live: programs keep addresses longer than they may.
+/// How long an address stays valid after its TTL: programs keep addresses longer than they should.
 const GRACE: Duration = Duration::from_secs(300);
-/// The longest time to live that is believed.
+/// TTLs are capped at this.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
-/// For each address the rules, by their place, that allow it, and until when.
+/// For each address, the indices of the rules that allow it, each with its expiry.
 #[derive(Debug, Default)]
 pub struct Learned(HashMap<IpAddr, Vec<(usize, Instant)>>);
 
 impl Learned {
-    /// Remembers that `address` may be reached by the rule at `rule` for `seconds` from `now`, and a while longer.
+    /// Allows `address` by the rule at index `rule`, for `seconds` from `now` and some minutes longer.
     pub fn learn(&mut self, address: IpAddr, rule: usize, seconds: u32, now: Instant) {
         let until = now + Duration::from_secs(seconds.into()).min(LONGEST) + GRACE;
         if self.0.len() >= MOST && !self.0.contains_key(&address) {
@@ -29,13 +29,13 @@ impl Learned {
         }
     }
 
-    /// The rules that allow `address` at `now`.
+    /// The indices of the rules that allow `address` at `now`.
     pub fn rules(&self, address: IpAddr, now: Instant) -> impl Iterator<Item = usize> {
         let rules = self.0.get(&address).into_iter().flatten();
         rules.filter(move |(_, until)| *until > now).map(|(rule, _)| *rule)
     }
 
-    /// Forgets what has expired; where all is still valid, the half that expires first, so that this is rarely done.
+    /// Drops what has expired. If everything is valid, drops the half that expires first, so that this is rare.
     fn make_room(&mut self, now: Instant) {
         let last = |rules: &Vec<(usize, Instant)>| rules.iter().map(|(_, until)| *until).max().unwrap_or(now);
         self.0.retain(|_, rules| last(rules) > now);
@@ -75,7 +75,7 @@ mod tests {
             assert!(learned.0.len() <= MOST);
             assert_eq!(knows(&learned, number, now), [0]);
         }
-        // The one that lasts longest is still known.
+        // The one with the longest TTL is still known.
         assert_eq!(knows(&learned, 1, now), [3, 4]);
     }
 }

@@ -1,4 +1,4 @@
-//! `--egress-log FILE`: what a container asked for and what it reached, a line of JSON each.
+//! `--egress-log FILE`: what a container resolved and connected to, one JSON object per line.
 //!
 //! ```text
 //! {"time":"2026-01-01T00:00:00.000000Z","container":"web","kind":"dns","name":"example.org","type":"A","result":"answered"}
@@ -8,8 +8,8 @@
 //! {"time":"2026-01-01T00:00:03.000000Z","result":"lost","lines":12}
 //! ```
 //!
-//! A thread of its own writes them, so that a slow disk, or a pipe that nobody reads, keeps no packet waiting; what does
-//! not fit into its queue is counted and reported as lost.
+//! A thread writes them, so that a slow disk or a pipe without a reader delays no packet. Records that do not
+//! fit into its queue are counted and reported as lost.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -22,32 +22,31 @@ use std::{io, thread};
 
 use serde::Serialize;
 
-/// Lines that wait to be written.
+/// Records that wait to be written.
 const QUEUE: usize = 4096;
-/// The writer's stack in bytes.
+/// Stack size of the thread, in bytes.
 const STACK: usize = 64 << 10;
-/// How long the end of a log waits for its last lines.
+/// How long to wait at the end for the last records.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// One thing that a container did.
+/// One event.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Line {
-    /// The name of the container.
     pub container: String,
     /// `dns`, `tcp`, `udp` or `icmp`.
     pub kind: &'static str,
-    /// The name that was asked for, or that led to the address.
+    /// The queried name, or the name that led to the address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The type of records that was asked for.
+    /// The queried record type.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub record: Option<String>,
-    /// The destination with its port, if there is one.
+    /// The destination, with its port if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
-    /// `reached`, `denied`, `failed`; for names `answered`, or in capitals the code that was said instead.
+    /// `reached`, `denied` or `failed`; for DNS `answered`, or the response code in capitals.
     pub result: &'static str,
-    /// What the container was told.
+    /// The error that the container got.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
@@ -66,7 +65,7 @@ struct Lost {
     lines: u64,
 }
 
-/// A log that is open. Dropping the last reference writes what is left.
+/// An open log. Dropping the last reference writes what is queued.
 #[derive(Debug)]
 pub struct Log {
     queue: Option<SyncSender<(SystemTime, Line)>>,
@@ -83,13 +82,13 @@ impl Log {
         let missing = Arc::clone(&lost);
         thread::Builder::new().name("egress-log".into()).stack_size(STACK).spawn(move || {
             write(&mut File::from(file), &lines, &missing);
-            // Nobody listens any more where the end was not waited for.
+            // The receiver is gone if the end was not waited for.
             let _ = ended.send(());
         })?;
         Ok(Arc::new(Self { queue: Some(queue), lost, done: Mutex::new(done) }))
     }
 
-    /// Has `line` written with the time of now. Does not wait.
+    /// Queues `line` with the current time, without blocking.
     pub fn put(&self, line: Line) {
         if let Some(queue) = &self.queue
             && queue.try_send((SystemTime::now(), line)).is_err()
@@ -103,7 +102,7 @@ impl Drop for Log {
     fn drop(&mut self) {
         self.queue = None;
         if let Ok(done) = self.done.lock() {
-            // A file that cannot be written to holds nobody up.
+            // Bounded: a file that blocks must not hold up the container's end.
             let _ = done.recv_timeout(PATIENCE);
         }
     }
@@ -127,7 +126,7 @@ fn tell_lost(file: &mut File, lost: &AtomicU64) {
     }
 }
 
-/// Appends a line, whole where the file allows it.
+/// Appends a line, with one write(2) if the file takes it whole.
 fn push(file: &mut File, value: &impl Serialize) -> io::Result<()> {
     let mut text = serde_json::to_vec(value)?;
     text.push(b'\n');
@@ -145,7 +144,7 @@ mod tests {
         let (reader, writer) = io::pipe().unwrap();
         let log = Log::start(writer.into()).unwrap();
         let line = Line { container: "web".into(), kind: "udp", result: "denied", ..Line::default() };
-        // More than the pipe and the queue hold while nobody reads.
+        // More than the pipe and the queue can hold while nobody reads.
         let put = 20_000;
         for _ in 0..put {
             log.put(line.clone());

@@ -1,16 +1,18 @@
-//! What the containers of one network may reach: the [`Policy`] of a network.
+//! The egress policy: what the containers of one network may reach. Implements [`FlowPolicy`].
 //!
-//! - The host's loopback, and whatever else means the host itself to the host's kernel, is never connected to. The
-//!   gateway's own address leads to the host's loopback for containers with `--add-host NAME:host-gateway`, and nowhere
-//!   for others.
+//! # Rules
+//!
+//! - The host's loopback, and every other address that means the host itself to the host's kernel, is refused. The
+//!   gateway's own address leads to the host's loopback for containers with `--add-host NAME:host-gateway`; for others it
+//!   is refused, too.
 //! - Addresses of the network's own subnets do not leave it, and nothing leaves an internal network.
-//! - With `--egress-allow` only what a rule names is reached. A name is allowed through addresses that the network's own
-//!   DNS gave to one of its containers as the answer to this name, CNAMEs included, as long as they are valid and some
-//!   minutes longer ([`learned`]). All names are resolved, allowed or not: connections are held here, and what a
-//!   container can tell the world by asking for names is not.
-//! - A packet whose source is not a container's is refused: nobody could be made to answer for it.
+//! - With `--egress-allow`, only what a rule names is reached. A rule for a name allows the addresses that the network's
+//!   own DNS gave to one of its containers for this name, CNAMEs included, until their TTL expires and some minutes longer
+//!   ([`learned`]). All names are resolved, allowed or not: the policy holds connections back, not what a container can
+//!   leak through DNS queries.
+//! - A packet whose source is no container's address is refused: nobody would be accountable for it.
 //!
-//! Everything is refused as a closed port would, at once.
+//! Everything is refused at once, as a closed port would.
 
 pub mod learned;
 pub mod log;
@@ -28,10 +30,10 @@ use self::log::{Line, Log};
 use super::policy::{Flow, Kind, Policy, Verdict};
 use crate::model::network::{self, NetworkSpec};
 
-/// Names that are remembered for the log of one container.
+/// Names remembered for the log, per container.
 const ASKED: usize = 1024;
 
-/// The policy of one network.
+/// The egress policy of one network.
 #[derive(Debug)]
 pub struct Egress {
     internal: bool,
@@ -45,24 +47,23 @@ pub struct Egress {
 /// A container on the network.
 #[derive(Clone, Debug, Default)]
 pub struct Member {
-    /// Its name.
     pub name: String,
-    /// All addresses that it has there.
+    /// All of its addresses on the network.
     pub addresses: Vec<IpAddr>,
     /// Whether the gateway's address leads to the host's loopback.
     pub host_gateway: bool,
-    /// Where to write what it does.
+    /// Its egress log, if it has one.
     pub log: Option<Arc<Log>>,
 }
 
 #[derive(Debug)]
 struct Joined {
     member: Member,
-    /// For the log: the name that led to an address.
+    /// For the log: the name that was resolved to an address.
     asked: Mutex<HashMap<IpAddr, String>>,
 }
 
-/// A container's stay on the network; it ends with this.
+/// A container's membership in the network; dropping it ends the membership.
 #[derive(Debug)]
 pub struct Stay {
     network: Arc<Egress>,
@@ -70,7 +71,7 @@ pub struct Stay {
 }
 
 impl Egress {
-    /// The policy that `spec` asks for.
+    /// The policy of the network `spec`.
     pub fn new(spec: &NetworkSpec) -> Arc<Self> {
         let (v4, v6) = (spec.v4.as_ref(), spec.v6.as_ref());
         let nets = [v4.map(|subnet| IpNet::from(subnet.net)), v6.map(|subnet| IpNet::from(subnet.net))];
@@ -85,7 +86,8 @@ impl Egress {
         })
     }
 
-    /// Lets a container in. To be called before its first packet; one that has an address already loses it.
+    /// Adds a container. Must be called before its first packet. Takes its addresses over from previous
+    /// members.
     pub fn join(self: &Arc<Self>, member: Member) -> Stay {
         let joined = Arc::new(Joined { member, asked: Mutex::default() });
         let mut members = self.members.write().unwrap_or_else(PoisonError::into_inner);
@@ -96,14 +98,13 @@ impl Egress {
         Stay { network: Arc::clone(self), joined }
     }
 
-    /// Whether there are rules at all.
     pub fn restricts(&self) -> bool {
         self.rules.is_some()
     }
 
-    /// Takes note of what the DNS is about to tell the container at `asker`: that `name`, in lower case without the last
-    /// dot, has these addresses for so many seconds. What was said by a server within the container's reach is not
-    /// `trusted`, and allows nothing.
+    /// Records that DNS is about to answer the container at `asker`: `name` (lower case, no trailing dot) has
+    /// these addresses, each with its TTL in seconds. Answers of a server that the container could influence
+    /// are not `trusted`, and allow nothing.
     pub fn answered(&self, asker: IpAddr, name: &str, addresses: &[(IpAddr, u32)], trusted: bool) {
         if let Some(joined) = self.member(asker)
             && joined.member.log.is_some()
@@ -150,14 +151,14 @@ impl Egress {
         Verdict::Pass(flow.target)
     }
 
-    /// Whether the rules of the network let it pass.
+    /// Whether the network's rules allow it.
     fn allows(&self, flow: &Flow) -> bool {
         if self.internal {
             return false;
         }
         let Some(rules) = &self.rules else { return true };
         let address = flow.target.ip();
-        // Echo requests have no port: any rule for the host will do.
+        // Echo requests have no port, so any rule for the host applies.
         let port = |rule: &network::Egress| {
             flow.kind == Kind::Echo || rule.port.is_none_or(|port| port == flow.target.port())
         };
@@ -169,17 +170,17 @@ impl Egress {
     }
 }
 
-/// Addresses that a socket of the host is never connected to: to its kernel they mean itself, everybody on a link, or
-/// nothing without an interface.
+/// Addresses that are never connected to: to the host's kernel they mean the host itself, everyone on a link,
+/// or nothing without an interface.
 fn never(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => {
-            // 0.0.0.0/8 is "this network", and 0.0.0.0 the host itself (RFC 1122, section 3.2.1.3).
+            // 0.0.0.0/8 is "this network", and 0.0.0.0 is the host itself (RFC 1122, section 3.2.1.3).
             let this = address.octets().first() == Some(&0);
             this || address.is_loopback() || address.is_multicast() || address.is_broadcast()
         }
         IpAddr::V6(address) => {
-            // The first 96 bits are zero in ::, ::1 and IPv4-compatible addresses; then there are the IPv4-mapped ones.
+            // to_ipv4() covers ::, ::1, IPv4-compatible and IPv4-mapped addresses.
             let embedded = address.to_ipv4().is_some();
             embedded || address.is_multicast() || address.is_unicast_link_local()
         }
@@ -200,7 +201,7 @@ impl Policy for Egress {
         let Some(joined) = self.member(flow.source.ip()) else { return };
         match outcome {
             Ok(()) => joined.write(flow, "reached", None),
-            // It was written down when it was judged.
+            // Logged when it was judged.
             Err(_) if self.decide(flow, &joined.member) == Verdict::Refuse => {}
             Err(error) => joined.write(flow, "failed", Some(error.to_string())),
         }
@@ -222,7 +223,7 @@ impl Joined {
 }
 
 impl Stay {
-    /// The container has another name from now on; what it has asked for is not forgotten.
+    /// Renames the container. The names that it resolved are kept.
     pub fn rename(&mut self, name: &str) {
         let member = Member { name: name.to_owned(), ..self.joined.member.clone() };
         let asked = std::mem::take(&mut *lock(&self.joined.asked));
@@ -239,7 +240,7 @@ impl Stay {
 impl Drop for Stay {
     fn drop(&mut self) {
         let mut members = self.network.members.write().unwrap_or_else(PoisonError::into_inner);
-        // An address may be another's by now.
+        // An address may belong to a later member by now.
         members.retain(|_, joined| !Arc::ptr_eq(joined, &self.joined));
     }
 }

@@ -1,4 +1,4 @@
-//! Where the packets of a gateway leave it and come back.
+//! The device through which packets leave a gateway and come back.
 
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -7,16 +7,16 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 pub use crate::sys::tun::{Offload, Tun};
 pub use crate::sys::wire::Wire;
 
-/// An interface whose packets, from the IP header on, are ours. Packets may be sent from any thread.
+/// An interface whose IP packets we read and write. Packets may be sent from any thread.
 pub trait Device: Send + Sync + fmt::Debug {
-    /// For epoll(7): readable where there is a packet.
+    /// For epoll(7): readable when there is a packet.
     fn fd(&self) -> BorrowedFd<'_>;
 
-    /// Reads one packet into `buffer`, which takes the longest: how long it is, and what it lacks. `WouldBlock` where
-    /// there is none.
+    /// Reads one packet into `buffer`, which must have room for the longest one. Returns its length and what
+    /// is still to be done to it. `WouldBlock` if there is none.
     fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, Offload)>;
 
-    /// Sends the packet whose bytes are in `parts`, one after the other. It lacks only what [`Self::features`] allows.
+    /// Sends the packet that `parts` make up. It may lack only what [`Self::features`] allows.
     fn send(&self, offload: &Offload, parts: &[IoSlice<'_>]) -> io::Result<()>;
 
     /// What may be left to the kernel.
@@ -30,7 +30,7 @@ pub trait Device: Send + Sync + fmt::Debug {
 pub struct Features {
     /// Completes checksums ([`Offload::checksum`]).
     pub checksum: bool,
-    /// Takes several UDP datagrams as one ([`Offload::segment`]).
+    /// Takes several UDP datagrams as one packet (GSO; [`Offload::segment`]).
     pub segments: bool,
 }
 

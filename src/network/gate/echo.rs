@@ -1,5 +1,5 @@
-//! ICMP echo between containers and the host's network, by the sockets that any user may have for it if
-//! `net.ipv4.ping_group_range` says so (icmp(7)): one for each address and ident of a container.
+//! ICMP echo between containers and the host's network, through unprivileged ping sockets (icmp(7), allowed
+//! by `net.ipv4.ping_group_range`): one per address and ident of a container.
 
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
@@ -18,13 +18,13 @@ use crate::network::packet::{Packet, icmp, protocol};
 use crate::network::policy::{Flow, Kind, Policy, Verdict};
 use crate::sys::datagram::{self, Inbox, Message, Reports};
 
-/// Replies that are received together.
+/// Replies received by one call.
 const BATCH: usize = 8;
 
-/// Pings are few: so much less than of UDP is kept of them.
+/// Pings are rare: all limits are this fraction of those for UDP.
 const SHARE: usize = 8;
 
-/// Whether the host lets this user ping.
+/// Whether the host lets this user send pings.
 pub fn allowed() -> bool {
     socket(false).is_ok()
 }
@@ -38,7 +38,7 @@ fn socket(v6: bool) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
-/// The pings of a gateway. In addresses of its flows the ident takes the place of a container's port.
+/// The pings of a gateway. In the addresses of its flows, the ident stands in place of a container's port.
 pub(super) struct Echo {
     flows: Flows,
     inbox: Inbox,
@@ -60,7 +60,7 @@ impl Echo {
             sockets_per_container: all.sockets_per_container / SHARE,
             flows: all.flows / SHARE,
             flows_per_container: all.flows_per_container / SHARE,
-            // Who pings does so every second, or has stopped.
+            // A container that pings does so every second, or has stopped.
             replied: all.unreplied,
             ..all
         };
@@ -68,7 +68,7 @@ impl Echo {
         Self { flows: Flows::new(watch, limits), inbox, writer, policy, settings }
     }
 
-    /// Sends on a request of a container; `whole` where it may not be fragmented.
+    /// Forwards a container's request; `whole` if it may not be fragmented.
     pub(super) fn outbound(&mut self, packet: &Packet<'_>, echo: &icmp::Echo<'_>, whole: bool, now: Instant) {
         let source = SocketAddr::new(packet.source, echo.ident);
         let target = SocketAddr::new(packet.target, 0);
@@ -77,7 +77,7 @@ impl Echo {
         let why = match error.raw_os_error() {
             Some(libc::EMSGSIZE) => icmp::Error::TooBig(self.troubles(source).unwrap_or(1280)),
             Some(libc::EAGAIN | libc::ENOBUFS) => return,
-            // Hosts have no port to refuse with, so it is who forbids that answers.
+            // A ping has no port that could refuse, so answer as a router that forbids it.
             Some(libc::ECONNREFUSED) => icmp::Error::Prohibited,
             _ => match icmp::Error::of(&error) {
                 Some(why) => why,
@@ -112,7 +112,7 @@ impl Echo {
             let message = Message { to: host, from: None, parts: &parts, segment: 0, tos: packet.tos, hops };
             match datagram::send(socket.fd.as_fd(), &[message]) {
                 Ok(_) => return Ok(()),
-                // It may be the fate of an earlier one.
+                // The error may belong to an earlier request: drain the error queue and try once more.
                 Err(error) if again && error.raw_os_error() != Some(libc::EMSGSIZE) => {
                     again = false;
                     self.troubles(source);
@@ -135,7 +135,7 @@ impl Echo {
         self.flows.open(flow.source, flow.target, host, now, || socket(host.is_ipv6()))
     }
 
-    /// Takes what has come from the host's network to the socket with this number.
+    /// Receives from the socket with this number.
     pub(super) fn ready(&mut self, fd: RawFd, now: Instant) {
         if let Some(container) = self.flows.source(fd) {
             self.inbound(container, now);
@@ -154,13 +154,14 @@ impl Echo {
             let Some(([_, _, _, _, _, _, s0, s1], data)) = one.bytes.split_first_chunk::<8>() else {
                 continue;
             };
+            // The kernel writes its own ident into the request, so put the container's back.
             let protocol = if named.is_ipv4() { protocol::ICMP } else { protocol::ICMPV6 };
             let ip = Ip { tos: one.tos, ..Ip::answer(named.ip(), container.ip(), protocol) };
             self.writer.echo_reply(ip, container.port(), u16::from_be_bytes([*s0, *s1]), data);
         }
     }
 
-    /// Passes on what came back in place of replies. The maximum of bytes that the kernel itself has named.
+    /// Passes ICMP errors on to the container. Returns the path MTU if the kernel itself reported one.
     fn troubles(&mut self, container: SocketAddr) -> Option<u32> {
         let Self { flows, writer, settings, policy, .. } = self;
         let mut mtu = None;

@@ -1,5 +1,5 @@
-//! What containers have sent out and may be answered: host sockets by the container's address and port, and for each of
-//! them the peers. Bounded in all directions; the oldest go first.
+//! The flow table: host sockets by the container's address and port, and for each of them the peers that may
+//! answer. Bounded in every direction; the oldest entries go first.
 
 use std::collections::HashMap;
 use std::io;
@@ -11,39 +11,39 @@ use std::time::{Duration, Instant};
 use super::Limits;
 use crate::network::relay::Nest;
 
-/// How long both sides must have been talking to be waited for longer than for one answer, as Linux' own tracking does
-/// (`nf_conntrack_udp_timeout_stream`).
+/// How long both sides must have been talking to count as a stream with a longer time-out, as in Linux'
+/// connection tracking (`nf_conntrack_udp_timeout_stream`).
 const STREAM: Duration = Duration::from_secs(2);
 
-/// When tables are full so much of them goes: one part of so many, which makes the search cheap.
+/// A full table evicts this fraction (one in 8) at once, so that the search for the oldest is rare.
 const PART: usize = 8;
 
-/// Sockets that a gateway may have however many there are.
+/// Sockets that a forwarder may have, however many forwarders share the limit.
 const LEAST: usize = 16;
 
-/// Where sockets are waited for.
+/// Registers sockets with the forwarder's epoll set.
 pub(super) struct Watch {
     nest: Arc<Nest>,
     tag: u64,
 }
 
 impl Watch {
-    /// `nest` will say which socket is readable: its descriptor's number with the bits of `tag`.
+    /// Events carry the socket's number with the bits of `tag`.
     pub(super) fn new(nest: &Arc<Nest>, tag: u64) -> Self {
         Self { nest: Arc::clone(nest), tag }
     }
 
-    /// Has a socket waited for until it is closed.
+    /// Watches a socket until it is closed.
     pub(super) fn add(&self, fd: BorrowedFd<'_>) -> io::Result<()> {
         self.nest.add(fd, self.tag | u64::from(fd.as_raw_fd().cast_unsigned()))
     }
 }
 
-/// All flows of one protocol through a gateway.
+/// The flows of one protocol through a gateway.
 pub(super) struct Flows {
     pub(super) watch: Watch,
     limits: Limits,
-    /// The most sockets at this time, of the limit of all gates.
+    /// The current maximum of sockets: this forwarder's share of the limit.
     most: usize,
     containers: HashMap<IpAddr, Container>,
     sources: HashMap<RawFd, SocketAddr>,
@@ -56,16 +56,16 @@ struct Container {
     peers: usize,
 }
 
-/// What a container's port is in the host's network.
+/// The host socket of a container's port.
 pub(super) struct Socket {
     pub(super) fd: OwnedFd,
-    /// By the address that the container named.
+    /// By the address that the container used.
     peers: HashMap<SocketAddr, Peer>,
-    /// Names of peers that have another address in the host's network.
+    /// The addresses that containers used, for peers whose address in the host's network is another.
     aliases: HashMap<SocketAddr, SocketAddr>,
-    /// Whether packets must not be fragmented, once that was set.
+    /// Whether IP_MTU_DISCOVER forbids fragmentation; `None` until it was set.
     pub(super) whole: Option<bool>,
-    /// Whether several datagrams may be sent as one.
+    /// Whether several datagrams may be sent as one (GSO).
     pub(super) trains: bool,
 }
 
@@ -85,7 +85,8 @@ impl Peer {
 }
 
 impl Socket {
-    /// Who is `from` to the container; `None` where nothing was sent there.
+    /// The address under which the container knows `from`; `None` if it has sent nothing there. Counts as a
+    /// reply.
     pub(super) fn answered(&mut self, from: SocketAddr, now: Instant) -> Option<SocketAddr> {
         let named = self.named(from)?;
         let peer = self.peers.get_mut(&named)?;
@@ -93,7 +94,7 @@ impl Socket {
         Some(named)
     }
 
-    /// The same, for something that is no answer.
+    /// Like [`Self::note_reply`], without counting as a reply.
     pub(super) fn named(&self, from: SocketAddr) -> Option<SocketAddr> {
         match self.peers.get(&from) {
             Some(peer) if peer.host == from => Some(from),
@@ -125,14 +126,14 @@ impl Container {
         self.peers = self.sockets.values().map(|socket| socket.peers.len()).sum();
     }
 
-    /// Drops the peers that were not heard of for longest.
+    /// Drops the peers that were silent longest.
     fn evict_peers(&mut self, sources: &mut HashMap<RawFd, SocketAddr>) {
         let peers = self.sockets.values().flat_map(|socket| socket.peers.values());
         let Some(oldest) = oldest(peers.map(|peer| peer.used).collect()) else { return };
         self.retain(|peer| peer.used > oldest, sources);
     }
 
-    /// Drops the sockets that were not used for longest.
+    /// Drops the sockets that were unused longest.
     fn evict_sockets(&mut self, sources: &mut HashMap<RawFd, SocketAddr>) {
         let Some(oldest) = oldest(self.sockets.values().filter_map(Socket::used).collect()) else { return };
         self.sockets.retain(|_, socket| {
@@ -146,14 +147,13 @@ impl Container {
     }
 }
 
-/// The time up to which those are that have to go.
+/// The time up to which entries are evicted.
 fn oldest(mut used: Vec<Instant>) -> Option<Instant> {
     let at = used.len() / PART;
     (!used.is_empty()).then(|| *used.select_nth_unstable(at).1)
 }
 
 impl Flows {
-    /// None yet.
     pub(super) fn new(watch: Watch, limits: Limits) -> Self {
         let (containers, sources) = (HashMap::new(), HashMap::new());
         Self { watch, limits, most: limits.sockets, containers, sources }
@@ -173,17 +173,17 @@ impl Flows {
         Some((socket, host))
     }
 
-    /// The socket of a container's address and port.
     pub(super) fn socket(&mut self, source: SocketAddr) -> Option<&mut Socket> {
         self.containers.get_mut(&source.ip())?.sockets.get_mut(&source.port())
     }
 
-    /// Whose socket that is.
+    /// The container's address and port that a socket belongs to.
     pub(super) fn source(&self, fd: RawFd) -> Option<SocketAddr> {
         self.sources.get(&fd).copied()
     }
 
-    /// Lets packets from `source` to `target` go to `host`, through a socket from `make` where there is none.
+    /// Opens a flow from `source` to `target` by way of `host`, through a socket from `make` if `source` has
+    /// none.
     pub(super) fn open(
         &mut self,
         source: SocketAddr,
@@ -196,7 +196,7 @@ impl Flows {
         let container = self.containers.entry(source.ip()).or_default();
         if !container.sockets.contains_key(&source.port()) {
             let fd = match make() {
-                // Descriptors are short, so the fewer is what this container keeps of them.
+                // Out of descriptors: free some of this container's own and try again.
                 Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
                     container.evict_sockets(&mut self.sources);
                     make()
@@ -229,12 +229,13 @@ impl Flows {
         Ok(())
     }
 
-    /// Keeps to the share of one of `gates`. What is beyond it goes when there is something new.
+    /// Sets the limit to the share of one of `gates` forwarders. Excess sockets are evicted when a new one is
+    /// needed.
     pub(super) fn share(&mut self, gates: usize) {
         self.most = (self.limits.sockets / gates.max(1)).max(LEAST);
     }
 
-    /// Drops old flows where the tables are full: of the container itself, or of the one that has most.
+    /// Evicts old flows from full tables: the container's own, or those of the container that has most.
     fn make_room(&mut self, source: SocketAddr) {
         let (limits, most_sockets) = (self.limits, self.most);
         let of_container = limits.sockets_per_container.min(most_sockets.div_ceil(2));
@@ -267,7 +268,7 @@ impl Flows {
         }
     }
 
-    /// Drops what has been silent for too long; when the next will have been.
+    /// Drops flows that timed out. Returns when the next one will.
     pub(super) fn expire(&mut self, now: Instant) -> Option<Instant> {
         let (limits, sources) = (self.limits, &mut self.sources);
         self.containers.retain(|_, container| {
@@ -276,18 +277,18 @@ impl Flows {
         });
         let sockets = self.containers.values().flat_map(|container| container.sockets.values());
         let until = sockets.flat_map(|socket| socket.peers.values()).map(|peer| peer.until(&limits)).min()?;
-        // Not for each one by itself.
+        // Not for every single one: expiring scans the whole table.
         Some(until.max(now + self.limits.unreplied / 8))
     }
 
-    /// Drops all of a container.
+    /// Drops everything of a container.
     pub(super) fn forget(&mut self, container: IpAddr) {
         if let Some(mut gone) = self.containers.remove(&container) {
             gone.retain(|_| false, &mut self.sources);
         }
     }
 
-    /// Sockets and peers.
+    /// Numbers of sockets and peers.
     #[cfg(test)]
     pub(super) fn count(&self) -> (usize, usize) {
         let peers = self.containers.values().map(|container| container.peers).sum();

@@ -1,9 +1,16 @@
-//! What leaves a gateway other than by the relay: packets are read from its device and answered, UDP and ICMP echo by
-//! sockets of the host's network, TCP by a [`Part`] of its own. One of the relay's workers does it beside its
-//! connections, or a thread of the gate's own.
+//! The forwarder: handles everything that leaves a gateway other than through the relay. Packets are read from the
+//! gateway's device and answered there.
 //!
-//! Containers decide what arrives here, so everything that is kept for them has a limit ([`Limits`]) and an end, and a
-//! container that reaches a limit loses its own oldest.
+//! ```text
+//!  device ─ packets ─┬─ UDP        ─ UdpForwarder  ─ a host socket per container port (udp.rs)
+//!                    ├─ ICMP echo  ─ EchoForwarder ─ a ping socket per container and ident (echo.rs)
+//!                    └─ TCP        ─ a ProtocolHandler: the SYN interceptor (tcp.rs) or the user-space stack
+//! ```
+//!
+//! It runs as an event source of one of the relay's workers, or on a thread of its own.
+//!
+//! Containers decide what arrives here. So everything that is kept for them has a limit ([`FlowLimits`]) and a time-out,
+//! and a container that reaches its limit evicts its own oldest entries.
 
 pub mod device;
 pub mod echo;
@@ -36,36 +43,35 @@ use super::packet::Packet;
 use super::policy::Policy;
 use super::relay::{Nest, Relay, Stay};
 
-/// The stack of the gate's thread, in bytes.
+/// Stack size of the forwarder's own thread, in bytes.
 const STACK: usize = 256 << 10;
 
 /// Takes packets towards the containers.
 pub trait PacketOut: Send + Sync {
-    /// Sends a whole IP packet, its checksums complete. One that does not get through is lost, as on any network.
+    /// Sends a whole IP packet with complete checksums. Like any network, it may drop it.
     fn packet(&self, packet: &[u8]);
 }
 
 impl PacketOut for Arc<dyn Device> {
     fn packet(&self, packet: &[u8]) {
-        // Queues that are full, and a device that is going away: the sender will try again or give up.
+        // The queue is full, or the device is going away: the sender will retry or give up.
         let _ = self.send(&Offload::default(), &[IoSlice::new(packet)]);
     }
 }
 
-/// What answers the packets of one protocol. All calls come from one thread.
+/// Handles the packets of one protocol. All calls come from one thread.
 pub trait Part: Send {
-    /// A packet of a container: a whole one, whose checksum is right.
+    /// A container's packet: reassembled, with a correct checksum.
     fn packet(&mut self, packet: &Packet<'_>, out: &dyn PacketOut);
 
-    /// A descriptor, such as an epoll instance, that is readable when [`Self::ready`] has something to do.
+    /// A descriptor, such as an epoll instance, that is readable when [`Self::ready`] has work to do.
     fn fd(&self) -> Option<BorrowedFd<'_>> {
         None
     }
 
-    /// [`Self::fd`] is readable.
     fn ready(&mut self, _out: &dyn PacketOut) {}
 
-    /// Lets go of what has timed out by `now`; when to come again.
+    /// Drops what has timed out by `now`. Returns when to call again.
     fn expire(&mut self, _now: Instant, _out: &dyn PacketOut) -> Option<Instant> {
         None
     }
@@ -74,7 +80,7 @@ pub trait Part: Send {
     fn forget(&mut self, container: IpAddr);
 }
 
-/// The running gate of a network; it ends, and all of its flows, when this is dropped.
+/// The running forwarder of a network. Dropping it ends all of its flows.
 #[derive(Debug)]
 pub struct Gate {
     orders: Orders,
@@ -82,14 +88,14 @@ pub struct Gate {
     next: AtomicU64,
 }
 
-/// Who does the gate's work.
+/// Where the forwarder's loop runs.
 #[derive(Debug)]
 enum Seat {
     Worker(#[expect(dead_code, reason = "it is the gate's end")] Stay),
     Thread(Option<JoinHandle<()>>),
 }
 
-/// A way to who does the gate's work.
+/// Sends commands to the forwarder's loop.
 #[derive(Clone, Debug)]
 struct Orders {
     sender: Sender<Order>,
@@ -98,14 +104,14 @@ struct Orders {
 
 impl Orders {
     fn give(&self, order: Order) {
-        // A thread that is gone has nothing left to be told, and a counter that is full wakes it already.
+        // A loop that has ended has nothing to do, and a counter at its maximum wakes it already.
         let _ = self.sender.send(order);
         let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
     }
 }
 
 impl Gate {
-    /// Starts the gate with one of the workers of `relay`, whose network namespace becomes that of its sockets.
+    /// Starts the forwarder on a worker of `relay`. Its sockets belong to the workers' network namespace.
     pub fn start(
         device: Arc<dyn Device>,
         settings: Settings,
@@ -119,7 +125,8 @@ impl Gate {
         })
     }
 
-    /// Starts the gate with a thread of its own, for a `tcp` that has much to do, in the network namespace of the caller.
+    /// Starts the forwarder on a thread of its own, for a `tcp` that has much to do. Its sockets belong to
+    /// the caller's network namespace.
     pub fn start_alone(
         device: Arc<dyn Device>,
         settings: Settings,
@@ -140,13 +147,13 @@ impl Gate {
         Ok(Self { orders: Orders { sender, wake }, seat, next: AtomicU64::new(0) })
     }
 
-    /// Lets go of everything that belongs to a container.
+    /// Drops everything that belongs to a container.
     pub fn forget(&self, container: IpAddr) {
         self.orders.give(Order::Forget(container));
     }
 
-    /// Publishes a UDP port: what comes to `socket`, which is bound in the host's network, goes to `container`, with the
-    /// address of who sent it.
+    /// Publishes a UDP port: what arrives at `socket`, which is bound in the host's network namespace, goes
+    /// to `container` with the sender's address.
     pub fn publish(&self, socket: OwnedFd, container: SocketAddr) -> io::Result<PublishedUdp> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (answer, result) = channel();
@@ -180,10 +187,10 @@ impl Drop for PublishedUdp {
     }
 }
 
-/// Hop limits below this are passed on: they are meant, as by traceroute.
+/// Hop limits below this are preserved: somebody chose them, traceroute for one.
 const MEANT: u8 = 32;
 
-/// The hop limit of a packet, where it is to be passed on.
+/// The hop limit to send a packet with; `None` for the default.
 fn meant(hops: u8) -> Option<u8> {
     (hops < MEANT).then_some(hops.max(1))
 }

@@ -1,7 +1,7 @@
 //! Published UDP ports: what clients send to a port of the host reaches the container with the client's own address.
 //!
 //! That needs no sockets towards the container: packets from the client's address are written to the gateway's device,
-//! and the container's answers leave the gateway by that same device.
+//! and the container's answers leave the gateway through the same device.
 
 use std::collections::HashMap;
 use std::io;
@@ -15,21 +15,21 @@ use super::udp::{each_train, enlarge};
 use super::writer::Writer;
 use crate::sys::datagram::{self, Inbox, Reports};
 
-/// How many ports are tried for a client whose own is taken.
+/// Ports tried for a client whose own port is taken.
 const TRIES: u16 = 64;
 
-/// Ports that stand for clients which cannot appear as themselves begin here (RFC 6335 §6).
+/// First of the dynamic ports (RFC 6335 §6), which stand in for clients that cannot keep their own.
 const DYNAMIC: u16 = 49_152;
 
 /// All published UDP ports of a gateway.
 pub(super) struct Publications {
     settings: Arc<Settings>,
     ports: HashMap<RawFd, Port>,
-    /// The container's address and port and the client's, as the container sees it, to the port and the client.
+    /// By the container's address and the client's address as the container sees it.
     seen: HashMap<(SocketAddr, SocketAddr), (RawFd, Client)>,
 }
 
-/// A client and the address of the host that it talks to.
+/// A client, and the address of the host that it talks to.
 type Client = (SocketAddr, IpAddr);
 
 struct Port {
@@ -37,12 +37,12 @@ struct Port {
     socket: OwnedFd,
     container: SocketAddr,
     clients: HashMap<Client, Session>,
-    /// Where the search for a free port goes on.
+    /// Where to continue the search for a free port.
     next: u16,
 }
 
 struct Session {
-    /// The client as the container sees it.
+    /// The client's address as the container sees it.
     seen: SocketAddr,
     used: Instant,
     replied: bool,
@@ -53,7 +53,7 @@ impl Publications {
         Self { settings, ports: HashMap::new(), seen: HashMap::new() }
     }
 
-    /// Adds a port of the host, which is that of `container` from now on.
+    /// Publishes a port of the host for `container`.
     pub(super) fn add(&mut self, id: u64, socket: OwnedFd, container: SocketAddr) -> io::Result<()> {
         let v6 = rustix::net::getsockname(&socket)?.address_family() == rustix::net::AddressFamily::INET6;
         let reports = Reports { errors: false, trains: true, tos: true, local: true };
@@ -64,12 +64,10 @@ impl Publications {
         Ok(())
     }
 
-    /// Takes a port back.
     pub(super) fn remove(&mut self, id: u64) {
         self.drop_ports(|port| port.id == id);
     }
 
-    /// Takes all ports of a container back.
     pub(super) fn forget(&mut self, container: IpAddr) {
         self.drop_ports(|port| port.container.ip() == container);
     }
@@ -84,7 +82,8 @@ impl Publications {
         self.ports.contains_key(&fd)
     }
 
-    /// Where a packet of a container goes that answers a client: the socket, the client and the address that it knows.
+    /// The route of a container's packet that answers a client: the socket, the client, and the host address
+    /// that it knows.
     pub(super) fn answer(
         &mut self,
         container: SocketAddr,
@@ -101,11 +100,11 @@ impl Publications {
         Some((port.socket.as_fd(), client.0, client.1))
     }
 
-    /// Passes on what clients have sent.
+    /// Forwards what clients have sent.
     pub(super) fn ready(&mut self, fd: RawFd, inbox: &mut Inbox, writer: &Writer, now: Instant) {
         let Some(port) = self.ports.get(&fd) else { return };
         let container = port.container;
-        // An error is of an answer that was sent before; there is nobody to tell.
+        // The error belongs to an answer sent earlier; there is nobody to tell.
         if inbox.receive(port.socket.as_fd()).is_err() {
             return;
         }
@@ -117,7 +116,7 @@ impl Publications {
         });
     }
 
-    /// How the container sees a client.
+    /// The address under which the container sees a client, allocated at its first datagram.
     fn session(&mut self, fd: RawFd, client: Client, now: Instant) -> Option<SocketAddr> {
         let port = self.ports.get_mut(&fd)?;
         if let Some(session) = port.clients.get_mut(&client) {
@@ -130,6 +129,7 @@ impl Publications {
         let port = self.ports.get_mut(&fd)?;
         let container = port.container;
         let ip = self.settings.appearance(client.0.ip(), container.ip())?;
+        // Clients that appear as the gateway share its address, so another may have this port.
         let free = |at: &SocketAddr| !self.seen.contains_key(&(container, *at));
         let mut seen =
             Some(SocketAddr::new(ip, client.0.port())).filter(|seen| seen.port() != 0 && free(seen));
@@ -146,7 +146,7 @@ impl Publications {
         Some(seen)
     }
 
-    /// Drops the clients of a port that were silent for longest.
+    /// Drops the clients of a port that were silent longest.
     fn evict(&mut self, fd: RawFd) {
         let Some(port) = self.ports.get_mut(&fd) else { return };
         let mut used: Vec<Instant> = port.clients.values().map(|session| session.used).collect();
@@ -173,7 +173,7 @@ impl Publications {
         });
     }
 
-    /// Drops clients that have been silent for too long; when the next will have been.
+    /// Drops clients that timed out. Returns when the next one will.
     pub(super) fn expire(&mut self, now: Instant) -> Option<Instant> {
         let limits = self.settings.limits;
         let until = |session: &Session| {

@@ -1,4 +1,4 @@
-//! What the gate does: looks for packets, on sockets and for orders, and hands each to whom it concerns.
+//! The forwarder's event loop: reads packets, sockets and commands, and dispatches each to its handler.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -22,48 +22,45 @@ use crate::network::packet::{self, Packet, icmp, protocol};
 use crate::network::policy::Policy;
 use crate::network::relay::{Guest, Nest};
 
-/// How many events to take at once.
+/// Events per epoll_wait(2).
 const EVENTS: usize = 64;
 
-/// Packets that are read together.
+/// Packets read in one go.
 const BATCH: usize = 64;
 
-/// Room for them, in bytes, and for one more of the longest.
+/// Bytes for them; room for one packet of the longest comes on top.
 const ARENA: usize = 256 << 10;
 
-/// How soon at the latest time-outs are looked after once something has happened.
+/// The longest delay from an event to the next look at time-outs.
 const TICK: Duration = Duration::from_millis(500);
 
-/// What the thread is told.
 pub(super) enum Order {
-    /// Lets go of all of a container.
+    /// Drops everything of a container.
     Forget(IpAddr),
-    /// Publishes a port.
+    /// Publishes a UDP port.
     Publish { id: u64, socket: OwnedFd, container: SocketAddr, answer: Sender<io::Result<()>> },
-    /// Takes it back.
     Unpublish(u64),
-    /// Ends.
     Stop,
 }
 
-/// What there is to be read from, in the order in which it is: orders come first, so that they are in force for what is
-/// sent after they were given.
+/// What became readable, in the order of handling. Commands come first, so that they are in force for packets
+/// that were sent after they were given.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Source {
     Orders,
     Device,
     Tcp,
-    /// A socket, by its number.
+    /// A socket, by its descriptor number.
     Udp(RawFd),
     Echo(RawFd),
 }
 
 impl Source {
-    /// What a socket's number is marked with.
+    /// Tag bits of a socket's token.
     const UDP: u64 = 1 << 32;
     const ECHO: u64 = 1 << 33;
 
-    /// Its name where it is waited for; that of a socket is given by [`Watch`].
+    /// Decodes a token; those of sockets are made by [`SocketWatcher`].
     fn of(name: u64) -> Option<Self> {
         let fd = (name as u32).cast_signed();
         match name {
@@ -77,14 +74,13 @@ impl Source {
     }
 }
 
-/// Names of what there is one of.
+/// Tokens of the sources that exist once.
 const ORDERS: u64 = 0;
 const DEVICE: u64 = 1;
 const TCP: u64 = 2;
 
 pub(super) struct Loop {
     nest: Arc<Nest>,
-    /// What is readable.
     ready: Vec<Source>,
     device: Arc<dyn Device>,
     settings: Arc<Settings>,
@@ -92,16 +88,16 @@ pub(super) struct Loop {
     orders: Receiver<Order>,
     wake: Arc<OwnedFd>,
     reassembler: Reassembler,
-    /// Where packets are read to.
+    /// The buffer that packets are read into.
     arena: Vec<u8>,
     tcp: Box<dyn Part>,
     udp: Udp,
     echo: Echo,
-    /// When time-outs are looked after.
+    /// When time-outs are checked next.
     next: Option<Instant>,
 }
 
-/// A packet that can be looked at: one in the arena, or one that was put together.
+/// A complete packet: one in the arena, or one that was reassembled.
 enum Whole {
     Read(Range<usize>, Offload),
     Made(Vec<u8>),
@@ -155,7 +151,7 @@ impl Loop {
             match epoll::wait(self.nest.epoll(), &mut space, wait.as_ref()) {
                 Ok((events, _)) => events.iter().for_each(|event| self.notice(Nest::name(event))),
                 Err(rustix::io::Errno::INTR) => continue,
-                // There is no descriptor to wait for any more.
+                // The epoll instance itself is broken.
                 Err(_) => return,
             }
             if self.work().is_break() {
@@ -164,7 +160,7 @@ impl Loop {
         }
     }
 
-    /// Does what was noticed, and what is due.
+    /// Handles what became readable, and what is due.
     fn work(&mut self) -> ControlFlow<()> {
         let mut ready = std::mem::take(&mut self.ready);
         ready.sort_unstable();
@@ -206,7 +202,7 @@ impl Loop {
                     self.reassembler.forget(container);
                 }
                 Order::Publish { id, socket, container, answer } => {
-                    // Who has asked may have gone.
+                    // The caller may have gone.
                     let _ = answer.send(self.udp.publish(id, socket, container));
                 }
                 Order::Unpublish(id) => self.udp.published.remove(id),
@@ -226,7 +222,7 @@ impl Loop {
         all.into_iter().flatten().min()
     }
 
-    /// Reads what there is from the device, as far as there is room.
+    /// Reads packets from the device until the arena is full.
     fn read(&mut self) -> Vec<(Range<usize>, Offload)> {
         let mut read = Vec::with_capacity(BATCH);
         let mut start = 0;
@@ -239,7 +235,8 @@ impl Loop {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(_) => {
-                    // The device is gone with its namespace; without this it would be readable for ever.
+                    // The device went away with its namespace. Level-triggered, it would be reported as
+                    // readable for ever.
                     if read.is_empty() {
                         self.nest.remove(self.device.fd());
                     }
@@ -263,10 +260,11 @@ impl Loop {
                 continue;
             }
             if packet.fragment.is_some() {
+                // The fragments' own checksums are checked once the packet is complete.
                 list.extend(self.reassembler.add(&packet, now).map(Whole::Made));
                 continue;
             }
-            // That of UDP is not needed: what is sent on gets one of its own.
+            // Not needed for UDP: the kernel computes another one when the datagram is sent on.
             if packet.protocol != protocol::UDP
                 && let Some((start, offset)) = offload.checksum
             {
@@ -288,11 +286,13 @@ impl Loop {
             if !settings.may_go(packet.target) || !(pending || packet.is_intact()) {
                 continue;
             }
-            // What is too long to leave came in fragments, which the kernel may have put together; or it will not leave.
+            // A packet longer than the external MTU came in fragments, which the kernel may have reassembled
+            // (or it will not get out at all).
             let was_fragments = made || offload.segment == 0 && bytes.len() > settings.out.into();
             let may_fragment = was_fragments || !packet.dont_fragment;
             if settings.is_inside(packet.target) {
-                // Not by way of the gateway: containers of a network reach each other, or may not.
+                // Containers of a network reach each other over the bridge, or (isolated) not at all; never
+                // through the gateway.
                 writer.refuse(&packet, icmp::Error::Host, settings.gateway(packet.source));
                 continue;
             }
@@ -319,7 +319,7 @@ impl Guest for Loop {
     }
 
     fn round(&mut self) {
-        // A guest is asked to leave, and not told to stop.
+        // A source is removed by its handle; it never gets a stop command.
         let _ = self.work();
     }
 
@@ -330,7 +330,7 @@ impl Guest for Loop {
 
 impl Drop for Loop {
     fn drop(&mut self) {
-        // Others may have these still.
+        // The device and the eventfd may outlive the loop: the epoll set would keep reporting them.
         self.nest.remove(self.device.fd());
         self.nest.remove(&self.wake);
     }

@@ -1,4 +1,4 @@
-//! What a gate is told about its network.
+//! The forwarder's settings for its network.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -8,45 +8,43 @@ use ipnet::IpNet;
 use crate::network::relay::Sharers;
 use crate::sys::rlimit::Resource;
 
-/// A network, as its gate has to know it.
+/// A network, as far as its forwarder must know it.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Its subnets: no packet comes from elsewhere.
+    /// Source addresses outside of these are dropped.
     pub subnets: Vec<IpNet>,
-    /// The addresses of its gateway.
     pub gateways: Vec<IpAddr>,
-    /// The maximum transmission unit towards its containers, in bytes.
+    /// The MTU towards the containers, in bytes.
     pub mtu: u16,
     /// The longest packet that leaves this machine in one piece, in bytes.
     pub out: u16,
-    /// How much is kept.
     pub limits: Limits,
-    /// This gate and the others that the sockets are shared with.
+    /// This forwarder and the others that share the limit on sockets.
     pub gates: Sharers,
 }
 
-/// How much is kept of what containers do, and for how long.
+/// How much is kept for containers, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Sockets in the host's network of all gates together, each for a port of a container.
+    /// Host sockets of all forwarders together, each for a port of a container.
     pub sockets: usize,
-    /// Those of one address.
+    /// Sockets of one container address.
     pub sockets_per_container: usize,
     /// Pairs of a container's port and a peer.
     pub flows: usize,
-    /// Those of one address.
+    /// Pairs of one container address.
     pub flows_per_container: usize,
-    /// Clients of a published UDP port.
+    /// Clients of one published UDP port.
     pub clients: usize,
-    /// How long an answer is waited for.
+    /// How long to wait for the first answer.
     pub unreplied: Duration,
-    /// How long those that have been talking may be silent.
+    /// How long an answered flow may stay silent.
     pub replied: Duration,
 }
 
 impl Default for Limits {
-    /// Within the descriptors that this process may have, of which other parts and other networks want theirs. The times
-    /// are those of Linux' own connection tracking, somewhat longer than RFC 4787 §4.3 asks at least.
+    /// Leaves descriptors for the relay and for other networks. The times are those of Linux' connection
+    /// tracking, somewhat longer than the minimum of RFC 4787 §4.3.
     fn default() -> Self {
         let descriptors =
             Resource::by_name("nofile").and_then(|limit| limit.get().ok()).map_or(1024, |both| both.0);
@@ -69,12 +67,13 @@ impl Settings {
         self.gateways.iter().copied().find(|gateway| gateway.is_ipv4() == of.is_ipv4())
     }
 
-    /// Whether `address` is one of the network, the gateway's aside.
+    /// Whether `address` is in one of the subnets, and not the gateway's.
     pub(super) fn is_inside(&self, address: IpAddr) -> bool {
         self.subnets.iter().any(|net| net.contains(&address)) && !self.gateways.contains(&address)
     }
 
-    /// Whether packets to `address` may be sent on: not to everybody, and not to what means the sender itself.
+    /// Whether packets to `address` may be forwarded: neither broadcast or multicast, nor an address that
+    /// means the sender itself.
     pub(super) fn may_go(&self, address: IpAddr) -> bool {
         match address {
             IpAddr::V4(address) => {
@@ -92,8 +91,8 @@ impl Settings {
         }
     }
 
-    /// The address by which a container knows a client of a published port: its own, unless answers to that would not
-    /// come here; then the gateway's.
+    /// The address under which a container sees a client of a published port: its own, unless answers to that
+    /// would not come back here; then the gateway's.
     pub(super) fn appearance(&self, client: IpAddr, container: IpAddr) -> Option<IpAddr> {
         let client = client.to_canonical();
         let local = match client {

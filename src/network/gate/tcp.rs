@@ -1,16 +1,16 @@
-//! The SYN gate: a connection of a container is made on the host's side first, so that it succeeds, is refused or gets
-//! nowhere exactly as and when the host's own would.
+//! The SYN interceptor: a container's connection is made on the host's side first, so that it succeeds, is refused or
+//! times out exactly as the host's own would.
 //!
 //! ```text
 //!  container          gateway                         helper, in the host's netns
-//!  connect() ─ SYN ─▶ tun ───────────────────────────▶ syn(): policy, then connect() to the destination
+//!  connect() ─ SYN ─▶ tun ───────────────────────────▶ handle_syn(): policy, then connect() to the destination
 //!                                                        refused: RST ◀─┤   unreachable: ICMP ◀─┤   silence: silence
 //!            ◀ SYN,ACK ─ transparent listener ◀─ the same SYN ◀─────────┘ connected: parked
-//!                         └──── accept ──────────────▶ take the parked one, relay
+//!                         └──── accept ──────────────▶ take the parked socket, relay
 //! ```
 //!
 //! When the same SYN comes back out of the device, the gateway's rules hand it to the transparent listener, whose
-//! accepted socket has the container's destination for its own address.
+//! accepted socket has the container's destination as its own address.
 
 use std::fmt;
 use std::io;
@@ -28,22 +28,22 @@ use crate::network::packet::{Packet, icmp, tcp};
 use crate::network::policy::{Flow, Kind, Policy, Verdict};
 use crate::network::relay::{Accept, Chore, Crew, Dial, Pair, Permit, Relay, reset_on_close};
 
-/// The longest first packet in bytes: headers with all their options. One that carries data (TCP Fast Open) is sent
-/// again without.
+/// Maximum length of a SYN in bytes: headers with all options. A SYN with data (TCP Fast Open) is dropped;
+/// the sender retransmits without data.
 const MAX_SYN: usize = 160;
-/// Connections that may wait at the listener to be accepted; the kernel cuts it to `net.core.somaxconn`.
+/// Accept backlog; the kernel caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 
-/// Where an accepted socket says which destination the container meant.
+/// How to learn the original destination of an accepted connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Original {
-    /// It is its own address: the gateway's rules used `tproxy`.
+    /// It is the socket's own address: the rules use `tproxy`.
     Name,
-    /// The gateway's connection tracking knows it: the rules used `redirect`.
+    /// From the gateway's connection tracking (SO_ORIGINAL_DST): the rules use `redirect`.
     Redirected,
 }
 
-/// The gate of one gateway. When the last copy is dropped, its listeners are closed and its connections reset.
+/// The interceptor of one gateway. Dropping the last clone closes its listeners and resets its connections.
 #[derive(Clone, Debug)]
 pub struct TcpGate(Arc<Guard>);
 
@@ -56,11 +56,11 @@ struct Shared {
     out: Arc<dyn PacketOut>,
     waiting: Waiting,
     owner: u64,
-    /// Itself, for those who are to call back.
+    /// Weak reference to itself, for callbacks.
     this: Weak<Shared>,
 }
 
-/// A listener and how to ask its connections for their destination.
+/// A listener, and how to learn the destination of its connections.
 #[derive(Debug)]
 struct Door {
     gate: Arc<Shared>,
@@ -73,8 +73,8 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// A transparent listener for [`TcpGate::listen`], to be made in the gateway's namespace with CAP_NET_ADMIN over it:
-/// connections to any address are its own where the rules send them here (ip(7), `IP_TRANSPARENT`).
+/// A listener for [`SynInterceptor::listen`], which accepts connections to any address (ip(7),
+/// `IP_TRANSPARENT`). To be created in the gateway's namespace with CAP_NET_ADMIN over it.
 pub fn listener(at: SocketAddr) -> io::Result<OwnedFd> {
     let family = if at.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
@@ -90,7 +90,7 @@ pub fn listener(at: SocketAddr) -> io::Result<OwnedFd> {
 }
 
 impl TcpGate {
-    /// A gate whose packets go back through `out`, and which `policy` decides for.
+    /// Sends packets back through `out`; `policy` decides which connections are allowed.
     pub fn new(relay: &Relay, policy: Arc<dyn Policy>, out: Arc<dyn PacketOut>) -> Self {
         let crew = Arc::clone(relay.crew());
         let shared = Arc::new_cyclic(|this| Shared {
@@ -106,28 +106,29 @@ impl TcpGate {
         Self(Arc::new(Guard(shared)))
     }
 
-    /// Takes the connections that the gateway's rules send to `socket`, which listens in the gateway; one for each family.
+    /// Accepts the connections that the gateway's rules send to `socket`, a listener in the gateway; one per
+    /// family.
     pub fn listen(&self, socket: OwnedFd, original: Original) -> io::Result<()> {
         rustix::io::ioctl_fionbio(&socket, true)?;
-        // The accepted ones have it from here.
+        // Accepted sockets inherit the option.
         sockopt::set_tcp_nodelay(&socket, true)?;
         let gate = Arc::clone(&self.0.0);
         gate.crew.listen(socket, gate.owner, Arc::new(Door { gate: Arc::clone(&gate), original }));
         Ok(())
     }
 
-    /// Deals with the first packet of a connection; anything else is left alone.
+    /// Handles a SYN; ignores any other packet.
     pub fn syn(&self, packet: &Packet<'_>) {
         self.0.0.syn(packet);
     }
 
-    /// The socket of the host that is connected for `source` to `target`, once, after the SYN has been sent back; for
-    /// those who answer it without a listener.
+    /// The connected host socket for `source` to `target`, once, after the SYN was sent back. For a stack
+    /// that answers the SYN itself, without a listener.
     pub fn take(&self, source: SocketAddr, target: SocketAddr) -> Option<(OwnedFd, Permit)> {
         self.0.0.waiting.take((plain(source), plain(target)))
     }
 
-    /// Lets go of all that a container has under way, and resets its connections through this gateway.
+    /// Drops a container's pending connections and resets its established ones through this gateway.
     pub fn forget(&self, container: IpAddr) {
         self.0.0.waiting.forget(container);
         self.0.0.crew.forget(self.0.0.owner, container);
@@ -166,7 +167,7 @@ impl Shared {
         }
         let flow = flow(addresses);
         let to = match self.policy.judge(&flow) {
-            // A name for an address of the other family is one that checks may not know.
+            // An IPv4-mapped address names an IPv4 host in IPv6 form, which address checks may miss.
             Verdict::Pass(to) if !to.ip().is_unspecified() && !is_mapped(to.ip()) => to,
             _ => return self.failed(&flow, packet, Errno::CONNREFUSED),
         };
@@ -187,19 +188,21 @@ impl Shared {
         reset_on_close(&socket);
         match rustix::net::connect(&socket, &to) {
             Ok(()) => self.at_once(addresses, socket, syn),
-            // A neighbour in the same machine has answered before the call returned, which says otherwise all the same.
+            // A local peer can complete the handshake before connect(2) returns, which says EINPROGRESS all
+            // the same.
             Err(Errno::INPROGRESS) if rustix::net::getpeername(&socket).is_ok() => {
                 self.at_once(addresses, socket, syn)
             }
             Err(Errno::INPROGRESS) => {
-                // What came back while the call had the socket locked, as from a neighbour in the same machine, is only
-                // noted there (`sk_err_soft`), and would be acted upon when the first packet is sent again, a second later.
+                // An error that arrived while connect(2) held the socket lock, as from a local peer, is only
+                // recorded (`sk_err_soft`) and would take effect with the first retransmission, a second
+                // later. SO_ERROR returns it now.
                 sockopt::socket_error(&socket)??;
                 let watch = |socket: &OwnedFd| {
                     let this = self.this.upgrade().ok_or(io::ErrorKind::NotConnected)?;
                     self.crew.await_dial(socket.as_fd(), this, addresses)
                 };
-                // Without memory for that it is as with any other resource: silence, and the container tries again.
+                // Out of memory is handled like any other shortage: no answer, and the container retransmits.
                 self.waiting.dialing(addresses, socket, watch).map_err(|_| Errno::NOMEM)
             }
             Err(error) => Err(error),
@@ -217,13 +220,14 @@ impl Shared {
         self.out.packet(syn);
     }
 
-    /// Tells the container what the host's kernel said.
+    /// Passes the error of the host's kernel on to the container.
     fn failed(&self, flow: &Flow, packet: &Packet<'_>, error: Errno) {
         let said = io::Error::from(error);
         self.policy.note(flow, Err(&said));
         let answer = match error {
             Errno::CONNREFUSED | Errno::CONNRESET => tcp::reset(packet),
-            // What the host's own connect() would still wait for, and what is short for now: the container tries again.
+            // The host's connect() would go on waiting, or the shortage is temporary: the container
+            // retransmits.
             Errno::TIMEDOUT | Errno::AGAIN | Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM => {
                 None
             }
@@ -247,7 +251,7 @@ impl Dial for Shared {
                     self.failed(&flow(addresses), &packet, error);
                 }
             }
-            // It was forgotten meanwhile.
+            // The entry was dropped meanwhile.
             None => {}
         }
     }
@@ -269,18 +273,17 @@ impl Accept for Door {
 }
 
 impl Door {
-    /// The host's side of a connection that has come.
+    /// The host's side of an accepted connection.
     fn taken(&self, peer: SocketAddr, target: SocketAddr) -> Option<(OwnedFd, Permit)> {
         let taken = self.gate.waiting.take((peer, target));
-        // The kernel gives a connection another source port where the same one leads to several destinations, for all of
-        // them are translated to the same.
+        // NAT maps all destinations to one, so the kernel may change the source port to keep connections
+        // distinct.
         let renamed = self.original == Original::Redirected;
         taken.or_else(|| renamed.then(|| self.gate.waiting.take_any(peer.ip(), target)).flatten())
     }
 }
 
 impl Original {
-    /// The destination of an accepted connection.
     fn of(self, socket: &OwnedFd, peer: SocketAddr) -> io::Result<SocketAddr> {
         Ok(match self {
             Self::Name => rustix::net::getsockname(socket)?.try_into()?,
@@ -294,18 +297,19 @@ fn flow((source, target): Addresses) -> Flow {
     Flow { kind: Kind::Tcp, source, target }
 }
 
-/// An address without the scope and flow label that the kernel may add.
+/// Strips the scope id and flow label that the kernel may add.
 fn plain(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip(), address.port())
 }
 
-/// Whether no connection goes there, whatever any policy says. The host's loopback has other names.
+/// Whether connections to `ip` never get anywhere, whatever the policy. The host's loopback is reached by
+/// other names.
 fn is_nowhere(ip: IpAddr) -> bool {
     let broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
     ip.is_unspecified() || ip.is_loopback() || ip.is_multicast() || broadcast || is_mapped(ip)
 }
 
-/// Whether it is an IPv4 address in the clothes of IPv6.
+/// Whether it is an IPv4-mapped IPv6 address.
 fn is_mapped(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V6(ip) if ip.to_ipv4_mapped().is_some())
 }

@@ -1,4 +1,4 @@
-//! The SYN gate with a device that only remembers, and servers of the loopback interface under other names.
+//! The SYN interceptor with a fake device, and servers on the loopback interface under other names.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -10,7 +10,7 @@ use super::*;
 use crate::network::relay::lock;
 
 const LIMIT: Duration = Duration::from_secs(30);
-/// The container, and a server out there that is really on the loopback interface.
+/// The container, and a remote server that is really on the loopback interface.
 const CONTAINER: Ipv4Addr = Ipv4Addr::new(10, 89, 0, 2);
 const SERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
 
@@ -23,7 +23,7 @@ impl PacketOut for Wire {
     }
 }
 
-/// Sends everything to the loopback interface, except what goes to port 1.
+/// Maps all destinations to the loopback interface; refuses port 1.
 struct Loopback {
     notes: Mutex<Vec<(Flow, Option<ErrorKind>)>>,
 }
@@ -57,7 +57,7 @@ impl Rig {
         Self { relay, gate, policy, wire }
     }
 
-    /// The packet that comes back.
+    /// The next packet to the container.
     fn answer(&self) -> Vec<u8> {
         self.wire.recv_timeout(LIMIT).unwrap()
     }
@@ -67,7 +67,7 @@ impl Rig {
     }
 }
 
-/// An IPv4 packet with a TCP header only.
+/// An IPv4 packet with nothing but a TCP header.
 fn segment(from: (Ipv4Addr, u16), to: (Ipv4Addr, u16), sequence: u32, flags: u8) -> Vec<u8> {
     let mut packet = vec![0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, 6, 0, 0];
     packet.extend(from.0.octets());
@@ -96,7 +96,7 @@ fn the_syn_comes_back_when_the_host_is_connected() {
     let packet = syn(4000, (SERVER, port));
     rig.send(&packet);
     assert_eq!(rig.answer(), packet);
-    // Lost, it is sent again, and connects nothing more.
+    // Lost and retransmitted, the SYN opens no second connection.
     rig.send(&packet);
     assert_eq!(rig.answer(), packet);
     let (source, target) = ((CONTAINER, 4000).into(), (SERVER, port).into());
@@ -230,7 +230,8 @@ fn a_listener_and_the_parked_socket_are_one_connection() {
     let (listener, meeting) = server();
     let (server, port) = server();
     rig.gate.listen(listener.into(), Original::Name).unwrap();
-    // Without the gateway's rules the connection meets the listener at its own address; it is parked under that.
+    // Without the gateway's rules the connection arrives at the listener's own address, so park the socket
+    // under that.
     let client = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
     rustix::net::bind(&client, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
     let source = SocketAddr::try_from(rustix::net::getsockname(&client).unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! The gate between a device that is a socket of the test's and sockets on the loopback interface.
+//! The forwarder between a fake device and sockets on the loopback interface.
 
 use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::fd::AsFd as _;
@@ -16,7 +16,7 @@ use crate::network::packet::{self, icmp, protocol, tcp, udp};
 use crate::network::policy::{Flow, Verdict};
 use crate::network::relay::Sharers;
 
-/// One end of a pair of sockets; in front of each packet are what is left to do and the size of segments.
+/// One end of a socket pair; each packet is preceded by its offload and segment size.
 #[derive(Debug)]
 struct Wire {
     fd: OwnedFd,
@@ -53,7 +53,7 @@ impl Device for Wire {
     }
 }
 
-/// Says where the containers' peers are, and what the gate has said.
+/// Maps the containers' peers, and records what was reported.
 struct Map {
     verdicts: Vec<(SocketAddr, Verdict)>,
     notes: Mutex<Vec<(Flow, Option<i32>)>>,
@@ -70,7 +70,7 @@ impl Policy for Map {
     }
 }
 
-/// Refuses connections.
+/// Refuses TCP connections.
 struct Closed;
 
 impl Part for Closed {
@@ -84,11 +84,11 @@ impl Part for Closed {
 struct World {
     gate: Gate,
     policy: Arc<Map>,
-    /// Where the containers are.
+    /// The containers' end.
     end: OwnedFd,
 }
 
-/// Of the families: a container, the gateway, a peer that has this name and is on the loopback interface.
+/// Per family: a container, the gateway, and a peer that is really on the loopback interface.
 const CONTAINERS: [IpAddr; 2] =
     [IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2)), IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2))];
 const GATEWAYS: [IpAddr; 2] =
@@ -123,7 +123,7 @@ impl World {
         rustix::net::send(&self.end, packet, SendFlags::empty()).unwrap();
     }
 
-    /// The next packet and its segments' size.
+    /// The next packet, and its segment size.
     fn take(&self) -> (Vec<u8>, u16) {
         use rustix::event::{PollFd, PollFlags, poll};
         let patience = Timespec { tv_sec: 10, tv_nsec: 0 };
@@ -145,7 +145,7 @@ fn datagram(source: SocketAddr, target: SocketAddr, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A socket on the loopback interface, its address there, and the one by which containers know it.
+/// A socket on the loopback interface, its address, and the address that containers use for it.
 fn peer(family: usize) -> (UdpSocket, SocketAddr, SocketAddr) {
     let socket = UdpSocket::bind((LOOPBACK[family], 0)).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
@@ -179,7 +179,7 @@ fn questions_are_answered_by_whom_they_were_sent_to() {
                 let udp = packet.udp().unwrap();
                 assert_eq!((udp.source, udp.target), (peer.2.port(), 4000));
                 assert_eq!(udp.payload, b"an answer");
-                // Nobody else may use the way back.
+                // Nobody else may answer.
                 let stranger = UdpSocket::bind((LOOPBACK[family], 0)).unwrap();
                 stranger.send_to(b"psst", from).unwrap();
             }
@@ -221,7 +221,7 @@ fn what_is_not_for_the_gate_is_dropped_or_refused() {
     let world = World::new(ALL, &[pass(&peer)]);
     let container = SocketAddr::new(CONTAINERS[0], 4000);
     let other = |text: &str| text.parse::<SocketAddr>().unwrap();
-    // Not from its network, from the gateway itself, to everybody.
+    // From a foreign network, from the gateway itself, to the broadcast address.
     world.put(&datagram(other("203.0.113.5:4000"), peer.2, b"no"));
     world.put(&datagram(SocketAddr::new(GATEWAYS[0], 4000), peer.2, b"no"));
     world.put(&datagram(container, other("224.0.0.251:5353"), b"no"));
@@ -231,7 +231,7 @@ fn what_is_not_for_the_gate_is_dropped_or_refused() {
     *damaged.last_mut().unwrap() ^= 1;
     world.put(&damaged);
     world.put(&[0; 10]);
-    // To a neighbour, and of a protocol that is not spoken.
+    // To a neighbour, and of an unsupported protocol.
     world.put(&datagram(container, other("192.0.2.77:53"), b"no"));
     assert_eq!(world.take().0[20..22], [3, 1]);
     let ip = Ip::answer(container.ip(), peer.2.ip(), 132);
@@ -248,7 +248,7 @@ fn datagrams_of_64_kib_go_both_ways() {
         let peer = peer(family);
         let world = World::new(ALL, &[pass(&peer)]);
         let container = SocketAddr::new(CONTAINERS[family], 4000);
-        // What fits in a packet of IPv4 with the headers; sockets take no more with IPv6 either.
+        // The longest payload with IPv4 headers; IPv6 sockets take no more either.
         let payload: Vec<u8> = (0..65_507_u32).map(|n| (n / 7) as u8).collect();
         let whole = datagram(container, peer.2, &payload);
         for part in fragments(&whole, mtu) {
@@ -276,7 +276,7 @@ fn datagrams_of_64_kib_go_both_ways() {
     }
 }
 
-/// `whole`, a packet without options, in fragments of up to `mtu` bytes.
+/// Splits `whole`, a packet without options, into fragments of up to `mtu` bytes.
 fn fragments(whole: &[u8], mtu: usize) -> Vec<Vec<u8>> {
     let packet = Packet::parse(whole).unwrap();
     let ip = Ip { id: Some(7), ..Ip::answer(packet.source, packet.target, packet.protocol) };
@@ -350,7 +350,7 @@ fn clients_of_published_ports_are_seen_as_themselves() {
             let packet = Packet::parse(&bytes).unwrap();
             let udp = packet.udp().unwrap();
             assert!(packet.is_intact() && udp.payload == b"question");
-            // Clients on the loopback interface can only be seen as the gateway.
+            // Clients on the loopback interface can only appear as the gateway.
             assert_eq!((packet.source, packet.target), (GATEWAYS[family], container.ip()));
             assert_eq!((udp.source, udp.target), (client.local_addr().unwrap().port(), 53));
             seen.push(SocketAddr::new(packet.source, udp.source));

@@ -1,4 +1,4 @@
-//! What came back from the host's network in place of an answer, as a container is to see it.
+//! ICMP errors from the host's network, rewritten for the container.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -8,8 +8,8 @@ use crate::network::packet::icmp::{self, Error};
 use crate::network::packet::{protocol, udp};
 use crate::sys::datagram::Trouble;
 
-/// The error and the address that it comes from, for a container that has named the peer `named`; `None` where it was
-/// not ICMP that brought it, or it says nothing about the peer.
+/// The error and its source address, for a container that knows the peer as `named`. `None` for errors that
+/// did not come by ICMP or that say nothing about the peer.
 pub(super) fn told(trouble: &Trouble, named: SocketAddr, settings: &Settings) -> Option<(Error, IpAddr)> {
     let (kind, code) = trouble.icmp?;
     match (named.is_ipv4(), kind) {
@@ -19,7 +19,7 @@ pub(super) fn told(trouble: &Trouble, named: SocketAddr, settings: &Settings) ->
     }
     let from = match trouble.offender {
         Some(offender) if Some(offender) == trouble.to.map(|to| to.ip()) => named.ip(),
-        // The host itself, and what the container cannot know of.
+        // The host itself, or a router of a family that the container does not have.
         Some(offender) if offender.is_loopback() || offender.is_ipv4() != named.is_ipv4() => {
             settings.gateway(named.ip())?
         }
@@ -31,7 +31,7 @@ pub(super) fn told(trouble: &Trouble, named: SocketAddr, settings: &Settings) ->
     Some((Error::Other { kind, code, info }, from))
 }
 
-/// The datagram that `container` had sent to `named`, as far as `payload` was given back.
+/// Rebuilds the datagram that `container` had sent to `named`, as far as `payload` was returned.
 pub(super) fn datagram(container: SocketAddr, named: SocketAddr, payload: &[u8]) -> Option<Vec<u8>> {
     let ip = Ip::answer(container.ip(), named.ip(), protocol::UDP);
     let mut bytes = udp::headers(&ip, (container.port(), named.port()), payload.len())?.to_vec();
@@ -39,7 +39,7 @@ pub(super) fn datagram(container: SocketAddr, named: SocketAddr, payload: &[u8])
     Some(bytes)
 }
 
-/// The request for an echo that `container`, whose port is its ident, had sent to `named`.
+/// Rebuilds the echo request that `container`, whose port is its ident, had sent to `named`.
 pub(super) fn echo(container: SocketAddr, named: IpAddr, sequence: u16, data: &[u8]) -> Option<Vec<u8>> {
     let protocol = if named.is_ipv4() { protocol::ICMP } else { protocol::ICMPV6 };
     let ip = Ip::answer(container.ip(), named, protocol);

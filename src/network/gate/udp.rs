@@ -1,5 +1,6 @@
-//! UDP between containers and the host's network: a host socket for each address and port of a container, whichever
-//! peers it talks to (endpoint-independent mapping, RFC 4787 §4.1), which only those that were talked to may answer.
+//! UDP between containers and the host's network: one host socket per address and port of a container,
+//! whatever its peers (endpoint-independent mapping, RFC 4787 §4.1). Only peers that the container has sent
+//! to may answer.
 
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
@@ -18,14 +19,14 @@ use crate::network::packet::{Packet, icmp, udp};
 use crate::network::policy::{Flow, Kind, Policy, Verdict};
 use crate::sys::datagram::{self, Inbox, MAX_SEGMENTS, Message, Received, Reports};
 
-/// What a socket may hold of what has not been read or sent yet, in bytes; the kernel has an upper limit of its own.
+/// Socket buffer size in bytes; the kernel caps it.
 const BUFFER: usize = 1 << 20;
 
-/// Datagrams that are received together, and how often before others get their turn.
+/// Datagrams received by one call, and calls before other sockets get their turn.
 const BATCH: usize = 32;
 const ROUNDS: usize = 4;
 
-/// The most bytes that are sent as one train.
+/// Maximum payload of one GSO send, in bytes.
 const TRAIN: usize = udp::MAX_PAYLOAD_V4 - 40;
 
 /// A datagram of a container.
@@ -33,14 +34,14 @@ const TRAIN: usize = udp::MAX_PAYLOAD_V4 - 40;
 pub(super) struct Item<'a> {
     packet: Packet<'a>,
     datagram: udp::Datagram<'a>,
-    /// It is several, of so many bytes each, the last maybe shorter. 0 for one.
+    /// Length of each datagram if this is several (the last maybe shorter), or 0.
     segment: u16,
-    /// Whether it may not be fragmented on its way.
+    /// Whether it may not be fragmented.
     whole: bool,
 }
 
 impl<'a> Item<'a> {
-    /// The datagram in `packet`, or the several ones of `segment` bytes each.
+    /// The datagram in `packet`, or several of `segment` bytes each.
     pub(super) fn of(packet: Packet<'a>, segment: u16, whole: bool) -> Option<Self> {
         let datagram = match segment {
             0 => packet.udp()?,
@@ -57,7 +58,7 @@ impl<'a> Item<'a> {
         SocketAddr::new(self.packet.target, self.datagram.target)
     }
 
-    /// Whether both may be sent by one call.
+    /// Whether both can be sent by one call.
     fn goes_with(&self, other: &Item<'_>) -> bool {
         self.datagram.source == other.datagram.source
             && self.datagram.target == other.datagram.target
@@ -71,7 +72,7 @@ impl<'a> Item<'a> {
     }
 }
 
-/// The UDP of a gateway.
+/// The UDP flows of a gateway.
 pub(super) struct Udp {
     flows: Flows,
     pub(super) published: Publications,
@@ -98,19 +99,18 @@ impl Udp {
         }
     }
 
-    /// Publishes a port: what comes to `socket` goes to `container`.
     pub(super) fn publish(&mut self, id: u64, socket: OwnedFd, container: SocketAddr) -> io::Result<()> {
         self.flows.watch.add(socket.as_fd())?;
         self.published.add(id, socket, container)
     }
 
-    /// Sends on what containers have sent.
+    /// Forwards what containers have sent.
     pub(super) fn outbound(&mut self, items: &[Item<'_>], now: Instant) {
         for run in items.chunk_by(Item::goes_with) {
             let Some(first) = run.first() else { continue };
             let (source, target) = (first.source(), first.target());
             if let Some((socket, client, local)) = self.published.answer(source, target, now) {
-                // A client that cannot be reached is as one that does not listen.
+                // An unreachable client is treated like one that does not listen.
                 let _ = send(socket, run, client, Some(local), &mut true);
                 continue;
             }
@@ -127,7 +127,7 @@ impl Udp {
         }
     }
 
-    /// A new flow.
+    /// Opens a new flow, if the policy allows it.
     fn open(&mut self, source: SocketAddr, target: SocketAddr, now: Instant) -> io::Result<()> {
         let flow = Flow { kind: Kind::Udp, source, target };
         let outcome = match self.policy.judge(&flow) {
@@ -150,7 +150,7 @@ impl Udp {
         if socket.whole != Some(first.whole) && set_whole(socket.fd.as_fd(), host, first.whole).is_ok() {
             socket.whole = Some(first.whole);
         }
-        // An error may be of an earlier datagram, about which the queue of errors has more.
+        // The error may belong to an earlier datagram; the error queue knows which.
         let mut again = true;
         loop {
             let Some((socket, _)) = self.flows.find(container, first.target(), now) else { return };
@@ -177,11 +177,11 @@ impl Udp {
         }
     }
 
-    /// Answers that what `run` has gets nowhere.
+    /// Answers all datagrams of `run` with an ICMP error.
     fn refuse(&self, run: &[Item<'_>], error: &io::Error) {
         let Some(why) = icmp::Error::of(error) else { return };
         for item in run {
-            // A port refuses for itself, a router for others.
+            // The target itself reports a closed port; a router reports everything else.
             let from =
                 if why == icmp::Error::Port { None } else { self.settings.gateway(item.packet.source) };
             self.writer.refuse(&item.packet, why, from);
@@ -189,12 +189,12 @@ impl Udp {
     }
 
     fn too_big(&self, item: &Item<'_>, mtu: Option<u32>) {
-        // What IPv6 guarantees is less than any path is likely to have.
+        // The minimum MTU of IPv6 is less than any path is likely to have.
         let why = icmp::Error::TooBig(mtu.unwrap_or(1280));
         self.writer.refuse(&item.packet, why, self.settings.gateway(item.packet.source));
     }
 
-    /// Passes on what came back in place of answers. The maximum that the kernel itself has named.
+    /// Passes ICMP errors on to the container. Returns the path MTU if the kernel itself reported one.
     fn troubles(&mut self, container: SocketAddr) -> Option<u32> {
         let Self { flows, writer, settings, policy, .. } = self;
         let mut mtu = None;
@@ -213,7 +213,7 @@ impl Udp {
         mtu
     }
 
-    /// Takes what has come from the host's network to the socket with this number.
+    /// Receives from the socket with this number.
     pub(super) fn ready(&mut self, fd: RawFd, now: Instant) {
         if self.published.is_one(fd) {
             self.published.ready(fd, &mut self.inbox, &self.writer, now);
@@ -237,7 +237,7 @@ impl Udp {
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    // Readable and nothing there: there are errors only.
+                    // Readable but empty: only the error queue has entries.
                     self.troubles(container);
                     return;
                 }
@@ -257,7 +257,7 @@ impl Udp {
     }
 }
 
-/// A socket of the host.
+/// A socket in the host's network namespace.
 fn socket(v6: bool) -> io::Result<OwnedFd> {
     let family = if v6 { AddressFamily::INET6 } else { AddressFamily::INET };
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
@@ -268,13 +268,13 @@ fn socket(v6: bool) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
-/// Room for bursts, as far as the host allows.
+/// Enlarges the socket buffers for bursts, as far as the host allows.
 pub(super) fn enlarge(fd: &OwnedFd) {
     let _ = sockopt::set_socket_recv_buffer_size(fd, BUFFER);
     let _ = sockopt::set_socket_send_buffer_size(fd, BUFFER);
 }
 
-/// Whether packets may not be fragmented, here or on their way.
+/// Sets whether packets may be fragmented, here or on their path.
 pub(super) fn set_whole(fd: BorrowedFd<'_>, host: SocketAddr, whole: bool) -> rustix::io::Result<()> {
     if host.is_ipv4() {
         let how = if whole { Ipv4PathMtuDiscovery::DO } else { Ipv4PathMtuDiscovery::WANT };
@@ -284,8 +284,8 @@ pub(super) fn set_whole(fd: BorrowedFd<'_>, host: SocketAddr, whole: bool) -> ru
     sockopt::set_ipv6_mtu_discover(fd, how)
 }
 
-/// Sends `items` to `to`, several as one where `trains` allows it, which is taken back where the way does not. On an
-/// error also how many got through before.
+/// Sends `items` to `to`, several as one (GSO) while `trains` is set; clears it if the path does not support
+/// that. On error, also returns how many were sent before.
 fn send(
     fd: BorrowedFd<'_>,
     items: &[Item<'_>],
@@ -313,7 +313,8 @@ fn send(
                 Some(end) => sent += end,
                 None => return Ok(()),
             },
-            // Not over this way: too long for it (EINVAL, EMSGSIZE), or without checksums by the device (EIO).
+            // The interface cannot do GSO: payload too long for it (EINVAL, EMSGSIZE), or no checksum offload
+            // (EIO).
             Err(error)
                 if messages.first().is_some_and(|message| message.segment != 0)
                     && matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EIO | libc::EMSGSIZE)) =>
@@ -331,7 +332,7 @@ fn send(
     Ok(())
 }
 
-/// Sends datagrams one by one, those that came as one train, too.
+/// Sends datagrams one by one, splitting those that came as one.
 fn alone(
     fd: BorrowedFd<'_>,
     items: &[Item<'_>],
@@ -354,7 +355,7 @@ fn alone(
     Ok(())
 }
 
-/// How many of the first `items` can be sent as one: of the same length, but for the last.
+/// How many of the first `items` can be sent as one: of the same length, except the last.
 fn train(items: &[Item<'_>]) -> usize {
     let Some(first) = items.first() else { return 0 };
     let size = first.datagram.payload.len();
@@ -373,8 +374,8 @@ fn train(items: &[Item<'_>]) -> usize {
     count.max(1)
 }
 
-/// Calls `each` with what of `inbox` came from the same sender in a row and can be passed on as one: payloads of the
-/// same length, but for the last.
+/// Calls `each` for every run of datagrams in `inbox` that came from the same sender and can be forwarded as
+/// one: payloads of the same length, except the last.
 pub(super) fn each_train(inbox: &Inbox, mut each: impl FnMut(&Received<'_>, &[IoSlice<'_>])) {
     let mut parts: Vec<IoSlice<'_>> = Vec::with_capacity(BATCH);
     let mut first: Option<Received<'_>> = None;

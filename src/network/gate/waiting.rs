@@ -1,8 +1,15 @@
-//! Connections that are being made: the host's side connects, or is connected and waits for the container's side.
+//! The table of pending connections: the host's side is connecting, or is connected and waits for the container's side.
 //!
-//! One entry for each pair of addresses, kept by source, so that a container can neither take the places of the others
-//! nor be kept after it is gone. The gate's thread adds entries, the relay's workers change and take them; the locks are
-//! one for some of the sources each and held for a look-up.
+//! # States of an entry
+//!
+//! ```text
+//!  insert() ─ Dialing ── connect(2) succeeded ──▶ Parked ── the container's side was accepted ──▶ taken by the relay
+//!                └─ failed, or 300 s: removed        └─ 10 s: removed
+//! ```
+//!
+//! Entries are kept by source address, so that a container can neither use up the others' places nor be remembered after
+//! it is gone. The forwarder's thread adds entries, the relay's workers change and take them. Each lock covers some of
+//! the sources and is held only for a look-up.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
@@ -14,19 +21,19 @@ use std::time::{Duration, Instant};
 
 use crate::network::relay::{Limits, Permit, Quota, Ticket, lock};
 
-/// How long a connected socket of the host waits for the container's side. The container's kernel answers in
-/// microseconds; a SYN that gets lost is sent again after 1, 3 and 7 seconds.
+/// How long a connected host socket waits for the container's side. The container's kernel answers within
+/// microseconds; a lost SYN is retransmitted after 1, 3 and 7 seconds.
 const PARKED: Duration = Duration::from_secs(10);
-/// How long the host may take to connect. Its own time-out comes first, after 127 seconds unless it was configured
-/// (`tcp_syn_retries`, ip(7)).
+/// How long the host may take to connect. The kernel's own time-out comes first: 127 seconds, unless changed
+/// by `tcp_syn_retries` (tcp(7)).
 const DIALING: Duration = Duration::from_secs(300);
 /// Number of locks.
 const SHARDS: usize = 8;
 
-/// From where to where, as the container sees it.
+/// Source and destination, as the container sees them.
 pub(super) type Addresses = (SocketAddr, SocketAddr);
 
-/// The entries of one gate.
+/// The pending connections of one gateway.
 #[derive(Debug)]
 pub(super) struct Waiting {
     shards: [Mutex<HashMap<IpAddr, Source>>; SHARDS],
@@ -40,14 +47,14 @@ pub(super) struct Waiting {
 #[derive(Debug)]
 struct Source {
     entries: HashMap<Addresses, Entry>,
-    /// Connections of this source, those that are made too.
+    /// All connections of this source, established ones included.
     open: Arc<Quota>,
 }
 
 #[derive(Debug)]
 struct Entry {
     state: State,
-    /// The first packet, until it is sent back.
+    /// The SYN, until it is sent back to the container's side.
     syn: Box<[u8]>,
     since: Instant,
     permit: Permit,
@@ -59,23 +66,23 @@ enum State {
     Parked(OwnedFd),
 }
 
-/// What is to be done about a SYN.
+/// What is known about the connection of a SYN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Known {
-    /// It is the first: see to it that the host's side connects.
+    /// Nothing: start to connect the host's side.
     No,
     /// The host's side is connecting.
     Dialing,
-    /// The host's side is connected: the SYN is to be sent back, for the last one got lost.
+    /// The host's side is connected: send the SYN back, because the last one got lost.
     Parked,
 }
 
-/// What has become of the host's side.
+/// The outcome of connecting the host's side.
 #[derive(Debug)]
 pub(super) enum Dialed {
-    /// It is connected; this is the SYN to be sent back.
+    /// The SYN to be sent back.
     Connected(Box<[u8]>),
-    /// It failed; this is the SYN to be answered.
+    /// The SYN to be answered with an error.
     Failed(Box<[u8]>, rustix::io::Errno),
 }
 
@@ -96,7 +103,7 @@ impl Waiting {
         usize::try_from(number).ok().and_then(|number| self.shards.get(number)).unwrap_or(first)
     }
 
-    /// Whether the connection is being made already.
+    /// The state of the connection that `syn` wants to open. Keeps the latest SYN.
     pub(super) fn look_up(&self, addresses: Addresses, syn: &[u8]) -> Known {
         let mut shard = lock(self.shard(addresses.0.ip()));
         let entry = shard.get_mut(&addresses.0.ip()).and_then(|source| source.entries.get_mut(&addresses));
@@ -104,7 +111,7 @@ impl Waiting {
             None => Known::No,
             Some(Entry { state: State::Parked(_), .. }) => Known::Parked,
             Some(entry) => {
-                // The container may have given up and begun anew, from the same port.
+                // The container may have given up and started again from the same port.
                 if *entry.syn != *syn {
                     entry.syn = syn.into();
                 }
@@ -113,10 +120,11 @@ impl Waiting {
         }
     }
 
-    /// Notes that the host's side is about to connect; whether there is room for that.
+    /// Adds an entry for a connection that is about to be made. Returns whether there is room.
     pub(super) fn begin(&self, addresses: Addresses, syn: &[u8], now: Instant) -> bool {
         let mut shard = lock(self.shard(addresses.0.ip()));
         let quota = || Source { entries: HashMap::new(), open: Quota::new(self.limits.per_container) };
+        // Only what is pending is counted by `count`; established connections hold a permit.
         let source = shard.entry(addresses.0.ip()).or_insert_with(quota);
         if source.entries.len() >= self.limits.waiting_per_container
             || self.count.load(Ordering::Relaxed) >= self.limits.waiting
@@ -131,7 +139,8 @@ impl Waiting {
         true
     }
 
-    /// The host's side, `socket`, is connecting; `watch` has it watched, while nobody else can get at the entry.
+    /// The host's side, `socket`, is connecting. `watch` is called under the lock, so that its event cannot
+    /// come first.
     pub(super) fn dialing(
         &self,
         addresses: Addresses,
@@ -157,7 +166,7 @@ impl Waiting {
         }
     }
 
-    /// Something has become of the host's side that was connecting.
+    /// The host's side has been connected, or has failed.
     pub(super) fn dialed(&self, addresses: Addresses, now: Instant) -> Option<Dialed> {
         let mut shard = lock(self.shard(addresses.0.ip()));
         let entry = shard.get_mut(&addresses.0.ip())?.entries.get_mut(&addresses)?;
@@ -179,12 +188,11 @@ impl Waiting {
         }
     }
 
-    /// Forgets an entry.
     pub(super) fn remove(&self, addresses: Addresses) {
         drop(self.take_entry(addresses, |_| true));
     }
 
-    /// The host's side of a connection whose other side has come, and its place among the connections.
+    /// The host's side of a connection whose container side was accepted, and its permit.
     pub(super) fn take(&self, addresses: Addresses) -> Option<(OwnedFd, Permit)> {
         let entry = self.take_entry(addresses, |entry| matches!(entry.state, State::Parked(_)))?;
         match entry.state {
@@ -193,7 +201,8 @@ impl Waiting {
         }
     }
 
-    /// That of any connection of `source` to `target` which is waited for: whoever is there cannot tell them apart yet.
+    /// Like [`Self::take_parked`] for any source port: whoever is connected there cannot tell the connections
+    /// apart yet.
     pub(super) fn take_any(&self, source: IpAddr, target: SocketAddr) -> Option<(OwnedFd, Permit)> {
         let like = |(addresses, entry): (&Addresses, &Entry)| {
             let parked = matches!(entry.state, State::Parked(_));
@@ -212,7 +221,7 @@ impl Waiting {
         Some(entry)
     }
 
-    /// Drops what is too old; whether anything is left.
+    /// Drops entries that timed out. Returns whether any are left.
     pub(super) fn expire(&self, now: Instant) -> bool {
         let age = |entry: &Entry| now.saturating_duration_since(entry.since);
         self.drop_all(|_, entry| match entry.state {
@@ -222,12 +231,10 @@ impl Waiting {
         self.count.load(Ordering::Relaxed) > 0
     }
 
-    /// Drops all entries of a container.
     pub(super) fn forget(&self, container: IpAddr) {
         self.drop_all(|source, _| source == container);
     }
 
-    /// Drops all entries.
     pub(super) fn clear(&self) {
         self.drop_all(|_, _| true);
     }
@@ -237,7 +244,7 @@ impl Waiting {
             let mut dropped = Vec::new();
             lock(shard).retain(|ip, source| {
                 dropped.extend(source.entries.extract_if(|_, entry| unwanted(*ip, entry)));
-                // Those that are kept for their count alone go with the last connection.
+                // Sources without entries stay while connections hold permits of their quota.
                 !source.entries.is_empty() || source.open.used() > 0
             });
             self.count.fetch_sub(dropped.len(), Ordering::Relaxed);

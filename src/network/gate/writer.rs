@@ -1,4 +1,4 @@
-//! Packets of our own towards the containers, with as little work for each as the device allows.
+//! Writes our own packets towards the containers, leaving as much as possible to the device.
 
 use std::io::IoSlice;
 use std::net::{IpAddr, SocketAddr};
@@ -12,13 +12,12 @@ use crate::network::packet::checksum::Sum;
 use crate::network::packet::{Packet, icmp, protocol, udp};
 use crate::sys::datagram::MAX_SEGMENTS;
 
-/// Writes to the device of a gateway.
 pub(super) struct Writer {
     device: Arc<dyn Device>,
     features: Features,
-    /// Of the way to the containers, in bytes.
+    /// Towards the containers, in bytes.
     mtu: usize,
-    /// Tells fragmented packets apart.
+    /// The next identification for fragmented packets.
     id: AtomicU32,
 }
 
@@ -28,8 +27,8 @@ impl Writer {
         Self { device, features, mtu: mtu.into(), id: AtomicU32::new(1) }
     }
 
-    /// Sends datagrams with the payloads `parts`, all but the last of the same length; or, where `segment` is not 0,
-    /// the payloads that the one part has in a row, each of so many bytes, the last maybe shorter.
+    /// Sends datagrams with the payloads `parts`, all but the last of the same length. If `segment` is not 0,
+    /// the single part holds payloads of `segment` bytes each, the last maybe shorter.
     pub(super) fn datagrams(
         &self,
         source: SocketAddr,
@@ -40,7 +39,8 @@ impl Writer {
     ) {
         let size = if segment != 0 { segment.into() } else { parts.first().map_or(0, |part| part.len()) };
         let headers = if source.is_ipv4() { 28 } else { 48 };
-        // Routers of IPv6 do not fragment; those of IPv4 do, and so does the gateway, each datagram for itself.
+        // IPv6 routers do not fragment. IPv4 ones do, and so does the gateway, each datagram for itself: no
+        // GSO for those.
         let train = self.features.segments && size > 0 && size + headers <= self.mtu;
         if train {
             let in_packet = (usize::from(u16::MAX) - headers) / size;
@@ -55,7 +55,7 @@ impl Writer {
             return;
         }
         for part in parts {
-            // An empty datagram is one, too.
+            // An empty datagram is a datagram, too.
             if segment == 0 || part.is_empty() {
                 self.packet_of(source, target, tos, &[IoSlice::new(part)], size);
                 continue;
@@ -66,12 +66,12 @@ impl Writer {
         }
     }
 
-    /// One packet, which stands for several datagrams where `parts` have more bytes than `size`.
+    /// Sends one packet, which holds several datagrams (GSO) if `parts` have more bytes than `size`.
     fn packet_of(&self, source: SocketAddr, target: SocketAddr, tos: u8, parts: &[IoSlice<'_>], size: usize) {
         let length: usize = parts.iter().map(|part| part.len()).sum();
         let start = if source.is_ipv4() { 20 } else { 40 };
         let each = start + udp::HEADER + length.min(size.max(1));
-        // Where it need not be fragmented it needs no number, and can be told to stay whole.
+        // A packet that fits needs no identification and gets DF.
         let id = (each > self.mtu).then(|| self.id.fetch_add(1, Ordering::Relaxed) as u16);
         let (from, to) = (source.ip(), target.ip());
         let ip = Ip { source: from, target: to, protocol: protocol::UDP, hops: 64, tos, id };
@@ -101,13 +101,12 @@ impl Writer {
         self.send(&offload, &all);
     }
 
-    /// Answers that `packet` gets nowhere: `from` says so, or else the one that it is for.
+    /// Answers `packet` with the ICMP error `why`, sent by `from` or else by the packet's target.
     pub(super) fn refuse(&self, packet: &Packet<'_>, why: icmp::Error, from: Option<IpAddr>) {
         let answer = icmp::error(packet, why, from.unwrap_or(packet.target));
         answer.iter().for_each(|answer| self.packet(answer));
     }
 
-    /// Sends the answer to a request for an echo.
     pub(super) fn echo_reply(&self, mut ip: Ip, ident: u16, sequence: u16, data: &[u8]) {
         let start = if ip.source.is_ipv4() { 20 } else { 40 };
         let long = start + 8 + data.len() > self.mtu;
@@ -127,14 +126,14 @@ impl Writer {
         let mut sum = Sum::default().with(header.get(start..).unwrap_or_default());
         match parts {
             [part] => sum = sum.with(part),
-            // Never so: only devices that complete checksums take several at once.
+            // Unreachable: only devices that complete checksums get several parts.
             _ => parts.iter().for_each(|part| sum = sum.with(part)),
         }
         header.put(start + 6, sum.finish_udp());
     }
 
     fn send(&self, offload: &Offload, parts: &[IoSlice<'_>]) {
-        // As on any network: what cannot be taken now is lost.
+        // Like any network: what cannot be taken now is lost.
         let _ = self.device.send(offload, parts);
     }
 }

@@ -1,4 +1,4 @@
-//! The interfaces of a gateway, the device by which packets go to the gate, and where packets are routed.
+//! A gateway's interfaces and routes, and the device that leads to the forwarder.
 
 use std::sync::Arc;
 
@@ -15,29 +15,29 @@ use crate::network::netlink::{Batch, Socket};
 use crate::network::nft;
 use crate::network::rung::Rung;
 
-/// The maximum transmission unit of the device, in bytes: a packet that was put together from fragments fits, and so
-/// does a train of UDP datagrams.
+/// MTU of the device, in bytes: large enough for a reassembled packet and for several UDP datagrams as one
+/// (GSO).
 const DEVICE_MTU: u32 = LONGEST;
-/// Packets that the device holds while the gate is busy; each may be of the longest.
+/// Packets that the device queues while the forwarder is busy; each may be of maximum length.
 const DEVICE_QUEUE: u32 = 1024;
 
 const LOOPBACK: u32 = 1;
-/// The pair of interfaces in place of a TUN device. Neither hardware address is seen anywhere else.
+/// The veth pair that replaces the TUN device. Its hardware addresses are seen nowhere else.
 const NEAR: End<'_> = End { index: BRIDGE - 2, name: "gate0", mac: Mac([2, 0, 0, 0, 0, 1]) };
 const FAR: End<'_> = End { index: BRIDGE - 1, name: "gate1", mac: Mac([2, 0, 0, 0, 0, 2]) };
 
-/// The routing table for packets that belong to a socket here, and for those that go to the gate.
+/// Routing tables: for packets that belong to a local socket, and for those that go to the forwarder.
 const TABLE_SOCKET: u8 = 100;
 const TABLE_GATE: u8 = 101;
 
-/// The interface by which packets go to the gate.
+/// The interface that leads to the forwarder.
 pub(super) struct Link {
     name: &'static str,
     pub(super) index: u32,
     pub(super) device: Arc<dyn Device>,
 }
 
-/// Makes the device of `rung`.
+/// Creates the device for the backend `rung`.
 pub(super) fn device(rung: Rung, route: &Socket) -> anyhow::Result<Link> {
     match rung {
         Rung::Tproxy => tun(route),
@@ -53,11 +53,11 @@ fn tun(route: &Socket) -> anyhow::Result<Link> {
     Ok(Link { name, index, device: Arc::new(device) })
 }
 
-/// What is sent to one end of a pair of interfaces is read at the other. Nothing asks for hardware addresses: frames
-/// bear the address of their own interface, so that the kernel, at the far end, takes them for somebody else's.
+/// What is sent into one end of the veth pair is read at the other. There is no ARP: frames carry the address
+/// of their own interface, so that the kernel at the far end drops them as somebody else's.
 fn pair(route: &Socket) -> anyhow::Result<Link> {
     let mut batch = Batch::default();
-    // One datagram or segment at a time, as the socket is to see them.
+    // A single queue and no offloads, so that the packet socket sees one datagram or segment at a time.
     let attributes =
         [LinkAttribute::Mtu(DEVICE_MTU), LinkAttribute::NumTxQueues(1), LinkAttribute::NumRxQueues(1)];
     batch.pair_here(&NEAR, &FAR, &attributes);
@@ -67,13 +67,13 @@ fn pair(route: &Socket) -> anyhow::Result<Link> {
     Ok(Link { name: NEAR.name, index: NEAR.index, device: Arc::new(device) })
 }
 
-/// The bridge, up.
+/// Adds the bridge and brings it up.
 pub(super) fn bridge(batch: &mut Batch, shape: &Shape) {
     batch.bridge(BRIDGE, BRIDGE_NAME, shape.mac, shape.sizes.mtu);
     batch.up_with(BRIDGE, BRIDGE_NAME, &shape.passes(), Vec::new());
 }
 
-/// The way to the containers by `out`, where the addresses of the gateway are not.
+/// Routes the subnets to `out`, an interface without the gateway's addresses.
 pub(super) fn inward(batch: &mut Batch, shape: &Shape, out: u32) {
     for address in shape.addresses() {
         batch.route(&Route {
@@ -87,12 +87,12 @@ pub(super) fn inward(batch: &mut Batch, shape: &Shape, out: u32) {
     }
 }
 
-/// The gateway's addresses, the bridge if it is not made later, the device, and where packets are routed.
+/// Sets up the addresses, the bridge unless it is created on demand, the device, and the routing.
 pub(super) fn all(shape: &Shape, rung: Rung, link: Option<&Link>) -> Batch {
     let mut batch = Batch::default();
     batch.up(LOOPBACK, "lo");
     if shape.late {
-        // They are the gateway's wherever packets for them come in.
+        // On `lo`, so that they are local whichever port their packets arrive on.
         shape.gateways().for_each(|address| batch.address(LOOPBACK, IpNet::from(address)));
     } else {
         bridge(&mut batch, shape);
@@ -101,10 +101,10 @@ pub(super) fn all(shape: &Shape, rung: Rung, link: Option<&Link>) -> Batch {
     let Some(link) = link else { return batch };
     let mut sizes = vec![LinkAttribute::Mtu(DEVICE_MTU), LinkAttribute::TxQueueLen(DEVICE_QUEUE)];
     if link.index == NEAR.index {
-        // A packet socket does not see what is left to be segmented in a way that all kernels can describe.
+        // A packet socket cannot describe pending segmentation in a way that all kernels understand.
         sizes.push(LinkAttribute::GsoMaxSegs(1));
     }
-    // The gate speaks for everyone, this machine included.
+    // Packets from the forwarder carry any source address, even local ones.
     let speaks = [(Setting::Forwarding, 1), (Setting::ReversePathFilter, 0), (Setting::AcceptLocal, 1)];
     batch.up_with(link.index, link.name, &speaks, sizes);
     for to in shape.everywhere() {
@@ -117,9 +117,11 @@ pub(super) fn all(shape: &Shape, rung: Rung, link: Option<&Link>) -> Batch {
             batch.rule(v6, 1, Which::Mark(nft::MARK_SOCKET), TABLE_SOCKET);
             batch.rule(v6, 2, Which::Mark(nft::MARK_GATE), TABLE_GATE);
         } else {
-            // Without marks, whatever the containers send.
+            // Without marks: everything that the containers send.
             batch.rule(v6, 2, Which::From(BRIDGE_NAME), TABLE_GATE);
         }
+        // The local table moves behind the rules above, or the gateway's own addresses would never reach the
+        // forwarder.
         batch.rule(v6, 3, Which::All, TABLE_LOCAL);
         batch.delete_rule(v6, 0, TABLE_LOCAL);
     }

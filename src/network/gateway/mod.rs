@@ -1,21 +1,25 @@
-//! A network's gateway: a network namespace with a bridge that its containers are on, the rules that decide what
-//! becomes of what they send, and the device by which it goes to the gate.
+//! A network's gateway: a network namespace with the containers' bridge, the rules that decide what happens to their
+//! packets, and the device that leads to the forwarder.
 //!
 //! ```text
-//!  endpoint.interface ══ port ── br0 ── first segments, UDP, ICMP ── mark 2 ── tun0 ── gate
-//!                                 └──── segments of TCP, and first ones from tun0 ── mark 1 ── transparent listener
+//!  endpoint.interface ══ port ── br0 ── SYNs, UDP, ICMP ── mark 2 ── tun0 ── forwarder
+//!                                 └──── TCP segments, and SYNs from tun0 ── mark 1 ── transparent listener
 //! ```
 //!
-//! Where the kernel does all of it, the bridge is made when a second container comes: until then the port of the first
-//! one is where the gateway is, and saves the way over the bridge. The kernel also has all that begins or ends wait while
-//! it removes a bridge (`br_multicast_dev_del` waits for RCU under the lock of all interfaces), for tens of milliseconds.
+//! # Bridge on demand
 //!
-//! Packets with the second mark are routed before local addresses are looked at, so the gate also gets what is meant
-//! for the gateway itself, and never anything of the bridge reaches another port of it by being routed. A frame passes
-//! the bridge only with the addresses of the container behind its port ([`super::nft::sources`]).
+//! With the `tproxy` backend the bridge is created when the second container joins. Until then the port of the first one
+//! carries the gateway's addresses, which saves the way over the bridge. It also saves the removal: while the kernel
+//! deletes a bridge, `br_multicast_dev_del` waits for RCU under the lock of all interfaces, for tens of milliseconds, and
+//! everything that starts or ends waits with it.
 //!
-//! All of it vanishes with the namespace, when the thread that is in it has ended and the last socket made there and
-//! the device are closed.
+//! # Invariants
+//!
+//! - Packets with mark 2 are routed before local addresses are looked up. So the forwarder also gets what is meant for
+//!   the gateway itself, and a packet from the bridge is never routed to another port of it.
+//! - A frame passes the bridge only with the addresses of the container behind its port ([`super::nft::anti_spoof`]).
+//! - The namespace vanishes with everything in it once its thread has ended and the last socket created there and the
+//!   device are closed.
 
 mod links;
 mod ports;
@@ -49,16 +53,15 @@ use size::Sizes;
 pub use super::nft::name_server::forward_names;
 
 const BRIDGE: u32 = 10;
-/// Its name.
 const BRIDGE_NAME: &str = "br0";
-/// The port of the transparent listeners. Nothing else listens in a gateway, and no container gets there by itself.
+/// Port of the transparent listeners. Nothing else listens in a gateway, and no container can reach it
+/// directly.
 const LISTENER: nft::Port = 7070;
 
-/// A network's namespace.
+/// A network's gateway.
 #[derive(Debug)]
 pub struct Gateway {
     inside: Arc<Inside>,
-    /// The namespace.
     home: Arc<OwnedFd>,
     route: Socket,
     filter: Option<Socket>,
@@ -72,7 +75,7 @@ pub struct Gateway {
     v6_out: bool,
 }
 
-/// What a network is like.
+/// The parts of a network's spec that its gateway depends on.
 #[derive(Clone, Debug)]
 struct Shape {
     v4: Option<(Ipv4Net, Ipv4Addr)>,
@@ -81,7 +84,7 @@ struct Shape {
     sizes: Sizes,
     internal: bool,
     isolated: bool,
-    /// The bridge is made when there are two containers.
+    /// The bridge is created when a second container joins.
     late: bool,
 }
 
@@ -89,8 +92,8 @@ impl Shape {
     fn of(spec: &NetworkSpec, rung: Rung) -> Self {
         let v4 = spec.v4.as_ref().map(|subnet| (subnet.net, subnet.gateway));
         let v6 = spec.v6.as_ref().map(|subnet| (subnet.net, subnet.gateway));
-        // The same whenever the gateway is made again: containers keep it in mind. Docker's containers have hardware
-        // addresses that follow from the IPv4 address in the same way, so it is nobody else's.
+        // The same address whenever the gateway is recreated, because containers cache it. Docker derives a
+        // container's hardware address from its IPv4 address in the same way, so no container has this one.
         let digits = v4.map_or_else(
             || {
                 u32::from_str_radix(spec.id.get(..8).unwrap_or_default(), 16)
@@ -111,7 +114,7 @@ impl Shape {
         }
     }
 
-    /// Settings of the interface where the containers' packets come in.
+    /// Settings of the interface through which the containers' packets arrive.
     fn passes(&self) -> [(Setting, u32); 2] {
         [(Setting::Forwarding, u32::from(!self.internal)), (Setting::ReversePathFilter, 0)]
     }
@@ -121,21 +124,21 @@ impl Shape {
         v4.into_iter().chain(self.v6.map(|(_, gateway)| IpAddr::V6(gateway)))
     }
 
-    /// The gateway's addresses with the lengths of the prefixes.
+    /// The gateway's addresses with their prefix lengths.
     fn addresses(&self) -> impl Iterator<Item = IpNet> {
         let v4 = self.v4.and_then(|(net, gateway)| Ipv4Net::new(gateway, net.prefix_len()).ok());
         let v6 = self.v6.and_then(|(net, gateway)| Ipv6Net::new(gateway, net.prefix_len()).ok());
         v4.map(IpNet::V4).into_iter().chain(v6.map(IpNet::V6))
     }
 
-    /// Everything of each family that the network has.
+    /// The default prefix of each family that the network has.
     fn everywhere(&self) -> impl Iterator<Item = IpNet> {
         let v4 = self.v4.map(|_| IpNet::V4(Ipv4Net::default()));
         v4.into_iter().chain(self.v6.map(|_| IpNet::V6(Ipv6Net::default())))
     }
 }
 
-/// What is made by the thread in the namespace.
+/// What the thread in the namespace creates.
 struct Made {
     home: OwnedFd,
     route: Socket,
@@ -148,11 +151,11 @@ struct Made {
 }
 
 impl Gateway {
-    /// Makes the namespace and all that is in it, the way of `rung`. The caller needs CAP_SYS_ADMIN and CAP_NET_ADMIN in
-    /// its user namespace.
+    /// Creates the namespace and everything in it for the backend `rung`. The caller needs CAP_SYS_ADMIN and
+    /// CAP_NET_ADMIN in its user namespace.
     pub fn open(spec: &NetworkSpec, rung: Rung) -> anyhow::Result<Self> {
         let mut shape = Shape::of(spec, rung);
-        // A kernel without IPv6 has the rest of a network.
+        // Without IPv6 in the kernel, the network has only IPv4.
         shape.v6 = shape.v6.filter(|_| settings::has_v6());
         let enter = || Ok(nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)?);
         let inside = Inside::start("dhow-gateway", enter).context("cannot make a network namespace")?;
@@ -174,52 +177,51 @@ impl Gateway {
         })
     }
 
-    /// The way that it was made for.
     pub fn rung(&self) -> Rung {
         self.rung
     }
 
-    /// Whether containers get out by IPv6.
+    /// Whether containers reach IPv6 destinations.
     pub fn has_v6_out(&self) -> bool {
         self.v6_out
     }
 
-    /// The namespace, as a file that names it.
+    /// A file descriptor of the namespace.
     pub fn namespace(&self) -> BorrowedFd<'_> {
         self.home.as_fd()
     }
 
-    /// Where sockets of this network are made.
+    /// The thread that creates sockets in this gateway.
     pub fn inside(&self) -> &Arc<Inside> {
         &self.inside
     }
 
-    /// Where packets for the gate come out, once; an internal network has none.
+    /// The device whose packets the forwarder handles, once; `None` for an internal network.
     pub fn take_device(&mut self) -> Option<Arc<dyn Device>> {
         self.device.take()
     }
 
-    /// The sockets that accept the connections which the gate has let begin, one for each family, once.
+    /// The sockets that accept intercepted connections, one per family, once.
     pub fn take_listeners(&mut self) -> Vec<OwnedFd> {
         std::mem::take(&mut self.listeners)
     }
 
-    /// How an accepted connection of a listener tells where it was to go.
+    /// How the listeners' accepted sockets tell their original destination.
     pub fn original(&self) -> Original {
         if self.rung == Rung::Redirect { Original::Redirected } else { Original::Name }
     }
 
-    /// The longest packet of the containers, in bytes.
+    /// MTU within the network, in bytes.
     pub fn mtu(&self) -> u32 {
         self.shape.sizes.mtu
     }
 
-    /// The longest that goes further than to a neighbour or the host.
+    /// The longest packet that gets further than to a neighbour or the host, in bytes.
     pub fn mtu_out(&self) -> u32 {
         self.shape.sizes.out.unwrap_or(self.shape.sizes.mtu)
     }
 
-    /// Has `work` done in the network namespace `netns`, by the thread of this gateway.
+    /// Runs `work` in the network namespace `netns`, on this gateway's thread.
     pub fn visit<R: Send + 'static>(
         &self,
         netns: BorrowedFd<'_>,
@@ -238,7 +240,7 @@ impl Gateway {
 
 fn make(shape: &Shape, rung: Rung) -> anyhow::Result<Made> {
     settings::of_gateway(rung, shape.v6.is_some())?;
-    // slirp4netns knows addresses of one prefix of its own only.
+    // slirp4netns only knows IPv6 addresses of its own prefix.
     let leads = !shape.internal && rung != Rung::Slirp4netns;
     let v6_out = shape.v6.is_some() && leads && settings::forward_v6();
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
@@ -251,6 +253,7 @@ fn make(shape: &Shape, rung: Rung) -> anyhow::Result<Made> {
     let mut made = Made { home, route, broom, filter, device: None, listeners: Vec::new(), v6_out };
     if let Some(link) = link {
         if let Some(filter) = made.filter.as_ref().filter(|_| rung.has_listeners()) {
+            // nf_tables reports a missing expression as ENOENT only, so name the modules.
             let parts = if rung == Rung::Redirect { "nft_ct, nft_nat" } else { "nft_tproxy" };
             let refused = || format!("the kernel does not take the rules (it needs {parts})");
             rules(shape, rung, link.index).commit(filter).with_context(refused)?;
@@ -267,7 +270,7 @@ fn make(shape: &Shape, rung: Rung) -> anyhow::Result<Made> {
     Ok(made)
 }
 
-/// What becomes of what containers send.
+/// What happens to packets from containers.
 fn rules(shape: &Shape, rung: Rung, gate: u32) -> Transaction {
     let on = Interfaces { bridge: (!shape.late).then_some(BRIDGE), gate };
     if rung == Rung::Redirect {
@@ -276,8 +279,8 @@ fn rules(shape: &Shape, rung: Rung, gate: u32) -> Transaction {
     nft::tproxy::rules(on, LISTENER, shape.v4.is_some(), shape.v6.is_some())
 }
 
-/// Has the bridge pass only what may be said by whom says it. The ways that have no rules of their own do without where
-/// the kernel knows none.
+/// Lets the bridge pass only frames with the sender's own addresses. Backends without nf_tables rules do
+/// without where the kernel has no nf_tables.
 fn filter(shape: &Shape, rung: Rung) -> anyhow::Result<Option<Socket>> {
     let filter = Socket::open(Service::Netfilter).map_err(anyhow::Error::from).and_then(|socket| {
         let refused = "the kernel does not take rules for bridges (it needs nf_tables)";

@@ -1,4 +1,4 @@
-//! Containers on a gateway's bridge.
+//! The ports of a gateway's bridge, each with the container behind it.
 
 use std::collections::HashMap;
 use std::io;
@@ -18,26 +18,26 @@ use crate::network::netlink::{Batch, Refused, Service, Socket};
 use crate::network::nft;
 use crate::sys::net;
 
-/// The index of the first port; none is ever used again.
+/// Index of the first port. Indices are never reused.
 const FIRST: u32 = BRIDGE + 1;
-/// How often and how long an interface is waited for. The kernel's workers may be late by more than a second on a machine
-/// that has much else to do.
+/// How often and how long to look whether an interface is ready. On a busy machine the kernel's workers may
+/// be late by more than a second.
 const PAUSE: Duration = Duration::from_micros(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(3);
 
-/// What is plugged in, by hardware address.
+/// The attached containers, by hardware address.
 #[derive(Debug)]
 pub(super) struct Ports {
     made: u32,
     by_mac: HashMap<Mac, Port>,
-    /// Whether there is a bridge for them.
+    /// Whether the bridge exists.
     pub(super) bridged: bool,
 }
 
 #[derive(Debug)]
 pub(super) struct Port {
     pub(super) index: u32,
-    /// For whom it may speak.
+    /// The addresses that it may use as a sender.
     pub(super) addresses: Vec<IpAddr>,
 }
 
@@ -46,13 +46,13 @@ impl Ports {
         Self { made: 0, by_mac: HashMap::new(), bridged }
     }
 
-    /// Whether somebody may speak for `address`.
+    /// Whether any port may use `address`.
     pub(super) fn has(&self, address: IpAddr) -> bool {
         self.by_mac.values().any(|port| port.addresses.contains(&address))
     }
 }
 
-/// Nothing is done in several steps under these locks: what a thread that has panicked left is whole.
+/// Locks, ignoring poison: all updates under these locks are single steps, so a panic leaves consistent data.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -64,8 +64,8 @@ impl Port {
 }
 
 impl Gateway {
-    /// Connects the container whose network namespace is `netns`: makes its interface there, with addresses and routes,
-    /// ready for use. What was plugged in with the same hardware address before is taken out.
+    /// Attaches the container whose network namespace is `netns`: creates its interface there, with addresses
+    /// and routes, ready for use. Replaces what was attached with the same hardware address.
     pub fn plug(&self, netns: BorrowedFd<'_>, endpoint: &Endpoint) -> anyhow::Result<()> {
         let endpoint = &self.known(endpoint);
         let mut ports = self.ports();
@@ -79,7 +79,7 @@ impl Gateway {
             .context("cannot enter the container's network namespace")??;
         let mut made = self.make_port(&mut ports, netns, endpoint);
         if made.as_ref().is_err_and(|error| error.is(libc::EEXIST)) {
-            // What a gateway that is no more had made there is about to go away by itself, but may take its time.
+            // The interface of a gateway that is gone. The kernel will delete it, but may take its time.
             remove(&there, &endpoint.interface)?;
             made = self.make_port(&mut ports, netns, endpoint);
         }
@@ -96,36 +96,36 @@ impl Gateway {
         }
         ports.by_mac.insert(endpoint.mac, port);
         if wired.is_err() {
-            // The first error is the one to tell.
+            // Report the first error.
             let _ = self.take_out(&mut ports, endpoint.mac);
         }
         wired.with_context(|| format!("cannot set up the interface {}", endpoint.interface))
     }
 
-    /// Disconnects a container; its interface is gone when this returns.
+    /// Detaches a container. Its interface is gone when this returns.
     pub fn unplug(&self, endpoint: &Endpoint) -> anyhow::Result<()> {
         self.take_out(&mut self.ports(), endpoint.mac)?;
         Ok(())
     }
 
-    /// Disconnects a container that has ended, without waiting: its interface will go, if it has not done so.
+    /// Detaches a container that has exited, without waiting for its interface to go.
     pub fn abandon(&self, endpoint: &Endpoint) {
         let mut ports = self.ports();
         let Some(port) = ports.by_mac.remove(&endpoint.mac) else { return };
-        // Nobody is left who could speak.
+        // The container is gone, so nobody could use the addresses any more.
         let _ = self.let_speak(false, &port, endpoint.mac);
         if ports.bridged {
-            // Or else it would send here what is for the next one with this hardware address.
+            // Otherwise the old port would receive frames for the next container with this hardware address.
             let mut batch = Batch::default();
             batch.attach(port.index, &port.name(), 0);
-            // It may have gone with the container's namespace.
+            // The port may have gone with the container's namespace.
             let _ = batch.send(&self.route);
         }
         drop(ports);
         self.sweeper.give(port);
     }
 
-    /// A place as far as the kernel knows what is in it.
+    /// `endpoint` without the families that the kernel lacks.
     fn known(&self, endpoint: &Endpoint) -> Endpoint {
         let mut endpoint = endpoint.clone();
         if self.shape.v6.is_none() {
@@ -139,13 +139,14 @@ impl Gateway {
         lock(&self.ports)
     }
 
-    /// Lets what is behind a port speak for its addresses, or no longer.
+    /// Allows a port to use its addresses as a sender, or forbids it.
     fn let_speak(&self, may: bool, port: &Port, mac: Mac) -> Result<(), Refused> {
         let Some(filter) = &self.filter else { return Ok(()) };
         nft::sources::change(may, port.index, mac, &port.addresses).commit(filter)
     }
 
-    /// Makes the pair of interfaces and tells the bridge, or the way to the only container, who is there.
+    /// Creates the veth pair and tells the bridge, or the routing table if this is the only container, who is
+    /// there.
     fn make_port(
         &self,
         ports: &mut Ports,
@@ -188,8 +189,8 @@ impl Gateway {
         }
     }
 
-    /// Makes the bridge, and the only port there is the first of it. What is under way by that one goes on: addresses and
-    /// rules stay where they are.
+    /// Creates the bridge and makes the only port its first one. Existing connections go on, because
+    /// addresses and rules stay where they are.
     fn make_bridge(&self, ports: &mut Ports) -> Result<(), Refused> {
         let mut batch = Batch::default();
         links::bridge(&mut batch, &self.shape);
@@ -208,17 +209,18 @@ impl Gateway {
                 Ok(())
             }
             Err(error) => {
+                // Deleting the bridge removes its routes, so point them at the ports again.
                 let mut batch = Batch::default();
                 batch.delete(BRIDGE, BRIDGE_NAME);
                 ports.by_mac.values().for_each(|port| links::inward(&mut batch, &self.shape, port.index));
-                // The first error is the one to tell.
+                // Report the first error.
                 let _ = batch.send(&self.route);
                 Err(error)
             }
         }
     }
 
-    /// Gives the container's end its addresses and routes.
+    /// Sets up the container's end with addresses and routes.
     fn configure(&self, there: &Socket, endpoint: &Endpoint) -> anyhow::Result<()> {
         let name = &endpoint.interface;
         let index = rustix::net::netdevice::name_to_index(there.as_fd(), name)?;
@@ -229,7 +231,8 @@ impl Gateway {
             batch.address(index, address);
         }
         for gateway in self.gateways_of(endpoint) {
-            // Nobody is asked for it, so nobody can pretend to be it.
+            // A permanent entry: nobody is asked for the gateway's hardware address, so nobody can claim to
+            // be it.
             batch.neighbour(index, gateway, self.shape.mac);
         }
         if endpoint.default_route {
@@ -238,7 +241,7 @@ impl Gateway {
         Ok(batch.send(there)?)
     }
 
-    /// Leads the default routes of a container that is plugged in through this gateway, in place of those it has.
+    /// Routes an attached container's default routes through this gateway, in place of the ones it has.
     pub fn lead(&self, netns: BorrowedFd<'_>, endpoint: &Endpoint) -> anyhow::Result<()> {
         let there = self.visit(netns, || Socket::open(Service::Route))??;
         let index = rustix::net::netdevice::name_to_index(there.as_fd(), &endpoint.interface)?;
@@ -266,32 +269,32 @@ impl Gateway {
         }
     }
 
-    /// The gateways of the families that a container has.
+    /// The gateway's addresses of the families that a container has.
     fn gateways_of(&self, endpoint: &Endpoint) -> impl Iterator<Item = IpAddr> {
         let (v4, v6) = (endpoint.v4.is_some(), endpoint.v6.is_some());
         self.shape.gateways().filter(move |gateway| if gateway.is_ipv4() { v4 } else { v6 })
     }
 
-    /// Takes out what is plugged in with this hardware address, if anything is.
+    /// Removes the port with this hardware address, if there is one.
     fn take_out(&self, ports: &mut Ports, mac: Mac) -> Result<(), Refused> {
         let Some(port) = ports.by_mac.remove(&mac) else { return Ok(()) };
         let mut batch = Batch::default();
         batch.delete(port.index, &port.name());
         let deleted = batch.send(&self.route);
         let mut batch = Batch::default();
-        // Without a bridge they go with the port.
+        // Without a bridge the neighbour entries go with the port.
         for address in port.addresses.iter().filter(|_| ports.bridged) {
             batch.delete_neighbour(BRIDGE, *address);
         }
         let forgotten = if batch.is_empty() { Ok(()) } else { batch.send(&self.route) };
         let silenced = self.let_speak(false, &port, mac);
-        // It went away with the container's namespace.
+        // ENODEV: the port went away with the container's namespace.
         let deleted = deleted.or_else(|error| if error.is(libc::ENODEV) { Ok(()) } else { Err(error) });
         deleted.and(forgotten).and(silenced)
     }
 }
 
-/// All addresses that the container of `endpoint` may use there.
+/// All addresses that a container may use on the network.
 fn addresses(endpoint: &Endpoint) -> Vec<IpAddr> {
     let mut all = endpoint.link_local.clone();
     all.extend(endpoint.v4.map(|net| IpAddr::V4(net.addr())));
@@ -302,13 +305,13 @@ fn addresses(endpoint: &Endpoint) -> Vec<IpAddr> {
     all
 }
 
-/// The address that the kernel gives an interface by itself (RFC 4291, appendix A).
+/// The link-local address that the kernel derives from the hardware address (RFC 4291, appendix A).
 fn link_local(Mac([a, b, c, d, e, f]): Mac) -> Ipv6Addr {
     let pair = |high, low| u16::from_be_bytes([high, low]);
     Ipv6Addr::new(0xfe80, 0, 0, 0, pair(a ^ 0x02, b), pair(c, 0xff), pair(0xfe, d), pair(e, f))
 }
 
-/// A link-local address with the length of the prefix that all of them share.
+/// A link-local address with its standard prefix length.
 fn on_link(address: IpAddr) -> IpNet {
     let nothing = (Ipv4Net::default(), Ipv6Net::default());
     match address {
@@ -317,12 +320,12 @@ fn on_link(address: IpAddr) -> IpNet {
     }
 }
 
-/// Waits until these interfaces pass packets on and what comes for the address of `endpoint` is taken in `there`, or for
-/// so long that it is better to go on: the first packets of a container, or the answers to them, would be lost.
+/// Waits until these interfaces forward packets and the container's IPv6 address is delivered locally, up to
+/// a time-out: otherwise the container's first packets, or the answers to them, would be lost.
 fn await_ready(interfaces: &[(BorrowedFd<'_>, &str)], there: &Socket, endpoint: &Endpoint) {
     let deadline = Instant::now() + LONGEST_WAIT;
     for (socket, name) in interfaces {
-        // Without this it takes the kernel some time.
+        // Makes the kernel update the link state now (Linux 6.8); by itself it takes its time.
         let _ = net::hurry(*socket, name);
     }
     let runs = |(socket, name): &(BorrowedFd<'_>, &str)| net::is_running(*socket, name).unwrap_or(true);
@@ -332,7 +335,7 @@ fn await_ready(interfaces: &[(BorrowedFd<'_>, &str)], there: &Socket, endpoint: 
     }
 }
 
-/// Removes the interface called `name`, if it still exists.
+/// Deletes the interface `name`, if it exists.
 fn remove(there: &Socket, name: &str) -> anyhow::Result<()> {
     let index = match rustix::net::netdevice::name_to_index(there.as_fd(), name) {
         Ok(index) => index,

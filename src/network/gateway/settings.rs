@@ -1,4 +1,4 @@
-//! Settings below `/proc/sys/net` of the network namespace that the calling thread is in.
+//! Sysctls below `/proc/sys/net` in the network namespace of the calling thread.
 
 use std::io;
 
@@ -7,21 +7,21 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::network::rung::Rung;
 
-/// Whether a setting has to be made.
+/// For which backends a failed write is an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Need {
-    /// Only without a listener in the kernel can it be done without.
+    /// Those with listeners in the kernel.
     Listeners,
-    /// Only `tproxy` needs it.
+    /// Those that use `tproxy` rules.
     Tproxy,
-    /// It is better with it.
+    /// None; it is an improvement.
     Better,
 }
 
 use Need::{Better, Listeners, Tproxy};
 
 impl Need {
-    /// Whether the way `rung` does not work without the setting.
+    /// Whether the backend `rung` does not work without the setting.
     fn is_for(self, rung: Option<Rung>) -> bool {
         let listeners = rung.is_some_and(Rung::has_listeners);
         match self {
@@ -34,31 +34,31 @@ impl Need {
 
 type Settings = &'static [(&'static str, &'static str, Need)];
 
-/// What the gateway's namespace needs, whichever the families.
+/// For the gateway's namespace, whatever the families.
 const GATEWAY: Settings = &[
-    // A packet that was tied to a socket on its way in is dropped where it is forwarded: first segments would be lost
-    // whose four numbers were in use shortly before.
+    // Early demux ties a packet to a socket on input, and such a packet is dropped when it is forwarded: a
+    // SYN would be lost if its four-tuple was in use shortly before.
     ("ipv4/tcp_early_demux", "0", Tproxy),
-    // Connections in TIME_WAIT are the host's and the container's business.
+    // TIME_WAIT is kept by the ends, the host and the container.
     ("ipv4/tcp_max_tw_buckets", "0", Better),
-    // Without it no answer belongs to a socket that is not there yet; what does not find room is sent again.
+    // A cookie's ACK has no socket yet, so the rules cannot match it. Without cookies, an overflowing SYN is
+    // retransmitted.
     ("ipv4/tcp_syncookies", "0", Better),
-    // No packet is lost between the relay and a container, so nothing is to be measured first.
+    // No packet is lost between relay and container, so there is no bandwidth to probe for.
     ("ipv4/tcp_congestion_control", "reno", Better),
-    // What the gate sends back comes by another way than it went.
+    // The forwarder's packets arrive by another interface than the one their answers take.
     ("ipv4/conf/all/rp_filter", "0", Listeners),
-    // Rules for what is routed need not see what is bridged. They come to the same if they do, so that nothing breaks where
-    // the module is loaded, with its own defaults, when containers run.
+    // Routed-packet rules need not see bridged frames. They are correct if they do, so nothing breaks when
+    // br_netfilter is loaded later, with its own defaults.
     ("bridge/bridge-nf-call-iptables", "0", Better),
     ("bridge/bridge-nf-call-ip6tables", "0", Better),
 ];
 
-/// What it needs for IPv6. What is made afterwards has no link-local addresses, which nobody would use.
+/// For IPv6. Interfaces created later get no link-local address; nobody would use it.
 const GATEWAY_V6: Settings =
     &[("ipv6/conf/default/accept_dad", "0", Better), ("ipv6/conf/default/addr_gen_mode", "1", Better)];
 
-/// What connections that are translated need once rules have had the kernel track them: one that is closed in one
-/// direction may be silent for as long as any other.
+/// For conntrack, once rules have loaded it: a half-closed connection may stay silent as long as any other.
 const TRACKING: Settings = &[
     ("netfilter/nf_conntrack_tcp_timeout_fin_wait", "432000", Better),
     ("netfilter/nf_conntrack_tcp_timeout_close_wait", "432000", Better),
@@ -73,31 +73,33 @@ const FIRST_PORT: &str = "ipv4/ip_unprivileged_port_start";
 const PINGERS: &str = "ipv4/ping_group_range";
 const CONGESTION_CONTROL: &str = "ipv4/tcp_congestion_control";
 
-/// Makes the settings of a gateway's namespace, before it has interfaces.
+/// Sets the sysctls of a gateway's namespace, before it has interfaces.
 pub(super) fn of_gateway(rung: Rung, v6: bool) -> anyhow::Result<()> {
     set(GATEWAY, Some(rung))?;
     set(if v6 { GATEWAY_V6 } else { NO_V6 }, Some(rung))
 }
 
-/// Has the gateway's namespace pass packets of IPv6 on. That of IPv4 is set for each interface, without a file.
+/// Enables IPv6 forwarding. For IPv4 it is set per interface, by netlink.
 pub(super) fn forward_v6() -> bool {
     make(FORWARDING_V6, "1").is_ok()
 }
 
-/// Whether the kernel knows IPv6.
+/// Whether the kernel has IPv6.
 pub(super) fn has_v6() -> bool {
     rustix::fs::access(format!("{BASE}/{FORWARDING_V6}"), rustix::fs::Access::EXISTS).is_ok()
 }
 
-/// Makes those of a gateway that tracks connections, after its rules.
+/// Sets the conntrack sysctls of a gateway, after its rules were loaded.
 pub(super) fn of_tracking() -> anyhow::Result<()> {
     set(TRACKING, None)
 }
 
-/// Makes those of a container's, before it gets an interface: that one has IPv6 only if the network has.
+/// Sets the sysctls of a container's namespace, before it gets an interface, which has IPv6 only if the
+/// network has.
 pub(super) fn of_container(v6: bool) -> anyhow::Result<()> {
     set(if v6 { V6 } else { NO_V6 }, None)?;
-    // The host's choice for the internet, `bbr` above all, paces what needs no pacing. What a user chose stays.
+    // The host's choice for the internet, above all `bbr`, paces traffic that needs no pacing. A user's own
+    // choice stays.
     let mut buffer = [0; 16];
     let length = open(CONGESTION_CONTROL, OFlags::RDONLY)
         .and_then(|file| Ok(rustix::io::read(&file, &mut buffer)?))
@@ -105,20 +107,20 @@ pub(super) fn of_container(v6: bool) -> anyhow::Result<()> {
     if buffer.get(..length).is_some_and(|name| name.starts_with(b"bbr")) {
         set(&[(CONGESTION_CONTROL, "reno", Better)], None)?;
     }
-    // As docker has it: users other than root may listen anywhere and ping.
+    // As docker does: any user may listen on any port and send pings.
     if is(FIRST_PORT, "1024") {
         set(&[(FIRST_PORT, "0", Better)], None)?;
     }
-    // Nobody, as it is at first, is shown as it is or by groups that are not of this user namespace.
+    // The default range is empty. It reads as `1 0`, or as overflow ids if those groups are not mapped here.
     if ["1\t0", "65534\t65534"].iter().any(|nobody| is(PINGERS, nobody)) {
         let map = std::fs::read_to_string("/proc/thread-self/gid_map").unwrap_or_default();
-        // Better than nothing, and not needed by root.
+        // Best effort; root does not need it.
         let _ = make(PINGERS, &format!("0 {}", last_group(&map)));
     }
     Ok(())
 }
 
-/// The last group of those that a map of user_namespaces(7) has in a row from 0 on.
+/// The last group of a user_namespaces(7) map that is reached without a gap from 0.
 fn last_group(map: &str) -> u32 {
     let mut extents: Vec<(u32, u32)> = map
         .lines()
@@ -134,7 +136,7 @@ fn last_group(map: &str) -> u32 {
             if *first == end { end.saturating_add(*count) } else { end }
         },
     );
-    // The greatest that the setting takes.
+    // The kernel accepts no larger value.
     end.saturating_sub(1).min(i32::MAX.unsigned_abs())
 }
 
@@ -155,7 +157,7 @@ fn make(name: &str, value: &str) -> io::Result<()> {
     done.map(drop).or_else(|error| if is(name, value) { Ok(()) } else { Err(error) })
 }
 
-/// Whether a setting, which cannot be made, is made already.
+/// Whether a sysctl has this value already, so that a failed write does not matter.
 fn is(name: &str, value: &str) -> bool {
     let mut buffer = [0; 32];
     let read = open(name, OFlags::RDONLY).and_then(|file| Ok(rustix::io::read(&file, &mut buffer)?));

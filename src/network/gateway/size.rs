@@ -1,37 +1,36 @@
-//! How long the packets of a network may be.
+//! The MTUs of a network.
 //!
-//! Between containers, and between them and this machine, there is no wire, so nothing has to be cut to pieces there.
-//! Whatever goes further is as long as it is with docker: a longer packet would have to be fragmented by the host, or its
-//! sender be told to send shorter ones, which costs the first packet.
+//! Between containers, and between them and this machine, there is no physical link, so packets can be as long as the
+//! kernel allows. Everything that goes further has docker's MTU: the host would have to fragment a longer packet or tell
+//! its sender to use a shorter one, which costs the first packet.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
 use crate::model::network::NetworkSpec;
 use crate::network::rung::Rung;
 
-/// The longest packet, in bytes, that a device of the kernel takes and one read of the gate's gets.
+/// The longest packet that the kernel's devices take and one read of the forwarder gets, in bytes.
 pub(super) const LONGEST: u32 = 65520;
-/// The longest that leaves this machine where nothing else was asked for, in bytes, as docker has it.
+/// The default MTU for what leaves this machine, in bytes, as docker has it.
 const OUT: u32 = 1500;
 
-/// The longest packets of a network.
 #[derive(Clone, Debug)]
 pub(super) struct Sizes {
-    /// On it, in bytes.
+    /// Within the network, in bytes.
     pub(super) mtu: u32,
-    /// On the ways out of it, where that is less.
+    /// For packets that leave it, if that is less.
     pub(super) out: Option<u32>,
-    /// Addresses of the host that are out of it and no further.
+    /// Addresses of the host outside of the network that are reached without leaving this machine.
     pub(super) near: Vec<IpAddr>,
 }
 
 impl Sizes {
-    /// Those of a network that is made the way of `rung`; the caller is in the host's network namespace.
+    /// The MTUs of a network with the backend `rung`. Must be called in the host's network namespace.
     pub(super) fn of(spec: &NetworkSpec, rung: Rung) -> Self {
         let alike = |mtu| Self { mtu, out: None, near: Vec::new() };
         match spec.mtu {
             Some(mtu) => alike(mtu),
-            // A program at the gateway has but one size for all.
+            // pasta and slirp4netns have one MTU for all destinations.
             None if !rung.has_gate() => alike(OUT),
             None if spec.internal => alike(LONGEST),
             None => {
@@ -46,8 +45,8 @@ impl Sizes {
     }
 }
 
-/// The address that this machine has for `far`, an address of the documentation and so as far away as any, to which
-/// nothing is sent.
+/// The source address that this machine uses towards `far`, a documentation address. Connecting a UDP socket
+/// sends nothing.
 fn own(any: IpAddr, far: IpAddr) -> Option<IpAddr> {
     let socket = UdpSocket::bind((any, 0)).ok()?;
     socket.connect((far, 9)).ok()?;

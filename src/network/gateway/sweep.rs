@@ -1,6 +1,6 @@
-//! What is left of containers that have ended. The kernel takes tens of milliseconds to remove an interface, and nobody
-//! who starts or ends another container is to wait for that, so it is done by a thread that lives as long as there is
-//! something to do.
+//! Deletes the ports of containers that have exited. The kernel takes tens of milliseconds for an interface,
+//! and nobody who starts or stops a container should wait for that, so a thread does it, which lives only
+//! while there is work.
 
 use std::sync::{Arc, Mutex};
 
@@ -8,13 +8,13 @@ use super::BRIDGE;
 use super::ports::{Port, Ports, lock};
 use crate::network::netlink::{Batch, Socket};
 
-/// The stack of the thread in bytes.
+/// Stack size of the thread, in bytes.
 const STACK: usize = 64 << 10;
 
-/// Removes ports.
+/// Deletes ports in the background.
 #[derive(Debug)]
 pub(super) struct Sweeper {
-    /// Of the gateway's namespace; the thread's alone.
+    /// A netlink socket in the gateway's namespace, used by the thread alone.
     route: Socket,
     ports: Arc<Mutex<Ports>>,
     gone: Mutex<Gone>,
@@ -31,7 +31,7 @@ impl Sweeper {
         Arc::new(Self { route, ports, gone: Mutex::default() })
     }
 
-    /// Has a port removed that nothing goes by any more.
+    /// Schedules the deletion of a port that carries no traffic any more.
     pub(super) fn give(self: &Arc<Self>, port: Port) {
         let mut gone = lock(&self.gone);
         gone.waiting.push(port);
@@ -42,6 +42,7 @@ impl Sweeper {
         let this = Arc::clone(self);
         let thread = std::thread::Builder::new().name("sweeper".into()).stack_size(STACK);
         if thread.spawn(move || this.sweep()).is_err() {
+            // No thread to be had: do it here, and let the caller wait.
             self.sweep();
         }
     }
@@ -62,9 +63,10 @@ impl Sweeper {
     fn remove(&self, port: &Port) {
         let mut batch = Batch::default();
         batch.delete(port.index, &port.name());
-        // It may have gone with the container's namespace.
+        // The port may have gone with the container's namespace.
         let _ = batch.send(&self.route);
         let mut batch = Batch::default();
+        // A new container may have the address by now; its neighbour entry must stay.
         let ports = lock(&self.ports);
         for address in port.addresses.iter().filter(|address| ports.bridged && !ports.has(**address)) {
             batch.delete_neighbour(BRIDGE, *address);

@@ -1,4 +1,5 @@
-//! Gateways with containers that are threads in network namespaces, in a user namespace of the test's own.
+//! Gateways with containers that are threads in network namespaces, within a user namespace of the test's
+//! own.
 
 use std::io::{ErrorKind, IoSlice, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
@@ -15,9 +16,9 @@ use crate::network::netlink::Batch;
 use crate::network::netlink::requests::is_taken_in;
 use crate::network::packet::Packet;
 
-/// Long enough for anything that is to come.
+/// Time-out for what must happen.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Long enough for what would come at once, if it came.
+/// How long to watch for what must not happen.
 const MOMENT: Duration = Duration::from_millis(300);
 
 /// Runs one of the tests below, which need capabilities, in a user namespace.
@@ -28,7 +29,7 @@ fn in_user_namespace(test: &str) {
     let output = unshare.args(["--exact", &test, "--ignored", "--nocapture"]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     if said.starts_with("unshare:") {
-        // The machine lets nobody make namespaces.
+        // This machine does not allow user namespaces.
         return;
     }
     assert!(output.status.success(), "{}{said}", String::from_utf8_lossy(&output.stdout));
@@ -128,7 +129,7 @@ fn spec() -> NetworkSpec {
     }
 }
 
-/// The next packet of a container, and its bytes to be sent back.
+/// The next packet from a container, and its bytes.
 fn next(device: &dyn Device, protocol: i32) -> (SocketAddr, SocketAddr, Vec<u8>, Offload) {
     let mut buffer = vec![0; 70_000];
     loop {
@@ -178,7 +179,7 @@ fn connections_by_redirect() {
     connections(Rung::Redirect);
 }
 
-/// Where a connection was to go, as `gateway` knows it.
+/// The original destination of a connection, as `gateway` knows it.
 fn destination(gateway: &Gateway, accepted: &TcpStream) -> SocketAddr {
     let original = |accepted: &TcpStream| match accepted.peer_addr().unwrap() {
         SocketAddr::V4(_) => rustix::net::sockopt::ip_original_dst(accepted).unwrap().into(),
@@ -203,7 +204,7 @@ fn connections(rung: Rung) {
         container.inside.tell(move || {
             connected.send(TcpStream::connect_timeout(&target, PATIENCE)).unwrap();
         });
-        // On a busy machine a first segment may be sent again.
+        // On a busy machine a SYN may be retransmitted.
         let (from, _, bytes, offload) = loop {
             let segment = next(device.as_ref(), libc::IPPROTO_TCP);
             if segment.1 == target {
@@ -225,7 +226,7 @@ fn connections(rung: Rung) {
     }
     published(&gateway, &container);
     train(&container, device.as_ref());
-    // What is not TCP goes to the gate, also to the gateway itself.
+    // Everything but TCP goes to the forwarder, even if it is for the gateway itself.
     for target in ["192.0.2.55:53", "198.51.100.1:53"] {
         let sent = move || UdpSocket::bind("0.0.0.0:0").and_then(|socket| socket.send_to(b"text", target));
         container.inside.call(sent).unwrap().unwrap();
@@ -278,7 +279,8 @@ fn one_port_by_redirect() {
     }
 }
 
-/// Datagrams that the container leaves to the kernel to be cut apart (udp(7), `UDP_SEGMENT`) all come, together or not.
+/// Datagrams that the container leaves to the kernel to segment (udp(7), `UDP_SEGMENT`) all arrive, together
+/// or not.
 fn train(container: &Container, device: &dyn Device) {
     let send = || {
         let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
@@ -291,14 +293,14 @@ fn train(container: &Container, device: &dyn Device) {
         let (_, _, bytes, offload) = next(device, libc::IPPROTO_UDP);
         let own = bytes.len() - 28;
         assert!(own <= 1000 || offload.segment == 1000, "{own} {offload:?}");
-        // With the checksum that is asked for, or with its own.
+        // With a checksum to be completed, or a complete one.
         assert!(offload.checksum.is_none_or(|(start, offset)| (start, offset) == (20, 6)), "{offload:?}");
         payload += own;
     }
     assert_eq!(payload, 2500);
 }
 
-/// Who comes in by a socket with an address of elsewhere is answered there.
+/// A client that enters through a socket with a foreign address is answered there.
 fn published(gateway: &Gateway, container: &Container) {
     for (client, at) in [("192.0.2.9:5000", "198.51.100.2:80"), ("[2001:db8::9]:5000", "[2001:db8:1::2]:80")]
     {
@@ -359,7 +361,7 @@ fn neighbours() {
     for address in ["198.51.100.3:80", "[2001:db8:1::3]:80"] {
         assert!(reaches(&one, address.parse().unwrap(), PATIENCE), "{address}");
     }
-    // An address that is not its own gets the container nowhere, be it another's or nobody's.
+    // A foreign address gets the container nowhere, whether it is another container's or nobody's.
     let add = || {
         let socket = Socket::open(Service::Route).unwrap();
         let index = rustix::net::netdevice::name_to_index(socket.as_fd(), "eth0").unwrap();
@@ -375,12 +377,12 @@ fn neighbours() {
     one.inside.call(add).unwrap();
     let (from, ..) = next(device.as_ref(), libc::IPPROTO_UDP);
     assert_eq!(from.to_string(), "198.51.100.2:1000");
-    // Out, twice, and in again under the same address.
+    // Detach, twice, and attach again with the same address.
     gateway.unplug(&one.endpoint).unwrap();
     gateway.unplug(&one.endpoint).unwrap();
     assert!(!reaches(&one, "198.51.100.3:80".parse().unwrap(), MOMENT));
     gateway.plug(one.netns.as_fd(), &one.endpoint).unwrap();
-    // Given up, twice, and in again before it is gone.
+    // Detach later, twice, and attach again before the interface is gone.
     gateway.abandon(&one.endpoint);
     gateway.abandon(&one.endpoint);
     gateway.plug(one.netns.as_fd(), &one.endpoint).unwrap();
@@ -433,7 +435,7 @@ fn names() {
         let udp = UdpSocket::bind((address, 0)).unwrap();
         let tcp = TcpListener::bind(udp.local_addr().unwrap()).unwrap();
         forward_names(address, udp.local_addr().unwrap().port()).unwrap();
-        // The port is free for the container's own.
+        // The port is free for the container itself.
         let own = (UdpSocket::bind("0.0.0.0:53").unwrap(), TcpListener::bind("0.0.0.0:53").unwrap());
         let client = UdpSocket::bind("0.0.0.0:0").unwrap();
         for socket in [&client, &udp] {

@@ -1,5 +1,5 @@
-//! One network at work: its gateway with everything that serves it, made when the first container comes and gone with
-//! the last.
+//! A network in use: its gateway and everything that serves it, created for the first container and dropped
+//! with the last.
 
 use std::collections::HashSet;
 use std::os::fd::{AsFd as _, BorrowedFd};
@@ -16,25 +16,25 @@ use crate::network::relay::Relay;
 use crate::network::rung::{Ladder, Rung};
 use crate::network::way::{self, For, Held, Way};
 
-/// A network. Making it begins at once, in a thread of its own; who needs it waits for that.
+/// A network in use. A thread starts to set it up at once; whoever needs it waits for that.
 pub(super) struct Bridge {
     pub(super) spec: Arc<NetworkSpec>,
     making: Mutex<Option<JoinHandle<Result<Works>>>>,
     works: OnceLock<Result<Works, Failure>>,
-    /// The hardware addresses on it: the gateway knows containers by them.
+    /// The hardware addresses in use: the gateway tells containers apart by them.
     taken: Mutex<HashSet<Mac>>,
 }
 
-/// What serves a network. Dropped in this order.
+/// What serves a network. Fields are dropped in this order.
 pub(super) struct Works {
     pub(super) egress: Arc<Egress>,
-    /// The way out, which an internal network does not have.
+    /// `None` for an internal network.
     pub(super) way: Option<Box<dyn Way>>,
     gateway: Gateway,
 }
 
 impl Bridge {
-    /// Begins to make it.
+    /// Starts to set the network up.
     pub(super) fn begin(spec: NetworkSpec, ladder: &Arc<Ladder>, relay: &Arc<Relay>) -> Result<Self> {
         let spec = Arc::new(spec);
         let (network, ladder, relay) = (spec.clone(), ladder.clone(), relay.clone());
@@ -50,7 +50,7 @@ impl Bridge {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What serves it, once it is made.
+    /// What serves the network, once it is set up.
     pub(super) fn works(&self) -> Result<&Works, Failure> {
         let works = self.works.get_or_init(|| {
             let making = self.making.lock().ok().and_then(|mut making| making.take());
@@ -66,7 +66,7 @@ impl Bridge {
     }
 }
 
-/// Bytes of stack for making a network.
+/// Stack size of the thread that sets a network up, in bytes.
 const STACK: usize = 256 << 10;
 
 impl Works {
@@ -79,9 +79,9 @@ impl Works {
     }
 }
 
-/// A container's place on a network; dropped when it leaves.
+/// A container attached to a network; dropping it detaches the container.
 pub(super) struct Seat {
-    /// Before the bridge, which may be gone with it.
+    /// Declared before `bridge`, which may be dropped with it.
     _joined: Option<Held>,
     bridge: Arc<Bridge>,
     pub(super) endpoint: Endpoint,
@@ -89,7 +89,7 @@ pub(super) struct Seat {
 }
 
 impl Seat {
-    /// Connects the network namespace `container` as `endpoint` says; `member` is who it is to the network's policy.
+    /// Attaches the network namespace `container` as `endpoint`; `member` describes it to the egress policy.
     pub(super) fn take(
         bridge: Arc<Bridge>,
         endpoint: Endpoint,
@@ -104,7 +104,7 @@ impl Seat {
         }
         let joined = works.gateway.plug(container.as_fd(), &endpoint).and_then(|()| {
             let joined = works.way.as_ref().map(|way| way.join(&endpoint, &member)).transpose();
-            // The first error is the one to tell.
+            // Report the first error.
             joined.inspect_err(|_| drop(works.gateway.unplug(&endpoint)))
         });
         match joined {
@@ -116,27 +116,25 @@ impl Seat {
         }
     }
 
-    /// The container's default route goes through this network from now on, or no longer.
+    /// Makes this network the container's default route, or notes that it no longer is.
     pub(super) fn lead(&mut self, leads: bool, container: BorrowedFd<'_>) -> Result<()> {
         if leads && !self.endpoint.default_route {
             self.bridge.works()?.gateway.lead(container, &self.endpoint)?;
         }
-        // The route that it was has been replaced, or will be.
+        // The kernel replaces the old route when another network becomes the default.
         self.endpoint.default_route = leads;
         Ok(())
     }
 
-    /// The container has another name from now on.
     pub(super) fn rename(&mut self, name: &str) {
         self.stay.rename(name);
     }
 
-    /// Disconnects a container that goes on.
+    /// Detaches a container that goes on running.
     pub(super) fn leave(&self) -> Result<()> {
         self.bridge.works()?.gateway.unplug(&self.endpoint)
     }
 
-    /// The network.
     pub(super) fn bridge(&self) -> &Arc<Bridge> {
         &self.bridge
     }

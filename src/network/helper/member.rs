@@ -1,4 +1,4 @@
-//! What one container has of the helper, and what all of them share.
+//! The helper's state for one container, and the state that all of them share.
 
 use std::collections::HashMap;
 use std::io;
@@ -22,10 +22,10 @@ use crate::network::rung::{Ladder, Rung};
 use crate::network::way::Held;
 use crate::sys::{self, process::ns};
 
-/// What the members share.
+/// What the sessions share.
 pub(super) struct Shared {
     namespace: OwnedFd,
-    /// The ways to make networks, and which do not work here.
+    /// Which backends work on this machine.
     ladder: Arc<Ladder>,
     relay: Arc<Relay>,
     dns: Dns,
@@ -45,12 +45,12 @@ impl Shared {
         })
     }
 
-    /// The user namespace of the helper.
+    /// The helper's user namespace.
     pub(super) fn namespace(&self) -> BorrowedFd<'_> {
         self.namespace.as_fd()
     }
 
-    /// The bridge of `network`, which is made if it is not there.
+    /// The network `network`, set up if it is not in use yet.
     fn bridge(&mut self, network: &NetworkSpec) -> Result<Arc<Bridge>> {
         if let Some(bridge) = self.bridges.get(&network.id).and_then(Weak::upgrade) {
             return Ok(bridge);
@@ -62,27 +62,27 @@ impl Shared {
     }
 }
 
-/// A container.
+/// The helper's side of one container's connection.
 pub(super) struct Member {
     opening: Opening,
     log: Option<Arc<Log>>,
     published: Vec<Published>,
-    /// Ports that are taken and lead nowhere yet.
+    /// Ports that are bound but not forwarded yet.
     reserved: Option<Reserved>,
-    /// Published ports at work. Before the seats: whoever calls is gone before who is called.
+    /// Declared before the endpoints: traffic must stop before its target goes.
     ports: Ports,
     dns: Option<dns::Handle>,
     seats: Vec<Seat>,
-    /// Its network namespace, once there is one.
+    /// Its network namespace, once it exists.
     container: Option<OwnedFd>,
-    /// Keeps the networks there that it will be on.
+    /// Keeps networks alive from the start on, before the container is attached.
     bridges: Vec<Arc<Bridge>>,
 }
 
-/// Published ports at work.
+/// The published ports that are forwarded.
 #[derive(Default)]
 struct Ports {
-    /// The ID of the network that they lead to it by.
+    /// The ID of the network through which they reach the container.
     network: Option<String>,
     _held: Vec<Held>,
 }
@@ -102,7 +102,7 @@ impl Ports {
     }
 }
 
-/// The address of the container for clients of this family; that of the other where it has none.
+/// The container's address for clients of this family, or of the other one if it has none.
 fn target_of(endpoint: &Endpoint, v6: bool) -> Option<IpAddr> {
     let own4 = endpoint.v4.map(|net| IpAddr::from(net.addr()));
     let own6 = endpoint.v6.map(|net| IpAddr::from(net.addr()));
@@ -125,7 +125,7 @@ fn target(network: &NetworkSpec, endpoint: &Endpoint) -> publish::Target {
 }
 
 impl Member {
-    /// Takes the ports, and begins to make the networks.
+    /// Binds the ports and starts to set the networks up.
     pub(super) fn open(shared: &mut Shared, opening: Opening, fds: Vec<OwnedFd>) -> Result<Self> {
         let lead = opening.networks.iter().find(|network| Some(&network.id) == opening.lead.as_ref());
         let reserved =
@@ -145,17 +145,17 @@ impl Member {
         })
     }
 
-    /// The ports that were taken.
+    /// The ports that were bound.
     pub(super) fn published(&self) -> &[Published] {
         &self.published
     }
 
-    /// Lets go of the published ports, which others may have from now on.
+    /// Closes the published ports, so that others can bind them.
     pub(super) fn withdraw(&mut self) {
         (self.ports, self.reserved) = (Ports::default(), None);
     }
 
-    /// The networks that it is on or will be on.
+    /// The networks that it is or will be attached to.
     pub(super) fn networks(&self) -> Vec<Arc<Bridge>> {
         let mut networks = self.bridges.clone();
         networks.extend(self.seats.iter().map(|seat| Arc::clone(seat.bridge())));
@@ -164,7 +164,7 @@ impl Member {
         networks
     }
 
-    /// Does what the supervisor asks for.
+    /// Handles a request of the supervisor.
     pub(super) fn follow(
         &mut self,
         shared: &mut Shared,
@@ -214,7 +214,7 @@ impl Member {
             .and_then(|()| self.settle(shared, lead));
         match connected {
             Ok(()) => self.bridges.push(bridge),
-            // The first error is the one to tell.
+            // Report the first error.
             Err(_) => drop(self.disconnect(shared, &network.id, before)),
         }
         connected
@@ -228,7 +228,7 @@ impl Member {
         self.settle(shared, lead)
     }
 
-    /// Does what follows from a change of its networks.
+    /// Applies a change of its networks: default route, DNS, published ports.
     fn settle(&mut self, shared: &Shared, lead: Option<String>) -> Result<()> {
         let container = self.container.as_ref().context("it has no network namespace yet")?;
         for seat in &mut self.seats {
@@ -251,8 +251,8 @@ impl Member {
         Ok(())
     }
 
-    /// Has the published ports lead to its place on the network that its default route goes through. Without one, which
-    /// an internal network does not give, there are none.
+    /// Forwards the published ports through the network that has the default route. Without such a network,
+    /// as on internal ones alone, no ports are published.
     fn publish(&mut self) -> Result<()> {
         let seat = self.seats.iter().find(|seat| seat.endpoint.default_route);
         let network = seat.map(|seat| &seat.endpoint.network);
@@ -266,7 +266,8 @@ impl Member {
         };
         let reserved = match self.reserved.take() {
             Some(reserved) => reserved,
-            // What was chosen before may be somebody else's by now.
+            // The ports may have been taken by others meanwhile, so the numbers chosen before are only a
+            // preference.
             None => {
                 let reserve = |ports: &[PortSpec]| publish::reserve(&seat.bridge().spec.bind_ports(ports));
                 reserve(&self.wishes()).or_else(|_| reserve(&self.opening.ports))?
@@ -277,7 +278,7 @@ impl Member {
         Ok(())
     }
 
-    /// The ports to be published, with the numbers that any have been given already.
+    /// The ports to publish, preferring the host ports that were assigned before.
     fn wishes(&self) -> Vec<PortSpec> {
         let mut given: Vec<&Published> = self.published.iter().collect();
         let mut wishes = self.opening.ports.clone();
@@ -293,7 +294,7 @@ impl Member {
         wishes
     }
 
-    /// Who it is to the name service, and what it may ask there.
+    /// Tells the name service who the container is and what it may resolve.
     fn serve_names(&mut self, shared: &Shared) -> Result<()> {
         let Some(container) = &self.container else { return Ok(()) };
         let asker = self.asker(container)?;
@@ -336,7 +337,7 @@ impl Member {
     }
 }
 
-/// Makes sockets in the network namespace `container`, by one thread that is there from the first one on.
+/// Creates sockets in the network namespace `container`, on one thread that is started with the first socket.
 fn sockets_in(container: OwnedFd) -> dns::MakeSocket {
     let container = Arc::new(container);
     let thread: OnceLock<io::Result<Inside>> = OnceLock::new();
@@ -350,8 +351,8 @@ fn sockets_in(container: OwnedFd) -> dns::MakeSocket {
     })
 }
 
-/// The name service's sockets, made in the network namespace of who calls this. Where the container's port 53 can be
-/// redirected they leave it to a server of its own.
+/// Creates the name service's sockets in the calling thread's network namespace. Where port 53 can be
+/// redirected, they use another port, so that the container can run its own server on 53.
 fn name_sockets() -> io::Result<dns::Sockets> {
     let sockets = dns::Sockets::here(0)?;
     let port = sockets.port()?;

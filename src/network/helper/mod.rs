@@ -1,8 +1,8 @@
-//! The network helper: the one process that carries the traffic of all the user's containers on networks.
+//! The network helper: the one process that carries all traffic of a user's containers on networks.
 //!
-//! Its main thread waits for supervisors, one connection for each container, and does what they ask. It ends when the
-//! last of them is gone; what belongs to a container goes with its connection, and what belongs to a network with the
-//! last container on it.
+//! Its main thread waits for supervisors, which hold one connection per container, and handles their requests. It exits
+//! when the last of them is gone. A container's state is dropped with its connection, a network's with the last container
+//! on it.
 
 mod bridge;
 mod member;
@@ -23,17 +23,16 @@ use crate::network::rung::Rung;
 use crate::sys;
 use crate::sys::socket::{Listener, Socket};
 
-/// Bytes of stack for letting go of networks.
+/// Stack size of the threads that shut networks down, in bytes.
 const STACK: usize = 256 << 10;
 
-/// How a helper is to work.
 #[derive(Clone, Debug, Default)]
 pub struct Start {
-    /// The datapath to use, whatever else would work.
+    /// The backend to use, whatever else would work.
     pub rung: Option<Rung>,
 }
 
-/// Serves the connections that come in by `listener`, which is called `name` in `dir`, and `first`; never returns.
+/// Serves the connections to `listener`, whose socket is called `name` in `dir`, and `first`. Never returns.
 pub fn serve(listener: Listener, dir: BorrowedFd<'_>, name: &str, first: Socket, start: &Start) -> ! {
     let code = match Helper::new(listener, start) {
         Ok(helper) => helper.live(dir, name, first),
@@ -49,7 +48,7 @@ struct Helper {
     listener: Listener,
     shared: Shared,
     members: Vec<(Socket, Option<Member>)>,
-    /// Threads that let go of networks.
+    /// Threads that shut networks down.
     closing: Vec<JoinHandle<()>>,
 }
 
@@ -64,13 +63,13 @@ impl Helper {
         loop {
             let Ok(gone) = self.attend() else { return 1 };
             if self.members.is_empty() {
-                // Whoever finds the name gone starts another helper. Whoever has come meanwhile is let down and does the
-                // same: served here, it would be on networks of its own. Neither is to wait for the kernel, which takes
-                // its time for what is left.
+                // A client that finds the name gone starts another helper. One that connected meanwhile is
+                // dropped and does the same: served here, it would end up on networks of its own. Neither
+                // waits for the kernel, which takes its time for the rest.
                 let _ = rustix::fs::unlinkat(dir, name, rustix::fs::AtFlags::empty());
                 drop(self.listener);
                 drop(gone);
-                // A thread that has panicked has let go of everything, too.
+                // A thread that panicked has dropped everything, too.
                 self.closing.into_iter().for_each(|thread| drop(thread.join()));
                 return 0;
             }
@@ -78,7 +77,7 @@ impl Helper {
         }
     }
 
-    /// Lets go of what a member has. The networks that nobody is on any more go by and by: nobody is to wait for that.
+    /// Drops a container's state. Networks without containers are shut down in the background.
     fn dismiss(&mut self, member: Member) {
         let mut networks = member.networks();
         drop(member);
@@ -86,12 +85,13 @@ impl Helper {
         self.closing.retain(|thread| !thread.is_finished());
         if !networks.is_empty() {
             let thread = std::thread::Builder::new().name("closing".into()).stack_size(STACK);
-            // Without a thread they are gone when this returns.
+            // If no thread can be started, they are gone when this returns.
             self.closing.extend(thread.spawn(move || drop(networks)).ok());
         }
     }
 
-    /// Waits for the next thing to do, and does it. Who has gone has no published ports any more, but all the rest.
+    /// Waits for the next events and handles them. Returns the containers that are gone; their published
+    /// ports are closed already.
     fn attend(&mut self) -> rustix::io::Result<Vec<Member>> {
         let mut fds = vec![PollFd::from_borrowed_fd(self.listener.as_fd(), PollFlags::IN)];
         fds.extend(
@@ -104,12 +104,13 @@ impl Helper {
         let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
         drop(fds);
         let mut gone = Vec::new();
-        // From the end, so that who is gone does not move who is still to be looked at.
+        // In reverse, because swap_remove moves the last session.
         for index in (0..self.members.len()).rev() {
             if ready.get(index + 1) == Some(&true) && self.hear(index).is_none() {
                 gone.extend(self.members.swap_remove(index).1);
             }
         }
+        // Everyone's ports first: dropping the rest takes longer, and others may bind them already.
         gone.iter_mut().for_each(Member::withdraw);
         if ready.first() == Some(&true) {
             self.admit();
@@ -117,14 +118,14 @@ impl Helper {
         Ok(gone)
     }
 
-    /// Takes the connections that wait.
+    /// Accepts pending connections.
     fn admit(&mut self) {
         while let Ok(Some(socket)) = self.listener.accept() {
             self.members.push((socket, None));
         }
     }
 
-    /// Does what the member at `index` asks for; `None` where it is gone.
+    /// Handles a request of the session at `index`; `None` if the supervisor is gone.
     fn hear(&mut self, index: usize) -> Option<()> {
         let (socket, member) = self.members.get_mut(index)?;
         let message = wire::receive(socket).ok().filter(|message| !message.bytes.is_empty())?;
@@ -154,7 +155,7 @@ impl Helper {
     }
 }
 
-/// Whoever does not listen is told nothing.
+/// A client that does not read loses the reply: the helper must not block.
 fn send(socket: &Socket, reply: &Reply, fds: &[BorrowedFd<'_>]) {
     let _ = wire::send(socket, reply, fds, true);
 }

@@ -1,5 +1,5 @@
-//! What the supervisors of containers and the network helper say to each other, a message each over a connection that is
-//! the container's lease: when it closes, everything that the container had is taken away.
+//! The protocol between supervisors and the network helper: one JSON message per packet, over a connection
+//! that is the container's lease. When it closes, the helper drops everything of the container.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -14,12 +14,12 @@ use crate::model::network::{Endpoint, NetworkSpec, PortSpec, Published};
 use crate::network::publish::Unavailable;
 use crate::sys::socket::{MAX_MESSAGE, Message, Socket};
 
-/// Stands for a message that is too long for the connection: a file in memory that comes after the descriptors.
+/// Marks a message that is too long for the socket: its text is in a memfd, sent as the last descriptor.
 const IN_FILE: &[u8] = b"@";
-/// The longest message in a file, in bytes: some ten thousand ports.
+/// Maximum length of a message in a memfd, in bytes: some ten thousand ports.
 const MAX_FILE: u64 = 4 << 20;
 
-/// Sends `message` with `descriptors`; with `now` it fails where it would have to wait.
+/// Sends `message` with `descriptors`. With `now`, fails instead of blocking.
 pub fn send(
     socket: &Socket,
     message: &impl Serialize,
@@ -41,7 +41,7 @@ pub fn send(
     send(IN_FILE, &all)
 }
 
-/// Waits for the next message; an empty one means that the other end is closed.
+/// Waits for the next message; it is empty if the other end has closed.
 pub fn receive(socket: &Socket) -> io::Result<Message> {
     let mut message = socket.receive()?;
     if message.bytes == IN_FILE
@@ -58,68 +58,62 @@ pub fn receive(socket: &Socket) -> io::Result<Message> {
 /// From a supervisor.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Request {
-    /// The first word, before there is a process: who it is, and which ports are to be free for it. A file for the log
-    /// of what it asks for comes along if there is to be one. Answered by [`Reply::Opened`].
+    /// The first request, before there is a process: who the container is, and which ports to bind. Comes
+    /// with a file descriptor for the egress log, if there is one. Answered by [`HelperReply::Opened`].
     Open(Box<Opening>),
-    /// The container's network namespace comes along: connect it. Answered by [`Reply::Wired`].
+    /// Attaches the container, whose network namespace comes along. Answered by [`HelperReply::Wired`].
     Wire(Vec<Endpoint>),
-    /// Connect it to one more network. Answered by [`Reply::Wired`].
+    /// Attaches it to another network. Answered by [`HelperReply::Wired`].
     Connect {
-        /// The network.
         network: Box<NetworkSpec>,
-        /// Its place there.
         endpoint: Box<Endpoint>,
-        /// See [`Opening::lead`].
+        /// See [`OpenRequest::lead`].
         lead: Option<String>,
     },
-    /// Take it off a network. Answered by [`Reply::Wired`].
+    /// Detaches it from a network. Answered by [`HelperReply::Wired`].
     Disconnect {
         /// The ID of the network.
         network: String,
-        /// See [`Opening::lead`].
+        /// See [`OpenRequest::lead`].
         lead: Option<String>,
     },
-    /// It has another name now. Answered by [`Reply::Done`].
+    /// The container was renamed. Answered by [`HelperReply::Done`].
     Rename(String),
 }
 
 /// A container that is about to start.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Opening {
-    /// Its ID.
     pub id: String,
-    /// Its name.
     pub name: String,
-    /// Its host name.
     pub hostname: Option<String>,
-    /// The networks it will be on.
+    /// The networks it will be attached to.
     pub networks: Vec<NetworkSpec>,
-    /// The ID of the network that its default route goes through: its ports are published there.
+    /// The ID of the network that has its default route. Its ports are published there.
     pub lead: Option<String>,
-    /// The ports to publish, where there is such a network.
+    /// Ignored if there is no such network.
     pub ports: Vec<PortSpec>,
-    /// Name servers in place of the host's.
+    /// Name servers to use instead of the host's.
     pub dns: Vec<IpAddr>,
-    /// Whether its resolver is told to try short names elsewhere first (`ndots`), so that they are not passed on.
+    /// Whether `ndots` is set, so that its resolver tries short names with the search list first; they are
+    /// then not forwarded.
     pub ndots_set: bool,
-    /// Whether the gateways' addresses lead it to the host's loopback.
+    /// Whether the gateways' addresses lead to the host's loopback.
     pub host_gateway: bool,
 }
 
 /// From the helper.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Reply {
-    /// The helper is there; nobody else needs to start it.
+    /// The helper is up, so nobody else needs to start one.
     Ready,
-    /// The ports are taken. The helper's user namespace comes along.
+    /// The ports are bound. The helper's user namespace comes along.
     Opened(Vec<Published>),
-    /// It is done, and these ports are published now.
+    /// Done; these ports are published now.
     Wired(Vec<Published>),
-    /// It is done.
     Done,
-    /// This port cannot be had.
+    /// This port cannot be bound.
     Unavailable(Unavailable),
-    /// It could not be done.
     Failed(Failure),
 }
 

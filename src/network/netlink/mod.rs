@@ -1,5 +1,5 @@
-//! A small blocking client of the kernel's netlink services: many requests in one message, and one answer where all
-//! went well.
+//! A small blocking netlink client: sends several requests in one message, and gets a single acknowledgement
+//! if all succeeded.
 
 pub(crate) mod requests;
 
@@ -13,34 +13,32 @@ use rustix::net::{RecvFlags, SendFlags};
 
 pub(crate) use crate::sys::netlink::Service;
 
-/// Bytes of a netlink header, `struct nlmsghdr`.
+/// Length of `struct nlmsghdr`, in bytes.
 pub(crate) const HEADER: usize = 16;
 
-/// The type of a message that is an answer to a request, `NLMSG_ERROR`; its code is 0 where the request was fulfilled.
+/// The message type of acknowledgements, `NLMSG_ERROR`; its code is 0 for success.
 const ANSWER: u16 = 2;
-/// The flag of an answer that attributes follow it, `NLM_F_ACK_TLVS`.
+/// The flag that attributes follow an acknowledgement, `NLM_F_ACK_TLVS`.
 const EXPLAINED: u16 = 0x200;
-/// The attribute of an answer that is a text, `NLMSGERR_ATTR_MSG`.
+/// The attribute with an explanation, `NLMSGERR_ATTR_MSG`.
 const TEXT: u16 = 1;
 
 /// Why a request failed.
 #[derive(Debug)]
 pub(crate) struct Refused {
-    /// What was asked for.
+    /// What was requested, such as `add the route to …`.
     pub(crate) request: String,
-    /// The error.
     pub(crate) error: io::Error,
-    /// What the kernel had to say about it.
+    /// The kernel's explanation.
     text: Option<String>,
 }
 
 impl Refused {
-    /// That `request` failed for a reason that is not the kernel's answer to it.
+    /// A failure that the kernel did not report for this request itself.
     pub(crate) fn new(request: String, error: io::Error) -> Self {
         Self { request, error, text: None }
     }
 
-    /// Whether the error is `errno`.
     pub(crate) fn is(&self, errno: i32) -> bool {
         self.error.raw_os_error() == Some(errno)
     }
@@ -59,39 +57,38 @@ impl std::error::Error for Refused {
     }
 }
 
-/// An answer that is an error.
+/// An acknowledgement with an error.
 pub(crate) struct Answer {
-    /// The number of the request.
+    /// The sequence number of the request.
     pub(crate) sequence: u32,
-    /// What went wrong.
     pub(crate) error: io::Error,
-    /// The kernel's explanation.
     pub(crate) text: Option<String>,
 }
 
 impl Answer {
-    /// The same, of the request that was called `request`.
+    /// The error for the request described by `request`.
     pub(crate) fn to(self, request: String) -> Refused {
         Refused { request, error: self.error, text: self.text }
     }
 }
 
-/// A socket to a service of the kernel. It stays in the network namespace it was made in, whoever uses it.
+/// A socket of a netlink service. It stays in the network namespace it was opened in, whichever thread uses
+/// it.
 #[derive(Debug)]
 pub(crate) struct Socket(OwnedFd);
 
 impl Socket {
-    /// A socket of the namespace that the calling thread is in.
+    /// A socket in the network namespace of the calling thread.
     pub(crate) fn open(service: Service) -> io::Result<Self> {
         Ok(Self(crate::sys::netlink::open(service)?))
     }
 
-    /// For requests that any socket of a namespace answers.
+    /// For ioctls, which any socket of the namespace serves.
     pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 
-    /// Asks one question whose answer is one message.
+    /// Sends a query that has a single message as its answer.
     pub(crate) fn ask(&self, question: RouteNetlinkMessage) -> io::Result<RouteNetlinkMessage> {
         let question = message(0, 1, question);
         let mut buffer = vec![0; question.buffer_len()];
@@ -108,8 +105,8 @@ impl Socket {
         }
     }
 
-    /// Sends `requests`, of which at least number `last` asks for an answer, and returns the errors. The kernel works
-    /// on them before the call returns, so nothing is waited for.
+    /// Sends `requests`, of which at least number `last` asks for an acknowledgement, and returns the errors.
+    /// The kernel processes them within send(2), so nothing blocks.
     pub(crate) fn exchange(&self, requests: &[u8], last: u32) -> io::Result<Vec<Answer>> {
         rustix::io::retry_on_intr(|| rustix::net::send(&self.0, requests, SendFlags::empty()))?;
         let mut errors = Vec::new();
@@ -121,7 +118,7 @@ impl Socket {
             });
             let length = match length {
                 Ok(length) => length,
-                // The request that all is about failed as a whole, so that the last one got no answer of its own.
+                // The message was rejected as a whole, so its last request got no acknowledgement.
                 Err(rustix::io::Errno::AGAIN) if !errors.is_empty() => return Ok(errors),
                 Err(error) => return Err(error.into()),
             };
@@ -140,7 +137,7 @@ impl Socket {
     }
 }
 
-/// A message of rtnetlink as the kernel takes it.
+/// Builds an rtnetlink message.
 fn message(flags: u16, number: u32, inner: RouteNetlinkMessage) -> NetlinkMessage<RouteNetlinkMessage> {
     let mut header = NetlinkHeader::default();
     header.flags = flags | NLM_F_REQUEST;
@@ -150,7 +147,7 @@ fn message(flags: u16, number: u32, inner: RouteNetlinkMessage) -> NetlinkMessag
     message
 }
 
-/// Splits the first answer off `bytes`; other messages are passed over.
+/// Splits the first acknowledgement off `bytes`; skips other messages.
 fn next_answer(mut bytes: &[u8]) -> Option<(Answer, &[u8])> {
     loop {
         let length = u32_at(bytes, 0)? as usize;
@@ -163,7 +160,7 @@ fn next_answer(mut bytes: &[u8]) -> Option<(Answer, &[u8])> {
             continue;
         }
         let code = u32_at(message, HEADER)?.cast_signed();
-        // The header of the request is repeated between the code and the attributes.
+        // The request's header is repeated between the code and the attributes.
         let attributes = message.get(2 * HEADER + 4..).filter(|_| flags & EXPLAINED != 0).unwrap_or_default();
         let answer = Answer {
             sequence: u32_at(message, 8)?,
@@ -191,18 +188,18 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
-/// Requests of rtnetlink, to be sent together.
+/// rtnetlink requests to be sent together.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     bytes: Vec<u8>,
-    /// Where the last request begins.
+    /// Offset of the last request.
     last: usize,
-    /// What each request is for.
+    /// What each request is to do.
     names: Vec<String>,
 }
 
 impl Batch {
-    /// Adds `message`, which is to do what `name` says. `flags` are those of `NLM_F_*` beside `NLM_F_REQUEST`.
+    /// Adds `message`, described by `name`. `flags` are those of `NLM_F_*` besides `NLM_F_REQUEST`.
     pub(crate) fn push(&mut self, name: impl Into<String>, flags: u16, inner: RouteNetlinkMessage) {
         self.names.push(name.into());
         let message = message(flags, self.number(), inner);
@@ -211,7 +208,6 @@ impl Batch {
         message.serialize(self.bytes.split_at_mut(self.last).1);
     }
 
-    /// Whether there is nothing in it.
     pub(crate) fn is_empty(&self) -> bool {
         self.names.is_empty()
     }
@@ -220,10 +216,10 @@ impl Batch {
         u32::try_from(self.names.len()).unwrap_or(u32::MAX)
     }
 
-    /// Has all of it done, also what comes after a failure; the first failure is returned.
+    /// Sends all requests. The kernel processes those after a failure, too; the first failure is returned.
     pub(crate) fn send(mut self, socket: &Socket) -> Result<(), Refused> {
         let number = self.number();
-        // The flags of the last request, which alone asks for an answer: errors come unasked.
+        // Only the last request asks for an acknowledgement; errors are reported anyway.
         if let Some(flags) = self.bytes.get_mut(self.last + 6..).and_then(<[u8]>::first_chunk_mut) {
             *flags = (u16::from_ne_bytes(*flags) | NLM_F_ACK).to_ne_bytes();
         }

@@ -1,4 +1,4 @@
-//! The requests of rtnetlink that networks are made of.
+//! The rtnetlink requests that networks are set up with.
 
 use std::io;
 use std::net::IpAddr;
@@ -21,16 +21,13 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use super::{Batch, Socket};
 use crate::model::network::Mac;
 
-/// Per-interface settings of IPv4 that are set over netlink, by their numbers in `linux/ip.h` (`IPV4_DEVCONF_*`).
+/// Per-interface IPv4 settings that netlink can change, with their numbers in `linux/ip.h`
+/// (`IPV4_DEVCONF_*`).
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Setting {
-    /// `forwarding`.
     Forwarding = 1,
-    /// `proxy_arp`.
     ProxyArp = 3,
-    /// `rp_filter`.
     ReversePathFilter = 8,
-    /// `accept_local`.
     AcceptLocal = 23,
 }
 
@@ -38,57 +35,47 @@ pub(crate) enum Setting {
 const INET_CONF: u16 = 1;
 /// `IFLA_BRPORT_ISOLATED` of `linux/if_link.h`.
 const ISOLATED: u16 = 33;
-/// The routing table that is asked for local addresses, `RT_TABLE_LOCAL`.
+/// The table of local addresses, `RT_TABLE_LOCAL`.
 pub(crate) const TABLE_LOCAL: u8 = 255;
-/// The table that routes are in if nothing else is said, `RT_TABLE_MAIN`.
+/// The default routing table, `RT_TABLE_MAIN`.
 pub(crate) const TABLE_MAIN: u8 = 254;
 
-/// The end of a pair of interfaces that goes into another namespace.
+/// The end of a veth pair that moves into another namespace.
 pub(crate) struct Far<'a> {
-    /// The namespace.
     pub(crate) netns: BorrowedFd<'a>,
-    /// The name there.
     pub(crate) name: &'a str,
-    /// The hardware address.
     pub(crate) mac: Mac,
 }
 
-/// An end of a pair of interfaces that stays here.
+/// The end of a veth pair that stays here.
 pub(crate) struct End<'a> {
-    /// Its number.
     pub(crate) index: u32,
-    /// Its name.
     pub(crate) name: &'a str,
-    /// Its hardware address.
     pub(crate) mac: Mac,
 }
 
-/// A route.
 pub(crate) struct Route {
-    /// Where to; everything of the family where its prefix is empty.
+    /// The destination; everything of the family if the prefix length is 0.
     pub(crate) to: IpNet,
-    /// The gateway.
     pub(crate) via: Option<IpAddr>,
-    /// The interface.
+    /// The interface's index.
     pub(crate) out: u32,
-    /// The routing table.
     pub(crate) table: u8,
     /// Whether the destination is this machine itself.
     pub(crate) local: bool,
-    /// The longest packet in bytes where that is not the interface's.
+    /// The MTU of the route in bytes, if it differs from the interface's.
     pub(crate) mtu: Option<u32>,
 }
 
-/// The packets that a routing rule is for.
+/// The packets that a routing rule matches.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Which {
-    /// All of them.
     All,
-    /// Those with this mark.
+    /// By firewall mark.
     Mark(u32),
-    /// Those that came in by the interface with this name.
+    /// By name of the incoming interface.
     From(&'static str),
-    /// Those of this address.
+    /// By source address.
     Of(IpAddr),
 }
 
@@ -110,7 +97,7 @@ fn up(mut message: LinkMessage) -> LinkMessage {
 }
 
 impl Batch {
-    /// A bridge, down, that neither learns who listens to which group nor has VLANs.
+    /// Adds a bridge that is down, without multicast snooping or VLANs.
     pub(crate) fn bridge(&mut self, index: u32, name: &str, mac: Mac, mtu: u32) {
         let settings = vec![InfoBridge::MulticastSnooping(false), InfoBridge::VlanDefaultPvid(0)];
         let info = vec![LinkInfo::Kind(InfoKind::Bridge), LinkInfo::Data(InfoData::Bridge(settings))];
@@ -123,8 +110,8 @@ impl Batch {
         self.create(format!("make the bridge {name}"), link(index, attributes));
     }
 
-    /// A pair of interfaces: one here, up, the other elsewhere and down. Both have packets of up to `mtu` bytes; `more` is
-    /// for the one here.
+    /// Adds a veth pair: one end here and up, the other in another namespace and down, both with this MTU;
+    /// `more` applies to the end here.
     pub(crate) fn pair(&mut self, index: u32, name: &str, mtu: u32, more: LinkAttribute, far: &Far<'_>) {
         let elsewhere = vec![
             LinkAttribute::IfName(far.name.to_owned()),
@@ -146,7 +133,7 @@ impl Batch {
         self.create(format!("make the interface {}", far.name), up(link(index, attributes)));
     }
 
-    /// A pair of interfaces, both here and down, that ask nobody for hardware addresses.
+    /// Adds a veth pair with both ends here, down and without ARP.
     pub(crate) fn pair_here(&mut self, near: &End<'_>, far: &End<'_>, attributes: &[LinkAttribute]) {
         let end = |end: &End<'_>| {
             let mut message = link(end.index, attributes.to_vec());
@@ -172,7 +159,7 @@ impl Batch {
         self.push(format!("bring up {name}"), 0, RouteNetlinkMessage::SetLink(up(link(index, Vec::new()))));
     }
 
-    /// Has nobody be asked for hardware addresses on an interface: who is at its other end takes every frame.
+    /// Turns ARP off on an interface: its other end accepts every frame.
     pub(crate) fn without_arp(&mut self, index: u32, name: &str) {
         let mut message = link(index, Vec::new());
         message.header.flags = LinkFlags::Noarp;
@@ -180,7 +167,7 @@ impl Batch {
         self.push(format!("turn off ARP on {name}"), 0, RouteNetlinkMessage::SetLink(message));
     }
 
-    /// Brings an interface up with `settings` of IPv4 and further attributes.
+    /// Brings an interface up with IPv4 `settings` and further attributes.
     pub(crate) fn up_with(
         &mut self,
         index: u32,
@@ -190,7 +177,7 @@ impl Batch {
     ) {
         let mut values = Vec::new();
         for (setting, value) in settings {
-            // Length and number of the attribute, and its value.
+            // The attribute's length and type, then its value.
             values.extend(8_u16.to_ne_bytes());
             values.extend((*setting as u16).to_ne_bytes());
             values.extend(value.to_ne_bytes());
@@ -201,13 +188,13 @@ impl Batch {
         self.push(format!("set up {name}"), 0, RouteNetlinkMessage::SetLink(message));
     }
 
-    /// Makes an interface a port of the bridge with the index `bridge`; 0 for none.
+    /// Makes an interface a port of the bridge with index `bridge`; 0 detaches it.
     pub(crate) fn attach(&mut self, index: u32, name: &str, bridge: u32) {
         let message = link(index, vec![LinkAttribute::Controller(bridge)]);
         self.push(format!("attach {name}"), 0, RouteNetlinkMessage::SetLink(message));
     }
 
-    /// Keeps a port of a bridge from all other such ports (Linux 4.18).
+    /// Isolates a bridge port from all other isolated ports (Linux 4.18).
     pub(crate) fn isolate(&mut self, index: u32, name: &str) {
         let isolated = LinkProtoInfoBridge::Other(DefaultNla::new(ISOLATED, vec![1]));
         let mut message = link(index, vec![LinkAttribute::ProtoInfoBridge(vec![isolated])]);
@@ -215,13 +202,13 @@ impl Batch {
         self.push(format!("isolate {name}"), 0, RouteNetlinkMessage::SetLink(message));
     }
 
-    /// Deletes an interface, and the other end of a pair with it.
+    /// Deletes an interface, and with it the other end of a veth pair.
     pub(crate) fn delete(&mut self, index: u32, name: &str) {
         let message = RouteNetlinkMessage::DelLink(link(index, Vec::new()));
         self.push(format!("delete the interface {name}"), 0, message);
     }
 
-    /// Gives an interface an address, which is usable at once.
+    /// Adds an address, which is usable at once (`IFA_F_NODAD`).
     pub(crate) fn address(&mut self, index: u32, address: IpNet) {
         let mut message = AddressMessage::default();
         message.header.family = family(address.addr());
@@ -240,7 +227,7 @@ impl Batch {
         self.push(format!("add the address {address}"), flags, RouteNetlinkMessage::NewAddress(message));
     }
 
-    /// Adds a route.
+    /// Adds or replaces a route.
     pub(crate) fn route(&mut self, route: &Route) {
         let mut message = RouteMessage::default();
         message.header.address_family = family(route.to.addr());
@@ -264,20 +251,19 @@ impl Batch {
         self.push(name, NLM_F_CREATE | NLM_F_REPLACE, RouteNetlinkMessage::NewRoute(message));
     }
 
-    /// Has routes of some packets looked up in `table`. The lower `priority` comes first.
+    /// Adds a routing rule: matching packets are looked up in `table`. Lower priorities come first.
     pub(crate) fn rule(&mut self, v6: bool, priority: u32, which: Which, table: u8) {
         let message = rule(v6, priority, which, table);
         let name = format!("add the routing rule {priority}");
         self.push(name, NLM_F_CREATE | NLM_F_EXCL, RouteNetlinkMessage::NewRule(message));
     }
 
-    /// Deletes a rule.
     pub(crate) fn delete_rule(&mut self, v6: bool, priority: u32, table: u8) {
         let message = rule(v6, priority, Which::All, table);
         self.push(format!("delete the routing rule {priority}"), 0, RouteNetlinkMessage::DelRule(message));
     }
 
-    /// Says once and for all which hardware address `address` has.
+    /// Adds a permanent neighbour entry: `address` has the hardware address `mac`.
     pub(crate) fn neighbour(&mut self, index: u32, address: IpAddr, mac: Mac) {
         let mut message = NeighbourMessage::default();
         message.header.family = family(address);
@@ -292,7 +278,7 @@ impl Batch {
         self.push(format!("add the neighbour {address}"), flags, RouteNetlinkMessage::NewNeighbour(message));
     }
 
-    /// Forgets the hardware address of `address`.
+    /// Deletes a neighbour entry.
     pub(crate) fn delete_neighbour(&mut self, index: u32, address: IpAddr) {
         let mut message = NeighbourMessage::default();
         message.header.family = family(address);
@@ -303,9 +289,9 @@ impl Batch {
     }
 }
 
-/// Whether what comes for `address` is taken in, in the network namespace of `socket`. An address of IPv6 can be used to
-/// send from as soon as an interface has it, but its route is made by a worker of the kernel some time later, and until
-/// then the answers are dropped (`addrconf_dad_work`, also where duplicates are not looked for).
+/// Whether packets to `address` are delivered locally in the network namespace of `socket`. An IPv6 address
+/// can be used as a source as soon as an interface has it, but a kernel worker adds its local route some time
+/// later, even without duplicate address detection (`addrconf_dad_work`). Until then, answers are dropped.
 pub(crate) fn is_taken_in(socket: &Socket, address: IpAddr) -> io::Result<bool> {
     let mut message = RouteMessage::default();
     message.header.address_family = family(address);

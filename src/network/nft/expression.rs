@@ -1,18 +1,17 @@
-//! What rules consist of: expressions, which load registers, compare them and decide.
+//! nf_tables expressions, which rules consist of: they load registers, compare them and decide.
 
 use std::net::IpAddr;
 
 use super::attribute::{be, nest, plain, text};
 use super::{IPV4, IPV6};
 
-/// A port of a socket in this namespace.
 pub(crate) type Port = u16;
 
-/// The first register; expressions that need one value only use it. The registers that follow it are of four bytes
-/// each, so that what is loaded into them one after the other is a key of a set.
+/// The first register, used by expressions with a single value. From here on registers have four bytes each,
+/// so that values loaded into consecutive ones form the key of a set.
 pub(super) const FIRST: u32 = 8;
 
-/// The parts of a packet, `NFT_PAYLOAD_*`.
+/// Where an offset into a packet starts, `NFT_PAYLOAD_*`.
 #[derive(Clone, Copy)]
 pub(super) enum Base {
     Link = 0,
@@ -20,21 +19,21 @@ pub(super) enum Base {
     Transport = 2,
 }
 
-/// What is known of a packet beside its bytes, `NFT_META_*`.
+/// Metadata of a packet, `NFT_META_*`.
 #[derive(Clone, Copy)]
 pub(super) enum Meta {
-    /// The ether type, in network order.
+    /// The EtherType, in network byte order.
     Protocol = 1,
     Mark = 3,
     InIndex = 4,
     OutIndex = 5,
-    /// `NFPROTO_*`, a byte.
+    /// `NFPROTO_*`, one byte.
     Family = 15,
-    /// The number of the transport protocol, a byte.
+    /// The transport protocol number, one byte.
     Transport = 16,
 }
 
-/// How values are compared, `NFT_CMP_*`.
+/// `NFT_CMP_*`.
 #[derive(Clone, Copy)]
 pub(super) enum Is {
     Equal = 0,
@@ -79,35 +78,36 @@ pub(super) fn set_mark(mark: u32) -> Vec<u8> {
     [value(&mark.to_ne_bytes()), expression("meta", &[be(2, Meta::Mark as u32), be(3, FIRST)])].concat()
 }
 
-/// Writes the value that was loaded over `length` bytes of the transport header and keeps the checksum right, which is
-/// at `checksum` there.
+/// Overwrites `length` bytes of the transport header with the loaded value, and updates the checksum at
+/// offset `checksum` of that header.
 pub(super) fn store_bytes(offset: u32, length: u32, checksum: u32) -> Vec<u8> {
     let base = be(2, Base::Transport as u32);
     expression("payload", &[be(5, FIRST), base, be(3, offset), be(4, length), be(6, 1), be(7, checksum)])
 }
 
-/// Goes on where the key that was loaded is in the set, or, with `not`, where it is not.
+/// Continues if the loaded key is in the set, or with `not` if it is not.
 pub(super) fn in_set(name: &str, not: bool) -> Vec<u8> {
     expression("lookup", &[text(1, name), be(2, FIRST), be(5, u32::from(not))])
 }
 
-/// Gives the packet to the transparent socket with this port; goes on where there is one. `family` 0 means both.
+/// Hands the packet to the transparent socket at this port; continues if there is one. `family` 0 means both.
 pub(super) fn tproxy(family: u8, port: Port) -> Vec<u8> {
     let to = expression("tproxy", &[be(1, u32::from(family)), be(3, FIRST)]);
     [value(&port.to_be_bytes()), to].concat()
 }
 
-/// Keeps the packet from being taken for part of a connection.
+/// Exempts the packet from connection tracking.
 pub(super) fn untracked() -> Vec<u8> {
     expression("notrack", &[])
 }
 
-/// Which way of its connection the packet goes, `IP_CT_DIR_*`, a byte; ends the rule where there is no connection.
+/// Loads the packet's direction within its connection, `IP_CT_DIR_*`, one byte. Ends the rule if there is no
+/// connection.
 pub(super) fn load_direction() -> Vec<u8> {
     expression("ct", &[be(1, FIRST), be(2, 1)])
 }
 
-/// Has the connection that the packet begins, and all of it, go to this address and port (`NFT_NAT_DNAT`).
+/// Redirects the connection that the packet opens to this address and port (`NFT_NAT_DNAT`).
 pub(super) fn destination(address: IpAddr, port: Port) -> Vec<u8> {
     // An address takes up to four registers.
     let port_in = FIRST + 4;
@@ -131,24 +131,24 @@ pub(super) fn drop() -> Vec<u8> {
     verdict(0)
 }
 
-/// Goes on with packets that came in by the interface with this index.
+/// Continues if the packet came in through this interface.
 pub(super) fn came_by(index: u32) -> Vec<u8> {
     [load(Meta::InIndex, FIRST), compare(Is::Equal, &index.to_ne_bytes())].concat()
 }
 
-/// Goes on with what came by another interface.
+/// Continues if the packet came in through another interface.
 pub(super) fn came_by_other_than(index: u32) -> Vec<u8> {
     [load(Meta::InIndex, FIRST), compare(Is::Not, &index.to_ne_bytes())].concat()
 }
 
-/// Goes on with this transport protocol.
+/// Continues for this transport protocol.
 pub(super) fn transport(number: i32) -> Vec<u8> {
     let number = u8::try_from(number).unwrap_or_default();
     [load(Meta::Transport, FIRST), compare(Is::Equal, &[number])].concat()
 }
 
-/// Goes on with segments of TCP that open a connection, or with all but those.
+/// Continues for TCP segments that open a connection, or for all others.
 pub(super) fn opening(is: Is) -> Vec<u8> {
-    // Of FIN, SYN, RST and ACK only SYN.
+    // Of FIN, SYN, RST and ACK only SYN is set.
     [load_bytes(Base::Transport, 13, 1, FIRST), mask(&[0x17]), compare(is, &[0x02])].concat()
 }

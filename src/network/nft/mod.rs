@@ -1,4 +1,4 @@
-//! Rules of nf_tables, written to the kernel as they are in `linux/netfilter/nf_tables.h`: no program and no library.
+//! nf_tables rules, encoded as in `linux/netfilter/nf_tables.h` without any program or library.
 
 mod expression;
 pub(crate) mod name_server;
@@ -10,19 +10,19 @@ use super::netlink::{HEADER, Refused, Socket};
 
 pub(crate) use expression::Port;
 
-/// Mark of packets that belong to a socket here.
+/// Mark of packets for a local socket.
 pub(crate) const MARK_SOCKET: u32 = 1;
-/// Mark of packets that go to the gate.
+/// Mark of packets for the forwarder.
 pub(crate) const MARK_GATE: u32 = 2;
 
-/// Flags of a request, of `linux/netlink.h`.
+/// Request flags, from `linux/netlink.h`.
 const REQUEST: u16 = 1;
 const ACK: u16 = 4;
 const EXCLUSIVE: u16 = 0x200;
 const CREATE: u16 = 0x400;
 const APPEND: u16 = 0x800;
 
-/// Kinds of requests of `linux/netfilter/nf_tables.h` (`NFT_MSG_*`).
+/// Message types, `NFT_MSG_*` in `linux/netfilter/nf_tables.h`.
 #[derive(Clone, Copy)]
 enum Request {
     NewTable = 0,
@@ -34,18 +34,15 @@ enum Request {
     DeleteElements = 14,
 }
 
-/// Families of tables, of `linux/netfilter.h`.
+/// Table families, from `linux/netfilter.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Family {
-    /// IPv4 and IPv6.
     Inet = 1,
-    /// IPv4.
     Ip = 2,
-    /// Frames on a bridge.
     Bridge = 7,
 }
 
-/// Where a chain is called from; the numbers are those of `NF_INET_*` and `NF_BR_*`.
+/// Where a chain is attached; the numbers are those of `NF_INET_*` and `NF_BR_*`.
 #[derive(Clone, Copy)]
 enum Hook {
     Prerouting = 0,
@@ -72,7 +69,7 @@ impl Transaction {
         transaction
     }
 
-    /// The begin and the end of a batch, for nf_tables (10).
+    /// The begin or end message of a batch for nf_tables (subsystem 10).
     fn frame(&mut self, kind: u16) {
         self.message(kind, 0, 0, 10, &[]);
     }
@@ -101,20 +98,22 @@ impl Transaction {
         self.push("the head", Request::NewTable, CREATE, &[]);
     }
 
-    /// The table, which must not be there yet.
+    /// Adds the table; fails if it exists.
     fn add_new_table(&mut self) {
         self.push("the head", Request::NewTable, CREATE | EXCLUSIVE, &[]);
     }
 
-    /// The table without anything that was in it. The next socket that is closed waits until the kernel has done with
-    /// the old one, for which it takes several milliseconds.
+    /// Replaces the table with an empty one. The next socket to be closed then waits until the kernel has
+    /// destroyed the old one, which takes several milliseconds.
     fn replace_table(&mut self) {
+        // Deleting a table that does not exist is an error, so make sure that it does.
         self.add_table();
         self.push("the head", Request::DeleteTable, 0, &[]);
         self.add_table();
     }
 
-    /// A chain of the type `kind` that passes what no rule of it decides on, or drops it.
+    /// Adds a base chain of the type `kind`. Its policy accepts packets that no rule decides on, or drops
+    /// them.
     fn add_chain(&mut self, kind: &str, name: &str, hook: Hook, priority: i32, passes: bool) {
         let hook =
             attribute::nest(4, &[attribute::be(1, hook as u32), attribute::be(2, priority.cast_unsigned())]);
@@ -128,7 +127,7 @@ impl Transaction {
         self.push("a rule", Request::NewRule, CREATE | APPEND, &attributes);
     }
 
-    /// A set of keys of `length` bytes.
+    /// Adds a set with keys of `length` bytes.
     fn add_set(&mut self, name: &str, length: u32) {
         let id = u32::try_from(self.requests.len()).unwrap_or_default();
         let attributes = [
@@ -141,7 +140,7 @@ impl Transaction {
         self.push("a set", Request::NewSet, CREATE, &attributes);
     }
 
-    /// Adds keys to a set or takes them out of it.
+    /// Adds keys to a set, or removes them.
     fn change_set(&mut self, name: &str, add: bool, keys: &[Vec<u8>]) {
         if keys.is_empty() {
             return;
@@ -154,12 +153,13 @@ impl Transaction {
         self.push("the elements", request, flags, &attributes);
     }
 
-    /// Has it done in the network namespace of `socket`.
+    /// Applies the changes in the network namespace of `socket`.
     pub(crate) fn commit(mut self, socket: &Socket) -> Result<(), Refused> {
         let last = u32::try_from(self.requests.len()).unwrap_or(u32::MAX);
         if last == 0 {
             return Ok(());
         }
+        // Only the last request asks for an acknowledgement; errors of the others are reported anyway.
         if let Some(flags) = self.bytes.get_mut(self.last + 6..).and_then(<[u8]>::first_chunk_mut) {
             *flags = (u16::from_ne_bytes(*flags) | ACK).to_ne_bytes();
         }
@@ -175,7 +175,7 @@ impl Transaction {
     }
 }
 
-/// Attributes of netlink: two bytes of length, two of kind, the value, and zeros up to a multiple of four.
+/// Netlink attributes: two bytes of length, two of type, the value, and padding to a multiple of four.
 mod attribute {
     const NESTED: u16 = 0x8000;
 

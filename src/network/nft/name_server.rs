@@ -1,5 +1,5 @@
-//! A name server of another port at port 53 of an address, without connection tracking: a container can then have a
-//! server of its own at port 53 of all its addresses.
+//! Redirects port 53 of an address to another port without connection tracking, so that a container can run
+//! its own server on port 53 of all its addresses.
 
 use std::net::Ipv4Addr;
 
@@ -10,17 +10,17 @@ use super::{Family, Hook, Port, Transaction};
 use crate::network::netlink::{Service, Socket};
 
 const CHAIN: &str = "out";
-/// Before routing (`NF_IP_PRI_MANGLE`), which ports have no part in.
+/// Before routing decisions are revised (`NF_IP_PRI_MANGLE`); ports play no part in those.
 const PRIORITY: i32 = -150;
-/// The index that `lo` has in every network namespace.
+/// The index of `lo` in every network namespace.
 const LOOPBACK: u32 = 1;
 const SERVICE: Port = 53;
 
-/// Does so in the network namespace of the calling thread. It needs CAP_NET_ADMIN over it.
+/// Installs the rules in the network namespace of the calling thread, which needs CAP_NET_ADMIN over it.
 pub fn forward_names(address: Ipv4Addr, port: u16) -> anyhow::Result<()> {
     let socket = Socket::open(Service::Netfilter)?;
     match rules(address, port, Transaction::add_new_table).commit(&socket) {
-        // That of a server which was killed.
+        // Left by a helper that was killed.
         Err(error) if error.is(libc::EEXIST) => {
             rules(address, port, Transaction::replace_table).commit(&socket)?;
         }
@@ -29,14 +29,15 @@ pub fn forward_names(address: Ipv4Addr, port: u16) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Has what goes to `address` at port 53, over UDP or TCP, go to `port` there, and its answers come back.
+/// Rewrites the destination port 53 of `address` to `port`, for UDP and TCP, and the source port of the
+/// answers back.
 fn rules(address: Ipv4Addr, port: Port, head: fn(&mut Transaction)) -> Transaction {
     let mut rules = Transaction::new(Family::Ip, "dhow_dns");
     head(&mut rules);
     rules.add_chain("filter", CHAIN, Hook::Output, PRIORITY, true);
     let elsewhere = [load(Meta::OutIndex, FIRST), compare(Is::Not, &LOOPBACK.to_ne_bytes())];
     rules.add_rule(CHAIN, &[elsewhere.concat(), accept()]);
-    // Offsets of the addresses in the IPv4 header, of the ports in those of UDP and TCP, of the checksums there.
+    // Offsets of the addresses in the IPv4 header, the ports in the UDP and TCP headers, and their checksums.
     for (at, port_at, from, to) in [(16, 2, SERVICE, port), (12, 0, port, SERVICE)] {
         for (protocol, checksum) in [(libc::IPPROTO_UDP, 6), (libc::IPPROTO_TCP, 16)] {
             let which = [load_bytes(Base::Network, at, 4, FIRST), compare(Is::Equal, &address.octets())];

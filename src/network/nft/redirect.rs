@@ -1,5 +1,5 @@
-//! TCP to a listener by translation of addresses, where the kernel has no `tproxy`: what the gate lets begin is tracked
-//! and translated; nothing else is tracked that comes from containers.
+//! Leads TCP to a listener by destination NAT, for kernels without `tproxy`. Only connections that the
+//! interceptor lets through are tracked and translated; nothing else from containers is tracked.
 
 use ipnet::IpNet;
 
@@ -10,19 +10,19 @@ use super::expression::{
 use super::tproxy::{CHAIN, Interfaces, PRIORITY, to_gate};
 use super::{Family, Hook, IPV4, IPV6, MARK_SOCKET, Port, Transaction};
 
-/// Before connections are tracked (`NF_IP_PRI_RAW`), and where addresses are translated (`NF_IP_PRI_NAT_DST`).
+/// Before connection tracking (`NF_IP_PRI_RAW`), and at destination NAT (`NF_IP_PRI_NAT_DST`).
 const RAW: i32 = -300;
 const TRANSLATION: i32 = -100;
 const TRACKED: &str = "tracked";
 const TO_LISTENER: &str = "to_listener";
-/// The directions of a connection, `IP_CT_DIR_*`.
+/// Directions of a connection, `IP_CT_DIR_*`.
 const FORTH: u8 = 0;
 const BACK: u8 = 1;
 
-/// The rules, with listeners at `port` of the gateway's `addresses`, which have the prefixes of its subnets.
+/// The rules, with listeners at `port` of the gateway's `addresses`, which have the prefix lengths of its subnets.
 ///
-/// They are right also where the kernel shows bridged packets to them (`bridge-nf-call-iptables`), as it does by itself
-/// where `br_netfilter` is loaded: what containers of a network say to each other is not tracked.
+/// They also hold if the kernel passes bridged packets through them (`bridge-nf-call-iptables`), as it does by default
+/// once `br_netfilter` is loaded: traffic between containers of a network is not tracked.
 pub(crate) fn rules(on: Interfaces, port: Port, addresses: &[IpNet]) -> Transaction {
     let mut rules = Transaction::new(Family::Inet, "dhow");
     rules.add_table();
@@ -40,13 +40,14 @@ pub(crate) fn rules(on: Interfaces, port: Port, addresses: &[IpNet]) -> Transact
     }
     rules.add_chain("filter", CHAIN, Hook::Prerouting, PRIORITY, true);
     let direction = |which| [load_direction(), compare(Is::Equal, &[which])].concat();
-    // The answers to who came by a published port are for a socket here, whosever address it has.
+    // Answers to clients of published ports are for a local socket, whatever its address.
     rules.add_rule(CHAIN, &[goes_on(), direction(BACK), set_mark(MARK_SOCKET), accept()]);
     rules.add_rule(CHAIN, &[goes_on(), direction(FORTH), accept()]);
     to_gate(&mut rules, &on.inside(), addresses.iter().any(|address| address.addr().is_ipv6()));
     rules.add_chain("nat", TO_LISTENER, Hook::Prerouting, TRANSLATION, true);
     for address in addresses {
-        // What goes on without being known, as after the loss of a gateway, is for the listener to reset.
+        // A segment of an unknown connection, as after the loss of a gateway, goes to the listener, which
+        // resets it.
         for which in [begins(), goes_on()] {
             rules.add_rule(TO_LISTENER, &[family(address), which, destination(address.addr(), port)]);
         }
@@ -54,15 +55,15 @@ pub(crate) fn rules(on: Interfaces, port: Port, addresses: &[IpNet]) -> Transact
     rules
 }
 
-/// Goes on with packets of the family of `address`.
+/// Continues for packets of the family of `address`.
 fn family(address: &IpNet) -> Vec<u8> {
     let family = if address.addr().is_ipv4() { IPV4 } else { IPV6 };
     [load(Meta::Family, FIRST), compare(Is::Equal, &[family])].concat()
 }
 
-/// Goes on with packets to the subnet of `gateway`, but not to itself.
+/// Continues for packets to the subnet of `gateway`, except to the gateway itself.
 fn to_neighbour(gateway: &IpNet) -> Vec<u8> {
-    // Where the destination is in the header.
+    // Offset of the destination address in the header.
     let (at, own, net, bits) = match gateway {
         IpNet::V4(own) => (
             16,

@@ -1,5 +1,6 @@
-//! Who may say that it is whom on a bridge: frames of a port need the hardware address and an address of the container
-//! behind it, so that none can take another's or the gateway's, in IP, ARP or neighbour discovery.
+//! Anti-spoofing on a bridge: frames of a port must carry the hardware address and an address of the
+//! container behind it, so that no container can impersonate another or the gateway, by IP, ARP or neighbour
+//! discovery.
 
 use std::net::IpAddr;
 
@@ -9,30 +10,30 @@ use crate::model::network::Mac;
 
 const TABLE: &str = "dhow";
 const CHAIN: &str = "from";
-/// Before everything else that happens on a bridge; it learns afterwards where hardware addresses are.
+/// Before everything else on the bridge, which learns hardware addresses only later.
 const PRIORITY: i32 = -300;
 const V4: &str = "v4";
 const V6: &str = "v6";
 
-/// Ether types.
+/// EtherTypes.
 const ETHER_IPV4: [u8; 2] = [0x08, 0x00];
 const ETHER_ARP: [u8; 2] = [0x08, 0x06];
 const ETHER_IPV6: [u8; 2] = [0x86, 0xdd];
 
-/// Types of ICMPv6 (RFC 4861): router advertisement and redirect, which only a router may send, and neighbour
+/// ICMPv6 types (RFC 4861): router advertisement and redirect, which only routers may send, and neighbour
 /// advertisement.
 const ADVERTISEMENT_OF_ROUTER: u8 = 134;
 const ADVERTISEMENT: u8 = 136;
 const REDIRECT: u8 = 137;
 
-/// The rules, with nobody allowed yet.
+/// The rules, with empty sets: nobody may send yet.
 pub(crate) fn rules(v6: bool) -> Transaction {
     let mut rules = Transaction::new(Family::Bridge, TABLE);
     rules.add_table();
     rules.add_set(V4, 16);
     rules.add_chain("filter", CHAIN, Hook::Prerouting, PRIORITY, false);
     let ether = |kind: [u8; 2]| [load(Meta::Protocol, FIRST), compare(Is::Equal, &kind)].concat();
-    // The key of a set: index of the port, hardware address (in two registers), and the address at `offset`.
+    // The set's key: port index, hardware address (in two registers), and the address at `offset`.
     let key = |base, offset, length| {
         [
             load(Meta::InIndex, FIRST),
@@ -59,7 +60,7 @@ pub(crate) fn rules(v6: bool) -> Transaction {
     rules
 }
 
-/// Lets the container behind the port with index `port` speak for `addresses`, or no longer.
+/// Allows the container behind the port with the index `port` to use `addresses`, or no longer.
 pub(crate) fn change(add: bool, port: u32, mac: Mac, addresses: &[IpAddr]) -> Transaction {
     let mut change = Transaction::new(Family::Bridge, TABLE);
     let (v4, v6): (Vec<IpAddr>, _) = addresses.iter().partition(|address| address.is_ipv4());

@@ -1,4 +1,4 @@
-//! TCP to a transparent listener; first segments, and all that is not TCP, to the gate.
+//! Leads TCP to a transparent listener; SYNs, and everything but TCP, to the forwarder.
 
 use super::expression::{
     Base, FIRST, Is, Meta, accept, came_by, came_by_other_than, compare, drop, load, load_bytes, opening,
@@ -7,20 +7,20 @@ use super::expression::{
 use super::{Family, Hook, IPV4, IPV6, MARK_GATE, MARK_SOCKET, Port, Transaction};
 
 pub(super) const CHAIN: &str = "pre";
-/// Before routing, where marks have an effect on it (`NF_IP_PRI_MANGLE`).
+/// Before routing, which marks take effect on (`NF_IP_PRI_MANGLE`).
 pub(super) const PRIORITY: i32 = -150;
 
-/// The interfaces of a gateway.
+/// A gateway's interfaces, by index.
 #[derive(Clone, Copy)]
 pub(crate) struct Interfaces {
-    /// The bridge, where containers come in by that alone.
+    /// The bridge, if containers' packets come in through it alone.
     pub(crate) bridge: Option<u32>,
-    /// The way to and from the gate.
+    /// The device of the forwarder.
     pub(crate) gate: u32,
 }
 
 impl Interfaces {
-    /// Goes on with what containers send.
+    /// Continues for packets from containers.
     pub(super) fn inside(self) -> Vec<u8> {
         self.bridge.map_or_else(|| came_by_other_than(self.gate), came_by)
     }
@@ -38,17 +38,18 @@ pub(crate) fn rules(on: Interfaces, port: Port, v4: bool, v6: bool) -> Transacti
     };
     let tcp = || transport(libc::IPPROTO_TCP);
     let to_socket = || [tproxy(family, port), set_mark(MARK_SOCKET), accept()].concat();
-    // What the gate lets begin.
+    // SYNs that the interceptor sends back.
     rules.add_rule(CHAIN, &[came_by(on.gate), tcp(), opening(Is::Equal), to_socket()]);
-    // What has begun has a socket with just these four numbers, which is found without being named. To name it here would
-    // be in vain where `br_netfilter` has the rules see frames on the bridge: what they assign is lost on the way up.
+    // Established connections have a socket with the same four-tuple, which is found without being assigned.
+    // Assigning it here would be in vain where `br_netfilter` passes bridged frames through these rules: the
+    // assignment is lost on the way up.
     rules.add_rule(CHAIN, &[on.inside(), tcp(), opening(Is::Not), set_mark(MARK_SOCKET), accept()]);
     to_gate(&mut rules, &on.inside(), v6);
     rules
 }
 
-/// The rules for what comes from `inside` and goes to the gate, in `CHAIN`: all that is not for this machine as a
-/// neighbour.
+/// Adds the rules for what containers (`inside`) send to the forwarder: everything that is not neighbour
+/// discovery with this machine.
 pub(super) fn to_gate(rules: &mut Transaction, inside: &[u8], v6: bool) {
     if v6 {
         let neighbourly = [
@@ -60,7 +61,7 @@ pub(super) fn to_gate(rules: &mut Transaction, inside: &[u8], v6: bool) {
             CHAIN,
             &[inside.to_vec(), transport(libc::IPPROTO_ICMPV6), neighbourly.concat(), accept()],
         );
-        // Groups and link-local addresses end here.
+        // Multicast and link-local destinations end here.
         let target = || [load(Meta::Family, FIRST), compare(Is::Equal, &[IPV6])].concat();
         let first = || load_bytes(Base::Network, 24, 1, FIRST);
         rules.add_rule(CHAIN, &[inside.to_vec(), target(), first(), compare(Is::AtLeast, &[0xfe]), drop()]);

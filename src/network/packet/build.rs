@@ -1,35 +1,34 @@
-//! Headers of IP for packets of our own, and fragments.
+//! Builds IP headers and fragments.
 
 use std::net::IpAddr;
 use std::ops::Deref;
 
 use super::checksum::Sum;
 
-/// What goes into the header of a packet.
+/// The fields of an IP header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ip {
-    /// Who sends it.
     pub source: IpAddr,
-    /// Whom to, of the same family.
+    /// Of the same family as `source`.
     pub target: IpAddr,
-    /// The protocol of the payload ([`super::protocol`]).
+    /// The payload's protocol ([`super::protocol`]).
     pub protocol: u8,
-    /// Time to live, or hop limit.
+    /// TTL, or hop limit.
     pub hops: u8,
-    /// Type of service, or traffic class.
+    /// TOS, or traffic class.
     pub tos: u8,
-    /// Tells the fragments of packets from each other, so it changes from packet to packet; where it is `None` the
-    /// packet may not be fragmented (RFC 6864 §4.1). Without meaning with IPv6.
+    /// The identification of a packet that may be fragmented, different for each; `None` sets DF (RFC 6864
+    /// §4.1). Ignored with IPv6.
     pub id: Option<u16>,
 }
 
 impl Ip {
-    /// A packet of no special service that may not be fragmented.
+    /// An unfragmentable packet with default hops and TOS.
     pub fn answer(source: IpAddr, target: IpAddr, protocol: u8) -> Self {
         Self { source, target, protocol, hops: 64, tos: 0, id: None }
     }
 
-    /// The header in front of `length` bytes; `None` where that is too long for a packet, or the families differ.
+    /// The header in front of `length` bytes; `None` if that is too long, or the families differ.
     pub fn header(&self, length: usize) -> Option<Header> {
         let mut header = Header { bytes: [0; SPACE], length: 0 };
         match (self.source, self.target) {
@@ -58,15 +57,15 @@ impl Ip {
         Some(header)
     }
 
-    /// The fragments of an IPv6 packet with `payload` (from the transport's header on) for links of `mtu` bytes
-    /// (RFC 8200 §4.5); `id` tells them from those of other packets.
+    /// Fragments an IPv6 packet with `payload` (from the transport header on) for an MTU of `mtu` bytes (RFC
+    /// 8200 §4.5), with the identification `id`.
     pub fn fragments_v6<'a>(
         &'a self,
         payload: &'a [u8],
         mtu: usize,
         id: u32,
     ) -> impl Iterator<Item = (Header, &'a [u8])> + 'a {
-        // The minimum of IPv6 is 1280 (RFC 8200 §5), so there is always room for some.
+        // IPv6's minimum MTU is 1280 (RFC 8200 §5), so there is always room.
         let room = (mtu.max(1280) - 40 - 8) & !7;
         let count = payload.len().div_ceil(room);
         payload.chunks(room).enumerate().filter_map(move |(index, part)| {
@@ -81,10 +80,10 @@ impl Ip {
     }
 }
 
-/// Enough for IPv6 with a fragment header and UDP.
+/// Room for IPv6 with a fragment header and UDP.
 const SPACE: usize = 40 + 8 + 8;
 
-/// The first bytes of a packet.
+/// The headers of a packet, on the stack.
 #[derive(Clone, Copy, Debug)]
 pub struct Header {
     bytes: [u8; SPACE],
@@ -92,7 +91,7 @@ pub struct Header {
 }
 
 impl Header {
-    /// Appends what there is room for, which is all that this module and its neighbours ever append.
+    /// Appends what fits, which is everything that this module and its siblings append.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         for (to, from) in self.bytes.iter_mut().skip(self.length).zip(bytes) {
             *to = *from;

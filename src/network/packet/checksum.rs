@@ -2,14 +2,14 @@
 
 use std::net::IpAddr;
 
-/// A sum in progress. Words are added as 32-bit ones into 64 bits, which cannot overflow below 2³² of them: the sum of
-/// 16-bit words is the same after folding, in whichever order the bytes of a word are, if the result is stored the same
-/// way (RFC 1071 §2 (B)), so words are added as they lie in memory.
+/// A running sum. Adds 32-bit words into 64 bits, which cannot overflow below 2³² words: after folding, the
+/// result equals the sum of 16-bit words. Byte order does not matter as long as the result is stored in the
+/// same order (RFC 1071 §2 (B)), so words are added as they lie in memory.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sum(u64);
 
 impl Sum {
-    /// The sum of `bytes`, which start at an even offset of what is summed.
+    /// Adds `bytes`, which must start at an even offset of the data.
     #[must_use]
     pub fn with(mut self, bytes: &[u8]) -> Self {
         let (words, rest) = bytes.as_chunks::<4>();
@@ -24,13 +24,13 @@ impl Sum {
         self
     }
 
-    /// Adds a number of 16 bits.
+    /// Adds a 16-bit number.
     #[must_use]
     pub fn with_u16(self, number: u16) -> Self {
         self.with(&number.to_be_bytes())
     }
 
-    /// The sum of the pseudo header of TCP, UDP and ICMPv6 over `length` bytes (RFC 9293 §3.1, RFC 8200 §8.1).
+    /// The pseudo header of TCP, UDP and ICMPv6 for `length` bytes (RFC 9293 §3.1, RFC 8200 §8.1).
     pub fn pseudo(source: IpAddr, target: IpAddr, protocol: u8, length: usize) -> Self {
         let sum = match (source, target) {
             (IpAddr::V4(source), IpAddr::V4(target)) => {
@@ -44,12 +44,12 @@ impl Sum {
                 Self::default().with(&octets(source)).with(&octets(target))
             }
         };
-        // A length above 16 bits counts as two words, which is what adding its halves is.
+        // Adding the halves of a 32-bit length equals adding two words.
         sum.with(&(length as u32).to_be_bytes()).with_u16(protocol.into())
     }
 
-    /// The sum folded to 16 bits and not complemented: what goes into a packet whose checksum is completed later by
-    /// the kernel (`VIRTIO_NET_HDR_F_NEEDS_CSUM`).
+    /// The sum folded to 16 bits, not complemented: for a packet whose checksum the kernel completes
+    /// (`VIRTIO_NET_HDR_F_NEEDS_CSUM`).
     pub fn folded(self) -> [u8; 2] {
         let mut sum = self.0;
         while sum > 0xffff {
@@ -58,13 +58,13 @@ impl Sum {
         (sum as u16).to_ne_bytes()
     }
 
-    /// The checksum as it is stored. A field that holds the right one sums to `[0, 0]`.
+    /// The checksum as stored in a packet. Over data with a correct checksum, this is `[0, 0]`.
     pub fn finish(self) -> [u8; 2] {
         let [a, b] = self.folded();
         [!a, !b]
     }
 
-    /// The checksum of UDP, where 0 would mean that there is none (RFC 768).
+    /// The checksum of UDP, where 0 would mean none (RFC 768).
     pub fn finish_udp(self) -> [u8; 2] {
         match self.finish() {
             [0, 0] => [0xff, 0xff],

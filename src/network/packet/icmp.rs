@@ -1,4 +1,4 @@
-//! Messages of ICMP (RFC 792, RFC 1122 §3.2.2) and ICMPv6 (RFC 4443).
+//! ICMP (RFC 792, RFC 1122 §3.2.2) and ICMPv6 (RFC 4443) messages.
 
 use std::io;
 use std::net::IpAddr;
@@ -12,21 +12,19 @@ const ECHO_REPLY_V4: u8 = 0;
 const ECHO_V6: u8 = 128;
 const ECHO_REPLY_V6: u8 = 129;
 
-/// A request for an echo.
+/// An echo request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Echo<'a> {
-    /// Who asks, among those with one address.
+    /// Tells the pings of one sender apart.
     pub ident: u16,
-    /// Counted by the asker.
     pub sequence: u16,
-    /// What is to come back.
     pub data: &'a [u8],
-    /// The whole message.
+    /// The whole ICMP message.
     pub message: &'a [u8],
 }
 
 impl<'a> Echo<'a> {
-    /// Reads a message of ICMP, or of ICMPv6; `None` where it is anything else.
+    /// Parses an ICMP or ICMPv6 echo request; `None` for any other message.
     pub fn parse(message: &'a [u8], v4: bool) -> Option<Self> {
         let ([kind, code, _, _, i0, i1, s0, s1], data) = message.split_first_chunk::<8>()?;
         let request = if v4 { ECHO_V4 } else { ECHO_V6 };
@@ -39,16 +37,13 @@ impl<'a> Echo<'a> {
     }
 }
 
-/// Which of the two messages of an echo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// What is asked.
     Request,
-    /// What comes back.
     Reply,
 }
 
-/// A message of an echo as a whole packet; `None` where it is too long or the families differ.
+/// Builds an echo message as a whole packet; `None` if it is too long or the families differ.
 pub fn echo(ip: &Ip, way: Way, ident: u16, sequence: u16, data: &[u8]) -> Option<Vec<u8>> {
     let v4 = ip.source.is_ipv4();
     let kind = match (way, v4) {
@@ -62,34 +57,33 @@ pub fn echo(ip: &Ip, way: Way, ident: u16, sequence: u16, data: &[u8]) -> Option
     message(ip, kind, 0, [i0, i1, s0, s1], data)
 }
 
-/// Why a packet did not get where it should.
+/// Why a packet was not delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// There is no route.
+    /// No route to the network.
     Net,
-    /// The host does not answer.
+    /// Host unreachable.
     Host,
-    /// Nobody has the port.
+    /// Port unreachable.
     Port,
-    /// The protocol is not spoken.
+    /// Protocol not supported.
     Protocol,
-    /// It is forbidden.
+    /// Forbidden by an administrator.
     Prohibited,
-    /// Links on the way carry packets of at most so many bytes, and it may not be fragmented.
+    /// The path MTU in bytes is too small, and the packet may not be fragmented.
     TooBig(u32),
-    /// As it came from elsewhere; of the family that it is passed on with.
+    /// As received from elsewhere, in the family that it is passed on in.
     Other {
-        /// The type.
+        /// The ICMP type.
         kind: u8,
-        /// The code.
         code: u8,
-        /// The four bytes behind the checksum.
+        /// The four bytes after the checksum.
         info: u32,
     },
 }
 
 impl Error {
-    /// What a router would say where our own kernel says `error`; `None` where it would stay silent.
+    /// What a router would report when our kernel returns `error`; `None` if it would stay silent.
     pub fn of(error: &io::Error) -> Option<Self> {
         match error.raw_os_error()? {
             libc::ECONNREFUSED => Some(Self::Port),
@@ -101,7 +95,7 @@ impl Error {
         }
     }
 
-    /// Type, code and the four bytes behind the checksum.
+    /// Type, code, and the four bytes after the checksum.
     fn fields(self, v4: bool) -> (u8, u8, u32) {
         match (self, v4) {
             (Self::Net, true) => (3, 0, 0),
@@ -115,15 +109,15 @@ impl Error {
             (Self::Host, false) => (1, 3, 0),
             (Self::Port, false) => (1, 4, 0),
             (Self::TooBig(mtu), false) => (2, 0, mtu),
-            // The pointer is to the field of the next header, where there are no extensions.
+            // The pointer to the next-header field, assuming no extension headers.
             (Self::Protocol, false) => (4, 1, 6),
             (Self::Other { kind, code, info }, _) => (kind, code, info),
         }
     }
 }
 
-/// The answer to `packet` that says why it got nowhere, from the address `from`; `None` where there must not be one
-/// (RFC 1122 §3.2.2, RFC 4443 §2.4 (e)).
+/// Builds the error message about `packet`, sent from `from`; `None` where there must not be one (RFC 1122
+/// §3.2.2, RFC 4443 §2.4 (e)).
 pub fn error(packet: &Packet<'_>, error: Error, from: IpAddr) -> Option<Vec<u8>> {
     let first = packet.fragment.is_none_or(|fragment| fragment.offset == 0);
     let kind = packet.payload.first().copied();
@@ -142,9 +136,10 @@ pub fn error(packet: &Packet<'_>, error: Error, from: IpAddr) -> Option<Vec<u8>>
     error_quoting(packet.source, packet.bytes, error, from)
 }
 
-/// The same for a packet that is no longer at hand, or that looked different on the way: `quote` are its first bytes.
+/// Like [`build_error`], for a packet that is no longer at hand or looked different on its way: `quote` is
+/// its beginning.
 pub fn error_quoting(to: IpAddr, quote: &[u8], error: Error, from: IpAddr) -> Option<Vec<u8>> {
-    // As much as fits in what every link carries (RFC 1812 §4.3.2.3, RFC 4443 §2.4 (c)).
+    // As much as fits into a packet that every link carries (RFC 1812 §4.3.2.3, RFC 4443 §2.4 (c)).
     let (room, protocol) = match to {
         IpAddr::V4(_) => (576 - 20 - 8, protocol::ICMP),
         IpAddr::V6(_) => (1280 - 40 - 8, protocol::ICMPV6),

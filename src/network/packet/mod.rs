@@ -1,7 +1,7 @@
-//! IP packets in memory: read without copying, and built. Pure; whatever the bytes are, nothing here panics.
+//! Parses IP packets without copying, and builds them. Pure functions; nothing here panics on any input.
 //!
-//! A packet that is read comes from a kernel which has checked its IP header, so the header's own checksum is not
-//! looked at again; everything else is what a container chose to send.
+//! Received packets come from a kernel that has verified the IP header, so its checksum is not verified again.
+//! Everything else is what a container chose to send.
 
 pub mod build;
 pub mod checksum;
@@ -14,70 +14,66 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use checksum::Sum;
 
-/// The longest packet in bytes (RFC 791, and RFC 8200 without jumbograms: its payload is counted apart).
+/// Maximum packet length in bytes (RFC 791; RFC 8200 without jumbograms, where the length excludes the
+/// header).
 pub const MAX: usize = 65_535 + 40;
 
-/// Numbers of protocols in IP headers (IANA, "Assigned Internet Protocol Numbers").
+/// Protocol numbers (IANA, "Assigned Internet Protocol Numbers").
 pub mod protocol {
-    /// Echo and errors of IPv4.
     pub const ICMP: u8 = 1;
-    /// TCP.
     pub const TCP: u8 = 6;
-    /// UDP.
     pub const UDP: u8 = 17;
-    /// Echo and errors of IPv6.
     pub const ICMPV6: u8 = 58;
 }
 
-/// Headers between IPv6's own and the transport's (RFC 8200 §4).
+/// IPv6 extension headers (RFC 8200 §4).
 const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;
 const FRAGMENT: u8 = 44;
 const DESTINATION: u8 = 60;
 
-/// The most of them in a packet; more are not for us to walk through.
+/// Maximum number of extension headers; a packet with more is dropped.
 const MAX_EXTENSIONS: usize = 8;
 
-/// One IP packet, or one fragment.
+/// An IP packet, or a fragment of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet<'a> {
-    /// Who sent it.
     pub source: IpAddr,
-    /// Whom to, of the same family.
+    /// Of the same family as `source`.
     pub target: IpAddr,
-    /// The protocol of the payload, behind IPv6's extension headers ([`protocol`]).
+    /// The payload's protocol, after IPv6 extension headers ([`protocol`]).
     pub protocol: u8,
-    /// Time to live, or hop limit.
+    /// TTL, or hop limit.
     pub hops: u8,
-    /// Type of service, or traffic class: DSCP and ECN.
+    /// TOS, or traffic class: DSCP and ECN.
     pub tos: u8,
-    /// Whether it may not be fragmented on its way; always so with IPv6.
+    /// Whether it may not be fragmented; always true with IPv6.
     pub dont_fragment: bool,
-    /// Which part of a packet it is, where it is not all of one.
+    /// Set if this is a fragment.
     pub fragment: Option<Fragment>,
-    /// All of it, from the first byte of its IP header to the last of its payload.
+    /// From the IP header to the end of the payload.
     pub bytes: &'a [u8],
-    /// From the header of the transport on.
+    /// From the transport header on.
     pub payload: &'a [u8],
 }
 
-/// A part of a packet.
+/// A fragment's place in its packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fragment {
-    /// The same for all parts.
+    /// The packet's identification.
     pub id: u32,
-    /// Where it belongs, in bytes; a multiple of 8.
+    /// In bytes, a multiple of 8.
     pub offset: usize,
-    /// Whether parts follow.
+    /// Whether more fragments follow.
     pub more: bool,
 }
 
-/// A packet that cannot be read and gets no answer.
+/// A packet that cannot be parsed; it is dropped silently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 
 impl<'a> Packet<'a> {
-    /// Reads the headers of IP. Bytes behind the packet are left out.
+    /// Parses the IP headers. Bytes after the packet are ignored.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
         match bytes.first().map(|first| first >> 4) {
             Some(4) => Self::parse_v4(bytes),
@@ -87,7 +83,7 @@ impl<'a> Packet<'a> {
         .ok_or(Malformed)
     }
 
-    /// RFC 791 §3.1. Options are passed over: nothing that we send on carries any.
+    /// RFC 791 §3.1. Options are skipped: we never forward any.
     fn parse_v4(bytes: &'a [u8]) -> Option<Self> {
         let header = bytes.first_chunk::<20>()?;
         let [first, tos, l0, l1, i0, i1, f0, f1, hops, protocol, _, _, s0, s1, s2, s3, t0, t1, t2, t3] =
@@ -124,7 +120,7 @@ impl<'a> Packet<'a> {
             match next {
                 HOP_BY_HOP | ROUTING | DESTINATION => {
                     let [following, length, _, left, ..] = *payload.first_chunk::<8>()?;
-                    // A route that is not at its end would take the packet elsewhere (RFC 5095).
+                    // A routing header with segments left would send the packet elsewhere (RFC 5095).
                     if next == ROUTING && left != 0 {
                         return None;
                     }
@@ -136,7 +132,8 @@ impl<'a> Packet<'a> {
                     let field = u16::from_be_bytes([*o0, *o1]);
                     let (offset, more) = (usize::from(field & !7), field & 1 != 0);
                     (payload, next) = (rest, *following);
-                    // A packet in one fragment is whole (RFC 6946); the headers behind a part's belong to the whole.
+                    // A packet in a single fragment is complete (RFC 6946). In a real fragment, the next
+                    // headers belong to the reassembled packet.
                     if offset != 0 || more {
                         fragment = Some(Fragment { id: u32::from_be_bytes(*id), offset, more });
                         break;
@@ -161,12 +158,12 @@ impl<'a> Packet<'a> {
         })
     }
 
-    /// Whether the checksum of TCP, UDP or ICMP is right; true for other protocols.
+    /// Whether the TCP, UDP or ICMP checksum is correct; true for other protocols.
     pub fn is_intact(&self) -> bool {
         let pseudo = || Sum::pseudo(self.source, self.target, self.protocol, self.payload.len());
         let sum = match self.protocol {
             protocol::ICMP => Sum::default(),
-            // None is needed with IPv4 (RFC 768), one is with IPv6 (RFC 8200 §8.1).
+            // The UDP checksum is optional in IPv4 (RFC 768), mandatory in IPv6 (RFC 8200 §8.1).
             protocol::UDP if self.payload.get(6..8) == Some(&[0, 0]) => return self.source.is_ipv4(),
             protocol::TCP | protocol::UDP | protocol::ICMPV6 => pseudo(),
             _ => return true,
@@ -174,17 +171,15 @@ impl<'a> Packet<'a> {
         sum.with(self.payload).finish() == [0, 0]
     }
 
-    /// The TCP segment in it.
     pub fn tcp(&self) -> Option<tcp::Segment<'a>> {
         self.carries(protocol::TCP).then(|| tcp::Segment::parse(self.payload)).flatten()
     }
 
-    /// The UDP datagram in it.
     pub fn udp(&self) -> Option<udp::Datagram<'a>> {
         self.carries(protocol::UDP).then(|| udp::Datagram::parse(self.payload)).flatten()
     }
 
-    /// The request for an echo in it.
+    /// The echo request in this packet, if it is one.
     pub fn echo(&self) -> Option<icmp::Echo<'a>> {
         let protocol = if self.source.is_ipv4() { protocol::ICMP } else { protocol::ICMPV6 };
         self.carries(protocol).then(|| icmp::Echo::parse(self.payload, self.source.is_ipv4())).flatten()
@@ -195,8 +190,9 @@ impl<'a> Packet<'a> {
     }
 }
 
-/// Completes the checksum of a packet that came with `VIRTIO_NET_HDR_F_NEEDS_CSUM`: the 16 bits at `start + offset`,
-/// which hold the sum of the pseudo header, become the checksum from `start` on. False where that is outside.
+/// Completes the checksum of a packet received with `VIRTIO_NET_HDR_F_NEEDS_CSUM`: the 16 bits at `start +
+/// offset`, which hold the pseudo header's sum, become the checksum of everything from `start` on. Returns
+/// false if that lies outside of the packet.
 pub fn complete(bytes: &mut [u8], start: usize, offset: usize) -> bool {
     let Some(covered) = bytes.get_mut(start..) else { return false };
     let sum = Sum::default().with(covered).finish_udp();

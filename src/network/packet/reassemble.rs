@@ -1,4 +1,4 @@
-//! Fragments into packets (RFC 791 §3.2, RFC 8200 §4.5), within bounds.
+//! Reassembles fragments into packets (RFC 791 §3.2, RFC 8200 §4.5), within limits.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -7,24 +7,25 @@ use std::time::{Duration, Instant};
 use super::build::Ip;
 use super::{Fragment, Packet};
 
-/// Packets that may be incomplete at once: each takes 64 KiB at most, so 8 MiB are bound.
+/// Maximum number of incomplete packets: each takes up to 64 KiB, so 8 MiB in total.
 const MAX_PACKETS: usize = 128;
 
-/// Those of one sender.
+/// Incomplete packets per sender.
 const MAX_PER_SOURCE: usize = 32;
 
-/// Holes that a packet may have: a sender whose fragments arrive out of order by more is not helped.
+/// Ranges of an incomplete packet: fragments that are reordered more than this are not supported.
 const MAX_RANGES: usize = 16;
 
-/// How long the parts may take. Linux waits for 30 s; here all of them come over a bridge from the same machine.
+/// How long the fragments may take. Linux waits for 30 s; here they all come over a bridge of the same
+/// machine.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What all parts of a packet have in common.
+/// What all fragments of a packet have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Key {
     source: IpAddr,
     target: IpAddr,
-    /// Counts with IPv4 only (RFC 791 against RFC 8200 §4.5).
+    /// Part of the key with IPv4 only (RFC 791 versus RFC 8200 §4.5).
     protocol: u8,
     id: u32,
 }
@@ -34,12 +35,12 @@ struct Partial {
     until: Instant,
     hops: u8,
     tos: u8,
-    /// The protocol that the first part names; in the others it has no meaning with IPv6 (RFC 8200 §4.5).
+    /// As named by the first fragment; the field of the others is meaningless with IPv6 (RFC 8200 §4.5).
     protocol: Option<u8>,
     payload: Vec<u8>,
-    /// The length of the whole, known from the last part.
+    /// The length of the packet, known from the last fragment.
     total: Option<usize>,
-    /// What has come, as ranges in order that do not touch.
+    /// What has arrived: sorted ranges that do not touch.
     have: Vec<(usize, usize)>,
 }
 
@@ -50,9 +51,10 @@ pub struct Reassembler {
 }
 
 impl Reassembler {
-    /// Takes a fragment; the whole packet where it was the last that was missing. Parts that overlap spoil their packet
-    /// (RFC 8200 §4.5; for IPv4 Linux does the same), and where there are too many packets the oldest of who has most goes: a
-    /// sender's fragments come in a row, so what is still missing of that one got lost.
+    /// Adds a fragment. Returns the packet if that completes it. Overlapping fragments invalidate their
+    /// packet (RFC 8200 §4.5; Linux does the same for IPv4). With too many incomplete packets, the oldest one
+    /// of the sender with most of them is dropped: fragments come in a row, so the missing ones of an old
+    /// packet were lost.
     pub fn add(&mut self, packet: &Packet<'_>, now: Instant) -> Option<Vec<u8>> {
         let fragment = packet.fragment?;
         let protocol = if packet.source.is_ipv4() { packet.protocol } else { 0 };
@@ -72,7 +74,8 @@ impl Reassembler {
         }
     }
 
-    /// Drops the oldest packet of `source` where it has too many, or of who has most where all have.
+    /// Drops the oldest packet of `source` if it has too many, or of the sender with most if the table is
+    /// full.
     fn make_room(&mut self, source: IpAddr) {
         let mut counts: HashMap<IpAddr, usize> = HashMap::new();
         for key in self.partial.keys() {
@@ -91,19 +94,17 @@ impl Reassembler {
         }
     }
 
-    /// Drops what was not completed in time; when to come again.
+    /// Drops packets that timed out. Returns when the next one will.
     pub fn expire(&mut self, now: Instant) -> Option<Instant> {
         self.partial.retain(|_, partial| partial.until > now);
         self.partial.values().map(|partial| partial.until).min()
     }
 
-    /// How many are not complete.
     #[cfg(test)]
     pub(super) fn count(&self) -> usize {
         self.partial.len()
     }
 
-    /// Drops what `source` has sent.
     pub fn forget(&mut self, source: IpAddr) {
         self.partial.retain(|key, _| key.source != source);
     }
@@ -122,7 +123,7 @@ impl Partial {
         }
     }
 
-    /// Whether it is complete now; `None` where it is spoilt.
+    /// Returns whether it is complete; `None` if it is invalid.
     fn add(&mut self, packet: &Packet<'_>, fragment: Fragment) -> Option<bool> {
         let (start, end) = (fragment.offset, fragment.offset.checked_add(packet.payload.len())?);
         let uneven = fragment.more && !packet.payload.len().is_multiple_of(8);
@@ -151,11 +152,11 @@ impl Partial {
         Some(matches!((&self.have[..], self.total), ([(0, end)], Some(total)) if *end == total))
     }
 
-    /// Adds a range to those that have come; `None` where it overlaps with one, or they are too many.
+    /// Adds a range; `None` if it overlaps with another, or there are too many.
     fn note(&mut self, start: usize, end: usize) -> Option<()> {
         let at = self.have.partition_point(|range| range.1 < start);
         match self.have.get_mut(at) {
-            // Where parts come in order there is one range, which grows.
+            // Fragments that arrive in order make one range, which grows.
             Some(range) if range.1 == start => {
                 range.1 = end;
                 if let Some(&(next, next_end)) = self.have.get(at + 1) {
@@ -175,7 +176,7 @@ impl Partial {
         (self.have.len() <= MAX_RANGES).then_some(())
     }
 
-    /// The whole packet. Options and extension headers that were in front of the parts are left out.
+    /// The complete packet, without the options and extension headers of its fragments.
     fn finish(self, key: &Key) -> Option<Vec<u8>> {
         let ip = Ip {
             source: key.source,

@@ -1,43 +1,32 @@
-//! Headers of TCP (RFC 9293 §3.1).
+//! TCP segments (RFC 9293 §3.1).
 
 use super::build::Ip;
 use super::checksum::Sum;
 use super::{Packet, protocol};
 
-/// The sender has no more to send.
 pub const FIN: u8 = 1;
-/// Opens a connection.
 pub const SYN: u8 = 2;
-/// Ends a connection at once.
 pub const RST: u8 = 4;
-/// To be handed to the reader now.
 pub const PSH: u8 = 8;
-/// The acknowledgement counts.
 pub const ACK: u8 = 16;
 
-/// A segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment<'a> {
-    /// The sender's port.
     pub source: u16,
-    /// The receiver's port.
     pub target: u16,
-    /// The number of the first byte.
     pub sequence: u32,
-    /// The number of the byte that is expected next.
     pub acknowledgement: u32,
-    /// [`SYN`] and the like.
+    /// The control bits, such as [`SYN`].
     pub flags: u8,
     /// As sent, not scaled.
     pub window: u16,
-    /// As sent, padding included.
+    /// As sent, with padding.
     pub options: &'a [u8],
-    /// What the connection carries.
     pub payload: &'a [u8],
 }
 
 impl<'a> Segment<'a> {
-    /// Reads a segment; `None` where it is malformed.
+    /// Parses a segment; `None` if it is malformed.
     pub fn parse(bytes: &'a [u8]) -> Option<Self> {
         let (header, rest) = bytes.split_first_chunk::<20>()?;
         let [s0, s1, t0, t1, q0, q1, q2, q3, a0, a1, a2, a3, length, flags, w0, w1, ..] = *header;
@@ -55,13 +44,14 @@ impl<'a> Segment<'a> {
         })
     }
 
-    /// Whether it is the first of a connection.
+    /// Whether it opens a connection (a SYN without ACK).
     pub fn is_first(&self) -> bool {
         self.flags & (SYN | ACK | RST | FIN) == SYN
     }
 }
 
-/// The packet that refuses `packet` as a closed port does (RFC 9293 §3.10.7.1). A reset is not answered.
+/// Builds the reset that a closed port would answer `packet` with (RFC 9293 §3.10.7.1). A reset is not
+/// answered.
 pub fn reset(packet: &Packet<'_>) -> Option<Vec<u8>> {
     let segment = packet.tcp()?;
     if segment.flags & RST != 0 {

@@ -1,4 +1,4 @@
-//! Known packets, and any bytes.
+//! Known packets, and arbitrary bytes.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use super::build::Ip;
 use super::reassemble::Reassembler;
 use super::*;
 
-/// A query for example.com, as tcpdump shows it.
+/// A query for example.com, as shown by tcpdump.
 const DNS_QUERY: &[u8] = &[
     0x45, 0x00, 0x00, 0x39, 0x1a, 0x2b, 0x40, 0x00, 0x40, 0x11, 0x00, 0x00, 192, 0, 2, 1, 198, 51, 100, 7,
     0xd4, 0x31, 0x00, 0x35, 0x00, 0x25, 0x00, 0x00, 0xab, 0xcd, 0x01, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00,
@@ -33,7 +33,7 @@ fn datagram(source: IpAddr, target: IpAddr, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A first segment with four bytes of options, as a container's kernel sends it.
+/// A SYN with four bytes of options, as a container's kernel would send it.
 fn syn(source: IpAddr, target: IpAddr) -> Vec<u8> {
     let ip = Ip::answer(source, target, protocol::TCP);
     let mut bytes = ip.header(24).unwrap().to_vec();
@@ -101,7 +101,7 @@ fn extension_headers_are_walked_to_an_end() {
     let pad = |next: u8| [next, 0, 1, 4, 0, 0, 0, 0];
     let bytes = with(&[&pad(DESTINATION), &pad(protocol::UDP)]);
     assert_eq!(Packet::parse(&bytes).unwrap().udp().unwrap().payload, b"hello");
-    // A fragment header of a packet that is whole.
+    // A fragment header in a complete packet.
     let bytes = with(&[&pad(FRAGMENT), &[protocol::UDP, 0, 0, 0, 0, 0, 0, 9]]);
     assert_eq!(Packet::parse(&bytes).unwrap().udp().unwrap().payload, b"hello");
     let bytes = with(&[&pad(ROUTING), &[protocol::UDP, 0, 4, 1, 0, 0, 0, 0]]);
@@ -109,7 +109,7 @@ fn extension_headers_are_walked_to_an_end() {
     let many: Vec<_> = (0..9).map(|n| pad(if n < 8 { DESTINATION } else { protocol::UDP })).collect();
     let many: Vec<&[u8]> = many.iter().map(|header| &header[..]).collect();
     assert_eq!(Packet::parse(&with(&many)), Err(Malformed));
-    // A length that leads out of the packet.
+    // A length beyond the end of the packet.
     assert_eq!(Packet::parse(&with(&[&[protocol::UDP, 200, 1, 4, 0, 0, 0, 0]])), Err(Malformed));
 }
 
@@ -170,7 +170,7 @@ fn echoes() {
     }
 }
 
-/// `bytes`, a packet without options, in fragments of `size` bytes.
+/// Splits `bytes`, a packet without options, into fragments of `size` bytes.
 fn fragments(bytes: &[u8], size: usize) -> Vec<Vec<u8>> {
     let packet = Packet::parse(bytes).unwrap();
     let ip = Ip { protocol: packet.protocol, id: Some(7), ..Ip::answer(packet.source, packet.target, 0) };
@@ -200,7 +200,7 @@ fn reassembly_is_bounded() {
     let mut reassembler = Reassembler::default();
     let others = fragments(&datagram(v4(3), v4(2), &[6; 3000]), 1500);
     assert!(!feed(&mut reassembler, &others[0], now));
-    // Half packets of one sender, by their ids.
+    // Incomplete packets of one sender, by ID.
     for id in 0..1000_u16 {
         let mut part = parts[0].clone();
         part[4..6].copy_from_slice(&(id + 100).to_be_bytes());
@@ -219,7 +219,7 @@ fn reassembly_is_bounded() {
     assert!(later <= now + Duration::from_secs(30));
     reassembler.expire(now + Duration::from_secs(30));
     assert_eq!(reassembler.count(), 0);
-    // Parts that overlap.
+    // Overlapping fragments.
     assert!(!feed(&mut reassembler, &parts[0], now) && !feed(&mut reassembler, &parts[0], now));
     assert!(parts[1..].iter().all(|part| !feed(&mut reassembler, part, now)));
     reassembler.forget(v4(1));

@@ -1,28 +1,25 @@
-//! Headers of UDP (RFC 768).
+//! UDP datagrams (RFC 768).
 
 use super::build::{Header, Ip};
 use super::checksum::Sum;
 use super::protocol;
 
-/// The length of the header.
+/// Length of the header in bytes.
 pub const HEADER: usize = 8;
 
-/// The longest payload of a datagram over IPv4, whose header counts in the 65,535 bytes.
+/// Maximum payload over IPv4, where the IP header counts towards the 65,535 bytes.
 pub const MAX_PAYLOAD_V4: usize = 65_535 - 20 - HEADER;
 
-/// A datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Datagram<'a> {
-    /// The sender's port; 0 where no answer is expected.
+    /// 0 if no answer is expected.
     pub source: u16,
-    /// The receiver's port.
     pub target: u16,
-    /// What it carries.
     pub payload: &'a [u8],
 }
 
 impl<'a> Datagram<'a> {
-    /// Reads a datagram; `None` where it is malformed. Bytes behind it are left out.
+    /// Parses a datagram; `None` if it is malformed. Bytes after it are ignored.
     pub fn parse(bytes: &'a [u8]) -> Option<Self> {
         let [s0, s1, t0, t1, l0, l1, ..] = *bytes.first_chunk::<HEADER>()?;
         Some(Self {
@@ -32,7 +29,8 @@ impl<'a> Datagram<'a> {
         })
     }
 
-    /// The same of several datagrams in one (`VIRTIO_NET_HDR_GSO_UDP_L4`), whose header has the length of all of them.
+    /// Parses several datagrams that the kernel left as one (`VIRTIO_NET_HDR_GSO_UDP_L4`); the header has
+    /// their total length.
     pub fn parse_train(bytes: &'a [u8]) -> Option<Self> {
         let (header, payload) = bytes.split_first_chunk::<HEADER>()?;
         let [s0, s1, t0, t1, ..] = *header;
@@ -40,8 +38,8 @@ impl<'a> Datagram<'a> {
     }
 }
 
-/// The headers of IP and UDP in front of `length` bytes of payload; the field of the checksum holds the sum of the
-/// pseudo header ([`Sum::folded`]). `None` where that is too long for a packet.
+/// Builds the IP and UDP headers for `length` bytes of payload. The checksum field holds the pseudo header's
+/// sum ([`InternetChecksum::folded`]). `None` if that is too long for a packet.
 pub fn headers(ip: &Ip, ports: (u16, u16), length: usize) -> Option<Header> {
     let length = length.checked_add(HEADER)?;
     let mut header = ip.header(length)?;

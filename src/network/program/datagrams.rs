@@ -1,5 +1,5 @@
-//! Published UDP ports without a gate: a thread for each port, and for each client a socket of the gateway, whose address
-//! is what the container sees.
+//! Published UDP ports without a forwarder: a thread per port, and per client a socket in the gateway, whose
+//! address is what the container sees.
 
 use std::collections::HashMap;
 use std::io::{self, IoSlice};
@@ -15,19 +15,19 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use crate::network::inside::Inside;
 use crate::sys::datagram::{self, Inbox, Message, Reports};
 
-/// Clients of a port at once; who was silent for longest makes room.
+/// Concurrent clients of a port; a new one replaces the one that was silent longest.
 const CLIENTS: usize = 256;
-/// How long a client may be silent.
+/// How long a client may stay silent.
 const IDLE: Duration = Duration::from_secs(180);
-/// How often that is looked after.
+/// How often silent clients are looked for.
 const TICK: Timespec = Timespec { tv_sec: 15, tv_nsec: 0 };
-/// The longest datagram, and how many are received together.
+/// Maximum datagram size, and how many datagrams are received by one call.
 const LONGEST: usize = 65_536;
 const TOGETHER: usize = 16;
-/// The thread's stack in bytes.
+/// Stack size of the thread, in bytes.
 const STACK: usize = 256 << 10;
 
-/// A published port, until this is dropped.
+/// A published port; dropping it ends it.
 #[derive(Debug)]
 pub struct Forward {
     stop: Arc<OwnedFd>,
@@ -35,8 +35,8 @@ pub struct Forward {
 }
 
 impl Forward {
-    /// Passes on what comes to `socket`, which is bound in the host's network, to `container`, from an address of the
-    /// gateway that `inside` is in.
+    /// Forwards what arrives at `socket`, which is bound in the host's network namespace, to `container`,
+    /// from an address of the gateway that `inside` runs in.
     pub fn start(socket: OwnedFd, container: SocketAddr, inside: Arc<Inside>) -> io::Result<Self> {
         let v6 = rustix::net::getsockname(&socket)?.address_family() == AddressFamily::INET6;
         datagram::report(socket.as_fd(), v6, Reports { local: true, ..Reports::default() })?;
@@ -58,7 +58,7 @@ impl Drop for Forward {
     }
 }
 
-/// A client and the address of the host that it talks to.
+/// A client, and the address of the host that it talks to.
 type Name = (SocketAddr, Option<IpAddr>);
 
 struct Port {
@@ -104,7 +104,7 @@ impl Port {
 
     /// From clients to the container.
     fn there(&mut self, inbox: &mut Inbox, now: Instant) {
-        // An error is of an answer that was sent before; there is nobody to tell.
+        // The error belongs to a reply sent earlier; there is nobody to tell.
         if inbox.receive(self.socket.as_fd()).is_err() {
             return;
         }
@@ -117,7 +117,7 @@ impl Port {
             }
             if let Some(client) = self.clients.get_mut(&name) {
                 client.used = now;
-                // As on any network: what cannot be taken now is lost.
+                // Like any network: what cannot be delivered now is lost.
                 let _ = rustix::net::send(&client.socket, received.bytes, SendFlags::DONTWAIT);
             }
         }
@@ -127,7 +127,7 @@ impl Port {
     fn back(&mut self, name: Name, buffer: &mut [u8], now: Instant) {
         let Some(client) = self.clients.get_mut(&name) else { return };
         for _ in 0..TOGETHER {
-            // Nobody listens there, or nothing more has come.
+            // Port unreachable, or nothing left to read.
             let Ok((count, _)) = rustix::net::recv(&client.socket, &mut *buffer, RecvFlags::DONTWAIT) else {
                 return;
             };
@@ -149,7 +149,7 @@ impl Port {
         }
     }
 
-    /// A socket of the gateway that is connected to the container.
+    /// A socket in the gateway, connected to the container.
     fn connect(&self) -> io::Result<OwnedFd> {
         let container = self.container;
         self.inside.call(move || {

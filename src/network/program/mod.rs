@@ -1,8 +1,8 @@
-//! Programs of others that connect a network namespace to the host's network: pasta(1) and slirp4netns(1).
+//! External programs that connect a network namespace to the host's network: pasta(1) and slirp4netns(1).
 //!
-//! Such a program makes an interface in the namespace and answers on it for the rest of the world. A thread starts it,
-//! waits until it says that it is ready, starts it again when it ends by itself, and kills it in the end; when this
-//! process is killed, the program goes with it.
+//! Such a program creates an interface in the namespace and answers on it for the rest of the world. A thread starts
+//! it, waits until it reports that it is ready, restarts it when it exits by itself, and kills it in the end. The
+//! program is killed together with this process (PR_SET_PDEATHSIG).
 
 pub mod datagrams;
 
@@ -23,29 +23,29 @@ use super::relay::lock;
 use crate::error::{self, Failure, Kind};
 use crate::sys;
 
-/// How long a program may take to be ready.
+/// How long a program may take to become ready.
 const PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
-/// How long to wait before one that ended is started again.
+/// Delay before a program that exited is restarted.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Bytes of what it says that are kept, and lines that are told.
+/// How many bytes of stderr are kept, and how many lines of it are reported.
 const KEPT: usize = 2048;
 const LINES: usize = 3;
-/// The thread's stack in bytes.
+/// Stack size of the thread, in bytes.
 const STACK: usize = 256 << 10;
 
 /// What to start, and what to do once it runs.
 pub struct Plan {
-    /// The program's name; it is looked for where programs are.
+    /// The program's name, searched for in PATH.
     pub name: &'static str,
-    /// Its arguments. It says that it is ready by writing something to its standard output.
+    /// Its arguments. It reports readiness by writing anything to its standard output.
     pub arguments: Vec<String>,
-    /// The network namespace, which is its standard input: `/proc/self/fd/0`.
+    /// The network namespace. The program gets it as standard input: `/proc/self/fd/0`.
     pub namespace: OwnedFd,
-    /// Sets up the interface that it has made; done each time.
+    /// Configures the interface that the program created; called after each start.
     pub ready: Box<dyn Fn() -> Result<()> + Send>,
 }
 
-/// A program that runs until this is dropped.
+/// A program that is kept running until this is dropped.
 #[derive(Debug)]
 pub struct Program {
     state: Arc<Mutex<State>>,
@@ -59,14 +59,14 @@ struct State {
 }
 
 impl Program {
-    /// Starts it and waits until it is ready.
+    /// Starts the program and waits until it is ready.
     pub fn start(plan: Plan) -> Result<Self> {
         let state = Arc::new(Mutex::new(State::default()));
         let (sender, receiver) = channel();
         let (name, shared) = (plan.name, Arc::clone(&state));
         let thread = std::thread::Builder::new().name(name.to_owned()).stack_size(STACK);
         let thread = thread.spawn(move || attend(&plan, &shared, sender))?;
-        // Whatever goes wrong from here on, it is stopped.
+        // From here on dropping `program` stops the thread, whatever fails.
         let program = Self { state, thread: Some(thread) };
         let outcome = receiver.recv().unwrap_or_else(|_| Err(anyhow::anyhow!("its thread has ended")));
         outcome.with_context(|| format!("cannot use {name}"))?;
@@ -74,7 +74,7 @@ impl Program {
     }
 }
 
-/// Whether a program is there: an error that says that it is not.
+/// Fails if the program is not installed.
 pub fn find(name: &str) -> Result<()> {
     let mut command = Command::new(name);
     command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -94,7 +94,7 @@ impl Drop for Program {
         let mut state = lock(&self.state);
         state.stopped = true;
         if let Some(running) = &state.running {
-            // It may just have ended.
+            // It may have exited just now.
             let _ = pidfd_send_signal(running, Signal::KILL);
         }
         drop(state);
@@ -105,7 +105,7 @@ impl Drop for Program {
     }
 }
 
-/// Keeps the program running until it is stopped; says how the first start went.
+/// Restarts the program until it is stopped. Reports the outcome of the first start through `first`.
 fn attend(plan: &Plan, state: &Mutex<State>, first: Sender<Result<()>>) {
     let mut first = Some(first);
     loop {
@@ -117,6 +117,7 @@ fn attend(plan: &Plan, state: &Mutex<State>, first: Sender<Result<()>>) {
         if lock(state).stopped {
             return;
         }
+        // Unparked by `Drop`.
         std::thread::park_timeout(PAUSE);
         if lock(state).stopped {
             return;
@@ -124,11 +125,11 @@ fn attend(plan: &Plan, state: &Mutex<State>, first: Sender<Result<()>>) {
     }
 }
 
-/// Runs it once, to its end.
+/// Runs the program once, until it exits.
 fn run(plan: &Plan, state: &Mutex<State>, first: &mut Option<Sender<Result<()>>>) -> Result<()> {
     let mut child = spawn(plan)?;
     let result = follow(plan, &mut child, state, first);
-    // It has ended, or is to.
+    // It has exited, or failed and must go.
     let _ = child.kill();
     let _ = child.wait();
     lock(state).running = None;
@@ -142,7 +143,7 @@ fn spawn(plan: &Plan) -> Result<Child> {
     sys::tied::tie(&mut command).spawn().map_err(|error| absent(plan.name, error))
 }
 
-/// Listens to what it says until it ends.
+/// Reads the program's output until it exits.
 fn follow(
     plan: &Plan,
     child: &mut Child,
@@ -152,6 +153,7 @@ fn follow(
     let pid = rustix::process::Pid::from_child(child);
     let running = pidfd_open(pid, PidfdFlags::empty())?;
     {
+        // `Drop` kills what is recorded here; if it came first, the program must not run at all.
         let mut state = lock(state);
         if state.stopped {
             return Ok(());
@@ -200,9 +202,9 @@ fn follow(
     Err(Failure::new(Kind::Other, complaint(&String::from_utf8_lossy(&said))).into())
 }
 
-/// What a program that has ended said last, on one line.
+/// The last lines that the program wrote to stderr, joined into one.
 fn complaint(said: &str) -> String {
-    // pasta says this for each line where there is no system log.
+    // pasta logs this for every line where there is no syslog.
     let lines = said.lines().map(str::trim).filter(|line| !line.starts_with("Failed to send"));
     let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
     let last = lines.get(lines.len().saturating_sub(LINES)..).unwrap_or_default();

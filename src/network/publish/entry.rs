@@ -1,4 +1,4 @@
-//! Where clients of published ports enter a network.
+//! How clients of published ports get into a network.
 
 use std::fmt::Debug;
 use std::net::SocketAddr;
@@ -6,24 +6,23 @@ use std::os::fd::OwnedFd;
 
 use crate::network::relay::{Pair, Permit};
 
-/// A client of a published port whose connection has been accepted.
+/// A client of a published port whose connection was accepted.
 #[derive(Debug)]
 pub(crate) struct Client {
-    /// Its connection, which is reset when it is closed.
+    /// The client's connection, which sends a reset when it is closed.
     pub(crate) socket: OwnedFd,
-    /// From where the container is to see it come; with port 0 from any.
+    /// The source address that the container sees; any port if it is 0.
     pub(crate) from: SocketAddr,
-    /// Where it goes.
     pub(crate) to: SocketAddr,
-    /// What the connection belongs to: see [`Pair::owner`].
+    /// See [`RelayPair::owner`].
     pub(crate) owner: u64,
-    /// Its place among all connections.
     pub(crate) permit: Permit,
 }
 
 /// Makes the second half of a client's connection.
 pub(crate) trait Entry: Debug + Send + Sync {
-    /// Connects a client, without waiting for that: the two halves for the relay, or `None` where it is dealt with.
+    /// Connects to the container without waiting. Returns both halves for the relay, or `None` if the client
+    /// is dealt with.
     fn admit(&self, client: Client) -> Option<Pair>;
 
     /// Resets the connections of `owner` that the relay does not have.

@@ -1,18 +1,20 @@
-//! Who has a port: the sockets in `/proc/net` (proc_net(5)), and the processes that have them open.
+//! Finds out who holds a port, from the sockets in `/proc/net` (proc_net(5)) and the processes that have them
+//! open.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
 use crate::model::network::Protocol;
 
-/// The state of a listening socket in `/proc/net/tcp` (`TCP_LISTEN`, net/tcp_states.h), and of one that is bound only.
+/// States in `/proc/net/tcp` of a listening socket (`TCP_LISTEN`, net/tcp_states.h) and of one that is only
+/// bound.
 const LISTEN: &str = "0A";
 const CLOSED: &str = "07";
-/// Lines that are looked at; a machine may have a million connections.
+/// Maximum number of lines to look at; a machine may have a million connections.
 const MOST: usize = 200_000;
 
-/// The process of this user that holds a port, as `nginx (pid 123)`; `None` where that cannot be seen: it is another
-/// user's, or the caller is in a user namespace below that process's.
+/// The process of this user that holds a port, as `nginx (pid 123)`. `None` if it is invisible: it belongs to
+/// another user, or the caller is in a user namespace below it.
 pub fn holder(protocol: Protocol, port: u16) -> Option<String> {
     let tables = match protocol {
         Protocol::Tcp => ["/proc/net/tcp", "/proc/net/tcp6"],
@@ -49,7 +51,7 @@ pub fn holder(protocol: Protocol, port: u16) -> Option<String> {
     None
 }
 
-/// The inodes of the sockets in one of the tables that keep `port` from being taken.
+/// The inodes of the sockets in one of these tables that block `port`.
 fn sockets(table: &str, port: u16) -> Vec<u64> {
     let inode = |line: &str| {
         let mut fields = line.split_ascii_whitespace();

@@ -1,13 +1,13 @@
-//! Ports of containers on the host's addresses.
+//! Published ports: container ports on the host's addresses.
 //!
 //! ```text
-//!  reserve()  binds in the host's netns, before anything starts: all of the ports or an error that says which and why
-//!  start()    listens; for every client a socket is made in the gateway, with the client's own address, and connected
-//!             to the container, so that its server sees who called; or the gateway's stack makes the connection
+//!  reserve_ports()  binds in the host's netns, before anything starts: all ports, or an error with the port and the cause
+//!  publish()        listens; for every client, creates a socket in the gateway with the client's own address and connects
+//!                   it to the container, so that the server sees the client; or the user-space stack does the same
 //! ```
 //!
-//! A client is accepted by the host's kernel before anybody can ask the container, as with any forwarder that is not the
-//! kernel: where nobody listens inside, the client's connection is made and then reset.
+//! The host's kernel accepts a client before anybody can ask the container, as with any user-space forwarder: if nobody
+//! listens inside, the client's connection is established and then reset.
 
 mod entry;
 mod holder;
@@ -32,40 +32,34 @@ pub use holder::holder;
 pub use reserve::{Binding, Reserved, Unavailable, reserve};
 pub use sockets::Sockets;
 
-/// Connections that may wait at a port to be accepted; the kernel cuts it to `net.core.somaxconn`.
+/// Accept backlog; the kernel caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 
-/// The container that ports lead to, on the network that they are published through.
+/// The container behind published ports, on the network that they are published through.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Target {
-    /// Its place among the IPv4 addresses.
     pub v4: Option<Place<Ipv4Net, Ipv4Addr>>,
-    /// Its place among the IPv6 addresses.
     pub v6: Option<Place<Ipv6Net, Ipv6Addr>>,
 }
 
-/// A place in a subnet.
+/// A container's addresses in one subnet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place<N, A> {
-    /// The container's address.
     pub container: A,
-    /// The gateway's address.
     pub gateway: A,
-    /// The subnet of both.
     pub subnet: N,
 }
 
-/// Published ports. Dropping this closes them and resets their connections.
+/// Published TCP ports. Dropping this closes them and resets their connections.
 #[derive(Debug)]
 pub struct Running {
     crew: Arc<Crew>,
     owner: u64,
     entry: Arc<dyn Entry>,
-    /// Ports that are held for somebody else.
+    /// UDP ports that were not taken out; they only stay bound.
     _held: Vec<Binding>,
 }
 
-/// One port.
 #[derive(Debug)]
 struct Port {
     crew: Arc<Crew>,
@@ -76,8 +70,8 @@ struct Port {
 }
 
 impl Reserved {
-    /// Listens at the TCP ports, and leads those who come to `target`, by `entry`.
-    /// Ports of UDP that have not been taken out stay reserved.
+    /// Listens on the TCP ports and connects their clients to `target` through `entry`. UDP ports that were
+    /// not taken out stay reserved.
     pub(crate) fn start(self, relay: &Relay, entry: Arc<dyn Entry>, target: Target) -> io::Result<Running> {
         let crew = relay.crew();
         let (tcp, held) = self
@@ -110,22 +104,24 @@ impl Drop for Running {
     }
 }
 
-/// Lets clients come to a bound socket.
+/// Starts to accept clients on a bound socket.
 fn listen(socket: &OwnedFd) -> io::Result<()> {
     rustix::io::ioctl_fionbio(socket, true)?;
-    // Accepted sockets take both over. Without the first, connections that are not quite over yet would keep the port
-    // from being published again.
+    // Accepted sockets inherit both options. Without SO_REUSEADDR, connections in TIME_WAIT would keep the
+    // port from being published again.
     sockopt::set_socket_reuseaddr(socket, true)?;
     sockopt::set_tcp_nodelay(socket, true)?;
     Ok(rustix::net::listen(socket, BACKLOG)?)
 }
 
 impl Target {
-    /// From which address to which a client at `peer` is led; `None` where the container has no address at all.
+    /// The source address to use for a client at `peer`, and the container's address; `None` if the container
+    /// has neither family.
     fn route(&self, peer: SocketAddr) -> Option<(SocketAddr, IpAddr)> {
         let port = peer.port();
         match (peer.ip(), &self.v4, &self.v6) {
             (IpAddr::V4(ip), Some(place), _) => {
+                // Answers to these would not come back through the gateway, so it stands in for the client.
                 let hidden = ip.is_loopback()
                     || ip.is_unspecified()
                     || ip.is_link_local()
@@ -142,7 +138,7 @@ impl Target {
                 let from = if hidden { (place.gateway, 0) } else { (ip, port) };
                 Some((from.into(), place.container.into()))
             }
-            // The container knows nothing of the client's family: it sees the gateway.
+            // The container lacks the client's family, so it sees the gateway.
             (_, Some(place), _) => Some(((place.gateway, 0).into(), place.container.into())),
             (_, _, Some(place)) => Some(((place.gateway, 0).into(), place.container.into())),
             (_, None, None) => None,

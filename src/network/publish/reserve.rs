@@ -1,4 +1,4 @@
-//! Takes ports of the host, of TCP and UDP, all that a container wants or none.
+//! Reserves host ports, TCP and UDP: all that a container asks for, or none.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -12,19 +12,18 @@ use super::BACKLOG;
 use crate::error::{Failure, Kind};
 use crate::model::network::{PortSpec, Protocol, Published};
 
-/// How often the kernel may choose a port that is free in one family and taken in the other.
+/// How often to let the kernel choose a port, which may be free in one family and taken in the other.
 const ATTEMPTS: u32 = 64;
 
-/// Ports that are taken; given back when dropped.
+/// Bound ports; dropping this releases them.
 #[derive(Debug)]
 pub struct Reserved(Vec<Binding>);
 
-/// One of them on one address.
+/// A port bound on one address.
 #[derive(Debug)]
 pub struct Binding {
-    /// The port.
     pub published: Published,
-    /// Is bound to it. For TCP it does not listen yet as a rule.
+    /// Bound. A TCP socket usually does not listen yet.
     pub socket: OwnedFd,
 }
 
@@ -34,35 +33,33 @@ impl Reserved {
         self.0.iter().map(|binding| binding.published).collect()
     }
 
-    /// Takes those of UDP out.
+    /// Takes the UDP ports out.
     pub fn udp(&mut self) -> Vec<Binding> {
         self.0.extract_if(.., |binding| binding.published.protocol == Protocol::Udp).collect()
     }
 
-    /// All of them, to be handed to another process.
+    /// All ports, to be handed to another process.
     pub fn into_bindings(self) -> Vec<Binding> {
         self.0
     }
 
-    /// What another process has handed over.
+    /// Ports received from another process.
     pub fn from_bindings(bindings: Vec<Binding>) -> Self {
         Self(bindings)
     }
 }
 
-/// A port that cannot be had, and why.
+/// A port that cannot be bound, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unavailable {
-    /// Its protocol.
     pub protocol: Protocol,
-    /// Where it was to be.
     pub at: SocketAddr,
     errno: i32,
-    /// It was asked for twice.
+    /// The same container asked for it twice.
     twice: bool,
 }
 
-/// Takes the ports in the caller's network namespace.
+/// Binds the ports in the caller's network namespace.
 pub fn reserve(ports: &[PortSpec]) -> Result<Reserved, Unavailable> {
     let mut reserved = Vec::new();
     for port in ports {
@@ -95,7 +92,7 @@ fn reserve_one(port: &PortSpec) -> Result<Vec<Binding>, Unavailable> {
     for number in first..=last {
         match bind_all(port, number) {
             Ok(bindings) => return Ok(bindings),
-            // In a range others may be free, or allowed.
+            // Other ports of a range may be free, or unprivileged.
             Err((at, error @ (Errno::ADDRINUSE | Errno::ACCESS))) if number < last => {
                 taken.get_or_insert((at, error));
             }
@@ -107,7 +104,7 @@ fn reserve_one(port: &PortSpec) -> Result<Vec<Binding>, Unavailable> {
     Err(failure((SocketAddr::new(port.ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), first), Errno::INVAL)))
 }
 
-/// Binds `number` on every address that is meant; 0 for one that the kernel chooses.
+/// Binds `number` on every requested address; with 0 the kernel chooses one number for all.
 fn bind_all(port: &PortSpec, mut number: u16) -> Result<Vec<Binding>, (SocketAddr, Errno)> {
     let everywhere = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
     let addresses = port.ip.as_ref().map_or(&everywhere[..], std::slice::from_ref);
@@ -117,13 +114,14 @@ fn bind_all(port: &PortSpec, mut number: u16) -> Result<Vec<Binding>, (SocketAdd
         let at = SocketAddr::new(*ip, number);
         let socket = match bind(port.protocol, at) {
             Ok(socket) => socket,
-            // Of "all addresses", those of a family that the host does not have are none.
+            // "All addresses" does not include a family that the host does not have.
             Err(error @ (Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL)) if port.ip.is_none() => {
                 missing = Some((at, error));
                 continue;
             }
             Err(error) => return Err((at, error)),
         };
+        // The number that the kernel chose for the first address is used for the others.
         number = rustix::net::getsockname(&socket)
             .and_then(SocketAddr::try_from)
             .map_err(|error| (at, error))?
@@ -138,7 +136,7 @@ fn bind_all(port: &PortSpec, mut number: u16) -> Result<Vec<Binding>, (SocketAdd
     }
 }
 
-/// A socket bound so that nobody else can have its port.
+/// Binds a socket so that nobody else can bind its port.
 fn bind(protocol: Protocol, at: SocketAddr) -> Result<OwnedFd, Errno> {
     let family = if at.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let kind = match protocol {
@@ -157,8 +155,8 @@ fn bind(protocol: Protocol, at: SocketAddr) -> Result<OwnedFd, Errno> {
     match rustix::net::bind(&exclusive, &at) {
         Ok(()) => Ok(exclusive),
         Err(Errno::ADDRINUSE) if protocol == Protocol::Tcp => {
-            // Perhaps only connections have it that are not quite over. Then it can be shared with those, but with others
-            // too who ask for that, until one of them listens.
+            // Perhaps only connections in TIME_WAIT have it. SO_REUSEADDR shares the port with those, but
+            // also with other users of that option, until one of them listens; so listen at once.
             drop(exclusive);
             let shared = socket()?;
             sockopt::set_socket_reuseaddr(&shared, true)?;
@@ -171,7 +169,6 @@ fn bind(protocol: Protocol, at: SocketAddr) -> Result<OwnedFd, Errno> {
 }
 
 impl Unavailable {
-    /// Whether somebody has it.
     pub fn is_taken(&self) -> bool {
         self.error() == Errno::ADDRINUSE
     }
@@ -185,7 +182,7 @@ impl Unavailable {
         Errno::from_raw_os_error(self.errno)
     }
 
-    /// The failure with what to do about it; `holder` is who has the port, if that is known.
+    /// The failure, with a hint what to do; `holder` is who has the port, if known.
     pub fn failure(&self, holder: Option<&str>) -> Failure {
         let Self { protocol, at, .. } = self;
         let port = at.port();
@@ -217,7 +214,7 @@ impl Unavailable {
     }
 }
 
-/// docker's words.
+/// In docker's words.
 impl fmt::Display for Unavailable {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { protocol, at, .. } = self;
@@ -234,13 +231,13 @@ impl fmt::Display for Unavailable {
 
 impl std::error::Error for Unavailable {}
 
-/// The first port that needs no privilege (ip(7), `ip_unprivileged_port_start`).
+/// The first unprivileged port (ip(7), `ip_unprivileged_port_start`).
 fn first_unprivileged() -> u16 {
     let text = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
     text.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(1024)
 }
 
-/// A port that looks like a privileged one and is none: 80 is 8080, 443 is 8443.
+/// A similar unprivileged port: 8080 for 80, 8443 for 443.
 fn other_port(port: u16, first: u16) -> u16 {
     let alike = if port < 100 { 8000 + port } else { 8000 + port % 1000 };
     alike.max(first)

@@ -1,5 +1,5 @@
-//! The way in by the kernel's TCP: sockets of a gateway that may bear any address, made by its thread before they are
-//! needed.
+//! Connects clients to containers with the kernel's TCP: transparent sockets of a gateway, which may be bound
+//! to any address. Its thread creates some in advance.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use super::{Client, Entry};
 use crate::network::inside::Inside;
 use crate::network::relay::{Pair, lock, reset_on_close};
 
-/// How many sockets of a family are kept once there has been a client, and when to make more.
+/// Sockets of a family kept ready once there has been a client, and the number below which more are created.
 const KEPT: usize = 32;
 const FEW: usize = 16;
 
@@ -29,18 +29,19 @@ pub struct Sockets {
 struct Pool {
     v6: bool,
     idle: Mutex<Vec<OwnedFd>>,
-    /// Whether more have been ordered.
+    /// A refill is under way.
     ordered: AtomicBool,
 }
 
 impl Sockets {
-    /// Sockets of the gateway whose thread `inside` is, which has CAP_NET_ADMIN over it. None is made until one is needed.
+    /// Sockets of the gateway that `inside` runs in, with CAP_NET_ADMIN over it. The first one is created on
+    /// demand.
     pub fn new(inside: Arc<Inside>) -> Arc<Self> {
         let pool = |v6| Arc::new(Pool { v6, ..Pool::default() });
         Arc::new(Self { inside, pools: [pool(false), pool(true)] })
     }
 
-    /// An unbound socket that does not block.
+    /// A non-blocking unbound socket.
     pub(super) fn take(&self, v6: bool) -> io::Result<OwnedFd> {
         let [v4, pool6] = &self.pools;
         let pool = if v6 { pool6 } else { v4 };
@@ -70,7 +71,7 @@ impl Sockets {
             }
         };
         match attempt(from) {
-            // The client's last connection from this port is not forgotten yet in the gateway.
+            // The gateway still remembers the client's last connection from this port.
             Err(error) if error.kind() == io::ErrorKind::AddrInUse && from.port() != 0 => {
                 attempt(SocketAddr::new(from.ip(), 0))
             }
@@ -92,10 +93,10 @@ impl Entry for Sockets {
 
 impl Pool {
     fn fill(&self) {
-        // From here on a new order is for what is used from here on.
+        // Cleared first: sockets taken from here on need a refill of their own.
         self.ordered.store(false, Ordering::Release);
         let missing = KEPT.saturating_sub(lock(&self.idle).len());
-        // Without descriptors, those who need a socket will hear of it when they ask for one.
+        // If descriptors are short, whoever needs a socket gets the error when it asks for one.
         let made: Vec<_> = (0..missing).map_while(|_| make(self.v6).ok()).collect();
         lock(&self.idle).extend(made);
     }
@@ -106,7 +107,7 @@ fn make(v6: bool) -> io::Result<OwnedFd> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
     crate::sys::transparent::set(socket.as_fd(), v6)?;
-    // One client may have connections to several ports from the same port of its own.
+    // A client may connect to several published ports from the same source port.
     sockopt::set_socket_reuseaddr(&socket, true)?;
     sockopt::set_tcp_nodelay(&socket, true)?;
     reset_on_close(&socket);

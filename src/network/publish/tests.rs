@@ -1,4 +1,4 @@
-//! Published ports, with a gateway's namespace where the test may make one.
+//! Published ports, with a gateway's namespace where the test may create one.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -66,7 +66,7 @@ fn a_port_that_is_taken_is_an_error_that_names_it() {
     });
     let failure = reserve(&twice).unwrap_err().failure(None);
     assert_eq!(failure.hint_text(), Some("it is asked for twice"));
-    // In a range the next one is taken.
+    // Within a range, the next port is used.
     if let Ok(reserved) = reserve(&[spec(Protocol::Tcp, Some("127.0.0.1"), Some((port, port + 20)))]) {
         assert!(reserved.published()[0].host > port);
     }
@@ -101,7 +101,7 @@ fn servers_see_their_clients() {
     let mut unshare = Command::new("unshare");
     unshare.args(["--user", "--map-root-user", "--net"]);
     if !unshare.args(["true"]).status().is_ok_and(|status| status.success()) {
-        // The machine lets nobody make namespaces; nothing can be shown there.
+        // Namespaces are not allowed here, so nothing can be shown.
         return;
     }
     let output = Command::new("unshare")
@@ -119,7 +119,7 @@ fn ip(arguments: &str) -> io::Result<()> {
     if done.success() { Ok(()) } else { Err(io::Error::other(format!("ip {arguments}: {done}"))) }
 }
 
-/// The namespace of the test is the host, with addresses of its own; another is both gateway and container.
+/// The test's namespace plays the host, with addresses of its own; another one is both gateway and container.
 #[test]
 #[ignore = "run by servers_see_their_clients, in a namespace of its own"]
 fn alone_in_a_namespace() {
@@ -130,7 +130,8 @@ fn alone_in_a_namespace() {
     let inside = Inside::start("gateway", || {
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)?;
         ip("link set lo up")?;
-        // The container's address, and the way back to the clients, which wire's rules are for otherwise.
+        // The container's address, and a route back to the clients, which the nf_tables rules provide
+        // otherwise.
         for address in ["10.89.0.1/24", "10.89.0.2/24", "2001:db8::1/64", "2001:db8::2/64"] {
             ip(&format!("addr add {address} dev lo nodad"))?;
         }
@@ -178,7 +179,8 @@ fn alone_in_a_namespace() {
     assert_eq!(call("[2001:db8:1::1]:8080", v6), "2001:db8:1::1");
     assert_eq!(call("127.0.0.1:8080", v4), "10.89.0.1");
     assert_eq!(call("[::1]:8080", v6), "2001:db8::1");
-    // Ports end, with their connections, and come again at once, though connections linger.
+    // Closing ports ends their connections, and the ports can be published again at once in spite of
+    // TIME_WAIT.
     let mut client = TcpStream::connect("192.0.2.1:8080").unwrap();
     let (_served, _) = v4.accept().unwrap();
     drop(running);

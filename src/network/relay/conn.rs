@@ -1,9 +1,10 @@
-//! Two sockets that are one connection, and the bytes between them.
+//! A relayed connection: two sockets, and the bytes between them.
 //!
-//! What is asked of it, and how: a FIN goes on as a FIN of that direction alone, so that a connection may be half closed
-//! for as long as its ends like; a reset or any other error of one side resets the other; nothing ever times out, for
-//! what the ends do about silence (keep-alive, time-outs of their own) is theirs. What a container has said before it ended still arrives. A side that does not read stops its
-//! peer, for no more is read than what is already on its way: one buffer or one pipe for each direction.
+//! - A FIN is passed on as a FIN of that direction alone, so a connection may stay half closed as long as its ends like.
+//! - A reset, or any other error of one side, resets the other.
+//! - Nothing times out: keep-alive and time-outs are the ends' business.
+//! - What a container sent before it exited still arrives.
+//! - Backpressure: a side that does not read stops its peer, because at most one buffer or one pipe per direction is held.
 
 use std::io::{self, ErrorKind};
 use std::net::IpAddr;
@@ -19,38 +20,35 @@ use rustix::pipe::SpliceFlags;
 use super::pipes::{Pipe, Pipes};
 use super::quota::Permit;
 
-/// The size of the buffer that all connections of a worker share, in bytes.
+/// Size of the buffer that all connections of a worker share, in bytes.
 pub(super) const BUFFER: usize = 64 << 10;
-/// Splicing pays from here on: a connection that moves less needs no pipe.
+/// Bytes from which splicing pays; a connection that moves less needs no pipe.
 const BULK: u64 = 64 << 10;
-/// A read of so much, in bytes, says that there is a stream; one of so little that there are messages.
+/// A read of at least this many bytes indicates a stream; a splice of fewer than the second indicates
+/// messages.
 const STREAM: usize = 16 << 10;
 const MESSAGE: usize = 4 << 10;
-/// What a direction may move before others have their turn, in bytes.
+/// Bytes that a direction may move before other connections get their turn.
 const TURN: usize = 512 << 10;
-/// A connection that has moved this much, in bytes, is worth being given to the worker that has least to do.
+/// Bytes from which a connection counts as heavy and may move to another worker.
 const HEAVY: u64 = 1 << 20;
 
-/// Two connected sockets that do not block, to be made one connection. Both reset their connections when they are closed
-/// ([`reset_on_close`]): whatever ends this process must not look like the end of the stream to either side.
+/// Two non-blocking sockets that are to become one connection. Both must reset their connections when they
+/// are closed ([`reset_on_close`]): if this process is killed, neither side may see a clean end of the
+/// stream.
 #[derive(Debug)]
 pub(crate) struct Pair {
-    /// Towards the container.
     pub(crate) inside: OwnedFd,
-    /// Towards the rest of the world.
     pub(crate) outside: OwnedFd,
-    /// Whether the inner one may still be connecting, to which the outer one has come. Sockets other than an outer one to
-    /// which the inner one has come are set to send small packets at once (tcp(7), `TCP_NODELAY`).
+    /// Whether the inner socket may still be connecting, on behalf of the accepted outer one. TCP_NODELAY
+    /// must be set on every socket but an outer one that was connected for an accepted inner one.
     pub(crate) connecting: bool,
-    /// The container.
     pub(crate) container: IpAddr,
-    /// What the connection belongs to: all of one owner can be reset at once.
+    /// All connections of one owner can be reset at once.
     pub(crate) owner: u64,
-    /// Its place among all connections.
     pub(crate) permit: Permit,
 }
 
-/// The connection.
 #[derive(Debug)]
 pub(super) struct Conn {
     /// The inner and the outer socket.
@@ -58,17 +56,14 @@ pub(super) struct Conn {
     /// From the inner to the outer socket, and back.
     ways: [Way; 2],
     sides: [Side; 2],
-    /// An error was seen on one side.
     broken: bool,
-    /// It waits for its turn.
+    /// It is in the worker's queue.
     pub(super) queued: bool,
-    /// It is counted among those that move much.
+    /// It is counted as heavy.
     pub(super) heavy: bool,
-    /// The container is gone; what it said before it closed its end is still to be brought to the other.
+    /// The container is gone; only what it sent before it closed its end is still passed on.
     pub(super) orphaned: bool,
-    /// See [`Pair`].
     pub(super) container: IpAddr,
-    /// See [`Pair`].
     pub(super) owner: u64,
     _permit: Permit,
 }
@@ -77,43 +72,42 @@ pub(super) struct Conn {
 struct Side {
     readable: bool,
     writable: bool,
-    /// It has ended in some way: a short read is not the last.
+    /// Ended in any way: a short read is not the last one.
     ended: bool,
-    /// It has ended with a FIN: a short read takes all there will be,
+    /// Ended with a FIN, so a short read takes everything that is left …
     fin: bool,
-    /// unless there is urgent data, in front of which every read stops.
+    /// … unless there is urgent data, before which every read stops.
     urgent: bool,
 }
 
 #[derive(Debug, Default)]
 struct Way {
-    /// What was read and could not be written yet.
+    /// Bytes read that could not be written yet.
     left: Vec<u8>,
-    /// What of it is written.
+    /// How many of them have been written.
     sent: usize,
     pipe: Option<Pipe>,
     /// Bytes in the pipe.
     held: usize,
     moved: u64,
     splices: bool,
-    /// The source has ended.
+    /// The source has ended …
     eof: bool,
-    /// And the destination knows.
+    /// … and the destination has been told.
     done: bool,
-    /// The destination sends what it gets at once.
+    /// TCP_NODELAY is set on the destination.
     prompt: bool,
 }
 
-/// How a turn ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
-    /// Nothing more can be moved until something happens.
+    /// Blocked until the next event.
     Idle,
-    /// Its time was up.
+    /// The byte budget is used up.
     More,
     /// Both directions have ended.
     Over,
-    /// It has to be reset.
+    /// To be reset.
     Broken,
 }
 
@@ -122,12 +116,10 @@ pub(super) enum Turn {
 pub(super) struct Tools {
     /// For bytes that do not go through a pipe.
     pub(super) buffer: Box<[u8]>,
-    /// Pipes.
     pub(super) pipes: Pipes,
 }
 
 impl Tools {
-    /// A buffer and no pipes yet.
     pub(super) fn new() -> Self {
         Self { buffer: vec![0; BUFFER].into_boxed_slice(), pipes: Pipes::default() }
     }
@@ -139,7 +131,8 @@ impl From<Pair> for Conn {
         let way = |prompt| Way { prompt, ..Way::default() };
         Self {
             sockets: [pair.inside, pair.outside],
-            // Those that were accepted do; and a socket that has sent nothing has nothing to wait for (RFC 896).
+            // Accepted sockets inherit TCP_NODELAY; one that has sent nothing has nothing for Nagle's
+            // algorithm to wait for (RFC 896).
             ways: [way(pair.connecting), way(true)],
             sides: [ready(!pair.connecting), ready(true)],
             broken: false,
@@ -154,20 +147,20 @@ impl From<Pair> for Conn {
 }
 
 impl Conn {
-    /// Takes notice of an event of one side.
+    /// Records an epoll event of one side.
     pub(super) fn notice(&mut self, side: usize, flags: EventFlags) {
         let Some(state) = self.sides.get_mut(side) else { return };
         let ended = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
         state.readable |= ended || flags.contains(EventFlags::IN);
         state.writable |= flags.intersects(EventFlags::OUT | EventFlags::ERR);
         state.ended |= ended;
-        // A reset looks like a FIN to those who do not look for errors.
+        // A reset sets EPOLLRDHUP as well; only without EPOLLERR it is a FIN.
         state.fin |= flags.contains(EventFlags::RDHUP) && !flags.contains(EventFlags::ERR);
         state.urgent |= flags.contains(EventFlags::PRI);
         self.broken |= flags.contains(EventFlags::ERR);
     }
 
-    /// Moves what can be moved, in both directions, but not for too long.
+    /// Moves what can be moved in both directions, up to the byte budget.
     pub(super) fn turn(&mut self, tools: &mut Tools) -> Turn {
         let ([inner, outer], [there, back]) = (&mut self.sides, &mut self.ways);
         let [inside, outside] = &self.sockets;
@@ -180,6 +173,7 @@ impl Conn {
         match turns {
             [Ok(_), Err(_)] | [Err(_), _] => Turn::Broken,
             [Ok(true), _] | [_, Ok(true)] => Turn::More,
+            // After the pumps: bytes that arrived before the error are still passed on.
             _ if self.broken => Turn::Broken,
             _ if self.orphaned && there.done => Turn::Over,
             _ if self.ways.iter().all(|way| way.done) => Turn::Over,
@@ -187,8 +181,8 @@ impl Conn {
         }
     }
 
-    /// Takes notice that the container is gone; whether it closed its end in order before, so that what it said still has
-    /// to arrive.
+    /// Records that the container is gone. Returns whether it had closed its end cleanly, so that what it
+    /// sent still has to arrive.
     pub(super) fn orphan(&mut self) -> bool {
         let ([inner, _], [inside, _]) = (&mut self.sides, &self.sockets);
         let mut fds = [PollFd::new(inside, PollFlags::RDHUP)];
@@ -201,14 +195,15 @@ impl Conn {
         self.orphaned
     }
 
-    /// Whether it has just proved to move much, and can be moved itself.
+    /// Whether it has just become heavy and holds no pipe, so that it can change workers.
     pub(super) fn is_heavy(&self) -> bool {
         !self.orphaned
             && self.ways.iter().any(|way| way.moved >= HEAVY)
             && self.ways.iter().all(|way| way.pipe.is_none())
     }
 
-    /// Closes it: both ways have ended. What is not sent yet still will be, except to a container that is gone.
+    /// Closes it after both directions have ended. Unsent bytes are still delivered, except to a container
+    /// that is gone.
     pub(super) fn close(self, pipes: &mut Pipes) {
         for socket in self.sockets.iter().skip(usize::from(self.orphaned)) {
             let _ = rustix::net::sockopt::set_socket_linger(socket, None);
@@ -220,21 +215,21 @@ impl Conn {
         self.ways.into_iter().filter_map(|way| way.pipe).for_each(|pipe| pipes.lose(pipe));
     }
 
-    /// Closes it with a reset to both sides, as it is set to.
+    /// Closes it with a reset to both sides (SO_LINGER 0).
     pub(super) fn reset(self, pipes: &mut Pipes) {
         self.lose(pipes);
     }
 }
 
-/// Has a socket answer its peer with a reset when it is closed, in place of what is not sent yet.
+/// Makes close(2) send a reset and drop unsent bytes (SO_LINGER 0).
 pub(crate) fn reset_on_close(socket: &OwnedFd) {
-    // Nothing is left to do where it fails: the peer sees an end instead.
+    // If it fails, the peer sees an end of stream instead; nothing can be done about that.
     let _ = rustix::net::sockopt::set_socket_linger(socket, Some(Duration::ZERO));
 }
 
 impl Way {
-    /// Moves bytes until one of the sockets is not ready (`false`) or the turn is over (`true`). Where it is the `last`
-    /// way, the connection is closed when it ends, which says so to the destination.
+    /// Moves bytes until one of the sockets is not ready (`false`) or the budget is used up (`true`). With
+    /// `last`, the other direction has ended already: closing the connection then sends the FIN.
     fn pump(
         &mut self,
         (from, source): (&OwnedFd, &mut Side),
@@ -265,6 +260,7 @@ impl Way {
             self.moved = self.moved.saturating_add(count as u64);
             budget = budget.saturating_sub(count);
         };
+        // An empty pipe goes back to the pool, so idle connections hold none.
         if self.held == 0
             && let Some(pipe) = self.pipe.take()
         {
@@ -273,7 +269,7 @@ impl Way {
         Ok(result)
     }
 
-    /// Writes what was read before; whether nothing of it is left.
+    /// Writes what was read before. Returns whether nothing is left.
     fn flush(&mut self, to: &OwnedFd, sink: &mut Side) -> io::Result<bool> {
         while sink.writable && self.sent < self.left.len() {
             let rest = self.left.get(self.sent..).unwrap_or_default();
@@ -300,7 +296,7 @@ impl Way {
         Ok(self.held == 0)
     }
 
-    /// Reads once: how much, 0 at the end; `None` where there is nothing now.
+    /// Reads once. Returns the number of bytes, 0 at the end, `None` if nothing is available.
     fn fill(
         &mut self,
         from: &OwnedFd,
@@ -316,7 +312,7 @@ impl Way {
             && let Some(pipe) = &self.pipe
         {
             let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
-            // The pipe is empty: that it would block is for want of bytes.
+            // The pipe is empty, so EAGAIN can only mean that the source has no bytes.
             let count = ready(rustix::pipe::splice(from, None, &pipe.into, None, pipe.size, flags))?;
             source.readable = count.is_some();
             self.held = count.unwrap_or(0);
@@ -330,7 +326,8 @@ impl Way {
                 return Ok(None);
             }
         };
-        // A short read has taken all there was; what comes later is a new event, unless it came already (epoll(7)).
+        // A short read has drained the socket; later data is a new edge, unless the end was reported already
+        // (epoll(7)).
         source.readable = count == tools.buffer.len() || source.ended;
         self.splices = count >= STREAM && self.moved >= BULK;
         let bytes = tools.buffer.get(..count).unwrap_or_default();
@@ -341,7 +338,7 @@ impl Way {
             rustix::net::sockopt::set_tcp_nodelay(to, true)?;
             self.prompt = true;
         }
-        // So the last bytes and the FIN are one packet, and wake their reader once.
+        // MSG_MORE lets the last bytes and the FIN travel in one segment, which wakes the reader once.
         self.eof = source.fin && !source.urgent && count < tools.buffer.len();
         let more = if self.eof { SendFlags::MORE } else { SendFlags::empty() };
         let written = ready(rustix::net::send(to, bytes, SendFlags::NOSIGNAL | more))?.unwrap_or(0);
@@ -353,7 +350,7 @@ impl Way {
     }
 }
 
-/// `None` where it would block.
+/// Maps EAGAIN to `None`.
 fn ready<T>(result: rustix::io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),

@@ -1,4 +1,4 @@
-//! One connection, turn by turn: what was noticed before its turn is up to the test.
+//! One connection, turn by turn: the test decides which events were seen before a turn.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::*;
 
-/// A connection between two of this machine; the first end reports that all sent to it has come.
+/// A TCP connection; the first end can tell that everything sent to it has arrived.
 fn connect() -> (TcpStream, OwnedFd) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    // As the relay's own listeners, so that what is accepted has it from there.
+    // Like the relay's listeners: accepted sockets inherit the option.
     let listener = OwnedFd::from(listener);
     reset_on_close(&listener);
     let listener = TcpListener::from(listener);
@@ -35,7 +35,7 @@ impl Rig {
         Self { client, server, conn: pair.into(), tools: Tools::new() }
     }
 
-    /// Notices what has come to one side until its end, and takes a turn.
+    /// Reports the events of one side up to its end, then takes a turn.
     fn turn_at_the_end_of(&mut self, side: usize) -> Turn {
         let mut fds = [PollFd::new(&self.conn.sockets[side], PollFlags::RDHUP)];
         rustix::event::poll(&mut fds, None).unwrap();

@@ -1,4 +1,4 @@
-//! What a worker looks after beside its connections.
+//! Event sources that a worker runs besides its connections.
 
 use std::fmt;
 use std::io;
@@ -12,15 +12,15 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use super::worker::token;
 use super::{Crew, Order};
 
-/// Has descriptors that say when there is something to do; which ones they are, its [`Nest`] knows.
+/// Has descriptors in a worker's epoll set, added through its [`SourceRegistration`].
 pub(crate) trait Guest: Send {
-    /// What is called `what` is readable.
+    /// The descriptor registered under `what` is readable.
     fn notice(&mut self, what: u64);
 
-    /// Does what was noticed and what is due, without waiting for more.
+    /// Handles what was noticed and what is due, without waiting.
     fn round(&mut self);
 
-    /// When it is to have a round at the latest, whatever is readable.
+    /// When [`Self::run_ready`] must be called at the latest.
     fn next(&self) -> Option<Instant>;
 }
 
@@ -30,55 +30,53 @@ impl fmt::Debug for dyn Guest {
     }
 }
 
-/// Where a guest has its descriptors waited for: right beside the worker's own, for each epoll instance in another one
-/// takes time on the way of every packet.
+/// Where an event source registers its descriptors: directly in the worker's epoll set, because a nested
+/// epoll instance would cost time on every packet.
 #[derive(Debug)]
 pub(crate) struct Nest {
     epoll: OwnedFd,
-    /// All bits of an event but those for what the guest calls it.
+    /// The bits of an event that identify this source.
     base: u64,
 }
 
-/// The bits for that.
+/// Number of token bits that a source may use.
 const WHAT: u32 = 34;
 
 impl Nest {
-    /// One of its own, for who is no guest.
+    /// A private epoll instance, for a source without a worker.
     pub(crate) fn alone() -> io::Result<Self> {
         Ok(Self { epoll: epoll::create(epoll::CreateFlags::CLOEXEC)?, base: 0 })
     }
 
-    /// Has the guest be told when `fd` is readable, by the name `what`, which has no more than 34 bits. It ends when `fd`
-    /// is closed.
+    /// Reports when `fd` is readable, with the token `what` of at most 34 bits. Ends when `fd` is closed.
     pub(crate) fn add(&self, fd: impl AsFd, what: u64) -> io::Result<()> {
         let number = self.base | what;
         Ok(epoll::add(&self.epoll, fd, EventData::new_u64(token::of(token::GUEST, number)), EventFlags::IN)?)
     }
 
-    /// No more.
     pub(crate) fn remove(&self, fd: impl AsFd) {
-        // It may not be there.
+        // It may not be registered.
         let _ = epoll::delete(&self.epoll, fd);
     }
 
-    /// What an event of [`Self::epoll`] is called.
+    /// The source's token of an event of [`Self::epoll`].
     pub(crate) fn name(event: &epoll::Event) -> u64 {
         split(token::split(event.data.u64()).1).1
     }
 
-    /// For those who wait themselves.
+    /// The epoll instance, for a source that runs its own loop.
     pub(crate) fn epoll(&self) -> BorrowedFd<'_> {
         self.epoll.as_fd()
     }
 }
 
-/// The guest's number and what it calls the event.
+/// Splits a number into the source's number and its token.
 pub(super) fn split(number: u64) -> (u64, u64) {
     (number >> WHAT, number & ((1 << WHAT) - 1))
 }
 
-/// A guest's stay with a worker. When this is dropped, the guest is too, by who drops it and not by the worker: what it
-/// holds may have to wait for the workers.
+/// Keeps an event source registered with a worker. Dropping this takes it back and drops it here, not in the
+/// worker: its destructor may have to wait for the workers.
 #[derive(Debug)]
 pub(crate) struct Stay {
     crew: Arc<Crew>,
@@ -87,7 +85,7 @@ pub(crate) struct Stay {
 }
 
 impl Crew {
-    /// Has the guest that `make` makes looked after by one of the workers.
+    /// Registers the event source that `make` creates with one of the acceptors.
     pub(crate) fn host<G: Guest + 'static>(
         self: &Arc<Self>,
         make: impl FnOnce(Nest) -> io::Result<G>,
@@ -106,7 +104,7 @@ impl Drop for Stay {
         let (sender, receiver) = channel();
         if let Some(desk) = self.crew.desks.get(self.desk) {
             desk.order(Order::Expel(self.number, sender));
-            // A worker that has stopped has none any more.
+            // A worker that has stopped has dropped it already.
             drop(receiver.recv());
         }
     }

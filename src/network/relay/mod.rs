@@ -1,16 +1,30 @@
-//! Moves the bytes of TCP connections between two sockets each: the same few threads for all gateways.
+//! Relays TCP connections: moves bytes between two sockets each, with the same few threads for all gateways.
 //!
 //! ```text
-//!  transparent listeners ─┐  accept, pair with the parked socket (gate::tcp)      ┌ worker: epoll, its connections,
-//!  published ports ───────┴─ accept, connect to the container (publish) ── Pair ──┤ one buffer, some pipes
-//!  host sockets that connect ── outcome to gate::tcp                              └ worker …
+//!  transparent listeners ─┐  accept, pair with the parked socket (forwarder::tcp)   ┌ worker: epoll, its connections,
+//!  published ports ───────┴─ accept, connect to the container (publish) ── RelayPair┤ one buffer, some pipes
+//!  connecting host sockets ── outcome to forwarder::tcp                             └ worker …
 //! ```
 //!
-//! Half of the workers take connections: every listener wakes one of them (`EPOLLEXCLUSIVE`), which keeps what it
-//! accepts, and they look after the gates beside that ([`Guest`]). So a short connection is seen to by one thread from
-//! its first packet on, and most of what it costs would otherwise be threads waking each other. A connection that proves
-//! to move much is given once to the worker that has fewest of those, to one that takes none if it can be. What others
-//! want of the workers is left on their desks.
+//! # Terms
+//!
+//! - **Worker**: a thread with an epoll instance and the connections it owns. Others talk to it only through its
+//!   [`WorkerMailbox`]: a queue of [`WorkerCommand`]s and an eventfd.
+//! - **Acceptor**: the first half of the workers. Every listener is in the epoll set of each acceptor and wakes one of
+//!   them (`EPOLLEXCLUSIVE`), which keeps what it accepts. Acceptors also run the forwarders, as [`EventSource`]s. So one
+//!   thread handles a short connection from its first packet on; otherwise most of its cost would be threads waking each
+//!   other.
+//! - **Heavy connection**: one that has proved to move much data. It is moved once, to the worker with the fewest of
+//!   them, preferably one that is no acceptor.
+//! - **Owner**: a number that groups connections and listeners, so that all of a gateway or of a set of published ports
+//!   can be closed together.
+//!
+//! # Invariants
+//!
+//! - A socket resets its connection when it is closed, until both directions have ended cleanly: a crash of the helper
+//!   must not look like the end of a stream.
+//! - A connection holds a [`QuotaPermit`] from the moment it is attempted, so the number of descriptors is bounded.
+//! - No process may fork once the workers run.
 
 mod conn;
 mod guest;
@@ -40,68 +54,68 @@ pub use quota::{Permit, Quota, Sharers};
 use slab::{Key, Slab};
 use worker::{Worker, token};
 
-/// The most workers; more than a few do not pay beside the containers' own work.
+/// Maximum number of workers. More do not pay off next to the containers' own load.
 const WORKERS: usize = 4;
-/// The stack of a worker in bytes; its buffer is not on it.
+/// Stack size of a worker, in bytes; its buffer is on the heap.
 const STACK: usize = 256 << 10;
-/// How long to wait for the workers to let a listener go.
+/// How long to wait for the workers to close a listener.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The workers; dropping this stops them and resets their connections.
+/// The workers. Dropping this stops them and resets their connections.
 #[derive(Debug)]
 pub struct Relay {
     crew: Arc<Crew>,
     threads: Vec<JoinHandle<()>>,
 }
 
-/// What the workers and those who give them work share.
+/// What the workers share with those who give them work.
 #[derive(Debug)]
 pub(crate) struct Crew {
     desks: Vec<Desk>,
-    /// How many of them, from the first on, take connections and have guests.
+    /// How many workers, from the first on, are acceptors.
     open: usize,
     owners: AtomicU64,
     next_desk: AtomicUsize,
-    /// What the descriptors allow.
+    /// What the limit on descriptors allows.
     pub(crate) limits: Limits,
-    /// The gates, which have what of the descriptors is not for connections.
+    /// The running forwarders. They share the descriptors that are not reserved for connections.
     pub(crate) gates: Sharers,
-    /// All connections, made and being made.
+    /// All connections, established or being made.
     pub(crate) all: Arc<Quota>,
     chores: Mutex<Vec<Weak<dyn Chore>>>,
-    /// Whether the first worker looks at the clock.
+    /// Whether the first worker's expiry timer runs.
     expecting: AtomicBool,
 }
 
-/// Where one worker finds its orders.
+/// How other threads reach one worker.
 #[derive(Debug)]
 struct Desk {
     epoll: OwnedFd,
     wake: OwnedFd,
-    /// `None` once nobody reads them any more.
+    /// `None` once the worker has stopped.
     orders: Mutex<Option<Vec<Order>>>,
     dials: Mutex<Slab<Outgoing>>,
-    /// How many connections that move much the worker has.
+    /// How many heavy connections the worker has.
     heavy: AtomicUsize,
 }
 
 #[derive(Debug)]
 enum Order {
     Listen(Arc<Listener>),
-    /// Lets go the listeners of an owner and resets its connections; then says so.
+    /// Closes the listeners of an owner and resets its connections, then reports through the channel.
     Dismiss(u64, Sender<()>),
-    /// Resets the connections of an owner with a container.
+    /// Resets an owner's connections with one container.
     Forget(u64, IpAddr),
-    /// A connection that another worker gives away.
+    /// A connection that another worker hands over.
     Take(Box<conn::Conn>),
-    /// Something else to look after, under this number.
+    /// An event source to run, with its number.
     Host(u64, Box<dyn Guest>),
-    /// Gives it back.
+    /// Removes an event source and hands it back.
     Expel(u64, Sender<Box<dyn Guest>>),
     Stop,
 }
 
-/// A socket whose connections are to be taken.
+/// A listening socket whose connections the acceptors take.
 #[derive(Debug)]
 struct Listener {
     socket: OwnedFd,
@@ -115,26 +129,26 @@ struct Outgoing {
     flow: (SocketAddr, SocketAddr),
 }
 
-/// Knows what to do with accepted connections.
+/// What to do with accepted connections.
 pub(crate) trait Accept: Send + Sync + std::fmt::Debug {
-    /// The other half of a connection that `peer` made, which is reset when it is closed; `None` where it has been dealt
-    /// with already.
+    /// Returns both halves of the connection that `peer` made; `None` if it has been dealt with. `socket`
+    /// resets its connection when it is closed.
     fn accepted(&self, socket: OwnedFd, peer: SocketAddr) -> Option<Pair>;
 }
 
-/// Knows what to do when a socket is connected, or is not going to be.
+/// Told when a non-blocking connect(2) has finished.
 pub(crate) trait Dial: Send + Sync + std::fmt::Debug {
-    /// Something has become of the socket that was made for the connection from `flow.0` to `flow.1`.
+    /// The socket for the connection from `flow.0` to `flow.1` is connected, or has failed.
     fn dialed(&self, flow: (SocketAddr, SocketAddr));
 }
 
-/// Has things that get old.
+/// Has entries that time out.
 pub(crate) trait Chore: Send + Sync + std::fmt::Debug {
-    /// Drops what is too old; whether there is anything left that will be.
+    /// Drops entries that have timed out. Returns whether any are left.
     fn expire(&self, now: Instant) -> bool;
 }
 
-/// Waits for a socket to be connected; no longer, once dropped.
+/// A wait for a socket to be connected; dropping it ends the wait.
 #[derive(Debug)]
 pub(crate) struct Ticket {
     crew: Weak<Crew>,
@@ -143,8 +157,8 @@ pub(crate) struct Ticket {
 }
 
 impl Relay {
-    /// Starts the workers, as many as there are processors but no more than four, and raises the limit of this process on
-    /// descriptors as far as it may. No process may be forked afterwards.
+    /// Starts the workers, one per CPU but at most four, and raises this process's limit on descriptors as
+    /// far as allowed. No process may fork afterwards.
     pub fn start() -> io::Result<Self> {
         let count = std::thread::available_parallelism().map_or(1, usize::from).min(WORKERS);
         Self::with(count, Limits::raise())
@@ -172,12 +186,11 @@ impl Relay {
         Ok(relay)
     }
 
-    /// How many connections there are, those included that are being made.
+    /// The number of connections, including those being made.
     pub fn connections(&self) -> usize {
         self.crew.all.used()
     }
 
-    /// What hands work to the workers.
     pub(crate) fn crew(&self) -> &Arc<Crew> {
         &self.crew
     }
@@ -194,24 +207,23 @@ impl Drop for Relay {
 }
 
 impl Crew {
-    /// A number for a new owner of connections.
+    /// A new owner number.
     pub(crate) fn owner(&self) -> u64 {
         self.owners.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Where connections are taken.
     fn open(&self) -> &[Desk] {
         self.desks.get(..self.open).unwrap_or_default()
     }
 
-    /// The number of one of those, of each in turn.
+    /// The number of an acceptor, in round-robin order.
     fn next(&self) -> usize {
         self.next_desk.fetch_add(1, Ordering::Relaxed) % self.open.max(1)
     }
 
-    /// Takes the connections to a listening socket that does not block.
+    /// Accepts connections on a non-blocking listening socket.
     pub(crate) fn listen(&self, socket: OwnedFd, owner: u64, accept: Arc<dyn Accept>) {
-        // Accepted sockets have it from here.
+        // Accepted sockets inherit SO_LINGER.
         reset_on_close(&socket);
         let listener = Arc::new(Listener { socket, owner, accept });
         self.open().iter().for_each(|desk| desk.order(Order::Listen(Arc::clone(&listener))));
@@ -223,6 +235,7 @@ impl Crew {
         for desk in &self.desks {
             desk.order(Order::Dismiss(owner, done.clone()));
         }
+        // Ends when every worker has answered and dropped its sender.
         drop(done);
         let until = Instant::now() + PATIENCE;
         while all_done.recv_timeout(until.saturating_duration_since(Instant::now())).is_ok() {}
@@ -233,7 +246,7 @@ impl Crew {
         self.desks.iter().for_each(|desk| desk.order(Order::Forget(owner, container)));
     }
 
-    /// Tells `dial` when `socket`, which is connecting, has done so or failed.
+    /// Tells `dial` when `socket`, which is connecting, is connected or has failed.
     pub(crate) fn await_dial(
         self: &Arc<Self>,
         socket: BorrowedFd<'_>,
@@ -242,6 +255,8 @@ impl Crew {
     ) -> io::Result<Ticket> {
         let number = self.next();
         let desk = self.desks.get(number).ok_or(io::ErrorKind::NotConnected)?;
+        // Held until epoll_ctl(2) returned: the worker may see the event before this returns, and must find
+        // the entry.
         let mut dials = lock(&desk.dials);
         let key = dials.insert(Outgoing { dial, flow }).map_err(|_| io::ErrorKind::QuotaExceeded)?;
         let interest = EventFlags::OUT | EventFlags::ONESHOT;
@@ -253,14 +268,14 @@ impl Crew {
         Ok(Ticket { crew: Arc::downgrade(self), desk: number, key })
     }
 
-    /// Has `chore` done every second as long as it says so, beginning with the next [`Crew::expect`].
+    /// Calls `chore` once a second while it has entries, from the next [`WorkerPool::schedule_expiry`] on.
     pub(crate) fn add_chore(&self, chore: Weak<dyn Chore>) {
         let mut chores = lock(&self.chores);
         chores.retain(|chore| chore.strong_count() > 0);
         chores.push(chore);
     }
 
-    /// There is something that will get old.
+    /// Starts the expiry timer; to be called after an entry was added.
     pub(crate) fn expect(&self) {
         if !self.expecting.swap(true, Ordering::SeqCst)
             && let Some(first) = self.desks.first()
@@ -269,9 +284,9 @@ impl Crew {
         }
     }
 
-    /// Does the chores; whether there will be more.
+    /// Runs all expiry handlers. Returns whether entries are left.
     fn do_chores(&self, now: Instant) -> bool {
-        // Whoever brings something from here on rings again.
+        // Cleared before the handlers run: an entry that is added meanwhile starts the timer again.
         self.expecting.store(false, Ordering::SeqCst);
         let chores: Vec<_> = lock(&self.chores).iter().filter_map(Weak::upgrade).collect();
         let more = chores.iter().fold(false, |more, chore| chore.expire(now) | more);
@@ -308,18 +323,18 @@ impl Desk {
     }
 
     fn ring(&self) {
-        // It can fail only where the bell has been rung 2⁶⁴ times and not been heard.
+        // Fails only if the counter is at its maximum, and then the worker is awake.
         let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
     }
 }
 
 impl Ticket {
-    /// The wait for `socket` is over: it may be waited for elsewhere.
+    /// Ends the wait for `socket` but keeps the socket, which may then be watched elsewhere.
     pub(crate) fn finish(self, socket: BorrowedFd<'_>) {
         if let Some(crew) = self.crew.upgrade()
             && let Some(desk) = crew.desks.get(self.desk)
         {
-            // It has reported once and is in there still, though asleep.
+            // EPOLLONESHOT has disabled the socket, but not removed it from the set.
             let _ = epoll::delete(&desk.epoll, socket);
         }
     }
@@ -335,7 +350,7 @@ impl Drop for Ticket {
     }
 }
 
-/// What a thread that has panicked left behind is whole: nothing is done in several steps under these locks.
+/// Locks, ignoring poison: all updates under these locks are single steps, so a panic leaves consistent data.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

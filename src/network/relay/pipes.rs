@@ -1,34 +1,32 @@
-//! Pipes that bytes are spliced through. A direction has one only while bytes are in it, so idle connections cost none.
+//! Pipes for splice(2). A direction holds one only while bytes are in it, so idle connections cost none.
 
 use std::os::fd::OwnedFd;
 
 use rustix::pipe::{PipeFlags, fcntl_getpipe_size, fcntl_setpipe_size, pipe_with};
 
-/// What one pipe should hold, in bytes. `pipe-user-pages-soft` (pipe(7); 16,384 pages as a rule, for all pipes of a user)
-/// allows 256 of this size.
+/// Intended pipe size in bytes. `pipe-user-pages-soft` (pipe(7); 16,384 pages by default, for all pipes of a
+/// user) allows 256 of this size.
 const LARGE: usize = 256 << 10;
-/// What a pipe holds as it is made.
+/// Default size of a pipe, in bytes.
 const USUAL: usize = 64 << 10;
-/// The most pipes of the large size, and the most in all, of one worker: with four workers half of what the user may
-/// have. Beyond the latter bytes are copied instead.
+/// Maximum number of large pipes and of all pipes per worker: with four workers half of what the user may
+/// have. Beyond that, bytes are copied.
 const MOST_LARGE: usize = 24;
 const MOST: usize = 64;
-/// Pipes that are kept for the next one who needs one.
+/// Idle pipes that are kept for reuse.
 const SPARE: usize = 8;
 
-/// Both ends.
 #[derive(Debug)]
 pub(super) struct Pipe {
-    /// Where bytes come out.
+    /// The read end.
     pub(super) out: OwnedFd,
-    /// Where they go in.
+    /// The write end.
     pub(super) into: OwnedFd,
-    /// How many bytes it holds at most.
+    /// Capacity in bytes.
     pub(super) size: usize,
     enlarged: bool,
 }
 
-/// The pipes of one worker.
 #[derive(Debug, Default)]
 pub(super) struct Pipes {
     idle: Vec<Pipe>,
@@ -37,7 +35,7 @@ pub(super) struct Pipes {
 }
 
 impl Pipes {
-    /// An empty pipe; `None` where there are enough, or no descriptors.
+    /// An empty pipe; `None` at the maximum or without descriptors.
     pub(super) fn take(&mut self) -> Option<Pipe> {
         if let Some(pipe) = self.idle.pop() {
             return Some(pipe);
@@ -49,7 +47,7 @@ impl Pipes {
         let enlarged = self.large < MOST_LARGE && fcntl_setpipe_size(&into, LARGE).is_ok();
         let size = fcntl_getpipe_size(&into).ok()?;
         if size < USUAL {
-            // The user has more pages in pipes than is good; a new one holds a page or two (Linux 4.5).
+            // The user exceeds `pipe-user-pages-soft`: new pipes have one or two pages (Linux 4.5).
             return None;
         }
         self.all += 1;
@@ -57,7 +55,7 @@ impl Pipes {
         Some(Pipe { out, into, size, enlarged })
     }
 
-    /// Takes an empty pipe back.
+    /// Takes back an empty pipe.
     pub(super) fn put(&mut self, pipe: Pipe) {
         if self.idle.len() < SPARE {
             self.idle.push(pipe);
@@ -66,7 +64,7 @@ impl Pipes {
         }
     }
 
-    /// Closes a pipe with what is in it.
+    /// Closes a pipe and discards its contents.
     pub(super) fn lose(&mut self, pipe: Pipe) {
         self.all = self.all.saturating_sub(1);
         self.large = self.large.saturating_sub(usize::from(pipe.enlarged));

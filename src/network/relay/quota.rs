@@ -1,33 +1,31 @@
-//! How many connections there may be: in all, and of one container.
+//! Limits on the number of connections: in total, and per container.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::sys::rlimit::Resource;
 
-/// The most connections that one helper holds, however many descriptors it may have.
+/// Maximum number of connections per helper, whatever the limit on descriptors.
 const MOST: usize = 131_072;
-/// Descriptors that are left for everything else.
+/// Descriptors reserved for everything else.
 const SET_ASIDE: usize = 256;
 
-/// A number that may not pass its maximum.
+/// A counter with a maximum.
 #[derive(Debug)]
 pub struct Quota {
     used: AtomicUsize,
     most: usize,
 }
 
-/// One of a quota, and of the quota of all; given back when dropped.
+/// One unit of one or more quotas; returned when dropped.
 #[derive(Debug)]
 pub struct Permit(Vec<Arc<Quota>>);
 
 impl Quota {
-    /// One of which `most` may be taken.
     pub fn new(most: usize) -> Arc<Self> {
         Arc::new(Self { used: AtomicUsize::new(0), most })
     }
 
-    /// How many are taken.
     pub fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }
@@ -43,7 +41,7 @@ impl Quota {
 }
 
 impl Permit {
-    /// Takes one of each quota, or none.
+    /// Takes one unit of each quota, or none.
     pub fn of(quotas: &[&Arc<Quota>]) -> Option<Self> {
         let mut taken = Self(Vec::with_capacity(quotas.len()));
         for quota in quotas {
@@ -62,32 +60,30 @@ impl Drop for Permit {
     }
 }
 
-/// Those who share what there is, one for each copy but the first.
+/// Counts the users of a shared limit: the number of clones, without the original.
 #[derive(Clone, Debug, Default)]
 pub struct Sharers(Arc<()>);
 
 impl Sharers {
-    /// How many there are.
+    /// At least 1.
     pub fn count(&self) -> usize {
         Arc::strong_count(&self.0).saturating_sub(1).max(1)
     }
 }
 
-/// What the limit on descriptors allows.
+/// How many connections the limit on descriptors allows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// Connections in all.
     pub(crate) connections: usize,
-    /// Connections of one container.
     pub(crate) per_container: usize,
-    /// Connections that are being made, in all.
+    /// Connections being made, in total.
     pub(crate) waiting: usize,
-    /// Connections that are being made by one container.
+    /// Connections being made, per container.
     pub(crate) waiting_per_container: usize,
 }
 
 impl Limits {
-    /// Raises the limit of this process on descriptors as far as it goes, and shares out what there is.
+    /// Raises the soft limit on descriptors to the hard one and divides it up.
     pub(super) fn raise() -> Self {
         let files = Resource::by_name("nofile").and_then(|files| {
             let (soft, hard) = files.get().ok()?;
@@ -96,7 +92,7 @@ impl Limits {
         Self::within(files.and_then(|files| usize::try_from(files).ok()).unwrap_or(1024))
     }
 
-    /// Shares out `files` descriptors. A connection has two, and pipes while bytes are held in them.
+    /// Divides up `files` descriptors. A connection has two, plus pipes while bytes are held in them.
     fn within(files: usize) -> Self {
         let connections = (files.saturating_sub(SET_ASIDE) * 2 / 5).clamp(16, MOST);
         Self {

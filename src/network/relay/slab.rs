@@ -1,10 +1,9 @@
-//! Numbered places for values, with numbers that are not used twice soon: an event that comes late meets nobody else.
+//! A slab with generations: a key is not reused soon, so a late event cannot hit another value.
 
-/// Bits of the index and of the generation in a [`Key`]; together they fit beside the kind in an event's 64 bits.
+/// Bits of index and generation in a [`SlabKey`]; with the kind they fit into an event's 64 bits.
 const INDEX_BITS: u32 = 32;
 const GENERATION_BITS: u32 = 28;
 
-/// Names a value in a slab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Key {
     index: u32,
@@ -17,14 +16,13 @@ impl Key {
         u64::from(self.generation) << INDEX_BITS | u64::from(self.index)
     }
 
-    /// The key that has this number.
     pub(super) fn from_number(number: u64) -> Self {
         let low = |bits: u64, count: u32| u32::try_from(bits & ((1 << count) - 1)).unwrap_or(0);
         Self { index: low(number, INDEX_BITS), generation: low(number >> INDEX_BITS, GENERATION_BITS) }
     }
 }
 
-/// Values in places.
+/// Values in numbered slots; each slot has the generation of its value.
 #[derive(Debug)]
 pub(super) struct Slab<T> {
     places: Vec<(u32, Option<T>)>,
@@ -33,12 +31,11 @@ pub(super) struct Slab<T> {
 }
 
 impl<T> Slab<T> {
-    /// An empty one.
     pub(super) const fn new() -> Self {
         Self { places: Vec::new(), free: Vec::new(), generation: 0 }
     }
 
-    /// Puts a value somewhere; gives it back where all the numbers are taken.
+    /// Stores a value; returns it if all indices are in use.
     pub(super) fn insert(&mut self, value: T) -> Result<Key, T> {
         self.generation = (self.generation + 1) & ((1 << GENERATION_BITS) - 1);
         let generation = self.generation;
@@ -53,13 +50,11 @@ impl<T> Slab<T> {
         Ok(Key { index, generation })
     }
 
-    /// The value, if it is still there.
     pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
         let (generation, value) = self.places.get_mut(key.index as usize)?;
         if *generation == key.generation { value.as_mut() } else { None }
     }
 
-    /// Takes the value out, if it is still there.
     pub(super) fn remove(&mut self, key: Key) -> Option<T> {
         let (generation, value) = self.places.get_mut(key.index as usize)?;
         if *generation != key.generation {
@@ -68,13 +63,13 @@ impl<T> Slab<T> {
         let value = value.take()?;
         self.free.push(key.index);
         if self.free.len() == self.places.len() {
-            // A burst is over: what it took is given back. Generations go on, so that its keys stay dead.
+            // A burst is over: free its memory. The generation goes on, so old keys stay dead.
             *self = Self { generation: self.generation, ..Self::new() };
         }
         Some(value)
     }
 
-    /// The keys of the values that `wanted` holds for.
+    /// The keys of the values that `wanted` accepts.
     pub(super) fn keys(&self, wanted: impl Fn(&T) -> bool) -> Vec<Key> {
         let places = self.places.iter().zip(0_u32..);
         let keep = |((generation, value), index): (&(u32, Option<T>), u32)| {

@@ -1,4 +1,4 @@
-//! The relay between real sockets of the loopback interface.
+//! The relay between real sockets on the loopback interface.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -10,10 +10,10 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use super::*;
 
 const MEGA: usize = 1 << 20;
-/// How long anything may take.
+/// Time limit for any single wait.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// Connects everyone who comes to `target`.
+/// Connects every client to `target`.
 #[derive(Debug)]
 struct Onward {
     target: SocketAddr,
@@ -40,7 +40,7 @@ struct Rig {
     relay: Relay,
     /// Where clients connect.
     front: SocketAddr,
-    /// What takes their connections behind the relay.
+    /// Accepts their connections behind the relay.
     server: TcpListener,
     owner: u64,
 }
@@ -50,7 +50,7 @@ impl Rig {
         let relay = Relay::with(workers, Limits::raise()).unwrap();
         let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let front = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        // std's backlog is 128, and 2,000 come at once.
+        // std's backlog is 128, and 2,000 connections come at once.
         rustix::net::listen(&server, 4096).unwrap();
         rustix::net::listen(&front, 4096).unwrap();
         front.set_nonblocking(true).unwrap();
@@ -81,7 +81,7 @@ impl Rig {
     }
 }
 
-/// Bytes that tell where they belong.
+/// Bytes that differ by position and seed.
 fn pattern(length: usize, seed: u32) -> Vec<u8> {
     let mut state = seed;
     let mut next = || {
@@ -171,7 +171,7 @@ fn who_does_not_read_stops_his_own_peer_only() {
     let chunk = pattern(MEGA, 4);
     let mut sent = 0_usize;
     let mut quick = rig.connect();
-    // Until the whole way is full, that is: until nothing more goes though others were served meanwhile.
+    // Fill all buffers on the path: until nothing more moves although others were served meanwhile.
     let mut refusals = 0;
     while refusals < 50 {
         match (&server).write(chunk.get(sent % MEGA..).unwrap()) {
@@ -233,7 +233,7 @@ fn a_container_that_goes_loses_its_connections_and_a_listener_its_port() {
     let (client, _server) = rig.connect();
     rig.relay.crew().dismiss(rig.owner);
     assert_eq!((&client).read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
-    // A process that another test is about to start has a copy of the listener for an instant.
+    // A process that another test is about to spawn briefly holds a copy of the listener.
     let until = Instant::now() + LIMIT;
     let refused = || TcpStream::connect(rig.front).is_err_and(|e| e.kind() == ErrorKind::ConnectionRefused);
     while !refused() {
@@ -243,7 +243,7 @@ fn a_container_that_goes_loses_its_connections_and_a_listener_its_port() {
 
 #[test]
 fn without_descriptors_new_ones_are_refused_and_others_served() {
-    // The limit is that of the whole process: this takes one of its own.
+    // The limit is per process, so run this in its own.
     let test = "network::relay::tests::alone_without_descriptors";
     let path = std::env::current_exe().unwrap();
     let output = std::process::Command::new(path)
@@ -271,12 +271,12 @@ fn alone_without_descriptors() {
     };
     assert!(!taken.is_empty());
     for socket in &mut late {
-        // The kernel completes the connection; the relay then resets it.
+        // The kernel completes the connection, then the relay resets it.
         rustix::net::connect(&*socket, &rig.front).unwrap();
         socket.set_read_timeout(Some(LIMIT)).unwrap();
         assert_eq!(socket.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
     }
-    // What was there goes on, in streams too, for which there is no pipe now.
+    // Existing connections go on, streams included, although there is no pipe for them.
     let bytes = pattern(2 * MEGA, 5);
     let (done, result) = mpsc::channel();
     let sent = bytes.clone();

@@ -1,4 +1,4 @@
-//! One thread of the relay: waits for events, takes connections, and gives each its turn.
+//! A worker thread of the relay: waits for events, accepts connections and moves their bytes in turn.
 
 use std::collections::VecDeque;
 use std::io;
@@ -19,26 +19,26 @@ use super::conn::{Conn, Tools, Turn};
 use super::slab::{Key, Slab};
 use super::{Crew, Desk, Guest, Listener, Order, guest, lock};
 
-/// How many events to take at once.
+/// Events per epoll_wait(2).
 const EVENTS: usize = 256;
-/// How many connections to take from one listener before others have their turn.
+/// Connections accepted from one listener before others get their turn.
 const BATCH: usize = 32;
-/// How many connections may have their turns before new events are looked for.
+/// Connections that get a turn before new events are looked for.
 const ROUND: usize = 64;
-/// How often old things are looked for.
+/// Interval of the expiry timer.
 const TICK: Duration = Duration::from_secs(1);
-/// How long, at the end, others may take to take what containers that are gone have said.
+/// On shutdown, how long the peers of containers that are gone may take to read what is left.
 const LAST: Duration = Duration::from_secs(5);
-/// How long a listener rests that cannot be accepted from.
+/// How long a listener is paused when accept(2) fails.
 const REST: Duration = Duration::from_millis(100);
 
-/// What the 64 bits of an event mean: a kind in the lowest bits, and which one.
+/// The 64 bits of an epoll event: a kind in the lowest bits, and a number.
 pub(super) mod token {
     const BITS: u32 = 3;
     pub(in super::super) const WAKE: u64 = 0;
     pub(in super::super) const LISTENER: u64 = 1;
     pub(in super::super) const DIAL: u64 = 2;
-    /// The inner side of a connection; the outer one is the next kind.
+    /// The inner socket of a connection; the outer one is the next kind.
     pub(in super::super) const CONN: u64 = 3;
     pub(in super::super) const OUTER: u64 = 4;
     pub(in super::super) const GUEST: u64 = 5;
@@ -54,10 +54,9 @@ pub(super) mod token {
 
 #[derive(Debug)]
 struct Hosted {
-    /// What it is called by others.
     number: u64,
     guest: Box<dyn Guest>,
-    /// It has something to do.
+    /// It has events to handle in this round.
     called: bool,
 }
 
@@ -69,20 +68,20 @@ pub(super) struct Worker {
     conns: Slab<Box<Conn>>,
     listeners: Slab<Arc<Listener>>,
     guests: Vec<Hosted>,
-    /// Those that have to move something, in turn.
+    /// Connections that wait for their turn.
     queue: VecDeque<Key>,
     tools: Tools,
-    /// A descriptor to give away when there are no more.
+    /// Reserved, to be closed when accept(2) fails with EMFILE.
     spare: Option<OwnedFd>,
-    /// Listeners that are not listened to until this instant.
+    /// Listeners that are paused, and until when.
     resting: Vec<(Instant, Key)>,
     next_tick: Option<Instant>,
-    /// When it stops at the latest, if it is about to.
+    /// The deadline for shutting down.
     last: Option<Instant>,
 }
 
 impl Worker {
-    /// The worker that sits at desk `number`.
+    /// The worker of mailbox `number`.
     pub(super) fn new(crew: &Arc<Crew>, number: usize) -> io::Result<Self> {
         let mut worker = Self {
             crew: Arc::clone(crew),
@@ -102,15 +101,15 @@ impl Worker {
         Ok(worker)
     }
 
-    /// Works until it is told to stop.
+    /// Runs until it is told to stop.
     pub(super) fn run(mut self) {
-        // Signals are for the main thread; and splice has no other way to keep SIGPIPE from coming.
+        // Signals belong to the main thread. And splice(2) has no MSG_NOSIGNAL, so SIGPIPE must be blocked.
         let _ = SigSet::all().thread_block();
         while self.round() {}
         self.stop();
     }
 
-    /// Waits for events and does what they ask for; whether to go on.
+    /// Waits for events and handles them. Returns whether to go on.
     fn round(&mut self) -> bool {
         let mut space = [MaybeUninit::uninit(); EVENTS];
         let wait = self.wait();
@@ -151,7 +150,7 @@ impl Worker {
         self.crew.desks.get(self.number)
     }
 
-    /// How long there is nothing to do but for events; `None` for ever.
+    /// How long to wait for events; `None` for no limit.
     fn wait(&self) -> Option<Duration> {
         if !self.queue.is_empty() {
             return Some(Duration::ZERO);
@@ -179,12 +178,13 @@ impl Worker {
         }
     }
 
-    /// Reads what lies on the desk; whether to go on.
+    /// Runs the queued commands. Returns whether to go on.
     fn take_orders(&mut self) -> bool {
         let Some(desk) = self.desk() else { return false };
-        // The bell is edge-triggered: it is read only so that it does not overflow.
+        // The eventfd is edge-triggered; it is read only so that it does not overflow.
         let _ = rustix::io::read(&desk.wake, &mut [0; 8]);
         let orders = lock(&desk.orders).as_mut().map(std::mem::take).unwrap_or_default();
+        // Only the first worker runs the expiry timer.
         if self.number == 0 && self.next_tick.is_none() && self.crew.expecting.load(Ordering::SeqCst) {
             self.next_tick = Some(Instant::now() + TICK);
         }
@@ -201,18 +201,18 @@ impl Worker {
                         self.listeners.remove(key);
                     }
                     self.let_go(|conn| conn.owner == owner);
-                    // Nobody waits any more where it fails.
+                    // Nobody waits any more if this fails.
                     let _ = done.send(());
                 }
                 Order::Forget(owner, container) => {
                     self.let_go(|conn| conn.owner == owner && conn.container == container);
                 }
                 Order::Take(conn) => self.keep(conn),
-                // What was noticed before it came will be again.
+                // The epoll set is level-triggered for sources: events that came before are reported again.
                 Order::Host(number, guest) => self.guests.push(Hosted { number, guest, called: false }),
                 Order::Expel(number, to) => {
                     if let Some(at) = self.guests.iter().position(|hosted| hosted.number == number) {
-                        // Whoever wanted it has gone where that fails.
+                        // Fails only if the receiver has gone.
                         let _ = to.send(self.guests.swap_remove(at).guest);
                     }
                 }
@@ -235,8 +235,8 @@ impl Worker {
         }
     }
 
-    /// Resets connections whose containers are gone, except those that were closed in order: these end when all that was
-    /// said has been passed on.
+    /// Resets connections whose containers are gone, except those that the container had closed cleanly:
+    /// they end when the remaining bytes have been passed on.
     fn let_go(&mut self, wanted: impl Fn(&Conn) -> bool) {
         for key in self.conns.keys(|conn| wanted(conn) && !conn.orphaned) {
             let Some(conn) = self.conns.get_mut(key) else { continue };
@@ -273,7 +273,7 @@ impl Worker {
         if let Some(listener) = self.listeners.get_mut(key)
             && let Some(desk) = self.crew.desks.get(self.number)
         {
-            // One that rests is not in there.
+            // A paused listener is not in the set.
             let _ = epoll::delete(&desk.epoll, &listener.socket);
         }
     }
@@ -286,7 +286,7 @@ impl Worker {
         }
     }
 
-    /// Takes the connections that wait.
+    /// Accepts pending connections.
     fn accept(&mut self, key: Key) {
         let Some(listener) = self.listeners.get_mut(key).map(|listener| Arc::clone(listener)) else { return };
         for _ in 0..BATCH {
@@ -300,7 +300,8 @@ impl Worker {
                 Err(Errno::AGAIN) => return,
                 Err(Errno::MFILE | Errno::NFILE) if self.refuse(&listener) => {}
                 Err(_) => {
-                    // It would be reported again and again: let it rest until there is something to accept with.
+                    // Level-triggered, it would be reported again at once. Pause it until there are resources
+                    // again.
                     self.unlisten(key);
                     self.resting.push((Instant::now() + REST, key));
                     return;
@@ -309,8 +310,8 @@ impl Worker {
         }
     }
 
-    /// Resets the next connection by help of the spare descriptor, so that its maker does not wait for nothing; whether
-    /// that worked.
+    /// Accepts the next connection with the reserved descriptor and resets it, so that the client does not
+    /// wait in vain. Returns whether that worked.
     fn refuse(&mut self, listener: &Listener) -> bool {
         let Some(spare) = self.spare.take() else {
             self.save_descriptor();
@@ -336,9 +337,9 @@ impl Worker {
         }
     }
 
-    /// Makes a connection one of its own.
+    /// Adds a connection to the epoll set and to this worker.
     fn keep(&mut self, mut conn: Box<Conn>) {
-        // Something may have happened before it came, and what it was is told by the first event.
+        // Edge-triggered epoll reports the current state when a socket is added, so nothing is missed.
         conn.queued = false;
         let key = match self.conns.insert(conn) {
             Ok(key) => key,
@@ -358,7 +359,7 @@ impl Worker {
         }
     }
 
-    /// Gives a connection up, which stays in the epoll set until it is closed.
+    /// Takes a connection out. Its sockets stay in the epoll set until they are closed.
     fn release(&mut self, key: Key) -> Option<Box<Conn>> {
         let conn = self.conns.remove(key)?;
         if let Some(desk) = self.desk() {
@@ -398,14 +399,15 @@ impl Worker {
         }
     }
 
-    /// A connection has proved to move much: whoever has fewest of those is to have it.
+    /// A connection has become heavy: hands it to the worker that has the fewest of those.
     fn pass_on(&mut self, key: Key) {
         let Some(own) = self.crew.desks.get(self.number) else { return };
         let Some(conn) = self.conns.get_mut(key) else { return };
         conn.heavy = true;
         let mine = own.heavy.fetch_add(1, Ordering::Relaxed) + 1;
         let load = |desk: &&Desk| desk.heavy.load(Ordering::Relaxed);
-        // Of those that have as many rather the last, which takes no connections.
+        // Reversed, because min_by_key takes the first of equals: prefer the last workers, which are no
+        // acceptors.
         let Some(idlest) = self.crew.desks.iter().rev().min_by_key(load) else { return };
         let takes = |number: usize| number < self.crew.open;
         let relief = takes(self.number) && self.crew.open < self.crew.desks.len();
@@ -413,7 +415,7 @@ impl Worker {
             return;
         }
         for socket in &conn.sockets {
-            // It is in there; what is left of it is a key that is dead.
+            // Pending events still carry the old key, which is dead.
             let _ = epoll::delete(&own.epoll, socket.as_fd());
         }
         own.heavy.fetch_sub(1, Ordering::Relaxed);
@@ -423,7 +425,8 @@ impl Worker {
     }
 }
 
-/// Accepts a connection; `None` where it is gone again (accept(2): errors of the network count as that).
+/// Accepts a connection. `None` if it failed already: accept(2) reports pending network errors of the new
+/// socket.
 fn accept(listener: &OwnedFd) -> Result<Option<(OwnedFd, SocketAddr)>, Errno> {
     match rustix::net::acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
         Ok((socket, peer)) => Ok(peer.and_then(|peer| Some((socket, peer.try_into().ok()?)))),

@@ -1,8 +1,8 @@
-//! One connection: towards the container smoltcp's TCP, with an interface for it alone so that no packet is searched a
-//! place for among the others; towards the rest of the world a socket of the host.
+//! A connection of the user-space stack: smoltcp's TCP towards the container, a host socket towards the rest of the
+//! world. Each connection has a smoltcp interface of its own, so that no packet has to be matched against the others.
 //!
-//! What goes on from one side to the other is what the relay passes on: a FIN as a FIN of that direction alone, a reset
-//! or any other error as a reset, and no time-out of our own while both sides are there.
+//! As in the relay, a FIN is passed on as a FIN of that direction alone, a reset or any other error as a reset, and
+//! nothing times out while both sides are there.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -20,23 +20,21 @@ use super::link::Link;
 use crate::network::gate::PacketOut;
 use crate::network::relay::Permit;
 
-/// How long a container may take to answer while a connection is made or its last segment is on its way. Otherwise
-/// silence is none of our business.
+/// How long the container may take to answer during the handshake, or to acknowledge the last segment.
+/// Otherwise silence is allowed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Whose connection it is.
+/// The two ends of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ends {
-    /// The container.
     pub(super) container: SocketAddr,
-    /// The other side, as the container knows it.
+    /// The other end, as the container knows it.
     pub(super) other: SocketAddr,
 }
 
-/// How a turn ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
-    /// Nothing more can be done until something happens.
+    /// Blocked until the next event.
     Idle,
     /// Both directions have ended.
     Over,
@@ -53,17 +51,17 @@ pub(super) struct Conn {
     host: OwnedFd,
     readable: bool,
     writable: bool,
-    /// An error was seen there.
+    /// The host's side had an error.
     broken: bool,
     /// The host's side has ended, and the container has been told.
     ended: bool,
-    /// The container's has, and the host's side has been told.
+    /// The container's side has ended, and the host's side has been told.
     finished: bool,
-    /// The container will send no more.
+    /// The container has sent its FIN.
     last: bool,
     over: bool,
     pub(super) ends: Ends,
-    /// See [`crate::network::relay::Pair::owner`].
+    /// See [`crate::network::relay::RelayPair::owner`].
     pub(super) owner: u64,
     _permit: Permit,
 }
@@ -75,16 +73,16 @@ pub(super) struct Parts {
     pub(super) owner: u64,
     pub(super) permit: Permit,
     pub(super) mtu: usize,
-    /// What is on its way in each direction at most, in bytes.
+    /// Size of the buffer per direction, in bytes.
     pub(super) buffer: usize,
-    /// What its first sequence number follows from.
+    /// Seed of the initial sequence number.
     pub(super) seed: u64,
 }
 
 impl Conn {
     fn new(parts: Parts, now: Instant) -> Self {
         let Parts { ends, host, owner, permit, mtu, buffer, seed } = parts;
-        // At worst it is slower.
+        // Without it, it is merely slower.
         let _ = rustix::net::sockopt::set_tcp_nodelay(&host, true);
         let mut config = Config::new(HardwareAddress::Ip);
         config.random_seed = seed;
@@ -92,7 +90,7 @@ impl Conn {
         let mut interface = Interface::new(config, &mut link, now);
         let own = IpAddress::from(ends.other.ip());
         interface.update_ip_addrs(|addresses| {
-            // There is room for two.
+            // The list has room for two.
             let _ = addresses.push(IpCidr::new(own, if ends.other.is_ipv4() { 32 } else { 128 }));
         });
         let _ = match ends.other.ip() {
@@ -124,7 +122,7 @@ impl Conn {
         }
     }
 
-    /// One that the container makes; its first segment is to be [`Self::take`]n next.
+    /// A connection that the container opens; its SYN must be the next packet to [`Self::take`].
     pub(super) fn listening(parts: Parts, now: Instant) -> io::Result<Self> {
         let mut conn = Self::new(parts, now);
         let own = endpoint(conn.ends.other);
@@ -132,7 +130,7 @@ impl Conn {
         Ok(conn)
     }
 
-    /// One that is made to the container.
+    /// A connection that is opened to the container.
     pub(super) fn connecting(parts: Parts, now: Instant) -> io::Result<Self> {
         let mut conn = Self::new(parts, now);
         let (to, from) = (endpoint(conn.ends.container), endpoint(conn.ends.other));
@@ -146,18 +144,17 @@ impl Conn {
         self.sockets.get_mut(self.handle)
     }
 
-    /// The socket of the host.
     pub(super) fn host(&self) -> &OwnedFd {
         &self.host
     }
 
-    /// Takes a packet of the container's; what follows from it is for the next turn.
+    /// Handles a packet from the container; its consequences follow in the next turn.
     pub(super) fn take(&mut self, packet: &[u8], now: Instant, out: &dyn PacketOut) {
         let mut link = Link { packet: Some(packet), out, mtu: self.mtu };
         self.interface.poll_ingress_single(now, &mut link, &mut self.sockets);
     }
 
-    /// Takes notice of an event of the host's side.
+    /// Records an epoll event of the host's side.
     pub(super) fn notice(&mut self, flags: EventFlags) {
         let ended = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
         self.readable |= ended || flags.contains(EventFlags::IN);
@@ -165,7 +162,7 @@ impl Conn {
         self.broken |= flags.contains(EventFlags::ERR);
     }
 
-    /// Does what can be done now.
+    /// Moves bytes and sends packets, as far as possible now.
     pub(super) fn turn(&mut self, now: Instant, out: &dyn PacketOut) -> Turn {
         let moved = self.move_bytes();
         let broken = moved.is_err() || self.broken;
@@ -180,9 +177,9 @@ impl Conn {
         self.over = self.finished && self.ended;
         match self.socket().state() {
             State::Closed | State::TimeWait if self.over => Turn::Over,
-            // What has come is still being passed on.
+            // The container has gone, but what the host's side has not taken yet is still being passed on.
             State::Closed if self.last && self.ended => Turn::Idle,
-            // A first segment that was taken back leaves it listening.
+            // A handshake that was aborted by the container leaves the socket listening.
             State::Closed | State::Listen => Turn::Broken,
             _ => Turn::Idle,
         }
@@ -196,7 +193,7 @@ impl Conn {
         self.interface.poll(now, &mut link, &mut self.sockets);
     }
 
-    /// When there will be something to do, whatever happens until then.
+    /// When [`Self::turn`] must be called at the latest.
     pub(super) fn due(&mut self, now: Instant) -> Option<Instant> {
         self.interface.poll_at(now, &self.sockets)
     }
@@ -233,6 +230,7 @@ impl Conn {
                 None => self.readable = false,
             }
         }
+        // smoltcp's time-out also covers data, and a silent but healthy peer must not be cut off.
         let making = matches!(state, State::Listen | State::SynSent | State::SynReceived);
         let patience = (making || (self.ended && self.finished)).then_some(PATIENCE);
         if socket.timeout() != patience {
@@ -245,7 +243,7 @@ impl Conn {
 impl Drop for Conn {
     fn drop(&mut self) {
         if self.over {
-            // What is not sent yet still will be.
+            // Send what is left, instead of a reset.
             let _ = rustix::net::sockopt::set_socket_linger(&self.host, None);
         }
     }
@@ -255,7 +253,7 @@ fn endpoint(address: SocketAddr) -> IpEndpoint {
     IpEndpoint::new(address.ip().into(), address.port())
 }
 
-/// `None` where it would block.
+/// Maps EAGAIN to `None`.
 fn ready<T>(result: rustix::io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
@@ -264,7 +262,7 @@ fn ready<T>(result: rustix::io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// Takes no packets: an interface is asked for what it can do before it has any.
+/// Discards packets: an interface asks its device for its capabilities before there are any.
 struct Nowhere;
 
 impl PacketOut for Nowhere {

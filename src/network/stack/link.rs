@@ -1,11 +1,11 @@
-//! Packets of one connection to and from smoltcp.
+//! The smoltcp device of one connection.
 
 use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::time::Instant;
 
 use crate::network::gate::PacketOut;
 
-/// The interface of one connection: at most one packet that has come, and the way out.
+/// Holds at most one received packet, and sends to `out`.
 pub(super) struct Link<'a> {
     pub(super) packet: Option<&'a [u8]>,
     pub(super) out: &'a dyn PacketOut,
@@ -13,10 +13,8 @@ pub(super) struct Link<'a> {
     pub(super) mtu: usize,
 }
 
-/// A packet that has come.
 pub(super) struct Incoming<'a>(&'a [u8]);
 
-/// Room for one that goes out.
 pub(super) struct Outgoing<'a>(&'a dyn PacketOut);
 
 impl Device for Link<'_> {
@@ -41,7 +39,7 @@ impl Device for Link<'_> {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ip;
         capabilities.max_transmission_unit = self.mtu;
-        // The gate looks at those of what comes.
+        // The forwarder has verified the checksums of received packets.
         capabilities.checksum.ipv4 = Checksum::Tx;
         capabilities.checksum.tcp = Checksum::Tx;
         capabilities

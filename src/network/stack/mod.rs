@@ -1,16 +1,17 @@
-//! TCP of containers without the help of the kernel's: smoltcp answers them, behind the same gate for first segments, so
-//! that a connection succeeds, is refused or gets nowhere as the host's own does.
+//! TCP of containers without the kernel's: smoltcp answers them, behind the same SYN interceptor, so that a connection
+//! succeeds, is refused or times out as the host's own would.
 //!
 //! ```text
 //!  container            gateway           helper, in the host's netns
-//!  connect() ─── SYN ──▶ device ──▶ Stack ──▶ TcpGate: connect() to the destination; refused and the like: it answers
-//!            ◀── SYN,ACK ── a Conn takes the SYN ◀── the same SYN, once the host's side is connected
-//!  data      ◀──────────▶ device ◀──▶ Conn ◀──▶ socket of the host
-//!  accept()  ◀── SYN ───────────────── Conn ◀── [`publish`]: a client of a published port, by its own address
+//!  connect() ─── SYN ──▶ device ──▶ TcpStack ──▶ SynInterceptor: connect() to the destination; it answers errors
+//!            ◀── SYN,ACK ── a StackConn takes the SYN ◀── the same SYN, once the host's side is connected
+//!  data      ◀──────────▶ device ◀──▶ StackConn ◀──▶ host socket
+//!  accept()  ◀── SYN ───────────────── StackConn ◀── publish: a client of a published port, by its own address
 //! ```
 //!
-//! All of it is done by the gate's thread. The packets that it has read are taken first and what follows from them is
-//! done afterwards, so that what comes together is answered together. Others leave what they want on the [`Desk`].
+//! Everything runs on the forwarder's thread. A batch of packets is handed to the connections first, and then each
+//! connection takes one turn, so that packets that arrive together are answered together. Other threads send commands
+//! through the [`StackMailbox`].
 
 mod conn;
 mod link;
@@ -42,35 +43,35 @@ use super::publish::{self, Client};
 use super::relay::{Pair, Permit, Relay, lock};
 use crate::sys;
 
-/// Connections of one network, and of one container: each has two buffers.
+/// Maximum number of connections per network, and per container: each has two buffers.
 const MOST: usize = 4096;
 const MOST_OF_ONE: usize = 3072;
-/// While there are no more than so many their buffers are large, otherwise small, in bytes: 240 MB in all at most. Memory
-/// is taken as it is used.
+/// Up to this number of connections, new ones get large buffers, then small ones (sizes in bytes): 240 MB in
+/// total at most. Memory is only touched as it is used.
 const FEW: usize = 512;
 const LARGE: usize = 128 << 10;
 const SMALL: usize = 16 << 10;
-/// Orders that wait, of which each has a descriptor at most.
+/// Maximum number of queued commands; each may hold a descriptor.
 const MOST_ORDERS: usize = 4096;
-/// Events that are looked at together.
+/// Events per epoll_wait(2).
 const EVENTS: usize = 64;
-/// Where ports begin that are nobody's in particular, and how many there are (RFC 6335 §6).
+/// First of the dynamic ports, and their number (RFC 6335 §6).
 const FIRST_PORT: u16 = 49_152;
 const PORTS: u16 = 16_384;
 
-/// Tokens of what wakes the stack; connections have theirs from there on.
+/// Epoll tokens; connections have theirs from `FIRST` on.
 const WAKE: u64 = 0;
 const TIMER: u64 = 1;
 const FIRST: u64 = 2;
 
-/// The stack of one gateway: what its gate is given for TCP.
+/// The stack of one gateway: the forwarder's handler for TCP.
 pub struct Stack {
     gate: TcpGate,
     desk: Arc<Desk>,
     epoll: OwnedFd,
     timer: OwnedFd,
     mtu: usize,
-    /// The owner of the connections that containers make.
+    /// The owner number of the connections that containers open.
     own: u64,
     since: std::time::Instant,
     conns: HashMap<u64, Entry>,
@@ -78,28 +79,28 @@ pub struct Stack {
     per_container: HashMap<IpAddr, usize>,
     next: u64,
     next_port: u16,
-    /// Those that have something to do.
+    /// Connections that need a turn.
     dirty: Vec<u64>,
     due: BTreeSet<(Instant, u64)>,
-    /// When the timer goes off.
+    /// When the timer is set to expire.
     set: Option<Instant>,
 }
 
 struct Entry {
     conn: Conn,
     due: Option<Instant>,
-    /// It is among the dirty.
+    /// It is in `dirty`.
     dirty: bool,
 }
 
-/// Where others leave what they want of a stack.
+/// How other threads reach a stack.
 pub struct Desk {
     orders: Mutex<Vec<Order>>,
     wake: OwnedFd,
 }
 
 enum Order {
-    /// The first segment of a connection whose other side is there.
+    /// The SYN of a connection whose host side is connected.
     Begin(Box<[u8]>),
     /// A client of a published port.
     Enter(Box<Client>),
@@ -107,7 +108,7 @@ enum Order {
     Dismiss(u64),
 }
 
-/// The way of the gate for first segments: those come back to the stack, answers go to the container.
+/// The interceptor's packets: SYNs come back to the stack, everything else goes to the container.
 struct Back {
     desk: Arc<Desk>,
     device: Arc<dyn Device>,
@@ -127,6 +128,7 @@ impl PacketOut for Back {
 impl Desk {
     fn leave(&self, order: Order) {
         let mut orders = lock(&self.orders);
+        // A reset must not get lost; other commands are dropped like packets.
         if orders.len() < MOST_ORDERS || matches!(order, Order::Dismiss(_)) {
             orders.push(order);
         }
@@ -135,7 +137,7 @@ impl Desk {
     }
 
     fn ring(&self) {
-        // A counter that is full wakes already.
+        // A counter at its maximum wakes already.
         let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
     }
 }
@@ -158,8 +160,8 @@ impl fmt::Debug for Desk {
 }
 
 impl Stack {
-    /// A stack whose packets go to `device`, towards a link with packets of `mtu` bytes; `policy` decides where
-    /// containers may go.
+    /// A stack that sends its packets to `device`, with at most `mtu` bytes; `policy` decides which
+    /// connections are allowed.
     pub fn new(
         device: Arc<dyn Device>,
         mtu: u16,
@@ -193,12 +195,10 @@ impl Stack {
         })
     }
 
-    /// The gate for first segments.
     pub fn gate(&self) -> &TcpGate {
         &self.gate
     }
 
-    /// Where to leave clients of published ports.
     pub fn desk(&self) -> &Arc<Desk> {
         &self.desk
     }
@@ -230,7 +230,7 @@ impl Stack {
         }
     }
 
-    /// Answers the first segment of a connection whose other side is there.
+    /// Answers a SYN whose host side is connected.
     fn begin(&mut self, syn: &[u8], out: &dyn PacketOut) -> Option<()> {
         let packet = Packet::parse(syn).ok()?;
         let segment = packet.tcp()?;
@@ -249,7 +249,7 @@ impl Stack {
         self.insert(conn)
     }
 
-    /// Makes a connection to a container.
+    /// Opens a connection to a container, for a client of a published port.
     fn admit(&mut self, client: Client) -> Option<()> {
         let Client { socket, mut from, to, owner, permit } = client;
         rustix::io::ioctl_fionbio(&socket, true).ok()?;
@@ -269,7 +269,7 @@ impl Stack {
         })
     }
 
-    /// What a new connection is made of, where there is room for one; otherwise the host's side is reset.
+    /// What a new connection is made of; `None` if there is no room, which resets the host's side.
     fn parts(&self, ends: Ends, host: OwnedFd, owner: u64, permit: Permit) -> Option<Parts> {
         let of_this = self.per_container.get(&ends.container.ip()).copied().unwrap_or(0);
         let seed = sys::random::bytes().map(u64::from_ne_bytes);
@@ -322,7 +322,7 @@ impl Stack {
         }
     }
 
-    /// Has those that have something to do do it.
+    /// Gives a turn to every connection that needs one.
     fn work(&mut self, out: &dyn PacketOut) {
         let now = self.now();
         while let Some((due, id)) = self.due.first().copied().filter(|(due, _)| *due <= now) {
@@ -358,7 +358,7 @@ impl Stack {
             return;
         }
         self.set = next;
-        // Never at once, which would mean never.
+        // A value of 0 would disarm the timer, so a time that has passed becomes 1 µs.
         let wait = next.map_or(0, |next| if next > now { (next - now).total_micros() } else { 1 });
         let tv_sec = i64::try_from(wait / 1_000_000).unwrap_or_default();
         let tv_nsec = i64::try_from(wait % 1_000_000 * 1000).unwrap_or_default();
@@ -366,7 +366,7 @@ impl Stack {
             it_interval: Timespec { tv_sec: 0, tv_nsec: 0 },
             it_value: Timespec { tv_sec, tv_nsec },
         };
-        // It fails for times that are none, and these are some.
+        // Fails only for invalid times.
         let _ = timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &once);
     }
 }
@@ -388,6 +388,7 @@ impl Part for Stack {
         if let Some(entry) = self.conns.get_mut(&id) {
             entry.conn.take(packet.bytes, now, out);
         }
+        // The first packet of a batch wakes the loop, which runs the turns after the whole batch.
         if self.dirty.is_empty() {
             self.desk.ring();
         }
@@ -431,7 +432,7 @@ impl Part for Stack {
     }
 }
 
-/// Where a container was.
+/// Discards packets: the container is gone.
 struct Gone;
 
 impl PacketOut for Gone {

@@ -1,4 +1,5 @@
-//! The stack with a container that is another smoltcp, and servers of the loopback interface under other names.
+//! The stack with a container that is another smoltcp, and servers on the loopback interface under other
+//! names.
 
 use std::collections::VecDeque;
 use std::io::{IoSlice, Read as _, Write as _};
@@ -19,7 +20,7 @@ use crate::network::relay::reset_on_close;
 const CONTAINER: Ipv4Addr = Ipv4Addr::new(10, 89, 0, 2);
 const SERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 7);
 
-/// Packets that wait at one end.
+/// Packets queued at one end.
 #[derive(Debug, Default)]
 struct Queue(Mutex<VecDeque<Vec<u8>>>);
 
@@ -44,7 +45,7 @@ impl Device for Queue {
     }
 }
 
-/// Sends everything to the loopback interface.
+/// Maps all destinations to the loopback interface.
 struct Loopback;
 
 impl Policy for Loopback {
@@ -90,7 +91,7 @@ impl Rig {
         self.sockets.get_mut(self.handle)
     }
 
-    /// Lets packets come and go until `done` says so.
+    /// Passes packets back and forth until `done` holds.
     fn until(&mut self, mut done: impl FnMut(&mut Self) -> bool) {
         let deadline = std::time::Instant::now() + Duration::from_secs(30);
         while !done(self) {
@@ -111,7 +112,7 @@ impl Rig {
         }
     }
 
-    /// Everything that comes until the other side ends.
+    /// Everything that arrives until the other side ends.
     fn read_all(&mut self) -> Vec<u8> {
         let mut all = Vec::new();
         self.until(|rig| {

@@ -1,5 +1,6 @@
-//! The ways that dhow itself carries everything on: the gate for first segments, UDP and echo, and for the rest of TCP
-//! either the kernel's listeners in the gateway, or a stack of this program's where rules for those are not to be had.
+//! The backends that dhow implements itself: the forwarder handles SYNs, UDP and ICMP echo; the rest of TCP
+//! goes to the kernel's listeners in the gateway or, without the nf_tables rules for those, to a user-space
+//! stack.
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -15,7 +16,7 @@ use crate::network::publish::{Entry, Reserved, Sockets, Target};
 use crate::network::relay::Relay;
 use crate::network::stack::Stack;
 
-/// A gate, and how connections are made towards containers.
+/// A forwarder, and the way to connect to containers.
 pub(super) struct Gated {
     tcp: TcpGate,
     gate: Gate,
@@ -24,7 +25,8 @@ pub(super) struct Gated {
 }
 
 impl Gated {
-    /// With the kernel's TCP on both sides: listeners in the gateway, and sockets made there for who comes in.
+    /// Kernel TCP on both sides: listeners in the gateway, and sockets created there for clients of published
+    /// ports.
     pub(super) fn by_kernel(gateway: &mut Gateway, what: For<'_>) -> Result<Self> {
         let device = gateway.take_device().context("the gateway has no device")?;
         let tcp = TcpGate::new(what.relay, what.egress.clone(), Arc::new(Arc::clone(&device)));
@@ -37,7 +39,7 @@ impl Gated {
         Ok(Self { tcp, gate, entry, relay: Arc::clone(what.relay) })
     }
 
-    /// With this program's TCP towards the containers ([`crate::network::stack`]).
+    /// User-space TCP towards the containers ([`crate::network::stack`]).
     pub(super) fn by_stack(gateway: &mut Gateway, what: For<'_>) -> Result<Self> {
         let device = gateway.take_device().context("the gateway has no device")?;
         let settings = settings(what.spec, gateway, what.relay);

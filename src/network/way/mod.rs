@@ -1,4 +1,5 @@
-//! A network's way out of its gateway, and into it: one implementation for each kind of [`Rung`].
+//! The datapath between a network's gateway and the host: one implementation for each kind of
+//! [`NetworkBackend`].
 
 mod gated;
 mod program;
@@ -21,30 +22,29 @@ use super::relay::Relay;
 use super::rung::{Ladder, Rung};
 use crate::model::network::{Endpoint, NetworkSpec, Subnet};
 
-/// What connects a network to the host's. All of it ends when this is dropped, before its gateway.
+/// Connects a network to the host's. Dropping it ends all its traffic; it must be dropped before its gateway.
 pub trait Way: Send + Sync {
-    /// Lets a container on the network, which stays until what is returned is dropped: `endpoint` is plugged in and
-    /// `member` is who it is. An error where the way cannot do what is asked of it.
+    /// Admits a container that is attached as `endpoint`, until the returned guard is dropped. Fails if the
+    /// backend cannot do what `member` asks for.
     fn join(&self, _endpoint: &Endpoint, _member: &Member) -> Result<Held> {
         Ok(Held::of(()))
     }
 
-    /// Lets go of everything that belongs to the container with this address, and resets its connections.
+    /// Drops all state of the container with this address and resets its connections.
     fn forget(&self, container: IpAddr);
 
-    /// Publishes a UDP port until what is returned is dropped: what comes to `socket`, which is bound in the host's
-    /// network, goes to `container`.
+    /// Publishes a UDP port until the returned guard is dropped: what arrives at `socket`, which is bound in
+    /// the host's network namespace, goes to `container`.
     fn publish_udp(&self, socket: OwnedFd, container: SocketAddr) -> Result<Held>;
 
-    /// Publishes the TCP ports of `ports` until what is returned is dropped.
+    /// Publishes the TCP ports of `ports` until the returned guard is dropped.
     fn publish_tcp(&self, ports: Reserved, target: Target) -> Result<Held>;
 }
 
-/// Something that ends when it is dropped.
+/// Keeps a value alive until this is dropped.
 pub struct Held(#[expect(dead_code, reason = "it is there to be dropped")] Box<dyn Send>);
 
 impl Held {
-    /// Keeps `what`.
     pub fn of(what: impl Send + 'static) -> Self {
         Self(Box::new(what))
     }
@@ -56,19 +56,17 @@ impl fmt::Debug for Held {
     }
 }
 
-/// What every way is made for.
+/// What every datapath is built from.
 #[derive(Clone, Copy)]
 pub struct For<'a> {
-    /// The network.
     pub spec: &'a NetworkSpec,
-    /// What decides where containers may go.
+    /// Decides where containers may go.
     pub egress: &'a Arc<Egress>,
-    /// The threads that move bytes.
     pub relay: &'a Arc<Relay>,
 }
 
-/// Opens the way that `rung` is out of `gateway`, which was made for it and is not internal. Called in the network
-/// namespace of the host.
+/// Opens the datapath of `rung` out of `gateway`, which was created for this backend and is not internal.
+/// Must be called in the host's network namespace.
 pub fn open(rung: Rung, gateway: &mut Gateway, what: For<'_>) -> Result<Box<dyn Way>> {
     match rung {
         Rung::Tproxy | Rung::Packet | Rung::Redirect => Ok(Box::new(gated::Gated::by_kernel(gateway, what)?)),
@@ -78,23 +76,24 @@ pub fn open(rung: Rung, gateway: &mut Gateway, what: For<'_>) -> Result<Box<dyn 
     }
 }
 
-/// What networks are like here.
+/// What networking on this machine can do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Found {
-    /// The best way that works, or the one that is forced if it does.
+    /// The best backend that works, or the forced one if it does.
     pub rung: Option<Rung>,
-    /// Those that are better, and why they do not work; all of them where none does.
+    /// Better backends and why they do not work; all of them if none works.
     pub refused: Vec<(Rung, String)>,
-    /// Whether containers get out by IPv6.
+    /// Whether containers reach IPv6 destinations.
     pub v6: bool,
-    /// Whether the host lets this account ping.
+    /// Whether the host lets this user send pings (`net.ipv4.ping_group_range`).
     pub ping: bool,
 }
 
-/// Finds out which way works, by making a gateway of each kind and no network. The caller needs CAP_SYS_ADMIN and
-/// CAP_NET_ADMIN in its user namespace.
+/// Finds the backend to use by creating a gateway for each in turn, without a network. The caller needs
+/// CAP_SYS_ADMIN and CAP_NET_ADMIN in its user namespace.
 pub fn find(forced: Option<Rung>) -> Found {
     let ladder = Ladder::new(forced);
+    // TEST-NET-1 (RFC 5737) and the IPv6 documentation prefix (RFC 3849): nobody's addresses.
     let (net, gateway) = (Ipv4Addr::new(192, 0, 2, 0), Ipv4Addr::new(192, 0, 2, 1));
     let v4 = Subnet { net: Ipv4Net::new_assert(net, 24), gateway, range: None, reserved: BTreeMap::new() };
     let prefix = |last| Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last);
@@ -110,7 +109,7 @@ pub fn find(forced: Option<Rung>) -> Found {
     }
 }
 
-/// Whether the way `rung` works, as far as can be seen without a network of that kind, and with IPv6.
+/// Whether `rung` works, as far as an empty gateway can tell; and if so, whether IPv6 does.
 fn works(rung: Rung, spec: &NetworkSpec) -> Result<bool> {
     if !rung.has_gate() {
         super::program::find(&rung.to_string())?;
@@ -118,7 +117,7 @@ fn works(rung: Rung, spec: &NetworkSpec) -> Result<bool> {
     Ok(Gateway::open(spec, rung)?.has_v6_out())
 }
 
-/// The settings of the gate of a network.
+/// The settings of a network's forwarder.
 fn settings(spec: &NetworkSpec, gateway: &Gateway, relay: &Relay) -> Settings {
     let v4 = spec.v4.iter();
     let v6 = spec.v6.iter();

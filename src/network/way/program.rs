@@ -1,8 +1,8 @@
-//! The ways that are programs of others in the gateway ([`crate::network::program`]): the last to be tried. Ports are
-//! published by sockets of our own, which cannot bear the clients' addresses here: a server sees the gateway's.
+//! The backends that run a foreign program in the gateway ([`crate::network::external`]); tried last. Ports are
+//! published through our own sockets, which cannot take the clients' addresses here: a server sees the gateway's.
 //!
-//! What needs our own eye on each connection cannot be done, and is refused: rules for what may be reached, a log of
-//! what was, and the way to the host's loopback.
+//! Features that need a look at each connection are refused: egress rules, the egress log, and access to the host's
+//! loopback.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
@@ -27,7 +27,7 @@ use crate::network::relay::{Relay, lock};
 use crate::network::rung::Rung;
 use crate::sys;
 
-/// What both have in common.
+/// What both programs have in common.
 struct Base {
     rung: Rung,
     inside: Arc<Inside>,
@@ -73,7 +73,7 @@ fn cannot(rung: Rung, what: &str) -> Failure {
         .hint("`dhow info` says which ways to make a network are tried first, and why they do not work here")
 }
 
-/// Has all clients be led in from the gateway's own address, as those are who are in the subnet themselves.
+/// Makes all clients appear under the gateway's own address, as clients from within the subnet do.
 fn as_neighbours(mut target: Target) -> Target {
     if let Some(place) = &mut target.v4 {
         place.subnet = Ipv4Net::default();
@@ -84,7 +84,7 @@ fn as_neighbours(mut target: Target) -> Target {
     target
 }
 
-/// Sets up the interface `name` in the namespace of the calling thread: its number.
+/// Configures the interface `name` in the namespace of the calling thread. Returns its index.
 fn set_up(
     name: &str,
     settings: &[(Setting, u32)],
@@ -104,21 +104,22 @@ fn set_up(
     Ok(index)
 }
 
-/// One slirp4netns for the network: it takes the packets of any address, and asks for hardware addresses as on a wire.
+/// One slirp4netns for the network: it accepts packets from any source address, and resolves hardware
+/// addresses by ARP.
 pub(super) struct Slirp4netns {
     base: Base,
     containers: Containers,
     _program: Program,
 }
 
-/// The addresses of the containers that are there.
+/// The containers that are attached.
 type Containers = Arc<Mutex<Vec<Ipv4Addr>>>;
 
-/// slirp4netns' own subnet, of which no packet ever bears an address (RFC 6890), its address there and ours.
+/// slirp4netns' own subnet, its address there and ours. Packets never carry an address of it (RFC 6890).
 const SLIRP_NET: &str = "192.0.0.0/24";
 const SLIRP_OWN: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 0, 100));
 const SLIRP: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 0, 2));
-/// Its hardware address, which takes frames for every one, and ours.
+/// Its hardware address, which accepts frames for everyone, and ours.
 const SLIRP_MAC: Mac = Mac([0x52, 0x55, 192, 0, 0, 2]);
 const SLIRP_TAP_MAC: Mac = Mac([0x02, 0, 0, 0, 0, 4]);
 
@@ -161,7 +162,8 @@ fn slirp_interface(containers: &[Ipv4Addr]) -> Result<()> {
     for container in containers {
         sys::wire::announce(index, SLIRP_TAP_MAC.0, *container)?;
     }
-    // slirp4netns keeps few hardware addresses in mind; whom it asks for should not wait up to 0.8 seconds.
+    // slirp4netns caches few hardware addresses. A delayed ARP reply (up to 0.8 s by default) would stall its
+    // traffic.
     let flags = rustix::fs::OFlags::WRONLY | rustix::fs::OFlags::CLOEXEC;
     let delay = "/proc/sys/net/ipv4/neigh/tap0/proxy_delay";
     if let Ok(file) = rustix::fs::open(delay, flags, rustix::fs::Mode::empty()) {
@@ -170,7 +172,7 @@ fn slirp_interface(containers: &[Ipv4Addr]) -> Result<()> {
     Ok(())
 }
 
-/// A container whose address slirp4netns has been told.
+/// A container whose address has been announced to slirp4netns.
 struct Known(Containers, Ipv4Addr);
 
 impl Drop for Known {
@@ -185,7 +187,8 @@ impl Way for Slirp4netns {
         let Some(own) = endpoint.v4.map(|net| net.addr()) else { return Ok(Held::of(())) };
         lock(&self.containers).push(own);
         let known = Known(Arc::clone(&self.containers), own);
-        // It would lose the first datagram for each address that it has to ask for.
+        // Without the announcement slirp4netns drops the first datagram to every address that it has to
+        // resolve.
         self.base.inside.call(move || -> Result<()> {
             let index = nix::net::if_::if_nametoindex("tap0").context("slirp4netns has just ended")?;
             Ok(sys::wire::announce(index, SLIRP_TAP_MAC.0, own)?)
@@ -204,17 +207,18 @@ impl Way for Slirp4netns {
     }
 }
 
-/// One pasta for each container, because it knows one address of each family: packets are routed by whom they are of.
+/// One pasta per container, because it knows one address of each family. Routing rules select it by source
+/// address.
 pub(super) struct Pasta {
     base: Base,
     gateways: Vec<IpAddr>,
-    /// Numbers that are in use: of interfaces, routing tables and priorities of rules.
+    /// Numbers in use, each shared by an interface, a routing table and a rule priority.
     numbers: Arc<Mutex<Vec<u8>>>,
 }
 
-/// Routing tables for containers: there are numbers of the gateway's own and of the kernel's above.
+/// Routing tables for containers, between the gateway's own and the kernel's (253 and up).
 const TABLES: std::ops::RangeInclusive<u8> = 110..=250;
-/// The priorities of rules begin behind that of the table of local addresses.
+/// Priorities of the rules start after the one that looks up local addresses.
 const PRIORITY: u32 = 1000;
 /// pasta's hardware address.
 const PASTA_MAC: Mac = Mac([0x02, 0, 0, 0, 0, 3]);
@@ -222,7 +226,8 @@ const PASTA_MAC: Mac = Mac([0x02, 0, 0, 0, 0, 3]);
 impl Pasta {
     pub(super) fn open(gateway: &Gateway, what: For<'_>) -> Result<Self> {
         let base = Base::new(Rung::Pasta, gateway, what)?;
-        // It is started for containers; whether it is there has to be known now, for there may be another way.
+        // Each container starts its own later. Check now whether it is installed, while another backend can
+        // still be chosen.
         program::find("pasta")?;
         let NetworkSpec { v4, v6, .. } = what.spec;
         let gateways = v4.iter().map(|subnet| subnet.gateway.into());
@@ -267,7 +272,7 @@ impl Pasta {
     }
 }
 
-/// The number of a container, and the rules that bear it; both are given back when this is dropped.
+/// The number of a container. Dropping it removes the rules and frees the number.
 struct Number {
     number: u8,
     used: Arc<Mutex<Vec<u8>>>,
@@ -282,7 +287,7 @@ impl Drop for Number {
             for v6 in [false, true] {
                 let mut batch = Batch::default();
                 batch.delete_rule(v6, PRIORITY + u32::from(number), number);
-                // There is none of a family that the container does not have.
+                // A family that the container does not have has no rule.
                 let _ = batch.send(&route);
             }
         });
@@ -293,7 +298,8 @@ impl Drop for Number {
 impl Way for Pasta {
     fn join(&self, endpoint: &Endpoint, member: &Member) -> Result<Held> {
         self.base.admit(member)?;
-        // pasta says nothing to packets of a family that the host does not have; without a route the kernel does.
+        // pasta silently drops packets of a family that the host lacks. Without a route the kernel answers
+        // with an error.
         let v6 = endpoint.v6.filter(|_| leads_out_by_v6());
         let own: Vec<IpNet> = endpoint.v4.map(IpNet::V4).into_iter().chain(v6.map(IpNet::V6)).collect();
         let number = self.number()?;
@@ -323,14 +329,15 @@ impl Way for Pasta {
     }
 }
 
-/// Whether the host has a route to others by IPv6. No packet is sent (RFC 3849: to an address that is nobody's).
+/// Whether the host has an IPv6 default route. Connecting a UDP socket sends no packet, and the target is a
+/// documentation address (RFC 3849).
 fn leads_out_by_v6() -> bool {
     let far = SocketAddr::new(Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 1).into(), 9);
     let any = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0);
     UdpSocket::bind(any).and_then(|socket| socket.connect(far)).is_ok()
 }
 
-/// Has what is of these addresses be routed by `table`.
+/// Routes packets from these addresses by `table`.
 fn pasta_rules(table: u8, addresses: &[IpAddr]) -> Result<()> {
     let mut batch = Batch::default();
     for address in addresses {

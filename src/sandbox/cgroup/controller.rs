@@ -1,19 +1,18 @@
-//! The controllers of cgroup v2 that limits need, and sets of them.
+//! The cgroup v2 controllers that dhow's limits use, and sets of them.
 
 use std::path::Path;
 
-/// A controller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Controller {
-    /// Memory and swap space.
+    /// Memory and swap.
     Memory,
-    /// Processor time.
+    /// CPU bandwidth and weight.
     Cpu,
-    /// Which processors and memory nodes.
+    /// Allowed CPUs and memory nodes.
     Cpuset,
     /// Number of processes.
     Pids,
-    /// Access to disks.
+    /// Block device bandwidth and weight.
     Io,
 }
 
@@ -21,7 +20,7 @@ const ALL: [Controller; 5] =
     [Controller::Memory, Controller::Cpu, Controller::Cpuset, Controller::Pids, Controller::Io];
 
 impl Controller {
-    /// Its name in `cgroup.controllers`.
+    /// The name in `cgroup.controllers`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Memory => "memory",
@@ -33,12 +32,11 @@ impl Controller {
     }
 }
 
-/// A set of controllers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Controllers(u8);
 
 impl Controllers {
-    /// Those named in a file such as `cgroup.controllers`; none where it cannot be read.
+    /// The controllers listed in a file such as `cgroup.controllers`; empty if it cannot be read.
     pub(super) fn read(path: &Path) -> Self {
         Self::parse(&std::fs::read_to_string(path).unwrap_or_default())
     }
@@ -57,12 +55,11 @@ impl Controllers {
         self.0 |= 1 << controller as u8;
     }
 
-    /// Whether `controller` is one of them.
     pub fn has(self, controller: Controller) -> bool {
         self.0 & (1 << controller as u8) != 0
     }
 
-    /// Those that are not in `had`.
+    /// The controllers that are not in `had`.
     pub(super) fn missing(had: Self) -> impl Iterator<Item = Controller> {
         ALL.into_iter().filter(move |controller| !had.has(*controller))
     }

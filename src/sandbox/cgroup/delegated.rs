@@ -1,9 +1,9 @@
-//! cgroups in a directory that was given to this account: that of a CI job, of a container that dhow runs in, of a unit
-//! with `Delegate=yes`, or one named by `--cgroup-parent`.
+//! The cgroupfs driver: cgroups in a directory that is delegated to this account, such as that of a CI job, of a
+//! container that dhow runs in, of a unit with `Delegate=yes`, or one named by `--cgroup-parent`.
 //!
-//! The kernel lets a cgroup hand controllers down only while no process is in it itself. So the directory is one above
-//! the own cgroup where that is ours too; else all processes of the own cgroup, which are this job's, are moved to a leaf
-//! below it.
+//! A cgroup can pass controllers to its children only while it contains no processes itself ("no internal
+//! processes"). So the directory is one above the own cgroup, if that is writable too; otherwise all processes of the
+//! own cgroup, which belong to this job, are moved to a leaf below it.
 
 use std::path::{Path, PathBuf};
 
@@ -14,24 +14,23 @@ use super::controller::Controllers;
 use super::group;
 use super::hierarchy::Hierarchy;
 
-/// Where the processes go that are in the way.
+/// The leaf for processes that are in the way.
 const LEAF: &str = "dhow-job";
-/// How often processes are moved to the leaf, as they may start others meanwhile.
+/// How often moving is repeated, since processes may fork meanwhile.
 const ROUNDS: u32 = 10;
 
-/// A directory to make cgroups in.
+/// A directory in which cgroups can be created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Directory {
-    /// Its path.
     pub(super) path: PathBuf,
-    /// What cgroups below it can use.
+    /// Controllers available to its children.
     pub(super) controllers: Controllers,
-    /// Whether its processes have to go to a leaf first.
+    /// Whether its processes have to be moved to a leaf first.
     occupied: bool,
 }
 
 impl Directory {
-    /// The nearest directory, from the own cgroup upwards, that has most of the controllers; changes nothing.
+    /// The best directory from the own cgroup upwards: most controllers, nearest first; changes nothing.
     pub(super) fn find(hierarchy: &Hierarchy) -> Option<Self> {
         let own = hierarchy.directory(&hierarchy.own);
         let within = own.ancestors().take_while(|path| path.starts_with(hierarchy.root()));
@@ -45,13 +44,13 @@ impl Directory {
         best
     }
 
-    /// The directory that the user named, if it can be used.
+    /// The directory named by the user, if it is writable.
     pub(super) fn named(hierarchy: &Hierarchy, cgroup: &Path) -> Option<Self> {
         let path = hierarchy.directory(cgroup);
         is_ours(&path).then(|| Self::look_at(&path, path == hierarchy.directory(&hierarchy.own)))
     }
 
-    /// More controllers are better, and where that is the same one where nobody has to make room.
+    /// More controllers are better; with equally many, a directory where no process has to be moved.
     fn worth(&self) -> (u32, bool) {
         (self.controllers.count(), !self.occupied)
     }
@@ -60,15 +59,14 @@ impl Directory {
         let available = Controllers::read(&path.join("cgroup.controllers"));
         let handed_down = Controllers::read(&path.join("cgroup.subtree_control"));
         let processes = std::fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
-        // The one at the top of all is exempt from the rule; it has no such file.
+        // The root cgroup is exempt from the rule; it has no cgroup.type.
         let bound = path.join("cgroup.type").exists();
         let occupied = bound && !processes.trim().is_empty() && available != handed_down;
-        // Only the processes of this job can be moved out of the way.
+        // Only processes of this job may be moved.
         let controllers = if occupied && !own { handed_down } else { available };
         Self { path: path.to_owned(), controllers, occupied: occupied && own }
     }
 
-    /// Makes the cgroup of container `id`.
     pub(super) fn make(&self, id: &str) -> Result<PathBuf> {
         if self.occupied {
             self.make_room()?;
@@ -85,7 +83,7 @@ impl Directory {
         group::make_dir(&leaf)?;
         for _ in 0..ROUNDS {
             let processes = std::fs::read_to_string(self.path.join("cgroup.procs"))?;
-            // 0 is a process that this pid namespace does not have.
+            // 0 stands for a process outside of this pid namespace; it cannot be moved.
             let pids: Vec<&str> = processes.lines().filter(|pid| *pid != "0").collect();
             if pids.is_empty() {
                 break;
@@ -104,14 +102,14 @@ impl Directory {
         Ok(())
     }
 
-    /// Whether cgroups below have a file of this name, as far as can be told.
+    /// Whether children have a file of this name, as far as can be told.
     pub(super) fn has_file(&self, name: &str, root: &Path) -> bool {
-        // The one at the top has few files of its own.
+        // The root cgroup lacks most files that its children have.
         self.path == root || self.path.join(name).exists()
     }
 }
 
-/// Whether this account may make cgroups in `path` and move processes of its own between them.
+/// Whether this account may create cgroups in `path` and move its processes between them.
 fn is_ours(path: &Path) -> bool {
     let allowed = |path: &Path, how: Access| access(path, how).is_ok();
     allowed(path, Access::WRITE_OK | Access::EXEC_OK) && allowed(&path.join("cgroup.procs"), Access::WRITE_OK)

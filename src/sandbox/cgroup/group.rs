@@ -1,4 +1,4 @@
-//! Single operations on the directory of a cgroup.
+//! Single operations on a cgroup's directory (cgroups(7), `Documentation/admin-guide/cgroup-v2.rst`).
 
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::controller::{Controller, Controllers};
 
-/// Makes the directory; one that is there already is taken.
+/// Creates the directory unless it exists.
 pub(super) fn make_dir(path: &Path) -> Result<()> {
     match mkdirat(CWD, path, Mode::from_raw_mode(0o755)) {
         Ok(()) | Err(Errno::EXIST) => Ok(()),
@@ -19,17 +19,17 @@ pub(super) fn make_dir(path: &Path) -> Result<()> {
     }
 }
 
-/// Writes to a file of a cgroup. One that is not there is not made, which the kernel would refuse in other words.
+/// Writes to a cgroup's file. Never creates it, which cgroupfs would refuse with a misleading error.
 pub(super) fn put(path: &Path, value: &str) -> io::Result<()> {
     std::fs::OpenOptions::new().write(true).open(path)?.write_all(value.as_bytes())
 }
 
-/// Moves process `pid`, or with `0` this one, into a cgroup.
+/// Moves process `pid`, or this one if it is `0`, into a cgroup.
 pub(super) fn admit(path: &Path, pid: &str) -> io::Result<()> {
     put(&path.join("cgroup.procs"), pid)
 }
 
-/// Gives as many of `controllers` to the cgroups below `path` as the kernel lets it: those given.
+/// Enables as many of `controllers` for children of `path` as the kernel permits, and returns those enabled.
 pub(super) fn enable(path: &Path, controllers: Controllers) -> Controllers {
     let file = path.join("cgroup.subtree_control");
     let mut enabled = Controllers::read(&file);
@@ -43,8 +43,7 @@ pub(super) fn enable(path: &Path, controllers: Controllers) -> Controllers {
     enabled
 }
 
-/// Removes the directory of a cgroup and of those that were made below it. What is gone already is no error; busy where
-/// processes are left.
+/// Removes a cgroup and its descendants. One that is gone already is no error; EBUSY if processes are left.
 pub(super) fn remove(path: &Path) -> io::Result<()> {
     for below in below(path) {
         remove(&below)?;
@@ -55,7 +54,7 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The cgroups directly below.
+/// The direct child cgroups.
 pub(super) fn below(path: &Path) -> Vec<std::path::PathBuf> {
     let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
     entries
@@ -64,12 +63,12 @@ pub(super) fn below(path: &Path) -> Vec<std::path::PathBuf> {
         .collect()
 }
 
-/// A number from a file with one, such as `pids.current`; `None` for `max` and where it cannot be read.
+/// The number in a single-value file such as `pids.current`; `None` if it is `max` or cannot be read.
 pub(super) fn number(path: &Path) -> Option<u64> {
     std::fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
-/// The number behind `key` in a file with a pair on each line, such as `cgroup.events`.
+/// The number after `key` in a flat keyed file such as `cgroup.events`.
 pub(super) fn value_of(text: &str, key: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
 }

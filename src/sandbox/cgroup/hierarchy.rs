@@ -1,21 +1,20 @@
-//! Where the file system of cgroup v2 is, and where in it a process is.
+//! Where cgroup v2 is mounted, and where in it a process is.
 
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-/// The mounted hierarchy and this process's place in it.
+/// The mounted cgroup v2 hierarchy, with this process's cgroup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Hierarchy {
-    /// Where it is mounted.
     mount: PathBuf,
-    /// The cgroup that is mounted there: the uppermost, or in some containers their own.
+    /// The cgroup that is the root of the mount; not `/` in some containers.
     base: PathBuf,
-    /// This process's cgroup, as /proc tells it: absolute, from the root of the cgroup namespace.
+    /// This process's cgroup as in /proc/self/cgroup: absolute, from the root of the cgroup namespace.
     pub(super) own: PathBuf,
 }
 
 impl Hierarchy {
-    /// Finds both; `None` where no cgroup v2 is mounted, or the process is outside of what is mounted.
+    /// `None` if cgroup v2 is not mounted, or if this process's cgroup is not below the mount.
     pub(super) fn find() -> Option<Self> {
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
         let own = own_cgroup().ok()??;
@@ -24,7 +23,7 @@ impl Hierarchy {
         Some(Self { mount, base, own })
     }
 
-    /// The directory of a cgroup that /proc or systemd names.
+    /// The directory of a cgroup as named by /proc or systemd.
     pub(super) fn directory(&self, cgroup: &Path) -> PathBuf {
         let mut path = self.mount.clone();
         let below = cgroup.strip_prefix(&self.base).unwrap_or(cgroup);
@@ -32,18 +31,17 @@ impl Hierarchy {
         path
     }
 
-    /// The directory at the top.
     pub(super) fn root(&self) -> &Path {
         &self.mount
     }
 }
 
-/// This process's cgroup in the v2 hierarchy; `None` where that is outside of its cgroup namespace, or removed.
+/// This process's cgroup v2; `None` if it is outside of the cgroup namespace, or removed.
 pub(super) fn own_cgroup() -> io::Result<Option<PathBuf>> {
     Ok(parse_cgroup(&std::fs::read_to_string("/proc/self/cgroup")?))
 }
 
-/// The cgroup of process `pid`; `None` where that is gone too.
+/// The cgroup of process `pid`; `None` if the process is gone, too.
 pub(super) fn cgroup_of(pid: i32) -> io::Result<Option<PathBuf>> {
     match std::fs::read_to_string(format!("/proc/{pid}/cgroup")) {
         Ok(text) => Ok(parse_cgroup(&text)),
@@ -59,14 +57,14 @@ fn parse_cgroup(text: &str) -> Option<PathBuf> {
     inside.then(|| PathBuf::from(path))
 }
 
-/// The cgroup and the mount point of a line of mountinfo (proc_pid_mountinfo(5)) if it is a cgroup v2 inside of this
-/// process's namespace.
+/// The cgroup and mount point of a mountinfo line (proc_pid_mountinfo(5)), if it is a cgroup v2 mount inside
+/// this process's namespace.
 fn mount_point(line: &str) -> Option<(PathBuf, PathBuf)> {
     let (mount, source) = line.split_once(" - ")?;
     let mut fields = mount.split(' ').skip(3);
     let (root, point) = (fields.next()?, fields.next()?);
     let is_cgroup = source.split(' ').next() == Some("cgroup2");
-    // Blanks and the like are escaped; a cgroup file system is mounted at no such place.
+    // Blanks and the like are escaped with a backslash; no cgroup mount has them in its path.
     let inside = !root.starts_with("/..") && !root.contains('\\') && !point.contains('\\');
     (is_cgroup && inside).then(|| (PathBuf::from(root), PathBuf::from(point)))
 }

@@ -1,4 +1,4 @@
-//! Whether what runs detached outlives the user's logout, found out by asking logind.
+//! Whether a detached container survives the user's logout, according to logind.
 
 use std::path::Path;
 
@@ -6,7 +6,6 @@ use super::Surroundings;
 use super::hierarchy;
 use crate::sandbox::dbus::{Call, Connection, Peer, Refusal};
 
-/// The bus of the machine.
 const SYSTEM_BUS: &str = "/run/dbus/system_bus_socket";
 
 const LOGIND: Call<'_> = Call {
@@ -20,26 +19,26 @@ const LOGIND: Call<'_> = Call {
 /// What a logout does to a process that this one leaves behind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Logout {
-    /// Nothing.
     Survives,
-    /// It is killed, unless it moves to a scope of the user manager.
+    /// Killed, unless it moves to a scope of the user manager.
     KillsSession,
-    /// It is killed wherever it is; the command that changes that.
+    /// Killed in any case; the command changes that.
     Kills {
         /// For the user to run.
         command: String,
     },
 }
 
-/// What a logout would do; `in_scope` says that the process will be in a scope of the user manager. Where nobody can be
-/// asked there is nobody who kills.
+/// The effect of a logout; `in_scope` says that the process will be in a scope of the user manager. If logind
+/// cannot be reached, nothing kills.
 pub fn at_logout(in_scope: bool, surroundings: &Surroundings) -> Logout {
     let Ok(Some(own)) = hierarchy::own_cgroup() else { return Logout::Survives };
     let place = place_of(&own);
     if !in_scope && place == Place::Elsewhere {
         return Logout::Survives;
     }
-    // Outside of sessions the user manager counts, which ends with the last session.
+    // Outside of sessions, the user manager matters, which ends with the last session unless lingering is
+    // enabled.
     if !in_scope && place == Place::Session && !kills_sessions(surroundings).unwrap_or(false) {
         return Logout::Survives;
     }
@@ -54,9 +53,9 @@ pub fn at_logout(in_scope: bool, surroundings: &Surroundings) -> Logout {
 enum Place {
     /// A login session.
     Session,
-    /// Something that the user manager started.
+    /// A unit of the user manager.
     Manager,
-    /// A service, or a machine without systemd.
+    /// A system service, or a machine without systemd.
     Elsewhere,
 }
 
@@ -72,7 +71,7 @@ fn place_of(own: &Path) -> Place {
     }
 }
 
-/// logind's `KillUserProcesses`, and the lists of users for whom it does not hold.
+/// logind's `KillUserProcesses`, with its lists of included and excluded users.
 fn kills_sessions(surroundings: &Surroundings) -> Result<bool, Refusal> {
     let mut connection = Connection::open(Path::new(SYSTEM_BUS), Peer::Bus)?;
     if !truth(&mut connection, &Call { member: "KillUserProcesses", ..LOGIND })? {
@@ -84,7 +83,7 @@ fn kills_sessions(surroundings: &Surroundings) -> Result<bool, Refusal> {
     Ok(!excluded.contains(&name) && (only.is_empty() || only.contains(&name)))
 }
 
-/// Whether the user manager stays without a session.
+/// Whether the user manager keeps running without a session.
 fn lingers(surroundings: &Surroundings) -> Result<bool, Refusal> {
     let path = user_path(surroundings);
     let linger = Call { path: &path, interface: "org.freedesktop.login1.User", member: "Linger", ..LOGIND };

@@ -1,9 +1,13 @@
-//! The cgroup of a container: how one can be had is found out by looking, and what cannot be had is said.
+//! The cgroup of a container: how to obtain one, set its limits, freeze, kill and remove it.
 //!
-//! Who is logged in gets a scope from systemd's user manager. Everybody else gets a cgroup in a directory that was given
-//! to this account, at or above the own cgroup, which keeps a container inside its job. Where there is neither, limits are
-//! discarded with docker's words and the command that would change it. A container without limits has no cgroup of its
-//! own, and nothing here is asked for it.
+//! # Drivers
+//!
+//! - *systemd*: a user with a login session gets a delegated scope from systemd's user manager.
+//! - *cgroupfs*: everyone else gets a cgroup in a directory that is delegated to this account, at or above its own
+//!   cgroup, so that a container stays inside its job.
+//! - *none*: limits are discarded with docker's warnings, plus the command that would enable them.
+//!
+//! [`CgroupManager`] detects the driver. A container without limits has no cgroup of its own and uses none of this.
 //!
 //! ```text
 //! …/user@1000.service/app.slice/dhow-ID-PID.scope/   made by systemd, delegated
@@ -40,23 +44,20 @@ pub use logout::{Logout, at_logout};
 pub use usage::Usage;
 pub use way::{Way, check_machine};
 
-/// What `fstatfs` says of a cgroup v2 (statfs(2)).
+/// File system type of cgroup v2 in statfs(2): `CGROUP2_SUPER_MAGIC`.
 const MAGIC: u64 = 0x6367_7270;
 /// How long freezing, killing and removal may take.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How often to look where the kernel does not tell.
+/// Polling interval where the kernel sends no event.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// What is to be known of the account and its session.
+/// What drivers need to know about the account and its session.
 #[derive(Clone, Debug, Default)]
 pub struct Surroundings {
-    /// `XDG_RUNTIME_DIR`.
     pub runtime_dir: Option<PathBuf>,
-    /// `DBUS_SESSION_BUS_ADDRESS`.
     pub bus: Option<String>,
-    /// Number of the user.
     pub uid: u32,
-    /// Whether a process must leave its login session to outlive it ([`Logout::KillsSession`]).
+    /// Whether a process must leave its login session to outlive it ([`LogoutEffect::KillsSession`]).
     pub leave_session: bool,
 }
 
@@ -65,7 +66,7 @@ impl Surroundings {
         self.runtime_dir.clone().unwrap_or_else(|| PathBuf::from(format!("/run/user/{}", self.uid)))
     }
 
-    /// The socket of the session bus, where its address is a path.
+    /// The socket of the session bus, if its address is a path.
     fn bus(&self) -> Option<PathBuf> {
         let first = self.bus.as_deref()?.split(';').next()?;
         let options = first.strip_prefix("unix:")?;
@@ -73,7 +74,7 @@ impl Surroundings {
     }
 }
 
-/// The way into a container's cgroup for a process outside.
+/// Lets a process outside move into a container's cgroup.
 #[derive(Clone, Debug)]
 pub struct Membership {
     path: PathBuf,
@@ -81,16 +82,16 @@ pub struct Membership {
 }
 
 impl Membership {
-    /// Moves this process there.
     pub fn enter(&self) -> Result<()> {
         admit(&self.path, 0, &self.surroundings)
     }
 }
 
-/// Moves a process, or with 0 this one, into a cgroup. Who is in a login session needs systemd for that.
+/// Moves a process, or this one if `pid` is 0, into a cgroup. From a login session only systemd may do that
+/// (EACCES).
 fn admit(path: &Path, pid: i32, surroundings: &Surroundings) -> Result<()> {
     match group::admit(path, &pid.to_string()) {
-        // It has ended.
+        // The process has ended.
         Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(()),
         Err(error) if error.raw_os_error() == Some(libc::EACCES) => systemd::admit(path, pid, surroundings),
         other => Ok(other?),
@@ -98,7 +99,7 @@ fn admit(path: &Path, pid: i32, surroundings: &Surroundings) -> Result<()> {
     .context("moving a process into the container's cgroup")
 }
 
-/// The cgroup of a container.
+/// A container's own cgroup.
 #[derive(Debug)]
 pub struct Cgroup {
     dir: OwnedFd,
@@ -106,7 +107,7 @@ pub struct Cgroup {
 }
 
 impl AsFd for Cgroup {
-    /// Its directory, for a process to be started in it.
+    /// The cgroup's directory, for `CLONE_INTO_CGROUP`.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.dir.as_fd()
     }
@@ -121,8 +122,8 @@ impl Cgroup {
         Ok(Self { dir, path })
     }
 
-    /// Opens the cgroup of container `id` by the path that [`Cgroup::path`] gave when it was made; `None` where it is
-    /// gone. A path that is not one that this module makes for that container is refused.
+    /// Opens the cgroup of container `id` by the path that [`Cgroup::path`] returned when it was created;
+    /// `None` if it is gone. Refuses a path that this module would not create for that container.
     pub fn open(path: &Path, id: &str) -> Result<Option<Self>> {
         let strange = || {
             Failure::new(Kind::Corrupt, format!("`{}` is not the cgroup of container {id}", path.display()))
@@ -140,27 +141,28 @@ impl Cgroup {
         Ok(Some(found))
     }
 
-    /// The cgroup of container `id` that its process `pid` is in; `None` where it has none of its own, or `pid` is gone.
+    /// The container's cgroup that its process `pid` is in; `None` if it has none of its own, or if `pid` is
+    /// gone.
     pub fn of(pid: i32, id: &str) -> Result<Option<Self>> {
         let Some(cgroup) = hierarchy::cgroup_of(pid)? else { return Ok(None) };
-        // A process may be in a cgroup that the container itself made below its own.
+        // The container may have created nested cgroups and moved the process into one.
         let Some(own) = cgroup.ancestors().find(|path| is_of(path, id)) else { return Ok(None) };
         Hierarchy::find().map_or(Ok(None), |hierarchy| Self::open(&hierarchy.directory(own), id))
     }
 
-    /// Its directory, absolute.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Sets limits; those that are not asked for stay as they are. What the kernel has no file for is passed over: it
-    /// was said before by [`Way::discarded`].
+    /// Sets limits; unspecified ones stay as they are. Limits for which the kernel has no file are skipped;
+    /// [`CgroupManager::discarded_limits`] has reported them.
     pub fn apply(&self, limits: &LimitsSpec) -> Result<()> {
         let had = Controllers::read(&self.path.join("cgroup.controllers"));
         for setting in settings::settings(limits)? {
             if !had.has(setting.controller) {
                 continue;
             }
+            // Of several names for one setting, the first that the kernel has is used.
             for (file, value) in setting.files.iter().zip(setting.values.iter().cycle()) {
                 match group::put(&self.path.join(file), value) {
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -172,23 +174,21 @@ impl Cgroup {
         Ok(())
     }
 
-    /// docker's sentences about those of `limits` that cannot hold in it.
+    /// docker's warnings for those of `limits` that have no effect in this cgroup.
     pub fn discarded(&self, limits: &LimitsSpec) -> Vec<String> {
         let had = Controllers::read(&self.path.join("cgroup.controllers"));
         settings::discarded(limits, had, |file| self.path.join(file).exists())
     }
 
-    /// Moves a process into it.
     pub fn admit(&self, pid: i32, surroundings: &Surroundings) -> Result<()> {
         admit(&self.path, pid, surroundings)
     }
 
-    /// What a process needs to enter it by itself.
     pub fn membership(&self, surroundings: Surroundings) -> Membership {
         Membership { path: self.path.clone(), surroundings }
     }
 
-    /// Whether process `pid` is in it. One that is gone counts as in it: there is nothing to be done about it.
+    /// Whether process `pid` is in it. True if the process is gone: there is nothing left to move.
     pub fn holds(&self, pid: i32) -> bool {
         let Some(hierarchy) = Hierarchy::find() else { return false };
         match hierarchy::cgroup_of(pid) {
@@ -198,7 +198,7 @@ impl Cgroup {
         }
     }
 
-    /// Freezes or thaws all its processes, and waits until they are.
+    /// Freezes or thaws all processes, and waits until that has happened.
     pub fn freeze(&self, frozen: bool) -> Result<()> {
         group::put(&self.path.join("cgroup.freeze"), if frozen { "1" } else { "0" })
             .context("freezing the container's processes")?;
@@ -209,16 +209,19 @@ impl Cgroup {
         Err(Failure::new(Kind::Other, "the container's processes did not freeze in time").into())
     }
 
-    /// Kills all its processes, and waits until none is left: false if some are after a while, in the kernel's hands.
+    /// Kills all processes and waits until none is left. False if some remain after a while, in
+    /// uninterruptible sleep.
     pub fn kill(&self) -> Result<bool> {
         match group::put(&self.path.join("cgroup.kill"), "1") {
+            // cgroup.kill exists since Linux 5.14.
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.kill_each(&self.path)?,
             other => other.context("killing the container's processes")?,
         }
         self.wait_for("populated", 0)
     }
 
-    /// For kernels before 5.14. A frozen process dies all the same; one that forks is met in the next round.
+    /// Fallback without cgroup.kill. Frozen processes die too; processes forked meanwhile are killed in the
+    /// next round.
     fn kill_each(&self, path: &Path) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
@@ -229,7 +232,7 @@ impl Cgroup {
                 break;
             }
             for pid in pids {
-                // One that has ended meanwhile is what was wanted.
+                // ESRCH is fine: it has ended meanwhile.
                 let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
             }
             std::thread::sleep(PAUSE);
@@ -237,13 +240,12 @@ impl Cgroup {
         group::below(path).iter().try_for_each(|below| self.kill_each(below))
     }
 
-    /// How many of its processes were killed because its memory ran out.
+    /// Number of processes that the OOM killer has killed.
     pub fn oom_kills(&self) -> u64 {
         let events = std::fs::read_to_string(self.path.join("memory.events")).unwrap_or_default();
         group::value_of(&events, "oom_kill").unwrap_or_default()
     }
 
-    /// What it uses now.
     pub fn usage(&self) -> Usage {
         Usage::read(&self.path)
     }
@@ -253,6 +255,7 @@ impl Cgroup {
         let deadline = Instant::now() + PATIENCE;
         loop {
             match group::remove(&self.path) {
+                // EBUSY: a killed process is still exiting.
                 Err(error) if error.raw_os_error() == Some(libc::EBUSY) && Instant::now() < deadline => {
                     std::thread::sleep(PAUSE);
                 }
@@ -263,7 +266,7 @@ impl Cgroup {
         }
     }
 
-    /// Waits until `cgroup.events` has this value; false after a while.
+    /// Waits until `key` in `cgroup.events` has this value; false on timeout.
     fn wait_for(&self, key: &str, wanted: u64) -> Result<bool> {
         let events = std::fs::File::open(self.path.join("cgroup.events"))?;
         let deadline = Instant::now() + PATIENCE;
@@ -278,7 +281,7 @@ impl Cgroup {
             if left.is_zero() {
                 return Ok(false);
             }
-            // The kernel reports a change of the file as a priority event.
+            // kernfs reports a change of the file as POLLPRI.
             let mut fds = [PollFd::new(&events, PollFlags::PRI)];
             let limit = Timespec::try_from(left).map_err(io::Error::other)?;
             rustix::io::retry_on_intr(|| poll(&mut fds, Some(&limit)))?;
@@ -286,7 +289,7 @@ impl Cgroup {
     }
 }
 
-/// Whether `path` is one that this module makes for container `id`.
+/// Whether this module would create `path` for container `id`.
 fn is_of(path: &Path, id: &str) -> bool {
     let name = |path: &Path| path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
     let plain = path.is_absolute() && path.components().all(|part| part != std::path::Component::ParentDir);

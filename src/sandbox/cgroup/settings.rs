@@ -1,4 +1,4 @@
-//! What limits are in the files of a cgroup v2: pure, but for the numbers of disks.
+//! Translates limits into cgroup v2 files and values. Pure, but for looking up device numbers.
 
 use std::io;
 
@@ -8,16 +8,15 @@ use super::controller::{Controller, Controllers};
 use crate::error::{Failure, Kind, invalid};
 use crate::model::limits::{DeviceRate, LimitsSpec};
 
-/// A file and what is written to it.
+/// A value to be written to a cgroup file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Setting {
-    /// Whose file it is.
     pub(super) controller: Controller,
-    /// Its name; where the kernel has it under several names, each is tried.
+    /// The file's name, or alternatives, to be tried in order.
     pub(super) files: &'static [&'static str],
-    /// What to write to the file of each name.
+    /// One value per name.
     pub(super) values: Vec<String>,
-    /// What docker says where there is no such file.
+    /// docker's warning if there is no such file.
     pub(super) missing: &'static str,
 }
 
@@ -37,7 +36,7 @@ const NO_WRITE_BPS: &str = "Your kernel does not support BPS Block I/O write lim
 const NO_READ_IOPS: &str = "Your kernel does not support IOPS Block read limit or the cgroup is not mounted. Block I/O IOPS read limit discarded.";
 const NO_WRITE_IOPS: &str = "Your kernel does not support IOPS Block write limit or the cgroup is not mounted. Block I/O IOPS write limit discarded.";
 
-/// The settings that `limits` come to. An error where a disk named in them is none.
+/// The settings for `limits`. An error if a device named in them is no block device.
 pub(super) fn settings(limits: &LimitsSpec) -> Result<Vec<Setting>, Failure> {
     let mut all = Vec::new();
     memory(limits, &mut all);
@@ -50,7 +49,7 @@ pub(super) fn settings(limits: &LimitsSpec) -> Result<Vec<Setting>, Failure> {
     Ok(all)
 }
 
-/// docker's sentences about those of `limits` that do not hold where only these controllers are had; each once.
+/// docker's warnings for those of `limits` that have no effect with only these controllers, each once.
 pub(super) fn discarded(
     limits: &LimitsSpec,
     had: Controllers,
@@ -64,7 +63,7 @@ pub(super) fn discarded(
         write_iops: Vec::new(),
         ..limits.clone()
     };
-    // Without devices nothing can fail.
+    // Cannot fail without device paths.
     let mut all = settings(&numberless).unwrap_or_default();
     for (rates, missing) in device_rates(limits) {
         if !rates.is_empty() {
@@ -78,7 +77,7 @@ pub(super) fn discarded(
     let mut said: Vec<String> = Vec::new();
     for setting in all {
         let works = had.has(setting.controller) && setting.files.iter().any(|file| has_file(file));
-        // Without a limit of memory there is nothing to say about swap.
+        // Without the memory controller, docker warns about memory only, not about swap too.
         let implied = setting.missing == NO_SWAP && !memory && limits.memory > 0;
         let unlimited = setting.values.iter().all(|value| value == "max");
         if !works && !implied && !unlimited && !said.iter().any(|text| text == setting.missing) {
@@ -104,7 +103,7 @@ fn memory(limits: &LimitsSpec, all: &mut Vec<Setting>) {
     if limits.memory > 0 {
         add(&["memory.max"], limits.memory.to_string(), NO_MEMORY);
     }
-    // docker counts memory and swap together, the kernel swap alone.
+    // docker's value includes memory, the kernel's is swap alone.
     match u64::try_from(limits.memory_swap) {
         Err(_) => add(&["memory.swap.max"], "max".into(), NO_SWAP),
         Ok(0) => {}
@@ -132,8 +131,8 @@ fn cpu(limits: &LimitsSpec, all: &mut Vec<Setting>) {
     }
 }
 
-/// Shares (2 to 262144, usually 1024) as a weight (1 to 10000, usually 100), by the curve through these three points
-/// that the OCI runtimes use.
+/// Converts shares (2 to 262144, default 1024) to a weight (1 to 10000, default 100), by the curve through
+/// these three points that runc and crun use.
 fn weight_of_shares(shares: u64) -> u64 {
     if shares <= 2 {
         return 1;
@@ -176,7 +175,7 @@ fn device_rates(limits: &LimitsSpec) -> [(&[DeviceRate], &'static str); 4] {
     ]
 }
 
-/// The weight of the BFQ scheduler, which counts as docker does, or that of the kernel's own cost model (1 to 10000).
+/// A weight for the BFQ scheduler (10 to 1000, as in docker), or for the io.cost model (1 to 10000).
 fn weight(weight: u16, prefix: &str) -> Setting {
     let general = 1 + (u32::from(weight).saturating_sub(10)) * 9999 / 990;
     Setting {
@@ -187,7 +186,7 @@ fn weight(weight: u16, prefix: &str) -> Setting {
     }
 }
 
-/// `major:minor` of a disk.
+/// The `major:minor` of a block device.
 fn number_of(path: &str) -> Result<String, Failure> {
     let found = stat(path).map_err(|error| {
         let why = io::Error::from(error);

@@ -1,7 +1,8 @@
-//! cgroups through systemd's user manager: a transient scope that holds the supervisor, and below it the container.
+//! The systemd driver: a transient scope holds the supervisor, and next to it the container.
 //!
-//! A scope is delegated, so below it everything is written directly. Only systemd can move a process out of its session
-//! into a scope; as the supervisor has itself moved and the container is started by it, no other process moves.
+//! A scope is delegated, so everything below it is written directly. Only systemd can move a process out of its
+//! session into a scope; since the supervisor is moved and the container is launched by it, no other process needs
+//! to.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -14,10 +15,10 @@ use super::{Surroundings, group};
 use crate::error::{Failure, Kind};
 use crate::sandbox::dbus::{Call, Connection, Peer, Refusal, Writer};
 
-/// How long systemd may take to move a process, and how often to look whether it has.
+/// How long systemd may take to move a process, and how often to check.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(20);
-/// The cgroup of the container below that of the scope, and that of its supervisor.
+/// Cgroups below that of the scope.
 const CONTAINER: &str = "container";
 const SUPERVISOR: &str = "supervisor";
 
@@ -29,19 +30,19 @@ const MANAGER: Call<'_> = Call {
     signature: "",
 };
 
-/// A user manager that can be asked.
+/// A reachable user manager.
 #[derive(Clone, Debug)]
 pub(super) struct Manager {
-    /// What its own cgroup may use, and so the scopes below it.
+    /// Controllers of the manager's own cgroup, and hence of its scopes.
     pub(super) controllers: Controllers,
-    /// The directory of its own cgroup.
+    /// Directory of the manager's own cgroup.
     pub(super) directory: PathBuf,
-    /// The slice to put scopes into, where not the usual one.
+    /// The slice for scopes, unless the default.
     slice: Option<String>,
 }
 
 impl Manager {
-    /// Finds the user manager and what it may use; changes nothing.
+    /// Connects to the user manager and reads its controllers; changes nothing.
     pub(super) fn find(
         hierarchy: &Hierarchy,
         surroundings: &Surroundings,
@@ -56,8 +57,8 @@ impl Manager {
         Ok(Self { controllers, directory, slice: slice.map(str::to_owned) })
     }
 
-    /// Puts this process into a scope for container `id`, unless it is in one already, and makes the container's
-    /// cgroup there: its directory.
+    /// Moves this process into a scope for container `id`, unless it is in one, and creates the container's
+    /// cgroup there. Returns its directory.
     pub(super) fn make(
         &self,
         id: &str,
@@ -69,6 +70,8 @@ impl Manager {
             None => hierarchy.directory(&self.enter_scope(id, surroundings)?),
         };
         let supervisor = scope.join(SUPERVISOR);
+        // Controllers can be enabled only while no process is in the scope's own cgroup ("no internal
+        // processes" rule).
         group::make_dir(&supervisor)?;
         group::admit(&supervisor, "0").context("moving the supervisor below its scope")?;
         let controllers = Controllers::read(&scope.join("cgroup.controllers"));
@@ -84,6 +87,7 @@ impl Manager {
             Failure::new(Kind::Denied, format!("systemd does not make a scope for the container: {why}"))
         };
         let mut connection = connect(surroundings).map_err(refused)?;
+        // Subscribed before the call, so that the signal cannot be missed.
         let rule = "type='signal',interface='org.freedesktop.systemd1.Manager',member='JobRemoved'";
         connection.listen(rule).map_err(refused)?;
         let start = Call { member: "StartTransientUnit", signature: "ssa(sv)a(sa(sv))", ..MANAGER };
@@ -103,7 +107,8 @@ impl Manager {
                 property.string("Delegate").signature("b").boolean(true);
             });
             list.structure(|property| {
-                // Nobody resets a scope whose processes were killed.
+                // Otherwise a scope whose processes were killed would stay around as failed, since nobody
+                // resets it.
                 property.string("CollectMode").signature("s").string("inactive-or-failed");
             });
             if let Some(slice) = &self.slice {
@@ -112,7 +117,7 @@ impl Manager {
                 });
             }
             list.structure(|property| {
-                // 0 means whoever asks, whatever number it has in its own pid namespace.
+                // 0 stands for the caller: its own pid may be from another pid namespace.
                 property.string("PIDs").signature("au").array(4, |pids| {
                     pids.u32(0);
                 });
@@ -123,8 +128,8 @@ impl Manager {
     }
 }
 
-/// systemd's answer only says that it will; the process is moved a little later, and a job that failed is told of by a
-/// signal.
+/// Waits until this process is in the scope. The reply to StartTransientUnit only acknowledges the job: the
+/// process is moved later, and failure of the job is reported by a signal.
 fn wait_until_inside(connection: &mut Connection, unit: &str) -> Result<PathBuf> {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -147,7 +152,7 @@ fn wait_until_inside(connection: &mut Connection, unit: &str) -> Result<PathBuf>
     }
 }
 
-/// The scope made for an earlier start of the same container by this very process.
+/// The scope that this process created for an earlier start of the same container.
 fn present_scope(id: &str, own: &Path) -> Option<PathBuf> {
     let scope = own.parent()?;
     let name = scope.file_name()?.to_str()?;
@@ -156,8 +161,8 @@ fn present_scope(id: &str, own: &Path) -> Option<PathBuf> {
     ours.then(|| scope.to_owned())
 }
 
-/// Has systemd move process `pid` into the cgroup `container`, which [`Manager::make`] made: who is in a login session
-/// cannot do it alone.
+/// Asks systemd to move process `pid` into the cgroup `container` of [`SystemdManager::create_cgroup`]; a
+/// process in a login session cannot move itself.
 pub(super) fn admit(container: &Path, pid: i32, surroundings: &Surroundings) -> Result<()> {
     let unit = container.parent().and_then(Path::file_name).and_then(|name| name.to_str());
     let unit = unit.filter(|name| name.ends_with(".scope")).context("the cgroup is not in a scope")?;
@@ -172,7 +177,7 @@ pub(super) fn admit(container: &Path, pid: i32, surroundings: &Surroundings) -> 
     Ok(())
 }
 
-/// systemd's own socket, else the bus.
+/// Connects to systemd's private socket, or else to the session bus.
 fn connect(surroundings: &Surroundings) -> Result<Connection, Refusal> {
     let mut sockets = vec![(surroundings.runtime_dir().join("systemd/private"), Peer::Manager)];
     sockets.extend(surroundings.bus().map(|path| (path, Peer::Bus)));

@@ -1,31 +1,30 @@
-//! What a cgroup uses: the numbers of `stats`.
+//! Resource usage of a cgroup: the numbers behind `stats`.
 
 use std::path::Path;
 
 use super::group::{number, value_of};
 
-/// Use of resources; `None` where the controller that counts it is not there.
+/// Resource usage; `None` where the controller that counts it is missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Processor time since the start, in microseconds.
+    /// CPU time since the start, in microseconds.
     pub cpu: Option<u64>,
-    /// Bytes of memory, without what could be given back at once.
+    /// Bytes of memory, without inactive page cache.
     pub memory: Option<u64>,
-    /// The limit of memory in bytes.
+    /// The memory limit in bytes; `None` if unlimited.
     pub memory_limit: Option<u64>,
     /// Number of processes and threads.
     pub pids: Option<u64>,
-    /// Bytes read from disks.
+    /// Bytes read from block devices.
     pub read: Option<u64>,
-    /// Bytes written to disks.
+    /// Bytes written to block devices.
     pub written: Option<u64>,
 }
 
 impl Usage {
-    /// Reads what there is.
     pub(super) fn read(path: &Path) -> Self {
         let text = |name: &str| std::fs::read_to_string(path.join(name)).ok();
-        // Pages of files that were not used lately are no use of memory, as docker counts.
+        // docker subtracts inactive page cache, which can be reclaimed at once.
         let idle = text("memory.stat").and_then(|stat| value_of(&stat, "inactive_file")).unwrap_or_default();
         let io = text("io.stat");
         Self {
@@ -39,7 +38,7 @@ impl Usage {
     }
 }
 
-/// The sum over all disks of a number in `io.stat`: `8:0 rbytes=1 wbytes=2 …`.
+/// Sums a key of `io.stat` over all devices: `8:0 rbytes=1 wbytes=2 …`.
 fn sum_of(text: &str, key: &str) -> u64 {
     let words = text.split_whitespace();
     words.filter_map(|word| word.strip_prefix(key)?.parse::<u64>().ok()).fold(0, u64::saturating_add)

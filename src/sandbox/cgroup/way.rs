@@ -1,4 +1,5 @@
-//! How the cgroup of a container can be had, which of its limits will not hold, and what would change that.
+//! Detects how a container's cgroup can be created, which limits will have no effect, and what would change
+//! that.
 
 use std::path::Path;
 
@@ -12,7 +13,7 @@ use super::{Cgroup, Surroundings, settings};
 use crate::error::{Failure, invalid};
 use crate::model::limits::{LimitsSpec, parse_list};
 
-/// How a cgroup can be had.
+/// Creates the cgroup of a container with the driver that works here.
 #[derive(Clone, Debug)]
 pub struct Way {
     surroundings: Surroundings,
@@ -21,28 +22,29 @@ pub struct Way {
 
 #[derive(Clone, Debug)]
 enum Kind {
-    /// A scope of the user manager.
+    /// A scope of systemd's user manager.
     Scope(Hierarchy, Manager),
-    /// Below a directory that is ours.
+    /// Below a directory delegated to this account.
     Directory(Hierarchy, Directory),
-    /// Not at all; why, and the command that would change it.
+    /// Unavailable: the reason, and the command that would change it.
     None(String),
 }
 
 impl Way {
-    /// Finds out without changing anything. `parent` is `--cgroup-parent`, empty for the usual place.
+    /// Detects the driver; changes nothing. `parent` is the value of `--cgroup-parent`, or empty.
     pub fn find(parent: &str, surroundings: Surroundings) -> Result<Self, Failure> {
         check_parent(parent)?;
         let kind = kind(parent, &surroundings);
         Ok(Self { surroundings, kind })
     }
 
-    /// Why there is none, and the command that would change it.
+    /// Why no driver is available, and the command that would change it.
     pub fn why_none(&self) -> Option<&str> {
         if let Kind::None(reason) = &self.kind { Some(reason) } else { None }
     }
 
-    /// What is to be said of `limits` that will not hold: docker's words, with the reason and the remedy behind the last.
+    /// docker's warnings for those of `limits` that will have no effect; reason and remedy follow the last
+    /// one.
     pub fn discarded(&self, limits: &LimitsSpec) -> Vec<String> {
         let has_file = |name: &str| match &self.kind {
             Kind::Scope(_, manager) => manager.directory.join(name).exists(),
@@ -56,8 +58,8 @@ impl Way {
         said
     }
 
-    /// Makes the cgroup of container `id` and sets its limits; `None` where there is no way. With a user manager this
-    /// process moves to where the container will be below it, and stays there.
+    /// Creates the cgroup of container `id` and sets its limits; `None` without a driver. With systemd, this
+    /// process moves next to the container's cgroup, into the same scope, and stays there.
     pub fn make(&self, id: &str, limits: &LimitsSpec) -> Result<Option<Cgroup>> {
         let path = match &self.kind {
             Kind::Scope(hierarchy, manager) => manager.make(id, hierarchy, &self.surroundings)?,
@@ -68,14 +70,14 @@ impl Way {
         match cgroup.apply(limits) {
             Ok(()) => Ok(Some(cgroup)),
             Err(error) => {
-                // The refusal is what counts; an empty directory may stay.
+                // The error that counts is the first; at worst, an empty cgroup remains.
                 let _ = cgroup.remove();
                 Err(error)
             }
         }
     }
 
-    /// What limits can be set.
+    /// The controllers whose limits can be set.
     pub fn controllers(&self) -> Controllers {
         match &self.kind {
             Kind::Scope(_, manager) => manager.controllers,
@@ -84,7 +86,7 @@ impl Way {
         }
     }
 
-    /// docker's word for it.
+    /// What docker calls the driver in `docker info`.
     pub fn driver(&self) -> &'static str {
         match &self.kind {
             Kind::Scope(..) => "systemd",
@@ -93,7 +95,7 @@ impl Way {
         }
     }
 
-    /// Which controllers are missing, and the command that would change it.
+    /// The missing controllers and the command that would add them.
     pub fn lacking(&self) -> Option<String> {
         let had = self.controllers();
         let missing: Vec<_> = Controllers::missing(had).map(Controller::name).collect();
@@ -108,13 +110,13 @@ impl Way {
         }
     }
 
-    /// Whether the container will be in the user manager's hands, and so end with it.
+    /// Whether the container will belong to the user manager, and hence end with it.
     pub fn is_scope(&self) -> bool {
         matches!(self.kind, Kind::Scope(..))
     }
 }
 
-/// docker's rule, beside which an absolute path names a directory.
+/// docker's rule for the systemd driver; besides, an absolute path names a directory.
 fn check_parent(parent: &str) -> Result<(), Failure> {
     let slice = parent.len() > ".slice".len() && parent.ends_with(".slice") && !parent.contains('/');
     if parent.is_empty() || slice || parent.starts_with('/') {
@@ -134,7 +136,8 @@ fn kind(parent: &str, surroundings: &Surroundings) -> Kind {
             None => Kind::None(format!("this account may not write the cgroup {parent}")),
         };
     }
-    // One in a session has a user manager to ask; its own cgroup may be writable too, but belongs to systemd.
+    // In a login session, systemd is asked first: the session's own cgroup may be writable, but belongs to
+    // systemd.
     let in_session = hierarchy.own.starts_with("/user.slice");
     let slice = Some(parent).filter(|parent| !parent.is_empty());
     let mut refusal = None;
@@ -155,7 +158,7 @@ fn kind(parent: &str, surroundings: &Surroundings) -> Kind {
     }
 }
 
-/// Where all controllers are with version 1, nothing helps but another kernel command line.
+/// Explains that all controllers are attached to cgroup v1; only another kernel command line can change that.
 fn no_controllers(hierarchy: &Hierarchy) -> Option<String> {
     let all = Controllers::read(&hierarchy.root().join("cgroup.controllers"));
     (all.count() == 0).then(|| {
@@ -215,7 +218,7 @@ fn directory_lacks(hierarchy: &Hierarchy, directory: &Directory) -> String {
     })
 }
 
-/// Checks limits against what the machine has, as docker does.
+/// Validates limits against the machine's CPUs and memory nodes, with docker's error messages.
 pub fn check_machine(limits: &LimitsSpec) -> Result<(), Failure> {
     if limits.nano_cpus > 0 {
         let present = usable_processors();
@@ -240,7 +243,7 @@ fn check_list(wanted: &str, file: &str, what: &str) -> Result<(), Failure> {
     if wanted.trim().is_empty() {
         return Ok(());
     }
-    // A machine whose kernel knows no memory nodes has one.
+    // A kernel without NUMA has no such file; it has one node.
     let present = std::fs::read_to_string(file).unwrap_or_else(|_| "0".into());
     let available = parse_list(&present).unwrap_or_default();
     if parse_list(wanted)?.iter().all(|number| available.contains(number)) {

@@ -1,7 +1,7 @@
-//! A client of D-Bus, just large enough to ask systemd for something: blocking, no threads, no code generated.
+//! A minimal D-Bus client for systemd and logind: blocking, without threads or generated code.
 //!
-//! Two kinds of socket are spoken to: a bus, which wants to be greeted and passes messages on, and systemd's own
-//! (`$XDG_RUNTIME_DIR/systemd/private`), which systemctl uses too and which is there without a bus.
+//! It speaks to two kinds of socket: a bus, which expects a Hello and routes messages, and systemd's private socket
+//! (`$XDG_RUNTIME_DIR/systemd/private`), which systemctl uses as well and which exists without a bus.
 
 mod wire;
 
@@ -16,11 +16,11 @@ use wire::{Kind, Message};
 
 pub(crate) use wire::{Call, Reader, Writer};
 
-/// How long an answer may take.
+/// How long to wait for a reply.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The longest answer while this side is let in.
+/// The longest authentication reply, in bytes.
 const MAX_ANSWER: usize = 16 << 10;
-/// The bus itself.
+/// The bus driver itself.
 const BUS: Call<'_> = Call {
     destination: "org.freedesktop.DBus",
     path: "/org/freedesktop/DBus",
@@ -32,25 +32,25 @@ const BUS: Call<'_> = Call {
 /// What is at the other end of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Peer {
-    /// A bus.
+    /// A message bus.
     Bus,
     /// systemd itself.
     Manager,
 }
 
-/// A connection. Messages that nobody asked for are thrown away unless they are waited for.
+/// A connection. Unexpected messages are dropped.
 pub(crate) struct Connection {
     stream: UnixStream,
     serial: u32,
     peer: Peer,
 }
 
-/// What a call came to.
+/// Why a call failed.
 #[derive(Debug)]
 pub(crate) enum Refusal {
-    /// The other side said no, and why.
+    /// The peer returned an error; its message.
     Said(String),
-    /// No answer came.
+    /// No reply arrived.
     Failed(io::Error),
 }
 
@@ -72,14 +72,14 @@ impl From<io::Error> for Refusal {
 }
 
 impl Connection {
-    /// Connects to the socket at `path` as the user of this process.
+    /// Connects to the socket at `path` and authenticates as this process's user.
     pub(crate) fn open(path: &Path, peer: Peer) -> io::Result<Self> {
         let stream = UnixStream::connect(path)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         let mut connection = Self { stream, serial: 0, peer };
-        // Without an identity in the request the other side takes that of the socket, which is right inside a user
-        // namespace too, where this process would name another number.
+        // An empty identity makes the peer use the socket's credentials. That also works in a user namespace,
+        // where this process would name an id that is not the peer's.
         connection.stream.write_all(b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n")?;
         connection.authenticated()?;
         if peer == Peer::Bus {
@@ -88,7 +88,7 @@ impl Connection {
         Ok(connection)
     }
 
-    /// Reads up to the line that lets this side in. Nothing can follow it before the first call.
+    /// Reads up to the line that grants access. Nothing follows it before the first call.
     fn authenticated(&mut self) -> io::Result<()> {
         let mut said = Vec::new();
         let mut buffer = [0; 512];
@@ -112,7 +112,7 @@ impl Connection {
         }
     }
 
-    /// Calls a method and waits for its answer: the arguments of the answer.
+    /// Calls a method and returns the arguments of its reply.
     pub(crate) fn call(&mut self, call: &Call<'_>, arguments: &Writer) -> Result<Answer, Refusal> {
         self.serial += 1;
         let serial = self.serial;
@@ -129,7 +129,8 @@ impl Connection {
         Err(io::Error::from(io::ErrorKind::TimedOut).into())
     }
 
-    /// A property of an object: its value, behind its type.
+    /// Reads a property, whose interface and name are those of `of`. The reply is a variant: signature, then
+    /// value.
     pub(crate) fn property(&mut self, of: &Call<'_>) -> Result<Answer, Refusal> {
         let get = Call {
             interface: "org.freedesktop.DBus.Properties",
@@ -142,7 +143,7 @@ impl Connection {
         self.call(&get, &arguments)
     }
 
-    /// Asks for signals that match `rule`, where that is needed.
+    /// Subscribes to signals that match `rule`; systemd's private socket sends all of them anyway.
     pub(crate) fn listen(&mut self, rule: &str) -> Result<(), Refusal> {
         if self.peer == Peer::Manager {
             return Ok(());
@@ -152,7 +153,7 @@ impl Connection {
         self.call(&Call { member: "AddMatch", signature: "s", ..BUS }, &arguments).map(drop)
     }
 
-    /// The signal named `member`, if that is what comes within `patience`.
+    /// The signal named `member`, if the next message within `patience` is that.
     pub(crate) fn signal(&mut self, member: &str, patience: Duration) -> io::Result<Option<Answer>> {
         let mut fds = [PollFd::new(&self.stream, PollFlags::IN)];
         let limit = Timespec::try_from(patience).map_err(io::Error::other)?;
@@ -181,11 +182,10 @@ fn refusal(message: Message) -> Refusal {
     Refusal::Said(text.unwrap_or(message.error))
 }
 
-/// The arguments of an answer or a signal.
+/// The arguments of a reply or signal.
 pub(crate) struct Answer(Vec<u8>);
 
 impl Answer {
-    /// Reads them.
     pub(crate) fn read(&self) -> Reader<'_> {
         Reader::new(&self.0, 0)
     }

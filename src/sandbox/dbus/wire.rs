@@ -1,45 +1,41 @@
-//! Messages of D-Bus as bytes: the part of the format that a client of systemd needs, in little-endian order.
+//! Encoding of D-Bus messages: the part of the format that a client of systemd needs, in little-endian order.
 //!
-//! The format is that of the D-Bus specification, "Message Protocol". Alignment counts from the beginning of a message,
-//! and a body begins at a multiple of eight, so a body can be written and read by itself.
+//! See "Message Protocol" in the D-Bus specification. Alignment counts from the start of a message, and a body starts
+//! at a multiple of eight, so a body can be encoded and decoded by itself.
 
 use std::io;
 
-/// The longest message that is read, in bytes; those of systemd are much shorter.
+/// The longest message accepted, in bytes; systemd's are much shorter.
 pub(super) const MAX_MESSAGE: usize = 1 << 20;
-/// The part of a header that tells the length of the rest.
+/// The fixed part of a header, which determines the length of the rest.
 pub(super) const FIXED: usize = 16;
 
 const METHOD_CALL: u8 = 1;
 
-/// What a message is.
+/// The type of a received message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// An answer.
     Return,
-    /// An answer that says what went wrong.
     Error,
-    /// Something that happened.
     Signal,
-    /// A call, or something unknown.
+    /// A method call or an unknown type; ignored.
     Other,
 }
 
-/// A received message.
 #[derive(Debug)]
 pub(super) struct Message {
     pub(super) kind: Kind,
-    /// The call that this answers.
+    /// The serial number of the call that this replies to.
     pub(super) reply_to: Option<u32>,
     /// The method or signal.
     pub(super) member: String,
-    /// Name of the error, where it is one.
+    /// The error name, if it is an error.
     pub(super) error: String,
-    /// The arguments.
+    /// The encoded arguments.
     pub(super) body: Vec<u8>,
 }
 
-/// Arguments that are being written.
+/// Encodes arguments. Each method is named after a type and documents its signature.
 #[derive(Debug, Default)]
 pub(crate) struct Writer(Vec<u8>);
 
@@ -64,7 +60,7 @@ impl Writer {
         self
     }
 
-    /// `g`, and the beginning of a variant.
+    /// `g`; also the start of a variant.
     pub(crate) fn signature(&mut self, text: &str) -> &mut Self {
         self.0.push(u8::try_from(text.len()).unwrap_or(u8::MAX));
         self.0.extend(text.bytes());
@@ -72,7 +68,7 @@ impl Writer {
         self
     }
 
-    /// `a…`, whose elements have this alignment.
+    /// `a…`, with elements of this alignment.
     pub(crate) fn array(&mut self, alignment: usize, fill: impl FnOnce(&mut Self)) -> &mut Self {
         self.u32(0);
         let length_at = self.0.len() - 4;
@@ -86,7 +82,7 @@ impl Writer {
         self
     }
 
-    /// `(…)`, and an entry of a header.
+    /// `(…)`; also a header field.
     pub(crate) fn structure(&mut self, fill: impl FnOnce(&mut Self)) -> &mut Self {
         self.align(8);
         fill(self);
@@ -98,21 +94,17 @@ impl Writer {
     }
 }
 
-/// A method of an object.
+/// A method of an object, or a property.
 pub(crate) struct Call<'a> {
-    /// Who has the object.
+    /// The bus name of the service.
     pub(crate) destination: &'a str,
-    /// The object.
     pub(crate) path: &'a str,
-    /// The interface.
     pub(crate) interface: &'a str,
-    /// The method.
     pub(crate) member: &'a str,
-    /// Types of the arguments.
+    /// Signature of the arguments.
     pub(crate) signature: &'a str,
 }
 
-/// The bytes of a call.
 pub(super) fn encode(call: &Call<'_>, serial: u32, body: &Writer) -> Vec<u8> {
     let mut header = Writer(vec![b'l', METHOD_CALL, 0, 1]);
     header.u32(u32::try_from(body.0.len()).unwrap_or(u32::MAX)).u32(serial);
@@ -141,7 +133,7 @@ pub(super) fn encode(call: &Call<'_>, serial: u32, body: &Writer) -> Vec<u8> {
     header.0
 }
 
-/// Bytes of a whole message, by its first [`FIXED`] ones.
+/// Length of the whole message, from its first [`FIXED`] bytes.
 pub(super) fn length(fixed: &[u8]) -> io::Result<usize> {
     if fixed.first() != Some(&b'l') {
         return Err(malformed());
@@ -157,7 +149,6 @@ pub(super) fn length(fixed: &[u8]) -> io::Result<usize> {
     }
 }
 
-/// Reads a whole message.
 pub(super) fn decode(bytes: &[u8]) -> io::Result<Message> {
     let mut reader = Reader::new(bytes, 4);
     let body_length = reader.u32()? as usize;
@@ -192,7 +183,7 @@ pub(super) fn decode(bytes: &[u8]) -> io::Result<Message> {
     Ok(message)
 }
 
-/// Arguments that are being read.
+/// Decodes arguments.
 pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -216,7 +207,7 @@ impl<'a> Reader<'a> {
         self.text(length)
     }
 
-    /// `g`, and the beginning of a variant.
+    /// `g`; also the start of a variant.
     pub(crate) fn signature(&mut self) -> io::Result<String> {
         let length = usize::from(self.byte()?);
         self.text(length)
@@ -258,7 +249,6 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What cannot be read as a message.
 pub(super) fn malformed() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "a message that is not D-Bus")
 }

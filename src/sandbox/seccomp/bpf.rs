@@ -1,20 +1,19 @@
-//! An assembler for the classic BPF that seccomp runs: labels, and jumps of any distance.
+//! An assembler for the classic BPF of seccomp: labels, and jumps over any distance.
 //!
-//! Code is written **back to front**: BPF only jumps forward, so a target always exists before the jump to it, and
-//! whether it is within a conditional jump's 8 bits is known at once. Only instructions are used that the kernel can
-//! evaluate without a call at hand (loads of the number and the architecture, comparisons, `and`), because it
-//! evaluates a new filter for every number to find those that need not run it again.
+//! Code is emitted **back to front**: BPF jumps forward only, so a target always exists before the jump to it, and
+//! whether it is within the 8 bits of a conditional jump is known at once. Only instructions that the kernel can
+//! emulate without an actual call are used (loads of number and architecture, comparisons, `and`), because it
+//! emulates a new filter for every number to find those that are always allowed (`seccomp_is_const_allow`, Linux
+//! 5.11).
 
-/// One instruction, `struct sock_filter`.
+/// `struct sock_filter`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Instruction {
-    /// What to do.
     pub(super) code: u16,
-    /// Instructions to skip when the comparison holds.
+    /// Instructions to skip if the comparison holds.
     pub(super) jt: u8,
-    /// Instructions to skip when it does not.
+    /// Instructions to skip if it does not.
     pub(super) jf: u8,
-    /// The operand.
     pub(super) k: u32,
 }
 
@@ -48,32 +47,33 @@ pub(super) const fn high(argument: u8) -> u32 {
     low(argument) + 4
 }
 
-/// A place in the program: how many instructions were written before it, that is, follow it.
+/// A position in the program, as the number of instructions emitted before it, which are those that follow
+/// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Label(usize);
 
-/// Where a decision leads.
+/// Where a branch leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Target {
-    /// To a verdict.
+    /// Return this value.
     Return(u32),
-    /// To code.
+    /// Continue at this position.
     Code(Label),
 }
 
-/// A program in the making, last instruction first.
+/// A program under construction, last instruction first.
 #[derive(Debug, Default)]
 pub(super) struct Assembler {
     reversed: Vec<Instruction>,
-    /// Where each value is returned, as last written: the nearest.
+    /// Where each value is returned; only the instruction emitted last, which is the nearest.
     returns: Vec<(u32, Label)>,
 }
 
-/// The furthest a conditional jump can go.
+/// The longest conditional jump.
 const REACH: usize = u8::MAX as usize;
 
 impl Assembler {
-    /// The finished program.
+    /// The finished program, in execution order.
     pub(super) fn finish(mut self) -> Vec<Instruction> {
         self.reversed.reverse();
         self.reversed
@@ -84,17 +84,17 @@ impl Assembler {
         Label(self.reversed.len() - 1)
     }
 
-    /// How many instructions the next one would have to skip to reach `label`.
+    /// How many instructions the next one would skip to reach `label`.
     fn distance(&self, label: Label) -> usize {
         self.reversed.len() - 1 - label.0
     }
 
-    /// Code that loads a word and goes on with `next`.
+    /// Emits a load of a word, then `next`.
     pub(super) fn load(&mut self, offset: u32, next: Target) -> Label {
         self.then(LOAD, offset, next)
     }
 
-    /// Code that masks the loaded word and goes on with `next`.
+    /// Emits a mask of the loaded word, then `next`.
     pub(super) fn and(&mut self, mask: u32, next: Target) -> Label {
         self.then(AND, mask, next)
     }
@@ -112,20 +112,21 @@ impl Assembler {
         self.push(JA, distance, (0, 0))
     }
 
-    /// Code that compares the loaded word with `k` and goes one way or the other.
+    /// Emits a comparison of the loaded word with `k`.
     pub(super) fn branch(&mut self, code: u16, k: u32, yes: Target, no: Target) -> Label {
         if yes == no {
             return self.place(yes);
         }
         let (yes, no) = (self.place(yes), self.place(no));
-        // A detour put in for one side moves the jump away from the other, which the second pass sees.
+        // A detour inserted for one side moves the other side further away, which the second call takes into
+        // account.
         let yes = self.reachable(yes, 1);
         let no = self.reachable(no, 0);
         let (jt, jf) = (self.skip(yes), self.skip(no));
         self.push(code, k, (jt, jf))
     }
 
-    /// `label`, or a detour to it if it is out of reach of a jump that comes up to `later` instructions later.
+    /// `label`, or a detour if it is out of reach of a jump emitted up to `later` instructions later.
     fn reachable(&mut self, label: Label, later: usize) -> Label {
         if self.distance(label) + later <= REACH { label } else { self.goto(label) }
     }
@@ -134,14 +135,15 @@ impl Assembler {
         u8::try_from(self.distance(label)).unwrap_or(u8::MAX)
     }
 
-    /// The label of a target; a return in reach is used again rather than written again.
+    /// The label of a target; reuses a return instruction in reach.
     fn place(&mut self, target: Target) -> Label {
         match target {
             Target::Code(label) => label,
             Target::Return(value) => {
                 let written = self.returns.iter().position(|(other, _)| *other == value);
                 match written.and_then(|index| self.returns.get(index)) {
-                    // Two instructions may come before the jump: the other side's return, and a detour to one.
+                    // Up to two instructions may be emitted before the jump: the other side's return, and a
+                    // detour to one of them.
                     Some((_, label)) if self.distance(*label) + 2 <= REACH => return *label,
                     _ => {}
                 }
@@ -155,8 +157,8 @@ impl Assembler {
         }
     }
 
-    /// Code that finds the piece which the loaded word falls into, by bisection. `pieces` are sorted starts with
-    /// what holds from there up to the next start; the first one starts at 0 whatever it says.
+    /// Emits a bisection that finds the piece that contains the loaded word. `pieces` are sorted starts, each
+    /// with the target up to the next start; the first one is treated as starting at 0.
     pub(super) fn bisect(&mut self, pieces: &[(u32, Target)]) -> Target {
         let middle = pieces.len() / 2;
         match pieces {

@@ -1,7 +1,7 @@
-//! Build script: compiles docker's default profile to BPF, so that starting a container does not have to.
+//! Build script: compiles docker's default profile to BPF, so that launching a container need not.
 //!
-//! It shares the compiler and the profile with the program, which compiles other profiles at run time, and writes the
-//! result as a Rust constant.
+//! It shares compiler and profile with the program, which compiles other profiles at run time, and writes the result
+//! as Rust constants.
 
 #![allow(clippy::print_stdout, reason = "a build script talks to cargo through its standard output")]
 #![allow(unreachable_pub, dead_code, reason = "the modules are the program's")]

@@ -1,11 +1,11 @@
-//! A filter into a program.
+//! Compiles a filter to a BPF program.
 //!
-//! The kernel runs a new filter once for each of some 450 numbers of each architecture to find the calls that are
-//! always allowed, and start-up waits for it; afterwards only the others run it. So the numbers are bisected, in runs
-//! of equal verdict, rather than walked through. Layout:
+//! When a filter is installed, the kernel runs it once for each of some 450 call numbers per architecture to find
+//! those that are always allowed, and the launch waits for it; afterwards it runs for the others only. So numbers are
+//! looked up by bisection over runs with equal verdict, not by a linear search. Layout:
 //!
 //! ```text
-//! architecture? ──► number ≥ x32's mark? ──► bisection of the numbers ──► verdict
+//! architecture? ──► number ≥ x32's bit? ──► bisection of the numbers ──► verdict
 //!                                                                    └──► conditions on arguments ──► verdict
 //! ```
 
@@ -13,10 +13,10 @@ use super::bpf::{self, Assembler, Instruction, Target};
 use super::rule::{Action, Compare, Filter, Rule, Test};
 use super::syscalls::{Arch, X32_BIT, multiplexed};
 
-/// The most instructions that the kernel takes (`BPF_MAXINSNS`).
+/// The longest program that the kernel accepts (`BPF_MAXINSNS`).
 pub(super) const LONGEST: usize = 4096;
 
-/// The program of `filter`. It may be longer than [`LONGEST`], which the caller has to look at.
+/// Compiles `filter`. The program may exceed [`MAX_INSTRUCTIONS`]; the caller has to check.
 pub(super) fn compile(filter: &Filter) -> Vec<Instruction> {
     let mut compiler = Compiler { filter, assembler: Assembler::default(), conditions: Vec::new() };
     let mut audits: Vec<(u32, Target)> = Vec::new();
@@ -32,7 +32,8 @@ pub(super) fn compile(filter: &Filter) -> Vec<Instruction> {
     compiler.assembler.finish()
 }
 
-/// The audit architectures, the first of `arches` last, so that it is tested first and lies nearest.
+/// The audit architectures, with that of `arches[0]` last: it is emitted last, hence tested first and
+/// nearest.
 fn audit_values(arches: &[Arch]) -> Vec<u32> {
     let mut values = Vec::new();
     for arch in arches {
@@ -43,10 +44,10 @@ fn audit_values(arches: &[Arch]) -> Vec<u32> {
     values
 }
 
-/// A rule less its call: what happens under which conditions.
+/// A rule without its call: conditions and action.
 type Case = (Vec<Test>, Action);
 
-/// What holds from a number on.
+/// What happens to a call number, and to those after it up to the next entry.
 #[derive(Clone, PartialEq)]
 enum Verdict {
     Fixed(Action),
@@ -56,12 +57,12 @@ enum Verdict {
 struct Compiler<'f> {
     filter: &'f Filter,
     assembler: Assembler,
-    /// Conditions written so far: architectures of one width share them.
+    /// Condition code emitted so far, by argument width: architectures of one width share it.
     conditions: Vec<(bool, Vec<Case>, Target)>,
 }
 
 impl Compiler<'_> {
-    /// Code that decides by number, for all architectures with one audit value.
+    /// Emits the decision by call number, for all architectures with one audit value.
     fn numbers_of(&mut self, audit: u32) -> Target {
         let mut ways = [Target::Return(Action::KILL_THREAD.value()); 2];
         for arch in self.filter.arches.iter().filter(|arch| arch.audit() == audit) {
@@ -104,7 +105,7 @@ impl Compiler<'_> {
         target
     }
 
-    /// One case after the other.
+    /// Emits the cases one after the other.
     fn chain(&mut self, cases: &[Case], wide: bool) -> Target {
         let mut next = Target::Return(self.filter.default.value());
         for (tests, action) in cases.iter().rev() {
@@ -117,7 +118,7 @@ impl Compiler<'_> {
         next
     }
 
-    /// Code for one condition. The upper half decides alone unless it equals the value's.
+    /// Emits one condition. On 64-bit architectures the upper half decides, unless it equals the value's.
     fn test(&mut self, test: &Test, wide: bool, yes: Target, no: Target) -> Target {
         let (code, yes, no) = match test.compare {
             Compare::Eq => (bpf::JEQ, yes, no),
@@ -134,6 +135,8 @@ impl Compiler<'_> {
         if !wide {
             return lower;
         }
+        // BPF words have 32 bits, so a 64-bit comparison is one of the upper halves, then one of the lower
+        // ones.
         let equal = self.assembler.branch(bpf::JEQ, high, lower, no);
         let upper = match code {
             bpf::JEQ => equal,
@@ -177,12 +180,12 @@ fn halves(value: u64) -> (u32, u32) {
     (u32::try_from(value >> 32).unwrap_or(u32::MAX), u32::try_from(low).unwrap_or(u32::MAX))
 }
 
-/// Cases that all look at one argument, as the values from which on each action holds: many `==` (the address
-/// families of socket(2)) are then bisected too.
+/// Cases that all test the same argument, as sorted starts from which each action holds: long lists of `==`
+/// (the address families of socket(2)) can then be bisected too.
 struct Spans {
     argument: u8,
     low: Vec<(u32, Action)>,
-    /// What holds where the upper half is not 0; `None` on architectures that have none.
+    /// The action where the upper half is not 0; `None` on 32-bit architectures.
     above: Option<Action>,
 }
 
@@ -200,6 +203,7 @@ impl Spans {
         if tests.iter().any(|(test, _)| test.argument != argument) {
             return None;
         }
+        // Comparisons with larger values cannot be expressed by the lower half alone.
         let beyond = 1_u64 << 32;
         let mut starts: Vec<u64> = vec![0];
         starts.extend(tests.iter().flat_map(|(test, _)| [test.value, test.value.saturating_add(1)]));
@@ -221,7 +225,7 @@ impl Spans {
     }
 }
 
-/// What holds for the numbers of `arch`: sorted starts, each up to the next.
+/// The verdict on each number of `arch`: sorted starts, each valid up to the next.
 fn verdicts(filter: &Filter, arch: Arch) -> Vec<(u32, Verdict)> {
     let mut cases = numbered(filter, arch);
     cases.sort_by_key(|(number, _)| *number);
@@ -239,11 +243,12 @@ fn verdicts(filter: &Filter, arch: Arch) -> Vec<(u32, Verdict)> {
         pieces.push((*number, verdict(filter.default, same)));
         next = number.saturating_add(1);
     }
+    // Beyond the highest number with a rule: calls newer than the profile.
     pieces.push((last.saturating_add(1), Verdict::Fixed(filter.beyond())));
     pieces
 }
 
-/// The rules that say something on `arch`, by number, in their order.
+/// The rules that apply to calls of `arch`, by number, in their order.
 fn numbered(filter: &Filter, arch: Arch) -> Vec<(u32, Case)> {
     let mut cases = Vec::with_capacity(filter.rules.len());
     for rule in &filter.rules {
@@ -258,8 +263,8 @@ fn numbered(filter: &Filter, arch: Arch) -> Vec<(u32, Case)> {
     cases
 }
 
-/// 32-bit x86 makes socket and System V IPC calls also through one call that says in its first argument which. A rule
-/// with conditions cannot be carried over: the arguments lie behind a pointer.
+/// On 32-bit x86, socket and System V IPC calls can also be made through a multiplexer, with the call in its
+/// first argument. Rules with conditions cannot be carried over, since the arguments are behind a pointer.
 fn through_multiplexer(rule: &Rule) -> Option<(u32, Case)> {
     if !rule.tests.is_empty() {
         return None;

@@ -1,52 +1,52 @@
-//! Root emulation: the filter of containers that have a single user, for accounts without subordinate ids.
+//! Root emulation: the filter for containers with a single id, on accounts without subordinate ids.
 //!
-//! Such a container's root is the user, and no other id exists: the kernel refuses to give a file to another user or
-//! to become one (`EINVAL`), and without a mapping helper setgroups(2) is closed. Package managers and entry points do
-//! all of that. The filter answers "done" without doing it to
+//! The root of such a container is the user, and no other id exists: the kernel refuses to give a file to another
+//! user or to become one (`EINVAL`), and without a mapping helper setgroups(2) is closed. Package managers and entry
+//! points do all of that. The filter reports success, without effect, for
 //!
-//! - chown(2) and its kin: everything stays the user's;
-//! - setuid(2), setgid(2), their kin and setgroups(2): the process stays root, which in here is the user;
-//! - capset(2): what is given up stays;
-//! - mknod(2) of character and block devices: no node appears. Fifos, sockets and files are made for real.
+//! - chown(2) and its variants: every file stays the user's;
+//! - setuid(2), setgid(2), their variants, and setgroups(2): the process stays root, which in here is the user;
+//! - capset(2): dropped capabilities are kept;
+//! - mknod(2) of character and block devices: no node appears. FIFOs, sockets and regular files are created for real.
 //!
-//! It is loaded after the container's profile, for processes that start as root only: to other users docker refuses
-//! these calls too. Extended attributes need nothing: `security.capability` may be set by a namespace's root.
+//! It is loaded after the container's profile, for processes that start as root only: docker denies these calls to
+//! other users as well. Extended attributes need no emulation: a namespace's root may set `security.capability`.
 //!
-//! # What works with it, tried with Debian 12 in a namespace of one id
+//! # Compatibility, tested with Debian 12 in a namespace with one id
 //!
-//! Works: `dpkg` and maintainer scripts (dbus, openssh, nginx, redis, exim, cron, man-db), `apt-get install` with
-//! `APT::Sandbox::User=root`, `useradd -m`, `usermod`, `groupadd`, `chpasswd`, `su`, `sudo -u`, `runuser`, `setpriv`,
-//! `chroot --userspec`, `install -o`, `cp -a`, `tar --same-owner`, `setcap`.
+//! These work: `dpkg` and maintainer scripts (dbus, openssh, nginx, redis, exim, cron, man-db), `apt-get install`
+//! with `APT::Sandbox::User=root`, `useradd -m`, `usermod`, `groupadd`, `chpasswd`, `su`, `sudo -u`, `runuser`,
+//! `setpriv`, `chroot --userspec`, `install -o`, `cp -a`, `tar --same-owner`, `setcap`.
 //!
-//! Does not: what looks whether it happened. `apt` asks getresuid(2) whether it became `_apt` ("Could not switch
-//! group"); that is its `APT::Sandbox::Verify::IDs`, and setting `APT::Sandbox::User` to `root` (in the file that
-//! `APT_CONFIG` names, for one) makes it not try. `userdel -r` leaves a home that is not the user's. Servers that
-//! refuse to be root (postgres) still are. A node that was "made" cannot be opened or changed.
+//! Programs that verify the effect do not. `apt` checks with getresuid(2) whether it became `_apt` ("Could not switch
+//! group"); that is its `APT::Sandbox::Verify::IDs`, and setting `APT::Sandbox::User` to `root` (for example in the
+//! file that `APT_CONFIG` names) avoids it. `userdel -r` leaves a home directory that is not the user's. Servers that
+//! refuse to run as root (postgres) still do. A device node that was "created" cannot be opened or changed.
 //!
 //! # Remembering ownership
 //!
-//! Steps of a build remember it ([`remembering`]), for what they leave becomes a layer:
+//! Build steps remember ownership ([`remembering`]), since what they leave behind becomes a layer:
 //!
 //! - **Store**: nothing new. A layer's file carries `user.dhow.owner` = `uid:gid` from its unpacking, and packing
-//!   reads it. A chown in the container is the same attribute set through the overlay mount, which puts it on the
-//!   upper directory's copy. What cannot carry user attributes (links, fifos, sockets) stays root's.
+//!   reads it. A chown in the container sets the same attribute through the overlay mount, which puts it on the copy
+//!   in the upper directory. Files that cannot carry user attributes (links, FIFOs, sockets) stay root's.
 //! - **Sandbox**: the chown family moves from [`PRETEND`] to `SECCOMP_RET_USER_NOTIF`, in a filter loaded with
-//!   `SECCOMP_FILTER_FLAG_NEW_LISTENER`. (The kernel prefers an errno to a notification, so a call must not be in
-//!   both.) The container's first process hands the listener to its supervisor before it execs; what that makes in the
-//!   container's user namespace finds the file with openat2(2) below the caller's root, sets the attribute, and
-//!   answers. If it is gone that means `ENOSYS`.
-//! - Showing remembered owners (stat), and becoming another user for those who look, are the same mechanism for more
-//!   calls, at the price of a round trip for each. A container that never calls them pays nothing.
+//!   `SECCOMP_FILTER_FLAG_NEW_LISTENER`. (The kernel prefers an errno to a notification, so no call may be in both.)
+//!   The container's first process sends the listener to its supervisor before it execs. A process of the
+//!   supervisor's in the container's user namespace finds the file with openat2(2) below the caller's root, sets the
+//!   attribute, and responds. Once it is gone, the calls fail with `ENOSYS`.
+//! - Showing remembered owners (stat), and pretending another user id to programs that ask, would be the same
+//!   mechanism for more calls, at the price of a round trip each. A container that never makes them pays nothing.
 
 use super::rule::{Action, Compare, Filter, Rule, Test};
 use super::syscalls::{Arch, Syscall};
 
-/// The program that makes privileged identity calls succeed without effect, for all architectures of `native`.
+/// The filter that makes privileged identity calls succeed without effect, for all architectures of `native`.
 pub(super) fn filter(native: Arch) -> Filter {
     emulating(native, PRETEND)
 }
 
-/// The same, but whoever listens is asked about changes of owner.
+/// Like [`filter`], but a listener is asked about changes of owner.
 #[allow(dead_code, reason = "for the build script, which shares this file")]
 pub(super) fn remembering(native: Arch) -> Filter {
     emulating(native, Action::NOTIFY)
@@ -70,13 +70,13 @@ fn emulating(native: Arch, owner: Action) -> Filter {
     Filter { default: Action::ALLOW, arches: native.family().to_vec(), rules }
 }
 
-/// The call is not made and returns 0.
+/// The call is skipped and returns 0.
 const PRETEND: Action = Action::errno(0);
 
-/// With the variants of 32-bit architectures, whose ids once had 16 bits.
+/// The chown family, with the `32` variants of 32-bit architectures, whose ids once had 16 bits.
 const OWNER: &str = "chown chown32 lchown lchown32 fchown fchown32 fchownat";
 
-/// The same.
+/// Calls that change user, groups or capabilities, with their `32` variants.
 const IDENTITY: &str = "
     setuid setuid32 setgid setgid32 setreuid setreuid32 setregid setregid32
     setresuid setresuid32 setresgid setresgid32 setfsuid setfsuid32 setfsgid setfsgid32

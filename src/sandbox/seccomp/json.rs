@@ -1,8 +1,8 @@
-//! Profiles in docker's JSON format (`--security-opt seccomp=FILE`), with the meaning that docker and runc give them.
+//! Profiles in docker's JSON format (`--security-opt seccomp=FILE`), interpreted as docker and runc do.
 //!
-//! Docker selects the entries by capability, architecture and kernel, and runc turns them into rules: an entry's
-//! conditions all have to hold, unless two of them look at the same argument, when each of them suffices on its own; a
-//! name that no architecture has is passed over. Fields that neither knows are ignored, as they do.
+//! Docker selects entries by capability, architecture and kernel, and runc converts them to rules: all conditions of
+//! an entry must hold, unless two of them test the same argument, in which case any one suffices; names that no
+//! architecture has are skipped. Unknown fields are ignored, as docker and runc do.
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
@@ -13,7 +13,7 @@ use crate::error::{Failure, invalid, unsupported};
 use crate::sandbox::caps::CapSet;
 use crate::sys::seccomp::{LOG, SPEC_ALLOW};
 
-/// What a profile depends on beside its text.
+/// What the meaning of a profile depends on, besides its text.
 pub(super) struct Surroundings {
     pub(super) native: Arch,
     pub(super) capabilities: CapSet,
@@ -21,8 +21,8 @@ pub(super) struct Surroundings {
     pub(super) kernel: (u32, u32),
 }
 
-/// Reads a profile: the filter and the flags to load it with, or `None` for one that says nothing, which is docker's
-/// way to write "unconfined".
+/// Parses a profile: the filter and the flags to load it with, or `None` for an empty one, which is docker's
+/// notation for "unconfined".
 pub(super) fn read(text: &str, around: &Surroundings) -> Result<Option<(Filter, u32)>> {
     let profile: Profile = serde_json::from_str(text)
         .map_err(|error| invalid(format!("decoding seccomp profile failed: {error}")))?;
@@ -95,7 +95,7 @@ struct Condition {
 }
 
 impl Profile {
-    /// The architectures that this machine can run out of those listed; the native one is always covered.
+    /// The listed architectures that this machine can run; the native one is always included.
     fn arches(&self, native: Arch) -> Result<Vec<Arch>, Failure> {
         let listed = self.architectures.as_deref().unwrap_or_default();
         let families = self.arch_map.as_deref().unwrap_or_default();
@@ -123,7 +123,7 @@ impl Profile {
         let mut flags = 0;
         for name in names {
             flags |= match name.as_str() {
-                // All threads at once: there is only one when a container's filter is loaded.
+                // Synchronizes all threads; there is only one when a container's filter is loaded.
                 "SECCOMP_FILTER_FLAG_TSYNC" => 0,
                 "SECCOMP_FILTER_FLAG_LOG" => LOG,
                 "SECCOMP_FILTER_FLAG_SPEC_ALLOW" => SPEC_ALLOW,
@@ -134,7 +134,7 @@ impl Profile {
     }
 }
 
-/// Whether the OCI runtime specification has this architecture; those of other machines are passed over.
+/// Whether the OCI runtime specification has this architecture; those of other machines are ignored.
 fn known_arch(name: &str) -> bool {
     const OTHERS: &str = "NATIVE MIPS MIPS64 MIPS64N32 MIPSEL MIPSEL64 MIPSEL64N32 PPC PPC64 PPC64LE S390 S390X PARISC \
                           PARISC64 RISCV64 LOONGARCH64 M68K SH SHEB";
@@ -143,7 +143,7 @@ fn known_arch(name: &str) -> bool {
 }
 
 impl Entry {
-    /// Appends the rules that the entry makes here.
+    /// Appends the rules that the entry contributes on this machine.
     fn add(&self, around: &Surroundings, rules: &mut Vec<Rule>) -> Result<()> {
         let names = self.names.as_deref().unwrap_or_default();
         if !self.name.is_empty() && !names.is_empty() {
@@ -179,14 +179,14 @@ impl Entry {
     }
 }
 
-/// The sets of conditions of which one has to hold.
+/// Expands the conditions to alternatives, one of which has to hold.
 fn alternatives(tests: &[Test]) -> Vec<Vec<Test>> {
     let repeated = (0..6).any(|argument| tests.iter().filter(|test| test.argument == argument).count() > 1);
     if repeated { tests.iter().map(|test| vec![*test]).collect() } else { vec![tests.to_vec()] }
 }
 
 impl Condition {
-    /// Whether one of its parts holds: what `excludes` asks.
+    /// Whether any of its parts holds, as `excludes` requires.
     fn any(&self, around: &Surroundings) -> Result<bool, Failure> {
         let caps = self.caps.iter().flatten().any(|name| has(around, name));
         let arches = self.arches.iter().flatten().any(|name| name == go_name(around.native));
@@ -194,7 +194,7 @@ impl Condition {
         Ok(caps || arches || kernel)
     }
 
-    /// Whether all of its parts hold, and all capabilities are there: what `includes` asks.
+    /// Whether all of its parts hold, and all capabilities are present, as `includes` requires.
     fn all(&self, around: &Surroundings) -> Result<bool, Failure> {
         let caps = self.caps.iter().flatten().all(|name| has(around, name));
         let arches = self.arches.as_deref().unwrap_or_default();
@@ -211,12 +211,12 @@ impl Condition {
     }
 }
 
-/// A capability that this dhow does not know is one that the container does not have.
+/// Whether the container has a capability; one that dhow does not know, no container has.
 fn has(around: &Surroundings, name: &str) -> bool {
     name.starts_with("CAP_") && name.parse().is_ok_and(|capability| around.capabilities.contains(capability))
 }
 
-/// What docker calls the architecture in conditions.
+/// What docker calls the architecture in conditions (`GOARCH`).
 fn go_name(arch: Arch) -> &'static str {
     match arch {
         Arch::X86_64 => "amd64",
@@ -227,7 +227,7 @@ fn go_name(arch: Arch) -> &'static str {
     }
 }
 
-/// The first two numbers of a kernel version such as `6.1.0-18-amd64`.
+/// The first two numbers of a kernel release such as `6.1.0-18-amd64`.
 pub(super) fn version(text: &str) -> Option<(u32, u32)> {
     let (major, rest) = text.split_once('.')?;
     let digits = rest.find(|c: char| !c.is_ascii_digit()).map_or(rest, |end| rest.split_at(end).0);
@@ -281,7 +281,7 @@ impl Argument {
     }
 }
 
-/// The failure with the field it is about in front.
+/// Prefixes a failure with the field it is about.
 fn at(field: &str, failure: &Failure) -> Failure {
     let located = Failure::new(failure.kind(), format!("{field}: {failure}"));
     match failure.hint_text() {

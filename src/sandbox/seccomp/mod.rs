@@ -2,17 +2,19 @@
 //!
 //! ```text
 //! profile ─┐
-//! json ────┼─► rule::Filter ─► compile ─► bpf ─► Program ─► sys::seccomp::load
+//! json ────┼─► rule::SyscallFilter ─► compile ─► bpf ─► SeccompProgram ─► sys::seccomp::load
 //! emulation┘
 //! ```
 //!
-//! `syscalls` has the numbers. The default profile for docker's default capabilities, and root emulation, are compiled
-//! by `build.rs`; everything else when the container's plan is made, before the fork. [`Program::load`] needs no
-//! memory and may be called in the child.
+//! `syscalls` has the numbers. The default profile for docker's default capabilities, and root emulation, are
+//! compiled by the build script; everything else when the container's plan is made, before the fork.
+//! [`SeccompProgram::load`] allocates nothing and may be called in the child.
 //!
-//! Filters stack: the kernel runs all and takes the most restrictive answer, and of equal ones the newest. Root
-//! emulation is therefore loaded after the profile: it turns what the profile allows or denies with an error into
-//! pretended success, but not what kills.
+//! # Stacking
+//!
+//! The kernel runs all installed filters and takes the most restrictive result; among equal ones, the newest. Root
+//! emulation is therefore loaded after the profile: it turns what the profile allows, or denies with an error, into
+//! pretended success, but not what the profile kills.
 
 use std::borrow::Cow;
 use std::io;
@@ -27,7 +29,7 @@ use syscalls::Arch;
 
 mod bpf;
 mod compile;
-// Only the build script compiles root emulation; here it serves the tests.
+// Root emulation is compiled by the build script only; here, the tests use it.
 #[cfg(test)]
 mod emulation;
 mod json;
@@ -44,14 +46,14 @@ const _: () = assert!(
     "the profile compiled at build time is that of docker's default capabilities"
 );
 
-/// The architecture that dhow was built for.
+/// The architecture dhow was built for.
 #[cfg(target_arch = "x86_64")]
 const NATIVE: Arch = Arch::X86_64;
-/// The architecture that dhow was built for.
+/// The architecture dhow was built for.
 #[cfg(target_arch = "aarch64")]
 const NATIVE: Arch = Arch::Aarch64;
 
-/// A filter ready to be loaded.
+/// A compiled filter with the flags to load it with.
 #[derive(Clone)]
 pub struct Program {
     code: Cow<'static, [Instruction]>,
@@ -69,13 +71,14 @@ impl Program {
         Self { code: Cow::Owned(code), flags }
     }
 
-    /// Installs the filter for the calling thread and everything it starts. See [`seccomp::load`] for the conditions
-    /// and errors. Neither allocates nor locks.
+    /// Installs the filter for the calling thread and all its descendants. See [`seccomp::load`] for
+    /// conditions and errors. Neither allocates nor locks.
     pub fn load(&self) -> io::Result<()> {
         seccomp::load(&self.code, self.flags)
     }
 
-    /// The same; returns where the calls are told that the filter leaves to whoever listens.
+    /// Like [`Self::load`]; returns the listener for calls that the filter answers with
+    /// `SECCOMP_RET_USER_NOTIF`.
     pub fn load_with_listener(&self) -> io::Result<OwnedFd> {
         seccomp::load_with_listener(&self.code, self.flags)
     }
@@ -89,10 +92,11 @@ pub fn default_filter(capabilities: CapSet) -> Program {
     Program::of(&profile::default_profile(NATIVE, capabilities.bits()), seccomp::SPEC_ALLOW)
 }
 
-/// A profile in docker's JSON format for a container with this bounding set; `None` when it asks for no filter.
+/// Compiles a profile in docker's JSON format for a container with this bounding set; `None` if it asks for no
+/// filter.
 ///
 /// # Errors
-/// Text that is no such profile, naming the field; actions that dhow cannot carry out; more than the kernel takes.
+/// Invalid profiles, by field; actions that dhow does not support; programs longer than the kernel accepts.
 pub fn from_json(text: &str, capabilities: CapSet) -> Result<Option<Program>> {
     let release = rustix::system::uname();
     let kernel = json::version(&release.release().to_string_lossy()).unwrap_or_default();
@@ -112,13 +116,13 @@ pub fn from_json(text: &str, capabilities: CapSet) -> Result<Option<Program>> {
     Ok(Some(program))
 }
 
-/// The filter for a container that has a single user and group and starts as its root; to be loaded after the profile
-/// and after everything that it would pretend. `emulation` says what it does.
+/// The filter for a container with a single id that starts as root; to be loaded after the profile and after
+/// every change of identity that must be real. See `emulation`.
 pub fn root_emulation() -> Program {
     Program::fixed(&EMULATION)
 }
 
-/// The same, but whoever listens is asked about changes of owner.
+/// Root emulation that leaves changes of owner to a listener, which remembers them.
 pub fn remembering_emulation() -> Program {
     Program::fixed(&REMEMBERING)
 }

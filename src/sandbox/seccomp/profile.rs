@@ -1,18 +1,19 @@
 //! Docker's default profile, as rules for a set of capabilities.
 //!
-//! The facts are those of `seccomp/default.json` in moby/profiles as published with Docker Engine 29 in 2026, the
-//! revision that lists the address families socket(2) may use (earlier ones only denied AF_VSOCK). Everything that is
-//! not allowed here fails with `EPERM`. What the file says of architectures that dhow does not run on is left out, and
-//! so is its condition on kernels before 4.8, which cannot run dhow. `tests/fixtures/seccomp-default.json` is the
-//! same in docker's notation; the tests hold the two together.
+//! Taken from `seccomp/default.json` in moby/profiles as published with Docker Engine 29 in 2026, the revision that
+//! lists the address families for socket(2) (earlier ones only denied AF_VSOCK). Every call that is not allowed here
+//! fails with `EPERM`. Omitted: architectures that dhow does not run on, and the condition on kernels before 4.8,
+//! which cannot run dhow. `tests/fixtures/seccomp-default.json` is the same profile in docker's notation; the tests
+//! keep the two in step.
 
 use super::rule::{Action, Compare, ENOSYS, EPERM, Filter, Rule, Test};
 use super::syscalls::{Arch, Syscall};
 
-/// Docker's default capabilities, for which the program is made at build time.
+/// Docker's default capabilities, for which the profile is compiled at build time.
 pub(super) const DEFAULT_CAPABILITIES: u64 = 0xa804_25fb;
 
-/// The profile for a container of architecture `native` whose bounding set is `capabilities` (bit *n* is number *n*).
+/// The profile for a container of architecture `native` whose bounding set is `capabilities` (bit *n* is
+/// number *n*).
 pub(super) fn default_profile(native: Arch, capabilities: u64) -> Filter {
     let mut rules = Vec::with_capacity(480);
     for group in GROUPS.iter().filter(|group| group.when.met(native, capabilities)) {
@@ -30,7 +31,7 @@ pub(super) fn default_profile(native: Arch, capabilities: u64) -> Filter {
     Filter { default: EPERM, arches: native.family().to_vec(), rules }
 }
 
-/// Calls that are treated alike.
+/// Calls with the same condition and action.
 struct Group {
     when: When,
     action: Action,
@@ -39,14 +40,14 @@ struct Group {
     names: &'static str,
 }
 
-/// The condition of a group on the container.
+/// When a group applies to a container.
 enum When {
     Always,
-    /// On one of these, whatever the sub-architecture of the process.
+    /// On one of these machines, whatever the sub-architecture of the process.
     On(&'static [Arch]),
     /// With the capability of this number.
     With(u8),
-    /// Without it.
+    /// Without the capability of this number.
     Without(u8),
 }
 
@@ -81,15 +82,15 @@ const SYSLOG: u8 = 34;
 const PERFMON: u8 = 38;
 const BPF: u8 = 39;
 
-/// Every `CLONE_NEW*` flag that clone(2) takes (CLONE_NEWTIME is clone3's).
+/// Every `CLONE_NEW*` flag of clone(2) (CLONE_NEWTIME exists for clone3(2) only).
 const CLONE_NEW: u64 = 0x7e02_0000;
 const NO_NAMESPACES: &[Test] = &[Test { argument: 0, compare: Compare::Masked(CLONE_NEW), value: 0 }];
 
-/// `PER_LINUX`, `PER_LINUX32`, both with `UNAME26`, and the question what it is.
+/// `PER_LINUX`, `PER_LINUX32`, both with `UNAME26`, and the value that queries the current one.
 const PERSONALITIES: &[u64] = &[0, 8, 0x2_0000, 0x2_0008, 0xffff_ffff];
 
-/// All `AF_*` but those the kernel no longer has, AF_ALG (38, attack surface) and AF_VSOCK (40, reaches the host).
-/// AF_UNSPEC (0) can make no socket and is let through to say so.
+/// All `AF_*` except those removed from the kernel, AF_ALG (38, attack surface) and AF_VSOCK (40, reaches the
+/// host). AF_UNSPEC (0) cannot make a socket; it passes so that the kernel reports its own error.
 const ADDRESS_FAMILIES: &[u64] = &[
     0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16, 17, 18, 21, 22, 24, 26, 27, 28, 29, 30, 31, 32, 33,
     35, 36, 39, 41, 42, 43, 44, 45,
@@ -112,7 +113,7 @@ const GROUPS: &[Group] = &[
          quotactl_fd setdomainname sethostname setns syslog umount umount2 unshare",
     ),
     Group { when: When::Without(SYS_ADMIN), action: Action::ALLOW, tests: NO_NAMESPACES, names: "clone" },
-    // Its flags lie behind a pointer, and C libraries fall back to clone when it does not exist.
+    // Its flags are behind a pointer, which a filter cannot read. On ENOSYS, C libraries fall back to clone.
     Group { when: When::Without(SYS_ADMIN), action: ENOSYS, tests: &[], names: "clone3" },
     allow(When::With(SYS_BOOT), "reboot"),
     allow(When::With(SYS_CHROOT), "chroot"),
@@ -131,7 +132,7 @@ const GROUPS: &[Group] = &[
     allow(When::With(PERFMON), "perf_event_open"),
 ];
 
-/// Allowed to everybody.
+/// Allowed unconditionally.
 const ALWAYS: &str = "
     accept accept4 access adjtimex alarm bind brk cachestat capget capset chdir chmod chown chown32
     clock_adjtime clock_adjtime64 clock_getres clock_getres_time64 clock_gettime clock_gettime64

@@ -1,23 +1,20 @@
 //! System calls by name and architecture: the numbers of Linux 6.19 on the architectures that filters cover.
 //!
-//! Data and look-up only, so that the build script can compile the default profile with it.
+//! Data and look-up only, so that the build script can use it too.
 
-/// An architecture as a filter sees it: an audit architecture, and for x32 a mark in the call's number.
+/// An architecture as a filter sees it: an audit architecture, and for x32 a bit in the call number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Arch {
-    /// 64-bit x86.
     X86_64,
-    /// 32-bit x86.
     X86,
     /// x86-64 with 32-bit pointers.
     X32,
-    /// 64-bit ARM.
     Aarch64,
     /// 32-bit ARM, EABI.
     Arm,
 }
 
-/// What tells an x32 call from an x86-64 one: a bit in its number.
+/// The bit in a call number that distinguishes x32 from x86-64 (`__X32_SYSCALL_BIT`).
 pub(super) const X32_BIT: u32 = 0x4000_0000;
 
 impl Arch {
@@ -31,12 +28,12 @@ impl Arch {
         }
     }
 
-    /// Whether arguments are 64 bits wide. Those of the others are compared by their lower half.
+    /// Whether arguments have 64 bits. On the others, only the lower half is compared.
     pub(super) const fn wide(self) -> bool {
         matches!(self, Self::X86_64 | Self::Aarch64)
     }
 
-    /// The architecture with the name that libseccomp gives it.
+    /// Parses libseccomp's name of an architecture.
     pub(super) fn from_scmp(name: &str) -> Option<Self> {
         Some(match name {
             "SCMP_ARCH_X86_64" => Self::X86_64,
@@ -48,7 +45,7 @@ impl Arch {
         })
     }
 
-    /// This architecture with those that docker's profile has run beside it on the same kernel.
+    /// This architecture and those that docker's profile allows next to it on the same kernel.
     pub(super) fn family(self) -> &'static [Self] {
         match self {
             Self::X86_64 => &[Self::X86_64, Self::X86, Self::X32],
@@ -60,7 +57,7 @@ impl Arch {
     }
 }
 
-/// A system call.
+/// A system call that exists on at least one architecture.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Syscall(&'static Row);
 
@@ -71,12 +68,11 @@ impl Syscall {
         TABLE.get(found).map(Self)
     }
 
-    /// Its name.
     pub(super) fn name(self) -> &'static str {
         self.0.0
     }
 
-    /// Its number on `arch`, with the mark of x32.
+    /// Its number on `arch`, including x32's bit; `None` if the architecture lacks it.
     pub(super) fn number(self, arch: Arch) -> Option<u32> {
         let column = match arch {
             Arch::X86_64 => 0,
@@ -90,8 +86,8 @@ impl Syscall {
     }
 }
 
-/// The multiplexer through which 32-bit x86 can make the call `name` as well, and what its first argument then is:
-/// socketcall(2) (`linux/net.h`) or ipc(2) (`linux/ipc.h`).
+/// The multiplexer through which 32-bit x86 can make the call `name` as well, with the value of its first
+/// argument: socketcall(2) (`linux/net.h`) or ipc(2) (`linux/ipc.h`).
 pub(super) fn multiplexed(name: &str) -> Option<(Syscall, u64)> {
     const SOCKETCALL: [&str; 20] = [
         "socket",
@@ -139,10 +135,10 @@ pub(super) fn multiplexed(name: &str) -> Option<(Syscall, u64)> {
 /// A name, and its numbers on x86-64, x86, x32, aarch64 and arm.
 type Row = (&'static str, [u32; 5]);
 
-/// The architecture lacks the call.
+/// Marks an architecture that lacks the call.
 const NO: u32 = u32::MAX;
 
-/// Sorted by name.
+/// Sorted by name, for binary search.
 #[rustfmt::skip]
 const TABLE: &[Row] = &[
     ("_llseek", [NO, 140, NO, NO, 140]),

@@ -1,4 +1,4 @@
-//! The compiled programs, run by a small interpreter, against what the rules say when they are simply looked up.
+//! Runs compiled programs in a small interpreter, and compares the results with a plain look-up in the rules.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ const ERRNO: u32 = 0x0005_0000;
 const FIXTURE: &str = include_str!("../../../tests/fixtures/seccomp-default.json");
 const ARCHES: [Arch; 5] = [Arch::X86_64, Arch::X86, Arch::X32, Arch::Aarch64, Arch::Arm];
 
-/// A call as the kernel shows it to a filter.
+/// A call as the kernel presents it to a filter.
 #[derive(Clone, Copy, Debug)]
 struct Call {
     arch: Arch,
@@ -39,7 +39,7 @@ impl Call {
     }
 }
 
-/// Runs `program`; the verdict and the number of instructions it took.
+/// Runs `program`; returns the verdict and the number of instructions executed.
 fn run(program: &[Code], call: &Call) -> (u32, usize) {
     let (mut at, mut word, mut steps) = (0, 0, 0);
     loop {
@@ -60,7 +60,7 @@ fn run(program: &[Code], call: &Call) -> (u32, usize) {
     }
 }
 
-/// What `filter` says of `call`, straight from its rules.
+/// The verdict of `filter` on `call`, straight from its rules.
 fn look_up(filter: &Filter, call: &Call) -> u32 {
     let marked = call.arch.audit() == Arch::X32.audit() && call.number & X32_BIT != 0;
     let arch = if marked { Arch::X32 } else { call.arch };
@@ -84,7 +84,7 @@ fn look_up(filter: &Filter, call: &Call) -> u32 {
     fixed.or(first).map_or(filter.default, |rule| rule.action).value()
 }
 
-/// Arguments at and around everything that docker's profile compares with.
+/// Arguments at and around every value that docker's profile compares with.
 fn arguments() -> Vec<u64> {
     let mut values: Vec<u64> = (0..=46).collect();
     for edge in
@@ -105,7 +105,7 @@ fn arguments() -> Vec<u64> {
     values
 }
 
-/// Calls of every number; with all interesting arguments where arguments can matter.
+/// Calls of every number, with all interesting arguments where arguments can matter.
 fn calls(arch: Arch) -> impl Iterator<Item = Call> {
     let mark = if arch == Arch::X32 { X32_BIT } else { 0 };
     let tested = ["socket", "personality", "clone", "clone3", "socketcall", "ipc", "mknod", "mknodat"];
@@ -149,7 +149,7 @@ fn the_table_is_the_published_profile() {
         for capabilities in capability_sets() {
             let ours = compile::compile(&profile::default_profile(native, capabilities.bits()));
             let published = compile::compile(&from_fixture(native, capabilities));
-            // Where the order of the entries makes no difference the programs are even the same.
+            // Where the order of entries makes no difference, even the programs are equal.
             if ours == published {
                 continue;
             }
@@ -172,7 +172,7 @@ fn what_was_built_in_is_what_would_be_compiled() {
     assert_eq!(plain(&default_filter(CapSet::DOCKER).code), default);
 }
 
-/// Start-up pays for each instruction, and for each number's way through the program.
+/// Launching pays for every instruction, and for each number's path through the program.
 #[test]
 fn the_default_program_stays_short_and_flat() {
     let program = compile::compile(&profile::default_profile(Arch::X86_64, CapSet::DOCKER.bits()));
@@ -215,7 +215,7 @@ fn a_few_verdicts_spelled_out() {
         assert_eq!(verdict(sys_admin, *arch, "clone3", none), ALLOW);
         assert_eq!(verdict(sys_admin, *arch, "clone", first(0x1000_0011)), ALLOW);
     }
-    // An upper half makes another family of it, and x32 has none.
+    // With an upper half it is another family; x32 has no upper half.
     assert_eq!(verdict(CapSet::DOCKER, Arch::X86_64, "socket", first((1 << 32) | 2)), ERRNO | 1);
     assert_eq!(verdict(CapSet::DOCKER, Arch::X32, "socket", first((1 << 32) | 2)), ALLOW);
 }
@@ -271,7 +271,7 @@ fn emulation_pretends_in_every_architecture() {
                 (0o100_644, ALLOW),
                 (0o644, ALLOW),
             ] {
-                // The kernel looks at the lower 16 bits of a mode only.
+                // The kernel uses only the lower 16 bits of a mode.
                 for mode in [mode, mode | 1 << 16, mode | 1 << 40] {
                     let number = Syscall::find("mknodat").unwrap().number(*arch).unwrap();
                     let call = Call { arch: *arch, number, args: [0, 0, mode, 0, 0, 0] };
@@ -287,7 +287,7 @@ fn emulation_pretends_in_every_architecture() {
     }
 }
 
-/// The numbers come from one source; the C library's headers are another.
+/// The numbers come from one source; the C library's headers are a second one.
 #[test]
 #[cfg(target_arch = "x86_64")]
 fn numbers_agree_with_the_c_library() {
@@ -377,7 +377,8 @@ fn a_bad_profile_is_refused_by_field() {
     }
 }
 
-/// The verdict on `name` with these first arguments, of the profile with this one entry and `EPERM` otherwise.
+/// The verdict of a profile with only this entry, and `EPERM` by default, on `name` with these first
+/// arguments.
 fn verdict_of(entry: &str, name: &str, args: [u64; 3]) -> u32 {
     let text = format!(r#"{{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{entry}]}}"#);
     let around = json::Surroundings { native: Arch::X86_64, capabilities: CapSet::DOCKER, kernel: (6, 1) };
@@ -390,7 +391,7 @@ fn verdict_of(entry: &str, name: &str, args: [u64; 3]) -> u32 {
 #[test]
 fn json_means_what_docker_means() {
     let cases = [
-        // Conditions on different arguments: all.
+        // Conditions on different arguments: all must hold.
         (
             r#""args":[{"index":0,"value":1,"op":"SCMP_CMP_EQ"},{"index":1,"value":2,"op":"SCMP_CMP_GT"}]"#,
             [1, 3, 0],
@@ -401,7 +402,7 @@ fn json_means_what_docker_means() {
             [1, 2, 0],
             false,
         ),
-        // Conditions on one argument: any.
+        // Conditions on the same argument: any suffices.
         (
             r#""args":[{"index":0,"value":9,"op":"SCMP_CMP_GE"},{"index":0,"value":2,"op":"SCMP_CMP_LT"}]"#,
             [1, 0, 0],
@@ -505,7 +506,7 @@ fn any_filter() -> impl Strategy<Value = Filter> {
         arches: Arch::X86_64.family().to_vec(),
         rules: rules
             .into_iter()
-            // `socketcall` on x86 gets its rules from those of others, which looking up does not know.
+            // On x86, `socketcall` inherits rules from other calls, which the plain look-up does not model.
             .map(|(name, errno, tests)| (Syscall::find(NAMES[name]).unwrap(), Action::errno(errno), tests))
             .map(|(call, action, tests)| Rule { call, action, tests })
             .collect(),
@@ -515,7 +516,7 @@ fn any_filter() -> impl Strategy<Value = Filter> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Long programs too, whose jumps need detours.
+    /// Includes long programs, whose jumps need detours.
     #[test]
     fn any_rules_compile_to_themselves(filter in any_filter(), seeds in prop::collection::vec(any::<u64>(), 3)) {
         let program = compile::compile(&filter);

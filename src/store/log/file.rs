@@ -1,4 +1,5 @@
-//! A log in files: a line of JSON for each line of output, in docker's form, rotated by size.
+//! Writes a container's log: a JSON object per line of output, as docker's json-file driver does, rotated by
+//! size.
 
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
@@ -11,36 +12,35 @@ use anyhow::{Context as _, Result};
 use super::super::atomic::ignore_missing;
 use crate::model::log::{Rotation, Stream};
 
-/// So many bytes are written at once at most.
+/// Maximum bytes per write.
 const BATCH: usize = 64 << 10;
 
-/// Lines on their way to the file.
+/// Formatted lines that go into one write.
 #[derive(Default)]
 struct Batch {
     text: String,
-    /// Bytes of output in it.
+    /// Bytes of container output in it.
     output: u64,
 }
 
-/// The file being written.
 pub struct LogWriter {
     path: PathBuf,
     file: File,
     size: u64,
     rotation: Rotation,
-    /// The value of `attrs` in each line.
+    /// A JSON object, written as `attrs` of each line.
     extras: Option<String>,
-    /// Bytes of output that could not be written and have not been told of yet.
+    /// Bytes of output that could not be written and have not been reported yet.
     lost: u64,
 }
 
 impl LogWriter {
-    /// Opens the log at `path` to go on behind its end.
+    /// Opens the log at `path` for appending.
     pub(super) fn open(path: PathBuf, rotation: Rotation, extras: Option<String>) -> Result<Self> {
         let file = open(&path).with_context(|| format!("cannot open the log `{}`", path.display()))?;
         let size = file.metadata()?.len();
         let mut log = Self { path, file, size, rotation, extras, lost: 0 };
-        // A crash may have left half a line.
+        // A crash may have left an incomplete line; terminate it.
         let mut last = [b'\n'];
         if size > 0 {
             log.file.read_exact_at(&mut last, size - 1)?;
@@ -51,7 +51,8 @@ impl LogWriter {
         Ok(log)
     }
 
-    /// Appends lines of output; what cannot be written is lost, and told of in the log once it can be again.
+    /// Appends lines of output. What cannot be written is lost, and reported in the log once writing works
+    /// again.
     pub fn write(&mut self, stream: Stream, lines: &[&[u8]]) {
         if lines.is_empty() {
             return;
@@ -74,7 +75,7 @@ impl LogWriter {
         self.put(&mut batch);
     }
 
-    /// Writes what has come together, to a new file if this one would have too much.
+    /// Writes the batch, rotating first if it would exceed the maximum size.
     fn put(&mut self, batch: &mut Batch) {
         let Batch { text, output } = std::mem::take(batch);
         let room = if self.size > 0 && self.exceeds(text.len()) { self.rotate() } else { Ok(()) };
@@ -98,7 +99,7 @@ impl LogWriter {
         text
     }
 
-    /// A write that fails in the middle is taken back, so that the log has whole lines only.
+    /// Undoes a partial write, so that the log contains only whole lines.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self.file.write_all(bytes) {
             Ok(()) => {
@@ -118,12 +119,14 @@ impl LogWriter {
                 let from = numbered(&self.path, number, ending);
                 let done = match number + 1 < self.rotation.max_files {
                     true => std::fs::rename(&from, numbered(&self.path, number + 1, ending)),
+                    // The oldest file falls out.
                     false => std::fs::remove_file(&from),
                 };
                 ignore_missing(done)?;
             }
         }
         match self.rotation.max_files {
+            // `max-file=1`: no rotated files are kept.
             0 | 1 => std::fs::remove_file(&self.path)?,
             _ => std::fs::rename(&self.path, numbered(&self.path, 1, ""))?,
         }
@@ -136,17 +139,16 @@ impl LogWriter {
     }
 }
 
-/// What the names of compressed files end in.
 pub(super) const COMPRESSED: &str = ".zst";
 
-/// The `number`th file put aside, 1 being the latest.
+/// The path of the `number`th rotated file; 1 is the latest.
 pub(super) fn numbered(path: &Path, number: u32, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{number}{ending}"));
     name.into()
 }
 
-/// The file put aside last; a reader finds it under one name or the other at every moment.
+/// Compresses the file rotated last. At every moment a reader finds it under one name or the other.
 fn compress(path: &Path) -> io::Result<()> {
     let plain = numbered(path, 1, "");
     let partial = numbered(path, 1, ".partial");

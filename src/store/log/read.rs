@@ -1,4 +1,4 @@
-//! Reading a log in files back: from its end or a moment on, and further as it grows.
+//! Reads a container's log: from the start or the last N lines, and onwards as it grows.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -12,22 +12,20 @@ use serde::Deserialize;
 use super::file::{COMPRESSED, numbered};
 use crate::model::log::Stream;
 
-/// No log has more files.
+/// Upper bound on the number of log files.
 const MOST_FILES: u32 = 1000;
 
-/// How much is read at once from the end of a file to find where a line begins.
+/// Bytes read at a time when searching backwards for line starts.
 const BLOCK: u64 = 64 << 10;
 
-/// A line of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogEntry {
-    /// RFC 3339 time.
+    /// RFC 3339.
     pub time: String,
-    /// Which output it was.
     pub stream: Stream,
-    /// With the line's end, if it has one.
+    /// Includes the line end, if the line has one.
     pub text: String,
-    /// What went along with it.
+    /// docker's `attrs`: the labels and variables selected by log options.
     pub extras: BTreeMap<String, String>,
 }
 
@@ -46,38 +44,39 @@ fn entry(line: &[u8]) -> Option<LogEntry> {
     Some(LogEntry { time: line.time, stream, text: line.log, extras: line.attrs })
 }
 
-/// A log that is being read; it goes on where it stopped.
+/// A log being read; [`LogReader::read`] continues where it stopped.
 pub struct LogReader {
     path: PathBuf,
-    /// Read after one another.
+    /// Files to read before `current`, oldest first.
     ahead: Vec<Source>,
     /// The current file, once everything before it is read.
     current: Option<Current>,
 }
 
-/// A file put aside, from a place on.
+/// A rotated file, positioned at the first line to read.
 enum Source {
     Plain(File),
-    /// Decompressed, without so many lines at its beginning.
+    /// Lines to skip at the start of the decompressed text.
     Compressed(File, usize),
 }
 
 struct Current {
     file: BufReader<File>,
     inode: u64,
-    /// A line that was not complete when it was read.
+    /// An incomplete last line.
     begun: Vec<u8>,
 }
 
 impl LogReader {
-    /// The log at `path`: all of it, or the last `tail` lines.
+    /// Opens the log at `path`: all of it, or the last `tail` lines.
     pub(super) fn open(path: PathBuf, tail: Option<usize>) -> Result<Self> {
         let opening = || format!("reading the log `{}`", path.display());
         let (ahead, current) = sources(&path, tail).with_context(opening)?;
         Ok(Self { path, ahead, current })
     }
 
-    /// Hands over every entry that is there now, until `take` says that it is enough.
+    /// Passes every available entry to `take` until it returns `false`. Returns whether all entries were
+    /// taken.
     pub fn read(&mut self, take: &mut dyn FnMut(LogEntry) -> Result<bool>) -> Result<bool> {
         loop {
             for source in std::mem::take(&mut self.ahead) {
@@ -96,7 +95,8 @@ impl LogReader {
         }
     }
 
-    /// Goes to the next file if the current one was put aside. Returns whether there is something new to read.
+    /// Switches to the next file if the current one was rotated. Returns whether there is anything new to
+    /// read.
     fn turn_over(&mut self) -> Result<bool> {
         let file = match File::open(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -106,9 +106,10 @@ impl LogReader {
         if self.current.as_ref().is_some_and(|current| current.inode == inode) {
             return Ok(false);
         }
-        // Of several turns since the last read the files in between are still there under their numbers.
+        // If it was rotated several times since the last read, the files in between have numbers now.
         let known = self.current.as_ref().map(|current| current.inode);
         for path in (1..MOST_FILES).map(|number| numbered(&self.path, number, "")) {
+            // Only plain files are looked at; a file compressed meanwhile is skipped.
             let Ok(aside) = File::open(path) else { break };
             if known.is_none() || Some(aside.metadata()?.ino()) == known {
                 break;
@@ -158,7 +159,7 @@ fn read_current(current: &mut Current, take: &mut dyn FnMut(LogEntry) -> Result<
     }
 }
 
-/// The files to read, oldest first, and the current one; from where the last `tail` lines begin.
+/// The files to read, oldest first, and the current one, positioned at the start of the last `tail` lines.
 fn sources(path: &Path, tail: Option<usize>) -> io::Result<(Vec<Source>, Option<Current>)> {
     let mut missing = tail;
     let current = match File::open(path) {
@@ -189,7 +190,7 @@ fn sources(path: &Path, tail: Option<usize>) -> io::Result<(Vec<Source>, Option<
     Ok((ahead, current))
 }
 
-/// Places `file` at the beginning of its last `missing` lines, and takes those that it has off that number.
+/// Seeks to the start of the last `missing` lines of `file`, and subtracts the lines found from `missing`.
 fn from_end(mut file: File, missing: &mut Option<usize>) -> io::Result<File> {
     let Some(wanted) = missing else { return Ok(file) };
     let end = file.metadata()?.len();
@@ -201,7 +202,7 @@ fn from_end(mut file: File, missing: &mut Option<usize>) -> io::Result<File> {
         let Some(bytes) = block.get_mut(..length as usize) else { break };
         file.read_exact_at(bytes, at)?;
         for (index, _) in bytes.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n') {
-            // The line end of the line before the first that is wanted.
+            // The end of the line before the first one wanted.
             if found == *wanted {
                 file.seek(SeekFrom::Start(at + index as u64 + 1))?;
                 *missing = Some(0);

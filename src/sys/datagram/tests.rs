@@ -1,4 +1,4 @@
-//! Between sockets on the loopback interface.
+//! Exchanges datagrams between sockets on the loopback interface.
 
 use std::net::UdpSocket;
 use std::os::fd::AsFd as _;

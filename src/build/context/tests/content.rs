@@ -108,7 +108,7 @@ fn what_did_not_change_is_not_read_again() {
     let spec = spec(&["."], "/");
     let mut cache = StatCache::default();
     let selection = select::select(&source, &spec).unwrap();
-    // As if they had been written long ago.
+    // As if they had been written long ago, so that they may be cached.
     for file in &selection.files {
         cache.remember(&file.identity, i64::MAX, [1; 32]);
     }
@@ -125,7 +125,7 @@ fn what_changes_while_it_is_copied_is_told() {
     let source = world.context("");
     let spec = spec(&["f"], "/");
     let mut cache = StatCache::default();
-    // The cache is wrong about the content, as it would be of a file that changed after it was looked at.
+    // The cached digest is wrong, as for a file that changed after it was hashed.
     let scanned = scan(&source, &spec, &mut cache).unwrap();
     struct Changes<'a>(&'a World);
     impl Unpack for Changes<'_> {

@@ -1,4 +1,4 @@
-//! `bake`: build what files of targets describe.
+//! `bake`: build the targets of bake files.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -25,7 +25,7 @@ pub(crate) const ENTRY: Entry = Entry::new::<BakeFlags>(
     "Build what files of targets describe (HCL, JSON, compose)",
 );
 
-/// A file of targets is read whole; more than this is a mistake.
+/// The largest file of targets that is read, in bytes; a larger one is a mistake.
 const LIMIT: u64 = 16 << 20;
 
 /// Arguments of `bake`.
@@ -98,6 +98,7 @@ impl Verb for BakeFlags {
         let verbose = self.debug || context.globals.verbose();
         match self.carry_out(context, verbose) {
             Ok(code) => Ok(code),
+            // Usage errors have exit codes of their own, all others are failed builds.
             Err(error) if report::is_usage(&error) || output::is_closed(&error) => Err(error),
             Err(error) => Ok(report::failed_build(context, &error, verbose)),
         }
@@ -141,7 +142,7 @@ impl BakeFlags {
         baking::run(context, &store, &order)
     }
 
-    /// What `--set` says, and the flags that say the same of all targets.
+    /// The values of `--set`, and of flags that set a key of all targets.
     fn changes(&self) -> Vec<String> {
         let mut all = self.set.clone();
         let flags = [
@@ -156,7 +157,7 @@ impl BakeFlags {
         all
     }
 
-    /// Whether variables are to be listed, not targets, and whether as JSON.
+    /// What `--list` asks for: whether variables rather than targets, and whether as JSON.
     fn listing(&self) -> anyhow::Result<Option<(bool, bool)>> {
         if self.list_targets || self.list_variables {
             return Ok(Some((self.list_variables, false)));
@@ -200,7 +201,7 @@ impl BakeFlags {
     }
 }
 
-/// The files of `BUILDX_BAKE_FILE`.
+/// The files named by `BUILDX_BAKE_FILE`.
 fn named_by(environment: &Environment) -> Vec<String> {
     let separator = environment.text("BUILDX_BAKE_PATH_SEPARATOR").unwrap_or(":");
     let names = environment.text("BUILDX_BAKE_FILE").unwrap_or_default();
@@ -213,6 +214,7 @@ fn read(name: &str, around: &Surroundings) -> anyhow::Result<File> {
     }
     let path = around.absolute(name.strip_prefix("cwd://").unwrap_or(name));
     let file = std::fs::File::open(&path).with_context(|| format!("cannot read `{name}`"))?;
+    // Compose files take variables from the `.env` in their directory.
     let beside = path.parent().unwrap_or(Path::new("/")).join(".env");
     let dotenv = match std::fs::File::open(beside) {
         Ok(file) => Some(whole(file, ".env")?),
@@ -223,6 +225,7 @@ fn read(name: &str, around: &Surroundings) -> anyhow::Result<File> {
 
 fn whole(from: impl std::io::Read, name: &str) -> anyhow::Result<Vec<u8>> {
     let mut content = Vec::new();
+    // One byte more than allowed shows that the file is too large.
     from.take(LIMIT + 1).read_to_end(&mut content).with_context(|| format!("cannot read `{name}`"))?;
     if content.len() as u64 > LIMIT {
         return Err(invalid(format!("`{name}` is larger than 16 MiB")).into());

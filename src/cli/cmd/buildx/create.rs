@@ -1,4 +1,4 @@
-//! `buildx create`: another name for the builder.
+//! `buildx create`: add a builder.
 
 use clap::Args;
 
@@ -12,7 +12,7 @@ use crate::store::builders::{BuilderRecord, made_up_name};
 pub(crate) const ENTRY: Entry =
     Entry::new::<Create>(&["buildx create"], "[OPTIONS] [ENDPOINT]", "Give the builder another name");
 
-/// Drivers that scripts ask for; each is the same here.
+/// Drivers that scripts ask for; all of them build in the same way.
 const DRIVERS: [&str; 5] = ["docker-container", "docker", "kubernetes", "remote", "cloud"];
 
 /// Arguments of `buildx create`.
@@ -72,6 +72,8 @@ impl Verb for Create {
             report::warn(context, &message);
         }
         let store = Store::open(environment::data_root()?)?;
+        // --append and --leave are about nodes, of which a builder here has exactly one: they change nothing,
+        // but the builder must exist.
         let (changes, switch, shown) = (self.append || self.leave, self.switch, name.clone());
         store.change_builders(|builders| {
             match (builders.named.get_mut(&name), changes) {

@@ -1,4 +1,4 @@
-//! `buildx du`: what the build cache holds.
+//! `buildx du`: list the build cache.
 
 use clap::Args;
 
@@ -35,7 +35,7 @@ impl Verb for Du {
         builders::check(&store, self.builder.as_deref())?;
         let entries = match self.filter.is_empty() {
             true => list(&store)?,
-            // What a filter means is what pruning with it would take.
+            // A filter selects what pruning with it would remove, so this is a dry run.
             false => prune(
                 &store,
                 &PruneRequest { all: true, filters: self.filter, dry_run: true, ..PruneRequest::default() },
@@ -47,7 +47,7 @@ impl Verb for Du {
     }
 }
 
-/// A line for each entry below a heading.
+/// A table with a row for each entry.
 pub(super) fn rows(entries: &[CacheEntry]) -> String {
     let mut text = String::from("ID\tRECLAIMABLE\tSIZE\tLAST ACCESSED\n");
     for entry in entries {
@@ -60,7 +60,7 @@ pub(super) fn rows(entries: &[CacheEntry]) -> String {
     table::align(&text)
 }
 
-/// Everything about an entry, and an empty line.
+/// All there is about an entry, and an empty line.
 pub(super) fn details(entry: &CacheEntry) -> String {
     let mut lines = vec![("ID", entry.id.clone())];
     if !entry.parents.is_empty() {
@@ -85,7 +85,7 @@ pub(super) fn details(entry: &CacheEntry) -> String {
     table::align(&text) + "\n"
 }
 
-/// Sums at the end.
+/// Totals below the entries.
 fn summary(entries: &[CacheEntry]) -> String {
     let sum = |of: &dyn Fn(&CacheEntry) -> bool| {
         let sizes = entries.iter().filter(|entry| of(entry)).map(|entry| entry.size);

@@ -1,4 +1,4 @@
-//! `buildx imagetools`: indexes on registries.
+//! `buildx imagetools`: image indexes on registries.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -130,7 +130,7 @@ impl Create {
         for file in &self.file {
             let text = std::fs::read_to_string(file)
                 .map_err(|error| invalid(format!("cannot read {}: {error}", file.display())))?;
-            // One descriptor may be on several lines.
+            // A file holds one JSON descriptor, on any number of lines, or a name on each line.
             match serde_json::from_str::<Value>(&text) {
                 Ok(value) => sources.push(value.to_string()),
                 Err(_) => sources
@@ -149,13 +149,14 @@ impl Create {
     }
 }
 
-/// `[index:]KEY=VALUE`.
+/// Parses `[index:]KEY=VALUE`.
 fn annotations(texts: &[String]) -> Result<BTreeMap<String, String>, Failure> {
     let mut all = BTreeMap::new();
     for text in texts {
         let (key, value) = text
             .split_once('=')
             .ok_or_else(|| invalid(format!("invalid annotation \"{}\": no value", text.escape_debug())))?;
+        // Without a type, an annotation is for the index.
         let key = key.strip_prefix("index:").unwrap_or(key);
         if ["manifest", "manifest-descriptor", "index-descriptor"]
             .iter()
@@ -188,7 +189,7 @@ impl Inspect {
     }
 }
 
-/// What templates see.
+/// The data of templates.
 fn fields(found: &Inspected) -> anyhow::Result<Value> {
     let mut manifest: Value = serde_json::from_slice(&found.raw.text)?;
     manifest["digest"] = json!(found.raw.digest);
@@ -203,7 +204,7 @@ fn fields(found: &Inspected) -> anyhow::Result<Value> {
     Ok(json!({"Name": found.reference.to_string(), "Manifest": manifest, "Image": image}))
 }
 
-/// docker's overview.
+/// The overview, in docker's format.
 fn overview(found: &Inspected) -> String {
     let mut text = format!(
         "Name:      {}\nMediaType: {}\nDigest:    {}\n",

@@ -1,4 +1,4 @@
-//! `buildx inspect`: what a builder is.
+//! `buildx inspect`: show a builder.
 
 use clap::Args;
 
@@ -10,7 +10,7 @@ use crate::store::Store;
 pub(crate) const ENTRY: Entry =
     Entry::new::<Inspect>(&["buildx inspect"], "[OPTIONS] [NAME]", "Show what a builder is");
 
-/// The version of BuildKit whose Dockerfile frontend is followed; scripts compare it with what they need.
+/// The version of BuildKit whose Dockerfile frontend dhow follows; scripts compare it with what they need.
 pub(crate) const BUILDKIT: &str = "v0.21.0";
 
 /// Arguments of `buildx inspect`.
@@ -33,13 +33,13 @@ impl Verb for Inspect {
         let name = self.name.or_else(|| asked(self.builder.as_deref()));
         let builder = find(&store.builders()?, name.as_deref())?;
         output::print(&describe(&builder))?;
-        // Nothing has to be brought up: said by its status, which is `running` either way.
+        // There is no daemon to start, and the status is `running` anyway.
         let _ = self.bootstrap;
         Ok(0)
     }
 }
 
-/// Lines as docker's, which scripts read.
+/// In docker's format, which scripts parse.
 fn describe(builder: &Shown) -> String {
     let record = &builder.record;
     let mut lines = vec![("Name", builder.name.clone()), ("Driver", record.driver.clone())];

@@ -64,7 +64,7 @@ impl Verb for Ls {
 }
 
 impl Ls {
-    /// A line for the builder and one for its node.
+    /// A row for the builder and one for its node.
     fn rows(&self, builder: &Shown, heading: bool) -> [Row; 2] {
         let platforms = builder.platforms();
         let platforms = match platforms.as_slice() {
@@ -96,7 +96,7 @@ fn row(fields: Value) -> Row {
     }
 }
 
-/// What `--format json` says of a builder.
+/// A builder for `--format json`.
 fn of_builder(builder: &Shown) -> Value {
     let node = json!({
         "Name": builder.node(), "Endpoint": builder.record.endpoint, "Platforms": builder.platforms(),
@@ -109,7 +109,7 @@ fn of_builder(builder: &Shown) -> Value {
     })
 }
 
-/// Options of a driver as an object.
+/// The options of a driver as an object.
 fn options(texts: &[String]) -> Value {
     let pairs = texts.iter().flat_map(|text| text.split(','));
     let pair = |text: &str| {

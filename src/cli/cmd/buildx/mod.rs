@@ -1,5 +1,5 @@
-//! Commands about builders and their cache. There is one builder and it has no daemon, so what makes and removes
-//! builders keeps names only: enough for scripts that ask for one of their own.
+//! Commands on builders and the build cache. There is no BuildKit daemon and only one way to build, so a
+//! builder is only a name, for scripts that create their own.
 
 pub(crate) mod bake;
 pub(crate) mod create;

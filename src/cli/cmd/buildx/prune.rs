@@ -1,4 +1,4 @@
-//! `builder prune` and `buildx prune`: remove what the build cache holds.
+//! `builder prune` and `buildx prune`: remove build cache.
 
 use clap::Args;
 
@@ -35,7 +35,8 @@ struct Flags {
 }
 
 impl Flags {
-    /// Removes it, if the user agrees.
+    /// Removes the cache, if the user agrees, and leaves `keep` bytes unless `--keep-storage` says otherwise.
+    /// None if the user does not agree.
     fn prune(self, keep: Option<u64>) -> anyhow::Result<Option<Vec<CacheEntry>>> {
         let warning = match self.all {
             true => "This will remove all build cache.",
@@ -105,7 +106,7 @@ impl Verb for Prune {
 }
 
 impl Prune {
-    /// How much may be left by all limits together.
+    /// How many bytes all limits together allow to stay; None without a limit.
     fn keep(&self, store: &Store) -> anyhow::Result<Option<u64>> {
         let free = match self.min_free_space {
             None => None,
@@ -113,6 +114,7 @@ impl Prune {
                 let disk = rustix::fs::statvfs(store.root())?;
                 let missing = wanted.saturating_sub(disk.f_bavail.saturating_mul(disk.f_frsize));
                 let held = crate::engine::build::prune::list(store)?;
+                // What is missing on the disk has to come out of the cache.
                 Some(sum(&held).saturating_sub(missing))
             }
         };
@@ -124,12 +126,12 @@ impl Prune {
     }
 }
 
-/// Bytes of all entries.
+/// The size of all entries in bytes.
 pub(crate) fn sum(entries: &[CacheEntry]) -> u64 {
     entries.iter().map(|entry| entry.size).fold(0, u64::saturating_add)
 }
 
-/// The entries that went, with a heading and an empty line behind them.
+/// The removed entries with a heading and an empty line after them; empty if there are none.
 pub(crate) fn lines(gone: &[CacheEntry]) -> String {
     if gone.is_empty() {
         return String::new();
@@ -138,7 +140,7 @@ pub(crate) fn lines(gone: &[CacheEntry]) -> String {
     format!("Deleted build cache objects:\n{ids}\n")
 }
 
-/// Reads `KEY=VALUE`, `KEY~=PART` and, for truths, `KEY`.
+/// Parses `KEY=VALUE`, `KEY~=PART` and, for booleans, `KEY`.
 pub(super) fn cache_filter(text: &str) -> Result<Filter, Failure> {
     if let Some((key, part)) = text.split_once("~=") {
         return format!("{key}=~{part}").parse();

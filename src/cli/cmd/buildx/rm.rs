@@ -1,4 +1,4 @@
-//! `buildx rm`: forget names of the builder.
+//! `buildx rm`: remove builders.
 
 use clap::Args;
 
@@ -51,7 +51,7 @@ impl Verb for Rm {
         for name in &names {
             match remove(&store, name) {
                 Ok(()) => output::print_line(&format!("{name} removed"))?,
-                // docker's flag is for scripts that clean up.
+                // Clean-up scripts use --force for builders that may not exist.
                 Err(_) if self.force && name != DEFAULT => {}
                 Err(error) => {
                     report::complain(context, &error);

@@ -1,4 +1,4 @@
-//! `buildx stop`: nothing runs that could be stopped.
+//! `buildx stop`: check the builder's name, as there is no daemon to stop.
 
 use clap::Args;
 

@@ -1,4 +1,4 @@
-//! `buildx use`: the builder that is used where none is named.
+//! `buildx use`: choose the builder that is used when none is named.
 
 use clap::Args;
 

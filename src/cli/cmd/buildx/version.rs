@@ -1,4 +1,4 @@
-//! `buildx version`: which buildx this command line is like.
+//! `buildx version`: show the version of buildx that dhow follows.
 
 use clap::Args;
 
@@ -8,7 +8,7 @@ use crate::cli::output;
 pub(crate) const ENTRY: Entry =
     Entry::new::<Version>(&["buildx version"], "", "Show which version of buildx the commands are like");
 
-/// The version whose flags and files are understood; scripts compare it with what they need.
+/// The version of buildx whose flags and files are understood; scripts compare it with what they need.
 pub(crate) const LIKE: &str = "v0.23.0";
 
 /// Arguments of `buildx version`.

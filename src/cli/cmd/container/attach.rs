@@ -1,4 +1,4 @@
-//! `attach`: join a container that runs.
+//! `attach`: attach to a running container.
 
 use clap::Args;
 

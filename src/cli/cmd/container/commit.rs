@@ -1,4 +1,4 @@
-//! `commit`: an image from a container.
+//! `commit`: create an image from a container.
 
 use clap::Args;
 

@@ -1,4 +1,4 @@
-//! `cp`: files into a container, or out of one.
+//! `cp`: copy files into a container, or out of one.
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write as _};

@@ -1,4 +1,4 @@
-//! `create`: make a container from an image without running it.
+//! `create`: create a container from an image without starting it.
 
 use clap::Args;
 
@@ -26,6 +26,7 @@ impl Verb for Create {
     fn run(self, context: &Context) -> Outcome {
         let mut request = self.container.into_request(context)?;
         let process = &mut request.spec.process;
+        // docker's StdinOnce: standard input ends with the first client that attached.
         process.stdin_once = process.interactive;
         let store = Store::open(environment::data_root()?)?;
         let mut front = Terminal::new(context, &request);

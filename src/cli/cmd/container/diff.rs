@@ -1,4 +1,4 @@
-//! `diff`: what a container changed in its file system.
+//! `diff`: list changes in a container's file system.
 
 use std::io::Write as _;
 
@@ -28,7 +28,7 @@ pub(crate) struct Diff {
 impl Verb for Diff {
     fn run(self, _context: &Context) -> Outcome {
         let store = Store::open(environment::data_root()?)?;
-        // Before the namespace, which costs more than to find out that there is no such container.
+        // First, because entering the namespace costs more than finding that there is no such container.
         store.find_container(&self.container)?;
         namespace::enter_as_root(&environment::all())?;
         let mut text = Vec::new();
@@ -38,7 +38,7 @@ impl Verb for Diff {
                 ChangeKind::Changed => 'C',
                 ChangeKind::Deleted => 'D',
             };
-            // A name may hold anything; on a terminal it must not steer it.
+            // File names may hold control characters, which must not reach a terminal.
             let path = match output::is_terminal() {
                 true => String::from_utf8_lossy(&change.path).escape_debug().to_string().into_bytes(),
                 false => change.path,

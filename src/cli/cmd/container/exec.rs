@@ -1,4 +1,4 @@
-//! `exec`: run a command in a container that runs.
+//! `exec`: run a command in a running container.
 
 use clap::Args;
 

@@ -1,4 +1,4 @@
-//! `export`: a container's file system as one archive.
+//! `export`: write a container's file system as a tar archive.
 
 use std::io::{BufWriter, Write as _};
 use std::path::PathBuf;

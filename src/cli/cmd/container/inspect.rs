@@ -1,4 +1,4 @@
-//! `container inspect`: everything that is known of containers.
+//! `container inspect`: show details of containers.
 
 use clap::Args;
 

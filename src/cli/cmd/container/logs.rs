@@ -1,4 +1,4 @@
-//! `logs`: what a container has written.
+//! `logs`: show what a container has written.
 
 use std::io::Write as _;
 
@@ -50,6 +50,7 @@ impl Verb for Logs {
         logs(&store, &self.container, &query, &mut |line| {
             let text = self.prefix(&line) + &line.text;
             match line.stream {
+                // Flushed for each line, because a pipe's reader may follow the log.
                 Stream::Stdout => out.write_all(text.as_bytes()).and_then(|()| out.flush())?,
                 Stream::Stderr => err.write_all(text.as_bytes())?,
             }
@@ -60,7 +61,7 @@ impl Verb for Logs {
 }
 
 impl Logs {
-    /// In docker's order: time, then details.
+    /// The time, then the details, in docker's order.
     fn prefix(&self, line: &LogEntry) -> String {
         let mut prefix = String::new();
         if self.timestamps {
@@ -77,7 +78,7 @@ impl Logs {
     }
 }
 
-/// With nine digits behind the point, so that lines are aligned.
+/// Nine digits after the decimal point, so that lines are aligned.
 fn fixed(time: &str) -> String {
     time.parse::<jiff::Timestamp>().map_or_else(|_| time.to_owned(), |time| format!("{time:.9}"))
 }

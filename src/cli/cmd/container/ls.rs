@@ -71,6 +71,7 @@ impl Verb for Ls {
         let store = Store::open(environment::data_root()?)?;
         let format = self.chosen_format(context);
         let with_size = self.size || format.contains(".Size");
+        // Counting sizes reads files of every owner and mode.
         if with_size {
             namespace::enter_as_root(&environment::all())?;
         }
@@ -101,7 +102,7 @@ impl Ls {
     }
 }
 
-/// `sizes` is where the sizes of images are known, if sizes are wanted.
+/// A row of a container. `sizes` is the store that knows the sizes of images; None to leave sizes out.
 pub(crate) fn row(container: &Listed, image: String, whole: bool, sizes: Option<&Store>) -> Row {
     let spec = container.dir.spec();
     let short =
@@ -141,7 +142,7 @@ fn command(spec: &ContainerSpec) -> String {
     text
 }
 
-/// docker's words: `Up 5 minutes (healthy)`, `Exited (0) 2 hours ago`, `Created`.
+/// In docker's words: `Up 5 minutes (healthy)`, `Exited (0) 2 hours ago`, `Created`.
 fn status(container: &Listed) -> String {
     match container.status() {
         "running" => match container.health() {
@@ -158,7 +159,7 @@ fn status(container: &Listed) -> String {
     }
 }
 
-/// Written bytes, and with those of the image where that is still there.
+/// Written bytes, and together with those of the image as virtual size, if the image still exists.
 fn size(container: &Listed, store: &Store) -> String {
     let written = container.written();
     match container.image_size(store) {

@@ -1,4 +1,4 @@
-//! Commands about containers.
+//! Commands on containers.
 
 pub(crate) mod attach;
 pub(crate) mod commit;

@@ -1,4 +1,4 @@
-//! `pause`: hold all processes of containers.
+//! `pause`: pause all processes in containers.
 
 use clap::Args;
 

@@ -1,4 +1,4 @@
-//! `port`: which ports of a container are published.
+//! `port`: list the published ports of a container.
 
 use clap::Args;
 

@@ -1,4 +1,4 @@
-//! `container prune`: remove containers that do not run.
+//! `container prune`: remove stopped containers.
 
 use clap::Args;
 
@@ -37,7 +37,7 @@ impl Verb for Prune {
     }
 }
 
-/// The containers that went, with a heading and an empty line behind them.
+/// The removed containers with a heading and an empty line after them; empty if there are none.
 pub(crate) fn lines(pruned: &Pruned) -> String {
     match pruned.containers.as_slice() {
         [] => String::new(),

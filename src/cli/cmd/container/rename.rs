@@ -1,4 +1,4 @@
-//! `rename`: give a container another name.
+//! `rename`: rename a container.
 
 use clap::Args;
 

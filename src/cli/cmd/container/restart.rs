@@ -1,4 +1,4 @@
-//! `restart`: end containers and start them again.
+//! `restart`: stop containers and start them again.
 
 use clap::Args;
 

@@ -46,7 +46,7 @@ impl Verb for Rm {
                 Ok(()) => output::print_line(container)?,
                 Err(error) => {
                     report::complain(context, &error);
-                    // What is gone already is as it was to be.
+                    // With --force, a container that is gone already is no failure.
                     let gone = self.force && kind_of(&error) == Kind::NotFound;
                     code = if gone { code } else { 1 };
                 }

@@ -1,4 +1,4 @@
-//! `run`: make a container from an image and run it.
+//! `run`: create a container from an image and run a command in it.
 
 use clap::Args;
 

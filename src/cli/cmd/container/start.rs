@@ -1,4 +1,4 @@
-//! `start`: run containers that were made or have ended.
+//! `start`: start containers that are created or stopped.
 
 use std::io::IsTerminal as _;
 

@@ -1,4 +1,4 @@
-//! `stats`: show what containers use, again and again.
+//! `stats`: show the resource usage of containers, continuously.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -33,9 +33,9 @@ const HEADINGS: &[(&str, &str)] = &[
     ("PIDs", "PIDS"),
 ];
 
-/// What is counted by time needs two measurements.
+/// Before the first screen: rates need two measurements.
 const FIRST: Duration = Duration::from_millis(500);
-/// Between two pictures.
+/// Between two screens.
 const NEXT: Duration = Duration::from_secs(1);
 
 /// Arguments of `stats`.
@@ -86,7 +86,7 @@ impl ContainerStats {
     }
 }
 
-/// Written over what was there before: line by line, so that nothing flickers.
+/// Overwrites the last screen line by line, so that nothing flickers.
 fn on_screen(text: &str) -> String {
     let lines: String = text.lines().map(|line| format!("{line}\x1b[K\n")).collect();
     format!("\x1b[H{lines}\x1b[J")

@@ -1,4 +1,4 @@
-//! `stop`: end containers.
+//! `stop`: stop containers.
 
 use clap::Args;
 

@@ -1,4 +1,4 @@
-//! `top`: show the processes of a container.
+//! `top`: list the processes of a container.
 
 use clap::Args;
 
@@ -7,7 +7,7 @@ use crate::cli::{environment, output, table};
 use crate::engine::top::top;
 use crate::store::Store;
 
-/// docker's columns here are at least so wide.
+/// docker's columns are at least this wide here.
 const NARROWEST: usize = 20;
 
 pub(crate) const ENTRY: Entry = Entry::new::<Top>(

@@ -1,4 +1,4 @@
-//! `unpause`: let the processes of containers go on.
+//! `unpause`: unpause all processes in containers.
 
 use clap::Args;
 

@@ -1,4 +1,4 @@
-//! `wait`: until containers end.
+//! `wait`: wait until containers stop.
 
 use clap::Args;
 

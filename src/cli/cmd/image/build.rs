@@ -1,4 +1,4 @@
-//! `build`: an image from a Dockerfile.
+//! `build`: build an image from a Dockerfile.
 
 use clap::Args;
 
@@ -29,6 +29,7 @@ impl Verb for Build {
                 let environment = fetch::environment_of(context);
                 building::run(context, &store, &environment, &order, &files, verbose)
             }
+            // Usage errors have exit codes of their own, all others are failed builds.
             Err(error) if report::is_usage(&error) => Err(error),
             Err(error) => Ok(report::failed_build(context, &error, verbose)),
         }

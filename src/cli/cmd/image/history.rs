@@ -1,4 +1,4 @@
-//! `history`: how the layers of an image came to be.
+//! `history`: show how the layers of an image were made.
 
 use clap::Args;
 use jiff::Timestamp;
@@ -19,7 +19,7 @@ pub(crate) const ENTRY: Entry = Entry::new::<History>(
     "Show how the layers of an image came to be",
 );
 
-/// How much of an instruction a table shows.
+/// How many characters of an instruction a table shows.
 const INSTRUCTION: usize = 45;
 
 /// Arguments of `history`.
@@ -63,6 +63,7 @@ impl Verb for History {
 impl History {
     fn row(&self, step: &Step) -> Row {
         let created = step.history.created.as_deref().unwrap_or_default();
+        // Tabs and newlines would break the table.
         let instruction = step.history.created_by.replace(['\t', '\n', '\r'], " ");
         let id = step.id.as_ref().map(|id| if self.no_trunc { id.as_str() } else { id.short() });
         let fields = json!({
@@ -80,7 +81,7 @@ impl History {
     }
 }
 
-/// RFC 3339 in the machine's zone, to the second; empty for a text that is no time.
+/// RFC 3339 in the local time zone, to the second; empty if invalid.
 fn local_time(time: &str) -> String {
     let Ok(time) = time.parse::<Timestamp>() else { return String::new() };
     let zoned = time.to_zoned(TimeZone::system());

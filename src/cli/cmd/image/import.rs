@@ -1,4 +1,4 @@
-//! `import`: an image from an archive of a file system.
+//! `import`: create an image from an archive of a file system.
 
 use std::io::IsTerminal as _;
 
@@ -48,7 +48,7 @@ impl Verb for Import {
                 .hinting("redirect standard input, or name a file")
                 .into());
         }
-        // Reading a file is over before anybody could watch it.
+        // Only downloads take long enough to be watched.
         let channel = matches!(source, Source::Url(_)).then_some(Channel::Stderr);
         let request = ImportRequest {
             source,
@@ -58,6 +58,7 @@ impl Verb for Import {
             platform: self.platform,
         };
         let environment = environment::all();
+        // Layers are unpacked with the owners of their files.
         let identity = namespace::enter(&environment)?;
         let store = Store::open(environment::data_root()?)?;
         store.sweep()?;

@@ -1,4 +1,4 @@
-//! `image inspect`: everything that is known of images.
+//! `image inspect`: show details of images.
 
 use clap::Args;
 

@@ -1,4 +1,4 @@
-//! `load`: images from an archive.
+//! `load`: load images from an archive.
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
@@ -43,6 +43,7 @@ impl Verb for Load {
         }
         let request = LoadRequest { input: self.input, platform: self.platform };
         let channel = (!self.quiet).then_some(Channel::Stdout);
+        // Layers are unpacked with the owners of their files.
         let identity = namespace::enter(&environment::all())?;
         let store = Store::open(environment::data_root()?)?;
         store.sweep()?;
@@ -52,7 +53,7 @@ impl Verb for Load {
     }
 }
 
-/// docker's lines: one for each name, or the ID of an image that has none.
+/// In docker's words: a line for each name, or the ID of an image without one.
 fn lines(image: &Loaded) -> String {
     if image.names.is_empty() {
         return format!("Loaded image ID: {}\n", image.id);

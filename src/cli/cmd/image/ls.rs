@@ -1,4 +1,4 @@
-//! `images`: list the images of the store.
+//! `images`: list images.
 
 use clap::Args;
 use serde_json::{Map, Value, json};
@@ -52,6 +52,7 @@ impl Verb for Ls {
             self.format = settings::read(context).images_format;
         }
         if let Some(name) = self.name.take() {
+            // docker treats the argument as a filter, too.
             self.filter.push(Filter { key: "reference".into(), value: name });
         }
         let store = Store::open(environment::data_root()?)?;
@@ -93,7 +94,7 @@ impl Ls {
         }
     }
 
-    /// A row for each tag, with digests one for each pair of tag and digest in a repository.
+    /// A row for each tag; with digests, one for each pair of tag and digest in a repository.
     fn rows(&self, item: &Listed) -> Vec<Row> {
         let with_digests =
             self.digests || self.format.as_deref().is_some_and(|text| text.contains(".Digest"));

@@ -1,4 +1,4 @@
-//! Commands about images.
+//! Commands on images.
 
 pub(crate) mod build;
 pub(crate) mod history;

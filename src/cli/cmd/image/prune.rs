@@ -1,4 +1,4 @@
-//! `image prune`: remove images that nobody would miss.
+//! `image prune`: remove unused images.
 
 use clap::Args;
 
@@ -65,7 +65,7 @@ fn warning(all: bool) -> &'static str {
     }
 }
 
-/// The images that went, with a heading and an empty line behind them.
+/// The removed images with a heading and an empty line after them; empty if there are none.
 pub(crate) fn lines(removal: &Removal) -> String {
     let mut text = String::new();
     for line in &removal.lines {

@@ -1,4 +1,4 @@
-//! `pull`: images from a registry.
+//! `pull`: download images from a registry.
 
 use clap::Args;
 
@@ -48,10 +48,12 @@ impl Verb for Pull {
         if !self.quiet && !self.all_tags && reference.tag().is_none() && reference.digest().is_none() {
             output::print_line(&format!("Using default tag: {DEFAULT_TAG}"))?;
         }
-        // docker ends with the name as it understood it: the whole repository's, or tag and digest as given.
+        // docker's last line is the name as it was understood: the whole repository's, or tag and digest as
+        // given.
         let shown = if self.all_tags { reference.clone() } else { reference.clone().or_latest() };
         let request = PullRequest { reference, all_tags: self.all_tags, platform };
         let environment = fetch::environment_of(context);
+        // Before the user namespace is entered, so that credential helpers run as the user.
         let ready = fetch::prepare(context, &environment, request)?;
         namespace::enter(&environment)?;
         let store = Store::open(environment::data_root()?)?;

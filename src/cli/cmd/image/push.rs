@@ -1,4 +1,4 @@
-//! `push`: images to a registry.
+//! `push`: upload images to a registry.
 
 use clap::Args;
 
@@ -78,6 +78,7 @@ impl Verb for Push {
         let request =
             PushRequest { reference: shown.clone(), all_tags: self.all_tags, platform: self.platform, form };
         let environment = fetch::environment_of(context);
+        // Before the user namespace is entered, so that credential helpers run as the user.
         let prepared = push::prepare(&environment, request)?;
         prepared.target.warnings.iter().for_each(|warning| report::warn(context, warning));
         namespace::enter(&environment)?;

@@ -1,4 +1,4 @@
-//! `rmi`: remove images, or names of them.
+//! `rmi`: remove images, or some of their names.
 
 use clap::Args;
 
@@ -36,7 +36,7 @@ impl Verb for Rmi {
     fn run(self, context: &Context) -> Outcome {
         let environment = environment::all();
         let store = Store::open(environment::data_root()?)?;
-        // Containers that should have removed themselves use their images no longer.
+        // Containers with --rm whose supervisor was killed would keep their images in use.
         reap(&store, &namespace::identity(&environment))?;
         namespace::enter(&environment)?;
         store.sweep()?;
@@ -47,7 +47,7 @@ impl Verb for Rmi {
                     return Err(error);
                 }
                 report::complain(context, &error);
-                // What is gone already is as it was to be.
+                // With --force, an image that is gone already is no failure.
                 let gone = self.force && kind_of(&error) == Kind::NotFound;
                 code = if gone { code } else { 1 };
             }

@@ -1,4 +1,4 @@
-//! `save`: images as one archive.
+//! `save`: write images to an archive.
 
 use std::io::{BufWriter, Write as _};
 use std::path::PathBuf;
@@ -41,6 +41,7 @@ impl Verb for Save {
                 .into());
         }
         let request = SaveRequest { images: self.images, platform: self.platform };
+        // Layers hold files of any owner.
         namespace::enter(&environment::all())?;
         let store = Store::open(environment::data_root()?)?;
         match &self.output {

@@ -1,4 +1,4 @@
-//! `tag`: another name for an image.
+//! `tag`: give an image another name.
 
 use clap::Args;
 

@@ -1,10 +1,9 @@
-//! `images --tree`: each image with its platform, its size on disk and that of its compressed layers.
+//! `images --tree`: each image with its platform, its size on disk and the size of its compressed layers.
 
 use crate::cli::{human, table};
 use crate::engine::images::Listed;
 use crate::store::Store;
 
-/// The tree as text.
 pub(super) fn render(store: &Store, images: &[Listed]) -> anyhow::Result<String> {
     let mut text = String::from("IMAGE\tID\tDISK USAGE\tCONTENT SIZE\tIN USE\n");
     let containers = store.containers()?;
@@ -38,7 +37,7 @@ fn platform(item: &Listed) -> String {
     parts.into_iter().filter(|part| !part.is_empty()).map(String::as_str).collect::<Vec<_>>().join("/")
 }
 
-/// The size of the compressed layers, known where they came from a registry.
+/// The size of the compressed layers; `N/A` unless all of them came from a registry.
 fn content(store: &Store, item: &Listed) -> anyhow::Result<String> {
     let mut sum = 0_u64;
     for diff_id in &item.image.config.rootfs.diff_ids {

@@ -1,4 +1,4 @@
-//! `manifest annotate`: say otherwise what an image of a list is for.
+//! `manifest annotate`: change the platform of an image in a list.
 
 use clap::Args;
 

@@ -1,4 +1,4 @@
-//! `manifest create`: put a list together of images on a registry.
+//! `manifest create`: make a list of images on a registry.
 
 use clap::Args;
 

@@ -1,4 +1,4 @@
-//! `manifest inspect`: show a list, or an image's manifest on a registry.
+//! `manifest inspect`: show a list, or the manifest of an image on a registry.
 
 use clap::Args;
 
@@ -42,7 +42,7 @@ impl Verb for Inspect {
         let shown = manifest::inspect(&store, &environment, list, manifest, self.verbose, self.insecure)?;
         let text = match shown {
             Shown::Verbose(value) => reindent(&value.to_string(), "\t"),
-            // docker indents the two differently.
+            // docker indents lists and manifests differently.
             Shown::Text { text, list } => {
                 reindent(&String::from_utf8_lossy(&text), if list { "   " } else { "\t" })
             }

@@ -1,4 +1,4 @@
-//! Commands about manifest lists: images for several platforms under one name on a registry.
+//! Commands on manifest lists: images for several platforms under one name on a registry.
 
 pub(crate) mod annotate;
 pub(crate) mod create;
@@ -8,7 +8,7 @@ pub(crate) mod rm;
 
 use crate::model::reference::Reference;
 
-/// A name, with `latest` where it has no tag.
+/// Parses a name; its tag is `latest` if it has none.
 fn name(text: &str) -> anyhow::Result<Reference> {
     Ok(text.parse::<Reference>()?.or_latest())
 }

@@ -1,4 +1,4 @@
-//! `manifest push`: a list to a registry.
+//! `manifest push`: upload a list to a registry.
 
 use clap::Args;
 

@@ -1,4 +1,4 @@
-//! `manifest rm`: forget manifest lists.
+//! `manifest rm`: remove lists from the store.
 
 use clap::Args;
 

@@ -1,4 +1,4 @@
-//! `network connect`: put a container on a network.
+//! `network connect`: connect a container to a network.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

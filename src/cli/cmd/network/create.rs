@@ -1,4 +1,4 @@
-//! `network create`: make a network.
+//! `network create`: create a network.
 
 use std::collections::BTreeMap;
 

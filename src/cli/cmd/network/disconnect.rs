@@ -1,4 +1,4 @@
-//! `network disconnect`: take a container off a network.
+//! `network disconnect`: disconnect a container from a network.
 
 use clap::Args;
 

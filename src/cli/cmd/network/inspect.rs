@@ -1,4 +1,4 @@
-//! `network inspect`: everything that is known of networks.
+//! `network inspect`: show details of networks.
 
 use clap::Args;
 

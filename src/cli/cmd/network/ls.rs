@@ -43,7 +43,7 @@ impl Verb for Ls {
     }
 }
 
-/// What stands over the columns.
+/// Column headings by field.
 const HEADINGS: &[(&str, &str)] = &[
     ("CreatedAt", "CREATED AT"),
     ("Driver", "DRIVER"),

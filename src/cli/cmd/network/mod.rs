@@ -1,4 +1,4 @@
-//! Commands about networks.
+//! Commands on networks.
 
 pub(crate) mod connect;
 pub(crate) mod create;

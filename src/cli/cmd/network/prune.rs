@@ -1,4 +1,4 @@
-//! `network prune`: remove networks that no container is on.
+//! `network prune`: remove unused networks.
 
 use clap::Args;
 
@@ -32,7 +32,7 @@ impl Verb for Prune {
     }
 }
 
-/// The networks that went, with a heading and an empty line behind them.
+/// The removed networks with a heading and an empty line after them; empty if there are none.
 pub(crate) fn lines(networks: &[String]) -> String {
     match networks {
         [] => String::new(),

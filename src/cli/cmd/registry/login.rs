@@ -1,4 +1,4 @@
-//! `login`: proves an account to a registry and remembers it.
+//! `login`: verify an account with a registry, and store its credential.
 
 use std::io::{IsTerminal as _, Read as _};
 
@@ -17,7 +17,7 @@ use crate::model::environment::Environment;
 pub(crate) const ENTRY: Entry =
     Entry::new::<Login>(&["login"], "[OPTIONS] [SERVER]", "Log in to a registry, Docker Hub by default");
 
-/// Longest password that is read.
+/// The longest password that is read from standard input, in bytes.
 const LONGEST: u64 = 64 * 1024;
 
 /// Arguments of `login`.
@@ -65,7 +65,7 @@ impl Verb for Login {
 }
 
 impl Login {
-    /// Whether nothing was said about who logs in.
+    /// Whether no flag says who logs in.
     fn asks_nothing(&self) -> bool {
         self.username.is_none() && self.password.is_none() && !self.password_stdin
     }
@@ -95,7 +95,7 @@ impl Login {
     }
 }
 
-/// Tries what is stored already, as docker does when nothing is said. Returns whether it did.
+/// Tries a stored credential, as docker does without flags. Returns whether it was accepted.
 fn with_known(context: &Context, environment: &Environment, registry: &str) -> anyhow::Result<bool> {
     let known = login::known(environment, registry)?;
     known.warnings.iter().for_each(|warning| report::warn(context, warning));
@@ -103,6 +103,7 @@ fn with_known(context: &Context, environment: &Environment, registry: &str) -> a
     output::print_line("Authenticating with existing credentials...")?;
     match login::verify(environment, registry, &credential) {
         Ok(_) => Ok(true),
+        // The user is there to type another password.
         Err(error) if std::io::stdin().is_terminal() => {
             report::complain(context, &error);
             Ok(false)

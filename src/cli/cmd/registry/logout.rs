@@ -1,4 +1,4 @@
-//! `logout`: forgets the account of a registry.
+//! `logout`: remove the stored credential of a registry.
 
 use clap::Args;
 

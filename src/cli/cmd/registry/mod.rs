@@ -1,4 +1,4 @@
-//! Commands about registries.
+//! Commands on registries.
 
 pub(crate) mod login;
 pub(crate) mod logout;

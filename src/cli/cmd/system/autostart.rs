@@ -1,4 +1,4 @@
-//! `system autostart`: start the containers that are to come back after a reboot.
+//! `system autostart`: start the containers that are to run again after a reboot.
 
 use clap::Args;
 

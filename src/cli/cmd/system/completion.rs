@@ -1,4 +1,4 @@
-//! `completion`: the script by which a shell completes dhow's commands and flags.
+//! `completion`: print the completion script of a shell.
 
 use clap::{Args, ValueEnum};
 use clap_complete::Shell;
@@ -30,6 +30,7 @@ fn shell(text: &str) -> Result<Shell, String> {
 
 fn script(shell: Shell, program: &str) -> String {
     let mut script = Vec::new();
+    // For the name that dhow was called by, which may be `docker`.
     clap_complete::generate(shell, &mut help::tree(), program, &mut script);
     String::from_utf8_lossy(&script).into_owned()
 }

@@ -1,4 +1,4 @@
-//! `system df`: what takes up room.
+//! `system df`: show disk usage.
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -45,7 +45,7 @@ impl Verb for Df {
     }
 }
 
-/// Lines of one kind of object each.
+/// A row for each kind of object.
 struct Summary(Vec<Row>);
 
 impl Summary {
@@ -78,7 +78,7 @@ fn summary(usage: &Usage, cache: &[CacheEntry]) -> Summary {
         let volumes = usage.volumes.iter().filter(|volume| (volume.links > 0) == used);
         volumes.map(|volume| volume.size).fold(0, u64::saturating_add)
     };
-    // What images have too is counted with them.
+    // The cache that images share is counted with the images.
     let held = |in_use: bool| {
         let own = cache.iter().filter(|entry| !entry.shared && entry.in_use == in_use);
         own.map(|entry| entry.size).fold(0, u64::saturating_add)
@@ -93,11 +93,12 @@ fn summary(usage: &Usage, cache: &[CacheEntry]) -> Summary {
     ])
 }
 
-/// `sizes` are bytes in use, and bytes that could go.
+/// A row of the summary; `sizes` are the bytes in use and the bytes that can be reclaimed.
 fn line(kind: &str, total: usize, active: usize, sizes: (u64, u64)) -> Row {
     let all = sizes.0.saturating_add(sizes.1);
     let mut reclaimable = bytes::human(sizes.1);
     if all > 0 {
+        // A hundred times the size may not fit into 64 bits.
         reclaimable += &format!(" ({}%)", u128::from(sizes.1) * 100 / u128::from(all));
     }
     to_row(json!({
@@ -113,13 +114,13 @@ fn to_row(fields: Value) -> Row {
     }
 }
 
-/// Lines of one object each.
+/// A row for each object.
 struct Details {
     images: Vec<Row>,
     containers: Vec<Row>,
     volumes: Vec<Row>,
     cache: Vec<Row>,
-    /// Bytes of the cache that nothing else has.
+    /// The bytes of the cache that no image shares.
     cached: u64,
 }
 
@@ -212,7 +213,7 @@ impl Details {
         Ok(text)
     }
 
-    /// As one object that holds lists.
+    /// One object that holds all lists.
     fn formatted(self, format: &str) -> anyhow::Result<String> {
         let all = |rows: Vec<Row>| Value::from_iter(rows.into_iter().map(|row| Value::Object(row.fields)));
         let data = json!({
@@ -226,7 +227,7 @@ impl Details {
     }
 }
 
-/// A line for each tag.
+/// A row for each tag.
 fn images(usage: &ImageUsage) -> Vec<Row> {
     let (image, tags) = (&usage.listed.image, &usage.listed.tags);
     let none = || "<none>".to_owned();

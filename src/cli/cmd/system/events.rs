@@ -1,4 +1,4 @@
-//! `events`: what happened, and what happens.
+//! `events`: show past events and those to come.
 
 use clap::Args;
 use jiff::Timestamp;
@@ -67,7 +67,7 @@ impl Manner {
     }
 }
 
-/// docker's line; its times have all nine digits.
+/// docker's line; times have nine digits after the decimal point.
 fn line(event: &Event, zone: TimeZone) -> String {
     let mut text = String::new();
     if let Ok(time) = Timestamp::from_nanosecond(event.time.into()) {
@@ -83,7 +83,7 @@ fn line(event: &Event, zone: TimeZone) -> String {
     text
 }
 
-/// The fields as templates name them.
+/// The fields by the names that templates use.
 fn fields(event: &Event) -> Value {
     let (status, id, from) = old_fields(event);
     json!({
@@ -93,7 +93,7 @@ fn fields(event: &Event) -> Value {
     })
 }
 
-/// The fields as JSON names them.
+/// The fields by the names that JSON has.
 fn json_line(event: &Event) -> Value {
     let mut value = json!({
         "Type": event.kind.as_str(), "Action": event.action,
@@ -111,7 +111,7 @@ fn json_line(event: &Event) -> Value {
     value
 }
 
-/// What older clients read: status, ID and image, of containers and images only.
+/// Fields of older clients: status, ID and image, for containers and images only.
 fn old_fields(event: &Event) -> (&str, &str, &str) {
     let image = event.attributes.get("image").map_or("", String::as_str);
     match event.kind {

@@ -1,4 +1,4 @@
-//! `info`: what dhow found on this machine, in docker's fields as far as they are true.
+//! `info`: show what dhow found on this host, in docker's fields as far as they apply.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! `inspect`: everything that is known of objects of any kind.
+//! `inspect`: show details of objects of any kind.
 
 use std::str::FromStr;
 

@@ -1,4 +1,4 @@
-//! `system install-autostart`: have containers come back after a reboot.
+//! `system install-autostart`: have containers start again after a reboot.
 
 use anyhow::Context as _;
 use clap::Args;
@@ -38,6 +38,7 @@ fn setup() -> anyhow::Result<Setup> {
     Ok(Setup {
         program: std::env::current_exe().context("cannot tell where dhow itself is")?,
         config: environment::config_home()?,
+        // A unit without the variable finds the default by itself.
         root: (root != home.join(".local/share/dhow")).then_some(root),
         user: environment::all().text("USER").unwrap_or_default().to_owned(),
     })

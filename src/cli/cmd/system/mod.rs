@@ -1,4 +1,4 @@
-//! Commands about dhow itself.
+//! Commands on dhow itself.
 
 pub(crate) mod autostart;
 pub(crate) mod completion;

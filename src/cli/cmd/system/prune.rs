@@ -1,4 +1,4 @@
-//! `system prune`: remove what nothing uses.
+//! `system prune`: remove unused objects.
 
 use clap::Args;
 
@@ -42,6 +42,7 @@ impl Verb for Prune {
         let identity = namespace::enter(&environment::all())?;
         let store = Store::open(environment::data_root()?)?;
         store.sweep()?;
+        // Containers first: their removal may leave more networks, volumes and images unused.
         let containers = prune_containers(&store, &conditions, &identity)?;
         let mut text = container::prune::lines(&containers);
         let mut reclaimed = containers.reclaimed;
@@ -73,7 +74,7 @@ impl Prune {
         Conditions::of(&self.flags.filter)
     }
 
-    /// What goes of the build cache: it knows times and no labels.
+    /// What to prune of the build cache. None with filters other than `until`: cache entries have no labels.
     fn cache(&self) -> Option<build::prune::PruneRequest> {
         let filters = self.flags.filter.clone();
         let known = filters.iter().all(|filter| filter.key == "until");

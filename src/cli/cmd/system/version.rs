@@ -11,7 +11,7 @@ use crate::model::platform::Platform;
 pub(crate) const ENTRY: Entry =
     Entry::new::<Version>(&["version"], "[OPTIONS]", "Show the version and what it is compatible with");
 
-/// The release of docker's client whose command line this is, and the version of the interface it speaks.
+/// The release of docker's command line that dhow follows, and the API version it reports.
 const DOCKER_VERSION: &str = "28.4.0";
 const API_VERSION: &str = "1.51";
 const OLDEST_API_VERSION: &str = "1.24";
@@ -36,7 +36,7 @@ impl Verb for Version {
     }
 }
 
-/// The answer to `--version`.
+/// Prints the line of `--version`.
 pub(crate) fn one_line(context: &Context) -> Outcome {
     output::print_line(&match context.as_docker() {
         true => format!("Docker version {DOCKER_VERSION}, build dhow-{}", env!("CARGO_PKG_VERSION")),
@@ -45,7 +45,7 @@ pub(crate) fn one_line(context: &Context) -> Outcome {
     Ok(0)
 }
 
-/// The version to name: scripts that call `docker` compare it with docker's.
+/// The version to report: docker's if dhow was called as `docker`, because scripts compare it.
 pub(crate) fn named(context: &Context) -> &'static str {
     if context.as_docker() { DOCKER_VERSION } else { env!("CARGO_PKG_VERSION") }
 }

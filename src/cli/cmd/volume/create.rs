@@ -1,4 +1,4 @@
-//! `volume create`: make a volume.
+//! `volume create`: create a volume.
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 

@@ -1,4 +1,4 @@
-//! `volume inspect`: everything that is known of volumes.
+//! `volume inspect`: show details of volumes.
 
 use clap::Args;
 

@@ -46,7 +46,7 @@ impl Verb for Ls {
     }
 }
 
-/// What stands over the columns.
+/// Column headings by field.
 pub(crate) const HEADINGS: &[(&str, &str)] = &[
     ("Availability", "AVAILABILITY"),
     ("Driver", "DRIVER"),

@@ -1,4 +1,4 @@
-//! Commands about volumes.
+//! Commands on volumes.
 
 pub(crate) mod create;
 pub(crate) mod inspect;

@@ -1,4 +1,4 @@
-//! `volume prune`: remove volumes that nothing uses.
+//! `volume prune`: remove unused volumes.
 
 use clap::Args;
 
@@ -33,6 +33,7 @@ impl Verb for Prune {
         if !self.force && !prompt::agrees(warning(request.all))? {
             return Ok(0);
         }
+        // Volumes may hold files of any owner.
         namespace::enter(&environment::all())?;
         let store = Store::open(environment::data_root()?)?;
         store.sweep()?;
@@ -50,7 +51,7 @@ fn warning(all: bool) -> &'static str {
     }
 }
 
-/// The volumes that went, with a heading and an empty line behind them.
+/// The removed volumes with a heading and an empty line after them; empty if there are none.
 pub(crate) fn lines(pruned: &Pruned) -> String {
     match pruned.volumes.as_slice() {
         [] => String::new(),

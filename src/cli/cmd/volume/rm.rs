@@ -23,6 +23,7 @@ pub(crate) struct Rm {
 
 impl Verb for Rm {
     fn run(self, context: &Context) -> Outcome {
+        // Volumes may hold files of any owner.
         namespace::enter(&environment::all())?;
         let store = Store::open(environment::data_root()?)?;
         store.sweep()?;

@@ -1,19 +1,18 @@
-//! `--call`: what to do with a Dockerfile instead of building it, and how to print what comes out.
+//! `--call`: what to do with a Dockerfile instead of building it, and how to print the result.
 
 use crate::engine::build::request::Call;
 use crate::error::{Failure, invalid};
 use crate::model::csv;
 
-/// How the answer is printed.
+/// How the result is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Format {
-    /// As JSON.
     pub(crate) json: bool,
-    /// The exit code is 0 whatever was found.
+    /// Exit with 0 even if a check finds something.
     pub(crate) ignore_status: bool,
 }
 
-/// Reads `check,format=json`.
+/// Parses `check,format=json`.
 pub(crate) fn call(text: &str) -> Result<(Call, Format), Failure> {
     let mut format = Format::default();
     let mut name = String::new();

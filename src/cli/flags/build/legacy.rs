@@ -1,5 +1,5 @@
-//! Flags of docker's legacy builder. Limits hold for the processes of RUN; the rest has no effect with BuildKit, whose
-//! words say so.
+//! Flags of docker's legacy builder. Limits apply to RUN steps; the others only print BuildKit's warning that
+//! they have no effect.
 
 use clap::Args;
 
@@ -57,7 +57,7 @@ pub(crate) struct LegacyFlags {
 }
 
 impl LegacyFlags {
-    /// The limits of RUN steps; says what has no effect.
+    /// The limits of RUN steps. Warns about flags without effect.
     pub(super) fn limits(&self, context: &Context) -> Result<LimitsSpec, Failure> {
         if !self.disable_content_trust {
             return Err(unsupported("signatures of Docker Content Trust cannot be verified by dhow"));

@@ -1,4 +1,4 @@
-//! The flags of `build`, and how they become a request.
+//! The flags of `build`, and the request they make.
 
 mod call;
 mod legacy;
@@ -142,25 +142,23 @@ pub(crate) struct BuildFlags {
     words: Vec<String>,
 }
 
-/// A build, and how it is shown and answered.
+/// A build request, and how its progress and result are shown.
 pub(crate) struct Order {
-    /// What is built.
     pub(crate) request: BuildRequest,
-    /// How it is shown.
     pub(crate) mode: Mode,
-    /// How the answer of `--call` is printed.
+    /// How the result of `--call` is printed.
     pub(crate) format: Format,
-    /// Whether what is printed at the end is the image's ID.
+    /// Whether nothing but the image's ID is printed.
     pub(crate) quiet: bool,
 }
 
-/// What variables are looked up in and paths are relative to.
+/// The environment and working directory that the command was invoked in.
 pub(crate) fn surroundings(context: &Context) -> anyhow::Result<Surroundings> {
     Ok(Surroundings { environment: fetch::environment_of(context), dir: environment::working_dir()? })
 }
 
 impl BuildFlags {
-    /// Checks everything that needs no file of the context.
+    /// Parses the flags and checks everything that needs no file of the context.
     pub(crate) fn into_order(mut self, context: &Context) -> anyhow::Result<Order> {
         let [words] = self.words.as_slice() else {
             let message = format!("'{}' requires 1 argument: PATH, URL or -", context.command_line());
@@ -241,7 +239,8 @@ impl BuildFlags {
     }
 }
 
-/// Without a word on provenance there is one, unless the environment says that there is none by default.
+/// Adds `provenance=false` if `BUILDX_NO_DEFAULT_ATTESTATIONS` is set and no flag is about provenance.
+/// Otherwise the builder adds provenance by default.
 pub(crate) fn with_default(mut attests: Vec<Typed>, environment: &Environment) -> Vec<Typed> {
     let off = environment.text("BUILDX_NO_DEFAULT_ATTESTATIONS").is_some_and(is_true);
     if off && !attests.iter().any(|attest| attest.kind == "provenance") {
@@ -258,7 +257,7 @@ fn is_false(text: &str) -> bool {
     matches!(text, "0" | "f" | "F" | "false" | "FALSE" | "False")
 }
 
-/// `DOCKER_BUILDKIT`, with which docker chooses between two builders.
+/// Checks `DOCKER_BUILDKIT`, by which docker chooses between its two builders.
 fn check_switch(environment: &Environment, context: &Context) -> Result<(), Failure> {
     match environment.text("DOCKER_BUILDKIT") {
         None => Ok(()),
@@ -274,7 +273,7 @@ fn check_switch(environment: &Environment, context: &Context) -> Result<(), Fail
     }
 }
 
-/// How to show what goes on: the flag, else the environment.
+/// The progress mode: the flag, else `BUILDKIT_PROGRESS`.
 pub(crate) fn mode(flag: Option<Mode>, quiet: bool, environment: &Environment) -> anyhow::Result<Mode> {
     if quiet {
         return match flag {
@@ -289,7 +288,7 @@ pub(crate) fn mode(flag: Option<Mode>, quiet: bool, environment: &Environment) -
     }
 }
 
-/// Reads each of `texts`.
+/// Parses each of `texts`.
 pub(crate) fn each<T>(
     texts: &[String],
     read: impl Fn(&str) -> Result<T, Failure>,
@@ -297,12 +296,12 @@ pub(crate) fn each<T>(
     texts.iter().map(|text| read(text)).collect()
 }
 
-/// Caches of several flags; one flag may name several.
+/// Parses the caches of several flags, each of which may name several.
 pub(crate) fn caches(texts: &[String]) -> Result<Vec<Typed>, Failure> {
     Ok(each(texts, typed::cache)?.into_iter().flatten().collect())
 }
 
-/// Platforms; `local` is this machine's.
+/// Parses platforms; `local` is the host's. Without any, `DOCKER_DEFAULT_PLATFORM` applies.
 pub(crate) fn platforms(texts: &[String]) -> anyhow::Result<Vec<Platform>> {
     let read = |text: &str| if text == "local" { Ok(Platform::host()) } else { text.parse() };
     let mut platforms: Vec<Platform> = Vec::new();
@@ -318,7 +317,7 @@ pub(crate) fn platforms(texts: &[String]) -> anyhow::Result<Vec<Platform>> {
     Ok(platforms)
 }
 
-/// Checks the names of an image.
+/// Checks the names given to an image.
 pub(crate) fn tags(texts: &[String]) -> Result<Vec<String>, Failure> {
     let read = |text: &str| match text.parse::<Reference>() {
         Ok(name) if name.digest().is_some() => {
@@ -330,7 +329,7 @@ pub(crate) fn tags(texts: &[String]) -> Result<Vec<String>, Failure> {
     texts.iter().filter(|text| !text.is_empty()).map(|text| read(text)).collect()
 }
 
-/// A terminal is not the place for an archive.
+/// Refuses to write an archive to a terminal.
 pub(crate) fn check_output(typed: &Typed) -> Result<(), Failure> {
     let to_stdout = typed.attributes.get("dest").is_some_and(|dest| dest == "-");
     if to_stdout && output::is_terminal() {
@@ -349,12 +348,12 @@ fn contexts(
     texts.iter().map(|text| context::named(text, around)).collect()
 }
 
-/// Checks a right that is to be allowed.
+/// Checks an entitlement of `--allow`.
 pub(crate) fn entitlement(text: &str) -> Result<String, Failure> {
     let name = text.split('=').next().unwrap_or(text);
     match name {
         "network.host" | "security.insecure" | "device" => Ok(text.to_owned()),
-        // Of bake: which paths it may read and write, and whose agents it may use.
+        // For bake: paths that it may read and write, and SSH agents that it may use.
         "fs" | "fs.read" | "fs.write" | "ssh" | "image.resolve" => Ok(text.to_owned()),
         _ => Err(invalid(format!("invalid entitlement: unknown entitlement {}", text.escape_debug()))
             .hint("there are: network.host, security.insecure")),

@@ -1,15 +1,15 @@
-//! Colours of the live view: BuildKit's own, `BUILDKIT_COLORS`, or none with `NO_COLOR`.
+//! The live view's colours: BuildKit's own, those of `BUILDKIT_COLORS`, or none with `NO_COLOR`.
 
 use crate::model::environment::Environment;
 
-/// The sequences that begin a colour; empty for none.
+/// The escape sequence that starts each colour; empty for no colour.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Colours {
-    /// Steps that are done.
+    /// Finished steps.
     pub(crate) run: String,
-    /// Steps that were cancelled.
+    /// Cancelled steps.
     pub(crate) cancel: String,
-    /// Steps that failed.
+    /// Failed steps.
     pub(crate) error: String,
     /// Warnings.
     pub(crate) warning: String,
@@ -25,7 +25,7 @@ impl Default for Colours {
 }
 
 impl Colours {
-    /// What the environment asks for, and what is wrong with it.
+    /// The colours that the environment asks for, and warnings about invalid ones.
     pub(crate) fn of(environment: &Environment) -> (Self, Vec<String>) {
         let mut colours = Self::default();
         let mut warnings = Vec::new();
@@ -61,6 +61,7 @@ fn sequence(value: &str) -> Option<String> {
     let value = value.to_ascii_lowercase();
     if let Some(code) = named(&value) {
         return Some(format!("\x1b[{code}m"));
+    // BuildKit accepts R,G,B besides names.
     }
     let parts: Option<Vec<u8>> = value.split(',').map(|part| part.trim().parse().ok()).collect();
     match parts?.as_slice() {

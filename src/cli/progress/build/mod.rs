@@ -1,4 +1,13 @@
-//! What is shown of a build while it goes on, and of its warnings and failures at the end.
+//! The display of a build: progress while it runs, then the output of failed steps and the warnings.
+//!
+//! # Parts
+//! - [`trace`] keeps the state of every step, whatever displays it.
+//! - [`plain`], [`tty`] and [`rawjson`] turn events and trace into bytes, and write nothing themselves.
+//! - [`BuildDisplay`] receives the builder's events, and writes the bytes to standard error.
+//!
+//! # Time and numbers
+//! Times are milliseconds since the first build started. Several builds in a row (`bake`) share one display: each
+//! numbers its steps and times from 0, and [`BuildDisplay`] shifts them behind those of the builds before.
 
 mod colours;
 mod plain;
@@ -30,19 +39,15 @@ pub(crate) use self::colours::Colours;
 /// The least time between two frames.
 const FRAME: Duration = Duration::from_millis(100);
 
-/// What `--progress` asks for.
+/// The value of `--progress`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// A live view on a terminal, lines elsewhere.
+    /// A live view on a terminal, plain lines elsewhere.
     #[default]
     Auto,
-    /// A live view.
     Tty,
-    /// Lines.
     Plain,
-    /// JSON lines.
     RawJson,
-    /// Nothing.
     Quiet,
 }
 
@@ -69,22 +74,23 @@ enum View {
     Nothing,
 }
 
-/// Shows builds, one after another, on standard error.
+/// Displays builds, one after another, on standard error.
 pub(crate) struct Display {
     view: View,
     trace: Trace,
     colours: Colours,
     began: Instant,
     framed: Option<Instant>,
-    /// Where the steps of the present build are counted from, and its times.
+    /// The number of the current build's first step, and the time when the build started.
     first: u32,
     offset: u64,
-    /// The present build among several.
+    /// The name of the current build, if there are several.
     part: Option<String>,
 }
 
 impl Display {
-    /// A display of this kind; without a terminal there is no live view.
+    /// Opens a display, and returns warnings about the colours. [`ProgressMode::Tty`] fails without a
+    /// terminal.
     pub(crate) fn new(mode: Mode, environment: &Environment) -> Result<(Self, Vec<String>), Failure> {
         let terminal = std::io::stderr().is_terminal();
         if mode == Mode::Tty && !terminal {
@@ -92,9 +98,11 @@ impl Display {
                 .hint("leave --progress out, or say --progress=plain"));
         }
         let (mut colours, warnings) = Colours::of(environment);
+        // Warnings have colours, which must not get into files.
         if !terminal {
             colours = Colours::of(&Environment::default().with("NO_COLOR", "1")).0;
         }
+        // A dumb terminal cannot move the cursor.
         let dumb = environment.text("TERM") == Some("dumb");
         let view = match mode {
             Mode::Auto if terminal && !dumb => View::Tty(Tty::new(colours.clone(), BUILDER.into())),
@@ -119,19 +127,20 @@ impl Display {
         }
     }
 
-    /// What follows is another build; `name` tells it from others, where there are several.
+    /// Starts another build; `name` distinguishes it from the others.
     pub(crate) fn begin(&mut self, name: Option<&str>) {
         self.first = self.trace.steps.last_key_value().map_or(0, |(id, _)| id.0 + 1);
         self.offset = self.elapsed();
         self.part = name.map(str::to_owned);
     }
 
-    /// Milliseconds since the first build began.
+    /// Milliseconds since the first build started.
     fn elapsed(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Shows the last state, then the output of what failed, then the warnings; `expanded` explains these.
+    /// Draws the final state, then the output of failed steps, then the warnings, with explanations if
+    /// `expanded`.
     pub(crate) fn finish(&mut self, expanded: bool) {
         let bytes = match &mut self.view {
             View::Plain(plain) => plain.finish(&mut self.trace),
@@ -145,12 +154,12 @@ impl Display {
         }
     }
 
-    /// The lines of the Dockerfile around what failed.
+    /// The lines of the Dockerfile around the failure.
     pub(crate) fn excerpt(&self) -> Option<&str> {
         self.trace.excerpt.as_deref()
     }
 
-    /// The event as it is among those of all builds.
+    /// The event with its step numbers and times shifted behind those of earlier builds.
     fn among_all(&self, mut event: Event) -> Event {
         let shift = |id: &mut StepId| id.0 = id.0.saturating_add(self.first);
         let later = |at: &mut u64| *at = at.saturating_add(self.offset);
@@ -158,6 +167,7 @@ impl Display {
             Event::Step { id, name, inputs } => {
                 shift(id);
                 inputs.iter_mut().for_each(shift);
+                // `[2/3] RUN make` becomes `[name 2/3] RUN make`, as in buildx.
                 if let Some(part) = &self.part {
                     *name = match name.strip_prefix('[') {
                         Some(rest) => format!("[{part} {rest}"),
@@ -179,6 +189,7 @@ impl Display {
 
     fn draw(&mut self) {
         let View::Tty(tty) = &mut self.view else { return };
+        // Events may come much faster than frames can be seen.
         if self.trace.steps.is_empty() || self.framed.is_some_and(|last| last.elapsed() < FRAME) {
             return;
         }
@@ -187,9 +198,9 @@ impl Display {
     }
 }
 
-/// What the heading of plain lines says.
+/// The heading of plain progress.
 const HEADING: &str = "building with \"default\" instance using dhow driver";
-/// What stands at the right of the live view's heading.
+/// The right end of the live view's heading.
 const BUILDER: &str = "dhow:default";
 
 impl Watcher for Display {
@@ -206,6 +217,7 @@ impl Watcher for Display {
     }
 
     fn tick(&mut self) {
+        // The timers of running steps go on without events.
         self.trace.advance(self.elapsed());
         if let View::Plain(plain) = &mut self.view {
             write(&plain.refresh(&mut self.trace));
@@ -214,7 +226,7 @@ impl Watcher for Display {
     }
 }
 
-/// Writes to standard error at once; there is nowhere to complain when that fails.
+/// Writes to standard error at once. Failures are ignored, as there is nowhere to report them.
 fn write(bytes: &[u8]) {
     if !bytes.is_empty() {
         let _ = std::io::stderr().lock().write_all(bytes);
@@ -231,7 +243,7 @@ fn size() -> Size {
     }
 }
 
-/// The last output of each step that failed.
+/// The last output of each failed step.
 fn failures(trace: &Trace) -> Vec<u8> {
     let mut text = Vec::new();
     for step in trace.begun.iter().filter_map(|id| trace.steps.get(id)).filter(|step| step.has_failed()) {
@@ -250,7 +262,7 @@ fn short(warning: &Warning) -> String {
     format!("{}: {} (line {})", warning.rule, warning.message, warning.lines.0)
 }
 
-/// The list of warnings.
+/// The list of warnings, empty if there are none.
 fn warnings(warnings: &[Warning], colours: &Colours, expanded: bool) -> String {
     let count = match warnings.len() {
         0 => return String::new(),

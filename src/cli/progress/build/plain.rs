@@ -1,40 +1,40 @@
-//! Progress as lines, as BuildKit's `--progress=plain` writes them: blocks of one step each, a step being left for
-//! another when it ends, or when it has held the output long enough and others have more to say.
+//! Plain progress, as BuildKit's `--progress=plain` writes it: blocks of one step each. The output goes to
+//! another step when the current one ends, or when it has had the output long enough and others have more to
+//! say.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::trace::{Part, Step, Trace, amounts};
 use crate::build::progress::{Event, StepId};
 
-/// A step keeps the output for this long, in milliseconds, times its share of what is said.
+/// How long a step keeps the output, in milliseconds, before division by the share of updates that others have.
 const ANTI_FLICKER: f64 = 5000.0;
-/// A step that was silent for this long gets its turn.
+/// A step that has been silent for this many milliseconds gets the output.
 const LONGEST_DELAY: u64 = 10_000;
-/// A part is shown again after this long…
+/// A status is printed again after this many milliseconds …
 const LEAST_DELAY: u64 = 5000;
-/// … or when this share of it more is done.
+/// … or when this share more of it is done.
 const LEAST_SHARE: f64 = 0.05;
 
-/// What the writer knows of a step beside the trace.
+/// The output of a step that is not written yet.
 #[derive(Default)]
 struct Block {
-    /// Its number in the output; 0 before its first line.
+    /// The step's number in the output; 0 before its first line.
     number: u32,
-    /// Lines that wait, each with its time in front.
+    /// Lines to be written, each prefixed with its timestamp.
     lines: Vec<Vec<u8>>,
-    /// Whether the last of these lines has no end yet.
+    /// Whether the last of them has no end yet.
     open: bool,
-    /// How many bytes of the first waiting line are written already.
+    /// How many bytes of the first line are written already.
     written: usize,
-    /// How much happened since it was last left, and when that began.
+    /// Updates since the step last lost the output, and the time of the first of them.
     count: u32,
     since: u64,
 }
 
-/// Writes lines.
 pub(super) struct Plain {
     blocks: BTreeMap<StepId, Block>,
-    /// The step whose block is open.
+    /// The step that has the output.
     current: Option<StepId>,
     updated: BTreeSet<StepId>,
     numbers: u32,
@@ -44,7 +44,7 @@ pub(super) struct Plain {
 }
 
 impl Plain {
-    /// `heading` is the text of line `#0`.
+    /// `heading` is the text of line `#0`, which is left out if it is empty.
     pub(super) fn new(heading: String) -> Self {
         Self {
             blocks: BTreeMap::new(),
@@ -57,7 +57,7 @@ impl Plain {
         }
     }
 
-    /// Takes in an event, which `trace` knows already; returns what is to be written.
+    /// Handles an event, which `trace` has recorded already; returns what to write.
     pub(super) fn event(&mut self, event: &Event, about: Option<StepId>, trace: &mut Trace) -> Vec<u8> {
         let Some(id) = about else { return Vec::new() };
         let Some(step) = trace.steps.get(&id) else { return Vec::new() };
@@ -70,17 +70,17 @@ impl Plain {
         }
         block.count += 1;
         self.updated.insert(id);
-        // What only began waits for the next event or tick: it may be over at once, and others with it.
+        // A start is not written at once: the step may end right away, and others with it.
         if matches!(event, Event::Started { .. }) { Vec::new() } else { self.refresh(trace) }
     }
 
-    /// What is to be written now that time has passed.
+    /// Returns what to write now that time has passed.
     pub(super) fn refresh(&mut self, trace: &mut Trace) -> Vec<u8> {
         self.choose(trace);
         std::mem::take(&mut self.out)
     }
 
-    /// Ends the last line.
+    /// Writes what is left and ends the last line.
     pub(super) fn finish(&mut self, trace: &mut Trace) -> Vec<u8> {
         let left: Vec<StepId> = self.updated.iter().copied().collect();
         left.into_iter().for_each(|id| self.show(id, trace));
@@ -93,12 +93,13 @@ impl Plain {
         std::mem::take(&mut self.out)
     }
 
-    /// Writes what is due: what ended, then the open block, then another if it is its turn.
+    /// Writes what is due: ended steps, then the current step, then another one if it is its turn.
     fn choose(&mut self, trace: &mut Trace) {
         let over = |id: &StepId| trace.steps.get(id).is_some_and(Step::is_over);
         let mut ended: Vec<StepId> = self.updated.iter().copied().filter(over).collect();
         let rest: Vec<StepId> = self.updated.iter().copied().filter(|id| !over(id)).collect();
         let before = self.current;
+        // The current step first, so that its block ends before others begin.
         let end = |id: &StepId| trace.steps.get(id).and_then(|step| step.ended);
         ended.sort_by_key(|id| (Some(*id) != before, end(id)));
         let left = before.is_none_or(|id| ended.contains(&id));
@@ -114,7 +115,7 @@ impl Plain {
         }
     }
 
-    /// Nothing is new: a running step is shown, if only by its name.
+    /// Nothing is new: shows a running step, if only its name.
     fn reopen(&mut self, before: Option<StepId>, trace: &mut Trace) {
         let runs = |step: &Step| step.began.is_some() && !step.is_over();
         if before.and_then(|id| trace.steps.get(&id)).is_some_and(runs) && self.current == before {
@@ -126,7 +127,7 @@ impl Plain {
         }
     }
 
-    /// Whose turn it is, if not that of the open block.
+    /// The step that gets the output next, if the current one loses it.
     fn next(&self, rest: &[StepId], before: Option<StepId>, left: bool, now: u64) -> Option<StepId> {
         let mut waiting = rest.to_vec();
         if let Some(id) = before.filter(|id| !waiting.contains(id)) {
@@ -153,11 +154,12 @@ impl Plain {
         }
         let sum: f64 = statistics.iter().map(|(.., speed)| speed).sum();
         let (_, held, speed) = statistics.iter().find(|(id, ..)| Some(*id) == before)?;
+        // The more of all updates the current step has, the longer it keeps the output.
         let patience = ANTI_FLICKER / (1.0 - speed / sum.max(f64::MIN_POSITIVE)).max(f64::MIN_POSITIVE);
         (patience < *held as f64).then(|| busiest.map(|(id, ..)| *id)).flatten()
     }
 
-    /// Writes everything that waits of one step.
+    /// Writes everything that is pending for a step.
     fn show(&mut self, id: StepId, trace: &mut Trace) {
         self.updated.remove(&id);
         let Some(step) = trace.steps.get_mut(&id) else { return };
@@ -207,7 +209,7 @@ impl Plain {
 }
 
 impl Block {
-    /// Cuts output into lines; `stamp` goes in front of each.
+    /// Cuts output into lines and prefixes each with `stamp`.
     fn take(&mut self, data: &[u8], stamp: &str) {
         for piece in data.split_inclusive(|byte| *byte == b'\n') {
             let (line, ends) = match piece.strip_suffix(b"\n") {
@@ -222,7 +224,7 @@ impl Block {
         }
     }
 
-    /// Writes the waiting lines; of one without an end, what there is.
+    /// Writes the pending lines, and as much as there is of one without an end.
     fn write(&mut self, out: &mut Vec<u8>) {
         let count = self.lines.len();
         for (at, line) in self.lines.iter().enumerate() {
@@ -249,7 +251,7 @@ impl Block {
     }
 }
 
-/// Writes the line of a part if it is worth one; whether it is going on.
+/// Writes a status if enough of it has changed. Returns whether it was written and is not done.
 fn show_part(part: &mut Part, number: u32, out: &mut Vec<u8>) -> bool {
     if let (Some((current, at)), false) = (part.shown, part.done) {
         let more = match part.total {

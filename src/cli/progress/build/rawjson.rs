@@ -1,4 +1,4 @@
-//! Progress as JSON, a line an event: BuildKit's `client.SolveStatus`.
+//! Progress as JSON: a line for each event, in the form of BuildKit's `client.SolveStatus`.
 
 use std::collections::BTreeMap;
 
@@ -11,23 +11,21 @@ use super::trace::Trace;
 use crate::build::progress::{Event, StepId, Warning};
 use crate::model::digest::Digest;
 
-/// Writes JSON lines.
 pub(super) struct RawJson {
-    /// When the build began.
+    /// When the first build started; the times of events are relative to it.
     epoch: Timestamp,
-    /// What each step waits for.
+    /// The steps that each step waits for.
     inputs: BTreeMap<StepId, Vec<StepId>>,
-    /// Names steps apart from those of other builds.
+    /// Part of each digest, so that steps of different builds have different ones.
     seed: String,
 }
 
 impl RawJson {
-    /// For a build that begins at `epoch`.
     pub(super) fn new(epoch: Timestamp) -> Self {
         Self { epoch, inputs: BTreeMap::new(), seed: epoch.to_string() }
     }
 
-    /// The line of an event, which `trace` knows already.
+    /// The line of an event, which `trace` has recorded already; empty if there is none.
     pub(super) fn event(&mut self, event: &Event, trace: &Trace) -> Vec<u8> {
         let status = match event {
             Event::Step { id, inputs, .. } => {
@@ -42,7 +40,7 @@ impl RawJson {
                 "timestamp": self.time(*at),
             }]}),
             Event::Status { id, name, .. } => json!({ "statuses": [self.part(*id, name, trace)] }),
-            // Belongs to the error, which comes as text.
+            // Belongs to the error, which is printed as text.
             Event::Excerpt(_) => return Vec::new(),
             Event::Warning(warning) => json!({ "warnings": [self.warning(warning)] }),
         };

@@ -1,41 +1,41 @@
-//! The last lines of a step's output as a small terminal would show them.
+//! The last lines of a step's output, as a small terminal would show them.
 
 use std::collections::VecDeque;
 
 use unicode_width::UnicodeWidthChar as _;
 
-/// How many lines are shown of a running step.
+/// How many lines of a running step are shown.
 pub(super) const LINES: usize = 6;
-/// The longest line that is kept, in characters.
+/// The longest line that is kept, in bytes.
 const LONGEST: usize = 4096;
 
-/// What the stream is in the middle of.
+/// What the next character belongs to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum State {
     #[default]
     Text,
-    /// Behind an escape character.
+    /// After an escape character.
     Escape,
-    /// In a control sequence, which a letter ends.
+    /// In a control sequence, which a byte from `@` to `~` ends.
     Sequence,
-    /// In an operating system command, which a bell or an escape ends.
+    /// In an operating system command, which a bell or an escape character ends.
     Command,
 }
 
-/// Takes bytes, gives lines.
+/// Turns the bytes that a step writes into lines.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tail {
     lines: VecDeque<String>,
     open: String,
-    /// The line begins anew with the next character.
+    /// A carriage return came: the next character begins the line again.
     returned: bool,
     state: State,
-    /// Bytes of a character that is not whole yet.
+    /// The bytes of an incomplete character.
     rest: Vec<u8>,
 }
 
 impl Tail {
-    /// Takes output in.
+    /// Adds output.
     pub(super) fn write(&mut self, data: &[u8]) {
         self.rest.extend_from_slice(data);
         let bytes = std::mem::take(&mut self.rest);
@@ -101,7 +101,7 @@ impl Tail {
         }
     }
 
-    /// The last rows of a terminal of `width` columns that are not empty.
+    /// The last lines that are not empty, wrapped at `width` columns.
     pub(super) fn rows(&self, width: usize) -> Vec<String> {
         let lines = self.lines.iter().chain([&self.open]);
         let mut rows: Vec<String> =

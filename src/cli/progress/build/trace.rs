@@ -1,79 +1,74 @@
-//! What is known of the steps of a build: what every way of showing it draws from.
+//! The state of a build's steps, which every display draws from.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::build::progress::{Event, StepId, Warning};
 
-/// How many lines of a step's output are kept to be shown again should it fail.
+/// How many lines of a step's output are kept for the report of its failure.
 const KEPT: usize = 10;
-/// The longest line that is held back because its end has not come, in bytes.
+/// The longest line that is kept, in bytes.
 const LONGEST: usize = 64 << 10;
 
-/// Part of a step, such as a layer being fetched.
+/// A part of a step, such as a layer being pulled; BuildKit's `VertexStatus`.
 #[derive(Clone, Debug)]
 pub(super) struct Part {
-    /// Its name.
     pub(super) name: String,
     /// Bytes done.
     pub(super) current: u64,
-    /// Bytes in all; 0 where unknown.
+    /// Bytes in total; 0 if unknown.
     pub(super) total: u64,
-    /// When it was first heard of, in milliseconds.
+    /// The time of the first update.
     pub(super) began: u64,
-    /// When it was last heard of.
+    /// The time of the last update.
     pub(super) heard: u64,
-    /// Whether it is finished.
     pub(super) done: bool,
-    /// Whether it was heard of since it was last shown.
+    /// Whether it was updated since it was last shown.
     pub(super) fresh: bool,
-    /// What was last shown of it: bytes done, and when.
+    /// The bytes and the time when it was last shown.
     pub(super) shown: Option<(u64, u64)>,
 }
 
-/// A step.
+/// A step of a build; BuildKit's `Vertex`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Step {
-    /// What is shown for it.
     pub(super) name: String,
-    /// When it began to run, in milliseconds.
+    /// When it started, in milliseconds since the first build started.
     pub(super) began: Option<u64>,
-    /// When it ended.
     pub(super) ended: Option<u64>,
-    /// It came from the cache.
     pub(super) cached: bool,
-    /// Why it failed.
+    /// Why it failed or was cancelled.
     pub(super) error: Option<String>,
-    /// Its parts in the order they were heard of.
+    /// In the order of their first update.
     pub(super) parts: Vec<Part>,
-    /// Its last lines, each with the time it began at in front.
+    /// The last lines of output, each prefixed with its timestamp.
     pub(super) last: VecDeque<Vec<u8>>,
-    /// Whether the last line of `last` may go on.
+    /// Whether the last line has no end yet.
     pub(super) partial: bool,
 }
 
 impl Step {
-    /// Whether it ended.
     pub(super) fn is_over(&self) -> bool {
         self.ended.is_some()
     }
 
-    /// Whether it was cancelled because another failed, or by the user.
+    /// Whether it was cancelled, by the user or because another step failed.
     pub(super) fn is_cancelled(&self) -> bool {
+        // The text of Go's context.Canceled, which BuildKit shows.
         self.error.as_ref().is_some_and(|error| error.ends_with("context canceled"))
     }
 
-    /// Whether it failed by itself.
+    /// Whether it failed, and was not just cancelled.
     pub(super) fn has_failed(&self) -> bool {
         self.error.is_some() && !self.is_cancelled()
     }
 
-    /// Seconds it has run for.
+    /// How long it has run, in seconds.
     pub(super) fn seconds(&self, now: u64) -> f64 {
         let Some(began) = self.began else { return 0.0 };
         self.ended.unwrap_or(now).saturating_sub(began) as f64 / 1000.0
     }
 
-    /// `0.123`, `12.34`, `123.4`: when in its run something was written.
+    /// The timestamp of output, in seconds since the step started: `0.123`, `12.34`, `123.4`.
     pub(super) fn stamp(&self, at: u64) -> String {
         let seconds = at.saturating_sub(self.began.unwrap_or(at)) as f64 / 1000.0;
         let digits = match seconds {
@@ -84,7 +79,7 @@ impl Step {
         format!("{seconds:.digits$}")
     }
 
-    /// Remembers output for the report of a failure.
+    /// Keeps output for the report of a failure.
     fn remember(&mut self, data: &[u8], at: u64) {
         for piece in data.split_inclusive(|byte| *byte == b'\n') {
             let (line, ends) = match piece.strip_suffix(b"\n") {
@@ -93,6 +88,7 @@ impl Step {
             };
             match self.last.back_mut().filter(|_| self.partial) {
                 Some(open) if open.len() < LONGEST => open.extend_from_slice(line),
+                // The rest of an overlong line is dropped.
                 Some(_) => {}
                 None => {
                     let stamp = format!("{} ", self.stamp(at));
@@ -109,6 +105,7 @@ impl Step {
     fn hear(&mut self, name: String, current: u64, total: u64, done: bool, at: u64) {
         if let Some(part) = self.parts.iter_mut().find(|part| part.name == name) {
             part.current = current;
+            // Later updates may leave the total out.
             part.total = if total == 0 { part.total } else { total };
             (part.heard, part.done, part.fresh) = (at, done, true);
             return;
@@ -118,23 +115,22 @@ impl Step {
     }
 }
 
-/// All steps.
+/// The steps of all builds.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Trace {
-    /// By number.
     pub(super) steps: BTreeMap<StepId, Step>,
-    /// Those that ran, in the order in which they began.
+    /// Steps that have started, in that order.
     pub(super) begun: Vec<StepId>,
-    /// Rules that were broken.
+    /// Broken rules of the Dockerfile linter.
     pub(super) warnings: Vec<Warning>,
-    /// The lines of the Dockerfile around what failed.
+    /// The lines of the Dockerfile around the failure.
     pub(super) excerpt: Option<String>,
-    /// The latest moment heard of, in milliseconds.
+    /// The latest time seen, in milliseconds.
     pub(super) now: u64,
 }
 
 impl Trace {
-    /// Takes an event in; which step it is about, where it is about one that has something to be shown.
+    /// Records an event. Returns the step that it changes, unless there is nothing to show.
     pub(super) fn take(&mut self, event: &Event) -> Option<StepId> {
         match event {
             Event::Step { id, name, .. } => {
@@ -166,13 +162,13 @@ impl Trace {
         step
     }
 
-    /// Lets time pass.
+    /// Advances the clock.
     pub(super) fn advance(&mut self, now: u64) {
         self.now = self.now.max(now);
     }
 }
 
-/// The step that something happens to.
+/// The step that an event is about.
 pub(super) fn about(event: &Event) -> Option<StepId> {
     match event {
         Event::Step { id, .. }
@@ -184,7 +180,8 @@ pub(super) fn about(event: &Event) -> Option<StepId> {
     }
 }
 
-/// Names quote Dockerfiles and registries; nothing of that may break the lines or steer the terminal.
+/// Escapes control characters: names quote Dockerfiles and registries, and must not break lines or control
+/// the terminal.
 fn one_line(text: &str) -> String {
     let shown = |c: char| match c {
         '\t' | '\n' => " ".to_owned(),
@@ -194,7 +191,7 @@ fn one_line(text: &str) -> String {
     text.chars().map(shown).collect()
 }
 
-/// `1.50MB`, as BuildKit writes amounts.
+/// `1.50MB`, in BuildKit's format.
 pub(super) fn amount(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
     if bytes < 1000 {

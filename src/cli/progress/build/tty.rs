@@ -1,8 +1,8 @@
-//! The live view on a terminal, after BuildKit's: a heading, a line a step with its time at the right, the parts of a
-//! step below it, and the last lines of what running steps write.
+//! The live view on a terminal, modelled on BuildKit's: a heading, a line for each step with its time at the
+//! right, the statuses of a step below it, and the last lines that running steps write.
 //!
-//! A frame is one write that hides the cursor, draws, and shows the cursor again at the end of what is drawn: whatever
-//! ends the program between two frames leaves the terminal as it was.
+//! A frame is one write that hides the cursor, draws, and shows the cursor again at the end of what is drawn.
+//! Whatever kills the program between two frames leaves the terminal as it was.
 
 use std::collections::BTreeMap;
 
@@ -13,21 +13,18 @@ use super::tail::{LINES, Tail};
 use super::trace::{Part, Step, Trace, amounts};
 use crate::build::progress::{Event, StepId};
 
-/// Columns that the output of steps leaves free at the right.
+/// Columns left free at the right of the output of steps.
 const PAD: usize = 10;
-/// Columns that a step's name needs at least: narrower terminals show no steps.
+/// The least width of a step's name; narrower terminals show no steps.
 const NARROWEST: usize = 12;
 
-/// Columns and rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Size {
-    /// Columns.
     pub(super) width: usize,
-    /// Rows.
     pub(super) height: usize,
 }
 
-/// A line to be drawn, or several with the output of a step.
+/// A line of the display, with the output of its step below it.
 struct Job {
     name: String,
     amounts: String,
@@ -37,30 +34,28 @@ struct Job {
     output: Vec<String>,
 }
 
-/// Draws frames.
 pub(super) struct Tty {
     colours: Colours,
-    /// What stands at the right of the heading.
+    /// The right end of the heading.
     builder: String,
     tails: BTreeMap<StepId, Tail>,
-    /// The width of each line of the last frame.
+    /// The widths of the lines of the last frame.
     drawn: Vec<usize>,
 }
 
 impl Tty {
-    /// `builder` is shown at the right of the heading.
     pub(super) fn new(colours: Colours, builder: String) -> Self {
         Self { colours, builder, tails: BTreeMap::new(), drawn: Vec::new() }
     }
 
-    /// Takes output in.
+    /// Collects the output of steps.
     pub(super) fn event(&mut self, event: &Event) {
         if let Event::Log { id, data, .. } = event {
             self.tails.entry(*id).or_default().write(data);
         }
     }
 
-    /// The bytes that turn what was drawn last into the present state; `last` shows every step however many there are.
+    /// The bytes that replace the last frame. `last` shows every step, even if the terminal has too few rows.
     pub(super) fn frame(&mut self, trace: &Trace, size: Size, last: bool) -> Vec<u8> {
         let mut lines = vec![self.heading(trace, size.width, last)];
         let mut jobs = self.jobs(trace);
@@ -68,12 +63,14 @@ impl Tty {
         let mut shown: Vec<&Job> = jobs.iter().map(|(_, job)| job).collect();
         if !last {
             let output: usize = shown.iter().map(|job| job.output.len()).sum();
+            // One row for the heading and one for the cursor.
             shown = fit(shown, size.height.saturating_sub(2 + output));
         }
         for job in shown {
             self.draw(job, size.width, &mut lines);
         }
         let up = self.rows_above(size.width);
+        // Hide the cursor, go to the top of the last frame, clear from there to the end of the screen.
         let mut text = String::from("\x1b[?25l\r");
         if up > 0 {
             text += &format!("\x1b[{up}A");
@@ -88,7 +85,8 @@ impl Tty {
         text.into_bytes()
     }
 
-    /// Rows between the cursor and the top of what was drawn, which a terminal made narrower has wrapped.
+    /// Rows between the cursor and the top of the last frame. A terminal made narrower since then has wrapped
+    /// its lines.
     fn rows_above(&self, width: usize) -> usize {
         self.drawn.iter().map(|used| used.div_ceil(width.max(1)).max(1)).sum()
     }
@@ -102,7 +100,7 @@ impl Tty {
         (line.clone(), line)
     }
 
-    /// A job for each step that runs or ran, and for each of its parts.
+    /// A line for each step that has started, and for each of its statuses.
     fn jobs(&self, trace: &Trace) -> Vec<(StepId, Job)> {
         let mut jobs = Vec::new();
         for id in &trace.begun {
@@ -143,7 +141,7 @@ impl Tty {
         }
     }
 
-    /// Gives running steps room for their output while there is some, the lately begun ones last.
+    /// Gives running steps room for their output while there is some, in the order in which they started.
     fn add_output(&self, jobs: &mut [(StepId, Job)], trace: &Trace, size: Size) {
         let running = jobs.iter().filter(|(_, job)| !job.over).count();
         let mut free = size.height.saturating_sub(2 + running);
@@ -185,14 +183,14 @@ impl Tty {
     }
 }
 
-/// As many jobs as there are rows for: the last ones, and in the place of finished ones those that still run.
+/// As many lines as there are rows for: those of running steps, then the latest of the finished ones.
 fn fit(jobs: Vec<&Job>, rows: usize) -> Vec<&Job> {
     if jobs.len() <= rows {
         return jobs;
     }
     let hidden_count = jobs.len() - rows;
     let running = jobs.iter().filter(|job| !job.over).count();
-    // Finished ones get what the running ones leave, the latest of them.
+    // Finished steps get the rows that running ones leave; the latest of them are kept.
     let mut drop_over = (jobs.len() - running).min(hidden_count);
     let mut drop_running = hidden_count - drop_over;
     let kept = |job: &&Job| {
@@ -217,7 +215,7 @@ fn spread(left: &str, right: &str, width: usize) -> String {
     format!("{left}{}{right}", " ".repeat(width.saturating_sub(used)))
 }
 
-/// As much of `text` as goes into `width` columns.
+/// Cuts `text` to `width` columns.
 fn cut(text: &str, width: usize) -> String {
     let mut used = 0;
     let fits = |c: &char| {

@@ -1,4 +1,4 @@
-//! Build arguments and labels: `NAME=value`, `NAME` from the environment, and proxies of the client's configuration.
+//! Build arguments, labels and annotations: `NAME=value`, or `NAME` from the environment.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use super::Surroundings;
 use crate::error::{Failure, invalid};
 use crate::model::key_value;
 
-/// Reads `--build-arg`: a name alone takes its value from the environment and is left out if it has none there.
+/// Parses `--build-arg`. A name alone takes its value from the environment, and is left out if unset there.
 pub fn build_args(texts: &[String], around: &Surroundings) -> Result<BTreeMap<String, String>, Failure> {
     let mut args = BTreeMap::new();
     for text in texts {
@@ -21,16 +21,16 @@ pub fn build_args(texts: &[String], around: &Surroundings) -> Result<BTreeMap<St
     Ok(args)
 }
 
-/// Reads `--label`: a name alone has no value.
+/// Parses `--label`. A name alone has an empty value.
 pub fn labels(texts: &[String]) -> Result<BTreeMap<String, String>, Failure> {
     let pairs = texts.iter().map(|text| key_value::parse(text, "label"));
     pairs.map(|pair| pair.map(|pair| (pair.name, pair.value.unwrap_or_default()))).collect()
 }
 
-/// The kinds of object that an annotation can be about.
+/// What an annotation can be attached to.
 const ANNOTATED: [&str; 4] = ["manifest", "manifest-descriptor", "index", "index-descriptor"];
 
-/// Reads `--annotation`: `[TYPE[PLATFORM][,TYPE]:]KEY=VALUE`.
+/// Parses `--annotation`: `[TYPE[PLATFORM][,TYPE]:]KEY=VALUE`.
 pub fn annotations(texts: &[String]) -> Result<BTreeMap<String, String>, Failure> {
     let mut annotations = BTreeMap::new();
     for text in texts {
@@ -60,7 +60,8 @@ fn is_kind(text: &str) -> bool {
     ANNOTATED.contains(&kind) && (kind == text || text.ends_with(']'))
 }
 
-/// The seconds of `SOURCE_DATE_EPOCH`, from the arguments or else from the environment, which then becomes an argument.
+/// `SOURCE_DATE_EPOCH` in seconds, from the arguments or else from the environment, in which case it becomes
+/// an argument.
 pub fn epoch(args: &mut BTreeMap<String, String>, around: &Surroundings) -> Result<Option<i64>, Failure> {
     const NAME: &str = "SOURCE_DATE_EPOCH";
     if let (false, Some(value)) = (args.contains_key(NAME), around.environment.text(NAME)) {

@@ -1,4 +1,4 @@
-//! Contexts: which text means a directory, standard input, a git repository, a URL, an image.
+//! Contexts: tells directories, standard input, git repositories, URLs and images apart.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use crate::engine::build::request::{ContextSource, DockerfileSource};
 use crate::error::{Failure, invalid, not_found};
 use crate::model::reference::{DEFAULT_TAG, Reference};
 
-/// Reads the main context.
+/// Parses the main context.
 pub fn main(text: &str, around: &Surroundings) -> Result<ContextSource, Failure> {
     if text == "-" {
         return Ok(ContextSource::Stdin);
@@ -26,7 +26,7 @@ pub fn main(text: &str, around: &Surroundings) -> Result<ContextSource, Failure>
     Err(not_found(format!("unable to prepare context: path {text:?} {wrong}")))
 }
 
-/// Reads what a named context is given.
+/// Parses the source of a named context.
 fn value(text: &str, around: &Surroundings) -> Result<ContextSource, Failure> {
     if let Some(image) = text.strip_prefix("docker-image://") {
         return Ok(ContextSource::Image(image.to_owned()));
@@ -51,7 +51,7 @@ fn value(text: &str, around: &Surroundings) -> Result<ContextSource, Failure> {
     }
 }
 
-/// The name and source of `NAME=SOURCE`.
+/// Parses `NAME=SOURCE`.
 pub fn named(text: &str, around: &Surroundings) -> Result<(String, ContextSource), Failure> {
     let (name, source) = text
         .split_once('=')
@@ -59,24 +59,24 @@ pub fn named(text: &str, around: &Surroundings) -> Result<(String, ContextSource
     Ok((context_name(name)?, value(source, around)?))
 }
 
-/// The name and source of a named context of a bake file.
+/// A named context of a bake file.
 pub fn of_pair(name: &str, source: &str, around: &Surroundings) -> Result<(String, ContextSource), Failure> {
     Ok((context_name(name)?, value(source, around)?))
 }
 
-/// A context's name is one of an image; `latest` goes without saying.
+/// A context name is an image name; `latest` may be left out.
 fn context_name(text: &str) -> Result<String, Failure> {
     let name: Reference =
         text.parse().map_err(|why: Failure| invalid(format!("invalid context name {text}: {why}")))?;
     Ok(name.familiar().trim_end_matches(&format!(":{DEFAULT_TAG}")).to_owned())
 }
 
-/// A path with `:TAG` or `@DIGEST` behind it.
+/// A path, followed by `:TAG` or `@DIGEST`.
 fn absolute_layout(text: &str, around: &Surroundings) -> String {
     around.absolute(text).display().to_string()
 }
 
-/// Reads `-f`.
+/// Parses `-f`.
 pub fn dockerfile(
     text: Option<&str>,
     context: &ContextSource,
@@ -100,8 +100,8 @@ fn is_http(text: &str) -> bool {
     text.starts_with("http://") || text.starts_with("https://")
 }
 
-/// Whether BuildKit takes `text` for a git repository: `git@host:path`, `ssh://`, `git://`, `github.com/…`, and URLs of
-/// http whose path ends in `.git`, each with `#ref[:subdirectory]`.
+/// Whether BuildKit takes `text` for a git repository: `git@host:path`, `ssh://`, `git://`, `github.com/…`,
+/// and http URLs whose path ends in `.git`, each with `#ref[:subdirectory]`.
 pub fn is_git(text: &str) -> bool {
     if text.starts_with("./") || text.starts_with("../") {
         return false;
@@ -116,7 +116,7 @@ pub fn is_git(text: &str) -> bool {
     is_scp(text)
 }
 
-/// `user@host:path`, as scp writes it.
+/// `user@host:path`, as in scp.
 fn is_scp(text: &str) -> bool {
     let Some((user, rest)) = text.split_once('@') else { return false };
     let Some((host, path)) = rest.split_once(':') else { return false };

@@ -1,4 +1,4 @@
-//! The texts in which a build is asked for (values of flags, attributes of a bake file) and what they mean.
+//! Parses the values of build flags and of bake attributes (buildx: `util/buildflags`).
 
 pub mod args;
 pub mod context;
@@ -9,17 +9,16 @@ use std::path::{Path, PathBuf};
 
 use crate::model::environment::Environment;
 
-/// Where texts are read: relative paths and variables without a value get theirs from here.
+/// The client's environment and working directory, against which flag values are resolved.
 #[derive(Clone, Debug)]
 pub struct Surroundings {
-    /// The environment.
     pub environment: Environment,
-    /// The working directory, absolute.
+    /// Absolute.
     pub dir: PathBuf,
 }
 
 impl Surroundings {
-    /// `path` made absolute; `~` is left to the shell.
+    /// Makes `path` absolute. `~` is left to the shell.
     pub fn absolute(&self, path: impl AsRef<Path>) -> PathBuf {
         self.dir.join(path)
     }

@@ -8,10 +8,9 @@ use crate::engine::build::request::{SecretFrom, SecretSource, SshSource};
 use crate::error::{Failure, invalid, not_found};
 use crate::model::csv;
 
-/// The largest secret that BuildKit hands over, in bytes.
+/// The largest secret that BuildKit accepts, in bytes.
 const LIMIT: u64 = 500 * 1024;
 
-/// What is written of a secret.
 #[derive(Default)]
 struct Fields {
     id: String,
@@ -20,7 +19,7 @@ struct Fields {
     variable: String,
 }
 
-/// Reads one `--secret`.
+/// Parses one `--secret`.
 pub fn secret(text: &str, around: &Surroundings) -> Result<SecretSource, Failure> {
     let mut fields = read(text)?;
     if fields.kind == "env" && fields.variable.is_empty() {
@@ -29,6 +28,7 @@ pub fn secret(text: &str, around: &Surroundings) -> Result<SecretSource, Failure
     if fields.id.is_empty() {
         return Err(invalid(format!("secret missing ID: `{}`", text.escape_debug())));
     }
+    // `id=X` alone is the variable X, else the file X, as in buildx.
     if fields.variable.is_empty() && fields.file.is_empty() {
         match around.environment.raw(&fields.id) {
             Some(_) => fields.variable = fields.id.clone(),
@@ -63,7 +63,7 @@ fn read(text: &str) -> Result<Fields, Failure> {
     Ok(read)
 }
 
-/// An unset variable is an empty secret, as with BuildKit: whether it is needed is the step's affair.
+/// An unset variable is an empty secret, as in BuildKit: the step decides whether it is required.
 fn variable(name: &str, around: &Surroundings) -> Result<SecretFrom, Failure> {
     use std::os::unix::ffi::OsStrExt as _;
     let value = around.environment.raw(name).map(|value| value.as_bytes().to_vec()).unwrap_or_default();
@@ -87,7 +87,7 @@ fn too_big(id: &str) -> Failure {
     invalid(format!("secret {} too big. max size 500KB", id.escape_debug()))
 }
 
-/// Reads one `--ssh`: `default`, or `ID=SOCKET` or `ID=KEY[,KEY]`.
+/// Parses one `--ssh`: `default`, `ID=SOCKET` or `ID=KEY[,KEY]`.
 pub fn ssh(text: &str, around: &Surroundings) -> Result<SshSource, Failure> {
     let (id, paths) = text.split_once('=').map_or((text, None), |(id, paths)| (id, Some(paths)));
     let given: Vec<&str> =

@@ -6,7 +6,7 @@ use crate::engine::build::request::Typed;
 use crate::error::{Failure, invalid};
 use crate::model::csv;
 
-/// Reads one `--output`: `DIR`, `-` or `type=TYPE[,KEY=VALUE]`.
+/// Parses one `--output`: `DIR`, `-` or `type=TYPE[,KEY=VALUE]`.
 pub fn output(text: &str) -> Result<Typed, Failure> {
     let fields = csv::fields(text)?;
     if fields.len() == 1 && fields[0] == text && !text.starts_with("type=") {
@@ -33,7 +33,7 @@ pub fn output(text: &str) -> Result<Typed, Failure> {
     Ok(output)
 }
 
-/// Reads one `--cache-from` or `--cache-to`: `type=TYPE[,KEY=VALUE]`, or references of images.
+/// Parses one `--cache-from` or `--cache-to`: `type=TYPE[,KEY=VALUE]`, or image references.
 pub fn cache(text: &str) -> Result<Vec<Typed>, Failure> {
     let fields = csv::fields(text)?;
     if fields.iter().all(|field| !field.contains('=')) {
@@ -47,7 +47,7 @@ pub fn cache(text: &str) -> Result<Vec<Typed>, Failure> {
     }
 }
 
-/// Reads one `--attest`: `type=sbom|provenance[,KEY=VALUE]`.
+/// Parses one `--attest`: `type=sbom|provenance[,KEY=VALUE]`.
 pub fn attest(text: &str) -> Result<Typed, Failure> {
     let fields = csv::fields(text)?;
     if let Some(bare) = fields.iter().find(|field| !field.contains('=')) {
@@ -60,7 +60,7 @@ pub fn attest(text: &str) -> Result<Typed, Failure> {
     }
 }
 
-/// Reads what `--provenance` and `--sbom` are given: true, false, or attributes.
+/// Parses the value of `--provenance` or `--sbom`: true, false, or attributes.
 pub fn short_attest(kind: &str, text: &str) -> Result<Typed, Failure> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" | "" => {
@@ -73,7 +73,7 @@ pub fn short_attest(kind: &str, text: &str) -> Result<Typed, Failure> {
     }
 }
 
-/// Joins what several flags say about attestations: each kind once.
+/// Joins the attestations of several flags. Fails if a type is given twice.
 pub fn attests(all: impl IntoIterator<Item = Typed>) -> Result<Vec<Typed>, Failure> {
     let mut known: Vec<Typed> = Vec::new();
     for attest in all {
@@ -85,7 +85,7 @@ pub fn attests(all: impl IntoIterator<Item = Typed>) -> Result<Vec<Typed>, Failu
     Ok(known)
 }
 
-/// `--push`: what is made an image is pushed; without an output of that kind there is one more.
+/// `--push`: sets `push` on all image outputs, or adds one.
 pub fn push(outputs: &mut Vec<Typed>) {
     let mut pushed = false;
     for output in outputs.iter_mut().filter(|output| output.kind == "image") {
@@ -97,14 +97,14 @@ pub fn push(outputs: &mut Vec<Typed>) {
     }
 }
 
-/// `--load`: an output into the store.
+/// `--load`: adds an output to the store.
 pub fn load(outputs: &mut Vec<Typed>) {
     if !outputs.iter().any(|output| output.kind == "docker" && !output.attributes.contains_key("dest")) {
         outputs.push(Typed { kind: "docker".into(), ..Typed::default() });
     }
 }
 
-/// The attributes as they are written on a command line, `type=local,dest=out`.
+/// Formats an entry as on the command line, `type=local,dest=out`.
 pub fn written(typed: &Typed) -> String {
     let mut text = format!("type={}", typed.kind);
     for (key, value) in &typed.attributes {

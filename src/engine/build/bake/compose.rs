@@ -1,4 +1,4 @@
-//! Compose files as bake reads them: a target for each service that is built.
+//! Compose files in bake: each service with a `build` section is a target.
 
 use serde_json::{Map, Value, json};
 
@@ -8,7 +8,7 @@ use crate::engine::build::ask::Surroundings;
 use crate::error::{Failure, invalid};
 use crate::model::key_value;
 
-/// A key of `build` and the attribute it becomes as it is.
+/// Keys of `build`, and the bake attributes they map to unchanged.
 const SAME: [(&str, &str); 10] = [
     ("context", "context"),
     ("dockerfile", "dockerfile"),
@@ -21,7 +21,7 @@ const SAME: [(&str, &str); 10] = [
     ("cache_from", "cache-from"),
     ("cache_to", "cache-to"),
 ];
-/// Keys that are lists of texts.
+/// Keys that are lists of strings.
 const LISTS: [(&str, &str); 5] = [
     ("tags", "tags"),
     ("platforms", "platforms"),
@@ -29,13 +29,13 @@ const LISTS: [(&str, &str); 5] = [
     ("entitlements", "entitlements"),
     ("no_cache_filter", "no-cache-filter"),
 ];
-/// Keys that are objects, or lists of `NAME=value`.
+/// Keys that are objects or lists of `NAME=value`.
 const MAPS: [(&str, &str); 3] = [("args", "args"), ("labels", "labels"), ("extra_hosts", "extra-hosts")];
 
-/// Where variables have their values.
+/// Looks up an interpolation variable.
 type Lookup<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
-/// Reads a file; `dotenv` is what `.env` beside it says.
+/// Parses a file. `dotenv` is the content of `.env` next to it.
 pub(super) fn read(
     all: &mut Definitions,
     text: &str,
@@ -47,6 +47,7 @@ pub(super) fn read(
     let pairs = dotenv.map(|text| key_value::parse_file(text, ".env")).transpose()?.unwrap_or_default();
     let value_of = |name: &str| {
         let own = around.environment.raw(name).map(|value| value.to_string_lossy().into_owned());
+        // The last definition in `.env` wins, and the environment over all of them.
         let listed = || pairs.iter().rev().find(|pair| pair.name == name)?.value.clone();
         own.or_else(|| listed().map(|value| value.trim_matches(['"', '\'']).to_owned()))
     };
@@ -62,17 +63,18 @@ pub(super) fn read(
         members.push(name.clone());
         all.targets.push(Entry { name, attributes });
     }
+    // Compose has no groups: `default` builds every service.
     let attributes = Attributes::from([("targets".to_owned(), literal(json!(members)))]);
     all.groups.push(Entry { name: "default".into(), attributes });
     Ok(())
 }
 
-/// Dots are no part of a target's name.
+/// Target names cannot contain dots.
 fn sanitized(name: &str) -> String {
     name.replace('.', "_")
 }
 
-/// Fills variables into every text.
+/// Interpolates every string.
 fn fill(value: &mut Value, value_of: &Lookup<'_>) -> Result<(), Failure> {
     match value {
         Value::String(text) if text.contains('$') => *text = interpolate(text, value_of)?,
@@ -83,7 +85,7 @@ fn fill(value: &mut Value, value_of: &Lookup<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The attributes of a service that is built.
+/// The attributes of a service's target; `None` if the service is not built.
 fn target_of(service: &Value, secrets: &Value, value_of: &Lookup<'_>) -> Result<Option<Attributes>, Failure> {
     let short;
     let build = match service.get("build") {
@@ -134,10 +136,11 @@ fn target_of(service: &Value, secrets: &Value, value_of: &Lookup<'_>) -> Result<
     Ok(Some(fields.into_iter().map(|(key, value)| (key, literal(value))).collect()))
 }
 
-/// `x-bake` of a service's build says what compose has no words for.
+/// Applies `x-bake`, which sets attributes that compose lacks.
 fn extend(fields: &mut Map<String, Value>, extension: Option<&Value>) {
     let Some(Value::Object(extension)) = extension else { return };
     for (key, value) in extension {
+        // Compose uses the plural, bake the singular.
         let key = if key == "secrets" { "secret" } else { key };
         let lists =
             ["tags", "cache-from", "cache-to", "secret", "ssh", "platforms", "output", "no-cache-filter"];
@@ -187,7 +190,7 @@ fn ulimit(name: &str, limit: &Value) -> Value {
     }
 }
 
-/// A secret of a service, looked up among those of the file.
+/// A secret of a service, looked up in the file's `secrets`.
 fn secret(item: &Value, secrets: &Value) -> Result<Value, Failure> {
     let source = item.as_str().or_else(|| item.get("source")?.as_str());
     let source = source.ok_or_else(|| invalid(format!("{item} is no secret")))?;

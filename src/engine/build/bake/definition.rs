@@ -1,4 +1,4 @@
-//! Files of bake as they are read: variables, functions, groups and targets with their expressions, in HCL or JSON.
+//! Parses bake files in HCL or JSON: variables, functions, groups and targets, with unevaluated expressions.
 
 use std::collections::BTreeMap;
 
@@ -8,56 +8,45 @@ use serde_json::Value;
 
 use crate::error::{Failure, invalid};
 
-/// Attributes by name.
 pub(super) type Attributes = BTreeMap<String, Expression>;
 
-/// A function of the user.
+/// A user-defined function.
 #[derive(Clone, Debug)]
 pub(super) struct Function {
-    /// Names of what it takes.
     pub(super) parameters: Vec<String>,
-    /// The name for all that is given beyond these.
+    /// Takes all further arguments.
     pub(super) variadic: Option<String>,
-    /// What comes out.
     pub(super) result: Expression,
 }
 
-/// A variable.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Variable {
-    /// Its value where the environment has none.
+    /// Its value if the environment has none.
     pub(super) default: Option<Expression>,
-    /// Its type.
     pub(super) kind: Option<String>,
-    /// What it is for.
     pub(super) description: Option<String>,
-    /// Conditions that must hold, and what to say otherwise.
+    /// Conditions that must hold, each with its error message.
     pub(super) validations: Vec<(Expression, Option<Expression>)>,
 }
 
-/// Something with a name and attributes.
+/// A group or target with its attributes.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
-    /// Its name.
     pub(super) name: String,
-    /// What is said of it.
     pub(super) attributes: Attributes,
 }
 
-/// Everything of all files, in their order.
+/// The definitions of all files, in order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Definitions {
-    /// Variables; the last file that speaks of one has its way.
+    /// A variable may be defined again; the last file wins.
     pub(super) variables: BTreeMap<String, Variable>,
-    /// Functions.
     pub(super) functions: BTreeMap<String, Function>,
-    /// Groups.
     pub(super) groups: Vec<Entry>,
-    /// Targets.
     pub(super) targets: Vec<Entry>,
 }
 
-/// Where HCL cannot be read and why, without the lines that are drawn below each other.
+/// A parse error in one line, without the excerpt that `hcl` draws.
 fn in_a_line(why: &hcl::Error) -> String {
     match why {
         hcl::Error::Parse(why) => {
@@ -68,7 +57,7 @@ fn in_a_line(why: &hcl::Error) -> String {
     }
 }
 
-/// Reads a file of HCL.
+/// Parses an HCL file.
 pub(super) fn read_hcl(all: &mut Definitions, text: &str) -> Result<(), Failure> {
     let body: Body = text.parse().map_err(|why: hcl::Error| invalid(in_a_line(&why)))?;
     for structure in body.into_inner() {
@@ -110,7 +99,7 @@ fn unknown_block(kind: &str) -> Failure {
         .hint("there are: variable, function, group, target")
 }
 
-/// A later file may repeat a variable without its default.
+/// Merges a variable: a later file may repeat it without its default.
 fn merge_variable(all: &mut Definitions, name: String, variable: Variable) {
     let known = all.variables.entry(name).or_default();
     known.default = variable.default.or_else(|| known.default.take());
@@ -148,7 +137,7 @@ fn unexpected(key: &str, kind: &str) -> Failure {
     ))
 }
 
-/// A word or a text that stands for itself.
+/// An identifier or a string literal, taken as it is.
 fn word(expression: &Expression) -> String {
     match expression {
         Expression::String(text) => text.clone(),
@@ -191,7 +180,7 @@ fn read_function(name: &str, mut attributes: Attributes) -> Result<Function, Fai
     }
 }
 
-/// Reads a file of JSON, whose texts are templates too.
+/// Parses a JSON file, whose strings are templates too.
 pub(super) fn read_json(all: &mut Definitions, text: &str) -> Result<(), Failure> {
     let value: Value = serde_json::from_str(text).map_err(|why| invalid(why.to_string()))?;
     let Value::Object(top) = value else { return Err(invalid("an object is expected")) };
@@ -201,7 +190,7 @@ pub(super) fn read_json(all: &mut Definitions, text: &str) -> Result<(), Failure
             ("variable" | "function" | "group" | "target", _) => {
                 return Err(invalid(format!("{kind:?} is an object of names")));
             }
-            // Anything else is a global value.
+            // Other top-level keys are global variables, as attributes are in HCL.
             (_, value) => {
                 let variable = Variable { default: Some(expression(value)), ..Variable::default() };
                 all.variables.insert(kind, variable);
@@ -261,7 +250,7 @@ fn read_validations(value: Option<Value>) -> Vec<(Expression, Option<Expression>
     all.into_iter().filter_map(read).collect()
 }
 
-/// A value of JSON as an expression; texts are templates.
+/// Converts a JSON value to an expression; strings are templates.
 fn expression(value: Value) -> Expression {
     match value {
         Value::String(text) if text.contains("${") || text.contains("%{") => {
@@ -276,7 +265,7 @@ fn expression(value: Value) -> Expression {
     }
 }
 
-/// A value as an expression that means just it.
+/// Converts a JSON value to a literal expression.
 pub(super) fn literal(value: Value) -> Expression {
     match value {
         Value::Null => Expression::Null,

@@ -1,4 +1,4 @@
-//! Expressions of HCL, evaluated: bake's variables and functions, and what the language itself has.
+//! Evaluates HCL expressions and templates.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -13,20 +13,20 @@ use super::definition::Function;
 use super::functions;
 use crate::error::{Failure, invalid};
 
-/// How deep functions may call each other.
+/// The deepest nesting of expressions, across function calls.
 const DEEPEST: u32 = 100;
-/// How many steps the evaluation of one set of files may take.
+/// The most expressions one [`ExprEvaluator`] may evaluate.
 const MOST: u64 = 1_000_000;
 
-/// Where names get their values.
+/// Resolves names that are not bound locally.
 pub(super) trait Names {
-    /// The value of a variable; none if there is no such.
+    /// `None` if there is no such variable.
     fn variable(&self, name: &str) -> Option<Result<Value, Failure>>;
-    /// A function of the files.
+    /// A user-defined function.
     fn function(&self, name: &str) -> Option<&Function>;
 }
 
-/// Names bound by a loop, a call or a matrix, before those further out.
+/// Names bound by a loop, a call or a matrix, which shadow outer ones.
 #[derive(Default)]
 pub(super) struct Bound<'a> {
     names: BTreeMap<String, Value>,
@@ -34,7 +34,7 @@ pub(super) struct Bound<'a> {
 }
 
 impl<'a> Bound<'a> {
-    /// These names and nothing further out.
+    /// A scope without an outer one.
     pub(super) fn of(names: BTreeMap<String, Value>) -> Self {
         Self { names, outer: None }
     }
@@ -48,7 +48,6 @@ impl<'a> Bound<'a> {
     }
 }
 
-/// Evaluates expressions over the names of `N`.
 pub(super) struct Evaluator<'n, N> {
     names: &'n N,
     depth: Cell<u32>,
@@ -57,14 +56,14 @@ pub(super) struct Evaluator<'n, N> {
 }
 
 impl<'n, N: Names> Evaluator<'n, N> {
-    /// Over these names.
     pub(super) fn new(names: &'n N) -> Self {
         Self { names, depth: Cell::new(0), steps: Cell::new(0), known: RefCell::default() }
     }
 
-    /// The value of `expression`.
+    /// Evaluates `expression`.
     pub(super) fn value(&self, expression: &Expression, bound: &Bound<'_>) -> Result<Value, Failure> {
         self.steps.set(self.steps.get() + 1);
+        // Definitions may be remote, so neither recursion nor work is unbounded.
         if self.depth.get() > DEEPEST || self.steps.get() > MOST {
             return Err(invalid("the definitions of the build call each other without end"));
         }
@@ -139,6 +138,7 @@ impl<'n, N: Names> Evaluator<'n, N> {
                 TraversalOperator::Index(index) => get(&value, &self.value(index, bound)?)?,
                 TraversalOperator::LegacyIndex(index) => get(&value, &Value::from(*index))?,
                 TraversalOperator::AttrSplat | TraversalOperator::FullSplat => {
+                    // As in HCL, null becomes an empty list and a single value a list of one.
                     let each = match value {
                         Value::Array(items) => items,
                         Value::Null => Vec::new(),
@@ -156,7 +156,7 @@ impl<'n, N: Names> Evaluator<'n, N> {
     fn call(&self, call: &FuncCall, bound: &Bound<'_>) -> Result<Value, Failure> {
         let name = call.name.name.as_str();
         match name {
-            // These look at arguments that may fail.
+            // These two accept arguments that fail.
             "try" => {
                 let values = call.args.iter().map(|argument| self.value(argument, bound));
                 let found = values.filter_map(Result::ok).next();
@@ -182,7 +182,7 @@ impl<'n, N: Names> Evaluator<'n, N> {
         }
     }
 
-    /// A function of the files: its result with the parameters bound.
+    /// Calls a user-defined function. Its body sees only its parameters and global names.
     fn apply(&self, name: &str, function: &Function, arguments: Vec<Value>) -> Result<Value, Failure> {
         let wanted = function.parameters.len();
         if arguments.len() < wanted || (arguments.len() > wanted && function.variadic.is_none()) {
@@ -212,7 +212,7 @@ impl<'n, N: Names> Evaluator<'n, N> {
             Operation::Binary(binary) => binary,
         };
         let left = self.value(&binary.lhs_expr, bound)?;
-        // Both sides are evaluated, as HCL does.
+        // Both sides are evaluated, as in HCL.
         let right = self.value(&binary.rhs_expr, bound)?;
         let numbers = || Ok::<_, Failure>((number(&left)?, number(&right)?));
         Ok(match binary.operator {
@@ -260,8 +260,9 @@ impl<'n, N: Names> Evaluator<'n, N> {
         Ok(if each.key_expr.is_some() { Value::Object(map) } else { Value::Array(list) })
     }
 
-    /// A text with `${…}` and `%{…}` in it; one interpolation and nothing else keeps its type.
+    /// Renders a template. A single interpolation without text around it keeps its type.
     pub(super) fn template(&self, source: &str, bound: &Bound<'_>) -> Result<Value, Failure> {
+        // Loops render the same template many times, so it is parsed only once.
         let known = self.known.borrow().get(source).cloned();
         let template = match known {
             Some(template) => template,
@@ -338,7 +339,7 @@ fn strip_of(element: &Element) -> Strip {
     }
 }
 
-/// What a directive strips of its surroundings: before its first word and behind its last.
+/// How a directive strips its neighbours: before its opening tag and after its closing tag.
 fn outer(first: Strip, last: Strip) -> Strip {
     let starts = matches!(first, Strip::Start | Strip::Both);
     let ends = matches!(last, Strip::End | Strip::Both);
@@ -361,7 +362,7 @@ fn stripped(literal: &str, previous: Strip, next: Strip) -> &str {
     text
 }
 
-/// Keys and values of a list or an object.
+/// The keys and values of a list or an object.
 pub(super) fn pairs(value: Value) -> Result<Vec<(Value, Value)>, Failure> {
     match value {
         Value::Array(items) => {
@@ -385,7 +386,7 @@ pub(super) fn get(value: &Value, key: &Value) -> Result<Value, Failure> {
     found.cloned().ok_or_else(|| invalid(format!("there is no element {key} in {value}")))
 }
 
-/// Two values are equal if they are of one type and say the same.
+/// Whether two values have the same type and value.
 pub(super) fn equal(left: &Value, right: &Value) -> bool {
     match (left, right) {
         (Value::Number(left), Value::Number(right)) => left.as_f64() == right.as_f64(),
@@ -393,7 +394,7 @@ pub(super) fn equal(left: &Value, right: &Value) -> bool {
     }
 }
 
-/// A value as text: what HCL converts by itself.
+/// Converts a value to a string, as far as HCL does so implicitly.
 pub(super) fn text(value: &Value) -> Result<String, Failure> {
     match value {
         Value::String(text) => Ok(text.clone()),
@@ -404,7 +405,7 @@ pub(super) fn text(value: &Value) -> Result<String, Failure> {
     }
 }
 
-/// A value as a number.
+/// Converts a value to a number.
 pub(super) fn number(value: &Value) -> Result<f64, Failure> {
     let read = match value {
         Value::Number(number) => number.as_f64(),
@@ -415,7 +416,7 @@ pub(super) fn number(value: &Value) -> Result<f64, Failure> {
         .ok_or_else(|| invalid(format!("a number is expected and {value} is given")))
 }
 
-/// A value as a truth.
+/// Converts a value to a boolean.
 pub(super) fn boolean(value: &Value) -> Result<bool, Failure> {
     match value {
         Value::Bool(value) => Ok(*value),
@@ -425,8 +426,9 @@ pub(super) fn boolean(value: &Value) -> Result<bool, Failure> {
     }
 }
 
-/// A number as a value; whole ones are whole.
+/// Converts a number to a value, an integer if it has no fraction.
 pub(super) fn to_number(number: f64) -> Value {
+    // 2^53: up to here every integer is exact in an f64.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     if number.fract() == 0.0 && number.abs() <= EXACT {
         Value::from(number as i64)

@@ -1,11 +1,11 @@
-//! `$NAME`, `${NAME:-default}` and so on in the values of a compose file.
+//! Interpolation of `$NAME`, `${NAME:-default}` and so on in compose files.
 
 use crate::error::{Failure, invalid};
 
-/// The longest value that comes out, in bytes.
+/// The longest result, in bytes.
 const LONGEST: usize = 1 << 20;
 
-/// Fills variables in; `$$` is a dollar sign.
+/// Interpolates variables; `$$` is a dollar sign.
 pub(super) fn interpolate(text: &str, value_of: &dyn Fn(&str) -> Option<String>) -> Result<String, Failure> {
     let mut out = String::new();
     let mut rest = text;
@@ -29,6 +29,7 @@ pub(super) fn interpolate(text: &str, value_of: &dyn Fn(&str) -> Option<String>)
             out += &value_of(name).unwrap_or_default();
             rest = tail;
         }
+        // Nested defaults can multiply the length.
         if out.len() > LONGEST {
             return Err(invalid("a value becomes too long by interpolation"));
         }
@@ -36,7 +37,7 @@ pub(super) fn interpolate(text: &str, value_of: &dyn Fn(&str) -> Option<String>)
     Ok(out + rest)
 }
 
-/// Where the brace that closes the text is.
+/// The position of the closing brace.
 fn closing(text: &str) -> Option<usize> {
     let mut depth = 0_u32;
     for (at, c) in text.char_indices() {

@@ -1,4 +1,10 @@
-//! `bake`: builds described in files of HCL, JSON or compose, one target each.
+//! `bake`: builds described by targets in HCL, JSON or compose files, as in buildx.
+//!
+//! 1. [`definition`] and [`compose`] parse the files into [`BakeDefinitions`]: variables, functions, groups and targets,
+//!    whose attributes are still expressions.
+//! 2. [`resolve`] evaluates them ([`expr`], [`scope`], [`functions`]) and expands matrices, groups and inheritance;
+//!    [`overrides`] applies `--set`.
+//! 3. [`request`] turns each [`BakeTarget`] into a [`BuildRequest`](super::request::BuildRequest).
 
 mod compose;
 mod definition;
@@ -28,7 +34,7 @@ pub use self::target::Target;
 use super::ask::Surroundings;
 use crate::error::{Failure, invalid, not_found};
 
-/// The files that are read where none is named, those that exist, in this order.
+/// The files that are read if none is named: those that exist, in this order.
 pub const DEFAULT_FILES: [&str; 8] = [
     "compose.yaml",
     "compose.yml",
@@ -40,30 +46,26 @@ pub const DEFAULT_FILES: [&str; 8] = [
     "docker-bake.override.hcl",
 ];
 
-/// A file that was read.
 #[derive(Clone, Debug)]
 pub struct File {
-    /// Its name as given.
+    /// As given.
     pub name: String,
-    /// What is in it.
     pub content: Vec<u8>,
-    /// What `.env` beside it says, for compose files.
+    /// The content of `.env` next to it, for compose files.
     pub dotenv: Option<Vec<u8>>,
 }
 
-/// All files, understood.
+/// All files, parsed and evaluated.
 #[derive(Debug)]
 pub struct Bake {
     definitions: Definitions,
     evaluated: Evaluated,
 }
 
-/// Something that can be listed.
+/// An entry of `bake --list`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Listed {
-    /// Its name.
     pub name: String,
-    /// What it is for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// The members of a group, or the value of a variable.
@@ -75,7 +77,7 @@ pub struct Listed {
 }
 
 impl Bake {
-    /// Reads the files and evaluates what they say.
+    /// Parses and evaluates the files.
     pub fn read(files: &[File], around: &Surroundings) -> Result<Self, Failure> {
         let mut definitions = Definitions::default();
         for file in files {
@@ -88,7 +90,7 @@ impl Bake {
         Ok(Self { definitions, evaluated })
     }
 
-    /// The targets that `names` ask for, changed by `sets` (`PATTERN.KEY=VALUE`).
+    /// The targets that `names` select, after `sets` (`PATTERN.KEY=VALUE`).
     pub fn resolve(
         &self,
         names: &[String],
@@ -128,7 +130,6 @@ impl Bake {
         all.into_values().collect()
     }
 
-    /// Variables with their values.
     pub fn variables(&self, around: &Surroundings) -> Vec<Listed> {
         let scope = Scope::new(&self.definitions, around);
         let listed = |(name, variable): (&String, &definition::Variable)| Listed {
@@ -147,7 +148,7 @@ impl Listed {
     }
 }
 
-/// The message with the hint of another failure.
+/// A message with the hint of another failure.
 fn keep_hint(why: &Failure, message: String) -> Failure {
     match why.hint_text() {
         Some(hint) => invalid(message).hint(hint),
@@ -155,7 +156,7 @@ fn keep_hint(why: &Failure, message: String) -> Failure {
     }
 }
 
-/// Reads a file by what its name says it is, else by what it looks like.
+/// Parses a file by its extension, else by what its content looks like.
 fn read_file(all: &mut Definitions, file: &File, text: &str, around: &Surroundings) -> Result<(), Failure> {
     let is = |ending: &str| file.name.ends_with(ending);
     if is(".yml") || is(".yaml") {
@@ -174,7 +175,7 @@ fn read_file(all: &mut Definitions, file: &File, text: &str, around: &Surroundin
         .or_else(|why| compose::read(all, text, file.dotenv.as_deref(), around).map_err(|_| why))
 }
 
-/// What `--print` shows.
+/// The output of `bake --print`.
 #[derive(Serialize)]
 struct Printed<'a> {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -188,7 +189,7 @@ struct Members<'a> {
 }
 
 impl Resolved {
-    /// The targets as buildx prints them.
+    /// The targets as `buildx bake --print` shows them.
     pub fn printed(&self) -> String {
         let groups = self.groups.iter();
         let group = groups.map(|(name, targets)| (name.as_str(), Members { targets })).collect();

@@ -1,4 +1,4 @@
-//! From a target to what a build is asked for.
+//! Turns a target into a build request.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::model::container::Ulimit;
 use crate::model::{bytes, csv};
 
 impl Target {
-    /// The request; contexts that are targets stay [`ContextSource::Target`].
+    /// The request. Contexts that are targets stay [`ContextSource::Target`].
     pub fn request(&self, around: &Surroundings) -> Result<BuildRequest, Failure> {
         let source = self.source(around)?;
         let mut args: BTreeMap<String, String> = self.values("args");
@@ -71,7 +71,7 @@ impl Target {
             return Ok(DockerfileSource::Path(around.absolute(path)));
         }
         match source {
-            // Without a word on it, either spelling of the default is found.
+            // The default is left open, so that `dockerfile` is found too.
             _ if text == "Dockerfile" => Ok(DockerfileSource::Default),
             ContextSource::Directory(dir) if !text.contains("://") && text != "-" => {
                 Ok(DockerfileSource::Path(dir.join(Path::new(text))))
@@ -103,7 +103,7 @@ impl Target {
     }
 }
 
-/// `cwd://DIR` is what the command line's directory has.
+/// `cwd://DIR` is relative to the working directory.
 fn local(text: &str) -> &str {
     match text.strip_prefix("cwd://") {
         Some("") => ".",

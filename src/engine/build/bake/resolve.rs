@@ -1,4 +1,4 @@
-//! From definitions to targets: matrices unfolded, inheritance and overrides applied, groups followed.
+//! Evaluates definitions and resolves targets: matrices, inheritance, overrides and groups.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,19 +13,19 @@ use crate::engine::build::ask::Surroundings;
 use crate::error::{Failure, invalid, not_found};
 use crate::model::glob;
 
-/// How many targets a matrix may unfold to.
+/// The most targets a matrix may expand to.
 const MOST: usize = 10_000;
 
-/// Targets and groups with the values of their attributes.
+/// All targets and groups with evaluated attributes.
 #[derive(Debug, Default)]
 pub(super) struct Evaluated {
-    /// Targets in the order of the files; a name may come again.
+    /// In file order; a name may occur more than once.
     pub(super) targets: Vec<(String, Target)>,
-    /// Groups: their members, and what they are for.
+    /// Members and description.
     pub(super) groups: BTreeMap<String, (Vec<String>, Option<String>)>,
 }
 
-/// Evaluates everything.
+/// Evaluates all groups and targets.
 pub(super) fn evaluate(definitions: &Definitions, around: &Surroundings) -> Result<Evaluated, Failure> {
     let scope = Scope::new(definitions, around);
     scope.validate()?;
@@ -61,6 +61,7 @@ pub(super) fn evaluate(definitions: &Definitions, around: &Surroundings) -> Resu
                 let value = evaluator.value(expression, &bound).map_err(|why| named(key, &why))?;
                 target.set(key, &value).map_err(|why| named(key, &why))?;
             }
+            // The name of a matrix target is a group of all its combinations.
             if name != entry.name {
                 let group = &mut all.groups.entry(entry.name.clone()).or_default().0;
                 if !group.contains(&name) {
@@ -100,7 +101,7 @@ fn group(
     Ok((members, description))
 }
 
-/// The values of a matrix, each combination; one empty row where there is none.
+/// All combinations of a matrix's values; one empty row without a matrix.
 fn rows(
     entry: &Entry,
     evaluator: &Evaluator<'_, Scope<'_>>,
@@ -115,6 +116,7 @@ fn rows(
             return Err(invalid(format!("matrix of target {:?}: {name} is a list", entry.name)));
         }
         let values = pairs(values)?;
+        // Checked before the combinations are created.
         if rows.len().saturating_mul(values.len()) > MOST {
             return Err(invalid(format!("matrix of target {:?} has too many combinations", entry.name)));
         }
@@ -139,19 +141,19 @@ fn check_name(name: &str, kind: &str) -> Result<(), Failure> {
     Err(invalid(format!("invalid {kind} name {name:?}: only \"a-zA-Z0-9_-\" are allowed")))
 }
 
-/// What is to be built.
+/// The targets to build.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Resolved {
-    /// Groups and the targets that they come to, `default` being what was asked for.
+    /// The members of each group; `default` holds the requested names.
     pub groups: BTreeMap<String, Vec<String>>,
-    /// Targets, those included that others stand on.
+    /// Includes the targets that others use as contexts.
     pub targets: BTreeMap<String, Target>,
-    /// Those that were asked for.
+    /// The targets that were requested, not just linked.
     pub wanted: BTreeSet<String>,
 }
 
 impl Evaluated {
-    /// The targets that `names` ask for, and those that they stand on.
+    /// Resolves the targets that `names` select, and those they depend on.
     pub(super) fn resolve(
         &self,
         names: &[String],
@@ -186,7 +188,7 @@ impl Evaluated {
         Ok(resolved)
     }
 
-    /// The targets of a group, and the groups on the way; a name that is no group is a target.
+    /// Expands a group into targets, recording the groups. A name that is not a group is a target.
     fn members(&self, name: &str, groups: &mut BTreeSet<String>, targets: &mut Vec<String>) {
         if groups.contains(name) {
             return;
@@ -199,7 +201,7 @@ impl Evaluated {
         };
         groups.insert(name.to_owned());
         for member in members {
-            // A group and a target of one name: the group means the target by it.
+            // A group may contain the target of its own name.
             if member == name && !targets.contains(member) {
                 targets.push(member.clone());
             } else {
@@ -208,12 +210,11 @@ impl Evaluated {
         }
     }
 
-    /// Whether there is such a target.
     pub(super) fn has_target(&self, name: &str) -> bool {
         self.targets.iter().any(|(known, _)| known == name)
     }
 
-    /// What `overrides` mean for each target.
+    /// The overrides that apply to each target.
     fn matching<'o>(
         &self,
         overrides: &'o [Override],
@@ -268,6 +269,7 @@ impl Evaluated {
         }
         open.push(name.to_owned());
         let mut own = Target::default();
+        // A target may be defined in several files; later ones are merged over earlier ones.
         let parts = self.targets.iter().filter(|(known, _)| known == name);
         parts.for_each(|(_, part)| own.merge(part));
         let mut target = Target::default();
@@ -277,6 +279,7 @@ impl Evaluated {
         open.pop();
         target.merge(&own);
         let overrides = overrides.get(name).map(Vec::as_slice).unwrap_or_default();
+        // Overrides apply at every level, so that a target inherits the overrides of its parents.
         for (at, one) in overrides.iter().enumerate() {
             one.apply(&mut target, overrides.get(..at).unwrap_or_default(), around)?;
         }
@@ -284,7 +287,7 @@ impl Evaluated {
         Ok(target)
     }
 
-    /// Adds targets that are contexts of others.
+    /// Adds the targets that others use as contexts.
     fn add_links(
         &self,
         resolved: &mut Resolved,
@@ -305,14 +308,14 @@ impl Evaluated {
     }
 }
 
-/// The targets that are contexts of this one.
+/// The targets that this one uses as contexts.
 fn links(target: &Target) -> Vec<String> {
     let values = target.map("contexts").filter_map(|(_, value)| value.as_deref());
     values.filter_map(|value| value.strip_prefix("target:")).map(str::to_owned).collect()
 }
 
 impl Resolved {
-    /// The targets in an order in which each comes behind those that it stands on.
+    /// The targets in dependency order.
     pub fn order(&self) -> Result<Vec<String>, Failure> {
         let mut done: Vec<String> = Vec::new();
         for name in self.targets.keys() {

@@ -1,5 +1,5 @@
-//! What names mean while the files of a bake are evaluated: variables, which the environment may set, and attributes of
-//! other targets.
+//! The global names of bake expressions: variables, which the environment may set, and attributes of other
+//! targets.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -13,7 +13,6 @@ use crate::error::{Failure, invalid};
 use crate::model::csv;
 use crate::model::platform::Platform;
 
-/// Definitions and the environment.
 pub(super) struct Scope<'a> {
     pub(super) definitions: &'a Definitions,
     around: &'a Surroundings,
@@ -32,6 +31,7 @@ impl<'a> Scope<'a> {
         let default = variable.default.as_ref().map(|default| evaluator.value(default, &none)).transpose()?;
         let raw = self.around.environment.raw(name).map(|value| value.to_string_lossy().into_owned());
         let json = self.around.environment.text(&format!("{name}_JSON"));
+        // As in buildx: NAME, then NAME_JSON, then the default.
         let value = match (raw, json) {
             (Some(raw), _) => of_text(name, &raw, default.as_ref(), variable.kind.as_deref())?,
             (None, Some(json)) if variable.kind.is_some() => serde_json::from_str(json)
@@ -44,7 +44,7 @@ impl<'a> Scope<'a> {
         Ok(value)
     }
 
-    /// Checks what the files demand of variables.
+    /// Checks the validation blocks of variables.
     pub(super) fn validate(&self) -> Result<(), Failure> {
         let (none, evaluator) = (Bound::default(), Evaluator::new(self));
         for (name, variable) in &self.definitions.variables {
@@ -66,7 +66,7 @@ impl<'a> Scope<'a> {
         Ok(())
     }
 
-    /// The attributes of a target or group, as `target.app.tags` sees them.
+    /// All targets or groups with their attributes, for expressions such as `target.app.tags`.
     fn entries(&self, kind: &str) -> Result<Value, Failure> {
         let all = if kind == "target" { &self.definitions.targets } else { &self.definitions.groups };
         let (none, evaluator) = (Bound::default(), Evaluator::new(self));
@@ -74,7 +74,7 @@ impl<'a> Scope<'a> {
         for entry in all.iter().filter(|entry| !entry.attributes.contains_key("matrix")) {
             let mut fields = Map::new();
             for (name, expression) in &entry.attributes {
-                // What refers back to targets itself is left out of what others see.
+                // An attribute that itself refers to targets would be a cycle; it is left out here.
                 if let Ok(value) = evaluator.value(expression, &none) {
                     fields.insert(name.clone(), value);
                 }
@@ -102,6 +102,7 @@ impl Names for Scope<'_> {
         if let Some(value) = self.known.borrow().get(name) {
             return Some(Ok(value.clone()));
         }
+        // A variable that is being evaluated already refers to itself.
         if self.open.borrow().iter().any(|open| open == name) {
             return Some(Err(invalid(format!("variable cycle not allowed for {name}"))));
         }
@@ -119,7 +120,7 @@ impl Names for Scope<'_> {
     }
 }
 
-/// A value of the environment, of the type of the default or of the type declared.
+/// Parses an environment variable by its declared type, else by the type of its default.
 fn of_text(name: &str, raw: &str, default: Option<&Value>, kind: Option<&str>) -> Result<Value, Failure> {
     let wrong = |kind: &str| invalid(format!("failed to parse {name} as {kind}: {raw:?}"));
     let kind = kind.unwrap_or(match default {

@@ -1,23 +1,22 @@
-//! `--set PATTERN.KEY[.NAME]=VALUE`, and the flags that mean the same for all targets.
+//! `--set PATTERN.KEY[.NAME]=VALUE`, and flags that override all targets.
 
 use super::target::{Kind, Target, attribute};
 use crate::engine::build::ask::{Surroundings, typed};
 use crate::error::{Failure, invalid};
 
-/// What is to be set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Override {
-    /// Which targets.
+    /// A glob of target names.
     pub(super) pattern: String,
-    /// The attribute, and a name in it.
+    /// The attribute, and for maps the entry.
     key: String,
     name: Option<String>,
     value: Option<String>,
-    /// Whether a list is added to.
+    /// Append to a list (`+=`) instead of replacing it.
     add: bool,
 }
 
-/// Reads all of them, in order.
+/// Parses all overrides, in order.
 pub(super) fn read(texts: &[String]) -> Result<Vec<Override>, Failure> {
     texts.iter().map(|text| read_one(text)).collect()
 }
@@ -64,7 +63,7 @@ fn read_one(text: &str) -> Result<Override, Failure> {
 }
 
 impl Override {
-    /// Changes a target; `earlier` are the overrides that it has had.
+    /// Applies the override to a target. `earlier` are those already applied to it.
     pub(super) fn apply(
         &self,
         target: &mut Target,
@@ -85,6 +84,7 @@ impl Override {
             }
             (_, Some(name)) => {
                 let (key, _) = attribute(&self.key)?;
+                // Without a value, take it from the environment.
                 let unset = || Some(around.environment.raw(name)?.to_string_lossy().into_owned());
                 if let Some(value) = value.or_else(unset) {
                     target.set_entry(key, name, value);
@@ -98,6 +98,7 @@ impl Override {
         match kind {
             Kind::List | Kind::Csv => {
                 let Some(list) = target.list_mut(key) else { return Ok(()) };
+                // The first override of a list replaces it, later ones append.
                 if !self.add && earlier.iter().all(|other| other.key != self.key) {
                     list.clear();
                 }
@@ -111,7 +112,7 @@ impl Override {
         }
     }
 
-    /// `--push` and `--load` as changes of the outputs.
+    /// Applies `push` and `load` to the outputs.
     fn output(&self, target: &mut Target) -> Result<(), Failure> {
         let on = match self.value.as_deref() {
             Some("true" | "1") => true,

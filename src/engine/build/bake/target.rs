@@ -1,4 +1,4 @@
-//! A target of bake: its attributes with their values, how two become one, and how it is printed.
+//! A bake target: its attributes, merging and printing.
 
 use std::collections::BTreeMap;
 
@@ -9,19 +9,19 @@ use super::expr::{boolean, text};
 use crate::error::{Failure, invalid};
 use crate::model::csv;
 
-/// What an attribute holds.
+/// The type of an attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Text,
     Switch,
-    /// Texts.
+    /// A list of strings.
     List,
-    /// Comma-separated attributes, `type=local,dest=out`, which may be written as objects too.
+    /// `type=local,dest=out`; may also be written as an object.
     Csv,
     Map,
 }
 
-/// The attributes in the order in which they are printed.
+/// All attributes, in the order they are printed.
 pub(super) const ATTRIBUTES: [(&str, Kind); 27] = [
     ("description", Kind::Text),
     ("inherits", Kind::List),
@@ -52,29 +52,24 @@ pub(super) const ATTRIBUTES: [(&str, Kind); 27] = [
     ("extra-hosts", Kind::Map),
 ];
 
-/// Lists that grow when targets are joined; the others are replaced.
+/// Lists that are appended to when targets are merged; the others are replaced.
 const GROWING: [&str; 6] = ["annotations", "attest", "cache-from", "secret", "ssh", "entitlements"];
 
-/// A value of an attribute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Field {
-    /// A text.
     Text(String),
-    /// A truth.
     Switch(bool),
-    /// Texts.
     List(Vec<String>),
-    /// Texts by name; none for a name without a value.
+    /// Strings by name; `None` for a name without a value.
     Map(BTreeMap<String, Option<String>>),
 }
 
-/// A target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Target {
     pub(super) fields: BTreeMap<&'static str, Field>,
 }
 
-/// The name by which an attribute is known, and what it holds.
+/// The canonical name and the type of an attribute.
 pub(super) fn attribute(name: &str) -> Result<(&'static str, Kind), Failure> {
     let known = ATTRIBUTES.iter().find(|(known, _)| *known == name);
     known.copied().ok_or_else(|| {
@@ -83,7 +78,7 @@ pub(super) fn attribute(name: &str) -> Result<(&'static str, Kind), Failure> {
 }
 
 impl Target {
-    /// Sets an attribute to a value of an expression; null leaves it unset.
+    /// Sets an attribute. Null leaves it unset.
     pub(super) fn set(&mut self, name: &str, value: &Value) -> Result<(), Failure> {
         let (name, kind) = attribute(name)?;
         if value.is_null() {
@@ -100,7 +95,7 @@ impl Target {
         Ok(())
     }
 
-    /// Lays `other` over this target.
+    /// Merges `other` over this target.
     pub(super) fn merge(&mut self, other: &Self) {
         for (name, field) in &other.fields {
             match (self.fields.get_mut(name), field) {
@@ -116,7 +111,7 @@ impl Target {
         }
     }
 
-    /// Leaves out what is empty or twice in lists.
+    /// Removes empty and repeated list items, then empty lists and maps.
     pub(super) fn tidy(&mut self) {
         for field in self.fields.values_mut() {
             let Field::List(list) = field else { continue };
@@ -134,7 +129,7 @@ impl Target {
         });
     }
 
-    /// A text, if it is set.
+    /// A string attribute, if it is set.
     pub fn text(&self, name: &str) -> Option<&str> {
         match self.fields.get(name) {
             Some(Field::Text(text)) => Some(text),
@@ -142,12 +137,11 @@ impl Target {
         }
     }
 
-    /// A truth, false unless it is set.
+    /// A boolean attribute, false if unset.
     pub(super) fn switch(&self, name: &str) -> bool {
         matches!(self.fields.get(name), Some(Field::Switch(true)))
     }
 
-    /// Texts.
     pub fn list(&self, name: &str) -> &[String] {
         match self.fields.get(name) {
             Some(Field::List(list)) => list,
@@ -155,7 +149,6 @@ impl Target {
         }
     }
 
-    /// Texts by name.
     pub(super) fn map(&self, name: &str) -> impl Iterator<Item = (&String, &Option<String>)> {
         let map = match self.fields.get(name) {
             Some(Field::Map(map)) => Some(map),
@@ -164,12 +157,12 @@ impl Target {
         map.into_iter().flatten()
     }
 
-    /// Whether one of its contexts is this.
+    /// Whether one of the named contexts is `context`.
     pub fn stands_on(&self, context: &str) -> bool {
         self.map("contexts").any(|(_, value)| value.as_deref() == Some(context))
     }
 
-    /// Changes a list, which is made if need be.
+    /// A list attribute, created if unset.
     pub(super) fn list_mut(&mut self, name: &'static str) -> Option<&mut Vec<String>> {
         match self.fields.entry(name).or_insert_with(|| Field::List(Vec::new())) {
             Field::List(list) => Some(list),
@@ -177,7 +170,6 @@ impl Target {
         }
     }
 
-    /// Sets one entry of a map.
     pub(super) fn set_entry(&mut self, name: &'static str, key: &str, value: String) {
         let field = self.fields.entry(name).or_insert_with(|| Field::Map(BTreeMap::new()));
         if let Field::Map(map) = field {
@@ -201,12 +193,12 @@ fn map(value: &Value, name: &str) -> Result<BTreeMap<String, Option<String>>, Fa
     let Value::Object(entries) = value else {
         return Err(invalid(format!("{name:?} is an object, and {value} is given")));
     };
-    // What is null is as if it were not there.
+    // Null means unset.
     let set = entries.iter().filter(|(_, value)| !value.is_null());
     set.map(|(key, value)| Ok((key.clone(), Some(text(value)?)))).collect()
 }
 
-/// `{ type = "local", dest = "out" }` as `type=local,dest=out`.
+/// Formats `{ type = "local", dest = "out" }` as `type=local,dest=out`.
 fn csv_text(value: &Value) -> Result<String, Failure> {
     let Value::Object(entries) = value else { return text(value) };
     let mut fields = Vec::new();
@@ -227,7 +219,7 @@ fn csv_text(value: &Value) -> Result<String, Failure> {
     Ok(fields.join(","))
 }
 
-/// The other way round, for printing: an object where there are names, as buildx prints it.
+/// The inverse, for printing: an object if the fields have names, as buildx prints it.
 fn csv_object(name: &str, item: &str) -> Value {
     let plain = || Value::String(item.to_owned());
     let Ok(fields) = csv::fields(item) else { return plain() };

@@ -1,4 +1,4 @@
-//! Whole files, and the targets that come of them.
+//! Whole files, and the targets they resolve to.
 
 use serde_json::{Value, json};
 

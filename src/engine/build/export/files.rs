@@ -1,4 +1,4 @@
-//! The files of a result, without layers: as an archive, or below a directory of the user's.
+//! The merged files of a result, as an archive or in a directory of the user's.
 
 use std::fs::File;
 use std::io::{BufReader, Write};
@@ -16,7 +16,7 @@ use crate::sandbox::overlay;
 use crate::sandbox::plan::Overlay;
 use crate::store::{Store, TempDir};
 
-/// Layers as one tree. The directory under it goes with it.
+/// The layers of a result mounted as one tree. Unmounted and removed on drop.
 pub(super) struct Tree {
     root: OwnedFd,
     work: TempDir,
@@ -24,14 +24,14 @@ pub(super) struct Tree {
 
 impl Drop for Tree {
     fn drop(&mut self) {
-        // What is mounted on could not be removed. There are two mounts where the writable layer is in memory.
+        // A mount point cannot be removed. With the writable layer in memory there are two mounts.
         let stage = self.work.path().join("stage");
         while rustix::mount::unmount(&stage, rustix::mount::UnmountFlags::DETACH).is_ok() {}
     }
 }
 
 impl Tree {
-    /// Puts `layers`, lowest first, on each other. This process has one thread and may mount.
+    /// Mounts `layers`, lowest first. The process must have a single thread and be able to mount.
     pub(super) fn of(store: &Store, layers: &[Digest]) -> Result<Self> {
         let work = store.temp_dir()?;
         let mut lower: Vec<PathBuf> =
@@ -41,6 +41,7 @@ impl Tree {
             rustix::fs::mkdirat(CWD, work.path().join(name), Mode::from_raw_mode(0o755))
                 .context("cannot make a temporary directory")?;
         }
+        // overlayfs needs at least one lower directory.
         if lower.is_empty() {
             lower.push(work.path().join("lower"));
         }
@@ -51,7 +52,7 @@ impl Tree {
         Ok(Self { root, work })
     }
 
-    /// Writes all files to `out` as an archive.
+    /// Writes all files to `out` as a tar archive.
     pub(super) fn write(&self, out: &mut dyn Write) -> Result<()> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::openat(&self.root, ".", flags, Mode::empty())?;
@@ -60,19 +61,22 @@ impl Tree {
         packer.finish().map(drop)
     }
 
-    /// Makes all files below `dir` as files of the user's. Returns the names of those that could not be made here.
+    /// Extracts all files below `dir`, owned by the user. Returns the names of those that could not be
+    /// created (devices).
     pub(super) fn copy_to(&self, dir: &Path) -> Result<Vec<String>> {
         let doing = || format!("cannot write below {}", dir.display());
         make_dirs(dir).with_context(doing)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::openat(CWD, dir, flags, Mode::empty()).with_context(doing)?;
+        // Packed and extracted concurrently, so the archive is never stored.
         let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         let extracted = std::thread::scope(|scope| {
             let packing = scope.spawn(move || self.write(&mut File::from(writer)));
             let extracted =
                 extract(BufReader::with_capacity(256 << 10, File::from(reader)), root, Side::Outside);
             let packed = packing.join().unwrap_or_else(|_| Err(anyhow!("packing broke off")));
-            // Where making files failed, packing was cut off; the other way round the archive ended early.
+            // If extracting failed, packing got EPIPE: report the former. If packing failed, the archive just
+            // ended early.
             extracted.and_then(|extracted| packed.map(|()| extracted))
         });
         let left_out = extracted.with_context(doing)?.left_out;
@@ -80,7 +84,7 @@ impl Tree {
     }
 }
 
-/// Makes a directory with those above it, as the user does.
+/// Creates a directory and its parents, with the user's umask.
 pub(in crate::engine::build) fn make_dirs(dir: &Path) -> Result<()> {
     if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty() && !parent.exists()) {
         make_dirs(parent)?;

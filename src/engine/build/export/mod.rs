@@ -1,7 +1,7 @@
-//! What becomes of a build's result: images in the store, on registries and in archives, or plain files.
+//! Exporters: turn a build's result into images in the store, on registries and in archives, or into plain files.
 //!
-//! In two steps: [`Exports::prepare`] with the user's rights, as it looks for credentials, and [`Exports::run`] in a job
-//! that can read files of every owner.
+//! [`ExporterSet::prepare`] runs as the user, since it looks for credentials. [`ExporterSet::export_all`] runs in a
+//! job that can read files of every owner.
 
 mod files;
 pub mod options;
@@ -35,44 +35,41 @@ use crate::model::progress::Progress;
 use crate::model::reference::Reference;
 use crate::store::{LayerLease, LayerSlot, NewImage, Store};
 
-/// What was built for one platform.
+/// The result for one platform.
 #[derive(Clone, Debug)]
 pub struct Output {
-    /// For which.
     pub platform: Platform,
-    /// Exact bytes of the image's configuration.
+    /// The image configuration, byte for byte.
     pub config: Vec<u8>,
     /// Diff IDs, lowest first.
     pub layers: Vec<Digest>,
-    /// What can be attested about it.
     pub facts: Facts,
 }
 
-/// What was made of it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Exported {
-    /// The image's ID, that of the first platform.
+    /// The image ID; that of the first platform if there are several.
     pub image: Option<Digest>,
-    /// The digest of what was pushed or written: manifest or index.
+    /// The digest of the manifest or index that was pushed or written.
     pub manifest: Option<Digest>,
     /// For `--metadata-file`.
     pub metadata: Map<String, Value>,
 }
 
-/// All outputs of a build, ready to be filled.
+/// All exporters of a build, ready to run.
 #[derive(Debug)]
 pub struct Exports {
     outputs: Vec<(Wanted, Vec<Target>)>,
-    /// The names of `--tag`.
+    /// `--tag`.
     tags: Vec<Reference>,
     annotations: BTreeMap<String, String>,
     wish: Wish,
-    /// What went wrong without stopping it, to be shown.
+    /// Problems that do not stop the build.
     pub warnings: Vec<String>,
 }
 
 impl Exports {
-    /// Reads what is asked for and finds servers and credentials of what is to be pushed.
+    /// Parses the options, and finds registries and credentials for what will be pushed.
     pub fn prepare(environment: &Environment, request: &BuildRequest) -> Result<Self> {
         let tags = request.tags.iter().map(|tag| name(tag)).collect::<Result<Vec<_>, _>>()?;
         let wish = Wish::read(&request.attests)?;
@@ -113,7 +110,7 @@ impl Exports {
         Ok(targets)
     }
 
-    /// Whether there is nothing to do but to register an image in the store under [`Exports::tags`].
+    /// Whether the only output is an image in the store under [`ExporterSet::tags`].
     pub fn is_plain(&self) -> bool {
         let plain = |wanted: &Wanted| {
             matches!(wanted.kind, Kind::Image { push: false, store: true, .. }) && wanted.names.is_none()
@@ -121,12 +118,12 @@ impl Exports {
         matches!(self.outputs.as_slice(), [(wanted, _)] if plain(wanted))
     }
 
-    /// The names of `--tag`.
+    /// `--tag`.
     pub fn tags(&self) -> &[Reference] {
         &self.tags
     }
 
-    /// Whether standard output gets one of the results, and must get nothing else.
+    /// Whether an exporter writes to standard output, which must then get nothing else.
     pub fn to_stdout(&self) -> bool {
         self.outputs.iter().any(|(wanted, _)| match &wanted.kind {
             Kind::Archive { to, .. } | Kind::Files { to, .. } => *to == Place::Stdout,
@@ -134,7 +131,7 @@ impl Exports {
         })
     }
 
-    /// What each output is called while it is made: `exporting to image` and so on.
+    /// The step title of each exporter: `exporting to image` and so on.
     pub fn titles(&self) -> Vec<&'static str> {
         let title = |wanted: &Wanted| match &wanted.kind {
             Kind::Image { .. } => "exporting to image",
@@ -147,8 +144,8 @@ impl Exports {
         self.outputs.iter().map(|(wanted, _)| title(wanted)).collect()
     }
 
-    /// Fills every output. The process has one thread and can read files of every owner; `say` gets what is worth a
-    /// line.
+    /// Runs every exporter. The process must have a single thread and be able to read files of every owner.
+    /// `say` gets progress lines.
     pub fn run(
         &self,
         store: &Store,
@@ -157,8 +154,9 @@ impl Exports {
         progress: &dyn Progress,
     ) -> Result<Exported> {
         let mut exported = Exported::default();
+        // Held until the images refer to the layers.
         let leases = outputs.iter().map(|output| leases(store, output)).collect::<Result<Vec<_>>>()?;
-        // Mounting asks for a single thread, so files go first.
+        // Mounting needs a single thread, and so files come first.
         for (wanted, _) in &self.outputs {
             if let Kind::Files { tar, to, split } = &wanted.kind {
                 self.files(store, outputs, *tar, to, *split, say)?;
@@ -214,7 +212,7 @@ impl Exports {
         Ok(())
     }
 
-    /// `provenance.json`, as BuildKit puts it beside files.
+    /// Writes `provenance.json` next to the files, as BuildKit does.
     fn provenance_beside(&self, output: &Output, dir: &Path) -> Result<()> {
         if !self.wish.wanted {
             return Ok(());
@@ -248,7 +246,7 @@ fn leases(store: &Store, output: &Output) -> Result<Vec<LayerLease>> {
     output.layers.iter().map(lease).collect()
 }
 
-/// Lets `write` write to a file, which appears when it is complete, or to standard output.
+/// Calls `write` with standard output, or with a file that appears only when complete.
 fn to_place(place: &Place, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
     match place {
         Place::Stdout => {
@@ -258,6 +256,7 @@ fn to_place(place: &Place, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> 
         }
         Place::Path(path) => {
             let doing = || format!("cannot write {}", path.display());
+            // A device or a FIFO (`dest=/dev/stdout`) cannot be replaced by rename.
             if path.metadata().is_ok_and(|found| !found.is_file()) {
                 let mut file = File::options().write(true).open(path).with_context(doing)?;
                 return write(&mut file).with_context(doing);
@@ -272,7 +271,7 @@ fn to_place(place: &Place, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> 
     }
 }
 
-/// One output being filled.
+/// One exporter at work.
 struct Task<'a> {
     exports: &'a Exports,
     store: &'a Store,
@@ -287,7 +286,7 @@ impl Task<'_> {
         self.wanted.names.as_deref().unwrap_or(&self.exports.tags)
     }
 
-    /// Registers the images, under names that stand for all of them.
+    /// Registers the images of all platforms under the same names.
     fn store(&mut self, leases: &[Vec<LayerLease>], say: &mut dyn FnMut(&str)) -> Result<()> {
         let mut ids = Vec::new();
         for (output, layers) in self.outputs.iter().zip(leases) {
@@ -298,6 +297,7 @@ impl Task<'_> {
         if let Some(first) = &first {
             say(&format!("writing image {first}"));
             self.exported.metadata.insert("containerimage.config.digest".into(), json!(first));
+            // A manifest digest from another exporter takes precedence.
             self.exported.metadata.entry("containerimage.digest").or_insert(json!(first));
         }
         for name in self.names() {
@@ -323,6 +323,7 @@ impl Task<'_> {
             let pushed = self.push_to(target, by_digest).with_context(|| format!("failed to push {name}"))?;
             let digest = &pushed.descriptor.digest;
             say(&format!("pushed {name}@{digest}"));
+            // Known by its digest too, as a pulled image is.
             if let Some(image) = &self.exported.image {
                 self.store.set_name(&name.with_digest(digest.clone()), image, None)?;
             }
@@ -341,7 +342,7 @@ impl Task<'_> {
             form: self.wanted.form,
             progress: self.progress,
         };
-        // What is attested about an image is in OCI's form, and so the image is.
+        // Attestations exist only with OCI media types, so the image gets them too.
         if self.exports.wish.wanted && pusher.form.oci.is_none() {
             pusher.form.oci = Some(true);
         }
@@ -409,6 +410,7 @@ impl Task<'_> {
         }
         let form = self.wanted.form;
         let annotations = self.annotations()?;
+        // Annotations and attestations need OCI media types.
         let types = form.oci.unwrap_or(oci || self.annotated(&annotations) || self.exports.wish.wanted);
         let mut layout = Layout::new(self.store, form.compression, types, self.progress)?;
         let ready = self.assembled(&mut layout, &annotations)?;
@@ -428,6 +430,7 @@ impl Task<'_> {
     fn came_out(&mut self, ready: &Ready) -> Result<()> {
         let exported = &mut *self.exported;
         exported.manifest = Some(ready.descriptor.digest.clone());
+        // Not in the store: the ID is the digest of the configuration all the same.
         if exported.image.is_none() {
             exported.image = self.outputs.first().map(|output| Digest::of(&output.config));
         }

@@ -1,4 +1,4 @@
-//! What `--output` asks for, read and checked: types and attributes as BuildKit has them.
+//! `--output`, parsed and checked: BuildKit's exporter types and attributes.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,65 +11,57 @@ use crate::image::compress::Compression;
 use crate::image::push::Form;
 use crate::model::reference::Reference;
 
-/// Where a result goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// The store, and a registry if `push`.
+    /// The store, and a registry if `push` is set.
     Image {
-        /// Upload it.
         push: bool,
-        /// Upload it without a tag.
+        /// Push without a tag.
         by_digest: bool,
-        /// Keep it here.
+        /// Keep the image in the store.
         store: bool,
-        /// The registry may be talked to without encryption.
+        /// Allow plain http.
         insecure: bool,
     },
-    /// An archive, or a directory, in the form of OCI or of docker.
+    /// An archive or a directory, in OCI's or docker's format.
     Archive {
-        /// OCI's, without docker's own listing.
+        /// Without docker's `manifest.json`.
         oci: bool,
-        /// Where.
         to: Place,
         /// A directory instead of an archive.
         directory: bool,
     },
-    /// The files.
+    /// The files of the result.
     Files {
-        /// As an archive, else below a directory.
+        /// An archive instead of a directory.
         tar: bool,
-        /// Where.
         to: Place,
-        /// Several platforms each get a directory.
+        /// A directory for each platform, if there are several.
         split: bool,
     },
-    /// Nowhere: only the cache is wanted.
+    /// `cacheonly`.
     Cache,
 }
 
-/// A file, a directory, or standard output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// `-`
     Stdout,
-    /// A path, relative to the working directory.
+    /// Relative to the working directory.
     Path(PathBuf),
 }
 
-/// One `--output`.
 #[derive(Clone, Debug)]
 pub struct Wanted {
-    /// Where it goes.
     pub kind: Kind,
-    /// Names it gets, instead of those of `--tag`.
+    /// Replace those of `--tag`.
     pub names: Option<Vec<Reference>>,
-    /// Its form.
     pub form: Form,
-    /// Annotations, as those of `--annotation`.
+    /// In the form of `--annotation`.
     pub annotations: BTreeMap<String, String>,
 }
 
-/// Attributes that images in any form have.
+/// Attributes of all exporter types.
 const FORM: &[&str] = &[
     "name",
     "compression",
@@ -81,7 +73,7 @@ const FORM: &[&str] = &[
 ];
 
 impl Wanted {
-    /// Reads one `--output`.
+    /// Parses one `--output`.
     pub fn read(typed: &Typed) -> Result<Self, Failure> {
         let mut attributes = Attributes { typed, known: FORM.to_vec() };
         let kind = match typed.kind.as_str() {
@@ -110,6 +102,7 @@ impl Wanted {
     }
 }
 
+// Records the attributes that were asked for, so that `check` can reject the others.
 struct Attributes<'a> {
     typed: &'a Typed,
     known: Vec<&'static str>,
@@ -133,7 +126,7 @@ impl Attributes<'_> {
     }
 
     fn image(&mut self, registry: bool) -> Result<Kind, Failure> {
-        // What containerd does with an image besides, dhow does in any case or has no use for.
+        // Attributes of containerd's image store, which dhow does not need.
         self.known.extend(["unpack", "dangling-name-prefix", "name-canonical", "danging-name-prefix"]);
         Ok(Kind::Image {
             push: self.flag("push", registry)?,
@@ -149,6 +142,7 @@ impl Attributes<'_> {
             Some(to) => Ok(Kind::Archive { oci, to, directory }),
             None if oci => Err(invalid("dest is required for the output of type oci")),
             None => {
+                // Accepted and ignored: the docker context to load into.
                 self.text("context");
                 Ok(Kind::Image { push: false, by_digest: false, store: true, insecure: false })
             }
@@ -199,7 +193,7 @@ impl Attributes<'_> {
         if self.flag("prefer-nondist-layers", false)? {
             return Err(unsupported("layers that may not be distributed are not made by dhow"));
         }
-        // Times that are later than SOURCE_DATE_EPOCH are rewritten in any case, as layers are made.
+        // Layers are built with SOURCE_DATE_EPOCH applied, so there is nothing left to rewrite.
         self.flag("rewrite-timestamp", false)?;
         let force = self.flag("force-compression", false)?;
         let oci = match self.text("oci-mediatypes") {
@@ -222,7 +216,7 @@ impl Attributes<'_> {
         self.typed.attributes.iter().filter_map(entry).collect()
     }
 
-    /// Refuses what nobody knows.
+    /// Rejects unknown attributes.
     fn check(&self) -> Result<(), Failure> {
         let unknown = self.typed.attributes.keys().find(|key| {
             let annotation = key.starts_with("annotation.") || key.starts_with("annotation-");
@@ -239,16 +233,17 @@ impl Attributes<'_> {
     }
 }
 
-/// Annotations by what they are about.
+/// Annotations with the objects that they belong to: type, platform, key, value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Annotations(Vec<(String, Option<String>, String, String)>);
 
 impl Annotations {
-    /// Reads `[type[platform],…:]key` and values.
+    /// Parses pairs of `[type[platform],…:]key` and value.
     pub fn read<'a>(pairs: impl Iterator<Item = (&'a String, &'a String)>) -> Result<Self, Failure> {
         const TYPES: [&str; 4] = ["manifest", "index", "manifest-descriptor", "index-descriptor"];
         let mut all = Vec::new();
         for (whole, value) in pairs {
+            // A colon may be part of the key, unless known types precede it.
             let typed = whole.split_once(':').filter(|(types, _)| {
                 types.split(',').all(|one| TYPES.contains(&one.split('[').next().unwrap_or_default()))
             });
@@ -267,7 +262,7 @@ impl Annotations {
         Ok(Self(all))
     }
 
-    /// Those about `kind`, for a platform where it is of one.
+    /// The annotations of type `kind`, including those of every platform.
     pub fn of(&self, kind: &str, platform: Option<&str>) -> BTreeMap<String, String> {
         let fits = |wanted: &Option<String>| wanted.is_none() || wanted.as_deref() == platform;
         let mine = self.0.iter().filter(|(known, wanted, ..)| known == kind && fits(wanted));

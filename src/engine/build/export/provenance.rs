@@ -1,4 +1,4 @@
-//! What is attested about how an image was built: SLSA provenance 0.2 in the form that BuildKit gives it.
+//! SLSA provenance 0.2: a statement about how an image was built, as BuildKit writes it.
 //!
 //! See <https://slsa.dev/spec/v0.2/provenance> and BuildKit's `docs/attestations/slsa-provenance.md`.
 
@@ -15,46 +15,44 @@ use crate::model::reference::Reference;
 
 /// The predicate's type.
 pub const PREDICATE: &str = "https://slsa.dev/provenance/v0.2";
-/// The type of build whose parameters the predicate has.
+/// The build type, which defines the predicate's parameters.
 const BUILD_TYPE: &str = "https://mobyproject.org/buildkit@v1";
 
-/// Something that the build used.
+/// An input of the build.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Material {
-    /// What, as a package URL or a URL.
+    /// A package URL or a URL.
     pub uri: String,
-    /// Its digest: `sha256` or, for git, `sha1`.
+    /// Algorithm and hex digits: `sha256` or, for git, `sha1`.
     pub digest: (String, String),
 }
 
 impl Material {
-    /// An image with the digest of its manifest or index.
+    /// An image, by the digest of its manifest or index.
     pub fn image(reference: &Reference, platform: &Platform, digest: &Digest) -> Self {
         let (algorithm, hex) = (digest.algorithm().to_owned(), digest.hex().to_owned());
         Self { uri: package(reference, platform), digest: (algorithm, hex) }
     }
 
-    /// A commit of a git repository.
     pub fn git(url: &str, commit: &str) -> Self {
         Self { uri: url.to_owned(), digest: ("sha1".into(), commit.to_owned()) }
     }
 }
 
-/// The package URL of an image, as BuildKit writes it.
+/// The package URL of an image, in BuildKit's form.
 fn package(reference: &Reference, platform: &Platform) -> String {
     let version = reference.tag().map(|tag| format!("@{tag}")).unwrap_or_default();
     let platform = platform.to_string().replace('/', "%2F");
     format!("pkg:docker/{}{version}?platform={platform}", reference.familiar_name())
 }
 
-/// What a build can say about itself.
+/// What a build records about itself for its provenance; named after BuildKit's `provenance.Capture`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
-    /// What it used.
     pub materials: Vec<Material>,
-    /// Where the context came from, if from elsewhere, and the commit.
+    /// The URL of a remote context, and the commit.
     pub source: Option<(String, Option<String>)>,
-    /// The Dockerfile's name.
+    /// The name of the Dockerfile.
     pub entry_point: String,
     /// `target`, `build-arg:NAME`, `label:NAME` and the like.
     pub parameters: BTreeMap<String, String>,
@@ -62,22 +60,21 @@ pub struct Facts {
     pub started: String,
     /// RFC 3339.
     pub finished: String,
-    /// What the steps were, for `mode=max`.
+    /// The steps, for `mode=max`.
     pub steps: Option<Value>,
 }
 
-/// What `--attest` and `--provenance` ask for.
+/// `--attest` and `--provenance`, parsed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wish {
-    /// Attach it.
     pub wanted: bool,
-    /// With all arguments and steps.
+    /// `mode=max`: include build arguments, labels and steps.
     pub max: bool,
     builder: String,
 }
 
 impl Wish {
-    /// Reads the attestations that are asked for.
+    /// Parses the attestations.
     pub fn read(attests: &[Typed]) -> Result<Self, Failure> {
         let mut wish = Self::default();
         for attest in attests {
@@ -110,7 +107,7 @@ impl Wish {
                 ("mode", "min") | ("disabled", _) | ("version", "v0.2") => {}
                 ("mode", "max") => wish.max = true,
                 ("builder-id", id) => wish.builder = id.to_owned(),
-                // Every layer is in the store, so there is nothing to leave out.
+                // All layers are in the store, so there is nothing to leave out.
                 ("inline-only" | "reproducible" | "filename", _) => {}
                 ("version", _) => return Err(unsupported("provenance has version v0.2 only")),
                 _ => {
@@ -123,7 +120,7 @@ impl Wish {
         Ok(wish)
     }
 
-    /// The statement about the image with this manifest, known by `names`.
+    /// The in-toto statement about the image with this manifest, known by `names`.
     pub fn statement(
         &self,
         facts: &Facts,
@@ -135,6 +132,7 @@ impl Wish {
         let mut subject: Vec<Value> =
             names.iter().map(|name| json!({"name": package(name, platform), "digest": digest()})).collect();
         if subject.is_empty() {
+            // BuildKit's name for an image without a name.
             subject.push(json!({"name": "_", "digest": digest()}));
         }
         json!({
@@ -145,7 +143,7 @@ impl Wish {
         })
     }
 
-    /// What is said whatever the subject.
+    /// The part that does not depend on the subject.
     pub fn predicate(&self, facts: &Facts, platform: &Platform) -> Value {
         let materials: Vec<Value> = facts
             .materials
@@ -162,6 +160,7 @@ impl Wish {
                 source["digest"] = json!({"sha1": commit});
             }
         }
+        // Build arguments may hold secrets, so `mode=min` omits them, as BuildKit does.
         let shown = |key: &str| self.max || !key.starts_with("build-arg:") && !key.starts_with("label:");
         let arguments: Map<String, Value> = facts
             .parameters

@@ -1,4 +1,4 @@
-//! BuildKit's configuration of a cache (`cache/remotecache/v1/spec.go`), and the manifests that have one.
+//! BuildKit's cache config (`cache/remotecache/v1/spec.go`), and the manifests that carry it.
 
 use anyhow::{Context as _, Result};
 use base64::Engine as _;
@@ -15,13 +15,13 @@ use crate::model::digest::Digest;
 use crate::model::image::ImageConfig;
 use crate::model::platform::Platform;
 
-/// The media type of a cache's configuration.
+/// The media type of a cache config.
 pub(super) const CACHE_CONFIG: &str = "application/vnd.buildkit.cacheconfig.v0";
-/// Where an image's configuration has its steps.
+/// The key of the inline cache in an image configuration.
 const INLINE: &str = "moby.buildkit.cache.v0";
-/// What a blob becomes when it is decompressed; containerd's annotation.
+/// containerd's annotation for the digest of an uncompressed blob.
 const UNCOMPRESSED: &str = "containerd.io/uncompressed";
-/// The largest configuration.
+/// The largest cache config, in bytes.
 pub(super) const LIMIT: u64 = 16 << 20;
 
 #[derive(Default, Serialize, Deserialize)]
@@ -57,17 +57,17 @@ struct RecordResult {
     created_at: String,
 }
 
-/// A step's result, with the layer's digests and blob.
+/// A record to import, with its layer's diff ID and blob.
 pub(super) struct Found {
     pub(super) key: Digest,
     pub(super) layer: Option<(Digest, Descriptor)>,
     pub(super) created: String,
 }
 
-/// Fetches what a descriptor names: a manifest, or else a blob.
+/// Fetches the content of a descriptor. The flag says whether it is a manifest.
 type Fetch<'a> = &'a dyn Fn(&Descriptor, bool) -> Result<Vec<u8>>;
 
-/// Reads what a manifest lists: that of a cache, or of an image that holds its own.
+/// Reads the records of a cache manifest, or of an image with an inline cache.
 pub(super) fn read(
     text: &[u8],
     media_type: &str,
@@ -78,6 +78,7 @@ pub(super) fn read(
     let value: Value = serde_json::from_slice(text).map_err(damaged)?;
     if value.get("manifests").is_some() {
         let index: Index = serde_json::from_value(value).map_err(damaged)?;
+        // BuildKit's older format: an index that lists the config next to the layers.
         let (configs, layers): (Vec<_>, Vec<_>) =
             index.manifests.iter().cloned().partition(|entry| entry.media_type == CACHE_CONFIG);
         if let Some(config) = configs.first() {
@@ -108,7 +109,7 @@ fn records(config: &[u8], blobs: &[Descriptor]) -> Result<Vec<Found>> {
     Ok(found(config.records, &layer))
 }
 
-/// The steps that an image's configuration lists; their layers are the image's.
+/// The records of an inline cache. Their layers are those of the image, by index.
 fn within_image(config: &[u8], blobs: &[Descriptor]) -> Result<Vec<Found>> {
     let malformed =
         |error: serde_json::Error| invalid(format!("the image's configuration is malformed: {error}"));
@@ -124,8 +125,9 @@ fn within_image(config: &[u8], blobs: &[Descriptor]) -> Result<Vec<Found>> {
 
 fn found(records: Vec<Record>, layer: &dyn Fn(usize) -> Option<(Digest, Descriptor)>) -> Vec<Found> {
     let one = |record: Record| match record.results.first() {
+        // A step that changed no file.
         None => Some(Found { key: record.digest, layer: None, created: String::new() }),
-        // A record whose layer is not to be had is of no use.
+        // A record whose layer is missing is useless.
         Some(result) => Some(Found {
             layer: Some(layer(result.layer)?),
             created: result.created_at.clone(),
@@ -135,7 +137,8 @@ fn found(records: Vec<Record>, layer: &dyn Fn(usize) -> Option<(Digest, Descript
     records.into_iter().filter_map(one).collect()
 }
 
-/// Brings the layers of `entries` to `sink` and makes the manifest of the cache, which is the caller's to bring there.
+/// Writes the layers of `entries` and the cache config to `sink`. Returns the cache manifest, which the
+/// caller writes.
 pub(super) fn manifest(sink: &mut dyn Sink, entries: &[Entry], image_manifest: bool) -> Result<Ready> {
     let mut diff_ids: Vec<Digest> = Vec::new();
     for layer in entries.iter().filter_map(|entry| entry.layer.as_ref()) {
@@ -178,12 +181,12 @@ fn recorded(entries: &[Entry], layers: &[Digest]) -> Vec<Record> {
         };
         records.push(Record { digest: entry.key.clone(), results });
     }
-    // The same steps give the same cache, in whatever order they ended.
+    // Sorted, so that the same steps give the same cache in whatever order they finished.
     records.sort_by(|a, b| a.digest.cmp(&b.digest));
     records
 }
 
-/// What an image's configuration has under [`INLINE`]: of `entries` those whose layers are among the image's.
+/// The value under [`INLINE`]: those of `entries` whose layers the image has.
 pub fn inline(entries: &[Entry], layers: &[Digest]) -> Result<Value, Failure> {
     let text = serde_json::to_vec(&recorded(entries, layers))
         .map_err(|error| invalid(format!("cannot write the cache: {error}")))?;

@@ -1,4 +1,4 @@
-//! A cache in a directory: an OCI image layout.
+//! A cache of type `local`: an OCI image layout in a directory.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -16,10 +16,10 @@ use crate::model::layer::Identity;
 use crate::model::progress::Progress;
 use crate::store::{LayerLease, LayerSlot, Store};
 
-/// What names an entry of the listing.
+/// The annotation that holds an entry's tag in `index.json`.
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
-/// The directory.
+/// An opened cache directory.
 pub(in crate::engine::build) struct Directory<'a>(&'a Path);
 
 impl<'a> Directory<'a> {
@@ -27,7 +27,8 @@ impl<'a> Directory<'a> {
         Self(path)
     }
 
-    /// The manifest of this digest, or of this tag, `latest` where neither is said; with its media type.
+    /// The manifest with this digest, or this tag (default `latest`), and its media type. The only manifest
+    /// is taken if neither is given.
     pub(in crate::engine::build) fn manifest(
         &self,
         tag: Option<&str>,
@@ -54,7 +55,7 @@ impl<'a> Directory<'a> {
         Ok((self.blob(entry)?, entry.media_type.clone()))
     }
 
-    /// A small blob.
+    /// Reads a blob of at most [`CONFIG_LIMIT`] bytes and verifies its digest.
     pub(in crate::engine::build) fn blob(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
         let path = self.path(&descriptor.digest);
         let mut content = Vec::new();
@@ -67,7 +68,7 @@ impl<'a> Directory<'a> {
         Err(corrupt(format!("{} does not have the digest that it is named by", path.display())).into())
     }
 
-    /// Unpacks a layer.
+    /// Unpacks a layer into the store, unless it is there.
     pub(in crate::engine::build) fn layer(
         &self,
         store: &Store,

@@ -1,9 +1,16 @@
-//! Results of steps that are kept elsewhere, with `--cache-to` and `--cache-from`: on a registry, in a directory, or
-//! within an image.
+//! Remote caches, `--cache-from` and `--cache-to`: step results on a registry, in a directory, or inside an image.
 //!
-//! The form is BuildKit's (`application/vnd.buildkit.cacheconfig.v0`): a manifest whose layers are those of the results,
-//! and whose configuration lists records, each a step's key with the layer that came out. The keys are dhow's own, so
-//! each of the two engines finds nothing in what the other one wrote, and can copy it all the same.
+//! The format is BuildKit's (`application/vnd.buildkit.cacheconfig.v0`): a manifest whose layers are those of the
+//! results, and whose config lists records, each with a step's cache key and the layer it produced. The keys are
+//! dhow's own, so dhow and BuildKit find nothing in each other's caches, but can copy them.
+//!
+//! # Life of a remote cache
+//!
+//! 1. [`RemoteCache::prepare`] parses the options and finds credentials, as the user.
+//! 2. [`RemoteCache::import`] reads the records of one source, in a job; [`RemoteCache::add_imported`] adds them to the
+//!    index. No layer is downloaded yet.
+//! 3. [`RemoteCache::get`] looks a key up; [`RemoteCache::fetch_layer`] downloads the layer of a hit.
+//! 4. [`RemoteCache::export`] writes the results to every target.
 
 mod config;
 pub(super) mod local;
@@ -34,47 +41,42 @@ use crate::model::progress::Progress;
 use crate::model::reference::DEFAULT_TAG;
 use crate::store::Store;
 
-/// What a step came to.
+/// A result to export.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// The step's key.
     pub key: Digest,
-    /// The layer that it made.
     pub layer: Option<Digest>,
-    /// When, RFC 3339.
+    /// RFC 3339.
     pub created: String,
 }
 
-/// A result that is elsewhere.
+/// A result in a remote cache.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remote {
-    /// The layer, if the step made one.
+    /// `None` if the step changed no file.
     pub layer: Option<RemoteLayer>,
-    /// When it was made, RFC 3339.
+    /// RFC 3339.
     pub created: String,
 }
 
-/// A layer that is elsewhere.
+/// A layer in a remote cache.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RemoteLayer {
-    /// Its digest once it is unpacked.
     pub diff_id: Digest,
-    /// Which `--cache-from` has it, from 0.
+    /// Index of the `--cache-from`.
     pub source: usize,
-    /// Its blob.
     pub descriptor: Descriptor,
 }
 
-/// What a `--cache-from` has, and what went wrong without stopping the build.
+/// The records of one `--cache-from`, and problems that do not stop the build.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Imported {
-    /// Results by key.
+    /// By cache key.
     pub entries: Vec<(Digest, Remote)>,
-    /// To be shown.
     pub warnings: Vec<String>,
 }
 
-/// All caches of a build that are elsewhere.
+/// The remote caches of a build.
 #[derive(Debug, Default)]
 pub struct RemoteCache {
     from: Vec<(Wanted, Option<Target>)>,
@@ -83,7 +85,7 @@ pub struct RemoteCache {
 }
 
 impl RemoteCache {
-    /// Reads what was asked for and finds servers and credentials. Refuses kinds that are not known by name.
+    /// Parses the options and finds registries and credentials. Unsupported types are refused by name.
     pub fn prepare(environment: &Environment, request: &BuildRequest) -> Result<Self> {
         let mut cache = Self::default();
         for typed in &request.cache_from {
@@ -99,17 +101,17 @@ impl RemoteCache {
         Ok(cache)
     }
 
-    /// Whether something is to be written, other than into the image.
+    /// Whether a cache is to be written anywhere but into the image.
     pub fn has_targets(&self) -> bool {
         self.to.iter().any(|(wanted, _)| wanted.kind != Kind::Inline)
     }
 
-    /// Whether the image itself is to hold what its steps came to.
+    /// Whether the image is to hold an inline cache.
     pub fn is_inline(&self) -> bool {
         self.to.iter().any(|(wanted, _)| wanted.kind == Kind::Inline)
     }
 
-    /// What is read from where, for the names of steps.
+    /// The step title for each `--cache-from`.
     pub fn titles(&self) -> Vec<String> {
         self.from
             .iter()
@@ -117,12 +119,12 @@ impl RemoteCache {
             .collect()
     }
 
-    /// Reads what one `--cache-from` lists, without its layers. In a job.
+    /// Reads the records of one `--cache-from`, without layers. Called in a job.
     pub fn import(&self, source: usize, platform: &Platform) -> Imported {
         let Some((wanted, target)) = self.from.get(source) else { return Imported::default() };
         match look(source, wanted, target.as_ref(), platform) {
             Ok(entries) => Imported { entries, warnings: Vec::new() },
-            // As BuildKit does: a cache that is not there yet is no reason not to build.
+            // As in BuildKit, a cache that cannot be read (it may not exist yet) does not stop the build.
             Err(error) => Imported {
                 entries: Vec::new(),
                 warnings: vec![format!("cannot import the cache {}: {error:#}", wanted.name())],
@@ -130,19 +132,18 @@ impl RemoteCache {
         }
     }
 
-    /// Takes what [`RemoteCache::import`] found. What was found first counts.
+    /// Adds the result of [`RemoteCache::import`]. If sources have the same key, the first one wins.
     pub fn take(&mut self, imported: Imported) {
         for (key, remote) in imported.entries {
             self.entries.entry(key).or_insert(remote);
         }
     }
 
-    /// The result of the step with this key.
     pub fn find(&self, key: &Digest) -> Option<&Remote> {
         self.entries.get(key)
     }
 
-    /// Brings a layer into the store. In a job that can make files of every owner.
+    /// Downloads a layer into the store. Called in a job that can create files of every owner.
     pub fn fetch(
         &self,
         store: &Store,
@@ -170,8 +171,9 @@ impl RemoteCache {
         }
     }
 
-    /// Writes caches: `result` are the steps behind what was built, `all` every step of the build. In a job that can
-    /// read files of every owner; tells `say` what it does.
+    /// Writes the caches: `result` holds the results that the targets are built on (`mode=min`), `all` those
+    /// of every step (`mode=max`). Called in a job that can read files of every owner. `say` gets progress
+    /// lines.
     pub fn export(
         &self,
         store: &Store,

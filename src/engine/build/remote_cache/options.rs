@@ -1,4 +1,4 @@
-//! What `--cache-to` and `--cache-from` ask for, read and checked.
+//! `--cache-to` and `--cache-from`, parsed and checked.
 
 use std::path::PathBuf;
 
@@ -9,40 +9,35 @@ use crate::image::push::Form;
 use crate::model::digest::Digest;
 use crate::model::reference::Reference;
 
-/// Where a cache is.
+/// BuildKit's cache backend types.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// On a registry.
     Registry(Reference),
-    /// In a directory, as an OCI image layout.
+    /// An OCI image layout in a directory.
     Local(PathBuf),
-    /// In the configuration of the image that is built.
+    /// The configuration of the image that is built.
     Inline,
 }
 
-/// One `--cache-to` or `--cache-from`.
 #[derive(Clone, Debug)]
 pub struct Wanted {
-    /// Where.
     pub kind: Kind,
-    /// Every step's result, not only those behind what is built.
+    /// `mode=max`: export every step's result, not only those the target is built on.
     pub max: bool,
-    /// Which manifest of a directory.
+    /// The manifest in a `local` cache.
     pub tag: Option<String>,
-    /// The same by digest.
     pub digest: Option<Digest>,
-    /// How layers are compressed.
     pub form: Form,
-    /// A manifest as images have it, which every registry takes; else an index, as BuildKit wrote it first.
+    /// Write an image manifest, which every registry accepts, instead of an index, BuildKit's older format.
     pub image_manifest: bool,
-    /// A cache that cannot be written is no failure of the build.
+    /// A cache that cannot be written does not fail the build.
     pub ignore_error: bool,
-    /// The registry may be talked to without encryption.
+    /// Allow plain http.
     pub insecure: bool,
 }
 
 impl Wanted {
-    /// Reads one; `to` for `--cache-to`.
+    /// Parses one; `to` for `--cache-to`.
     pub fn read(typed: &Typed, to: bool) -> Result<Self, Failure> {
         let get = |key: &str| typed.attributes.get(key).map(String::as_str);
         let (kind, known): (Kind, &[&str]) = match typed.kind.as_str() {
@@ -120,7 +115,7 @@ impl Wanted {
         })
     }
 
-    /// How it is called.
+    /// As displayed.
     pub fn name(&self) -> String {
         match &self.kind {
             Kind::Registry(reference) => reference.familiar(),
@@ -130,7 +125,6 @@ impl Wanted {
     }
 }
 
-/// Refuses a kind of cache by name.
 fn unknown(kind: &str) -> Failure {
     match kind {
         "gha" | "s3" | "azblob" => unsupported(format!("dhow keeps no build cache of type {kind}"))

@@ -1,4 +1,4 @@
-//! The cache mounts of a step, taken in an order in which no two steps wait for each other.
+//! The cache mounts of a step, locked in one order for all steps, so that no two wait for each other.
 
 use anyhow::Result;
 
@@ -6,15 +6,15 @@ use super::{MountFrom, StepMount};
 use crate::build::run_mount::{Kind, Sharing};
 use crate::store::{CacheUse, HeldCache, Store};
 
-/// A cache that the step holds.
+/// A cache mount that the step holds.
 pub(super) struct Taken {
     pub(super) cache: HeldCache,
-    /// Which of the step's mounts are of it.
+    /// Indices of the step's mounts that show it.
     pub(super) mounts: Vec<usize>,
     id: String,
 }
 
-/// Takes those of `mounts`, waiting for others where it must.
+/// Takes the cache mounts among `mounts`, waiting for other steps if their sharing mode demands it.
 pub(super) fn take(store: &Store, mounts: &[StepMount]) -> Result<Vec<Taken>> {
     let mut wanted: Vec<(String, CacheUse, &str, Vec<usize>)> = Vec::new();
     for (index, StepMount { mount, from }) in mounts.iter().enumerate() {
@@ -27,7 +27,7 @@ pub(super) fn take(store: &Store, mounts: &[StepMount]) -> Result<Vec<Taken>> {
             Sharing::Locked => CacheUse::InTurn,
             Sharing::Private => CacheUse::Apart,
         };
-        // One that is mounted twice is taken once, or the step would wait for itself.
+        // A cache that is mounted twice is taken once, or the step would wait for itself.
         match wanted.iter_mut().find(|(other, ..)| *other == name) {
             Some((_, known, _, indices)) => {
                 *known = stricter(*known, how);
@@ -36,6 +36,7 @@ pub(super) fn take(store: &Store, mounts: &[StepMount]) -> Result<Vec<Taken>> {
             None => wanted.push((name, how, &mount.id, vec![index])),
         }
     }
+    // Sorted by name: the lock order of all steps.
     wanted.sort();
     let take = |(name, how, id, mounts): (String, CacheUse, &str, Vec<usize>)| {
         Ok(Taken { cache: store.hold_cache_mount(&name, how)?, mounts, id: id.to_owned() })
@@ -43,7 +44,7 @@ pub(super) fn take(store: &Store, mounts: &[StepMount]) -> Result<Vec<Taken>> {
     wanted.into_iter().map(take).collect()
 }
 
-/// What tells apart caches of the same name that began with other content.
+/// Distinguishes caches of the same ID that started from different content.
 fn origin(from: &MountFrom, source: &str) -> String {
     match from {
         MountFrom::Nothing => String::new(),
@@ -65,7 +66,7 @@ fn stricter(a: CacheUse, b: CacheUse) -> CacheUse {
     if rank(a) >= rank(b) { a } else { b }
 }
 
-/// Notes that they are used.
+/// Records that they are used.
 pub(super) fn note(store: &Store, caches: &[Taken]) -> Result<()> {
     caches.iter().try_for_each(|taken| store.note_cache_mount(&taken.cache, &taken.id))
 }

@@ -1,4 +1,4 @@
-//! The file system that a failed step left: an image of it that can be looked into, and the way to go on from it.
+//! The file system that a failed step left: kept as an image for inspection, and restored by `--resume`.
 
 use std::path::Path;
 
@@ -15,10 +15,10 @@ use crate::model::image::{ImageConfig, RootFs, RunConfig};
 use crate::model::layer::LayerRecord;
 use crate::store::{FailedState, LayerDraft, LayerLease, LayerSlot, LockedContainer, NewImage, Store};
 
-/// The repository of such images.
+/// The repository of these images.
 const REPOSITORY: &str = "dhow.local/failed";
 
-/// Makes an image of what the step stood on and what it changed, if it did.
+/// Creates an image of the step's layers and of what the step changed, if anything.
 pub(super) fn keep(
     context: &StepContext<'_>,
     step: &RunStep,
@@ -56,7 +56,7 @@ fn lease(store: &Store, diff_id: &Digest) -> Result<LayerLease> {
     }
 }
 
-/// That of the step, so that a container of it finds itself where the program was.
+/// The step's own configuration, so that a container of this image starts where the command ran.
 fn config(step: &RunStep, layers: &[LayerLease]) -> ImageConfig {
     ImageConfig {
         created: Some(now()),
@@ -80,7 +80,7 @@ fn config(step: &RunStep, layers: &[LayerLease]) -> ImageConfig {
     }
 }
 
-/// Puts what the failed step `key` changed into the upper directory of this one. The state is used up by that.
+/// Moves what the failed step `key` changed into this step's upper directory. Consumes the failed state.
 pub(super) fn go_on_from(context: &StepContext<'_>, key: &str, held: &LockedContainer) -> Result<()> {
     let StepContext { store, identity, .. } = *context;
     let state = store.failed_state(key)?.ok_or_else(|| {
@@ -88,14 +88,14 @@ pub(super) fn go_on_from(context: &StepContext<'_>, key: &str, held: &LockedCont
     })?;
     let Some(changed) = &state.changed else { return store.remove_failed_state(key) };
     namespace::in_root_child(identity, || {
-        // Nobody may come upon the layer without its image.
+        // Lease the layer before its image goes, or a concurrent prune could remove it in between.
         let lease = lease(store, changed)?;
         store.remove_failed_state(key)?;
         drop(lease);
         if store.take_layer(changed, &held.upper())? {
             return Ok(());
         }
-        // Somebody looks into it: he keeps it, and the step gets a copy.
+        // A container of the image still uses the layer: it keeps it, and the step works on a copy.
         let (tree, lower) = (store.layer_tree(changed), rootfs_view::lower(store, &state.layers));
         let lower: Vec<&Path> = lower.iter().map(AsRef::as_ref).collect();
         let copy = store.begin_unknown_layer()?;

@@ -1,4 +1,4 @@
-//! What is left when the program has ended: a layer, or the state of a failure.
+//! Commits a step whose command has exited: a layer, or a failed state.
 
 use std::os::fd::AsFd as _;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::image::adopt::{Adoption, adopt};
 use crate::model::layer::LayerRecord;
 use crate::store::{LayerDraft, LockedContainer};
 
-/// Makes a layer of what the step changed.
+/// Makes a layer of what the step changed, or keeps it as a failed state.
 pub(super) fn finish(
     context: &StepContext<'_>,
     step: &RunStep,
@@ -23,7 +23,7 @@ pub(super) fn finish(
     let code = ending.ended.code();
     let record = take_over(context, step, held, &draft, &ending, code == 0)?;
     if code != 0 {
-        // Why the program failed matters more than why its files could not be kept.
+        // The command's failure matters more than a failure to keep its files.
         let kept = failure::keep(context, step, draft, record).ok();
         return Ok(RunOutcome::Failed { code, out_of_memory: ending.out_of_memory, kept });
     }
@@ -33,8 +33,8 @@ pub(super) fn finish(
     })
 }
 
-/// Makes the step's upper directory the tree of the draft, and removes what else there is, where files of every owner
-/// can be handled.
+/// Moves the step's upper directory into the draft and removes the container's other files, in a user
+/// namespace that can handle files of every owner.
 fn take_over(
     context: &StepContext<'_>,
     step: &RunStep,
@@ -50,6 +50,7 @@ fn take_over(
         draft.take_tree(&held.upper())?;
         let how = Adoption {
             lower: &lower,
+            // A failed state keeps its original times.
             epoch: request.epoch.filter(|_| good),
             identity: namespace::ownership(identity),
             owner_of_new: ending.alone,
@@ -57,11 +58,12 @@ fn take_over(
         };
         let record = adopt(draft, &how)?;
         store.clear_step(held, draft)?;
-        // Here what killed builds left can be removed whoever owns it, and only steps leave much.
+        // The sweep belongs here, where files of every owner can be removed.
         store.sweep()?;
         Ok(record)
     };
     match identity.is_mapped() {
+        // The ids of the files are mapped in the container's own user namespace.
         true => namespace::in_child_there(ending.user_namespace.as_fd(), work),
         false => namespace::in_root_child(identity, work),
     }

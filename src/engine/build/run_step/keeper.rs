@@ -1,4 +1,4 @@
-//! Keeps the network helper running from step to step: each would start one of its own otherwise.
+//! Keeps the network helper running between steps, or each step would start one of its own.
 
 use anyhow::{Context as _, Result};
 
@@ -6,22 +6,22 @@ use super::StepContext;
 use crate::engine::networking;
 use crate::sys::process::{self, Child, Side};
 
-/// A process that holds the helper as long as this lives.
+/// A child process that holds a lease of the network helper. Killed on drop.
 pub struct NetworkKeeper(Child);
 
 impl NetworkKeeper {
-    /// Begins to hold it, and starts it if it does not run. To be called before the first step that needs networks; the
-    /// process has one thread.
+    /// Takes the lease, starting the helper if necessary. Call it before the first step that needs a network.
+    /// The process must have a single thread.
     pub fn begin(context: &StepContext<'_>) -> Result<Self> {
         match process::fork().context("starting a process")? {
             Side::Child => {
                 let _ = rustix::process::setpgid(None, None);
-                // Who waits for the other end of what is open here is not to wait for this process.
+                // Inherited sockets and pipes must be closed, or their other ends would never see EOF.
                 let alone = process::die_with_parent().and_then(|()| process::close_others(3, &[]));
                 let held = alone
                     .map_err(anyhow::Error::from)
                     .and_then(|()| networking::hold(context.store, context.identity, context.environment));
-                // A step that cannot reach the helper says so itself.
+                // The step that cannot reach the helper reports the error itself.
                 if held.is_ok() {
                     loop {
                         let _ = rustix::event::poll(&mut [], None);

@@ -1,4 +1,4 @@
-//! The program of a step, from its start to its end.
+//! The process of a RUN step, from its start to its exit.
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
@@ -16,10 +16,9 @@ use crate::sandbox::plan::Plan;
 use crate::store::LockedContainer;
 use crate::sys::process::Ended;
 
-/// So much output is read at once.
+/// Bytes of output per read.
 const CHUNK: usize = 32 << 10;
 
-/// A program that runs.
 pub(super) struct Life {
     running: Running,
     cgroup: Option<Cgroup>,
@@ -29,20 +28,18 @@ pub(super) struct Life {
     alone: Option<(u32, u32)>,
 }
 
-/// How a program ended, and what is left of it.
 pub(super) struct Ending {
-    /// How.
     pub(super) ended: Ended,
-    /// Whether one of its processes was killed for want of memory.
+    /// Whether one of its processes was killed by the OOM killer.
     pub(super) out_of_memory: bool,
-    /// Its user namespace, in which its files can be handled.
+    /// The container's user namespace, in which its files can be handled.
     pub(super) user_namespace: OwnedFd,
-    /// With one id only, who that was inside.
+    /// In single-id mode, the uid and gid that the account has inside.
     pub(super) alone: Option<(u32, u32)>,
 }
 
 impl Life {
-    /// Starts the program. On failure nothing of it is left.
+    /// Starts the command. On failure nothing is left running.
     pub(super) fn begin(
         plan: &Plan,
         identity: &Identity,
@@ -59,13 +56,14 @@ impl Life {
             Ok(mut running) => match Self::listen(&mut running) {
                 Ok(owners) => (running, owners),
                 Err(error) => {
+                    // The command runs already, but nobody would answer its chown calls.
                     running.process.signal(libc::SIGKILL)?;
                     running.process.wait()?;
                     return Err(error);
                 }
             },
             Err(error) => {
-                // The failure is what counts; an empty directory may stay.
+                // The first failure is the one to report; an empty cgroup may stay behind.
                 let _ = cgroup.map(Cgroup::remove);
                 return Err(error);
             }
@@ -82,7 +80,7 @@ impl Life {
         Owners::begin(listener, running.user_namespace.as_fd()).map(Some)
     }
 
-    /// Passes its output on until it ends.
+    /// Forwards output until the command exits.
     pub(super) fn attend(mut self, output: &mut dyn FnMut(u8, &[u8])) -> Result<Ending> {
         let mut buffer = vec![0_u8; CHUNK];
         loop {
@@ -94,16 +92,17 @@ impl Life {
                 && let Some(network) = &mut self.network
                 && network.recover().is_err()
             {
-                // The program notices.
+                // The command will see its connections fail; there is nothing more to do here.
                 self.network = None;
             }
             if ready.ended {
                 break;
             }
         }
+        // The monitor is stopped only now, so that it answers the last process's chown.
         let ended = self.running.process.wait()?;
         drop(self.owners.take());
-        // All processes went with the first one, so what they wrote has an end.
+        // The pid namespace died with its init, so the pipes have no writer left and reach EOF.
         while let Some((number, _)) = self.outputs.first() {
             self.pass(*number, &mut buffer, output)?;
         }
@@ -128,12 +127,13 @@ impl Life {
         Ok(Ready { ended, outputs, network: happened.next().unwrap_or(false) })
     }
 
-    /// Passes on what there is of an output, or waits for it.
+    /// Forwards what one stream has to read, blocking if there is nothing.
     fn pass(&mut self, number: u8, buffer: &mut [u8], output: &mut dyn FnMut(u8, &[u8])) -> Result<()> {
         let Some((_, fd)) = self.outputs.iter().find(|(known, _)| *known == number) else { return Ok(()) };
         match rustix::io::read(fd, &mut *buffer) {
             Ok(0) => self.outputs.retain(|(known, _)| *known != number),
             Ok(length) => output(number, buffer.get(..length).unwrap_or_default()),
+            // The next poll reports it again.
             Err(Errno::INTR | Errno::AGAIN) => {}
             Err(error) => return Err(error).context("reading the program's output"),
         }
@@ -141,7 +141,7 @@ impl Life {
     }
 }
 
-/// What there is to do.
+/// What poll reported.
 struct Ready {
     ended: bool,
     outputs: Vec<u8>,

@@ -1,7 +1,12 @@
-//! `RUN`: a program in a container that nobody sees, whose upper directory becomes a layer.
+//! `RUN`: runs a command in an unlisted container and makes its upper directory a layer.
 //!
-//! The container is brought up as those of `run` are, by the process that carries the step out, which is its supervisor;
-//! when that is killed the container dies with it, and what it leaves is swept away by the next command.
+//! The container is set up like those of `run`. The job that runs the step is its supervisor; if that is killed the
+//! container dies with it, and the next command sweeps what is left.
+//!
+//! 1. [`spec`] describes the container, with BuildKit's defaults.
+//! 2. [`mounts`] prepares bind, cache, secret and ssh mounts; [`cache_mounts`] takes the locks of the caches.
+//! 3. [`process`] starts the command, forwards its output and waits for it.
+//! 4. [`commit`] makes the upper directory a layer, or keeps it as a [`failed_state`] for `--resume`.
 
 mod caches;
 mod failure;
@@ -34,105 +39,93 @@ use crate::sandbox::identity::Identity;
 use crate::sandbox::plan::{MountKind, Plan, RootSource};
 use crate::store::{FailedState, LayerDraft, LayerLease, LockedContainer, Store};
 
-/// What a step needs of its build.
+/// What all RUN steps of a build share.
 #[derive(Clone, Copy)]
 pub struct StepContext<'a> {
-    /// Where layers are.
     pub store: &'a Store,
-    /// What the account may map.
+    /// The account's ids.
     pub identity: &'a Identity,
-    /// The environment of the command.
     pub environment: &'a Environment,
-    /// What was asked for.
     pub request: &'a BuildRequest,
 }
 
-/// A step.
 #[derive(Clone, Debug)]
 pub struct RunStep {
-    /// What it stands on, lowest first; the caller holds their leases.
+    /// Diff IDs, lowest first. The caller leases them.
     pub layers: Vec<Digest>,
-    /// What it is for.
     pub platform: Platform,
-    /// `NAME=value`: all that the program sees, later ones win.
+    /// `NAME=value`, the whole environment; the last of a name wins.
     pub env: Vec<String>,
-    /// Where it starts; empty for the root.
+    /// Empty for the root directory.
     pub workdir: String,
     /// `user[:group]`; empty for root.
     pub user: String,
-    /// What is run.
     pub command: RunCommand,
-    /// What is mounted.
     pub mounts: Vec<StepMount>,
-    /// `RUN --network`; `None` for what the build was asked for.
+    /// `RUN --network`; `None` for that of the build.
     pub network: Option<String>,
     /// `RUN --security=insecure`.
     pub insecure: bool,
     /// `RUN --device`.
     pub devices: Vec<String>,
-    /// The key of a failed state of this step to go on from.
+    /// The key of a failed state of this step to resume from.
     pub resume: Option<String>,
-    /// The cache key, by which a state is found that the step leaves if it fails.
+    /// The cache key, under which a failed state is kept.
     pub key: String,
-    /// How it is shown.
+    /// As displayed.
     pub about: String,
-    /// What an image would have that was made of what the step stands on.
+    /// The configuration of an image of the stage before this step.
     pub config: ImageConfig,
 }
 
 impl RunStep {
-    /// Whether it is to be on networks, in a build that was asked for like that.
+    /// Whether the step needs a network in a build with this request.
     pub fn needs_network(&self, request: &BuildRequest) -> bool {
         let mode = self.network.as_deref().filter(|mode| *mode != "default").unwrap_or(&request.network);
         !matches!(mode, "none" | "host")
     }
 }
 
-/// A mount of a step.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StepMount {
-    /// What was asked for.
     pub mount: Mount,
-    /// Where its content is.
     pub from: MountFrom,
 }
 
-/// What lies at the root of where a mount takes its content from.
+/// The root of a mount's content.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum MountFrom {
-    /// It has none.
+    /// No content.
     Nothing,
     /// A directory of the host.
     Directory {
-        /// It.
         path: PathBuf,
-        /// What of it is not to be seen, relative.
+        /// Paths to hide, relative.
         hidden: Vec<PathBuf>,
     },
-    /// Layers, lowest first; without any it is empty.
+    /// Diff IDs, lowest first; no layers means an empty directory.
     Layers(Vec<Digest>),
 }
 
-/// What became of a step.
 #[derive(Debug)]
 pub enum RunOutcome {
-    /// It changed something.
+    /// The command changed files.
     Layer(LayerLease),
-    /// It changed nothing, so there is no layer.
+    /// The command changed no file, so there is no layer.
     Nothing,
-    /// The program failed.
+    /// The command failed.
     Failed {
-        /// Its exit code, as a shell has it.
+        /// The exit code, as in a shell.
         code: i32,
-        /// Whether it, or one of its processes, was killed for want of memory.
+        /// Whether one of its processes was killed by the OOM killer.
         out_of_memory: bool,
-        /// What it left, if that could be kept.
+        /// The file system it left, if that could be kept.
         kept: Option<FailedState>,
     },
 }
 
-/// Carries out a step. The process has one thread and is in no user namespace of dhow's; `output` is handed what the
-/// program writes to standard output (1) and standard error (2).
+/// Runs a step. The process must have a single thread and must not be in a user namespace of dhow. `output`
+/// gets what the command writes, with 1 for standard output and 2 for standard error.
 pub fn run_step(
     context: &StepContext<'_>,
     step: &RunStep,
@@ -164,13 +157,13 @@ fn bring_up_and_finish(
     let networks = networks(context, held.spec())?;
     let ended = live(context, step, held, prepared, networks.clone(), output);
     if let Some(networks) = &networks {
-        // What stays is taken back by who needs it.
+        // Best effort: whoever needs these addresses next reclaims what stays behind.
         let _ = context.store.leave_networks(held.spec(), &networks.endpoints());
     }
     finish::finish(context, step, held, draft, ended?)
 }
 
-/// Its places on networks, if it is to be on any.
+/// The container's network attachments; `None` without networks.
 fn networks(context: &StepContext<'_>, spec: &ContainerSpec) -> Result<Option<networking::Wanted>> {
     if spec.namespaces.network != Some(NetworkMode::Networks) {
         return Ok(None);
@@ -178,7 +171,7 @@ fn networks(context: &StepContext<'_>, spec: &ContainerSpec) -> Result<Option<ne
     networking::prepare_step(context.store, spec, context.environment).map(Some)
 }
 
-/// Runs the program to its end.
+/// Runs the command until it exits.
 fn live(
     context: &StepContext<'_>,
     step: &RunStep,
@@ -196,16 +189,18 @@ fn live(
         .transpose()?;
     let cgroup = placement::make_wanted(held.spec(), &placement::surroundings(environment))?;
     let life = Life::begin(&plan, identity, held, cgroup, network)?;
+    // A recorded cache counts as filled, which it is only once the launch has mounted it.
     caches::note(store, &prepared.caches)?;
     life.attend(output).context("waiting for the program")
 }
 
-/// Makes the plan of a container that of a step: nothing that it leaves is of the container itself.
+/// Turns a container's plan into that of a step.
 fn adapt(plan: &mut Plan, prepared: &Prepared) {
+    // Mount points that the sandbox creates must not end up in the layer.
     plan.root.stubs = true;
     plan.confinement.remember_owners = plan.confinement.emulate_root;
     if let RootSource::Overlay(overlay) = &mut plan.root.source {
-        // A build that is cut short begins the step anew.
+        // If the build is interrupted the step is run again, so nothing needs to be synced.
         overlay.volatile = true;
         overlay.kept = true;
     }

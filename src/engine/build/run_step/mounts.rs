@@ -1,4 +1,4 @@
-//! What is mounted for a step, beside what every container has.
+//! The mounts of a step, in addition to those of every container.
 
 use std::collections::BTreeSet;
 use std::io::Read as _;
@@ -16,21 +16,20 @@ use crate::error::{Failure, Kind, invalid, not_found};
 use crate::sandbox::plan::{Bind, Flags, Mount, MountKind, Overlay, Propagation};
 use crate::store::{LayerDraft, write_new};
 
-/// The largest secret that BuildKit takes, in bytes.
+/// The largest secret that BuildKit accepts, in bytes.
 const MAX_SECRET: u64 = 500 << 10;
 
-/// The mounts of a step, and what must live as long as it does.
+/// A step's mounts, and what must live as long as they do.
 pub(super) struct Prepared {
-    /// In the order in which they are made.
+    /// Parents before children.
     pub(super) mounts: Vec<Mount>,
-    /// Variables that come with them.
+    /// Environment variables that come with them.
     pub(super) env: Vec<String>,
-    /// The caches.
     pub(super) caches: Vec<Taken>,
     _agents: Vec<Agent>,
 }
 
-/// Makes ready what `step` mounts; what it needs on disk lies in the scratch directory of `draft`.
+/// Prepares the mounts of `step`. Scratch files go into the scratch directory of `draft`.
 pub(super) fn prepare(context: &StepContext<'_>, step: &RunStep, draft: &LayerDraft) -> Result<Prepared> {
     let caches = caches::take(context.store, &step.mounts)?;
     let mut maker =
@@ -40,7 +39,7 @@ pub(super) fn prepare(context: &StepContext<'_>, step: &RunStep, draft: &LayerDr
     }
     maker.scripts(&step.command.scripts)?;
     let Maker { mut mounts, env, agents, .. } = maker;
-    // Those above before those below; of one target in the order given.
+    // A stable sort by depth: parents first, equal targets in the given order.
     mounts.sort_by_key(|mount| mount.target.matches('/').count());
     Ok(Prepared { mounts, env, caches, _agents: agents })
 }
@@ -77,12 +76,13 @@ impl Maker<'_> {
         self.mounts.push(Mount { target: target.to_owned(), kind });
     }
 
-    /// What lies at `source` in `from`.
+    /// A mount of `source` within `from`.
     fn content(&mut self, from: &MountFrom, source: &str, read_only: bool) -> Result<MountKind> {
         let store = self.context.store;
         let lower = match from {
             MountFrom::Nothing => Vec::new(),
             MountFrom::Layers(layers) => layers.iter().rev().map(|layer| store.layer_tree(layer)).collect(),
+            // Nothing to protect and nothing to hide: a bind mount will do.
             MountFrom::Directory { path, hidden } if read_only && hidden.is_empty() => {
                 return Ok(MountKind::Bind(host(path, Some(source), true)));
             }
@@ -97,7 +97,7 @@ impl Maker<'_> {
         self.layers(lower, source, read_only)
     }
 
-    /// A part of `lower`, the uppermost first, with a writable layer that is forgotten.
+    /// An overlay of `lower`, uppermost first, with an upper directory that is discarded.
     fn layers(&mut self, mut lower: Vec<PathBuf>, source: &str, read_only: bool) -> Result<MountKind> {
         if lower.is_empty() {
             lower.push(self.scratch("empty")?);
@@ -119,13 +119,13 @@ impl Maker<'_> {
         Ok(MountKind::Layers { overlay, stage, subpath: source.to_owned(), read_only })
     }
 
-    /// A new directory that lives as long as the step.
+    /// A new directory, removed with the draft.
     fn scratch(&mut self, name: &str) -> Result<PathBuf> {
         self.made += 1;
         self.draft.scratch_dir(&format!("{name}-{}", self.made))
     }
 
-    /// A layer that hides these paths of the directory `path`.
+    /// A layer of whiteouts that hides the given paths of the directory `path`.
     fn hiding(&mut self, path: &Path, hidden: &[PathBuf]) -> Result<PathBuf> {
         use rustix::fs::{AtFlags, CWD, FileType, Mode, mknodat};
         let layer = self.scratch("hidden")?;
@@ -136,10 +136,11 @@ impl Maker<'_> {
             above.reverse();
             for dir in above {
                 if made.insert(dir.to_owned()) {
-                    // It covers the context's own directory.
+                    // The directory in this layer determines the mode of the merged one.
                     let stat = rustix::fs::stat(path.join(dir))?;
                     let place = layer.join(dir);
                     rustix::fs::mkdirat(CWD, &place, Mode::RWXU)?;
+                    // Writable for its owner in any case, who creates the whiteouts.
                     rustix::fs::chmodat(
                         CWD,
                         &place,
@@ -148,6 +149,7 @@ impl Maker<'_> {
                     )?;
                 }
             }
+            // A character device 0:0 is overlayfs's whiteout.
             mknodat(CWD, layer.join(one), FileType::CharacterDevice, Mode::empty(), 0)
                 .with_context(|| format!("hiding `{}` of the context", one.display()))?;
         }
@@ -163,7 +165,7 @@ impl Maker<'_> {
         let is_new = taken.cache.is_new();
         let fill = is_new && starts_with_content;
         if fill {
-            // Copied from below by the bind mount that comes on top.
+            // A new cache is filled from the directory mounted underneath (`copy_up`).
             let kind = self.content(from, &mount.source, true)?;
             self.add(&mount.target, kind);
         }
@@ -196,6 +198,7 @@ impl Maker<'_> {
             return Err(invalid(format!("secret {}: larger than 500 KiB", mount.id)).into());
         }
         if let Some(name) = &mount.env {
+            // An environment variable ends at a NUL byte.
             let text = String::from_utf8(content.clone()).ok().filter(|text| !text.contains('\0'));
             let text = text.ok_or_else(|| {
                 invalid(format!("secret {}: it is not text, so no variable can hold it", mount.id))
@@ -213,11 +216,12 @@ impl Maker<'_> {
         let Some(source) = ssh::source(self.context, mount)? else { return Ok(()) };
         let dir = self.scratch("agent")?;
         let agent = Agent::begin(source, &dir)?;
-        // Several may have the usual place.
+        // Several mounts may use the default target, so each gets a suffix.
         let target = match mount.target.as_str() {
             ssh::USUAL => format!("{}.{index}", ssh::USUAL),
             target => target.to_owned(),
         };
+        // With several agents the variable names the first.
         if self.agents.is_empty() {
             self.env.push(format!("SSH_AUTH_SOCK={target}"));
         }
@@ -228,13 +232,14 @@ impl Maker<'_> {
         Ok(())
     }
 
-    /// Here-documents that are programs.
+    /// Here-documents that are scripts, bind-mounted from a scratch directory.
     fn scripts(&mut self, scripts: &[(String, String)]) -> Result<()> {
         if scripts.is_empty() {
             return Ok(());
         }
         let dir = self.scratch("pipes")?;
         for (name, content) in scripts {
+            // The name is from the Dockerfile and must not lead out of the directory.
             if name.contains('/') || name == ".." || name == "." {
                 return Err(invalid(format!("a here-document cannot be called `{name}`")).into());
             }
@@ -245,7 +250,7 @@ impl Maker<'_> {
     }
 }
 
-/// A bind mount of what the host has at `path`, or at `inside` below it.
+/// A bind mount of the host's `path`, or of `inside` below it.
 fn host(path: &Path, inside: Option<&str>, read_only: bool) -> Bind {
     Bind {
         source: path.to_owned(),
@@ -259,7 +264,7 @@ fn host(path: &Path, inside: Option<&str>, read_only: bool) -> Bind {
     }
 }
 
-/// BuildKit's, which may hold programs.
+/// As in BuildKit: without noexec.
 fn tmpfs(mount: &Wish) -> MountKind {
     let size = (mount.size > 0).then(|| ("size".to_owned(), Some(mount.size.to_string())));
     let mode = ("mode".to_owned(), Some("1777".to_owned()));

@@ -1,9 +1,10 @@
-//! Owners that a program gives files in the one-id mode, where nobody else exists: they are remembered in an attribute,
-//! from which the layer has them. See `sandbox::seccomp` on root emulation.
+//! chown in single-id mode. The account maps one id only, so files cannot be given to others: the owners that a
+//! command sets are recorded in an extended attribute instead, and go into the layer from there. See
+//! `sandbox::seccomp` on root emulation.
 //!
-//! A process in the container's user namespace hears of each change of owner before it is made and answers in the
-//! kernel's place. What the program shows it may change while it looks; all that can come of that is another of the
-//! container's own files remembered as somebody's.
+//! A process in the container's user namespace receives a seccomp notification for each chown and answers it in the
+//! kernel's place. The command can change the path between the notification and its use; the worst result is that
+//! another file of the same container gets the recorded owner.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
@@ -21,17 +22,18 @@ use crate::sys::process::{self, Child, Side};
 use crate::sys::seccomp::{self, Notification};
 
 const ATTRIBUTE: &str = "user.dhow.owner";
-/// The longest path of a system call (`PATH_MAX`).
+/// `PATH_MAX`, including the final zero byte.
 const LONGEST: usize = 4096;
 
-/// The process that remembers; it ends with this.
+/// The monitor process. Killed on drop.
 pub(super) struct Owners(Child);
 
 impl Owners {
-    /// Begins to listen in `namespace`, the container's. This process must have one thread.
+    /// Forks the monitor into the user namespace `namespace`. The caller must have a single thread.
     pub(super) fn begin(listener: OwnedFd, namespace: BorrowedFd<'_>) -> Result<Self> {
         match process::fork().context("starting a process")? {
             Side::Child => {
+                // The order matters: entering a user namespace clears the death signal.
                 let entered = process::close_others(3, &[listener.as_fd(), namespace])
                     .and_then(|()| sys::mount::enter_namespace(namespace))
                     .and_then(|()| process::die_with_parent());
@@ -52,7 +54,7 @@ impl Drop for Owners {
     }
 }
 
-/// Answers until nobody is left to ask.
+/// Answers notifications until the last process of the container has exited.
 fn listen(listener: BorrowedFd<'_>) {
     loop {
         let mut fds = [PollFd::from_borrowed_fd(listener, PollFlags::IN)];
@@ -61,17 +63,19 @@ fn listen(listener: BorrowedFd<'_>) {
             Err(Errno::INTR) => continue,
             _ => return,
         }
+        // ENOENT: the caller was killed before its notification was read (seccomp_unotify(2)).
         let Ok(call) = seccomp::receive(listener) else { continue };
         let error = match remember(&call) {
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => libc::ENOENT,
-            // What cannot be remembered seems to succeed, as everywhere in this mode.
+            // Like every call that this mode cannot carry out, chown reports success.
             _ => 0,
         };
+        // ENOENT: the caller died meanwhile.
         let _ = seccomp::answer(listener, &call, error);
     }
 }
 
-/// Which file, and which owner and group; all ones leave it.
+/// A decoded chown call. An id of all ones is left unchanged.
 struct Change {
     file: OwnedFd,
     owner: (u32, u32),
@@ -79,16 +83,18 @@ struct Change {
 
 fn remember(call: &Notification) -> std::io::Result<()> {
     let Some(Change { file, owner }) = change(call)? else { return Ok(()) };
-    // The descriptor may be one that names the file only.
+    // The descriptor may be O_PATH, on which the xattr calls fail with EBADF: use its /proc path.
     let path = PathBuf::from(sys::fs::fd_path(file.as_fd()));
     let stat = rustix::fs::fstat(&file)?;
     let kind = FileType::from_raw_mode(stat.st_mode);
+    // `user.*` attributes exist only on regular files and directories (xattr(7)).
     if !matches!(kind, FileType::RegularFile | FileType::Directory) {
         return Ok(());
     }
     let known = remembered(&path);
     let new = |asked: u32, known: u32| if asked == u32::MAX { known } else { asked };
     let owner = (new(owner.0, known.0), new(owner.1, known.1));
+    // Without the attribute a file belongs to root.
     if owner == (0, 0) {
         match rustix::fs::removexattr(&path, ATTRIBUTE) {
             Ok(()) | Err(Errno::NODATA) => {}
@@ -98,8 +104,9 @@ fn remember(call: &Notification) -> std::io::Result<()> {
         let value = format!("{}:{}", owner.0, owner.1);
         rustix::fs::setxattr(&path, ATTRIBUTE, value.as_bytes(), XattrFlags::empty())?;
     }
-    // As the kernel does: nobody inherits the powers of the former owner.
+    // Like the kernel, clear setuid and setgid when the owner changes.
     let powers = stat.st_mode & 0o6000;
+    // Setgid without group execute means mandatory locking, which the kernel keeps.
     let is_lock = stat.st_mode & 0o2010 == 0o2000;
     let gone = if is_lock { powers & 0o4000 } else { powers };
     if kind == FileType::RegularFile && gone != 0 {
@@ -119,7 +126,7 @@ fn remembered(path: &Path) -> (u32, u32) {
     read().unwrap_or((0, 0))
 }
 
-/// What a call is about; `None` for those of other architectures, whose numbers are others.
+/// The call's file and owner. `None` for other architectures, whose call numbers differ.
 #[expect(clippy::cast_possible_truncation, reason = "ids and descriptors are 32 bits of a register")]
 fn change(call: &Notification) -> std::io::Result<Option<Change>> {
     if call.arch != seccomp::NATIVE_ARCH {
@@ -148,7 +155,7 @@ fn change(call: &Notification) -> std::io::Result<Option<Change>> {
     Ok(Some(Change { file, owner }))
 }
 
-/// Whether it is one of the calls that newer architectures lack, and if so whether it follows links.
+/// Whether this is chown or lchown, which newer architectures lack; if so, whether it follows links.
 #[cfg(target_arch = "x86_64")]
 fn by_path(number: libc::c_long) -> Option<bool> {
     match number {
@@ -163,7 +170,7 @@ fn by_path(_: libc::c_long) -> Option<bool> {
     None
 }
 
-/// The thread that asks.
+/// The thread that made the call.
 struct Caller(u32);
 
 impl Caller {
@@ -171,7 +178,7 @@ impl Caller {
         PathBuf::from(format!("/proc/{}/{what}", self.0))
     }
 
-    /// The path at this address of its memory.
+    /// Reads a path from the thread's memory.
     fn text(&self, address: u64) -> std::io::Result<PathBuf> {
         let mut buffer = vec![0_u8; LONGEST];
         let length = std::fs::File::open(self.proc("mem"))?.read_at(&mut buffer, address)?;
@@ -180,13 +187,13 @@ impl Caller {
         Ok(PathBuf::from(OsStr::from_bytes(text.get(..end).unwrap_or_default())))
     }
 
-    /// What its descriptor `number` is, named only.
+    /// Opens its file descriptor `number`, as O_PATH.
     fn open(&self, number: i32) -> std::io::Result<OwnedFd> {
         let what = if number == libc::AT_FDCWD { "cwd".to_owned() } else { format!("fd/{number}") };
         Ok(rustix::fs::open(self.proc(&what), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
     }
 
-    /// What `path` leads to from the directory `number`.
+    /// Resolves `path` from the directory `number`.
     fn find(&self, number: i32, path: &Path, follow: bool) -> std::io::Result<OwnedFd> {
         if path.as_os_str().is_empty() {
             return Err(Errno::NOENT.into());
@@ -199,10 +206,11 @@ impl Caller {
         let whole = if path.is_absolute() {
             path.to_owned()
         } else {
-            // As seen from the container's root, which nobody but who changes his own is elsewhere than.
+            // Relative to the container's root; wrong only for a process that has called chroot.
             let from = self.open(number)?;
             std::fs::read_link(format!("/proc/self/fd/{}", from.as_raw_fd()))?.join(path)
         };
+        // An absolute symlink must resolve below the container's root.
         let flags = if follow { OFlags::PATH } else { OFlags::PATH | OFlags::NOFOLLOW };
         sys::fs::open_in_root(root.as_fd(), &whole, flags, Mode::empty())
     }

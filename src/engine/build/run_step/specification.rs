@@ -1,4 +1,4 @@
-//! A step as a container is specified, with BuildKit's defaults.
+//! The container specification of a RUN step, with BuildKit's defaults.
 
 use anyhow::Result;
 
@@ -10,11 +10,10 @@ use crate::model::hosts;
 use crate::model::network::Attachment;
 use crate::store::{Store, new_container_id};
 
-/// What BuildKit calls the machine that a step runs on; nothing that a step makes differs by it.
+/// BuildKit's default hostname for RUN steps.
 const HOSTNAME: &str = "buildkitsandbox";
 const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// The specification of the container of `step`.
 pub(super) fn make(context: &StepContext<'_>, step: &RunStep) -> Result<ContainerSpec> {
     let request = context.request;
     if let Some(device) = step.devices.first() {
@@ -53,13 +52,13 @@ pub(super) fn make(context: &StepContext<'_>, step: &RunStep) -> Result<Containe
     };
     join(context, step, &mut spec)?;
     if spec.namespaces.network != Some(NetworkMode::Networks) {
-        // Without an address of its own it is still to know its name.
+        // Without a network nothing else adds the hostname to /etc/hosts.
         spec.extra_hosts.push((HOSTNAME.into(), "127.0.0.1".into()));
     }
     Ok(spec)
 }
 
-/// The variables, the last of each name, and the path that every step has.
+/// The variables without repetitions, the last of a name winning, and a default `PATH`.
 fn environment(given: &[String]) -> Vec<String> {
     let name = |entry: &str| entry.split('=').next().unwrap_or_default().to_owned();
     let mut env: Vec<String> = Vec::new();
@@ -109,7 +108,7 @@ fn attachment(store: &Store, name: &str) -> Result<Attachment> {
     Ok(attachment)
 }
 
-/// What could reach beyond the build must have been allowed by who started it.
+/// Whether the user allowed an entitlement: something that reaches beyond the build.
 fn entitled(context: &StepContext<'_>, what: &str) -> Result<(), Failure> {
     if context.request.allow.iter().any(|allowed| allowed == what) {
         return Ok(());

@@ -1,5 +1,5 @@
-//! An agent's socket for a step: one of its own, whose connections a process passes on to the user's agent. So it can
-//! have any owner and mode, and works for whoever the program is.
+//! `RUN --mount=type=ssh`: a socket of the step's own, whose connections a process forwards to the user's
+//! agent. It can have any owner and mode, so it works for every user in the container.
 
 use std::io::{BufRead as _, BufReader};
 use std::os::fd::AsFd as _;
@@ -15,18 +15,17 @@ use crate::build::run_mount::Mount;
 use crate::error::{Failure, Kind, invalid, not_found, unsupported};
 use crate::sys::process::{self, Child, Side};
 
-/// Where the socket is put if nothing else is asked for.
+/// The default target.
 pub(super) const USUAL: &str = "/run/buildkit/ssh_agent";
 
-/// What answers.
 pub(super) enum Source {
     /// The agent at this socket.
     Socket(PathBuf),
-    /// One to be started with these keys.
+    /// Key files, for an agent to be started.
     Keys(Vec<PathBuf>),
 }
 
-/// What was given for `mount`; `None` where nothing was and it may be missing.
+/// The agent for `mount`; `None` if none was given and the mount is not required.
 pub(super) fn source(context: &StepContext<'_>, mount: &Mount) -> Result<Option<Source>> {
     let Some(given) = context.request.ssh.iter().find(|given| given.id == mount.id) else {
         return match mount.required {
@@ -54,14 +53,14 @@ pub(super) fn source(context: &StepContext<'_>, mount: &Mount) -> Result<Option<
     Ok(Some(Source::Keys(paths)))
 }
 
-/// An agent that a step can reach, as long as this lives.
+/// A forwarded agent. The forwarder, and an agent started for it, are stopped on drop.
 pub(super) struct Agent {
     socket: PathBuf,
     relay: Child,
     own: Option<OwnAgent>,
 }
 
-/// An agent that was started for the step. The shell that it goes with ends with its input.
+/// An agent started for the step. Its shell exits when its input is closed.
 struct OwnAgent {
     socket: PathBuf,
     agent: Option<rustix::process::Pid>,
@@ -69,7 +68,7 @@ struct OwnAgent {
 }
 
 impl Agent {
-    /// Begins to listen in `dir`. This process must have one thread.
+    /// Starts forwarding from a socket in `dir`. The process must have a single thread.
     pub(super) fn begin(source: Source, dir: &Path) -> Result<Self> {
         let (agent, own) = match source {
             Source::Socket(path) => (path, None),
@@ -78,13 +77,14 @@ impl Agent {
                 (own.socket.clone(), Some(own))
             }
         };
-        // A path of a socket has 108 bytes at most, which that of the store may exceed.
+        // A socket's path is limited to 108 bytes (`sun_path`), which the store's may exceed.
         let place = crate::sys::fs::open_dir(dir)?;
         let short = PathBuf::from(crate::sys::fs::fd_path(place.as_fd())).join("agent");
         let listener = UnixListener::bind(short).context("cannot make a socket for the agent")?;
         let relay = match process::fork().context("starting a process")? {
             Side::Child => {
                 let _ = process::die_with_parent();
+                // The forwarder must not keep inherited sockets and pipes open.
                 let _ = process::close_others(3, &[listener.as_fd()]);
                 serve(&listener, &agent)
             }
@@ -93,7 +93,7 @@ impl Agent {
         Ok(Self { socket: dir.join("agent"), relay, own })
     }
 
-    /// Where it listens, on the host.
+    /// The socket's path on the host.
     pub(super) fn socket(&self) -> &Path {
         &self.socket
     }
@@ -103,14 +103,15 @@ impl Drop for Agent {
     fn drop(&mut self) {
         let _ = self.relay.signal(libc::SIGKILL);
         let _ = self.relay.wait();
-        // By itself it would look after its shell every ten seconds only. The shell is still there, so is the agent.
+        // By itself ssh-agent checks for its shell only every ten seconds. The shell still runs, so the pid
+        // is still the agent's.
         if let Some(agent) = self.own.as_ref().and_then(|own| own.agent) {
             let _ = rustix::process::kill_process(agent, rustix::process::Signal::TERM);
         }
     }
 }
 
-/// Passes connections on until it is killed.
+/// Forwards connections until killed.
 fn serve(listener: &UnixListener, agent: &Path) -> ! {
     for connection in listener.incoming() {
         let (Ok(inside), Ok(outside)) = (connection, UnixStream::connect(agent)) else { continue };
@@ -128,12 +129,13 @@ fn pass(inside: &UnixStream, outside: &UnixStream) {
 
 fn copy(mut from: &UnixStream, mut to: &UnixStream) {
     let _ = std::io::copy(&mut from, &mut to);
+    // Passes EOF on while the other direction stays open.
     let _ = to.shutdown(std::net::Shutdown::Write);
 }
 
 /// Starts an agent with these keys.
 fn own_agent(keys: &[PathBuf]) -> Result<OwnAgent> {
-    // The agent ends with the shell, and the shell when nobody holds its input any more.
+    // The agent exits with its shell, and the shell when its input is closed.
     let script = r#"ssh-add "$@" </dev/null && echo "$SSH_AGENT_PID $SSH_AUTH_SOCK" && exec cat >/dev/null"#;
     let mut child = Command::new("ssh-agent")
         .args(["sh", "-c", script, "sh"])

@@ -1,5 +1,5 @@
-//! Files of git repositories, brought by the host's `git`: with a clean environment, without the user's settings, hooks
-//! or questions, and over the network alone.
+//! Checks out git repositories with the host's `git`: in a clean environment, without the user's settings,
+//! hooks or prompts, and by default over the network only.
 
 use std::ffi::OsString;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -15,11 +15,11 @@ use crate::error::{Failure, Kind, invalid, not_found, unsupported};
 use crate::image::registry::text::printable;
 use crate::model::environment::Environment;
 
-/// Directories nested deeper than this are refused: each level holds descriptors.
+/// Directories nested deeper than this are refused, since each level holds file descriptors.
 const MAX_DEPTH: usize = 400;
-/// Variables that lead git to the network and are handed on, in both spellings.
+/// Proxy variables, passed to git in both spellings.
 const PASSED: &[&str] = &["http_proxy", "https_proxy", "all_proxy", "no_proxy"];
-/// Settings that hold whatever a repository or the host says.
+/// Settings that override those of the repository and the host.
 const SETTINGS: &[&str] = &[
     "core.hooksPath=/dev/null",
     "core.attributesFile=/dev/null",
@@ -41,23 +41,22 @@ const SETTINGS: &[&str] = &[
     "fetch.fsck.gitmodulesMissing=ignore",
 ];
 
-/// How repositories are brought.
 #[derive(Clone, Debug)]
 pub struct GitOptions {
-    /// Where `git` and the proxies are found.
+    /// Provides `PATH`, proxies and certificates.
     pub environment: Environment,
-    /// `--keep-git-dir`; what the address says counts more.
+    /// `--keep-git-dir`; the URL's own setting takes precedence.
     pub keep_git_dir: bool,
-    /// `--checksum`: the commit that the reference must be.
+    /// `--checksum`: the commit that the reference must resolve to.
     pub checksum: Option<String>,
-    /// The socket of an agent with keys for ssh.
+    /// The socket of the user's ssh agent.
     pub ssh_socket: Option<PathBuf>,
-    /// Repositories of this host may be used (`GIT_ALLOW_PROTOCOL` of the environment names `file`).
+    /// Allow repositories on this host (`GIT_ALLOW_PROTOCOL` in the environment contains `file`).
     pub local: bool,
 }
 
 impl GitOptions {
-    /// Those that the environment leads to.
+    /// The options that the environment implies.
     pub fn new(environment: &Environment) -> Self {
         let allowed = environment.text("GIT_ALLOW_PROTOCOL").unwrap_or_default();
         Self {
@@ -70,7 +69,7 @@ impl GitOptions {
     }
 }
 
-/// The commit that `url` stands for at present.
+/// Resolves the reference of `url` to a commit.
 pub fn resolve(url: &GitUrl, options: &GitOptions) -> Result<String> {
     let commit = match &url.reference {
         Some(reference) if is_commit(reference) => reference.to_ascii_lowercase(),
@@ -78,6 +77,7 @@ pub fn resolve(url: &GitUrl, options: &GitOptions) -> Result<String> {
             let git = Git::new(url, options)?;
             let name = reference.as_deref().unwrap_or("HEAD");
             let peeled = format!("{name}^{{}}");
+            // `NAME^{}` also lists the commit that an annotated tag points to.
             let listing = git.run(&["ls-remote", "--", &url.remote, name, &peeled])?;
             chosen(&listing, name).ok_or_else(|| {
                 let failure = not_found(format!(
@@ -103,7 +103,7 @@ pub fn resolve(url: &GitUrl, options: &GitOptions) -> Result<String> {
     Ok(commit)
 }
 
-/// Checks `commit` of `url` out below the empty directory `into`. Returns the directory with the files that are meant.
+/// Checks out `commit` of `url` below the empty directory `into`. Returns the requested directory.
 pub fn checkout(url: &GitUrl, commit: &str, into: &Path, options: &GitOptions) -> Result<PathBuf> {
     let keep = url.keep_git_dir.unwrap_or(options.keep_git_dir);
     let tree = into.join("tree");
@@ -112,6 +112,7 @@ pub fn checkout(url: &GitUrl, commit: &str, into: &Path, options: &GitOptions) -
         .context("cannot make a directory for the repository")?;
     let git = Git { place: Some((repository, tree.clone())), ..Git::new(url, options)? };
     git.run(&["init", "-q"])?;
+    // `--` keeps a URL or a reference from being taken for an option.
     git.run(&["remote", "add", "origin", "--", &url.remote])?;
     fetch(&git, url, commit)?;
     git.run(&["checkout", "-q", "--force", "--detach", commit, "--"])?;
@@ -126,7 +127,7 @@ pub fn checkout(url: &GitUrl, commit: &str, into: &Path, options: &GitOptions) -
     subdirectory(&tree, &url.subdir)
 }
 
-/// Removes the files that say where the repositories of submodules lie, which is nowhere soon.
+/// Removes the `.git` files of submodules, which point to repositories that will be deleted.
 fn forget_repositories(dir: &OwnedFd, depth: usize) -> Result<()> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     anyhow::ensure!(depth < MAX_DEPTH, "directories are nested more than {MAX_DEPTH} deep");
@@ -145,9 +146,10 @@ fn forget_repositories(dir: &OwnedFd, depth: usize) -> Result<()> {
     Ok(())
 }
 
-/// One commit and no more, where the server gives out commits; else its reference, else everything.
+/// Fetches one commit if the server allows it, else its reference, else everything.
 fn fetch(git: &Git, url: &GitUrl, commit: &str) -> Result<()> {
     let shallow = |what: &str| git.run(&["fetch", "-q", "--depth=1", "--no-tags", "origin", "--", what]);
+    // Many servers refuse to send a commit by its hash (uploadpack.allowReachableSHA1InWant).
     let Err(first) = shallow(commit) else { return Ok(()) };
     let has = || git.run(&["cat-file", "-e", &format!("{commit}^{{commit}}")]).is_ok();
     if let Some(reference) = &url.reference
@@ -163,7 +165,7 @@ fn fetch(git: &Git, url: &GitUrl, commit: &str) -> Result<()> {
     }
 }
 
-/// The directory below a checkout, through whatever links there are, but never out of it.
+/// Resolves a directory inside a checkout. Symlinks are followed, but never out of the checkout.
 fn subdirectory(tree: &Path, subdir: &str) -> Result<PathBuf> {
     if subdir.is_empty() {
         return Ok(tree.to_owned());
@@ -185,7 +187,8 @@ fn is_commit(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// What `name` is in a listing of `git ls-remote`: a branch before a tag, the commit of a tag before the tag itself.
+/// Selects `name` from the output of `git ls-remote`: branches before tags, and a tag's commit before the tag
+/// object.
 fn chosen(listing: &str, name: &str) -> Option<String> {
     let of = |wanted: &str| {
         let lines = listing.lines().filter_map(|line| line.split_once('\t'));
@@ -204,13 +207,13 @@ fn chosen(listing: &str, name: &str) -> Option<String> {
     tries.iter().find_map(|wanted| of(wanted)).map(str::to_owned)
 }
 
-/// The host's git, set up to be told everything.
+/// The host's git with its complete environment.
 struct Git {
     program: PathBuf,
     variables: Vec<(OsString, OsString)>,
-    /// What stands before the host in the address, which is nobody's business.
+    /// The user name and password in the URL, to be hidden in messages.
     secret: Option<String>,
-    /// The repository and the directory of its files.
+    /// The repository and its work tree.
     place: Option<(PathBuf, PathBuf)>,
 }
 
@@ -244,6 +247,7 @@ impl Git {
         if let Some(socket) = &options.ssh_socket {
             set("SSH_AUTH_SOCK", socket.as_os_str());
         }
+        // The `ext` transport would run any command.
         let protocols = if options.local { "file:git:http:https:ssh" } else { "git:http:https:ssh" };
         for (name, value) in [
             ("PATH", path),
@@ -259,11 +263,12 @@ impl Git {
         }
         let authority =
             url.remote.split_once("://").map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default());
+        // `git@` is only the usual user name for ssh.
         let secret = authority.rsplit_once('@').map(|(user, _)| user.to_owned()).filter(|user| user != "git");
         Ok(Self { program, variables, secret, place: None })
     }
 
-    /// Runs it and returns what it says.
+    /// Runs git and returns its output.
     fn run(&self, arguments: &[&str]) -> Result<String> {
         let mut command = Command::new(&self.program);
         command.env_clear().envs(self.variables.iter().map(|(name, value)| (name, value)));
@@ -273,10 +278,11 @@ impl Git {
         if let Some((repository, tree)) = &self.place {
             command.env("GIT_DIR", repository).env("GIT_WORK_TREE", tree).current_dir(tree);
         } else {
+            // Outside any repository whose configuration git would read.
             command.current_dir("/");
         }
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // What it makes has the modes that everybody's checkout has.
+        // Files get the usual modes, whatever the user's umask.
         let before = rustix::process::umask(Mode::WGRP | Mode::WOTH);
         let output = command.output();
         rustix::process::umask(before);
@@ -290,7 +296,7 @@ impl Git {
         Err(Failure::new(Kind::Network, format!("failed to {}: {}", doing(what), said.join("; "))).into())
     }
 
-    /// A text without what is nobody's business.
+    /// Removes the credentials from a text.
     fn shown(&self, text: &str) -> String {
         match &self.secret {
             Some(secret) => text.replace(&format!("{secret}@"), ""),
@@ -308,7 +314,7 @@ fn doing(command: &str) -> String {
     }
 }
 
-/// `git` in the directories of `path`.
+/// Searches the directories of `path`.
 fn find(path: &str) -> Option<PathBuf> {
     let dirs = path.split(':').filter(|dir| dir.starts_with('/'));
     dirs.map(|dir| Path::new(dir).join("git"))

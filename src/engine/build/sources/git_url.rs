@@ -1,28 +1,27 @@
-//! Addresses of git repositories as contexts and ADD write them: `https://host/repository.git#ref:directory`,
+//! Git URLs in contexts and ADD: `https://host/repository.git#ref:directory`,
 //! `git@host:repository.git?ref=…&subdir=…`.
 
 use crate::error::{Failure, invalid};
 
-/// A repository, what of it, and how it is checked out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GitUrl {
-    /// What git is given: the address without what is for the builder.
+    /// The URL for git, without fragment and query.
     pub remote: String,
-    /// A branch, a tag, or a commit; by default what the repository's HEAD is.
+    /// A branch, tag or commit; `None` for the repository's HEAD.
     pub reference: Option<String>,
-    /// A directory in it, clean and relative; empty for the whole.
+    /// A directory in the repository, clean and relative; empty for all of it.
     pub subdir: String,
-    /// The commit that the reference must be, or its first digits.
+    /// The commit that the reference must resolve to, or a prefix of it.
     pub checksum: Option<String>,
-    /// Whether the repository itself is kept beside its files.
+    /// Whether `.git` is kept.
     pub keep_git_dir: Option<bool>,
-    /// Whether the repositories in it are checked out too.
+    /// Whether submodules are checked out.
     pub submodules: bool,
-    /// It is a directory of this host.
+    /// A `file://` URL.
     pub local: bool,
 }
 
-/// Reads an address; `None` where it is not that of a git repository.
+/// Parses a URL; `None` if it is not a git URL.
 pub fn parse(text: &str) -> Option<Result<GitUrl, Failure>> {
     if let Some(rest) = text.strip_prefix("github.com/") {
         return Some(split(&format!("https://github.com/{rest}")));
@@ -38,7 +37,7 @@ pub fn parse(text: &str) -> Option<Result<GitUrl, Failure>> {
     is_scp(text).then(|| split(text))
 }
 
-/// `user@host:path`
+/// `user@host:path`, as in scp.
 fn is_scp(text: &str) -> bool {
     let Some((user, rest)) = text.split_once('@') else { return false };
     let Some((host, path)) = rest.split_once(':') else { return false };
@@ -48,6 +47,7 @@ fn is_scp(text: &str) -> bool {
     word(user, "-_")
         && word(host, "-.")
         && !path.is_empty()
+        // ssh would take it for an option.
         && !user.starts_with('-')
         && !host.starts_with('-')
 }
@@ -115,7 +115,7 @@ impl GitUrl {
             self.reference.get_or_insert_with(|| checksum.clone());
         }
         match &self.reference {
-            // git would take it for an option, or for something else than a name.
+            // git would take it for an option or a revision expression.
             Some(name)
                 if name.starts_with('-')
                     || name.contains("..")
@@ -128,7 +128,7 @@ impl GitUrl {
     }
 }
 
-/// Whether a text can be a commit's hash, or the beginning of one.
+/// Checks that a text is a commit hash or a prefix of at least 7 digits.
 pub(super) fn check_commit(text: &str) -> Result<(), Failure> {
     if (7..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Ok(());
@@ -139,7 +139,7 @@ pub(super) fn check_commit(text: &str) -> Result<(), Failure> {
     )))
 }
 
-/// Percent signs in a query are taken away; what is no text is left as it is.
+/// Decodes percent escapes in a query. A result that is not UTF-8 is left encoded.
 fn decoded(text: &str) -> String {
     String::from_utf8(super::url::decoded(text)).unwrap_or_else(|_| text.to_owned())
 }

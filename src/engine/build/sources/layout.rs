@@ -1,4 +1,4 @@
-//! Named contexts that are OCI image layouts: their images are loaded, and stand for the contexts from then on.
+//! Named contexts of type `oci-layout://`: the image is loaded into the store and replaces the context.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::image::archive::read::{Options, load_layout};
 use crate::model::digest::Digest;
 use crate::store::Store;
 
-/// The request with the images of the layouts that it names, which are in the store by then.
+/// The request with its OCI layouts replaced by images, which are then in the store.
 pub(in crate::engine::build) fn loaded<'r>(
     director: &mut Director<'_>,
     store: &Store,

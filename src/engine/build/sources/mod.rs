@@ -1,4 +1,4 @@
-//! What a build takes from elsewhere: archives, git repositories, URLs.
+//! The remote sources of a build: archives, git repositories, URLs.
 
 pub mod git;
 mod git_url;

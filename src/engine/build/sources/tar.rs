@@ -1,4 +1,4 @@
-//! Archives: those that ADD unpacks into a layer, and whole contexts.
+//! Archives: unpacked into a layer by ADD, or as a whole context.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -19,10 +19,11 @@ use crate::image::tar::{Kind, Member, TarReader};
 use crate::image::unpack::decode::{Format, decoder};
 
 const BUFFER: usize = 256 << 10;
-/// Length of a member's header, in bytes.
+/// Size of a tar header, in bytes.
 const HEADER: usize = 512;
 
-/// Unpacks local archives for ADD: tar, plain or compressed by gzip, bzip2, xz or zstd, told by their content.
+/// Unpacks local archives for ADD: tar, plain or compressed with gzip, bzip2, xz or zstd, detected by
+/// content.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Unpacker;
 
@@ -30,7 +31,7 @@ impl Unpack for Unpacker {
     fn is_archive(&mut self, file: &File) -> Result<bool> {
         let mut start = [0; HEADER];
         let amount = file.read_at(&mut start, 0).context("cannot read it")?;
-        // A compressed file may be anything; a plain one is told by its first header.
+        // A compressed file may contain anything, so a member must be read; a plain tar needs a whole header.
         if amount < 3 || (Format::of(&start) == Format::Plain && amount < HEADER) {
             return Ok(false);
         }
@@ -54,7 +55,7 @@ fn open<'a>(file: &'a File) -> Result<TarReader<impl BufRead + use<'a>>> {
     Ok(TarReader::new(BufReader::with_capacity(BUFFER, decoder(format, input)?)))
 }
 
-/// Makes what a member describes. What an archive has replaces what is there, as unpacking has always done.
+/// Creates what a member describes, replacing what exists, as tar does.
 fn place<R: BufRead>(
     archive: &mut TarReader<R>,
     member: &Member,
@@ -63,6 +64,7 @@ fn place<R: BufRead>(
 ) -> Result<()> {
     let name = Name::parse(&member.path)?;
     let attributes = attributes(member, target);
+    // The root of the archive, `./`.
     if name.base.is_empty() {
         return match member.kind {
             Kind::Dir => target.describe_dir(dir, &attributes),
@@ -110,7 +112,7 @@ fn attributes(member: &Member, target: &Target) -> Attributes {
     }
 }
 
-/// Whether what comes is an archive. Reads no further than the buffer of `input` does.
+/// Whether the input is an archive. Reads no further than the buffer of `input`.
 pub fn peek(input: &mut impl BufRead) -> Result<bool> {
     let start = input.fill_buf().context("cannot read the context")?;
     if Format::of(start) != Format::Plain {
@@ -120,7 +122,7 @@ pub fn peek(input: &mut impl BufRead) -> Result<bool> {
     Ok(!header.is_empty() && matches!(TarReader::new(header).next_member(), Ok(Some(_))))
 }
 
-/// Unpacks a whole context into the empty directory `into`. Its files become the user's; devices are left out.
+/// Unpacks a context into the empty directory `into`. Files become the user's; devices are left out.
 pub fn unpack_context(mut input: impl BufRead + Send, into: &Path) -> Result<()> {
     let format = Format::of(input.fill_buf().context("cannot read the context")?);
     let plain = BufReader::with_capacity(BUFFER, decoder(format, input)?);

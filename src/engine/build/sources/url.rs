@@ -1,5 +1,5 @@
-//! Files from http and https, for ADD and as contexts: through the proxies and authorities of the host, and not again
-//! where the server says that nothing changed.
+//! Downloads by http and https for ADD and contexts, with the host's proxies and certificates. A file that
+//! the server reports as unchanged is not downloaded again.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -18,52 +18,48 @@ use crate::image::registry::text::printable;
 use crate::model::digest::Digest;
 use crate::model::environment::Environment;
 
-/// What a file is called that has no name.
+/// The name of a file whose URL and headers give none.
 const UNNAMED: &str = "download";
-/// The longest name of a file, in bytes.
+/// `NAME_MAX`.
 const NAME: usize = 255;
 const BUFFER: usize = 256 << 10;
 
-/// A file that was fetched, to be asked about again.
+/// A downloaded file, as recorded for the next request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Known {
-    /// Where from, as asked.
+    /// As requested.
     pub url: String,
-    /// What it is called.
+    /// The file name.
     pub name: String,
-    /// SHA-256 of its content.
+    /// SHA-256 of the content.
     pub digest: Digest,
-    /// How the server names this version of it.
     pub etag: Option<String>,
-    /// When it was changed, as the server says, in seconds since 1970.
+    /// `Last-Modified`, in seconds since the epoch.
     pub modified: Option<i64>,
     /// In bytes.
     pub size: u64,
 }
 
-/// What came of asking.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Download {
-    /// It is what is known already; nothing was written.
+    /// The server answered 304; nothing was written.
     Unchanged,
-    /// It was fetched.
     Fetched(Known),
 }
 
-/// Fetches files.
 #[derive(Debug)]
 pub struct Downloader {
     http: Http,
 }
 
 impl Downloader {
-    /// With the proxies and certificates that `environment` leads to.
+    /// Uses the proxies and certificates of `environment`.
     pub fn new(environment: &Environment) -> Result<Self> {
         Ok(Self { http: Http::new(environment, Patience::default())? })
     }
 
-    /// Fetches `url` into the directory `into`, with mode 0600 and the time that the server says. Fails where the
-    /// content is not what `checksum` says.
+    /// Downloads `url` into the directory `into`, with mode 0600 and the server's modification time. Fails if
+    /// the content does not match `checksum`. Transient errors are retried.
     pub fn fetch(
         &self,
         url: &str,
@@ -91,6 +87,7 @@ impl Downloader {
         into: &Path,
     ) -> Result<Download> {
         let request = request(url, known)?;
+        // Marked by a context, which `is_transient` looks for.
         let response = self.http.send(&request, true).map_err(|problem| match problem.retry {
             Retry::Later => anyhow::Error::from(problem.failure).context(Broken),
             _ => problem.failure.into(),
@@ -112,6 +109,7 @@ impl Downloader {
         let text = |header: &str| {
             response.headers().get(header).and_then(|value| value.to_str().ok()).map(str::to_owned)
         };
+        // It is stored and sent back, so its length is limited.
         let etag = text("etag").filter(|etag| etag.len() <= 1024);
         let modified = text("last-modified").and_then(|date| seconds(&date));
         let mut file = File::from(
@@ -126,6 +124,7 @@ impl Downloader {
         let promised = response.body().content_length();
         let mut body = response.into_body().into_reader();
         let mut hash = sha2::Sha256::default();
+        // The recorded digest is always SHA-256; `checksum` may use another algorithm.
         let mut wanted = checksum.map(Hasher::like);
         let mut buffer = vec![0; BUFFER];
         let mut size = 0;
@@ -161,7 +160,7 @@ impl Downloader {
     }
 }
 
-/// Marks an error of the way, which another try may not meet.
+/// Marks a transient error, which a retry may not meet.
 #[derive(Debug)]
 struct Broken;
 
@@ -178,7 +177,7 @@ fn is_broken(error: &anyhow::Error) -> bool {
 fn request(url: &str, known: Option<&Known>) -> Result<Request> {
     let url = url.split('#').next().unwrap_or_default();
     let malformed = || invalid(format!("`{}` is not an address", printable(&without_password(url))));
-    // Names and passwords in an address go into a header, as curl does it.
+    // User names and passwords in a URL become an Authorization header, as in curl.
     let (bare, user) = match url.split_once("://") {
         Some((scheme, rest)) => {
             let end = rest.find(['/', '?']).unwrap_or(rest.len());
@@ -199,13 +198,14 @@ fn request(url: &str, known: Option<&Known>) -> Result<Request> {
         let encode = |text: &[u8]| base64::engine::general_purpose::STANDARD.encode(text);
         format!("Basic {}", encode(&decoded(&user)))
     });
+    // An ETag is valid for one URL only.
     if let Some(known) = known.filter(|known| known.url == url) {
         request.headers.extend(known.etag.clone().map(|etag| ("if-none-match", etag)));
     }
     Ok(request)
 }
 
-/// What stands before the host may be a password.
+/// Removes the user name and password from a URL, for messages.
 fn without_password(url: &str) -> String {
     match url.split_once("://") {
         Some((scheme, rest)) => {
@@ -218,7 +218,7 @@ fn without_password(url: &str) -> String {
     }
 }
 
-/// The last part of the address, else what the server calls the file.
+/// The last segment of the path, else the name in Content-Disposition.
 fn name(uri: &Uri, headers: &HeaderMap) -> String {
     let usable = |bytes: Vec<u8>| {
         let name = String::from_utf8(bytes).ok()?;
@@ -229,7 +229,7 @@ fn name(uri: &Uri, headers: &HeaderMap) -> String {
     usable(decoded(last)).or_else(|| usable(disposition(headers)?)).unwrap_or_else(|| UNNAMED.to_owned())
 }
 
-/// `attachment; filename="x.tar"` (RFC 6266), without the directories that some put in front.
+/// `attachment; filename="x.tar"` (RFC 6266), without leading directories, which would lead out of `into`.
 fn disposition(headers: &HeaderMap) -> Option<Vec<u8>> {
     let text = headers.get("content-disposition")?.to_str().ok()?;
     let value = text.split(';').find_map(|part| part.trim().strip_prefix("filename="))?;
@@ -237,7 +237,7 @@ fn disposition(headers: &HeaderMap) -> Option<Vec<u8>> {
     Some(name.as_bytes().to_vec())
 }
 
-/// A text without its percent signs (RFC 3986, section 2.1).
+/// Decodes percent escapes (RFC 3986, section 2.1).
 pub(super) fn decoded(text: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -257,7 +257,7 @@ pub(super) fn decoded(text: &str) -> Vec<u8> {
     out
 }
 
-/// `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, section 5.6.7) in seconds since 1970.
+/// Parses `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, section 5.6.7) to seconds since the epoch.
 fn seconds(date: &str) -> Option<i64> {
     let moment = jiff::fmt::rfc2822::parse(&date.replace("GMT", "+0000")).ok()?;
     Some(moment.timestamp().as_second())
@@ -269,7 +269,7 @@ pub(in crate::engine::build) mod tests {
     use std::io::{BufRead as _, BufReader};
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
-    /// A server that gives one answer to each request in turn, and returns what it was asked.
+    /// A server that sends one prepared answer per request, and returns the requests.
     pub(in crate::engine::build) fn serve(
         answers: Vec<String>,
     ) -> (String, std::thread::JoinHandle<Vec<String>>) {

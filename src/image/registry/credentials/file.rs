@@ -1,6 +1,6 @@
-//! One file with credentials: docker's `config.json` or podman's `auth.json`, which share their format.
+//! A credentials file: docker's `config.json` or podman's `auth.json`, which have the same format.
 //!
-//! Everything else in the file is kept as it is.
+//! Other contents of the file are preserved.
 
 use std::path::{Path, PathBuf};
 
@@ -16,14 +16,13 @@ use crate::image::registry::auth::Credential;
 use crate::model::reference::DEFAULT_REGISTRY;
 use crate::store::atomic::{self, Durability};
 
-/// The content of a file.
 #[derive(Debug, Default)]
 pub(super) struct AuthFile {
     content: Map<String, Value>,
 }
 
 impl AuthFile {
-    /// Reads a file; `None` if it does not exist. An empty file is an empty object.
+    /// Reads a file; `None` if it does not exist. An empty file counts as an empty object.
     pub(super) fn read(path: &Path) -> Result<Option<Self>> {
         let text = match std::fs::read(path) {
             Ok(text) => text,
@@ -38,8 +37,9 @@ impl AuthFile {
         Ok(Some(Self { content }))
     }
 
-    /// Replaces the file, at the end of any links, by one that only the user can read.
+    /// Replaces the file, following symbolic links, by one with mode 0600.
     pub(super) fn write(&self, path: &Path) -> Result<()> {
+        // rename(2) would replace a symbolic link rather than its target.
         let target = resolve(path);
         let mut text = Vec::new();
         let indented = serde_json::ser::PrettyFormatter::with_indent(b"\t");
@@ -49,7 +49,7 @@ impl AuthFile {
             .with_context(|| format!("cannot write `{}`", path.display()))
     }
 
-    /// The name of the helper for a registry: its own, else the one for all.
+    /// The helper for a registry: its `credHelpers` entry, else `credsStore`.
     pub(super) fn helper(&self, registry: &str) -> Option<&str> {
         let own = self
             .content
@@ -58,7 +58,7 @@ impl AuthFile {
         own.or_else(|| self.content.get("credsStore")?.as_str()).filter(|name| !name.is_empty())
     }
 
-    /// The credential for a repository (`registry/path`): that with the longest key that covers it.
+    /// The credential for a repository (`registry/path`), from the longest matching key.
     pub(super) fn credential(&self, repository: &str) -> Result<Option<Credential>> {
         let Some(auths) = self.content.get("auths").and_then(Value::as_object) else { return Ok(None) };
         let mut name = repository;
@@ -75,7 +75,6 @@ impl AuthFile {
         }
     }
 
-    /// Keeps a credential under `key`.
     pub(super) fn insert(&mut self, key: &str, credential: &Credential) {
         let entry = match credential {
             Credential::Password { username, password } => {
@@ -87,7 +86,7 @@ impl AuthFile {
         self.change(|auths| auths.insert(key.to_owned(), entry));
     }
 
-    /// Notes that a helper has the credential for `key`, as docker does.
+    /// Adds an empty entry for a credential stored by a helper, as docker does.
     pub(super) fn note(&mut self, key: &str) {
         self.change(|auths| auths.insert(key.to_owned(), json!({})));
     }
@@ -101,7 +100,7 @@ impl AuthFile {
         })
     }
 
-    /// Gives `change` the entries, and puts them back.
+    /// Applies `change` to the `auths` object, creating it if needed.
     fn change<T>(&mut self, change: impl FnOnce(&mut Map<String, Value>) -> T) -> T {
         let mut auths = match self.content.remove("auths") {
             Some(Value::Object(auths)) => auths,
@@ -113,7 +112,7 @@ impl AuthFile {
     }
 }
 
-/// All names under which a registry's entry may be found.
+/// All keys under which a registry's entry may be stored.
 fn names(registry: &str) -> Vec<&str> {
     if registry == DEFAULT_REGISTRY {
         vec![DOCKER_HUB_KEY, DEFAULT_REGISTRY, "index.docker.io"]
@@ -129,7 +128,8 @@ fn entry<'a>(auths: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     auths.iter().find(|(key, _)| same(key, name)).map(|(_, value)| value)
 }
 
-/// Whether a key means the registry or repository `name`: old files have URLs with a path of the API's version.
+/// Whether a key refers to the registry or repository `name`: old files have URLs with the API version as
+/// path.
 fn same(key: &str, name: &str) -> bool {
     let bare = key.trim_start_matches("https://").trim_start_matches("http://").trim_end_matches('/');
     let bare = bare.trim_end_matches("/v1").trim_end_matches("/v2");
@@ -155,11 +155,12 @@ fn decode(entry: &Value) -> Result<Option<Credential>> {
         .ok_or_else(|| invalid("its `auth` is not base64"))?;
     let (username, password) =
         decoded.split_once(':').ok_or_else(|| invalid("its `auth` holds no password"))?;
+    // docker trims NUL bytes here too.
     let password = password.trim_end_matches('\0');
     Ok(Some(Credential::Password { username: username.into(), password: password.into() }))
 }
 
-/// Where a chain of links ends, whether or not a file is there.
+/// Follows a chain of symbolic links; the final target need not exist.
 fn resolve(path: &Path) -> PathBuf {
     const LINKS: usize = 20;
     let mut target = path.to_owned();

@@ -1,4 +1,4 @@
-//! Helper programs, `docker-credential-NAME`: a verb as argument, JSON or a server's name through a pipe.
+//! Credential helpers, `docker-credential-NAME`: a verb as argument, JSON or a server name on stdin.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -21,17 +21,17 @@ struct Answer {
     secret: String,
 }
 
-/// A helper that a file names.
+/// A helper named by a credentials file.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Helper<'a> {
-    /// What follows `docker-credential-`.
+    /// The part after `docker-credential-`.
     pub(super) name: &'a str,
-    /// The `PATH` to find it by.
+    /// The `PATH` to search.
     pub(super) path: Option<&'a str>,
 }
 
 impl Helper<'_> {
-    /// Asks for the credential of `server`; `None` if the helper has none.
+    /// Queries the credential of `server`; `None` if the helper has none.
     pub(super) fn get(&self, server: &str) -> Result<Option<Credential>> {
         let name = self.name;
         let output = match self.run("get", server.as_bytes())? {
@@ -51,7 +51,6 @@ impl Helper<'_> {
         }))
     }
 
-    /// Gives it a credential to keep.
     pub(super) fn store(&self, server: &str, credential: &Credential) -> Result<()> {
         let (username, secret) = match credential {
             Credential::Password { username, password } => (username.as_str(), password),
@@ -61,12 +60,11 @@ impl Helper<'_> {
         self.run("store", text.as_bytes())?.map(drop).map_err(|said| refused(self.name, &said).into())
     }
 
-    /// Makes it forget the credential of `server`.
     pub(super) fn erase(&self, server: &str) -> Result<()> {
         self.run("erase", server.as_bytes())?.map(drop).map_err(|said| refused(self.name, &said).into())
     }
 
-    /// Runs it. The inner error is what it said when it failed.
+    /// Runs the helper. The inner error is its output on failure.
     fn run(&self, verb: &str, input: &[u8]) -> Result<Result<Vec<u8>, String>> {
         let name = self.name;
         if name.contains('/') || name.contains('\0') {
@@ -90,7 +88,7 @@ impl Helper<'_> {
             .spawn()
             .with_context(doing)?;
         if let Some(mut stdin) = child.stdin.take() {
-            // A helper that ends without reading says why by its output.
+            // A helper that exits without reading (EPIPE) explains itself in its output.
             let _ = stdin.write_all(input);
         }
         let output = child.wait_with_output().with_context(doing)?;

@@ -1,6 +1,6 @@
-//! Where credentials for registries are kept: docker's `config.json`, podman's `auth.json`, and helper programs.
+//! Registry credentials: docker's `config.json`, podman's `auth.json`, and helper programs.
 //!
-//! Files are asked in this order, and the first that knows the registry wins: `$DOCKER_CONFIG/config.json` (by default
+//! The first file that knows the registry wins, in this order: `$DOCKER_CONFIG/config.json` (default
 //! `~/.docker/config.json`), `$REGISTRY_AUTH_FILE`, `$XDG_RUNTIME_DIR/containers/auth.json`,
 //! `~/.config/containers/auth.json`. A helper runs only if a file names it for the registry in question.
 
@@ -19,39 +19,38 @@ use crate::model::reference::{DEFAULT_REGISTRY, Reference};
 use file::AuthFile;
 use helper::Helper;
 
-/// What docker calls Docker Hub in its files.
+/// The key of Docker Hub in docker's files.
 pub const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
 
-/// The files that may hold credentials, read when they are needed.
+/// The files that may contain credentials; they are read on demand.
 #[derive(Clone, Debug)]
 pub struct Credentials {
-    /// Docker's file, which is also where new credentials go.
+    /// Docker's file; new credentials are written to it.
     config: Option<PathBuf>,
     others: Vec<PathBuf>,
-    /// Where helpers are looked for.
+    /// The `PATH` for helpers.
     path: Option<String>,
 }
 
-/// What was found, and what went wrong on the way without being fatal.
+/// The result of a lookup, with non-fatal problems.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// The credential, if there is one.
     pub credential: Option<Credential>,
-    /// A helper that failed: the registry is asked without a credential.
+    /// Failed helpers; the registry is then accessed without a credential.
     pub warnings: Vec<String>,
 }
 
-/// Where a credential went.
+/// Where a credential was stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stored {
-    /// Into this file, where anyone who can read it can use it.
+    /// In this file, readable as plain text.
     File(PathBuf),
-    /// Into the care of this helper.
+    /// By this helper.
     Helper(String),
 }
 
 impl Credentials {
-    /// The files that apply to the user of `environment`.
+    /// The files of the user of `environment`.
     pub fn new(environment: &Environment) -> Self {
         let docker = environment.path("DOCKER_CONFIG").or_else(|| Some(environment.home()?.join(".docker")));
         let runtime = environment.path("XDG_RUNTIME_DIR").map(|dir| dir.join("containers/auth.json"));
@@ -61,7 +60,7 @@ impl Credentials {
         Self { config: docker.map(|dir| dir.join("config.json")), others, path }
     }
 
-    /// The credential for a repository (`registry/path`), or for a whole registry.
+    /// The credential for a repository (`registry/path`) or a whole registry.
     pub fn find(&self, repository: &str) -> Result<Found> {
         let mut warnings = Vec::new();
         for path in self.config.iter().chain(&self.others) {
@@ -72,6 +71,8 @@ impl Credentials {
                     Ok(Some(credential)) => return Ok(Found { credential: Some(credential), warnings }),
                     Ok(None) => {}
                     Err(error) => {
+                        // Not fatal: many images can be pulled anonymously, and the file itself may have a
+                        // credential.
                         warnings.push(format!("the credential for {registry} is not to be had: {error:#}"));
                     }
                 }
@@ -86,7 +87,7 @@ impl Credentials {
         Ok(Found { credential: None, warnings })
     }
 
-    /// Keeps a credential, in the helper that is configured for `registry`, else in docker's file.
+    /// Stores a credential with the helper configured for `registry`, else in docker's file.
     pub fn store(&self, registry: &str, credential: &Credential) -> Result<Stored> {
         let path = self.file()?;
         let mut file = AuthFile::read(path)?.unwrap_or_default();
@@ -94,6 +95,7 @@ impl Credentials {
             Some(helper) => {
                 helper.store(&key(registry), credential)?;
                 let name = helper.name.to_owned();
+                // docker keeps an empty entry in `auths` for a credential that a helper holds.
                 file.note(&key(registry));
                 Stored::Helper(name)
             }
@@ -106,7 +108,7 @@ impl Credentials {
         Ok(stored)
     }
 
-    /// Forgets the credential for `registry` wherever docker would have put it. Returns whether there was one.
+    /// Removes the credential for `registry` from docker's file and helper. Returns whether there was one.
     pub fn erase(&self, registry: &str) -> Result<bool> {
         let path = self.file()?;
         let Some(mut file) = AuthFile::read(path)? else { return Ok(false) };
@@ -137,8 +139,8 @@ impl Credentials {
     }
 }
 
-/// The servers that may hold `reference`, each with its credential, and warnings. Runs helpers, so it must be called
-/// before the process enters a user namespace.
+/// The servers that may hold `reference`, each with its credential, and warnings. Runs helper programs, so it
+/// must be called before the process enters a user namespace.
 pub fn sources(
     registries: &Registries,
     credentials: &Credentials,
@@ -154,8 +156,9 @@ pub fn sources(
     Ok((sources, warnings))
 }
 
-/// The name under which credentials for an endpoint are kept.
+/// The name under which credentials for an endpoint are stored.
 fn name_at(endpoint: &Endpoint, reference: &Reference) -> String {
+    // Hub's API host differs from the name under which docker and podman store its credential.
     if endpoint.host == super::config::server(DEFAULT_REGISTRY) && reference.registry() == DEFAULT_REGISTRY {
         return format!("{DEFAULT_REGISTRY}/{}", endpoint.repository);
     }
@@ -166,7 +169,7 @@ fn registry_of(repository: &str) -> &str {
     repository.split('/').next().unwrap_or_default()
 }
 
-/// How docker's files and the helpers call a registry.
+/// The key of a registry in docker's files and helpers.
 pub fn key(registry: &str) -> String {
     if registry == DEFAULT_REGISTRY { DOCKER_HUB_KEY.to_owned() } else { registry.to_owned() }
 }

@@ -1,4 +1,4 @@
-//! Functions of lists, sets and objects. Sets are lists without repetitions.
+//! Functions on lists, sets and objects. Sets are lists without repetitions.
 
 use serde_json::{Map, Value};
 
@@ -6,7 +6,7 @@ use super::expr::{equal, get, text};
 use super::{Answer, Arguments};
 use crate::error::{Failure, invalid};
 
-/// The longest list that is made.
+/// The longest list that a function may create.
 const LONGEST: usize = 100_000;
 
 pub(super) fn call(name: &str, arguments: &Arguments<'_>) -> Answer {
@@ -90,6 +90,7 @@ fn chunks(arguments: &Arguments<'_>) -> Result<Value, Failure> {
 
 fn element(arguments: &Arguments<'_>) -> Result<Value, Failure> {
     let (list, at) = (arguments.list(0)?, arguments.count(1)?);
+    // As in go-cty the index wraps around.
     let at = at.checked_rem(list.len()).ok_or_else(|| invalid("the list is empty"))?;
     Ok(list.get(at).cloned().unwrap_or_default())
 }

@@ -1,4 +1,4 @@
-//! Functions that write texts in other ways: base64, JSON, URLs, hashes.
+//! Encoding functions: base64, CSV, JSON, URLs, hashes.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -30,7 +30,7 @@ fn decode(arguments: &Arguments<'_>) -> Result<Value, Failure> {
     String::from_utf8(bytes).map(Value::String).map_err(|_| invalid("the result is not UTF-8"))
 }
 
-/// As Go's `url.QueryEscape`.
+/// Like Go's `url.QueryEscape`.
 fn url(text: &str) -> String {
     let mut out = String::new();
     for byte in text.bytes() {

@@ -1,11 +1,11 @@
-//! `format` and `formatlist`: the verbs of Go's fmt that HCL has.
+//! `format` and `formatlist`, with the verbs of Go's fmt that HCL supports.
 
 use serde_json::Value;
 
 use crate::engine::build::bake::expr;
 use crate::error::{Failure, invalid};
 
-/// The widest field.
+/// The largest width and precision.
 const WIDEST: usize = 1000;
 
 /// `format("%s-%03d", a, b)`.
@@ -14,7 +14,7 @@ pub(super) fn format(arguments: &[Value]) -> Result<Value, Failure> {
     render(&expr::text(pattern)?, values).map(Value::String)
 }
 
-/// The same for each element of the lists among the arguments.
+/// Formats once for each element of the lists among the arguments.
 pub(super) fn format_list(arguments: &[Value]) -> Result<Value, Failure> {
     let (pattern, values) = arguments.split_first().ok_or_else(|| invalid("too few arguments"))?;
     let pattern = expr::text(pattern)?;
@@ -33,7 +33,7 @@ pub(super) fn format_list(arguments: &[Value]) -> Result<Value, Failure> {
     (0..length).map(|at| render(&pattern, &row(at)).map(Value::String)).collect()
 }
 
-/// What stands between `%` and the letter.
+/// The part between `%` and the verb.
 #[derive(Default)]
 struct Flags {
     left: bool,
@@ -127,6 +127,7 @@ fn padded(text: String, flags: &Flags) -> String {
     if !flags.zero {
         return " ".repeat(missing) + &text;
     }
+    // Zeros go between the sign and the digits.
     let (sign, digits) = match text.strip_prefix(['-', '+']) {
         Some(digits) => text.split_at(text.len() - digits.len()),
         None => ("", text.as_str()),

@@ -1,4 +1,4 @@
-//! Functions that bake offers to expressions: those of go-cty's standard library, and its own.
+//! The functions of bake expressions: go-cty's standard library, and bake's own.
 
 mod collections;
 mod encodings;
@@ -12,10 +12,10 @@ use serde_json::Value;
 use super::expr;
 use crate::error::{Failure, invalid, unsupported};
 
-/// What a function of a module answers: nothing if it is none of that module.
+/// `None` if the module has no such function.
 type Answer = Option<Result<Value, Failure>>;
 
-/// Functions of bake that are not here, so that the refusal can say so.
+/// Functions of buildx that are missing here; calls are refused by name.
 const ABSENT: [&str; 14] = [
     "bcrypt",
     "byteslen",
@@ -33,7 +33,6 @@ const ABSENT: [&str; 14] = [
     "uuidv5",
 ];
 
-/// Calls the function `name`.
 pub(super) fn call(name: &str, arguments: &[Value]) -> Result<Value, Failure> {
     let arguments = Arguments(arguments);
     let answer = texts::call(name, &arguments)
@@ -53,7 +52,6 @@ pub(super) fn call(name: &str, arguments: &[Value]) -> Result<Value, Failure> {
     }
 }
 
-/// Arguments of a call.
 struct Arguments<'a>(&'a [Value]);
 
 impl Arguments<'_> {
@@ -69,7 +67,7 @@ impl Arguments<'_> {
         expr::number(self.get(at)?)
     }
 
-    /// A number that counts something.
+    /// A non-negative integer.
     fn count(&self, at: usize) -> Result<usize, Failure> {
         let number = self.number(at)?;
         if number < 0.0 || number.fract() != 0.0 || number > 1e9 {

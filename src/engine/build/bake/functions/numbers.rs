@@ -1,4 +1,4 @@
-//! Functions of numbers and truths.
+//! Functions on numbers and booleans.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! Functions of texts.
+//! Functions on strings.
 
 use regex_lite::Regex;
 use serde_json::{Map, Value};
@@ -59,7 +59,7 @@ fn dirname(path: &str) -> String {
     }
 }
 
-/// What may stand in the name of a target.
+/// Replaces characters that target names cannot contain.
 fn sanitize(text: &str) -> String {
     let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     text.chars().map(|c| if allowed(c) { c } else { '_' }).collect()
@@ -108,6 +108,7 @@ fn substr(arguments: &Arguments<'_>) -> Result<Value, Failure> {
     let text: Vec<char> = arguments.text(0)?.chars().collect();
     let (from, length) = (arguments.number(1)?, arguments.number(2)?);
     let count = text.len() as f64;
+    // A negative start counts from the end; a negative length means the rest.
     let from = if from < 0.0 { (count + from).max(0.0) } else { from.min(count) };
     let end = if length < 0.0 { count } else { (from + length).min(count) };
     let part = text.get(from as usize..end as usize).unwrap_or_default();
@@ -131,7 +132,7 @@ fn regex_all(arguments: &Arguments<'_>) -> Result<Value, Failure> {
     Ok(pattern.captures_iter(&text).map(|found| captured(&pattern, &found)).collect())
 }
 
-/// The whole match, or its groups: a list, or an object where they have names.
+/// The whole match, or the groups: a list, or an object if they have names.
 fn captured(pattern: &Regex, found: &regex_lite::Captures<'_>) -> Value {
     let group = |at: usize| found.get(at).map_or(Value::Null, |part| Value::from(part.as_str()));
     if pattern.captures_len() == 1 {
@@ -148,7 +149,8 @@ fn regex_replace(arguments: &Arguments<'_>) -> Result<Value, Failure> {
     Ok(Value::String(pattern.replace_all(&text, arguments.text(2)?.as_str()).into_owned()))
 }
 
-/// Whether a version satisfies all of `>= 1.2, < 2`, `^1.2`, `~1.2.3`.
+/// Whether a version satisfies constraints such as `>= 1.2, < 2`, `^1.2`, `~1.2.3`; `||` separates
+/// alternatives.
 fn semver(arguments: &Arguments<'_>) -> Result<Value, Failure> {
     let found = version(&arguments.text(0)?)?.0;
     for alternative in arguments.text(1)?.split("||") {
@@ -169,7 +171,7 @@ fn satisfies(found: [u64; 3], condition: &str) -> Result<bool, Failure> {
     let (operator, rest) = condition.split_at(end);
     let (wanted, given) = version(rest)?;
     let same = |count: usize| found.iter().zip(&wanted).take(count).all(|(a, b)| a == b);
-    // The leftmost part that is not zero must not change.
+    // For `^`: the leftmost part that is not zero is fixed.
     let fixed = wanted.iter().position(|part| *part != 0).map_or(given, |at| at + 1);
     Ok(match operator.trim() {
         "" | "=" | "==" => same(given),
@@ -184,7 +186,7 @@ fn satisfies(found: [u64; 3], condition: &str) -> Result<bool, Failure> {
     })
 }
 
-/// The three numbers of a version, and how many of them were given.
+/// The three numbers of a version, and how many were given.
 fn version(text: &str) -> Result<([u64; 3], usize), Failure> {
     let bare = text.trim().trim_start_matches('v');
     let core = bare.split(['-', '+']).next().unwrap_or(bare);

@@ -1,4 +1,4 @@
-//! Functions of times, which are texts in RFC 3339.
+//! Functions on times, which are RFC 3339 strings.
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, Zoned};
@@ -45,7 +45,7 @@ fn from_unix(arguments: &Arguments<'_>) -> Result<Value, Failure> {
     }))
 }
 
-/// `formatdate("YYYY-MM-DD", time)`: letters stand for parts of the time, text in single quotes for itself.
+/// `formatdate("YYYY-MM-DD", time)`: letters are replaced by parts of the time, quoted text is copied.
 fn format(arguments: &Arguments<'_>) -> Result<Value, Failure> {
     let pattern = arguments.text(0)?;
     let time = read(&arguments.text(1)?)?.to_zoned(TimeZone::UTC);
@@ -55,6 +55,7 @@ fn format(arguments: &Arguments<'_>) -> Result<Value, Failure> {
         if let Some(quoted) = rest.strip_prefix('\'') {
             let (text, after) =
                 quoted.split_once('\'').ok_or_else(|| invalid("a quote in the format does not end"))?;
+            // Two quotes in a row are a literal quote.
             out.push_str(if text.is_empty() { "'" } else { text });
             rest = after;
             continue;
@@ -77,7 +78,7 @@ fn time_part(time: &Zoned, directive: &str) -> String {
     time.strftime(directive).to_string()
 }
 
-/// HCL's letters in strftime's.
+/// Translates HCL's letters to strftime's.
 fn strftime(part: &str) -> Option<&'static str> {
     Some(match part {
         "YYYY" => "%Y",
